@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+# The virtual environment and uv itself live in .venv: nothing is installed
+# outside this directory.
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := "$(UV)" run --no-sync
+
+.PHONY: help setup demo test check fmt bench protos protos-check docs nightly
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+
+.uv/bin/uv:
+	@python3 -m venv .uv && .uv/bin/pip install -q --disable-pip-version-check uv
+
+setup: .venv/.synced ## Install everything into .venv (brings uv when it is missing)
+
+.venv/.synced: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
+	@"$(UV)" sync --frozen --all-extras
+	@touch .venv/.synced
+
+demo: setup ## Watch simulated payments become explained decisions
+	@$(RUN) scoring demo
+
+test: setup ## Run every test (real store, real brokers)
+	@$(RUN) pytest
+
+check: setup ## Format, lint, types, architecture, protos: what CI checks first
+	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports && $(RUN) buf lint protos
+	@$(MAKE) -s protos-check
+
+fmt: setup ## Format the code and sort imports
+	@$(RUN) ruff format . && $(RUN) ruff check --fix-only .
+
+bench: setup ## Run one benchmark: make bench NAME=pipeline
+	@$(RUN) python -m benchmarks.$(NAME)
+
+protos: setup ## Generate scoring/v1 from protos/
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) python -m grpc_tools.protoc -I protos --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. protos/scoring/v1/*.proto
+
+protos-check: setup ## Prove that scoring/v1 is what protos/ generates
+	@fresh="$$(mktemp -d)" && PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) python -m grpc_tools.protoc -I protos --python_out="$$fresh" --mypy_out="$$fresh" --grpc_python_out="$$fresh" --mypy_grpc_out="$$fresh" protos/scoring/v1/*.proto 2>/dev/null && diff -r --exclude=__pycache__ --exclude=__init__.py "$$fresh/scoring/v1" scoring/v1 && rm -rf "$$fresh" || { echo "scoring/v1 is stale: run 'make protos'"; exit 1; }
+
+docs: setup ## Regenerate the generated pages of docs/
+	@$(RUN) scoring features describe --markdown > docs/features.md
+
+nightly: setup ## The long profile of the tests
+	@HYPOTHESIS_PROFILE=nightly $(RUN) pytest

@@ -1,0 +1,1 @@
+"""Real-time fraud decisions for payments."""

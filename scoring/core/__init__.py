@@ -1,0 +1,1 @@
+"""The pure centre: no clock, no chance, no input or output."""

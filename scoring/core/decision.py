@@ -1,0 +1,160 @@
+"""A decision: the deterministic core, and the words it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class Outcome(IntEnum):
+    """What the payment system should do; a larger number is stricter."""
+
+    UNSPECIFIED = 0
+    APPROVE = 1
+    CHALLENGE = 2
+    REVIEW = 3
+    DECLINE = 4
+
+
+class Rung(IntEnum):
+    """How much of the path was available, best first."""
+
+    UNSPECIFIED = 0
+    FULL = 1
+    PARTIAL_FEATURES = 2
+    WITHOUT_HISTORY = 3
+    RULES_ONLY = 4
+    DEFAULT = 5
+
+
+class DegradationCode(IntEnum):
+    """What was missing when we decided; numbers as in the protobuf enum."""
+
+    UNSPECIFIED = 0
+    HISTORY_UNAVAILABLE = 1
+    HISTORY_PARTIAL = 2
+    MODEL_UNAVAILABLE = 3
+    NOT_RECORDED = 4
+    OUT_OF_TIME = 5
+    SECOND_LOOK_SKIPPED = 6
+    HISTORY_CORRUPT = 7
+    TOO_LATE = 8
+
+
+class ReasonSource(IntEnum):
+    """What a reason rests on."""
+
+    UNSPECIFIED = 0
+    MODEL = 1
+    RULE = 2
+    LIST = 3
+    FALLBACK = 4
+
+
+class RuleMode(IntEnum):
+    """What a rule does when it holds."""
+
+    UNSPECIFIED = 0
+    ENFORCE = 1
+    SHADOW = 2
+
+
+class ComputeTarget(IntEnum):
+    """Which compiled form of the model ran."""
+
+    UNSPECIFIED = 0
+    ENSEMBLE = 1
+    TENSOR = 2
+
+
+class SecondLook(IntEnum):
+    """Whether the deeper look was taken."""
+
+    UNSPECIFIED = 0
+    NOT_NEEDED = 1
+    TAKEN = 2
+    SKIPPED = 3
+
+
+class Door(IntEnum):
+    """Which door the transaction came through."""
+
+    UNSPECIFIED = 0
+    GRPC = 1
+    KAFKA = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """Something that was missing when we decided, and where."""
+
+    code: DegradationCode
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Velocity:
+    """A velocity limit that was reached; `clears_at_ms` is None when none clears it."""
+
+    feature: str
+    observed: float
+    limit: float
+    clears_at_ms: int | None = None
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why, in one stable code with its public wording."""
+
+    code: str
+    wording: str
+    source: ReasonSource
+    contribution: float = 0.0
+    velocity: Velocity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleHit:
+    """A rule that held, or (unknown) could not be known to hold."""
+
+    rule: str
+    outcome: Outcome
+    mode: RuleMode
+    unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What made the decision: content hashes."""
+
+    model: str = ""
+    policy: str = ""
+    features: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionCore:
+    """The deterministic part of a decision.
+
+    `score` is the calibrated probability (None where no model ran), `margin` the
+    raw log-odds that thresholds use. `features` is the little-endian float32
+    vector the model saw, NaN where missing.
+    """
+
+    tenant: str
+    transaction_id: str
+    payload_hash: bytes
+    outcome: Outcome
+    score: float | None
+    margin: float | None
+    reasons: tuple[Reason, ...]
+    rule_hits: tuple[RuleHit, ...] = ()
+    degradations: tuple[Degradation, ...] = ()
+    provisional: bool = False
+    rung: Rung = Rung.FULL
+    versions: Versions = field(default_factory=Versions)
+    features: bytes = b""
+    inexact_features: tuple[str, ...] = ()
+    target: ComputeTarget = ComputeTarget.UNSPECIFIED
+    second_look: SecondLook = SecondLook.UNSPECIFIED

@@ -1,0 +1,254 @@
+"""A payment attempt to be judged: its fields, limits, identity and hash."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from hashlib import sha256
+from struct import Struct
+
+from scoring.core.card_number import field_with_card_number
+from scoring.errors import CardNumberRefused, InvalidTransaction
+
+DEFAULT_TENANT = "default"
+TOKEN_CHARACTERS_MAX = 128  # the longest network token in use is 64 characters
+TENANT_CHARACTERS_MAX = 64
+AMOUNT_MINOR_MAX = 10**13  # its sum over 2^9 transactions stays exact in a float64
+ATTEMPT_MAX = 1000
+ATTRIBUTES_COUNT_MAX = 32
+ATTRIBUTE_KEY_CHARACTERS_MAX = 64
+ATTRIBUTE_VALUE_CHARACTERS_MAX = 256
+# 2000-01-01: an earlier time is a unit error (seconds sent as milliseconds).
+OCCURRED_AT_MS_MIN = 946_684_800_000
+OCCURRED_AT_MS_MAX = 4_102_444_800_000  # 2100-01-01
+
+_TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_CATEGORY = re.compile(r"[0-9]{4}")
+
+
+class Channel(IntEnum):
+    """How the payment reached the merchant; numbers as in the protobuf enum."""
+
+    UNSPECIFIED = 0
+    POINT_OF_SALE = 1
+    ECOMMERCE = 2
+    ATM = 3
+    MAIL_TELEPHONE = 4
+    RECURRING = 5
+
+
+class EntryMode(IntEnum):
+    """How the card data was read; numbers as in the protobuf enum."""
+
+    UNSPECIFIED = 0
+    CHIP = 1
+    CONTACTLESS = 2
+    MAGSTRIPE = 3
+    MANUAL = 4
+    ON_FILE = 5
+    WALLET = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One payment attempt. Empty strings and None mean "not known".
+
+    Fields stand in the order of their protobuf field numbers, which is the order
+    of the payload hash.
+    """
+
+    tenant: str
+    id: str
+    payment_id: str = ""
+    attempt: int = 0
+    occurred_at_ms: int = 0
+    amount_minor: int = 0
+    currency: str = ""
+    card: str = ""
+    customer: str = ""
+    merchant: str = ""
+    terminal: str = ""
+    device: str = ""
+    channel: int = Channel.UNSPECIFIED
+    entry_mode: int = EntryMode.UNSPECIFIED
+    merchant_category: str = ""
+    card_country: str = ""
+    merchant_country: str = ""
+    ip_country: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+# The string fields that may carry a token, in field order; what `validate` and
+# the card-number guard look at.
+TOKEN_FIELDS = (
+    "id",
+    "payment_id",
+    "card",
+    "customer",
+    "merchant",
+    "terminal",
+    "device",
+)
+
+
+def validate(transaction: Transaction, *, exempt: frozenset[str] = frozenset()) -> None:
+    """Raise `InvalidTransaction` naming the first field outside its limits.
+
+    `exempt` names the fields whose digits are never taken for a card number
+    (purely numeric ids). Source of the limits: protos/scoring/v1.
+    """
+    t = transaction
+    if not _TENANT.fullmatch(t.tenant):
+        raise InvalidTransaction("tenant", "must be 1-64 of A-Z a-z 0-9 . _ -")
+    if not t.id:
+        raise InvalidTransaction("id", "is required")
+    tokens = (
+        t.id, t.payment_id, t.card, t.customer, t.merchant, t.terminal, t.device
+    )  # fmt: skip
+    for name, value in zip(TOKEN_FIELDS, tokens, strict=True):
+        if value and (len(value) > TOKEN_CHARACTERS_MAX or not value.isprintable()):
+            raise InvalidTransaction(
+                name, f"must be at most {TOKEN_CHARACTERS_MAX} printable characters"
+            )
+    if not OCCURRED_AT_MS_MIN <= t.occurred_at_ms <= OCCURRED_AT_MS_MAX:
+        raise InvalidTransaction(
+            "occurred_at", "is required and must lie between the years 2000 and 2100"
+        )
+    if not 0 <= t.amount_minor <= AMOUNT_MINOR_MAX:
+        raise InvalidTransaction(
+            "amount_minor", f"must lie between 0 and {AMOUNT_MINOR_MAX}"
+        )
+    if not _CURRENCY.fullmatch(t.currency):
+        raise InvalidTransaction("currency", "must be an ISO 4217 code such as EUR")
+    _validate_optional(t)
+    guilty = field_with_card_number(_texts(t, tokens), exempt)
+    if guilty:
+        raise CardNumberRefused(guilty)
+
+
+def _validate_optional(t: Transaction) -> None:
+    if not 0 <= t.attempt <= ATTEMPT_MAX:
+        raise InvalidTransaction("attempt", f"must lie between 0 and {ATTEMPT_MAX}")
+    if not 0 <= t.channel <= Channel.RECURRING:
+        raise InvalidTransaction("channel", "is not a known channel")
+    if not 0 <= t.entry_mode <= EntryMode.WALLET:
+        raise InvalidTransaction("entry_mode", "is not a known entry mode")
+    if t.merchant_category and not _CATEGORY.fullmatch(t.merchant_category):
+        raise InvalidTransaction("merchant_category", "must be four digits")
+    for name in ("card_country", "merchant_country", "ip_country"):
+        value = getattr(t, name)
+        if value and not _COUNTRY.fullmatch(value):
+            raise InvalidTransaction(name, "must be an ISO 3166-1 alpha-2 code")
+    if t.latitude is not None or t.longitude is not None:
+        _validate_location(t)
+    if t.attributes:
+        _validate_attributes(t.attributes)
+
+
+def _validate_location(t: Transaction) -> None:
+    # NaN fails both comparisons, so it is refused here as well.
+    if t.latitude is None or not -90.0 <= t.latitude <= 90.0:  # noqa: PLR2004
+        raise InvalidTransaction("location.latitude", "must lie between -90 and 90")
+    if t.longitude is None or not -180.0 <= t.longitude <= 180.0:  # noqa: PLR2004
+        raise InvalidTransaction("location.longitude", "must lie between -180 and 180")
+
+
+def _validate_attributes(attributes: Mapping[str, str]) -> None:
+    if len(attributes) > ATTRIBUTES_COUNT_MAX:
+        raise InvalidTransaction(
+            "attributes", f"must hold at most {ATTRIBUTES_COUNT_MAX} entries"
+        )
+    for key, value in attributes.items():
+        if not key or len(key) > ATTRIBUTE_KEY_CHARACTERS_MAX:
+            raise InvalidTransaction(
+                "attributes",
+                f"keys must be 1-{ATTRIBUTE_KEY_CHARACTERS_MAX} characters",
+            )
+        if len(value) > ATTRIBUTE_VALUE_CHARACTERS_MAX:
+            raise InvalidTransaction(
+                "attributes",
+                f"values must be at most {ATTRIBUTE_VALUE_CHARACTERS_MAX} characters",
+            )
+
+
+def _texts(t: Transaction, tokens: tuple[str, ...]) -> dict[str, str]:
+    texts = dict(zip(TOKEN_FIELDS, tokens, strict=True))
+    texts["tenant"] = t.tenant
+    for key, value in t.attributes.items():
+        texts[f"attributes[{len(texts)}].key"] = key
+        texts[f"attributes.{key}"] = value
+    return texts
+
+
+_TEXT = Struct(">BI")
+_NUMBER = Struct(">Bq")
+_REAL = Struct(">Bd")
+_HASH_TEXT_FIELDS = (
+    (8, "card"), (9, "customer"), (10, "merchant"), (11, "terminal"), (12, "device"),
+)  # fmt: skip
+_HASH_TAIL_FIELDS = (
+    (15, "merchant_category"), (16, "card_country"), (17, "merchant_country"),
+    (18, "ip_country"),
+)  # fmt: skip
+
+
+def payload_hash(transaction: Transaction) -> bytes:
+    """SHA-256 (32 bytes) over the domain fields in field-number order.
+
+    Absent fields are omitted, attributes are sorted, floats enter as IEEE bits;
+    trace context and the dry-run flag are not part of a transaction. The same
+    transaction hashes equally from Protobuf and from JSON.
+
+    >>> a = Transaction("default", "t1", amount_minor=100, currency="EUR")
+    >>> b = Transaction("default", "t1", amount_minor=101, currency="EUR")
+    >>> payload_hash(a) == payload_hash(a), payload_hash(a) == payload_hash(b)
+    (True, False)
+    """
+    t = transaction
+    parts: list[bytes] = []
+    _hash_texts(parts, t, ((1, "tenant"), (2, "id"), (3, "payment_id")))
+    if t.attempt:
+        parts.append(_NUMBER.pack(4, t.attempt))
+    parts.append(_NUMBER.pack(5, t.occurred_at_ms))
+    if t.amount_minor:
+        parts.append(_NUMBER.pack(6, t.amount_minor))
+    _hash_texts(parts, t, ((7, "currency"), *_HASH_TEXT_FIELDS))
+    if t.channel:
+        parts.append(_NUMBER.pack(13, t.channel))
+    if t.entry_mode:
+        parts.append(_NUMBER.pack(14, t.entry_mode))
+    _hash_texts(parts, t, _HASH_TAIL_FIELDS)
+    if t.latitude is not None and t.longitude is not None:
+        parts.append(_REAL.pack(19, t.latitude) + _REAL.pack(19, t.longitude))
+    for key in sorted(t.attributes):
+        for text in (key.encode(), t.attributes[key].encode()):
+            parts.append(_TEXT.pack(20, len(text)) + text)
+    return sha256(b"".join(parts)).digest()
+
+
+def _hash_texts(
+    parts: list[bytes], t: Transaction, fields: tuple[tuple[int, str], ...]
+) -> None:
+    for number, name in fields:
+        text = getattr(t, name)
+        if text:
+            encoded = text.encode()
+            parts.append(_TEXT.pack(number, len(encoded)) + encoded)
+
+
+def order_hash(transaction_id: str) -> int:
+    """64 bits of the id, which break ties of the millisecond in every engine.
+
+    The first 8 bytes of its SHA-256, big-endian: DuckDB and Lua can compute or
+    carry the same number.
+
+    >>> order_hash("t1") == order_hash("t1") < 2**64
+    True
+    """
+    return int.from_bytes(sha256(transaction_id.encode()).digest()[:8], "big")

@@ -1,0 +1,78 @@
+"""The errors of the service, one tree, translated once at each door.
+
+ScoringError
+├── InvalidTransaction      the caller's fault        INVALID_ARGUMENT | dead letter
+│   └── CardNumberRefused   a card number in a field  INVALID_ARGUMENT | dead letter
+├── TransactionConflict     same id, other payload    ALREADY_EXISTS   | dead letter
+├── Unavailable             an outside system failed; a retry may help
+│   ├── StoreUnavailable    becomes a Degradation inside the scorer
+│   ├── ModelUnavailable    becomes a Degradation inside the scorer
+│   └── LogUnavailable      the stream stops and Kafka redelivers
+├── CorruptState            a stored value is not ours; becomes a Degradation
+└── BadArtifact             a file refused at load: the process does not start,
+                            or keeps the one it has
+"""
+
+from __future__ import annotations
+
+
+class ScoringError(Exception):
+    """Anything this service raises on purpose."""
+
+
+class InvalidTransaction(ScoringError):
+    """A transaction (or label) outside its limits.
+
+    `field` is the path as the caller wrote it, "amount_minor". The message says
+    what would be right and never repeats the value.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+        self.message = message
+
+
+class CardNumberRefused(InvalidTransaction):
+    """A field holds a card number; send a token."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field, "holds a card number; send a token instead")
+
+
+class TransactionConflict(ScoringError):
+    """The id is taken by another payload."""
+
+    def __init__(self, transaction_id: str) -> None:
+        super().__init__(
+            f"id: {transaction_id!r} was already used for another payload; "
+            "a new payment needs a new id"
+        )
+        self.field = "id"
+
+
+class Unavailable(ScoringError):
+    """An outside system failed; a retry may help."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store did not answer in time, or refused."""
+
+
+class ModelUnavailable(Unavailable):
+    """The model could not score."""
+
+
+class LogUnavailable(Unavailable):
+    """The log did not acknowledge."""
+
+
+class CorruptState(ScoringError):
+    """A value under one of our keys was not written by us, or is damaged."""
+
+
+class BadArtifact(ScoringError):
+    """A model, policy or definition file was refused.
+
+    The message carries file, line (where there is one), field and remedy.
+    """

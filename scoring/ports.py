@@ -1,0 +1,236 @@
+"""What the edge must satisfy: the store, the log, the model; and what crosses them.
+
+Every port has an in-memory twin in adapters/memory_*.py, and one contract suite
+in tests/contract runs against both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.core.decision import ComputeTarget, Degradation, Door
+from scoring.core.transaction import Transaction
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One accepted transaction on its way to a decision.
+
+    `deadline` is an instant of the event loop's monotonic clock, seconds; None
+    means that nobody is waiting (the stream door). `received_at_ms` is the broker's
+    timestamp (Kafka) or the receipt (gRPC). `position` is where a Kafka record
+    came from, "transactions/3@1234"; it is empty for gRPC.
+    """
+
+    transaction: Transaction
+    payload_hash: bytes
+    received_at_ms: int
+    door: Door
+    deadline: float | None = None
+    position: str = ""
+    traceparent: str = ""
+    dry_run: bool = False
+
+
+class Applied(Enum):
+    """What `observe` did with a transaction."""
+
+    COUNTED = "counted"
+    REPEATED = "repeated"  # counted before: features as of then, nothing changed
+    TOO_LATE = "too_late"  # beyond the lateness allowed: read, never counted
+    DRY_RUN = "dry_run"  # evaluated as if counted, nothing changed
+    CONFLICT = "conflict"  # the id is claimed by another payload: nothing changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the store knows as of one transaction.
+
+    `values` holds the catalogue's stored statistics (float64, NaN unknown) in
+    compiled order; `inexact` names those known only within their bound.
+    `stored` is the recorded decision (Decision bytes) when there is one already.
+    `processed_seq` orders all observations of one store, 0 where it spans shards.
+    """
+
+    values: NDArray[np.float64]
+    applied: Applied = Applied.COUNTED
+    inexact: tuple[str, ...] = ()
+    degradations: tuple[Degradation, ...] = ()
+    stored: bytes | None = None
+    processed_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A decision to be recorded.
+
+    `decision` is the encoded Decision (core and trace); `logged` is the record for
+    the decisions topic (the same with its transaction), kept in the outbox until
+    `published` is told; None keeps no outbox entry (the stream door's own input
+    log carries it).
+    """
+
+    tenant: str
+    transaction_id: str
+    payload_hash: bytes
+    decision: bytes
+    logged: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What stands in the record after `record`: the first writer's bytes.
+
+    `first` is true where ours is what stands; `conflict` where another payload is.
+    """
+
+    decision: bytes
+    first: bool
+    conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledTransaction:
+    """A label joined with the transaction it speaks of.
+
+    `fraud` is None for a withdrawn label. `known_at_ms` is when it became known.
+    """
+
+    transaction: Transaction
+    version: int
+    fraud: bool | None
+    known_at_ms: int
+
+
+class Store(Protocol):
+    """Feature state and decision records.
+
+    Every method raises `StoreUnavailable` when the store fails or does not answer
+    within `timeout_s`; whether the update happened is then unknown, and repeating
+    it is safe.
+    """
+
+    async def observe(
+        self, checks: Sequence[Check], *, timeout_s: float | None = None
+    ) -> list[Observation]:
+        """Claim, update and read, in one exchange; atomic per entity.
+
+        Idempotent per entity and transaction. Returns one observation a check, in
+        order; the transactions of one batch see each other in that order. A check
+        with `dry_run` changes nothing. An id claimed by another payload changes
+        nothing and comes back as CONFLICT.
+        """
+        ...
+
+    async def record(
+        self, recordings: Sequence[Recording], *, timeout_s: float | None = None
+    ) -> list[Recorded]:
+        """Record decisions in one exchange; the first writer wins."""
+        ...
+
+    async def decisions(
+        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> list[bytes | None]:
+        """Recorded decisions by (tenant, transaction id); None where there is none."""
+        ...
+
+    async def learn(
+        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
+    ) -> None:
+        """Apply labels; idempotent by transaction and version."""
+        ...
+
+    async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
+        """Recorded but unpublished: (tenant, transaction id, logged bytes)."""
+        ...
+
+    async def published(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Remove from the outbox what the log has acknowledged."""
+        ...
+
+    async def ping(self, *, timeout_s: float | None = None) -> None:
+        """Return when the store answers."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections; the store is unusable afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRecord:
+    """One record to append. `partition` None leaves the choice to murmur2(key)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+
+
+class DecisionLog(Protocol):
+    """Where decisions, dead letters and labels are appended."""
+
+    async def append(self, records: Sequence[LogRecord]) -> None:
+        """Return when every record is acknowledged by all in-sync replicas.
+
+        Raises `LogUnavailable`; some records may then have been appended.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Flush and release; the log is unusable afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What the model says of n rows.
+
+    `margin` (n,) raw log-odds; `probability` (n,) calibrated, 0 to 1;
+    `contributions` (n, groups) added log-odds by reason group.
+    """
+
+    margin: NDArray[np.float32]
+    probability: NDArray[np.float32]
+    contributions: Matrix
+    target: ComputeTarget = ComputeTarget.ENSEMBLE
+
+
+class Model(Protocol):
+    """A loaded model bundle."""
+
+    @property
+    def version(self) -> str:
+        """Content hash of the bundle."""
+        ...
+
+    @property
+    def features_version(self) -> str:
+        """Hash of the feature definitions it was trained on."""
+        ...
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The vector's order."""
+        ...
+
+    @property
+    def reason_groups(self) -> tuple[str, ...]:
+        """Reason code of each column of the contributions."""
+        ...
+
+    def predict(self, matrix: Matrix) -> Scores:
+        """Score (n, features) float32 rows, NaN missing; runs in the caller's thread.
+
+        A row's result does not depend on its neighbours. Raises `ModelUnavailable`.
+        """
+        ...

@@ -1,0 +1,70 @@
+"""Every setting of the service, read once from the environment.
+
+Read only by the composition root: everything else takes what it needs as
+arguments. Names in the environment are SCORING_<NAME>.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings with their defaults; each names its unit and limit."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SCORING_", frozen=True, extra="ignore", str_strip_whitespace=True
+    )
+
+    # Outside systems -------------------------------------------------------
+    redis_url: str = Field("", description="redis://, rediss:// or unix://")
+    redis_cluster: bool = Field(False, description="the URL names a Redis Cluster")
+    kafka_bootstrap: str = Field("", description="host:port, comma separated")
+    kafka_options: dict[str, str] = Field(
+        default_factory=dict,
+        description="aiokafka client options (security_protocol, sasl_…), JSON",
+    )
+    namespace: str = Field(
+        "live", pattern=r"[a-z0-9-]{1,64}", description="prefix of keys in the store"
+    )
+    topic_prefix: str = Field("", description="prefix of every topic, a replay's name")
+    fetch_wait_ms: int = Field(
+        100, ge=1, le=5_000, description="broker long-poll; 5 on the embedded broker"
+    )
+
+    # Artifacts -------------------------------------------------------------
+    model_dir: Path = Field(Path(".scoring/model"), description="model bundle")
+    policy_file: Path | None = Field(None, description="default: the shipped policy")
+    features_file: Path | None = Field(None, description="default: the shipped one")
+    state_dir: Path = Field(Path(".scoring"), description="spool and demo artifacts")
+
+    # Meaning ---------------------------------------------------------------
+    lateness_s: int = Field(86_400, ge=0, description="later is read, never counted")
+    skew_s: int = Field(300, ge=0, description="further in the future is refused")
+    dedupe_s: int = Field(
+        8 * 86_400, ge=60, description="how long a decision answers its repeats"
+    )
+    numeric_ids: frozenset[str] = Field(
+        frozenset(), description="fields whose digits are never card numbers, JSON"
+    )
+
+    # Doors -----------------------------------------------------------------
+    grpc_address: str = Field("127.0.0.1:50051", description="host:port; port 0: any")
+    budget_ms: int = Field(50, ge=1, le=60_000, description="a check without deadline")
+    store_budget_ms: int = Field(20, ge=1, description="what one exchange may take")
+    reflection: bool = Field(False, description="gRPC server reflection")
+    drain_s: float = Field(10.0, ge=0, description="grace for calls in flight")
+    message_bytes_max: int = Field(262_144, ge=1_024, description="one message")
+    reply_after: Literal["record", "log"] = "record"
+    decision_format: Literal["protobuf", "json"] = "protobuf"
+    provisional_count_max: int = Field(
+        100_000, ge=0, description="provisional answers kept for adoption"
+    )
+    poll_records_max: int = Field(500, ge=1, le=10_000, description="stream batch")
+    commit_interval_s: float = Field(1.0, gt=0, description="offset commits")
+    session_timeout_s: float = Field(10.0, ge=3, description="group session")
+    metrics_port: int = Field(0, ge=0, le=65_535, description="0: no metrics server")

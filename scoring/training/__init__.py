@@ -1,0 +1,1 @@
+"""Offline: simulate, features by DuckDB, train, export, evaluate. Never imported by serving."""
