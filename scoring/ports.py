@@ -139,7 +139,7 @@ class Store(Protocol):
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[bytes | None]:
-        """Recorded decisions by (tenant, transaction id); None where there is none."""
+        """Return recorded decisions by (tenant, transaction id), None where none."""
         ...
 
     async def learn(
@@ -148,8 +148,23 @@ class Store(Protocol):
         """Apply labels; idempotent by transaction and version."""
         ...
 
+    async def forecast(
+        self,
+        transaction: Transaction,
+        *,
+        instants_max: int,
+        timeout_s: float | None = None,
+    ) -> list[tuple[int, NDArray[np.float64]]]:
+        """How the stored values fall if nothing else is attempted.
+
+        One (at_ms, values) for each later instant at which a window of the
+        transaction's entities loses an event, earliest first: what the same payload
+        would observe then, from the events ordered at or before the transaction.
+        """
+        ...
+
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
-        """Recorded but unpublished: (tenant, transaction id, logged bytes)."""
+        """List what is recorded but unpublished: (tenant, id, logged bytes)."""
         ...
 
     async def published(self, keys: Sequence[tuple[str, str]]) -> None:

@@ -1,1 +1,1 @@
-"""Offline: simulate, features by DuckDB, train, export, evaluate. Never imported by serving."""
+"""Offline: simulate, dataset, train, export, evaluate. Serving never imports it."""
