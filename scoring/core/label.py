@@ -1,0 +1,80 @@
+"""What turned out to be true of a transaction, later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from scoring.core.card_number import holds_card_number
+from scoring.core.transaction import (
+    OCCURRED_AT_MS_MAX,
+    OCCURRED_AT_MS_MIN,
+    TOKEN_CHARACTERS_MAX,
+    Transaction,
+    validate,
+)
+from scoring.errors import CardNumberRefused, InvalidTransaction
+
+
+class Verdict(IntEnum):
+    """What it turned out to be; numbers as in the protobuf enum."""
+
+    UNSPECIFIED = 0
+    FRAUD = 1
+    LEGITIMATE = 2
+    WITHDRAWN = 3
+
+
+class LabelSource(IntEnum):
+    """Who says so; numbers as in the protobuf enum."""
+
+    UNSPECIFIED = 0
+    CHARGEBACK = 1
+    EARLY_WARNING = 2
+    REVIEW = 3
+    CUSTOMER = 4
+    REFUND = 5
+
+
+_FRAUD = {Verdict.FRAUD: True, Verdict.LEGITIMATE: False, Verdict.WITHDRAWN: None}
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One version of what is known; `transaction` when the sender had it."""
+
+    tenant: str
+    transaction_id: str
+    version: int
+    verdict: int
+    known_at_ms: int
+    source: int = LabelSource.UNSPECIFIED
+    transaction: Transaction | None = None
+
+    @property
+    def fraud(self) -> bool | None:
+        """True, False, or None for a withdrawn label."""
+        return _FRAUD[Verdict(self.verdict)]
+
+
+def validate_label(label: Label, *, exempt: frozenset[str] = frozenset()) -> None:
+    """Raise `InvalidTransaction` naming the first field outside its limits."""
+    id_ = label.transaction_id
+    if not id_ or len(id_) > TOKEN_CHARACTERS_MAX or not id_.isprintable():
+        raise InvalidTransaction(
+            "transaction_id", "is required, at most 128 characters"
+        )
+    if "id" not in exempt and holds_card_number(id_):
+        raise CardNumberRefused("transaction_id")
+    if label.version < 1:
+        raise InvalidTransaction("version", "is required and starts at 1")
+    if not Verdict.FRAUD <= label.verdict <= Verdict.WITHDRAWN:
+        raise InvalidTransaction("verdict", "must be fraud, legitimate or withdrawn")
+    if not 0 <= label.source <= LabelSource.REFUND:
+        raise InvalidTransaction("source", "is not a known source")
+    if not OCCURRED_AT_MS_MIN <= label.known_at_ms <= OCCURRED_AT_MS_MAX:
+        raise InvalidTransaction("known_at", "is required, between 2000 and 2100")
+    if label.transaction is not None:
+        validate(label.transaction, exempt=exempt)
+        if label.transaction.id != id_:
+            raise InvalidTransaction("transaction.id", "must equal transaction_id")
