@@ -6,7 +6,7 @@ in tests/contract runs against both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -248,4 +248,37 @@ class Model(Protocol):
 
         A row's result does not depend on its neighbours. Raises `ModelUnavailable`.
         """
+        ...
+
+
+class Telemetry(Protocol):
+    """What is counted. Never raises, never blocks."""
+
+    def answered(
+        self,
+        checks: Sequence[Check],
+        answers: Sequence[object],
+        durations_us: Mapping[str, int],
+    ) -> None:
+        """Count one batch: `answers` are decisions or errors, one a check."""
+        ...
+
+    def count(self, event: str, n: int = 1) -> None:
+        """Count something that has a name and nothing else."""
+        ...
+
+
+class Spool(Protocol):
+    """A bounded local place for provisional answers, which outlives the process."""
+
+    def append(self, logged: bytes) -> bool:
+        """Keep one logged Decision; False where the bound is reached."""
+        ...
+
+    def load(self) -> list[bytes]:
+        """What was kept and never cleared, oldest first."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything: all of it was adopted."""
         ...

@@ -1,0 +1,117 @@
+"""What is counted, as Prometheus metrics: one closed, documented set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+
+from scoring.core.decision import Outcome
+from scoring.errors import TransactionConflict
+from scoring.ports import Check
+from scoring.scorer import Decided
+
+_US_PER_S = 1_000_000
+_STAGE_BUCKETS_S = (
+    50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.5,
+)  # fmt: skip
+
+
+class PrometheusTelemetry:
+    """Counts batches, decisions by outcome, and named events.
+
+    Labels are bounded: doors, outcomes, stages and event names; never an id.
+    """
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._decisions = Counter(
+            "fraud_decisions",
+            "Decisions made, by outcome, door and whether provisional.",
+            ["outcome", "door", "provisional"],
+            registry=registry,
+        )
+        self._repeats = Counter(
+            "fraud_repeats", "Repeats answered from the record.", registry=registry
+        )
+        self._conflicts = Counter(
+            "fraud_conflicts", "Ids sent with another payload.", registry=registry
+        )
+        self._stages = Histogram(
+            "fraud_stage_seconds",
+            "Time of one batch by stage.",
+            ["stage"],
+            buckets=_STAGE_BUCKETS_S,
+            registry=registry,
+        )
+        self._batch = Histogram(
+            "fraud_batch_transactions",
+            "Transactions decided together.",
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
+            registry=registry,
+        )
+        self._events = Counter(
+            "fraud_events",
+            "Named events: store_lost, store_back, provisional_adopted, "
+            "provisional_overflow, log_retry, log_overflow, outbox_swept, dead_letter.",
+            ["event"],
+            registry=registry,
+        )
+        self._children: dict[tuple[str, ...], Counter] = {}
+        self._stage_children: dict[str, Histogram] = {}
+
+    def answered(
+        self,
+        checks: Sequence[Check],
+        answers: Sequence[object],
+        durations_us: Mapping[str, int],
+    ) -> None:
+        """Count one batch."""
+        self._batch.observe(len(checks))
+        for stage, duration_us in durations_us.items():
+            self._stage(stage).observe(duration_us / _US_PER_S)
+        for check, answer in zip(checks, answers, strict=True):
+            if isinstance(answer, TransactionConflict):
+                self._conflicts.inc()
+            elif isinstance(answer, Decided):
+                self._decided(check, answer)
+
+    def _decided(self, check: Check, answer: Decided) -> None:
+        if check.dry_run:
+            return
+        if not (answer.first or answer.provisional):
+            self._repeats.inc()
+            return
+        labels = (
+            Outcome(answer.outcome).name.lower(),
+            check.door.name.lower(),
+            "true" if answer.provisional else "false",
+        )
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = self._decisions.labels(*labels)
+        child.inc()
+
+    def _stage(self, stage: str) -> Histogram:
+        child = self._stage_children.get(stage)
+        if child is None:
+            child = self._stage_children[stage] = self._stages.labels(stage)
+        return child
+
+    def count(self, event: str, n: int = 1) -> None:
+        """Count a named event."""
+        self._events.labels(event).inc(n)
+
+
+class SilentTelemetry:
+    """Counts nothing: for offline use and tests that look elsewhere."""
+
+    def answered(
+        self,
+        checks: Sequence[Check],
+        answers: Sequence[object],
+        durations_us: Mapping[str, int],
+    ) -> None:
+        """Count nothing."""
+
+    def count(self, event: str, n: int = 1) -> None:
+        """Count nothing."""

@@ -1,0 +1,124 @@
+"""Checks decided together, and the evidence that each decision rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scoring.core.catalogue import Catalogue
+from scoring.core.decide import Evidence
+from scoring.core.decision import (
+    ComputeTarget,
+    Degradation,
+    DegradationCode,
+    Rung,
+    Versions,
+)
+from scoring.core.policy import Policy
+from scoring.core.vector import unknown_values, vectorise
+from scoring.errors import ModelUnavailable
+from scoring.ports import Check, Matrix, Model, Observation, Scores
+from scoring.stopwatch import Stopwatch
+
+# What the store knew, or why it was not asked in time.
+Seen = Observation | DegradationCode
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """What was learned and what was written: swapped as one reference."""
+
+    catalogue: Catalogue
+    model: Model
+    policy: Policy
+
+    @property
+    def versions(self) -> Versions:
+        """What every decision made with these names."""
+        return Versions(self.model.version, self.policy.version, self.catalogue.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Checks that are decided together, with what the store knew of each."""
+
+    checks: list[Check]
+    observations: list[Seen]
+    artifacts: Artifacts
+    watch: Stopwatch
+    wait_for_store: bool = False
+
+    def vectorise(self) -> Matrix:
+        """(checks, features) float32; unknown history is NaN."""
+        catalogue = self.artifacts.catalogue
+        unknown = unknown_values(catalogue)
+        return vectorise(
+            catalogue,
+            [check.transaction for check in self.checks],
+            [
+                o.values if isinstance(o, Observation) else unknown
+                for o in self.observations
+            ],
+        )
+
+    def predict(self, matrix: Matrix) -> Scores | None:
+        """Scores of all rows, or None where the model failed."""
+        try:
+            return self.artifacts.model.predict(matrix)
+        except ModelUnavailable:
+            return None
+
+    def knows(self, i: int) -> bool:
+        """Whether the store answered for this check."""
+        return isinstance(self.observations[i], Observation)
+
+    def recordable(self, i: int) -> bool:
+        """Whether the decision may become final: its history was asked for."""
+        return self.knows(i) and not self.checks[i].dry_run
+
+    def processed_seq(self, i: int) -> int:
+        """Order in which the store processed it; 0 where it did not."""
+        seen = self.observations[i]
+        return seen.processed_seq if isinstance(seen, Observation) else 0
+
+    def evidence(self, i: int, matrix: Matrix, scores: Scores | None) -> Evidence:
+        """Everything that the decision of one check rests on."""
+        seen = self.observations[i]
+        degradations = _degradations(seen, scores)
+        return Evidence(
+            vector=matrix[i],
+            margin=float(scores.margin[i]) if scores else None,
+            probability=float(scores.probability[i]) if scores else None,
+            contributions=scores.contributions[i] if scores else None,
+            reason_groups=self.artifacts.model.reason_groups,
+            versions=self.artifacts.versions,
+            degradations=degradations,
+            inexact=seen.inexact if isinstance(seen, Observation) else (),
+            rung=_rung(seen, scores, degradations),
+            target=scores.target if scores else ComputeTarget.UNSPECIFIED,
+            provisional=not (isinstance(seen, Observation) or self.checks[i].dry_run),
+        )
+
+
+def _degradations(seen: Seen, scores: Scores | None) -> tuple[Degradation, ...]:
+    degradations = (
+        seen.degradations
+        if isinstance(seen, Observation)
+        else (Degradation(seen, "store"),)
+    )
+    if scores is None:
+        missing = Degradation(DegradationCode.MODEL_UNAVAILABLE, "model")
+        return (*degradations, missing)
+    return degradations
+
+
+def _rung(
+    seen: Seen, scores: Scores | None, degradations: tuple[Degradation, ...]
+) -> Rung:
+    if scores is None:
+        return Rung.RULES_ONLY
+    if not isinstance(seen, Observation):
+        return Rung.WITHOUT_HISTORY
+    partial = (DegradationCode.HISTORY_PARTIAL, DegradationCode.HISTORY_CORRUPT)
+    if any(degradation.code in partial for degradation in degradations):
+        return Rung.PARTIAL_FEATURES
+    return Rung.FULL

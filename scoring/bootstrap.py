@@ -1,0 +1,178 @@
+"""The only place that builds adapters and wires them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from scoring import wire
+from scoring.adapters.kafka_log import KafkaLog
+from scoring.adapters.onnx_model import load_model
+from scoring.adapters.redis_store import RedisStore
+from scoring.adapters.spool import FileSpool
+from scoring.adapters.telemetry import PrometheusTelemetry
+from scoring.batch import Artifacts
+from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
+from scoring.core.policy import Policy, default_policy, load_policy
+from scoring.core.transaction import Transaction
+from scoring.errors import BadArtifact
+from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
+from scoring.provisional import Provisional
+from scoring.publisher import Publisher
+from scoring.scorer import Limits, Scorer
+from scoring.settings import Settings
+from scoring.topics import Topics, decision_record
+
+_MS_PER_S = 1_000
+_SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
+CONTENT_TYPES = {"protobuf": wire.PROTOBUF, "json": wire.JSON}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything a door needs, built and connected."""
+
+    settings: Settings
+    scorer: Scorer
+    store: Store
+    log: DecisionLog | None
+    publisher: Publisher | None
+    topics: Topics
+    telemetry: Telemetry
+
+
+def now_ms() -> int:
+    """Wall clock, milliseconds; for traces and receipts, never for meaning."""
+    return time.time_ns() // 1_000_000
+
+
+def catalogue_from(settings: Settings) -> Catalogue:
+    """The feature definitions; raises `BadArtifact`."""
+    if settings.features_file is None:
+        return default_catalogue()
+    return load_catalogue(
+        _text(settings.features_file), name=str(settings.features_file)
+    )
+
+
+def policy_from(settings: Settings, catalogue: Catalogue) -> Policy:
+    """The policy; raises `BadArtifact`."""
+    if settings.policy_file is None:
+        return default_policy(catalogue)
+    return load_policy(
+        _text(settings.policy_file),
+        catalogue=catalogue,
+        name=str(settings.policy_file),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArtifact(f"{path}: cannot be read: {error}") from error
+
+
+def artifacts_from(settings: Settings) -> Artifacts:
+    """Definitions, model and policy, proved to agree; raises `BadArtifact`."""
+    catalogue = catalogue_from(settings)
+    model = load_model(settings.model_dir, catalogue=catalogue)
+    return Artifacts(catalogue, model, policy_from(settings, catalogue))
+
+
+async def store_from(settings: Settings, catalogue: Catalogue) -> RedisStore:
+    """A connected store; raises `BadArtifact` without a URL, `StoreUnavailable`."""
+    if not settings.redis_url:
+        raise BadArtifact(
+            "SCORING_REDIS_URL is not set: name your store, such as "
+            "redis://127.0.0.1:6379/0, or try `scoring demo`, which brings its own"
+        )
+    return await RedisStore.connect(
+        settings.redis_url,
+        catalogue=catalogue,
+        namespace=settings.namespace,
+        lateness_ms=settings.lateness_s * _MS_PER_S,
+        dedupe_ms=settings.dedupe_s * _MS_PER_S,
+        cluster=settings.redis_cluster,
+    )
+
+
+@asynccontextmanager
+async def service_from(
+    settings: Settings, *, name: str, publishes: bool = False
+) -> AsyncIterator[Service]:
+    """Build a door's service and close it; `name` tells its spool from others'.
+
+    With `publishes` and a broker, decisions are carried to the decisions topic in
+    the background (the gRPC door; the stream door appends its own).
+    """
+    artifacts = artifacts_from(settings)
+    telemetry = PrometheusTelemetry()
+    store = await store_from(settings, artifacts.catalogue)
+    spool = FileSpool(
+        settings.state_dir / f"provisional-{settings.namespace}-{name}.spool",
+        bytes_max=settings.provisional_count_max * _SPOOL_BYTES_PER_ANSWER,
+    )
+    provisional = Provisional(store, spool, telemetry, settings.provisional_count_max)
+    scorer = Scorer(
+        store=store,
+        artifacts=artifacts,
+        provisional=provisional,
+        telemetry=telemetry,
+        now_ms=now_ms,
+        monotonic=time.monotonic,
+        limits=Limits(store_s=settings.store_budget_ms / _MS_PER_S),
+    )
+    topics = Topics(settings.topic_prefix)
+    log = await log_from(settings)
+    publisher = _publisher(settings, store, log, telemetry) if publishes else None
+    provisional.restore()
+    try:
+        yield Service(settings, scorer, store, log, publisher, topics, telemetry)
+    finally:
+        if publisher is not None:
+            await publisher.close(within_s=settings.drain_s)
+        await provisional.close()
+        if log is not None:
+            await log.close()
+        await store.close()
+
+
+async def log_from(settings: Settings) -> KafkaLog | None:
+    """A connected log, or None where no broker is named."""
+    if not settings.kafka_bootstrap:
+        return None
+    return await KafkaLog.connect(
+        settings.kafka_bootstrap, options=settings.kafka_options
+    )
+
+
+def _publisher(
+    settings: Settings, store: Store, log: DecisionLog | None, telemetry: Telemetry
+) -> Publisher | None:
+    if log is None:
+        return None
+    publisher = Publisher(
+        store=store,
+        log=log,
+        record_of=partial(_record_of, settings),
+        telemetry=telemetry,
+        count_max=settings.provisional_count_max,
+    )
+    publisher.start()
+    return publisher
+
+
+def _record_of(settings: Settings, logged: bytes) -> tuple[LogRecord, Transaction]:
+    transaction = wire.transaction_of(logged)
+    record = decision_record(
+        Topics(settings.topic_prefix),
+        logged,
+        transaction,
+        content_type=CONTENT_TYPES[settings.decision_format],
+    )
+    return record, transaction

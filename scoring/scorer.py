@@ -1,0 +1,345 @@
+"""The pipeline: observe, vectorise, predict, decide, record. Every door calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from scoring import wire
+from scoring.batch import Artifacts, Batch, Seen
+from scoring.core.decide import clears_at, decide
+from scoring.core.decision import (
+    DecisionCore,
+    Degradation,
+    DegradationCode,
+    Outcome,
+)
+from scoring.core.vector import vectorise
+from scoring.errors import ScoringError, StoreUnavailable, TransactionConflict
+from scoring.ports import (
+    Applied,
+    Check,
+    Recorded,
+    Recording,
+    Store,
+    Telemetry,
+)
+from scoring.provisional import Provisional
+from scoring.stopwatch import Stopwatch
+
+# Instants at which a velocity limit is asked whether it clears.
+_FORECAST_INSTANTS_MAX = 256
+# The least time an exchange to record is given, seconds: a loopback round trip.
+_LAST_MOMENT_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, as it stands in the record (or provisionally, without one).
+
+    `decision` is the encoded Decision: a repeat returns it byte for byte. `logged`
+    is the record for the decisions topic, where this call is the one that must
+    append it; None where another call did or will.
+    """
+
+    decision: bytes
+    outcome: Outcome
+    first: bool
+    provisional: bool = False
+    logged: bytes | None = None
+
+
+Answer = Decided | ScoringError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Time the stages may take, seconds.
+
+    `store_s` bounds one exchange. `reserve_s` is kept back from a deadline for
+    what follows the exchange: predict, decide, encode and the reply.
+    """
+
+    store_s: float = 0.02
+    reserve_s: float = 0.003
+
+
+@dataclass(slots=True)
+class Scorer:
+    """Decides transactions, many at a time.
+
+    One instance serves one event loop. `now_ms` is the wall clock (traces only);
+    `monotonic` is the clock that deadlines are instants of, seconds.
+    """
+
+    store: Store
+    artifacts: Artifacts
+    provisional: Provisional
+    telemetry: Telemetry
+    now_ms: Callable[[], int]
+    monotonic: Callable[[], float]
+    limits: Limits = field(default_factory=Limits)
+
+    async def score_many(
+        self, checks: Sequence[Check], *, wait_for_store: bool = False
+    ) -> list[Answer]:
+        """Decide; one answer a check, in order.
+
+        An answer is a decision, a conflict, or (never for a store or model that
+        failed) another `ScoringError`. Without the store, decisions are degraded
+        and provisional; with `wait_for_store` (nobody waits) `StoreUnavailable` is
+        raised for the whole batch instead, and repeating the call is safe. A check
+        whose deadline passes is answered degraded and takes no other along.
+        """
+        watch = Stopwatch(self.monotonic)
+        answers: list[Answer | None] = [
+            _repeated(kept) if isinstance(kept, bytes) else kept
+            for kept in self.provisional.answers(checks)
+        ]
+        open_ = [i for i, answer in enumerate(answers) if answer is None]
+        observed = await self._observe(
+            [checks[i] for i in open_], wait_for_store=wait_for_store
+        )
+        watch.lap("observe")
+        fresh: list[int] = []
+        observations: list[Seen] = []
+        for i, observation in zip(open_, observed, strict=True):
+            answers[i] = self._settled(checks[i], observation)
+            if answers[i] is None:
+                fresh.append(i)
+                observations.append(observation)
+        if fresh:
+            batch = Batch(
+                [checks[i] for i in fresh],
+                observations,
+                self.artifacts,
+                watch,
+                wait_for_store=wait_for_store,
+            )
+            decided = await self._decide(batch)
+            for i, answer in zip(fresh, decided, strict=True):
+                answers[i] = answer
+        self.telemetry.answered(checks, answers, watch.durations_us)
+        return [answer for answer in answers if answer is not None]
+
+    async def _observe(
+        self, checks: list[Check], *, wait_for_store: bool
+    ) -> list[Seen]:
+        """Observe; a degradation for each check answered without history."""
+        if not checks:
+            return []
+        if wait_for_store:
+            return list(
+                await self.provisional.guarded(lambda: self.store.observe(checks))
+            )
+        if not self.provisional.store_available:
+            return [DegradationCode.HISTORY_UNAVAILABLE] * len(checks)
+        allowed = [self._store_time(check) for check in checks]
+        timeout_s = min(allowed)
+        if timeout_s <= 0:
+            return await self._observe_patient(checks, allowed, timeout_s)
+        started = self.monotonic()
+        try:
+            return list(await self.store.observe(checks, timeout_s=timeout_s))
+        except StoreUnavailable:
+            hurried = timeout_s < self.limits.store_s
+            if hurried and self.monotonic() - started >= timeout_s:
+                return await self._observe_patient(checks, allowed, timeout_s)
+            self.provisional.store_failed()
+            return [DegradationCode.HISTORY_UNAVAILABLE] * len(checks)
+
+    async def _observe_patient(
+        self, checks: list[Check], allowed: list[float], spent_s: float
+    ) -> list[Seen]:
+        """Observe again for those with time left; observing twice is harmless."""
+        seen: list[Seen] = [DegradationCode.OUT_OF_TIME] * len(checks)
+        patient = [i for i, s in enumerate(allowed) if s > max(spent_s, 0.0)]
+        again = await self._observe([checks[i] for i in patient], wait_for_store=False)
+        for i, observation in zip(patient, again, strict=True):
+            seen[i] = observation
+        return seen
+
+    def _store_time(self, check: Check) -> float:
+        if check.deadline is None:
+            return self.limits.store_s
+        left = check.deadline - self.monotonic() - self.limits.reserve_s
+        return min(self.limits.store_s, left)
+
+    def _settled(self, check: Check, observation: Seen) -> Answer | None:
+        """Answer what needs no decision: a conflict, or a decision recorded before."""
+        if isinstance(observation, DegradationCode):
+            return None
+        if observation.applied is Applied.CONFLICT:
+            return TransactionConflict(check.transaction.id)
+        if observation.stored is None:
+            return None
+        return _standing(check, observation.stored)
+
+    async def _decide(self, batch: Batch) -> list[Answer]:
+        matrix = batch.vectorise()
+        batch.watch.lap("vectorise")
+        scores = batch.predict(matrix)
+        batch.watch.lap("predict")
+        cores = [
+            decide(
+                check.transaction,
+                check.payload_hash,
+                policy=batch.artifacts.policy,
+                evidence=batch.evidence(i, matrix, scores),
+            )
+            for i, check in enumerate(batch.checks)
+        ]
+        for i, core in enumerate(cores):
+            if any(reason.velocity for reason in core.reasons):
+                cores[i] = await self._with_clearing_times(batch, i, core)
+        batch.watch.lap("decide")
+        return await self._record(batch, cores)
+
+    async def _with_clearing_times(
+        self, batch: Batch, i: int, core: DecisionCore
+    ) -> DecisionCore:
+        """Tell when each velocity limit clears: one exchange more, refusals only."""
+        check, artifacts = batch.checks[i], batch.artifacts
+        timeout_s = self._store_time(check)
+        if not batch.knows(i) or timeout_s <= 0:
+            return core
+        try:
+            forecast = await self.store.forecast(
+                check.transaction,
+                instants_max=_FORECAST_INSTANTS_MAX,
+                timeout_s=timeout_s,
+            )
+        except StoreUnavailable:
+            return core
+        rows = vectorise(
+            artifacts.catalogue,
+            [check.transaction] * len(forecast),
+            [values for _, values in forecast],
+        )
+        instants_ms = [at_ms for at_ms, _ in forecast]
+        return clears_at(
+            core,
+            check.transaction,
+            artifacts.policy,
+            instants_ms=instants_ms,
+            rows=rows,
+        )
+
+    async def _record(self, batch: Batch, cores: list[DecisionCore]) -> list[Answer]:
+        recordings = [self._recording(batch, i, core) for i, core in enumerate(cores)]
+        batch.watch.lap("encode")
+        kept = [i for i in range(len(cores)) if batch.recordable(i)]
+        standing: dict[int, Recorded] = {}
+        try:
+            recorded = await self._store_record(batch, [recordings[i] for i in kept])
+            standing = dict(zip(kept, recorded, strict=True))
+        except StoreUnavailable:
+            if batch.wait_for_store:
+                raise
+        batch.watch.lap("record")
+        return [
+            self._answer(batch, i, core, recordings[i], standing.get(i))
+            for i, core in enumerate(cores)
+        ]
+
+    async def _store_record(
+        self, batch: Batch, recordings: list[Recording]
+    ) -> list[Recorded]:
+        if not recordings:
+            return []
+        if batch.wait_for_store:
+            return await self.provisional.guarded(lambda: self.store.record(recordings))
+        # A decision that is made is worth a last moment to make it final.
+        timeout_s = max(
+            min(self._store_time(check) for check in batch.checks), _LAST_MOMENT_S
+        )
+        try:
+            return await self.store.record(recordings, timeout_s=timeout_s)
+        except StoreUnavailable:
+            self.provisional.store_failed()
+            raise
+
+    def _recording(self, batch: Batch, i: int, core: DecisionCore) -> Recording:
+        check = batch.checks[i]
+        decision = wire.decision_to_bytes(
+            wire.core_to_bytes(core),
+            wire.trace_to_bytes(
+                check,
+                decided_at_ms=self.now_ms(),
+                stages_us=batch.watch.durations_us,
+                batch_size=len(batch.checks),
+                processed_seq=batch.processed_seq(i),
+            ),
+        )
+        # The stream door's own input log carries its decisions over a crash.
+        outboxed = not check.position and not check.dry_run
+        return Recording(
+            tenant=check.transaction.tenant,
+            transaction_id=check.transaction.id,
+            payload_hash=check.payload_hash,
+            decision=decision,
+            logged=wire.logged_to_bytes(decision, check) if outboxed else None,
+        )
+
+    def _answer(
+        self,
+        batch: Batch,
+        i: int,
+        core: DecisionCore,
+        recording: Recording,
+        recorded: Recorded | None,
+    ) -> Answer:
+        check = batch.checks[i]
+        if check.dry_run:
+            return Decided(recording.decision, core.outcome, first=False)
+        if recorded is None:
+            return self._provisional_answer(batch, i, core)
+        if recorded.conflict:
+            return TransactionConflict(check.transaction.id)
+        if not recorded.first:
+            return _standing(check, recorded.decision)
+        logged = recording.logged or wire.logged_to_bytes(recorded.decision, check)
+        return Decided(recorded.decision, core.outcome, first=True, logged=logged)
+
+    def _provisional_answer(self, batch: Batch, i: int, core: DecisionCore) -> Decided:
+        """Flag the decision and keep it for adoption.
+
+        Where recording was tried, our own final decision may stand in the record:
+        then nothing goes to the log before adoption has seen what stands.
+        """
+        check = batch.checks[i]
+        tried = not core.provisional
+        if tried:
+            missing = Degradation(DegradationCode.NOT_RECORDED, "record")
+            core = replace(
+                core, provisional=True, degradations=(*core.degradations, missing)
+            )
+        recording = self._recording(batch, i, core)
+        logged = recording.logged or wire.logged_to_bytes(recording.decision, check)
+        self.provisional.keep(check, replace(recording, logged=logged), log=tried)
+        return Decided(
+            recording.decision,
+            core.outcome,
+            first=not tried,
+            provisional=True,
+            logged=None if tried else logged,
+        )
+
+
+def _standing(check: Check, decision: bytes) -> Decided:
+    """What stands in the record; ours to append only if this input record made it."""
+    message = wire.decision_from_bytes(decision)
+    ours = check.position != "" and message.trace.position == check.position
+    return Decided(
+        decision,
+        Outcome(message.core.outcome),
+        first=False,
+        provisional=message.core.provisional,
+        logged=wire.logged_to_bytes(decision, check) if ours else None,
+    )
+
+
+def _repeated(decision: bytes) -> Decided:
+    """The answer to a repeat of a provisional decision."""
+    outcome = Outcome(wire.decision_from_bytes(decision).core.outcome)
+    return Decided(decision, outcome, first=False, provisional=True)

@@ -1,0 +1,94 @@
+"""The topics: their names, and how a decision or a label becomes a record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scoring import wire
+from scoring.core.transaction import Transaction
+from scoring.ports import LogRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Topic names of one namespace.
+
+    >>> Topics("replay-1.").decisions
+    'replay-1.decisions'
+    """
+
+    prefix: str = ""
+
+    @property
+    def transactions(self) -> str:
+        """Payment attempts to be judged."""
+        return f"{self.prefix}transactions"
+
+    @property
+    def decisions(self) -> str:
+        """Everything decided, through either door, with its transaction."""
+        return f"{self.prefix}decisions"
+
+    @property
+    def labels(self) -> str:
+        """What turned out to be true."""
+        return f"{self.prefix}labels"
+
+    @property
+    def transactions_dead_letter(self) -> str:
+        """Transactions that could not be judged."""
+        return f"{self.prefix}transactions.dead-letter"
+
+    @property
+    def labels_dead_letter(self) -> str:
+        """Labels that could not be applied."""
+        return f"{self.prefix}labels.dead-letter"
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every topic the service reads or writes."""
+        return (
+            self.transactions,
+            self.decisions,
+            self.labels,
+            self.transactions_dead_letter,
+            self.labels_dead_letter,
+        )
+
+
+def key_of(transaction: Transaction) -> bytes | None:
+    """The record key: the card, else the customer; None for neither.
+
+    >>> key_of(Transaction("default", "t1", customer="c9"))
+    b'c9'
+    """
+    return (transaction.card or transaction.customer).encode() or None
+
+
+def decision_record(
+    topics: Topics,
+    logged: bytes,
+    transaction: Transaction,
+    *,
+    content_type: str,
+    source: tuple[int, int] | None = None,
+) -> LogRecord:
+    """The record of the decisions topic for one logged decision.
+
+    `source` is (partition, offset) of the input record: the decision goes to the
+    partition of the same number and names the offset, which is the watermark that
+    a restarted worker reads. The gRPC door has none.
+    """
+    headers = [
+        ("content-type", content_type.encode()),
+        ("transaction-id", transaction.id.encode()),
+    ]
+    if source is not None:
+        headers.append(("src", str(source[1]).encode()))
+    return LogRecord(
+        topic=topics.decisions,
+        key=key_of(transaction),
+        value=wire.decision_to_json(logged) if content_type == wire.JSON else logged,
+        headers=tuple(headers),
+        partition=source[0] if source else None,
+    )

@@ -1,0 +1,63 @@
+"""Protobuf (and its canonical JSON) to domain and back, nothing else."""
+
+from scoring.wire.decisions import (
+    core_to_bytes,
+    decision_from_bytes,
+    decision_part,
+    decision_to_bytes,
+    decision_to_json,
+    door_of,
+    logged_to_bytes,
+    position_of,
+    trace_to_bytes,
+    transaction_of,
+)
+from scoring.wire.labels import (
+    label_from_bytes,
+    label_from_proto,
+    label_to_proto,
+)
+from scoring.wire.messages import (
+    JSON,
+    PROTOBUF,
+    field_to_bytes,
+    message_from_bytes,
+    ms_from_timestamp,
+    refuse_unknown_fields,
+    text_from_ms,
+    timestamp_from_ms,
+    varint_to_bytes,
+)
+from scoring.wire.transactions import (
+    transaction_from_bytes,
+    transaction_from_proto,
+    transaction_to_proto,
+)
+
+__all__ = [
+    "JSON",
+    "PROTOBUF",
+    "core_to_bytes",
+    "decision_from_bytes",
+    "decision_part",
+    "decision_to_bytes",
+    "decision_to_json",
+    "door_of",
+    "field_to_bytes",
+    "label_from_bytes",
+    "label_from_proto",
+    "label_to_proto",
+    "logged_to_bytes",
+    "message_from_bytes",
+    "ms_from_timestamp",
+    "position_of",
+    "refuse_unknown_fields",
+    "text_from_ms",
+    "timestamp_from_ms",
+    "trace_to_bytes",
+    "transaction_from_bytes",
+    "transaction_from_proto",
+    "transaction_of",
+    "transaction_to_proto",
+    "varint_to_bytes",
+]
