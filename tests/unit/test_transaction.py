@@ -1,0 +1,142 @@
+"""Transactions: limits, card numbers, identity."""
+
+import dataclasses
+
+import pytest
+
+from scoring.core.card_number import holds_card_number, masked
+from scoring.core.transaction import Transaction, order_hash, payload_hash, validate
+from scoring.errors import CardNumberRefused, InvalidTransaction
+
+GOOD = Transaction(
+    tenant="default",
+    id="t1",
+    payment_id="p1",
+    attempt=1,
+    occurred_at_ms=1_700_000_000_123,
+    amount_minor=1999,
+    currency="EUR",
+    card="card-1",
+    customer="customer-1",
+    merchant="merchant-1",
+    terminal="terminal-1",
+    device="device-1",
+    channel=2,
+    entry_mode=5,
+    merchant_category="5411",
+    card_country="DE",
+    merchant_country="FR",
+    ip_country="DE",
+    latitude=48.1,
+    longitude=11.5,
+    attributes={"basket": "3 books"},
+)
+PAN = "4111111111111111"
+OTHER = {
+    "tenant": "shop-2", "id": "t2", "payment_id": "p2", "attempt": 2,
+    "occurred_at_ms": 1_700_000_000_124, "amount_minor": 2000, "currency": "USD",
+    "card": "card-2", "customer": "c2", "merchant": "m2", "terminal": "t2",
+    "device": "d2", "channel": 1, "entry_mode": 1, "merchant_category": "5999",
+    "card_country": "FR", "merchant_country": "DE", "ip_country": "FR",
+    "latitude": 48.2, "longitude": 11.6, "attributes": {"basket": "4 books"},
+}  # fmt: skip
+
+
+def test_a_complete_transaction_is_within_its_limits():
+    validate(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tenant", "no spaces"),
+        ("id", ""),
+        ("id", "x" * 129),
+        ("id", "a\x00b"),
+        ("payment_id", "x" * 129),
+        ("attempt", 1001),
+        ("occurred_at_ms", 0),
+        ("occurred_at_ms", 5_000_000_000_000),
+        ("amount_minor", -1),
+        ("amount_minor", 10**13 + 1),
+        ("currency", "eur"),
+        ("currency", ""),
+        ("channel", 17),
+        ("entry_mode", -1),
+        ("merchant_category", "54"),
+        ("card_country", "Germany"),
+        ("ip_country", "d1"),
+        ("latitude", float("nan")),
+        ("longitude", 181.0),
+        ("longitude", None),
+        ("attributes", {str(i): "" for i in range(33)}),
+        ("attributes", {"": "x"}),
+        ("attributes", {"k": "x" * 257}),
+    ],
+)
+def test_a_field_outside_its_limits_is_refused_by_name(field, value):
+    with pytest.raises(InvalidTransaction) as refusal:
+        validate(dataclasses.replace(GOOD, **{field: value}))
+    assert field.removesuffix("_ms") in refusal.value.field
+    assert refusal.value.message
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["id", "payment_id", "card", "customer", "merchant", "terminal", "device"],
+)
+@pytest.mark.parametrize("written", [PAN, "4111 1111-1111 1111", f"card:{PAN}."])
+def test_a_card_number_in_any_token_is_refused_without_repeating_it(field, written):
+    with pytest.raises(CardNumberRefused) as refusal:
+        validate(dataclasses.replace(GOOD, **{field: written}))
+    assert refusal.value.field == field
+    assert "4111" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("attributes", [{"note": f"pan {PAN}"}, {PAN: "x"}])
+def test_a_card_number_in_an_attribute_is_refused_without_repeating_it(attributes):
+    with pytest.raises(CardNumberRefused) as refusal:
+        validate(dataclasses.replace(GOOD, attributes=attributes))
+    assert "4111" not in str(refusal.value)
+
+
+def test_a_numeric_id_can_be_exempt_from_the_card_number_guard():
+    validate(dataclasses.replace(GOOD, id=PAN), exempt=frozenset({"id"}))
+
+
+def test_only_whole_digit_runs_count_as_card_numbers():
+    assert not holds_card_number("9" + PAN + "9" * 10)
+    assert not holds_card_number("20231114221320123")
+    assert not holds_card_number("tok_4111x1111x1111x1111")
+    assert holds_card_number("378282246310005")
+
+
+def test_masking_overwrites_card_digits_and_nothing_else():
+    raw = b'{"card":"4111-1111-1111-1111","id":"12345678901234567890123"}'
+    blind, found = masked(raw)
+    assert found
+    assert blind == raw.replace(b"4111-1111-1111-1111", b"XXXX-XXXX-XXXX-XXXX")
+
+
+@pytest.mark.parametrize(("field", "value"), OTHER.items())
+def test_every_field_is_part_of_the_payload_hash(field, value):
+    assert payload_hash(dataclasses.replace(GOOD, **{field: value})) != payload_hash(
+        GOOD
+    )
+
+
+def test_moving_text_between_neighbouring_fields_changes_the_payload_hash():
+    one = dataclasses.replace(GOOD, card="ab", customer="c")
+    other = dataclasses.replace(GOOD, card="a", customer="bc")
+    assert payload_hash(one) != payload_hash(other)
+
+
+def test_the_payload_hash_is_what_the_first_release_computed():
+    # Changing it would turn every repeat across an upgrade into a conflict.
+    assert payload_hash(GOOD).hex() == (
+        "f2bd01262a64c09f2c551b6d8d196153bc66322e061ec78adfda6e25aa7fd491"
+    )
+
+
+def test_the_order_hash_is_the_head_of_the_sha_256_of_the_id():
+    assert order_hash("t1") == 0x628B49D96DCDE97A
