@@ -1,0 +1,1 @@
+"""The demo: simulated payments through both doors, watched and counted."""

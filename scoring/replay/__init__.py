@@ -1,0 +1,1 @@
+"""Replay: a table of past payments through the live path."""
