@@ -1,0 +1,116 @@
+"""Real parts for the tests: a store, two kinds of broker, fresh names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from kafka_cluster import kafka_cluster, why_not
+
+from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
+from scoring.embedded.store import EmbeddedStore, embedded_store
+
+# The machine is shared: a slow example is no failure of the product.
+settings.register_profile(
+    "ci", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "nightly",
+    max_examples=2_000,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+HANDBOOK_TABLE = "fdh_raw.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker under test; `embedded` says which of the two kinds."""
+
+    bootstrap: str
+    embedded: bool
+
+    @property
+    def fetch_wait_ms(self) -> int:
+        """Long-poll that this broker needs."""
+        return FETCH_WAIT_MS if self.embedded else 100
+
+    @property
+    def session_timeout_s(self) -> float:
+        """Group session: short, so that a killed worker is replaced soon."""
+        return 6.0 if self.embedded else 3.0
+
+
+@pytest.fixture(scope="session")
+def store_url() -> Iterator[str]:
+    """A real embedded Valkey, shared; keep apart by `store_namespace`."""
+    with embedded_store() as url:
+        yield url
+
+
+@pytest.fixture
+def store_namespace() -> str:
+    """A namespace that nobody used before."""
+    return f"t-{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def own_store(tmp_path: Path) -> Iterator[EmbeddedStore]:
+    """A running Valkey of this test's own, to be stopped, paused and started."""
+    directory = tmp_path / "store"
+    directory.mkdir()
+    store = EmbeddedStore.in_directory(directory)
+    store.start()
+    yield store
+    store.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded_bootstrap() -> Iterator[str]:
+    """The embedded broker, host:port; keep apart by `topic_prefix`."""
+    with embedded_broker() as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Apache Kafka 4 (KRaft), host:port; keep apart by `topic_prefix`."""
+    missing = why_not()
+    if missing:
+        pytest.skip(missing)
+    with kafka_cluster(tmp_path_factory.mktemp("kafka")) as cluster:
+        yield cluster.bootstrap
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each test that takes this runs on the embedded broker and on Apache Kafka."""
+    bootstrap = request.getfixturevalue(f"{request.param}_bootstrap")
+    return Broker(bootstrap, embedded=request.param == "embedded")
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix of topics that nobody used before."""
+    return f"t{uuid4().hex[:12]}."
+
+
+@pytest.fixture(scope="session")
+def handbook_data() -> Path:
+    """The directory with the Handbook's tables (SCORING_HANDBOOK_DATA)."""
+    named = os.environ.get("SCORING_HANDBOOK_DATA")
+    sibling = Path(__file__).parents[2] / "shared" / "data"
+    directory = Path(named) if named else sibling
+    if not (directory / HANDBOOK_TABLE).is_file():
+        pytest.skip(
+            f"no Handbook data: SCORING_HANDBOOK_DATA names no directory with "
+            f"{HANDBOOK_TABLE}"
+        )
+    return directory

@@ -1,0 +1,159 @@
+"""A real Apache Kafka (KRaft) for the tests: jars by Maven, one node on loopback."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoring.embedded.child import LOOPBACK, Child, accepts, free_port
+
+VERSION = "4.1.0"
+CACHE = Path.home() / ".cache" / "scoring"
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>scoring.tests</groupId>
+  <artifactId>{name}</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
+  <dependencies>{dependencies}</dependencies>
+</project>
+"""
+DEPENDENCY = (
+    "<dependency><groupId>{}</groupId><artifactId>{}</artifactId>"
+    "<version>{}</version></dependency>"
+)
+BROKER = ("org.apache.kafka", "kafka_2.13", VERSION)
+# One node is broker and controller; one partition for each inner topic starts in
+# seconds; no delay before the first rebalance; short sessions for the drills.
+PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={logs}
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+auto.create.topics.enable=false
+num.network.threads=2
+num.io.threads=2
+log.cleaner.enable=false
+log.segment.bytes=67108864
+"""
+
+
+def why_not() -> str:
+    """What is missing to run Apache Kafka here; empty when nothing is."""
+    if not shutil.which("java"):
+        return "no Java here: the tests on a real Apache Kafka need Java 17"
+    if not jars_directory().is_dir() and not shutil.which("mvn"):
+        return "no Maven here: it fetches Apache Kafka's jars"
+    return ""
+
+
+def jars_directory(name: str = "kafka", version: str = VERSION) -> Path:
+    """Where the jars are cached between runs."""
+    return CACHE / f"{name}-{version}"
+
+
+def fetched_jars(
+    name: str = "kafka",
+    dependencies: Sequence[tuple[str, str, str]] = (BROKER,),
+    *,
+    version: str = VERSION,
+) -> Path:
+    """Return a directory with these artifacts and all they need, from Maven once."""
+    directory = jars_directory(name, version)
+    if directory.is_dir():
+        return directory
+    CACHE.mkdir(parents=True, exist_ok=True)
+    project = CACHE / f".{name}-{version}.{free_port()}"
+    project.mkdir()
+    listed = "".join(DEPENDENCY.format(*dependency) for dependency in dependencies)
+    (project / "pom.xml").write_text(POM.format(name=name, dependencies=listed))
+    subprocess.run(
+        ["mvn", "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime",
+         f"-DoutputDirectory={project / 'jars'}"],
+        cwd=project, check=True, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    if not directory.exists():  # another run may have been faster
+        (project / "jars").rename(directory)
+    shutil.rmtree(project, ignore_errors=True)
+    return directory
+
+
+@dataclass(slots=True)
+class KafkaCluster:
+    """One node that can be stopped, killed, paused and started again in place."""
+
+    child: Child
+
+    @property
+    def bootstrap(self) -> str:
+        return self.child.address
+
+    @classmethod
+    def in_directory(cls, directory: Path) -> KafkaCluster:
+        classpath = f"{fetched_jars()}/*"
+        properties = directory / "server.properties"
+        controller_port = free_port()
+        java = shutil.which("java")
+        assert java
+
+        def command(port: int) -> list[str]:
+            properties.write_text(
+                PROPERTIES.format(
+                    host=LOOPBACK,
+                    port=port,
+                    controller_port=controller_port,
+                    logs=directory / "logs",
+                )
+            )
+            if not (directory / "logs").exists():
+                formatted(java, classpath, properties)
+            return [
+                *(java, "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"),
+                *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classpath),
+                *("kafka.Kafka", str(properties)),
+            ]
+
+        return cls(Child(command, accepts, directory / "kafka.log"))
+
+    def start(self) -> None:
+        self.child.start()
+
+    def stop(self, *, kill: bool = False) -> None:
+        self.child.stop(kill=kill)
+
+
+def formatted(java: str, classpath: str, properties: Path) -> None:
+    subprocess.run(
+        [java, "-cp", classpath, "kafka.tools.StorageTool", "format",
+         "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", str(properties)],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+
+
+@contextmanager
+def kafka_cluster(directory: Path) -> Iterator[KafkaCluster]:
+    cluster = KafkaCluster.in_directory(directory)
+    cluster.start()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+if __name__ == "__main__":  # fetch the jars ahead: python -m tests.kafka_cluster
+    print(fetched_jars())
