@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-# The virtual environment and uv itself live in .venv: nothing is installed
-# outside this directory.
+# The virtual environment lives in .venv, and uv, where the machine has none, in
+# .uv: nothing is installed outside this directory.
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := "$(UV)" run --no-sync
 
@@ -11,7 +11,8 @@ help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
 
 .uv/bin/uv:
-	@python3 -m venv .uv && .uv/bin/pip install -q --disable-pip-version-check uv
+	@python3 -m venv .uv && .uv/bin/python -m pip install -q --disable-pip-version-check uv \
+	  || { echo "no uv here and none could be brought: install uv, or python3-venv and a way to PyPI"; exit 1; }
 
 setup: .venv/.synced ## Install everything into .venv (brings uv when it is missing)
 
@@ -33,6 +34,7 @@ fmt: setup ## Format the code and sort imports
 	@$(RUN) ruff format . && $(RUN) ruff check --fix-only .
 
 bench: setup ## Run one benchmark: make bench NAME=pipeline
+	@test -n "$(NAME)" || { echo "which one? make bench NAME=one of:" $(notdir $(basename $(filter-out %/__init__.py,$(wildcard benchmarks/*.py)))); exit 2; }
 	@$(RUN) python -m benchmarks.$(NAME)
 
 protos: setup ## Generate scoring/v1 from protos/

@@ -1,0 +1,1 @@
+"""One benchmark for one question: `make bench NAME=<file>`; the last line is JSON."""

@@ -1,0 +1,186 @@
+"""The rules of the house, held as ordinary tests."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULE_LINES_MAX = 300
+FUNCTION_LINES_MAX = 40
+FILE_BYTES_MAX = 400_000
+BANNED_NAMES = frozenset(
+    [
+        "utils",
+        "util",
+        "helpers",
+        "helper",
+        "common",
+        "manager",
+        "managers",
+        "processor",
+        "processors",
+        "handler",
+        "handlers",
+        "data",
+        "info",
+        "misc",
+    ]
+)
+BANNED_IN_CLASSES = re.compile(r"(Manager|Processor|Handler|Helper|Util|Impl|Info)s?$")
+# Words that belong to a workplace and not to a product.
+FORBIDDEN = re.compile(
+    r"/wor[k]/|farm-studi[o]|\bclaud[e]\b|anthropi[c]", re.IGNORECASE
+)
+GENERATED = ("scoring/v1/", "uv.lock")
+
+
+def tracked() -> list[str]:
+    """Every file that git would commit, relative to the root."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout: there is no list of files to judge")
+    names = listing.stdout.decode().split("\0")
+    return sorted(name for name in names if name and (ROOT / name).is_file())
+
+
+def ours(*suffixes: str) -> list[str]:
+    return [
+        name
+        for name in tracked()
+        if name.endswith(suffixes) and not name.startswith(GENERATED)
+    ]
+
+
+def functions(name: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse((ROOT / name).read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring and decorators."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    if ast.get_docstring(function, clean=False) is not None:
+        docstring = function.body[0]
+        lines -= (docstring.end_lineno or docstring.lineno) - docstring.lineno + 1
+    return lines
+
+
+def test_there_is_something_to_judge():
+    assert "scoring/errors.py" in ours(".py")
+
+
+def test_modules_fit_on_a_few_screens():
+    long = {
+        name: count
+        for name in ours(".py")
+        if (count := len((ROOT / name).read_text().splitlines())) > MODULE_LINES_MAX
+    }
+    assert not long, (
+        f"over {MODULE_LINES_MAX} lines: {long}; split them by what they do"
+    )
+
+
+def test_functions_fit_on_one_screen():
+    long = {
+        f"{name}:{function.lineno} {function.name}": lines
+        for name in ours(".py")
+        for function in functions(name)
+        if (lines := body_lines(function)) > FUNCTION_LINES_MAX
+    }
+    assert not long, f"over {FUNCTION_LINES_MAX} lines: {long}"
+
+
+def test_no_name_says_nothing():
+    vague = [
+        name
+        for name in ours(".py")
+        if set(Path(name).with_suffix("").parts) & BANNED_NAMES
+    ]
+    assert not vague, f"say what lives there: {vague}"
+
+
+def test_no_class_is_named_for_being_a_class():
+    vague = [
+        f"{name}:{node.lineno} {node.name}"
+        for name in ours(".py")
+        if name.startswith("scoring/")
+        for node in ast.walk(ast.parse((ROOT / name).read_text()))
+        if isinstance(node, ast.ClassDef) and BANNED_IN_CLASSES.search(node.name)
+    ]
+    assert not vague, f"say what it is: {vague}"
+
+
+def test_every_module_says_in_one_sentence_what_lives_there():
+    silent = []
+    for name in ours(".py"):
+        text = (ROOT / name).read_text()
+        if not name.startswith("scoring/") or not text.strip():
+            continue
+        docstring = ast.get_docstring(ast.parse(text)) or ""
+        first = docstring.split("\n\n", maxsplit=1)[0]
+        if not re.search(r"[.:]$", first):
+            silent.append(name)
+    assert not silent, f"no opening sentence: {silent}"
+
+
+def test_nothing_large_is_committed():
+    large = {
+        name: size
+        for name in tracked()
+        if (size := (ROOT / name).stat().st_size) > FILE_BYTES_MAX
+    }
+    assert not large, f"over {FILE_BYTES_MAX} bytes: {large}"
+
+
+def test_no_file_speaks_of_where_it_was_written():
+    found = []
+    for name in tracked():
+        try:
+            text = (ROOT / name).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [
+            f"{name}:{number}"
+            for number, line in enumerate(text.splitlines(), start=1)
+            if FORBIDDEN.search(line)
+        ]
+    assert not found, f"words of a workplace: {found}"
+
+
+def test_no_work_is_left_behind_in_a_comment():
+    left = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
+    found = [
+        f"{name}:{number}"
+        for name in ours(".py", ".lua", ".proto", ".yaml", ".md", ".sh")
+        for number, line in enumerate((ROOT / name).read_text().splitlines(), start=1)
+        if left.search(line)
+    ]
+    assert not found, f"do it or drop it: {found}"
+
+
+def test_the_readme_is_short():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 200
+
+
+@pytest.mark.parametrize("target", ["setup", "demo", "test", "check", "fmt", "bench"])
+def test_make_help_names_every_target(target):
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    line = next(line for line in shown.splitlines() if f"m{target} " in line)
+    assert len(line.split()) > 2
