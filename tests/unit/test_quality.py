@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from scoring.training.quality import (
     auc,
@@ -21,8 +22,6 @@ ROWS = st.lists(
 
 @given(ROWS)
 def test_auc_and_average_precision_equal_scikit_learn_with_ties(rows):
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     scores = np.array([s for s, _ in rows], dtype=float)
     labels = np.array([y for _, y in rows])
     assert auc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
