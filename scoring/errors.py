@@ -9,6 +9,7 @@ ScoringError
 │   ├── ModelUnavailable    becomes a Degradation inside the scorer
 │   └── LogUnavailable      the stream stops and Kafka redelivers
 ├── CorruptState            a stored value is not ours; becomes a Degradation
+├── CannotListen            an address cannot be bound: the process does not start
 └── BadArtifact             a file refused at load: the process does not start,
                             or keeps the one it has
 """
@@ -69,6 +70,10 @@ class LogUnavailable(Unavailable):
 
 class CorruptState(ScoringError):
     """A value under one of our keys was not written by us, or is damaged."""
+
+
+class CannotListen(ScoringError):
+    """An address cannot be bound."""
 
 
 class BadArtifact(ScoringError):

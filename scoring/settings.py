@@ -58,6 +58,29 @@ class Settings(BaseSettings):
     store_budget_ms: int = Field(20, ge=1, description="what one exchange may take")
     reflection: bool = Field(False, description="gRPC server reflection")
     drain_s: float = Field(10.0, ge=0, description="grace for calls in flight")
+    drain_notice_s: float = Field(
+        0.5, ge=0, description="NOT_SERVING this long before the drain"
+    )
+    grpc_streams_max: int = Field(
+        32, ge=1, description="calls in flight per connection; the rest waits there"
+    )
+    grpc_checks_max: int = Field(
+        4_096, ge=1, description="transactions being decided; the rest is turned away"
+    )
+    grpc_health_address: str = Field(
+        "", description="plaintext health-only host:port, beside TLS; empty: none"
+    )
+    grpc_connection_age_s: float = Field(
+        0.0, ge=0, description="callers reconnect after this, jittered; 0: never"
+    )
+    tls_cert_file: Path | None = Field(None, description="PEM chain; re-read on change")
+    tls_key_file: Path | None = Field(None, description="PEM key of the certificate")
+    tls_client_ca_file: Path | None = Field(
+        None, description="PEM roots of callers: set, a certificate is required"
+    )
+    access_file: Path | None = Field(
+        None, description="who may call what, YAML; unset: every caller everything"
+    )
     message_bytes_max: int = Field(262_144, ge=1_024, description="one message")
     reply_after: Literal["record", "log"] = "record"
     decision_format: Literal["protobuf", "json"] = "protobuf"

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from scoring.core.card_number import holds_card_number
 from scoring.core.transaction import (
     OCCURRED_AT_MS_MAX,
     OCCURRED_AT_MS_MIN,
-    TOKEN_CHARACTERS_MAX,
     Transaction,
     validate,
+    validate_key,
 )
-from scoring.errors import CardNumberRefused, InvalidTransaction
+from scoring.errors import InvalidTransaction
 
 
 class Verdict(IntEnum):
@@ -60,12 +59,7 @@ class Label:
 def validate_label(label: Label, *, exempt: frozenset[str] = frozenset()) -> None:
     """Raise `InvalidTransaction` naming the first field outside its limits."""
     id_ = label.transaction_id
-    if not id_ or len(id_) > TOKEN_CHARACTERS_MAX or not id_.isprintable():
-        raise InvalidTransaction(
-            "transaction_id", "is required, at most 128 characters"
-        )
-    if "id" not in exempt and holds_card_number(id_):
-        raise CardNumberRefused("transaction_id")
+    validate_key(label.tenant, id_, exempt=exempt)
     if label.version < 1:
         raise InvalidTransaction("version", "is required and starts at 1")
     if not Verdict.FRAUD <= label.verdict <= Verdict.WITHDRAWN:

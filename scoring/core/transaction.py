@@ -132,6 +132,28 @@ def validate(transaction: Transaction, *, exempt: frozenset[str] = frozenset()) 
         raise CardNumberRefused(guilty)
 
 
+def validate_key(
+    tenant: str, transaction_id: str, *, exempt: frozenset[str] = frozenset()
+) -> None:
+    """Raise `InvalidTransaction` for what cannot be the identity of a transaction."""
+    if not _TENANT.fullmatch(tenant):
+        raise InvalidTransaction("tenant", "must be 1-64 of A-Z a-z 0-9 . _ -")
+    if (
+        not 1 <= len(transaction_id) <= TOKEN_CHARACTERS_MAX
+        or not transaction_id.isprintable()
+    ):
+        raise InvalidTransaction(
+            "transaction_id",
+            f"is required, at most {TOKEN_CHARACTERS_MAX} printable characters",
+        )
+    texts = {"tenant": tenant, "transaction_id": transaction_id}
+    if "id" in exempt:
+        texts.pop("transaction_id")
+    guilty = field_with_card_number(texts, exempt)
+    if guilty:
+        raise CardNumberRefused(guilty)
+
+
 def _validate_optional(t: Transaction) -> None:
     if not 0 <= t.attempt <= ATTEMPT_MAX:
         raise InvalidTransaction("attempt", f"must lie between 0 and {ATTEMPT_MAX}")
