@@ -53,6 +53,7 @@ class Child:
     ready: Callable[[int], bool]
     log_file: Path
     port: int = 0
+    ready_s: float = _READY_S
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -60,6 +61,11 @@ class Child:
         """Process id of the running child."""
         assert self._process is not None, "start the child first"
         return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def address(self) -> str:
@@ -97,7 +103,7 @@ class Child:
 
     def _answers(self, port: int) -> bool:
         assert self._process is not None
-        gives_up_at = time.monotonic() + _READY_S
+        gives_up_at = time.monotonic() + self.ready_s
         while time.monotonic() < gives_up_at and self._process.poll() is None:
             if self.ready(port):
                 return True

@@ -1,0 +1,127 @@
+"""Our own processes, `scoring serve` and `scoring stream`, as children."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scoring.embedded.broker import FETCH_WAIT_MS, SESSION_TIMEOUT_S, embedded_broker
+from scoring.embedded.child import Child, free_port
+from scoring.embedded.store import embedded_store
+from scoring.errors import Unavailable
+
+# The line by which each process says that it works.
+_READY = {"serve": r"serving grpc on (\S+)", "stream": r"streaming from"}
+# Imports and the first join of a group, on a machine that is busy with both.
+_READY_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A store and a broker: ours, started here, or those of the user.
+
+    `environment` is what our processes need to be told to use them.
+    """
+
+    store_url: str
+    bootstrap: str
+    embedded_broker: bool
+
+    @property
+    def fetch_wait_ms(self) -> int:
+        """Long-poll for consumers of this broker."""
+        return FETCH_WAIT_MS if self.embedded_broker else 100
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings by their names in the environment."""
+        settings = {
+            "SCORING_REDIS_URL": self.store_url,
+            "SCORING_KAFKA_BOOTSTRAP": self.bootstrap,
+            "SCORING_FETCH_WAIT_MS": str(self.fetch_wait_ms),
+        }
+        if self.embedded_broker:
+            settings["SCORING_SESSION_TIMEOUT_S"] = str(SESSION_TIMEOUT_S)
+        return settings
+
+
+@contextmanager
+def parts(store_url: str = "", bootstrap: str = "") -> Iterator[Parts]:
+    """Use the store and broker given; start what is not, until the block ends."""
+    with ExitStack() as stack:
+        ours = not bootstrap
+        yield Parts(
+            store_url or stack.enter_context(embedded_store()),
+            bootstrap or stack.enter_context(embedded_broker()),
+            embedded_broker=ours,
+        )
+
+
+@contextmanager
+def service(
+    command: str, environment: Mapping[str, str], *, directory: Path
+) -> Iterator[Service]:
+    """Run `scoring COMMAND` until the block ends; yields it once it works.
+
+    `environment` holds SCORING_ settings, paths absolute. Its output goes to
+    COMMAND.log in `directory`. Raises `Unavailable` with its last words.
+    """
+    log_file = directory.resolve() / f"{command}.log"
+    log_file.unlink(missing_ok=True)
+    settings = [f"{name}={value}" for name, value in environment.items()]
+    arguments = [
+        "/usr/bin/env", *settings, sys.executable, "-u", "-m", "scoring", command
+    ]  # fmt: skip
+    ready = re.compile(_READY[command])
+
+    def works(_port: int) -> bool:
+        return log_file.exists() and bool(ready.search(log_file.read_text()))
+
+    child = Child(
+        lambda _port: arguments, works, log_file, port=free_port(), ready_s=_READY_S
+    )
+    try:
+        _start(command, child)
+        found = ready.search(log_file.read_text())
+        assert found is not None
+        yield Service(command, child, found[1] if ready.groups else "")
+    finally:
+        child.stop()
+
+
+def _start(command: str, child: Child) -> None:
+    try:
+        child.start()
+    except RuntimeError as error:
+        raise Unavailable(
+            f"`scoring {command}` did not start; its last words:\n"
+            f"{child.last_words()}\nThe whole log is {child.log_file}"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running process of ours; `address` is the gRPC door's host:port."""
+
+    command: str
+    child: Child
+    address: str
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still there."""
+        return self.child.running
+
+    @property
+    def obituary(self) -> str:
+        """Its last words, and what a person can do."""
+        return (
+            f"`scoring {self.command}` ended by itself; its last words:\n"
+            f"{self.child.last_words()}\n"
+            f"The whole log is {self.child.log_file}. Put right what it names and "
+            "start again; `make setup` restores the packages."
+        )
