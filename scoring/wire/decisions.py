@@ -99,10 +99,12 @@ def decision_to_bytes(core: bytes, trace: bytes) -> bytes:
 
 def logged_to_bytes(decision: bytes, check: Check) -> bytes:
     """The encoded Decision with its accepted transaction, for the decisions topic."""
+    transaction = transaction_to_proto(check.transaction)
+    received_at = timestamp_from_ms(check.received_at_ms)
     return (
         decision
-        + field_to_bytes(3, transaction_to_proto(check.transaction).SerializeToString())
-        + field_to_bytes(4, timestamp_from_ms(check.received_at_ms).SerializeToString())
+        + field_to_bytes(3, transaction.SerializeToString(deterministic=True))
+        + field_to_bytes(4, received_at.SerializeToString(deterministic=True))
     )
 
 

@@ -1,0 +1,181 @@
+"""The wire: what is read, what is refused, what comes back byte for byte."""
+
+import json
+
+import numpy as np
+import pytest
+from google.protobuf import json_format
+
+from scoring import wire
+from scoring.core.decision import (
+    DecisionCore,
+    Degradation,
+    DegradationCode,
+    Door,
+    Outcome,
+    Reason,
+    ReasonSource,
+    RuleHit,
+    RuleMode,
+    Velocity,
+    Versions,
+)
+from scoring.core.transaction import Transaction, payload_hash
+from scoring.errors import InvalidTransaction
+from scoring.ports import Check
+from scoring.v1 import decision_pb2, transaction_pb2
+
+TRANSACTION = Transaction(
+    "default",
+    "t1",
+    occurred_at_ms=1_700_000_000_123,
+    amount_minor=1999,
+    currency="EUR",
+    card="card-1",
+    attributes={"b": "2", "a": "1"},
+)
+CHECK = Check(
+    transaction=TRANSACTION,
+    payload_hash=payload_hash(TRANSACTION),
+    received_at_ms=1_700_000_000_200,
+    door=Door.KAFKA,
+    position="transactions/3@12",
+)
+CORE = DecisionCore(
+    tenant="default",
+    transaction_id="t1",
+    payload_hash=CHECK.payload_hash,
+    outcome=Outcome.DECLINE,
+    score=0.91,
+    margin=2.5,
+    reasons=(
+        Reason(
+            "CARD_VELOCITY",
+            "Too many attempts",
+            ReasonSource.RULE,
+            velocity=Velocity("card_count_1h", 9.0, 5.0, 1_700_000_100_000),
+        ),
+    ),
+    rule_hits=(RuleHit("r1", Outcome.DECLINE, RuleMode.SHADOW, unknown=True),),
+    degradations=(Degradation(DegradationCode.HISTORY_PARTIAL, "card"),),
+    versions=Versions("m", "p", "f"),
+    features=np.array([1.5, np.nan, -2.0], "<f4").tobytes(),
+    inexact_features=("card_sum_30d",),
+)
+
+
+def decision() -> bytes:
+    trace = wire.trace_to_bytes(
+        CHECK,
+        decided_at_ms=1_700_000_000_300,
+        stages_us={"observe": 120},
+        batch_size=4,
+        processed_seq=7,
+    )
+    return wire.decision_to_bytes(wire.core_to_bytes(CORE), trace)
+
+
+def test_a_core_keeps_every_field_over_the_wire():
+    core = wire.decision_from_bytes(decision()).core
+    assert core.outcome == decision_pb2.OUTCOME_DECLINE
+    assert core.score == 0.91
+    assert core.margin == 2.5
+    assert core.reasons[0].velocity.observed == 9.0
+    assert core.reasons[0].velocity.clears_at.seconds == 1_700_000_100
+    assert core.rule_hits[0].unknown
+    assert core.degradations[0].detail == "card"
+    assert core.versions.policy == "p"
+    assert list(core.features[::2]) == [1.5, -2.0]
+    assert np.isnan(core.features[1])
+    assert list(core.inexact_features) == ["card_sum_30d"]
+
+
+def test_an_absent_score_stays_absent():
+    core = wire.core_to_bytes(
+        DecisionCore("default", "t", b"", Outcome.REVIEW, None, None, ())
+    )
+    assert not decision_pb2.DecisionCore.FromString(core).HasField("score")
+
+
+def test_a_logged_decision_embeds_its_transaction_and_gives_the_decision_back():
+    logged = wire.logged_to_bytes(decision(), CHECK)
+    assert wire.transaction_of(logged) == TRANSACTION
+    assert wire.decision_part(logged) == decision()
+    assert wire.position_of(decision()) == "transactions/3@12"
+    assert wire.door_of(decision()) is Door.KAFKA
+
+
+def test_our_bytes_are_what_protobuf_itself_would_write():
+    logged = wire.logged_to_bytes(decision(), CHECK)
+    message = decision_pb2.Decision.FromString(logged)
+    assert message.SerializeToString(deterministic=True) == logged
+
+
+def test_a_decision_reads_as_canonical_json():
+    plain = json.loads(wire.decision_to_json(decision()))
+    assert plain["core"]["outcome"] == "OUTCOME_DECLINE"
+    assert plain["core"]["features"][1] == "NaN"
+
+
+def test_times_are_truncated_to_milliseconds():
+    message = wire.transaction_to_proto(TRANSACTION)
+    message.occurred_at.nanos += 999_999
+    assert wire.transaction_from_proto(message) == TRANSACTION
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (b'{"id": 5', ""),
+        (b"\xff\xfe{}", ""),
+        (b'{"idd": "x"}', "idd"),
+        (b'{"amountMinor": "many"}', "amountMinor"),
+        (b'{"channel": "CHANNEL_PIGEON"}', "channel"),
+        (b'{"occurredAt": "yesterday"}', "occurredAt"),
+        (b'{"id": "t1"}', "occurred_at"),
+        (b'{"location":' * 50_000, ""),
+    ],
+)
+def test_bad_json_is_refused_by_field(raw, field):
+    with pytest.raises(InvalidTransaction) as refusal:
+        wire.transaction_from_bytes(raw, content_type=wire.JSON)
+    assert refusal.value.field == field
+
+
+def test_truncated_protobuf_is_refused():
+    raw = wire.transaction_to_proto(TRANSACTION).SerializeToString()
+    with pytest.raises(InvalidTransaction, match=r"not a scoring\.v1\.Transaction"):
+        wire.transaction_from_bytes(raw[:-1])
+
+
+def test_unknown_fields_are_refused_because_they_cannot_be_hashed():
+    raw = wire.transaction_to_proto(TRANSACTION).SerializeToString()
+    with pytest.raises(InvalidTransaction, match="has field 99"):
+        # Field 99, varint 1: a later version's field.
+        wire.transaction_from_bytes(raw + b"\x98\x06\x01")
+
+
+def test_an_unknown_content_type_is_refused_with_those_that_are_known():
+    with pytest.raises(InvalidTransaction, match="application/json"):
+        wire.transaction_from_bytes(b"", content_type="text/xml")
+
+
+def test_a_label_keeps_its_transaction():
+    message = transaction_pb2.Label(
+        transaction_id="t1",
+        version=1,
+        verdict=transaction_pb2.VERDICT_FRAUD,
+        transaction=wire.transaction_to_proto(TRANSACTION),
+    )
+    message.known_at.FromMilliseconds(1_700_000_500_000)
+    label = wire.label_from_bytes(message.SerializeToString())
+    assert label.transaction == TRANSACTION
+    assert label.fraud is True
+    assert wire.label_from_proto(wire.label_to_proto(label)) == label
+
+
+def test_json_and_protobuf_of_one_transaction_hash_equally():
+    message = wire.transaction_to_proto(TRANSACTION)
+    text = json_format.MessageToJson(message).encode()
+    from_json = wire.transaction_from_bytes(text, content_type=wire.JSON)
+    assert payload_hash(from_json) == CHECK.payload_hash
