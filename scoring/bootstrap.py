@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from prometheus_client import start_http_server
+
 from scoring import wire
 from scoring.adapters.kafka_log import KafkaLog
 from scoring.adapters.onnx_model import load_model
@@ -112,6 +114,8 @@ async def service_from(
     """
     artifacts = artifacts_from(settings)
     telemetry = PrometheusTelemetry()
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, addr=settings.metrics_host)
     store = await store_from(settings, artifacts.catalogue)
     spool = FileSpool(
         settings.state_dir / f"provisional-{settings.namespace}-{name}.spool",

@@ -90,4 +90,5 @@ class Settings(BaseSettings):
     poll_records_max: int = Field(500, ge=1, le=10_000, description="stream batch")
     commit_interval_s: float = Field(1.0, gt=0, description="offset commits")
     session_timeout_s: float = Field(10.0, ge=3, description="group session")
+    metrics_host: str = Field("127.0.0.1", description="0.0.0.0 inside a container")
     metrics_port: int = Field(0, ge=0, le=65_535, description="0: no metrics server")
