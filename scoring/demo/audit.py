@@ -1,0 +1,150 @@
+"""An independent consumer: what was sent against what the topics hold.
+
+It reads the topics' JSON with a plain Kafka client and shares no code with the
+service, so that it cannot share its mistakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64decode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+
+@dataclass(slots=True)
+class Audit:
+    """Counts transactions, not records.
+
+    `lost` were sent and neither decided nor dead-lettered; `duplicated` are records
+    of the decisions topic beyond one an id; `conflicting` are ids with differing
+    cores, in the topic or between a reply and the topic.
+    """
+
+    sent_ids: set[str] = field(default_factory=set)
+    dead_ids: set[str] = field(default_factory=set)
+    records_count: int = 0
+    degraded_count: int = 0
+    cores: dict[str, bytes] = field(default_factory=dict)
+    replies: dict[str, bytes] = field(default_factory=dict)
+    conflicting_ids: set[str] = field(default_factory=set)
+
+    def sent(self, transaction_id: str) -> None:
+        """Note that a transaction went out; repeats count once."""
+        self.sent_ids.add(transaction_id)
+
+    def replied(self, core: dict[str, Any]) -> None:
+        """Note the core that a caller was given."""
+        self._compare(core, mine=self.replies, other=self.cores)
+
+    def decision(self, core: dict[str, Any]) -> None:
+        """Note one record of the decisions topic.
+
+        >>> audit = Audit()
+        >>> audit.sent("t1"); audit.sent("t2")
+        >>> audit.decision({"transactionId": "t1", "outcome": "OUTCOME_APPROVE"})
+        >>> audit.decision({"transactionId": "t1", "outcome": "OUTCOME_DECLINE"})
+        >>> audit.lost, audit.duplicated, audit.conflicting
+        (1, 1, 1)
+        """
+        self.records_count += 1
+        if core["transactionId"] not in self.cores and core.get("degradations"):
+            self.degraded_count += 1
+        self._compare(core, mine=self.cores, other=self.replies)
+
+    def dead_letter(self, transaction_id: str) -> None:
+        """Note one record of the dead letters."""
+        self.dead_ids.add(transaction_id)
+
+    def _compare(
+        self, core: dict[str, Any], *, mine: dict[str, bytes], other: dict[str, bytes]
+    ) -> None:
+        id_ = core["transactionId"]
+        digest = sha256(json.dumps(core, sort_keys=True).encode()).digest()
+        mine.setdefault(id_, digest)
+        if mine[id_] != digest or other.get(id_, digest) != digest:
+            self.conflicting_ids.add(id_)
+
+    @property
+    def decided(self) -> int:
+        """Transactions with a decision in the topic."""
+        return len(self.cores)
+
+    @property
+    def lost(self) -> int:
+        """Transactions sent of which no topic knows."""
+        return len(self.sent_ids - self.cores.keys() - self.dead_ids)
+
+    @property
+    def duplicated(self) -> int:
+        """Records beyond the first of their transaction."""
+        return self.records_count - len(self.cores)
+
+    @property
+    def conflicting(self) -> int:
+        """Transactions with two different cores."""
+        return len(self.conflicting_ids)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was lost, duplicated or contradicted."""
+        return not (self.lost or self.duplicated or self.conflicting)
+
+
+def dead_letter_id(value: bytes) -> str:
+    """The id of a dead-lettered transaction, from the letter's JSON; "" when unread.
+
+    >>> dead_letter_id(b'{"value": "eyJpZCI6ICJ0MSJ9"}')
+    't1'
+    """
+    try:
+        return str(json.loads(b64decode(json.loads(value)["value"]))["id"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+# Told of every record: topic, value, broker timestamp in milliseconds.
+OnRecord = Callable[[str, bytes, int], None]
+
+
+async def read_topics(
+    bootstrap: str, topics: tuple[str, ...], *, fetch_wait_ms: int, on_record: OnRecord
+) -> None:
+    """Read topics from their beginning, every partition, until cancelled."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=fetch_wait_ms,
+    )
+    await consumer.start()
+    try:
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in await _partitions(consumer, topic)
+        ]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        while True:
+            polled = await consumer.getmany(timeout_ms=200, max_records=1_000)
+            for partition, records in polled.items():
+                for record in records:
+                    on_record(partition.topic, record.value, record.timestamp)
+            await asyncio.sleep(0)
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(consumer: Any, topic: str) -> list[int]:
+    # The first look at a topic only starts the metadata request.
+    while not (found := consumer.partitions_for_topic(topic)):
+        await consumer.topics()
+        await asyncio.sleep(0.05)
+    return sorted(found)
