@@ -1,0 +1,175 @@
+"""The synchronous door: one gRPC server on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from scoring.adapters.grpc_checks import Checks
+from scoring.adapters.grpc_health import SERVICE, Health
+from scoring.adapters.grpc_labels import Labels
+from scoring.adapters.grpc_lookups import Lookups
+from scoring.adapters.grpc_status import Context, method
+from scoring.adapters.grpc_stream import Streams
+from scoring.errors import CannotListen
+
+# One call brings up to 1,000 items: a whole batch may be this many messages long.
+_BATCH_MESSAGES = 4
+# gRPC's default is 8 kB; ours are a trace, a token and a few standard ones.
+_METADATA_BYTES_MAX = 8_192
+_PING_INTERVAL_MS = 10_000
+_KEEPALIVE_MS = 30_000
+_MS_PER_S = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """How the server listens.
+
+    `streams_max` bounds the calls in flight on one connection: what is beyond it
+    waits at the caller, where its deadline expires for free. `connection_age_s`
+    makes callers reconnect (and so find new replicas); gRPC jitters it by 10 %.
+    0 keeps connections for ever.
+    """
+
+    address: str
+    message_bytes_max: int
+    streams_max: int = 32
+    shares_port: bool = False
+    connection_age_s: float = 0.0
+    connection_grace_s: float = 10.0
+    health_address: str = ""
+    reflection: bool = False
+    credentials: grpc.ServerCredentials | None = None
+
+    def channel_arguments(self) -> list[tuple[str, Any]]:
+        """The same for C-core."""
+        arguments: list[tuple[str, Any]] = [
+            (
+                "grpc.max_receive_message_length",
+                self.message_bytes_max * _BATCH_MESSAGES,
+            ),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_metadata_size", _METADATA_BYTES_MAX),
+            ("grpc.max_concurrent_streams", self.streams_max),
+            ("grpc.so_reuseport", int(self.shares_port)),
+            ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),
+        ]
+        if self.connection_age_s:
+            age_ms = int(self.connection_age_s * _MS_PER_S)
+            grace_ms = int(self.connection_grace_s * _MS_PER_S)
+            arguments.append(("grpc.max_connection_age_ms", age_ms))
+            arguments.append(("grpc.max_connection_age_grace_ms", grace_ms))
+        return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Everything that can be called."""
+
+    checks: Checks
+    streams: Streams
+    lookups: Lookups
+    labels: Labels
+
+    def methods(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """By method name, over raw bytes."""
+
+        async def stream(_requests: Any, context: Context) -> None:
+            await self.streams.serve(context)
+
+        return {
+            "CheckTransaction": method(self.checks.check),
+            "BatchCheckTransactions": method(self.checks.batch),
+            "StreamCheckTransactions": grpc.stream_stream_rpc_method_handler(stream),
+            "GetDecision": method(self.lookups.get),
+            "ExplainDecision": method(self.lookups.explain),
+            "ReportLabels": method(self.labels.report),
+        }
+
+
+class GrpcServer:
+    """Listens, answers, drains."""
+
+    def __init__(self, calls: Calls, options: ServerOptions) -> None:
+        self._calls = calls
+        self._options = options
+        self._health = Health()
+        self._server = grpc.aio.server(options=options.channel_arguments())
+        self._probes: grpc.aio.Server | None = None
+        self.address = ""
+        self.health_address = ""
+
+    async def start(self) -> None:
+        """Listen; raises `CannotListen`. `address` then holds the actual port."""
+        methods = self._calls.methods()
+        self._server.add_registered_method_handlers(SERVICE, methods)
+        self._health.add_to(self._server)
+        if self._options.reflection:
+            _reflect(self._server)
+        self.address = _listen(
+            self._server, self._options.address, self._options.credentials
+        )
+        if self._options.health_address:
+            # A probe speaks no TLS: it gets a port that can do nothing else.
+            self._probes = grpc.aio.server()
+            self._health.add_to(self._probes)
+            self.health_address = _listen(self._probes, self._options.health_address)
+            await self._probes.start()
+        await self._server.start()
+        await self._health.serving()
+
+    async def drain(self, *, notice_s: float, grace_s: float) -> None:
+        """NOT_SERVING first, then no new calls, then finish those in flight."""
+        await self._health.draining()
+        await asyncio.sleep(notice_s)
+        self._calls.streams.drain()
+        await self._server.stop(grace_s)
+        if self._probes:
+            await self._probes.stop(None)
+
+
+async def serve_until(
+    server: GrpcServer,
+    stop: Callable[[], Awaitable[object]],
+    *,
+    ready: Callable[[], None],
+    notice_s: float,
+    grace_s: float,
+) -> None:
+    """Serve until `stop` returns, then drain."""
+    await server.start()
+    ready()
+    await stop()
+    await server.drain(notice_s=notice_s, grace_s=grace_s)
+
+
+def _listen(
+    server: grpc.aio.Server,
+    address: str,
+    credentials: grpc.ServerCredentials | None = None,
+) -> str:
+    """Bind; returns the address with its actual port."""
+    host = address.rpartition(":")[0]
+    try:
+        if credentials:
+            port = server.add_secure_port(address, credentials)
+        else:
+            port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise CannotListen(f"{address}: cannot listen; is the port taken?") from error
+    return f"{host}:{port}" if port > 1 else address
+
+
+def _reflect(server: grpc.aio.Server) -> None:
+    from grpc_reflection.v1alpha import reflection
+
+    from scoring.v1 import fraud_scoring_pb2  # noqa: F401 - registers the descriptor
+
+    names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)

@@ -1,0 +1,200 @@
+"""StreamCheckTransactions: read ahead, decide all that is waiting in one pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import grpc
+
+from scoring import wire
+from scoring.adapters.grpc_checks import refused_to_bytes, result_to_bytes
+from scoring.adapters.grpc_decisions import Decisions
+from scoring.adapters.grpc_intake import Caller, Intake
+from scoring.adapters.grpc_status import (
+    Context,
+    Refusal,
+    Refused,
+    oversize,
+    refusal_of,
+)
+from scoring.errors import InvalidTransaction, ScoringError
+from scoring.ports import Check
+from scoring.scorer import Answer
+from scoring.v1 import fraud_scoring_pb2
+
+# A group is one exchange with the store: longer ones make the first of them wait.
+GROUP_COUNT_MAX = 256
+# While one group waits for the store, another can be decided.
+_GROUPS_IN_FLIGHT_MAX = 2
+# Read ahead of the replies on one stream; beyond it HTTP/2 holds the sender back.
+_AHEAD_COUNT_MAX = 256
+_MS_PER_S = 1_000
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One stream: what was read and not yet answered, and replies to be written."""
+
+    replies: deque[bytes] = field(default_factory=deque)
+    unanswered: int = 0
+    finished_reading: bool = False
+    gone: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def reply(self, result: bytes) -> None:
+        """Queue a CheckResult for writing."""
+        self.replies.append(wire.field_to_bytes(1, result))
+        self.unanswered -= 1
+        self.changed.set()
+        self.room.set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything that was read is answered and written."""
+        return self.finished_reading and not self.unanswered and not self.replies
+
+
+@dataclass(slots=True)
+class GroupCommit:
+    """Decides what is waiting, on whatever stream, in one pass.
+
+    No window: while a group is being decided the next one gathers.
+    """
+
+    decisions: Decisions
+    _waiting: deque[tuple[Check, Conversation]] = field(default_factory=deque)
+    _groups: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def submit(self, check: Check, conversation: Conversation) -> None:
+        """Have the check decided; its result goes to the conversation."""
+        self._waiting.append((check, conversation))
+        if len(self._groups) < _GROUPS_IN_FLIGHT_MAX:
+            group = asyncio.get_running_loop().create_task(self._run())
+            self._groups.add(group)
+            group.add_done_callback(self._groups.discard)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            count = min(len(self._waiting), GROUP_COUNT_MAX)
+            taken = [self._waiting.popleft() for _ in range(count)]
+            # Work for a caller who has gone is dropped.
+            group = [(check, to) for check, to in taken if not to.gone]
+            if group:
+                await self._decide(group)
+
+    async def _decide(self, group: list[tuple[Check, Conversation]]) -> None:
+        checks = self.decisions.shortened([check for check, _ in group])
+        answers: list[Answer | Exception]
+        try:
+            answers = list(await self.decisions.decide(checks))
+        except Exception as error:  # noqa: BLE001 - every item gets the status
+            answers = [error] * len(group)
+        for (check, conversation), answer in zip(group, answers, strict=True):
+            conversation.reply(result_to_bytes(check.transaction.id, answer))
+
+
+@dataclass(slots=True)
+class Streams:
+    """Serves the streams of one process."""
+
+    intake: Intake
+    group: GroupCommit
+    message_bytes_max: int
+    monotonic: Callable[[], float]
+    _open: set[asyncio.Task[None]] = field(default_factory=set)
+    _draining: bool = False
+
+    async def serve(self, context: Context) -> None:
+        """Answer until the caller ends the stream, leaves, or the server drains."""
+        try:
+            caller = self.intake.stream_caller(context, "StreamCheckTransactions")
+        except Exception as error:  # noqa: BLE001 - the edge translates everything
+            refusal = refusal_of(error)
+            await context.abort(refusal.code, refusal.message, refusal.metadata())
+        conversation = Conversation()
+        reading = asyncio.get_running_loop().create_task(
+            self._read(context, caller, conversation)
+        )
+        self._open.add(reading)
+        try:
+            await _write(context, conversation)
+        finally:
+            conversation.gone = True
+            self._open.discard(reading)
+            reading.cancel()
+        if self._draining:
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE,
+                "draining; what was not answered is safe to send again",
+            )
+
+    def drain(self) -> None:
+        """Read no more; every stream ends once what it read is answered."""
+        self._draining = True
+        for reading in self._open:
+            reading.cancel()
+
+    async def _read(
+        self, context: Context, caller: Caller, conversation: Conversation
+    ) -> None:
+        try:
+            while not self._draining:
+                if conversation.unanswered >= _AHEAD_COUNT_MAX:
+                    conversation.room.clear()
+                    await conversation.room.wait()
+                    continue
+                raw: object = await context.read()
+                if not isinstance(raw, bytes):  # the end of the stream
+                    break
+                conversation.unanswered += 1
+                self._take(raw, caller, conversation)
+        finally:
+            conversation.finished_reading = True
+            conversation.changed.set()
+
+    def _take(self, raw: bytes, caller: Caller, conversation: Conversation) -> None:
+        transaction_id = ""
+        try:
+            self._refuse_oversize(raw)
+            request = wire.message_from_bytes(
+                raw, fraud_scoring_pb2.StreamCheckTransactionsRequest, wire.PROTOBUF
+            )
+            transaction_id = request.transaction.id
+            self.group.submit(self._check(request, caller), conversation)
+        except (ScoringError, Refused) as error:
+            refusal: Refusal = refusal_of(error)
+            conversation.reply(refused_to_bytes(transaction_id, refusal))
+
+    def _refuse_oversize(self, raw: bytes) -> None:
+        if len(raw) > self.message_bytes_max:
+            raise Refused(oversize(self.message_bytes_max))
+
+    def _check(
+        self,
+        request: fraud_scoring_pb2.StreamCheckTransactionsRequest,
+        caller: Caller,
+    ) -> Check:
+        wire.refuse_unknown_fields(request)
+        if not request.HasField("transaction"):
+            raise InvalidTransaction("transaction", "is required")
+        budget_s = self.intake.budget_s
+        if request.budget_ms:
+            budget_s = min(budget_s, request.budget_ms / _MS_PER_S)
+        deadline = min(caller.deadline, self.monotonic() + budget_s)
+        return self.intake.check(
+            request.transaction, caller.until(deadline), dry_run=request.dry_run
+        )
+
+
+async def _write(context: Context, conversation: Conversation) -> None:
+    while not conversation.ended:
+        conversation.changed.clear()
+        while conversation.replies:
+            await context.write(conversation.replies.popleft())
+        if conversation.ended:
+            return
+        await conversation.changed.wait()

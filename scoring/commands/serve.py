@@ -1,0 +1,93 @@
+"""`scoring serve`: the synchronous door as a process, or several on one port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scoring.settings import Settings
+
+
+def serve(
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that share the port.")
+    ] = 1,
+    address: Annotated[
+        str, typer.Option(help="host:port; port 0: any. Default: the setting.")
+    ] = "",
+    worker: Annotated[int, typer.Option(hidden=True)] = -1,
+) -> None:
+    """Serve checks over gRPC until SIGTERM, then drain.
+
+    Settings come from the environment (SCORING_…). Prints `serving grpc on
+    host:port` once it can answer.
+    """
+    from scoring.settings import Settings
+
+    settings = Settings()
+    if address:
+        settings = settings.model_copy(update={"grpc_address": address})
+    if workers > 1:
+        _supervise(settings, workers)
+    else:
+        _serve(settings, worker)
+
+
+def _supervise(settings: Settings, workers: int) -> None:
+    import asyncio
+
+    from scoring.adapters.grpc_workers import Workers, reserved
+
+    with reserved(settings.grpc_address) as address:
+        code = asyncio.run(Workers(address, workers, settings.drain_s).run())
+    raise typer.Exit(code)
+
+
+def _serve(settings: Settings, worker: int) -> None:
+    import asyncio
+
+    import uvloop
+
+    if settings.metrics_port and worker > 0:
+        # Each worker has metrics of its own, on ports counted up.
+        port = settings.metrics_port + worker
+        settings = settings.model_copy(update={"metrics_port": port})
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve_until_told(settings, worker))
+
+
+async def _serve_until_told(settings: Settings, worker: int) -> None:
+    import asyncio
+    import gc
+    import signal
+
+    from scoring.adapters.grpc_server import serve_until
+    from scoring.bootstrap import grpc_door_from, service_from
+
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # Before anything is loaded: a signal during start-up is a drain, not a kill.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    name = f"grpc-{max(worker, 0)}"
+    async with service_from(settings, name=name, publishes=True) as service:
+        server = grpc_door_from(service, shares_port=worker >= 0)
+        # What is loaded lives until the end: the collector need not look at it.
+        gc.collect()
+        gc.freeze()
+
+        def ready() -> None:
+            typer.echo(f"serving grpc on {server.address}")
+            if server.health_address:
+                typer.echo(f"serving health on {server.health_address}")
+
+        await serve_until(
+            server,
+            told.wait,
+            ready=ready,
+            notice_s=settings.drain_notice_s,
+            grace_s=settings.drain_s,
+        )
+
