@@ -1,0 +1,167 @@
+"""A fitted model packed into a bundle that serving can prove."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.core import bundle
+from scoring.core.bundle import Baseline, Distribution, Manifest
+from scoring.errors import BadArtifact
+from scoring.training.calibrate import Platt
+from scoring.training.export import OPSET, ensemble_graph
+from scoring.training.forest import Forest
+from scoring.training.reasons import Reasons
+
+GOLDEN_ROWS_MAX = 256
+PARITY_MAX = 5e-6  # largest difference in probability from XGBoost
+_BASELINE_BINS = 10
+_HUGE = 1e38
+_OUTPUTS = ("margin", "calibrated", "contributions")
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A model's three forms, with what joins them."""
+
+    booster: Any
+    forest: Forest
+    reasons: Reasons
+    platt: Platt
+
+    def graph(self) -> bytes:
+        """The ONNX graph."""
+        return ensemble_graph(self.forest, reasons=self.reasons, platt=self.platt)
+
+
+def write_bundle(
+    out: Path, compiled: Compiled, manifest: Manifest, *, rows: NDArray[np.float32]
+) -> Manifest:
+    """Write a bundle to the directory `out`, replacing what is there, and return
+    its manifest with files, hashes and version filled in.
+
+    `rows` are held-out rows that golden vectors are made of. Raises `BadArtifact`
+    where the graph does not score like XGBoost.
+    """
+    graph = compiled.graph()
+    golden = golden_rows(rows, compiled.forest)
+    outputs = run_graph(graph, golden)
+    _check_parity(compiled, golden, outputs["margin"][:, 0])
+    packed = io.BytesIO()
+    # Times are kept out of the archive: the same model has the same hash.
+    np.savez(packed, features=golden, margin=outputs["margin"][:, 0],
+             calibrated=outputs["calibrated"][:, 0],
+             contributions=outputs["contributions"])  # fmt: skip
+    contents = {
+        bundle.GRAPH_FILE: graph,
+        bundle.BOOSTER_FILE: bytes(compiled.booster.save_raw("json")),
+        bundle.GOLDEN_FILE: packed.getvalue(),
+    }
+    manifest = manifest.model_copy(
+        update={"files": bundle.hashes(contents), "opset": dict(OPSET)}
+    ).stamped()
+    contents[bundle.MANIFEST_FILE] = manifest.to_json().encode()
+    _replace(out, contents)
+    return manifest
+
+
+def _replace(out: Path, contents: dict[str, bytes]) -> None:
+    """Put a whole directory in place of another: never half a bundle."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(mkdtemp(prefix=".bundle-", dir=out.parent))
+    try:
+        for file, raw in contents.items():
+            (fresh / file).write_bytes(raw)
+        fresh.chmod(0o755)
+        if out.exists():
+            old = Path(mkdtemp(prefix=".old-", dir=out.parent))
+            out.rename(old / "bundle")
+            shutil.rmtree(old, ignore_errors=True)
+        fresh.rename(out)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def golden_rows(rows: NDArray[np.float32], forest: Forest) -> NDArray[np.float32]:
+    """Rows that a wrong engine would score wrongly: ordinary ones, rows lying
+    exactly on thresholds and one step beside them, and rows with features missing.
+    """
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), GOLDEN_ROWS_MAX // 2))
+    plain = rows[chosen.astype(int)].astype(np.float32)
+    edge = plain.copy()
+    for i, row in enumerate(edge):
+        tree = forest.trees[i % len(forest.trees)]
+        inner = np.flatnonzero(tree.left >= 0)
+        at = tree.threshold[inner]
+        step = (at, np.nextafter(at, np.float32(-np.inf)), np.full_like(at, np.nan))
+        row[tree.feature[inner]] = step[i % 3]
+    edge[-1] = np.nan
+    return np.vstack([plain, edge])
+
+
+def run_graph(graph: bytes, rows: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Run a graph on one thread, as serving does."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"features": rows}), strict=True))
+
+
+def _check_parity(
+    compiled: Compiled, rows: NDArray[np.float32], margin: NDArray[np.float32]
+) -> None:
+    import xgboost
+
+    expected = compiled.booster.predict(xgboost.DMatrix(rows), output_margin=True)
+    difference = np.abs(_sigmoid(margin) - _sigmoid(expected)).max()
+    if not difference <= PARITY_MAX:
+        raise BadArtifact(
+            f"export: the graph differs from XGBoost by {difference:.2e} in "
+            f"probability (at most {PARITY_MAX:.0e}); do not serve this model"
+        )
+
+
+def _sigmoid(margin: NDArray[Any]) -> NDArray[np.float64]:
+    return 1.0 / (1.0 + np.exp(-margin.astype(np.float64)))
+
+
+def baseline_of(
+    rows: NDArray[np.float32], scores: NDArray[np.float64], names: tuple[str, ...]
+) -> Baseline:
+    """What later scores and features are compared with."""
+    return Baseline(
+        score=distribution_of(scores),
+        features={n: distribution_of(rows[:, i]) for i, n in enumerate(names)},
+    )
+
+
+def distribution_of(values: NDArray[Any]) -> Distribution:
+    """Deciles of the known values and the share in each.
+
+    >>> distribution_of(np.array([0.0, 1.0, 1.0, np.nan])).null_share
+    0.25
+    """
+    # Infinite ratios count as the largest value: JSON has no infinity.
+    known = np.clip(values[~np.isnan(values)].astype(np.float64), -_HUGE, _HUGE)
+    if not len(known):
+        return Distribution(edges=(), shares=(1.0,), null_share=1.0)
+    inner = np.linspace(0, 1, _BASELINE_BINS + 1)[1:-1]
+    edges = np.unique(np.quantile(known, inner, method="nearest"))
+    counts = np.bincount(
+        np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1
+    )
+    return Distribution(
+        edges=tuple(float(e) for e in edges),
+        shares=tuple((counts / len(known)).round(6).tolist()),
+        null_share=round(1 - len(known) / len(values), 6),
+    )
