@@ -1,0 +1,26 @@
+"""A small typed client: deadlines, safe retries and errors by name.
+
+>>> from scoring.client import Client, Transaction
+>>> with Client("127.0.0.1:50051") as client:          # doctest: +SKIP
+...     client.check(Transaction("default", "t1", ...)).core.outcome
+"""
+
+from scoring.client.asynchronous import AsyncClient
+from scoring.client.channel import Security
+from scoring.client.synchronous import Client
+from scoring.core.label import Label, LabelSource, Verdict
+from scoring.core.transaction import Channel, EntryMode, Transaction
+from scoring.v1.decision_pb2 import Decision
+
+__all__ = [
+    "AsyncClient",
+    "Channel",
+    "Client",
+    "Decision",
+    "EntryMode",
+    "Label",
+    "LabelSource",
+    "Security",
+    "Transaction",
+    "Verdict",
+]

@@ -1,0 +1,113 @@
+"""The asyncio client, with the stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from scoring.client import messages
+from scoring.client.channel import Security, channel_arguments
+from scoring.core.label import Label
+from scoring.core.transaction import Transaction
+from scoring.errors import ScoringError
+from scoring.v1 import fraud_scoring_pb2 as calls
+from scoring.v1 import fraud_scoring_pb2_grpc as stubs
+from scoring.v1.decision_pb2 import Decision
+
+
+class AsyncClient:
+    """Asks for decisions on one event loop; errors and deadlines as in `Client`."""
+
+    def __init__(
+        self, address: str, *, timeout_s: float = 0.1, security: Security | None = None
+    ) -> None:
+        arguments = channel_arguments(security)
+        self._channel = (
+            grpc.aio.secure_channel(address, security.credentials(), arguments)
+            if security
+            else grpc.aio.insecure_channel(address, arguments)
+        )
+        self._stub: stubs.FraudScoringAsyncStub = stubs.FraudScoringStub(self._channel)
+        self._timeout_s = timeout_s
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._channel.close()
+
+    async def check(
+        self, transaction: Transaction, *, dry_run: bool = False
+    ) -> Decision:
+        """Have one transaction judged."""
+        request = messages.check_request(transaction, dry_run=dry_run)
+        with _translated(transaction.id):
+            reply = await self._stub.CheckTransaction(request, timeout=self._timeout_s)
+        return reply.decision
+
+    async def check_many(
+        self, transactions: Sequence[Transaction], *, dry_run: bool = False
+    ) -> list[Decision | ScoringError]:
+        """Have up to 1,000 judged; one answer a transaction, in order."""
+        request = messages.batch_request(transactions, dry_run=dry_run)
+        with _translated():
+            reply = await self._stub.BatchCheckTransactions(
+                request, timeout=self._timeout_s
+            )
+        return [messages.answer_of(result) for result in reply.results]
+
+    async def check_stream(
+        self, transactions: AsyncIterable[Transaction], *, budget_ms: int = 0
+    ) -> AsyncIterator[tuple[str, Decision | ScoringError]]:
+        """Have a stream judged: (id, answer) as they are made, in any order.
+
+        The fastest way for a gateway: what is waiting is decided in one pass.
+        """
+
+        async def requests() -> AsyncIterator[calls.StreamCheckTransactionsRequest]:
+            async for transaction in transactions:
+                yield messages.stream_request(transaction, budget_ms=budget_ms)
+
+        with _translated():
+            async for reply in self._stub.StreamCheckTransactions(requests()):
+                yield reply.result.transaction_id, messages.answer_of(reply.result)
+
+    async def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
+        """Return the recorded decision; `ScoringError` when there is none."""
+        request = calls.GetDecisionRequest(tenant=tenant, transaction_id=transaction_id)
+        with _translated(transaction_id):
+            reply = await self._stub.GetDecision(request, timeout=self._timeout_s)
+        return reply.decision
+
+    async def report(self, labels: Sequence[Label]) -> list[ScoringError | None]:
+        """Report labels; None where one was taken (or known already)."""
+        request = messages.labels_request(labels)
+        with _translated():
+            reply = await self._stub.ReportLabels(request, timeout=self._timeout_s)
+        return [
+            messages.error_of_item(result.error, result.transaction_id)
+            if result.HasField("error")
+            else None
+            for result in reply.results
+        ]
+
+
+@contextmanager
+def _translated(transaction_id: str = "") -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise messages.error_of(error, transaction_id) from error

@@ -1,0 +1,103 @@
+"""Requests and replies of the client: domain to bytes, statuses to errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import grpc
+
+from scoring import wire
+from scoring.core.label import Label
+from scoring.core.transaction import Transaction
+from scoring.errors import (
+    InvalidTransaction,
+    ScoringError,
+    TransactionConflict,
+    Unavailable,
+)
+from scoring.v1 import fraud_scoring_pb2 as calls
+from scoring.v1.decision_pb2 import Decision
+
+FIELD_KEY = "scoring-field"
+
+
+def check_request(
+    transaction: Transaction, *, dry_run: bool
+) -> calls.CheckTransactionRequest:
+    """Ask for one decision."""
+    return calls.CheckTransactionRequest(
+        transaction=wire.transaction_to_proto(transaction), dry_run=dry_run
+    )
+
+
+def batch_request(
+    transactions: Sequence[Transaction], *, dry_run: bool
+) -> calls.BatchCheckTransactionsRequest:
+    """Ask for many decisions at once."""
+    return calls.BatchCheckTransactionsRequest(
+        transactions=[wire.transaction_to_proto(t) for t in transactions],
+        dry_run=dry_run,
+    )
+
+
+def stream_request(
+    transaction: Transaction, *, budget_ms: int
+) -> calls.StreamCheckTransactionsRequest:
+    """Ask for one decision on a stream."""
+    return calls.StreamCheckTransactionsRequest(
+        transaction=wire.transaction_to_proto(transaction), budget_ms=budget_ms
+    )
+
+
+def labels_request(labels: Iterable[Label]) -> calls.ReportLabelsRequest:
+    """Report what turned out to be true."""
+    return calls.ReportLabelsRequest(
+        labels=[wire.label_to_proto(label) for label in labels]
+    )
+
+
+def answer_of(result: calls.CheckResult) -> Decision | ScoringError:
+    """The decision of one item, or the error that it got."""
+    if result.HasField("decision"):
+        return result.decision
+    return error_of_item(result.error, result.transaction_id)
+
+
+def error_of_item(error: calls.CheckError, transaction_id: str) -> ScoringError:
+    """The error of one item of a batch or a stream."""
+    return _error(error.code, error.message, error.field, transaction_id)
+
+
+def error_of(status: grpc.RpcError, transaction_id: str = "") -> Exception:
+    """The error that a status means; `TimeoutError` when the deadline passed."""
+    code = status.code()
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return TimeoutError(status.details())
+    trailing = status.trailing_metadata() or ()
+    field = next((str(text) for key, text in trailing if key == FIELD_KEY), "")
+    return _error(code.value[0], status.details() or "", field, transaction_id)
+
+
+def _error(code: int, message: str, field: str, transaction_id: str) -> ScoringError:
+    """Translate back.
+
+    >>> _error(3, "amount_minor: must not be negative", "amount_minor", "t1").field
+    'amount_minor'
+    """
+    if code == grpc.StatusCode.INVALID_ARGUMENT.value[0]:
+        return InvalidTransaction(field, message.removeprefix(f"{field}: "))
+    if code == grpc.StatusCode.ALREADY_EXISTS.value[0]:
+        return TransactionConflict(transaction_id)
+    if code in _RETRYABLE:
+        return Unavailable(message)
+    return ScoringError(message)
+
+
+_RETRYABLE = frozenset(
+    code.value[0]
+    for code in (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    )
+)

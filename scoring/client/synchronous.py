@@ -1,0 +1,97 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from scoring.client import messages
+from scoring.client.channel import Security, channel_arguments
+from scoring.core.label import Label
+from scoring.core.transaction import Transaction
+from scoring.errors import ScoringError
+from scoring.v1 import fraud_scoring_pb2 as calls
+from scoring.v1 import fraud_scoring_pb2_grpc as stubs
+from scoring.v1.decision_pb2 import Decision
+
+
+class Client:
+    """Asks for decisions and waits; safe to share between threads.
+
+    `timeout_s` is the deadline of every call: the service answers within it, with
+    what it knows by then. Errors: `InvalidTransaction` (with the field),
+    `TransactionConflict`, `Unavailable` (a retry may help), `TimeoutError`.
+    """
+
+    def __init__(
+        self, address: str, *, timeout_s: float = 0.1, security: Security | None = None
+    ) -> None:
+        arguments = channel_arguments(security)
+        self._channel = (
+            grpc.secure_channel(address, security.credentials(), arguments)
+            if security
+            else grpc.insecure_channel(address, arguments)
+        )
+        self._stub = stubs.FraudScoringStub(self._channel)
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._channel.close()
+
+    def check(self, transaction: Transaction, *, dry_run: bool = False) -> Decision:
+        """Have one transaction judged."""
+        request = messages.check_request(transaction, dry_run=dry_run)
+        with _translated(transaction.id):
+            reply = self._stub.CheckTransaction(request, timeout=self._timeout_s)
+        return reply.decision
+
+    def check_many(
+        self, transactions: Sequence[Transaction], *, dry_run: bool = False
+    ) -> list[Decision | ScoringError]:
+        """Have up to 1,000 judged; one answer a transaction, in order."""
+        request = messages.batch_request(transactions, dry_run=dry_run)
+        with _translated():
+            reply = self._stub.BatchCheckTransactions(request, timeout=self._timeout_s)
+        return [messages.answer_of(result) for result in reply.results]
+
+    def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
+        """Return the recorded decision; `ScoringError` when there is none."""
+        request = calls.GetDecisionRequest(tenant=tenant, transaction_id=transaction_id)
+        with _translated(transaction_id):
+            return self._stub.GetDecision(request, timeout=self._timeout_s).decision
+
+    def report(self, labels: Sequence[Label]) -> list[ScoringError | None]:
+        """Report labels; None where one was taken (or known already)."""
+        request = messages.labels_request(labels)
+        with _translated():
+            reply = self._stub.ReportLabels(request, timeout=self._timeout_s)
+        return [
+            messages.error_of_item(result.error, result.transaction_id)
+            if result.HasField("error")
+            else None
+            for result in reply.results
+        ]
+
+
+@contextmanager
+def _translated(transaction_id: str = "") -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise messages.error_of(error, transaction_id) from error
