@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 import grpc
 
@@ -73,8 +74,8 @@ def error_of(status: grpc.RpcError, transaction_id: str = "") -> Exception:
     code = status.code()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return TimeoutError(status.details())
-    trailing = status.trailing_metadata() or ()
-    field = next((str(text) for key, text in trailing if key == FIELD_KEY), "")
+    trailing = cast("Iterable[tuple[str, str]]", status.trailing_metadata() or ())
+    field = dict(trailing).get(FIELD_KEY, "")
     return _error(code.value[0], status.details() or "", field, transaction_id)
 
 
