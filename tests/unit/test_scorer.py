@@ -1,0 +1,284 @@
+"""The pipeline, on the in-memory store: one transaction, one decision."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scoring.adapters.memory_store import MemoryStore
+from scoring.core.policy import default_policy
+
+from scoring import wire
+from scoring.adapters.spool import MemorySpool
+from scoring.adapters.telemetry import SilentTelemetry
+from scoring.batch import Artifacts
+from scoring.core.catalogue import default_catalogue
+from scoring.core.decision import DegradationCode, Door, Rung
+from scoring.core.transaction import Transaction, payload_hash
+from scoring.errors import ModelUnavailable, StoreUnavailable, TransactionConflict
+from scoring.ports import Check, Scores
+from scoring.provisional import Provisional
+from scoring.scorer import Decided, Scorer
+
+DAY_MS = 86_400_000
+NOW_MS = 1_700_000_000_000
+CATALOGUE = default_catalogue()
+
+
+class SteadyModel:
+    """A model whose margin is a fixed function of the row."""
+
+    version = "steady"
+    features_version = CATALOGUE.version
+    feature_names = CATALOGUE.names
+    reason_groups = ("CARD_VELOCITY",)
+    broken = False
+
+    def predict(self, matrix):
+        if self.broken:
+            raise ModelUnavailable("planted")
+        margin = np.nansum(matrix, axis=1).astype(np.float32) * np.float32(1e-12) - 4
+        return Scores(
+            margin=margin,
+            probability=1 / (1 + np.exp(-margin)),
+            contributions=np.zeros((len(matrix), 1), np.float32),
+        )
+
+
+class Outage:
+    """A store that can be taken away: all of it, or its recording alone."""
+
+    def __init__(self, store):
+        self._store = store
+        self.away = frozenset()
+
+    def __getattr__(self, name):
+        method = getattr(self._store, name)
+
+        async def call(*args, **kwargs):
+            if name in self.away or "all" in self.away:
+                raise StoreUnavailable("planted")
+            return await method(*args, **kwargs)
+
+        return call
+
+
+@pytest.fixture
+def store():
+    return Outage(MemoryStore(CATALOGUE, lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS))
+
+
+@pytest.fixture
+def model():
+    return SteadyModel()
+
+
+@pytest.fixture
+async def scorer(store, model):
+    telemetry = SilentTelemetry()
+    provisional = Provisional(store, MemorySpool(count_max=100), telemetry, 100)
+    yield Scorer(
+        store=store,
+        artifacts=Artifacts(CATALOGUE, model, default_policy(CATALOGUE)),
+        provisional=provisional,
+        telemetry=telemetry,
+        now_ms=lambda: NOW_MS,
+        monotonic=asyncio.get_running_loop().time,
+    )
+    await provisional.close()
+
+
+def check(id_="t1", *, after_ms=0, position="", **fields):
+    transaction = Transaction(
+        "default",
+        id_,
+        occurred_at_ms=NOW_MS + after_ms,
+        currency="EUR",
+        **({"amount_minor": 1000, "card": "card-1"} | fields),
+    )
+    return Check(
+        transaction=transaction,
+        payload_hash=payload_hash(transaction),
+        received_at_ms=NOW_MS,
+        door=Door.KAFKA if position else Door.GRPC,
+        position=position,
+    )
+
+
+async def only(scorer, *args, **kwargs):
+    (answer,) = await scorer.score_many([check(*args, **kwargs)])
+    return answer
+
+
+def core_of(decided):
+    return wire.decision_from_bytes(decided.decision).core
+
+
+def feature(decided, name):
+    return core_of(decided).features[CATALOGUE.names.index(name)]
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_first_check_is_decided_in_full_and_is_ours_to_log(scorer):
+    decided = await only(scorer)
+    assert decided.first
+    assert core_of(decided).rung == Rung.FULL
+    assert not core_of(decided).degradations
+    assert core_of(decided).reasons
+    assert wire.decision_part(decided.logged) == decided.decision
+
+
+async def test_a_repeat_returns_the_stored_bytes_and_logs_nothing(scorer):
+    first = await only(scorer)
+    repeat = await only(scorer)
+    assert repeat.decision == first.decision
+    assert not repeat.first
+    assert repeat.logged is None
+
+
+async def test_the_same_id_with_another_payload_is_a_conflict_and_counts_nothing(
+    scorer,
+):
+    await only(scorer)
+    assert isinstance(await only(scorer, amount_minor=9), TransactionConflict)
+    assert isinstance(await only(scorer, card="card-2"), TransactionConflict)
+    later = await only(scorer, "t2", after_ms=1000, card="card-2")
+    assert feature(later, "card_count_1h") == 1
+
+
+async def test_the_same_transaction_twice_in_a_batch_is_decided_once(scorer):
+    one, other, third = await scorer.score_many(
+        [check(), check(), check(amount_minor=9)]
+    )
+    assert one.decision == other.decision
+    assert [one.first, other.first] == [True, False]
+    assert isinstance(third, TransactionConflict)
+
+
+async def test_transactions_of_one_batch_see_each_other_in_order(scorer):
+    answers = await scorer.score_many(
+        [check("t1"), check("t2", after_ms=1), check("t3", after_ms=2)]
+    )
+    assert [feature(answer, "card_count_1h") for answer in answers] == [1, 2, 3]
+
+
+async def test_a_dry_run_decides_and_leaves_nothing_behind(scorer):
+    rehearsed = replace(check(), dry_run=True)
+    (dry,) = await scorer.score_many([rehearsed])
+    assert dry.logged is None
+    real = await only(scorer)
+    assert real.first
+    assert feature(real, "card_count_1h") == feature(dry, "card_count_1h") == 1
+
+
+async def test_a_redelivered_record_is_logged_again_and_a_copy_of_it_is_not(scorer):
+    first = await only(scorer, position="transactions/0@7")
+    redelivered = await only(scorer, position="transactions/0@7")
+    copy = await only(scorer, position="transactions/0@8")
+    assert redelivered.logged == first.logged
+    assert copy.decision == first.decision
+    assert copy.logged is None
+
+
+async def test_without_the_store_the_answer_is_flagged_degraded_and_provisional(
+    scorer, store
+):
+    store.away = {"all"}
+    decided = await only(scorer)
+    core = core_of(decided)
+    assert decided.provisional
+    assert core.provisional
+    assert core.rung == Rung.WITHOUT_HISTORY
+    assert core.degradations[0].code == DegradationCode.HISTORY_UNAVAILABLE
+    assert decided.logged is not None
+    assert np.isnan(feature(decided, "card_count_1h"))
+
+
+async def test_repeats_of_a_provisional_answer_get_its_bytes_or_a_conflict(
+    scorer, store
+):
+    store.away = {"all"}
+    first = await only(scorer)
+    assert (await only(scorer)).decision == first.decision
+    assert isinstance(await only(scorer, amount_minor=9), TransactionConflict)
+
+
+async def test_when_the_store_is_back_provisional_answers_become_the_record(
+    scorer, store
+):
+    store.away = {"all"}
+    given = await only(scorer)
+    store.away = frozenset()
+    await until(lambda: scorer.provisional.store_available)
+    assert await store.decisions([("default", "t1")]) == [given.decision]
+    later = await only(scorer, "t2", after_ms=1000)
+    assert not later.provisional
+    assert feature(later, "card_count_1h") == 2
+
+
+async def test_an_answer_that_could_not_be_recorded_is_logged_only_by_adoption(
+    scorer, store
+):
+    store.away = {"record", "ping"}
+    given = await only(scorer)
+    codes = [degradation.code for degradation in core_of(given).degradations]
+    assert codes == [DegradationCode.NOT_RECORDED]
+    assert given.provisional
+    assert given.logged is None
+    store.away = frozenset()
+    await until(lambda: scorer.provisional.count == 0)
+    ((_, id_, logged),) = await store.outbox(count_max=10)
+    assert id_ == "t1"
+    assert wire.decision_part(logged) == given.decision
+
+
+async def test_a_door_that_waits_gets_the_failure_instead_of_a_degraded_answer(
+    scorer, store
+):
+    store.away = {"all"}
+    with pytest.raises(StoreUnavailable):
+        await scorer.score_many([check()], wait_for_store=True)
+    store.away = frozenset()
+    await until(lambda: scorer.provisional.store_available)
+    (decided,) = await scorer.score_many([check()], wait_for_store=True)
+    assert not decided.provisional
+
+
+async def test_a_check_out_of_time_is_degraded_and_takes_no_other_along(scorer):
+    now = scorer.monotonic()
+    late = replace(check("late"), deadline=now - 1)
+    timely = replace(check("timely"), deadline=now + 5)
+    degraded, full = await scorer.score_many([late, timely])
+    assert core_of(degraded).degradations[0].code == DegradationCode.OUT_OF_TIME
+    assert core_of(full).rung == Rung.FULL
+
+
+async def test_without_the_model_rules_and_lists_decide(scorer, model):
+    model.broken = True
+    core = core_of(await only(scorer))
+    assert core.rung == Rung.RULES_ONLY
+    assert not core.HasField("score")
+    assert core.reasons
+
+
+async def test_racing_repeats_agree_on_one_decision(scorer):
+    answers = await asyncio.gather(*(only(scorer) for _ in range(20)))
+    assert len({answer.decision for answer in answers}) == 1
+    assert sum(isinstance(a, Decided) and a.first for a in answers) == 1
+
+
+async def test_a_spool_is_taken_over_by_the_next_process(scorer, store):
+    store.away = {"all"}
+    given = await only(scorer)
+    store.away = frozenset()
+    heir = Provisional(store, scorer.provisional.spool, SilentTelemetry(), 100)
+    await scorer.provisional.close()
+    heir.restore()
+    await until(lambda: heir.count == 0)
+    assert await store.decisions([("default", "t1")]) == [given.decision]
+    await heir.close()
