@@ -1,0 +1,58 @@
+"""Asks a running service for its health and for one dry-run check; `helm test`.
+
+Usage: ask.py HOST:PORT [CA_FILE]. Changes nothing: a dry run is neither counted nor
+recorded. Ends with status 0 and one line, or with an error.
+"""
+
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from scoring.v1 import decision_pb2, fraud_scoring_pb2, fraud_scoring_pb2_grpc
+
+DEADLINE_S = 10.0
+
+
+def channel_to(target: str, ca_file: str) -> grpc.Channel:
+    """A channel to `target`, verified against `ca_file` where one is given."""
+    if not ca_file:
+        return grpc.insecure_channel(target)
+    roots = Path(ca_file).read_bytes()
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots))
+
+
+def request() -> fraud_scoring_pb2.CheckTransactionRequest:
+    """A small purchase of nobody's."""
+    asked = fraud_scoring_pb2.CheckTransactionRequest(dry_run=True)
+    transaction = asked.transaction
+    transaction.id = f"helm-test-{uuid.uuid4()}"
+    transaction.occurred_at.FromMilliseconds(time.time_ns() // 1_000_000)
+    transaction.amount_minor = 1_250
+    transaction.currency = "EUR"
+    transaction.card = "helm-test-card"
+    transaction.merchant = "helm-test-merchant"
+    return asked
+
+
+def main(target: str, ca_file: str = "") -> None:
+    """Ask, and say what came."""
+    with channel_to(target, ca_file) as channel:
+        health = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(), timeout=DEADLINE_S, wait_for_ready=True
+        )
+        serving = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)
+        if serving != "SERVING":
+            sys.exit(f"{target} is {serving}")
+        stub = fraud_scoring_pb2_grpc.FraudScoringStub(channel)
+        core = stub.CheckTransaction(request(), timeout=DEADLINE_S).decision.core
+    outcome = decision_pb2.Outcome.Name(core.outcome)
+    rung = decision_pb2.Rung.Name(core.rung)
+    sys.stdout.write(f"{target} is {serving}; a dry run says {outcome}, {rung}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

