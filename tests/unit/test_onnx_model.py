@@ -1,0 +1,164 @@
+"""A bundle is loaded whole and proved, or refused with what is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from small_model import RECIPE, small_catalogue, small_dataset
+
+from scoring.adapters.onnx_model import load_model
+from scoring.core import bundle
+from scoring.core.bundle import hashes, manifest_from_json
+from scoring.errors import BadArtifact, ModelUnavailable
+from scoring.training.train import train_on
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("models") / "small"
+    train_on(small_dataset(), out, catalogue=small_catalogue(), recipe=RECIPE)
+    return out
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "copy")
+
+
+def rewrite(directory, **files):
+    """Replace files and make the manifest agree: a careful forger."""
+    path = directory / bundle.MANIFEST_FILE
+    manifest = manifest_from_json(path.read_text(), name="manifest")
+    contents = {f: (directory / f).read_bytes() for f in bundle.FILES} | files
+    for file, raw in contents.items():
+        (directory / file).write_bytes(raw)
+    path.write_text(
+        manifest.model_copy(update={"files": hashes(contents)}).stamped().to_json()
+    )
+
+
+def test_a_bundle_loads_and_names_what_it_is(trained):
+    catalogue = small_catalogue()
+    model = load_model(trained, catalogue=catalogue)
+    assert model.feature_names == catalogue.names
+    assert model.features_version == catalogue.version
+    assert model.reason_groups == ("AMOUNT", "TIME", "PLACE", "RETRIES")
+    assert len(model.version) == 16
+
+
+def test_the_same_rows_and_seed_give_the_same_version(trained, tmp_path):
+    again = train_on(
+        small_dataset(), tmp_path / "again", catalogue=small_catalogue(), recipe=RECIPE
+    )
+    assert again.version == load_model(trained).version
+
+
+def test_scores_are_probabilities_and_do_not_depend_on_neighbours(trained):
+    model = load_model(trained)
+    rows = small_dataset(seed=9, rows=300).matrix
+    together = model.predict(rows)
+    alone = [model.predict(rows[i : i + 1]) for i in range(len(rows))]
+    assert ((together.probability > 0) & (together.probability < 1)).all()
+    for name in ("margin", "probability", "contributions"):
+        single = np.concatenate([getattr(s, name) for s in alone])
+        assert np.array_equal(single, getattr(together, name)), name
+
+
+def test_a_matrix_of_another_width_is_unavailable_and_not_a_crash(trained):
+    with pytest.raises(ModelUnavailable):
+        load_model(trained).predict(np.zeros((1, 3), np.float32))
+
+
+@pytest.mark.parametrize("file", [bundle.MANIFEST_FILE, *bundle.FILES])
+def test_a_missing_file_is_named(copy, file):
+    (copy / file).unlink()
+    with pytest.raises(BadArtifact, match=file):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("file", bundle.FILES)
+def test_a_truncated_file_is_named(copy, file):
+    raw = (copy / file).read_bytes()
+    (copy / file).write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(BadArtifact, match=file):
+        load_model(copy)
+
+
+def test_an_edited_manifest_is_refused(copy):
+    path = copy / bundle.MANIFEST_FILE
+    plain = json.loads(path.read_text())
+    plain["calibration"]["slope"] = 9.0
+    path.write_text(json.dumps(plain))
+    with pytest.raises(BadArtifact, match="version: is not the hash"):
+        load_model(copy)
+
+
+def test_a_truncated_graph_whose_hash_was_forged_is_refused(copy):
+    raw = (copy / bundle.GRAPH_FILE).read_bytes()
+    rewrite(copy, **{bundle.GRAPH_FILE: raw[: len(raw) // 2]})
+    with pytest.raises(BadArtifact, match="not an ONNX model"):
+        load_model(copy)
+
+
+def test_another_feature_order_is_refused_with_the_first_difference(trained):
+    shuffled = small_catalogue("amount", "weekday", "hour", "latitude")
+    with pytest.raises(BadArtifact, match=r"feature_names\[1\].*'hour'.*'weekday'"):
+        load_model(trained, catalogue=shuffled)
+
+
+def changed_graph(raw, change):
+    import onnx
+
+    model = onnx.load_from_string(raw)
+    change(model.graph)
+    return model.SerializeToString()
+
+
+def test_an_operator_that_we_never_write_is_refused(copy):
+    def use_another(graph):
+        next(n for n in graph.node if n.op_type == "Sigmoid").op_type = "Tanh"
+
+    graph = changed_graph((copy / bundle.GRAPH_FILE).read_bytes(), use_another)
+    rewrite(copy, **{bundle.GRAPH_FILE: graph})
+    with pytest.raises(BadArtifact, match="operator Tanh"):
+        load_model(copy)
+
+
+def test_data_outside_the_file_is_refused(copy):
+    def point_outside(graph):
+        import onnx
+
+        tensor = graph.initializer[0]
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+
+    graph = changed_graph((copy / bundle.GRAPH_FILE).read_bytes(), point_outside)
+    rewrite(copy, **{bundle.GRAPH_FILE: graph})
+    with pytest.raises(BadArtifact, match="outside the file"):
+        load_model(copy)
+
+
+def test_a_graph_that_scores_otherwise_than_at_its_export_is_refused(copy):
+    def nudge(graph):
+        tree = next(n for n in graph.node if n.op_type == "TreeEnsembleRegressor")
+        weights = next(a for a in tree.attribute if a.name == "target_weights")
+        weights.floats[0] += 0.001
+
+    graph = changed_graph((copy / bundle.GRAPH_FILE).read_bytes(), nudge)
+    rewrite(copy, **{bundle.GRAPH_FILE: graph})
+    with pytest.raises(BadArtifact, match="golden vectors"):
+        load_model(copy)
+
+
+def test_a_graph_that_gives_nan_is_refused(copy):
+    def spoil(graph):
+        tree = next(n for n in graph.node if n.op_type == "TreeEnsembleRegressor")
+        weights = next(a for a in tree.attribute if a.name == "target_weights")
+        weights.floats[0] = float("nan")
+
+    graph = changed_graph((copy / bundle.GRAPH_FILE).read_bytes(), spoil)
+    rewrite(copy, **{bundle.GRAPH_FILE: graph})
+    with pytest.raises(BadArtifact, match=r"not a number|golden"):
+        load_model(copy)
