@@ -1,0 +1,59 @@
+"""Payments for load: seeded, skewed like real ones, never one constant request."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+
+from scoring.v1.transaction_pb2 import Transaction
+
+_CARDS = 20_000
+_HOT_SHARE = 0.05  # one card that everybody seems to use
+_COLD_SHARE = 0.20  # cards never seen before
+_CATEGORIES = ("5411", "5812", "5541", "4111", "5732", "5999")
+
+
+@dataclass(slots=True)
+class Traffic:
+    """An endless supply of transactions with ids of their own."""
+
+    seed: int
+    prefix: str = field(default_factory=lambda: f"load-{time.time_ns():x}")
+    _chance: random.Random = field(init=False)
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(self.seed)
+
+    def next(self) -> Transaction:
+        """The next payment, attempted now."""
+        self._count += 1
+        chance = self._chance
+        card = self._card()
+        transaction = Transaction(
+            id=f"{self.prefix}-{self._count}",
+            amount_minor=int(chance.lognormvariate(8.0, 1.1)) + 1,
+            currency="EUR",
+            card=card,
+            customer=f"customer-{card}",
+            merchant=f"merchant-{int(500 * chance.random() ** 3)}",
+            terminal=f"terminal-{int(2_000 * chance.random() ** 2)}",
+            device=f"device-{card}",
+            channel=1 + int(chance.random() * 2),
+            entry_mode=1 + int(chance.random() * 4),
+            merchant_category=chance.choice(_CATEGORIES),
+            card_country="DE",
+            merchant_country="DE" if chance.random() < 0.9 else "FR",
+        )
+        transaction.occurred_at.FromMilliseconds(time.time_ns() // 1_000_000)
+        return transaction
+
+    def _card(self) -> str:
+        draw = self._chance.random()
+        if draw < _HOT_SHARE:
+            return "card-hot"
+        if draw < _HOT_SHARE + _COLD_SHARE:
+            return f"card-{self.prefix}-{self._count}"
+        # A cubic skew: few cards pay often, most rarely.
+        return f"card-{int(_CARDS * self._chance.random() ** 3)}"
