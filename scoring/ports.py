@@ -240,7 +240,7 @@ class Model(Protocol):
 
     @property
     def reason_groups(self) -> tuple[str, ...]:
-        """Reason code of each column of the contributions."""
+        """Reason group of each column of the contributions."""
         ...
 
     def predict(self, matrix: Matrix) -> Scores:
