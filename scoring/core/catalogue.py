@@ -1,0 +1,282 @@
+"""The feature catalogue: definitions compiled once into what the engines run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+
+from scoring.core import document
+from scoring.core.definition import (
+    RATE_SCALE,
+    Definition,
+    DefinitionFile,
+    span_ms,
+)
+from scoring.core.measure import Read, column_reader
+from scoring.core.statistic import STATISTICS, Column, Slot, Wanted
+from scoring.core.transaction import Transaction
+from scoring.errors import BadArtifact
+
+LAYOUT = 1  # of the stored state and of its meaning; part of every version hash
+_VERSION_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One named number of the model's vector."""
+
+    name: str
+    entity: str
+    statistic: str
+    window_ms: int | None
+    delay_ms: int
+    unit: str
+    description: str
+    reason_group: str
+    includes_current: bool
+    windowed: bool
+    derive: str
+    slots: tuple[int, ...]  # positions in Observation.values
+    of: str = ""
+    expression: str = ""
+    filter: str = ""
+    prior: tuple[float, float] = (0.0, 0.0)
+    default: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityPlan:
+    """What is kept for one kind of entity, and which slots are read from it.
+
+    The slots of a plan stand at `first_slot` and after in `Observation.values`;
+    `readers` give each column's value of a transaction.
+    """
+
+    name: str
+    fields: tuple[str, ...]
+    columns: tuple[Column, ...]
+    slots: tuple[Slot, ...]
+    first_slot: int
+    readers: tuple[Read, ...]
+    labelled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Catalogue:
+    """Compiled definitions; immutable, shared by every engine."""
+
+    name: str
+    version: str
+    names: tuple[str, ...]
+    features: Mapping[str, Feature]
+    plans: tuple[EntityPlan, ...]
+    stored_count: int
+    slot_features: tuple[tuple[str, ...], ...]  # feature names that read each slot
+    retention_ms: int  # longest window and delay: older events are never read
+    horizon_ms: int  # a longer silence starts an entity's history afresh
+    events_max: int
+    distinct_max: int
+    currency: str
+    rates: Mapping[str, int] = field(repr=False)  # in 1e-9 of a reference minor unit
+    definition: DefinitionFile = field(repr=False)
+
+    def amount(self, transaction: Transaction) -> int | None:
+        """The amount in minor units of the reference currency, half rounded up.
+
+        None where the rate table lacks the currency: never a guess.
+        """
+        rate = self.rates.get(transaction.currency)
+        if rate is None:
+            return None
+        if rate == RATE_SCALE:
+            return transaction.amount_minor
+        return (transaction.amount_minor * rate + RATE_SCALE // 2) // RATE_SCALE
+
+
+def load_catalogue(text: str, *, name: str) -> Catalogue:
+    """Compile a definition file; raises `BadArtifact` with line, field and remedy."""
+    file = document.load(text, DefinitionFile, name=name)
+
+    def refuse(index: int, where: str, problem: str) -> BadArtifact:
+        line = document.line_of(text, ("features", index, where))
+        return BadArtifact(f"{name}:{line}: features.{index}.{where}: {problem}")
+
+    return _compile(file, refuse)
+
+
+def load_default(name: str) -> Catalogue:
+    """A catalogue shipped with the service: "features" or "handbook"."""
+    file = f"{name}.yaml"
+    text = resources.files("scoring.defaults").joinpath(file).read_text("utf-8")
+    return load_catalogue(text, name=f"scoring/defaults/{file}")
+
+
+@cache
+def default_catalogue() -> Catalogue:
+    """The shipped catalogue for card payments."""
+    return load_default("features")
+
+
+@cache
+def handbook_catalogue() -> Catalogue:
+    """The Handbook's 15 features and eight more, for `evaluate handbook`."""
+    return load_default("handbook")
+
+
+_Refuse = Callable[[int, str, str], BadArtifact]
+_Expanded = tuple[str, Definition, int]  # name, definition, window
+
+
+def _compile(file: DefinitionFile, refuse: _Refuse) -> Catalogue:
+    expanded = _expand(file, refuse)
+    slots = _slots(file, expanded)
+    positions = {slot: i for i, slot in enumerate(slots)}
+    features = {n: _feature(n, d, w, positions) for n, d, w in expanded}
+    readers: list[tuple[str, ...]] = [
+        tuple(f.name for f in features.values() if i in f.slots)
+        for i in range(len(slots))
+    ]
+    longest = max((s.window_ms + s.delay_ms for s in slots), default=0)
+    seen = max((f.window_ms or 0 for f in features.values()), default=0)
+    rates = {c: int(Fraction(r) * RATE_SCALE) for c, r in file.currency.rates.items()}
+    return Catalogue(
+        name=file.name,
+        version=_version(file, expanded, slots),
+        names=tuple(features),
+        features=features,
+        plans=_plans(file, slots),
+        stored_count=len(slots),
+        slot_features=tuple(readers),
+        retention_ms=max(longest, seen, span_ms("1d")),
+        horizon_ms=max(longest, seen, span_ms(file.horizon)),
+        events_max=file.limits.events_max,
+        distinct_max=file.limits.distinct_max,
+        currency=file.currency.reference,
+        rates={file.currency.reference: RATE_SCALE, **rates},
+        definition=file,
+    )
+
+
+def _expand(file: DefinitionFile, refuse: _Refuse) -> list[_Expanded]:
+    expanded: list[_Expanded] = []
+    taken: set[str] = set()
+    for index, definition in enumerate(file.features):
+        plain = definition.statistic == "value"
+        if plain != (definition.entity == "transaction"):
+            right = "transaction" if plain else f"one of {', '.join(file.entities)}"
+            raise refuse(index, "entity", f"must be {right}")
+        if not plain and definition.entity not in file.entities:
+            known = ", ".join(file.entities)
+            raise refuse(index, "entity", f"unknown entity; known: {known}")
+        for window in definition.windows or ("",):
+            name = definition.name.replace("{window}", window)
+            if name in taken:
+                raise refuse(index, "name", f"{name!r} is taken; rename one of the two")
+            taken.add(name)
+            expanded.append((name, definition, span_ms(window) if window else 0))
+    return expanded
+
+
+def _wanted(definition: Definition, window_ms: int) -> Wanted:
+    return Wanted(
+        entity=definition.entity,
+        window_ms=window_ms,
+        delay_ms=span_ms(definition.delay) if definition.delay else 0,
+        filter=definition.filter,
+        measure=definition.measure,
+        of=definition.of,
+        trim=definition.trim,
+    )
+
+
+def _slots(file: DefinitionFile, expanded: list[_Expanded]) -> tuple[Slot, ...]:
+    """Each wanted slot once, entity by entity in the order of the file."""
+    wanted: dict[Slot, None] = {}
+    for _, definition, window_ms in expanded:
+        statistic = STATISTICS[definition.statistic]
+        wanted.update(dict.fromkeys(statistic.slots(_wanted(definition, window_ms))))
+    order = list(file.entities)
+    return tuple(sorted(wanted, key=lambda slot: order.index(slot.entity)))
+
+
+def _feature(
+    name: str, definition: Definition, window_ms: int, positions: Mapping[Slot, int]
+) -> Feature:
+    statistic = STATISTICS[definition.statistic]
+    wanted = _wanted(definition, window_ms)
+    window = definition.windows and _window_words(window_ms)
+    return Feature(
+        name=name,
+        entity=definition.entity,
+        statistic=definition.statistic,
+        window_ms=window_ms or None,
+        delay_ms=wanted.delay_ms,
+        unit=definition.unit or statistic.unit,
+        description=definition.description.replace("{window}", window or ""),
+        reason_group=definition.reason_group,
+        includes_current=statistic.includes_current,
+        windowed=statistic.windowed,
+        derive=statistic.derive,
+        slots=tuple(positions[slot] for slot in statistic.slots(wanted)),
+        of=definition.of,
+        expression=definition.expression,
+        filter=definition.filter,
+        prior=(definition.prior.frauds, definition.prior.transactions),
+        default=definition.default,
+    )
+
+
+def _window_words(window_ms: int) -> str:
+    for words, unit_ms in (("days", 86_400_000), ("hours", 3_600_000)):
+        if window_ms % unit_ms == 0:
+            count = window_ms // unit_ms
+            return f"{count} {words if count > 1 else words[:-1]}"
+    return f"{window_ms // 60_000} min"
+
+
+def _plans(file: DefinitionFile, slots: tuple[Slot, ...]) -> tuple[EntityPlan, ...]:
+    plans = []
+    for name, fields in file.entities.items():
+        own = tuple(slot for slot in slots if slot.entity == name)
+        if own:
+            plans.append(_plan(name, fields, own, slots.index(own[0])))
+    return tuple(plans)
+
+
+def _plan(
+    name: str, fields: tuple[str, ...], slots: tuple[Slot, ...], first: int
+) -> EntityPlan:
+    kept = {slot.column for slot in slots if slot.column is not None}
+    for column in tuple(kept):
+        kept.update(column_reader(column).needs)
+    columns = tuple(sorted(kept))
+    return EntityPlan(
+        name=name,
+        fields=fields,
+        columns=columns,
+        slots=slots,
+        first_slot=first,
+        readers=tuple(column_reader(column).read for column in columns),
+        labelled=any(slot.op in LABEL_OPS for slot in slots),
+    )
+
+
+LABEL_OPS = frozenset({"frauds", "streak", "streak_start", "fraud_time"})
+
+
+def _version(
+    file: DefinitionFile, expanded: list[_Expanded], slots: tuple[Slot, ...]
+) -> str:
+    """A hash of everything that changes a number; wording is left out."""
+    meaning = file.model_dump(mode="json", exclude={"features": True, "name": True})
+    features = [
+        (n, w, d.model_dump(mode="json", exclude={"description", "unit", "windows"}))
+        for n, d, w in expanded
+    ]
+    text = json.dumps([LAYOUT, meaning, features, [str(s) for s in slots]])
+    return sha256(text.encode()).hexdigest()[:_VERSION_CHARACTERS]

@@ -1,0 +1,203 @@
+"""The file of feature definitions as people write it: fields, limits, refusals."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from scoring.core.expression import FIELDS, TEXT_FIELDS, parse, parse_filter
+from scoring.core.statistic import STATISTICS
+
+_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SPAN = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+SPAN_MS_MIN = 60_000
+SPAN_MS_MAX = 90 * 86_400_000
+RATE_SCALE = 10**9
+CARRIED_FIELDS = (*TEXT_FIELDS, "payment")
+_STATISTIC_LIST = ", ".join(STATISTICS)
+TRIM_DEFAULT = 2.6  # a payment above 2.6 x the running mean is not "normal"
+
+
+def span_ms(text: str) -> int:
+    """Milliseconds of "1m" to "90d".
+
+    >>> span_ms("7d")
+    604800000
+    """
+    match = _SPAN.fullmatch(text)
+    if not match:
+        raise ValueError(f'{text!r} must be a span such as "5m", "1h" or "30d"')
+    length = int(match[1]) * _UNITS_MS[match[2]]
+    if not SPAN_MS_MIN <= length <= SPAN_MS_MAX:
+        raise ValueError(f"{text!r} must lie between 1m and 90d")
+    return length
+
+
+def _checked_span(text: str) -> str:
+    span_ms(text)
+    return text
+
+
+def _checked_filter(text: str) -> str:
+    if text:
+        parse_filter(text)
+    return text
+
+
+Span = Annotated[
+    str,
+    BeforeValidator(lambda v: str(v) if isinstance(v, int) else v),
+    AfterValidator(_checked_span),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prior(_Strict):
+    """A share before any evidence: (frauds + k) / (transactions + n)."""
+
+    frauds: float = Field(ge=0)
+    transactions: float = Field(ge=0)
+
+
+class Currency(_Strict):
+    """The reference currency and the versioned rate table.
+
+    A rate is how many minor units of the reference one minor unit is worth; it has
+    at most nine decimals, so that conversion is integer arithmetic.
+    """
+
+    reference: str = Field(pattern="[A-Z]{3}")
+    rates: dict[Annotated[str, Field(pattern="^[A-Z]{3}$")], Decimal] = {}
+
+    @field_validator("rates", mode="before")
+    @classmethod
+    def _exact(cls, rates: object) -> object:
+        if isinstance(rates, dict):
+            return {key: Decimal(str(value)) for key, value in rates.items()}
+        return rates
+
+    @field_validator("rates")
+    @classmethod
+    def _positive(cls, rates: dict[str, Decimal]) -> dict[str, Decimal]:
+        for code, rate in rates.items():
+            if rate <= 0 or (rate * RATE_SCALE) % 1:
+                raise ValueError(f"{code} must be above 0 with at most nine decimals")
+        return rates
+
+
+class Limits(_Strict):
+    """What bounds the memory of one entity."""
+
+    events_max: int = Field(512, ge=64, le=2_048)
+    distinct_max: int = Field(256, ge=16, le=1_024)
+
+
+class Definition(_Strict):
+    """One feature, or one per window where the name holds {window}."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*(\{window\})?[a-z0-9_]*$", max_length=64
+    )
+    entity: str = "transaction"
+    statistic: str
+    windows: tuple[Span, ...] = ()
+    delay: Span | None = None
+    filter: Annotated[str, AfterValidator(_checked_filter)] = ""
+    measure: Literal["amount", "attempt"] = "amount"
+    of: str = ""
+    expression: str = ""
+    trim: float = Field(TRIM_DEFAULT, gt=1, le=100)
+    prior: Prior = Prior(frauds=0, transactions=0)
+    default: float | None = None
+    unit: str = ""
+    reason_group: str = Field(pattern="^[A-Z][A-Z0-9_]*$")
+    description: str = Field(min_length=1, max_length=200)
+
+    @field_validator("statistic")
+    @classmethod
+    def _known_statistic(cls, name: str) -> str:
+        if name not in STATISTICS:
+            raise ValueError(f"unknown statistic {name!r}; known: {_STATISTIC_LIST}")
+        return name
+
+    @field_validator("of")
+    @classmethod
+    def _known_field(cls, name: str) -> str:
+        if name and name not in CARRIED_FIELDS:
+            raise ValueError(
+                f"unknown field {name!r}; known: {', '.join(CARRIED_FIELDS)}"
+            )
+        return name
+
+    @field_validator("expression")
+    @classmethod
+    def _evaluates(cls, text: str) -> str:
+        if text and parse(text).kind == "text":
+            raise ValueError("must be a number or a truth, but is a text")
+        return text
+
+    @model_validator(mode="after")
+    def _fits_statistic(self) -> Definition:
+        statistic = STATISTICS[self.statistic]
+        given = self.model_fields_set & {
+            "delay", "filter", "measure", "of", "expression", "trim", "prior",
+        }  # fmt: skip
+        for field in sorted(statistic.needs - given):
+            raise ValueError(f"statistic {self.statistic!r} needs the field {field!r}")
+        for field in sorted(given - statistic.needs - statistic.takes):
+            raise ValueError(f"statistic {self.statistic!r} takes no {field!r}")
+        if statistic.windowed != bool(self.windows):
+            verb = "needs" if statistic.windowed else "takes no"
+            raise ValueError(f"statistic {self.statistic!r} {verb} windows")
+        if len(self.windows) > 1 and "{window}" not in self.name:
+            raise ValueError("a name with several windows must hold {window}")
+        return self
+
+
+class DefinitionFile(_Strict):
+    """The whole file."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9-]*$")
+    currency: Currency
+    entities: dict[str, tuple[str, ...]]
+    limits: Limits = Limits()
+    horizon: Span = "90d"
+    features: tuple[Definition, ...] = Field(min_length=1, max_length=1_000)
+
+    @field_validator("entities", mode="before")
+    @classmethod
+    def _single_field(cls, entities: object) -> object:
+        if isinstance(entities, dict):
+            return {k: (v,) if isinstance(v, str) else v for k, v in entities.items()}
+        return entities
+
+    @field_validator("entities")
+    @classmethod
+    def _known_fields(
+        cls, entities: dict[str, tuple[str, ...]]
+    ) -> dict[str, tuple[str, ...]]:
+        for name, fields in entities.items():
+            if name == "transaction" or not re.fullmatch("[a-z][a-z0-9_]{0,31}", name):
+                raise ValueError(f"{name!r} cannot name an entity")
+            for field in fields:
+                if field not in TEXT_FIELDS:
+                    raise ValueError(
+                        f"unknown field {field!r}; known: {', '.join(FIELDS)}"
+                    )
+            if not 1 <= len(fields) <= 2:  # noqa: PLR2004
+                raise ValueError(f"{name!r} must be one field or a pair")
+        return entities

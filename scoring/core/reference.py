@@ -1,0 +1,285 @@
+"""The reference engine: every stored slot by looking at every event again.
+
+It is slow and small on purpose: the other engines are held equal to it, cell by
+cell. A transaction sees what was added before it and is ordered at or before it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.core.catalogue import Catalogue, EntityPlan
+from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.transaction import Transaction, order_hash
+
+Key = tuple[str, ...]  # tenant, entity, its tokens
+_NORMAL_KINDS = frozenset({*NORMAL, Kind.UNUSUAL})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Event:
+    """A counted transaction as one entity keeps it, in the total order."""
+
+    at_ms: int
+    tie: int
+    id: str = field(compare=False)
+    values: tuple[float | None, ...] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Verdict:
+    """One version of a label."""
+
+    version: int
+    known_at_ms: int
+    fraud: bool | None
+
+
+@dataclass(slots=True)
+class Reference:
+    """All events of all entities, and the labels.
+
+    >>> from scoring.core.catalogue import default_catalogue
+    >>> engine = Reference(default_catalogue())
+    >>> bought = Transaction("default", "t1", occurred_at_ms=1, card="c1")
+    >>> before = engine.evaluate(bought)
+    >>> engine.add(bought)
+    >>> bool((engine.evaluate(bought)[:4] == before[:4]).all())
+    True
+    """
+
+    catalogue: Catalogue
+    events: dict[Key, list[Event]] = field(default_factory=dict)
+    labels: dict[tuple[str, str], list[Verdict]] = field(default_factory=dict)
+
+    def entities(self, t: Transaction) -> Iterator[tuple[EntityPlan, Key]]:
+        """The entities that the transaction names, each with its plan."""
+        for plan in self.catalogue.plans:
+            tokens = tuple(getattr(t, field) for field in plan.fields)
+            if all(tokens):
+                yield plan, (t.tenant, plan.name, *tokens)
+
+    def newest_ms(self, t: Transaction) -> int:
+        """The time of the newest event of any of its entities, 0 when none."""
+        found = (self.events.get(key) for _, key in self.entities(t))
+        return max((events[-1].at_ms for events in found if events), default=0)
+
+    def add(self, t: Transaction) -> None:
+        """Count a transaction; counting it again changes nothing."""
+        amount = self.catalogue.amount(t)
+        for plan, key in self.entities(t):
+            event = _event(plan, t, amount)
+            events = self.events.setdefault(key, [])
+            at = bisect_left(events, event)
+            if at == len(events) or events[at].id != t.id:
+                insort(events, event)
+
+    def learn(self, t: Transaction, verdict: Verdict) -> None:
+        """Keep one version of a label; repeating it changes nothing."""
+        verdicts = self.labels.setdefault((t.tenant, t.id), [])
+        if all(verdict.version != known.version for known in verdicts):
+            insort(verdicts, verdict)
+
+    def evaluate(self, t: Transaction) -> NDArray[np.float64]:
+        """All stored slots as of `t`, itself counted whether added or not."""
+        values = np.full(self.catalogue.stored_count, nan)
+        amount = self.catalogue.amount(t)
+        for plan, key in self.entities(t):
+            current = _event(plan, t, amount)
+            events = self.events.get(key, [])
+            view = _View(
+                plan,
+                _since_silence(
+                    events[: bisect_left(events, current)], current, self.catalogue
+                ),
+                current,
+                self.catalogue,
+                lambda e: self._is_fraud(t, e),
+            )
+            for i, slot in enumerate(plan.slots, plan.first_slot):
+                values[i] = READERS[slot.op](view, slot)
+        return values
+
+    def _is_fraud(self, t: Transaction, event: Event) -> bool:
+        known = [
+            verdict
+            for verdict in self.labels.get((t.tenant, event.id), ())
+            if verdict.known_at_ms <= t.occurred_at_ms
+        ]
+        return bool(known and known[-1].fraud)
+
+
+@dataclass(slots=True)
+class _View:
+    """One entity as of one transaction: the events before it, in order, and it."""
+
+    plan: EntityPlan
+    before: Sequence[Event]
+    current: Event
+    catalogue: Catalogue
+    is_fraud: Callable[[Event], bool]
+
+    def window(self, slot: Slot) -> list[Event]:
+        end = self.current.at_ms - slot.delay_ms
+        events = [*self.before, self.current] if slot.current else self.before
+        return [e for e in events if end - slot.window_ms < e.at_ms <= end]
+
+    def value(self, event: Event, column: Column) -> float | None:
+        return event.values[self.plan.columns.index(column)]
+
+    def values(self, events: Sequence[Event], column: Column) -> list[float]:
+        place = self.plan.columns.index(column)
+        return [v for e in events if (v := e.values[place]) is not None]
+
+    def known(self, slot: Slot) -> list[Event]:
+        """Events whose labels may be used, newest first, within the retention."""
+        end = self.current.at_ms - slot.delay_ms
+        start = self.current.at_ms - self.catalogue.retention_ms
+        return [e for e in reversed(self.before) if start < e.at_ms <= end]
+
+
+def _event(plan: EntityPlan, t: Transaction, amount: int | None) -> Event:
+    values = tuple(read(t, amount) for read in plan.readers)
+    return Event(t.occurred_at_ms, order_hash(t.id), t.id, values)
+
+
+def _since_silence(
+    events: Sequence[Event], current: Event, catalogue: Catalogue
+) -> Sequence[Event]:
+    """The events after the last silence longer than the horizon."""
+    later = current
+    for i in range(len(events) - 1, -1, -1):
+        if later.at_ms - events[i].at_ms > catalogue.horizon_ms:
+            return events[i + 1 :]
+        later = events[i]
+    return events
+
+
+def own_normal(
+    events: Sequence[tuple[int, float | None]], trim: float
+) -> tuple[list[float], list[tuple[int, bool]]]:
+    """Fold amounts into [count, sum, squares high, low] and mark the unusual.
+
+    `events` are (at_ms, amount) in order. An amount above `trim` times the mean so
+    far is unusual and is not taken in.
+
+    >>> own_normal([(1, 100), (2, 100), (3, 900)], 2.6)[1]
+    [(1, False), (2, False), (3, True)]
+    """
+    count, total, squares = 0, 0, 0
+    high = low = 0
+    marks: list[tuple[int, bool]] = []
+    for at_ms, amount in events:
+        if amount is None:
+            continue
+        unusual = count > 0 and amount * count > trim * total
+        marks.append((at_ms, unusual))
+        if not unusual:
+            count, total = count + 1, total + int(amount)
+            squares = int(amount) ** 2
+            high, low = high + (squares >> 40), low + (squares & (1 << 40) - 1)
+    return [count, total, high, low], marks
+
+
+def _total(view: _View, slot: Slot) -> float:
+    column = _column(slot)
+    if column.kind is Kind.UNUSUAL:
+        start = view.current.at_ms - slot.window_ms
+        marks = own_normal(_amounts(view, column), column.trim)[1]
+        return sum(unusual for at_ms, unusual in marks if at_ms > start)
+    return sum(view.values(view.window(slot), column))
+
+
+def _amounts(view: _View, column: Column) -> list[tuple[int, float | None]]:
+    return [(e.at_ms, view.value(e, column)) for e in view.before]
+
+
+def _largest(view: _View, slot: Slot) -> float:
+    return max(view.values(view.window(slot), _column(slot)), default=nan)
+
+
+def _distinct(view: _View, slot: Slot) -> float:
+    return len(set(view.values(view.window(slot), _column(slot))))
+
+
+def _before(view: _View, slot: Slot) -> float:
+    column = _column(slot)
+    if column.kind in _NORMAL_KINDS:
+        state = own_normal(_amounts(view, column), column.trim)[0]
+        return state[NORMAL.index(column.kind)]
+    values = view.values(view.before, column)
+    if column.kind is Kind.FIRST:
+        return values[0] if values else 0
+    return values[-1] if values else nan
+
+
+def _time_before(view: _View, _slot: Slot) -> float:
+    return view.before[-1].at_ms if view.before else 0
+
+
+def _seen(view: _View, slot: Slot) -> float:
+    wanted = view.value(view.current, _column(slot))
+    if wanted is None:
+        return nan
+    start = view.current.at_ms - view.catalogue.retention_ms
+    times = [
+        e.at_ms
+        for e in view.before
+        if e.at_ms > start and view.value(e, _column(slot)) == wanted
+    ]
+    return times[-1] if times else 0
+
+
+def _guilty(view: _View, slot: Slot, event: Event) -> bool:
+    return view.is_fraud(event) and view.value(event, _column(slot)) is not None
+
+
+def _frauds(view: _View, slot: Slot) -> float:
+    return sum(_guilty(view, slot, event) for event in view.window(slot))
+
+
+def _streak_events(view: _View, slot: Slot) -> list[Event]:
+    streak: list[Event] = []
+    for event in view.known(slot):
+        if not _guilty(view, slot, event):
+            break
+        streak.append(event)
+    return streak
+
+
+def _streak(view: _View, slot: Slot) -> float:
+    return len(_streak_events(view, slot))
+
+
+def _streak_start(view: _View, slot: Slot) -> float:
+    streak = _streak_events(view, slot)
+    return streak[-1].at_ms if streak else 0
+
+
+def _fraud_time(view: _View, slot: Slot) -> float:
+    return next((e.at_ms for e in view.known(slot) if _guilty(view, slot, e)), 0)
+
+
+def _column(slot: Slot) -> Column:
+    assert slot.column is not None
+    return slot.column
+
+
+READERS: dict[Op, Callable[[_View, Slot], float]] = {
+    Op.TOTAL: _total,
+    Op.LARGEST: _largest,
+    Op.DISTINCT: _distinct,
+    Op.BEFORE: _before,
+    Op.TIME_BEFORE: _time_before,
+    Op.SEEN: _seen,
+    Op.FRAUDS: _frauds,
+    Op.STREAK: _streak,
+    Op.STREAK_START: _streak_start,
+    Op.FRAUD_TIME: _fraud_time,
+}

@@ -1,0 +1,1 @@
+"""The files that the service ships: definitions, policy, reasons, mappings."""
