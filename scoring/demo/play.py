@@ -1,0 +1,136 @@
+"""The demo's run: send through both doors, watch the topics, count at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from scoring.core.transaction import Transaction
+from scoring.demo.audit import Audit, dead_letter_id
+from scoring.demo.doors import GrpcDoor, KafkaDoor
+from scoring.demo.tally import Tally, percentile
+from scoring.demo.world import LabelQueue, Payment
+from scoring.topics import Topics
+
+_TICK_S = 0.02
+_GRPC_SHARE = 0.25
+_REPEAT_SHARE = 0.01
+_REMEMBERED_MAX = 200  # what a repeat is chosen from
+_BEHIND_S_MAX = 0.5  # a sender that fell behind does not catch up in one burst
+# After the last record: whatever a fault would still add has time to appear.
+_SETTLE_S = 1.5
+_STALLED_S = 15.0
+_DRAIN_S_MAX = 90.0
+
+
+@dataclass(slots=True)
+class Play:
+    """One run of the demo: its parts, its figures, and whether it goes on."""
+
+    kafka: KafkaDoor
+    grpc: GrpcDoor
+    audit: Audit
+    tally: Tally
+    payments: Iterator[Payment]
+    rate: float
+    chance: random.Random
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    started_at: float = field(default_factory=time.monotonic)
+    streamed_s: float = 0.0
+    _labels: LabelQueue = field(default_factory=LabelQueue)
+    _recent: deque[Transaction] = field(
+        default_factory=lambda: deque(maxlen=_REMEMBERED_MAX)
+    )
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self.started_at
+
+    def on_record(self, topics: Topics) -> Callable[[str, bytes, int], None]:
+        """What to do with each record that the independent consumer reads."""
+
+        def seen(topic: str, value: bytes, at_ms: int) -> None:
+            if topic != topics.decisions:
+                self.audit.dead_letter(dead_letter_id(value))
+                return
+            decision = json.loads(value)
+            new = decision["core"]["transactionId"] not in self.audit.cores
+            self.audit.decision(decision["core"])
+            if new:
+                self.tally.decided(decision, at_ms=at_ms, second=int(self.elapsed_s))
+
+        return seen
+
+    async def send(self) -> None:
+        """Send at the rate until told to stop, then wait for what is in flight."""
+        began = next_at = time.monotonic()
+        while not self.stop.is_set():
+            now = time.monotonic()
+            next_at = max(next_at, now - _BEHIND_S_MAX)
+            while next_at <= now:
+                await self._send_next()
+                next_at += 1 / self.rate
+            await asyncio.sleep(_TICK_S)
+        self.streamed_s = time.monotonic() - began
+        await self.grpc.finish()
+        await self.kafka.producer.flush()
+
+    async def _send_next(self) -> None:
+        payment = next(self.payments)
+        transaction = payment.transaction
+        self.audit.sent(transaction.id)
+        if payment.fraud:
+            self.tally.truth.add(transaction.id)
+        labels = self._labels.due(transaction.occurred_at_ms)
+        if labels:
+            await self.kafka.learn(labels)
+            self.tally.labels_sent += len(labels)
+        self._labels.add(payment)
+        await self._check(transaction)
+        self._recent.append(transaction)
+        if self.chance.random() < _REPEAT_SHARE:
+            self.tally.repeats_sent += 1
+            await self._check(self.chance.choice(self._recent))
+
+    async def _check(self, transaction: Transaction) -> None:
+        if self.chance.random() < _GRPC_SHARE:
+            self.grpc.check(transaction)
+        else:
+            await self.kafka.check(transaction)
+
+    async def drain(self) -> None:
+        """Wait until everything sent is accounted for, as long as it progresses."""
+        ends_at = time.monotonic() + _DRAIN_S_MAX
+        progressed_at, before = time.monotonic(), -1
+        while self.audit.lost and time.monotonic() < ends_at:
+            if self.audit.lost != before:
+                progressed_at, before = time.monotonic(), self.audit.lost
+            if time.monotonic() - progressed_at > _STALLED_S:
+                break
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(_SETTLE_S)
+
+    def figures(self) -> dict[str, float | int]:
+        """The last line of the demo."""
+        audit, tally = self.audit, self.tally
+        # The rate is over the sending time: the drain only waits for its tail.
+        rate = audit.decided / self.streamed_s if self.streamed_s else 0.0
+        return {
+            "sent": len(audit.sent_ids),
+            "decided": audit.decided,
+            "lost": audit.lost,
+            "duplicated": audit.duplicated,
+            "conflicting": audit.conflicting,
+            "degraded": audit.degraded_count,
+            "grpc_p50_ms": round(percentile(tally.grpc_ms, 0.50), 2),
+            "grpc_p99_ms": round(percentile(tally.grpc_ms, 0.99), 2),
+            "stream_p50_ms": round(percentile(tally.stream_ms, 0.50), 2),
+            "stream_p99_ms": round(percentile(tally.stream_ms, 0.99), 2),
+            "tx_per_s": round(rate, 1),
+        }

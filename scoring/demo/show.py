@@ -1,0 +1,114 @@
+"""Shows a play: a live screen on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from scoring.demo.play import Play
+from scoring.demo.view import screen
+
+_REFRESH_S = 0.25
+_LINE_S = 2.0
+_EXPLAINED = {
+    "sent": "unique transactions sent, through either door",
+    "decided": "with a decision in the topic",
+    "lost": "sent, and neither decided nor dead-lettered",
+    "duplicated": "records beyond one a transaction",
+    "conflicting": "with two different decisions",
+    "degraded": "decided with something missing, and flagged so",
+    "grpc_p50_ms": "a call, as the client sees it",
+    "grpc_p99_ms": "",
+    "stream_p50_ms": "from the input's append to the decision's",
+    "stream_p99_ms": "",
+    "tx_per_s": "decided, over the time of sending",
+}
+
+Show = Callable[[Play], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Where the demo is shown; `live_view` on a terminal only."""
+
+    console: Console
+    live_view: bool
+
+    @classmethod
+    def for_this_terminal(cls) -> Screen:
+        """A live view if the output is a terminal."""
+        return cls(Console(), sys.stdout.isatty())
+
+    def say(self, line: str) -> None:
+        """One line of what is going on."""
+        self.console.print(f"[dim]·[/] {line}", highlight=False)
+
+    @contextmanager
+    def live(self, play: Play, *, door: str) -> Iterator[Show]:
+        """Yield what shows the play until it is cancelled."""
+        self.say(door)
+        if not self.live_view:
+            yield self._lines
+            return
+        with Live(
+            screen(play.tally, play.audit, elapsed_s=0, door=door),
+            console=self.console,
+            auto_refresh=False,
+            screen=True,
+        ) as live:
+
+            async def refresh(play: Play) -> None:
+                while True:
+                    view = screen(
+                        play.tally, play.audit, elapsed_s=play.elapsed_s, door=door
+                    )
+                    live.update(view, refresh=True)
+                    await asyncio.sleep(_REFRESH_S)
+
+            yield refresh
+
+    async def _lines(self, play: Play) -> None:
+        while True:
+            await asyncio.sleep(_LINE_S)
+            tally, audit = play.tally, play.audit
+            outcomes = ", ".join(
+                f"{count:,} {outcome.lower()}"
+                for outcome, count in sorted(tally.outcomes.items())
+            )
+            self.say(
+                f"{play.elapsed_s:4.0f} s  {tally.rate:,}/s  "
+                f"{audit.decided:,} of {len(audit.sent_ids):,} decided: {outcomes}; "
+                f"frauds {tally.caught:,} caught, {tally.missed:,} missed"
+            )
+
+    def summary(self, play: Play) -> None:
+        """Print the figures as a table and, last, as one JSON object."""
+        figures = play.figures()
+        table = Table(
+            title="What the independent consumer counted", title_justify="left"
+        )
+        table.add_column("")
+        table.add_column("", justify="right")
+        table.add_column("", style="dim")
+        bad = ("lost", "duplicated", "conflicting")
+        for name, value in figures.items():
+            style = ("red" if value else "green") if name in bad else ""
+            table.add_row(name, f"{value:,}", _EXPLAINED[name], style=style)
+        tally = play.tally
+        frauds = tally.caught + tally.missed
+        table.add_row("frauds caught", f"{tally.caught:,}", f"of {frauds:,} simulated")
+        table.add_row(
+            "repeats", f"{tally.repeats_sent:,}", "sent again through either door"
+        )
+        self.console.print(table)
+        sys.stdout.flush()
+        print(json.dumps(figures), flush=True)  # noqa: T201 the promised last line
