@@ -1,204 +1,120 @@
-"""From labelled rows to a bundle: fit, calibrate, explain, judge, pack."""
+"""Training on a table of transactions: features, then a bundle; and the demo's model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.bundle import Calibration, Manifest, Training, rounded
+from scoring.core.bundle import MANIFEST_FILE, Manifest, manifest_from_json
 from scoring.core.catalogue import Catalogue
-from scoring.training.calibrate import Platt, fit_platt
-from scoring.training.dataset import (
-    DAY_MS,
-    Dataset,
-    Split,
-    refuse_answers,
-    refuse_leaks,
-    refuse_one_class,
-    split_by_time,
-)
-from scoring.training.explain import exact_contributions, grouped, top_overlap
-from scoring.training.fit import Boosting, fit, margins
-from scoring.training.forest import forest_from_json
-from scoring.training.package import Compiled, baseline_of, run_graph, write_bundle
+from scoring.errors import BadArtifact
+from scoring.training.build import Recipe, train_on
+from scoring.training.dataset import DAY_MS, Dataset
+from scoring.training.fit import Boosting
 from scoring.training.progress import Report, silent
-from scoring.training.quality import Quality, quality_report
-from scoring.training.reasons import leaf_mean_reasons
+from scoring.training.simulate import World, simulate
 
-_REASON_ROWS_MAX = 10_000
-_OVERLAP_ROWS_MAX = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How to train. `label_delay_ms`: labels become known that much later."""
-
-    boosting: Boosting = field(default_factory=Boosting)
-    label_delay_ms: int = 7 * DAY_MS
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Reason groups in the order of the contributions' columns.
-
-    `of` (features,) gives each feature's group as an index into `names`.
-    """
-
-    names: tuple[str, ...]
-    of: NDArray[np.int64]
-
-    @classmethod
-    def from_catalogue(cls, catalogue: Catalogue) -> Groups:
-        """The groups of a catalogue's features, in the order of first use."""
-        groups = [catalogue.features[name].reason_group for name in catalogue.names]
-        names = tuple(dict.fromkeys(groups))
-        return cls(names, np.array([names.index(g) for g in groups]))
+_REQUIRED = ("id", "occurred_at_ms", "amount_minor", "currency", "fraud")
+# The demo plays a small town; its model learns from a larger one like it.
+DEMO_LABEL_DELAY_MS = 3 * DAY_MS
+DEMO_WORLD = World(
+    seed=1_000_003,
+    days=40,
+    customers=1_300,
+    terminals=2_600,
+    radius=9.0,
+    terminals_compromised_per_day=1,
+    customers_compromised_per_day=2,
+    card_testing_per_day=1.5,
+    takeovers_per_day=3.0,
+)
+DEMO_RECIPE = Recipe(
+    boosting=Boosting(rounds=120, rate=0.1, depth_max=5, bins_max=512),
+    label_delay_ms=DEMO_LABEL_DELAY_MS,
+)
 
 
-def train_on(
-    dataset: Dataset,
+def train_bundle(
+    table: Any,
+    catalogue: Catalogue,
     out: Path,
     *,
-    catalogue: Catalogue,
     recipe: Recipe | None = None,
     report: Report = silent,
 ) -> Manifest:
-    """Train on a dataset and write the bundle to the directory `out`.
+    """Train on a pyarrow table of our fields and write the bundle to `out`.
 
-    Time alone splits the rows (see `split_by_time`); the figures in the manifest
-    are of rows that neither fitting nor calibration saw. Raises `BadArtifact` for
-    rows that cannot teach: one class, too few days, features that hold the answer.
+    The table has the columns of a Transaction and `fraud`; a fraud is known
+    `recipe.label_delay_ms` after it occurred, for features as for fitting. Raises
+    `BadArtifact` naming the column that is missing or wrong.
     """
     recipe = recipe or Recipe()
-    refuse_answers(dataset.names)
-    split = split_by_time(dataset, label_delay_ms=recipe.label_delay_ms)
-    fitting = dataset.rows(split.from_ms, split.fitted_ms)
-    refuse_one_class(dataset.fraud[fitting], what="table: the rows to fit")
-    refuse_leaks(dataset)
-    booster = fit(
-        dataset.matrix[fitting],
-        dataset.fraud[fitting],
-        boosting=recipe.boosting,
-        seed=recipe.seed,
-        report=report,
+    dataset = dataset_of(
+        table, catalogue, label_delay_ms=recipe.label_delay_ms, report=report
     )
-    groups = Groups.from_catalogue(catalogue)
-    compiled = _compiled(booster, dataset, split, groups, report)
-    report("judge", 0.0)
-    manifest = _manifest(compiled, dataset, split, catalogue, recipe)
-    held_out = dataset.rows(split.fitted_ms, split.until_ms)
-    manifest = write_bundle(out, compiled, manifest, rows=dataset.matrix[held_out])
-    report("judge", 1.0)
-    return manifest
+    return train_on(dataset, out, catalogue=catalogue, recipe=recipe, report=report)
 
 
-def _compiled(
-    booster: Any, dataset: Dataset, split: Split, groups: Groups, report: Report
-) -> Compiled:
-    forest = forest_from_json(bytes(booster.save_raw("json")))
-    calibrating = dataset.rows(split.fitted_ms, split.calibrated_ms)
-    platt = fit_platt(
-        margins(booster, dataset.matrix[calibrating]).astype(np.float64),
-        dataset.fraud[calibrating],
+def dataset_of(
+    table: Any, catalogue: Catalogue, *, label_delay_ms: int, report: Report = silent
+) -> Dataset:
+    """Compute every row's features as of its own time, in event order."""
+    from scoring.training.offline import offline_matrix
+
+    missing = [name for name in _REQUIRED if name not in table.column_names]
+    if missing:
+        raise BadArtifact(
+            f"table: lacks the column {missing[0]}; name it in the column mapping"
+        )
+    table = table.sort_by([("occurred_at_ms", "ascending")])
+    report("features", 0.0)
+    matrix = offline_matrix(table, catalogue, label_delay_ms=label_delay_ms)
+    report("features", 1.0)
+    return Dataset(
+        names=catalogue.names,
+        matrix=matrix,
+        fraud=_fraud(table),
+        occurred_at_ms=table["occurred_at_ms"].to_numpy(),
+        customers=_customers(table),
+        amount_minor=table["amount_minor"].to_numpy(),
     )
-    fitting = np.flatnonzero(dataset.rows(split.from_ms, split.fitted_ms))
-    reasons = leaf_mean_reasons(
-        forest,
-        groups.of,
-        count=len(groups.names),
-        rows=dataset.matrix[_spread(fitting, dataset.fraud)],
-        report=report,
-    )
-    return Compiled(booster, forest, reasons, platt)
 
 
-def _spread(rows: NDArray[np.int64], fraud: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """At most 10,000 rows over time, half of them fraud where there are so many:
-    the leaves that frauds reach are those whose reasons are asked for.
+def _fraud(table: Any) -> NDArray[np.bool_]:
+    column = table["fraud"]
+    if column.null_count:
+        raise BadArtifact(
+            "table: fraud is null in some rows; leave out what is not yet known"
+        )
+    return np.asarray(column.to_numpy(zero_copy_only=False)).astype(bool)
+
+
+def _customers(table: Any) -> NDArray[np.int64]:
+    """Numbers for customers, or for cards where customers are not known."""
+    name = "customer" if "customer" in table.column_names else "card"
+    codes = table[name].combine_chunks().dictionary_encode().indices
+    return np.asarray(codes.to_numpy(zero_copy_only=False)).astype(np.int64)
+
+
+def ensure_demo_model(
+    directory: Path, catalogue: Catalogue, report: Report = silent
+) -> Path:
+    """Return `directory` with a bundle for this catalogue in it, training one on a
+    simulated world where there is none, or one for other definitions; seconds.
     """
-    chosen = []
-    for kind in (rows[fraud[rows]], rows[~fraud[rows]]):
-        count = min(len(kind), _REASON_ROWS_MAX // 2)
-        chosen.append(kind[np.linspace(0, len(kind) - 1, count).astype(int)])
-    return np.sort(np.concatenate(chosen))
+    if _present_version(directory) != catalogue.version:
+        table = simulate(DEMO_WORLD, report=report)
+        train_bundle(table, catalogue, directory, recipe=DEMO_RECIPE, report=report)
+    return directory
 
 
-def _manifest(
-    compiled: Compiled,
-    dataset: Dataset,
-    split: Split,
-    catalogue: Catalogue,
-    recipe: Recipe,
-) -> Manifest:
-    judged = dataset.rows(split.evaluated_ms, split.until_ms)
-    margin = margins(compiled.booster, dataset.matrix[judged]).astype(np.float64)
-    scores = compiled.platt(margin)
-    quality = judge(dataset, judged, margin=margin, platt=compiled.platt)
-    fitting = dataset.rows(split.from_ms, split.fitted_ms)
-    groups = Groups.from_catalogue(catalogue)
-    overlap = reasons_overlap(compiled, dataset.matrix[judged], margin, groups)
-    return Manifest(
-        features_version=catalogue.version,
-        feature_names=dataset.names,
-        reason_groups=groups.names,
-        reason_method=compiled.reasons.method,
-        reason_base=compiled.reasons.base,
-        files={},
-        opset={},
-        calibration=Calibration(
-            slope=compiled.platt.slope, intercept=compiled.platt.intercept
-        ),
-        metrics=rounded(quality.as_dict() | {"reasons_overlap_top10": overlap}),
-        baseline=baseline_of(dataset.matrix[judged], scores, dataset.names),
-        training=Training(
-            rows=int(fitting.sum()),
-            frauds=int(dataset.fraud[fitting].sum()),
-            from_ms=split.from_ms,
-            until_ms=split.fitted_ms,
-            calibrated_until_ms=split.calibrated_ms,
-            evaluated_until_ms=split.until_ms,
-            label_delay_ms=recipe.label_delay_ms,
-            seed=recipe.seed,
-            parameters=recipe.boosting.as_dict(),
-        ),
-    )
-
-
-def judge(
-    dataset: Dataset,
-    rows: NDArray[np.bool_],
-    *,
-    margin: NDArray[np.float64],
-    platt: Platt,
-) -> Quality:
-    """The quality of margins (of the chosen rows, in order) once calibrated."""
-    return quality_report(
-        platt(margin),
-        dataset.fraud[rows],
-        customers=dataset.customers[rows],
-        days=dataset.days[rows],
-        ranking=margin,
-    )
-
-
-def reasons_overlap(
-    compiled: Compiled,
-    rows: NDArray[np.float32],
-    margin: NDArray[np.float64],
-    groups: Groups,
-) -> float:
-    """Top-3 agreement with exact TreeSHAP, by group, on the top tenth of scores."""
-    top = np.argsort(-margin)[: max(1, len(margin) // 10)]
-    chosen = top[
-        np.linspace(0, len(top) - 1, min(len(top), _OVERLAP_ROWS_MAX)).astype(int)
-    ]
-    exact = exact_contributions(compiled.booster, rows[chosen])[:, :-1]
-    ours = run_graph(compiled.graph(), rows[chosen])["contributions"]
-    return top_overlap(
-        ours.astype(np.float64), grouped(exact, groups.of, count=len(groups.names))
-    )
+def _present_version(directory: Path) -> str:
+    """The feature definitions that a bundle was trained on; empty for no bundle."""
+    path = directory / MANIFEST_FILE
+    try:
+        return manifest_from_json(path.read_text(), name=str(path)).features_version
+    except (OSError, BadArtifact):
+        return ""

@@ -13,7 +13,7 @@ from scoring.adapters.onnx_model import load_model
 from scoring.core import bundle
 from scoring.core.bundle import hashes, manifest_from_json
 from scoring.errors import BadArtifact, ModelUnavailable
-from scoring.training.train import train_on
+from scoring.training.build import train_on
 
 
 @pytest.fixture(scope="module")
