@@ -123,9 +123,9 @@ def _constant(node: ast.Constant) -> _Compiled:
     value = node.value
     if isinstance(value, str):
         return "text", lambda _t, _a: value, "'" + value.replace("'", "''") + "'"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is neither a text nor a number")
-    return "number", lambda _t, _a: value, repr(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "number", lambda _t, _a: value, repr(value)
+    raise ValueError(f"{value!r} is neither a text nor a number")
 
 
 def _name(node: ast.Name) -> _Compiled:
@@ -170,7 +170,7 @@ def _compare(node: ast.Compare) -> _Compiled:
 
     def evaluate(t: Transaction, amount: float | None) -> bool | None:
         a, b = left[1](t, amount), right[1](t, amount)
-        return None if a is None or b is None else act(a, b)
+        return None if a is None or b is None else bool(act(a, b))
 
     return "truth", evaluate, f"({left[2]} {sign} {right[2]})"
 

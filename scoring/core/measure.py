@@ -107,5 +107,5 @@ def _last(field: str) -> Read:
     if field == "located_at":
         return lambda t, _: None if t.latitude is None else t.occurred_at_ms
     if field in {"latitude", "longitude"}:
-        return lambda t, _: getattr(t, field)  # type: ignore[no-any-return]
+        return lambda t, _: getattr(t, field)
     return _counterpart(field)

@@ -1,0 +1,189 @@
+"""The store in this process's memory: the reference engine behind the port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.core.catalogue import Catalogue
+from scoring.core.reference import Reference, Verdict
+from scoring.core.transaction import Transaction, order_hash
+from scoring.core.vector import unknown_values
+from scoring.ports import (
+    Applied,
+    Check,
+    LabelledTransaction,
+    Observation,
+    Recorded,
+    Recording,
+)
+
+_Key = tuple[str, str]  # tenant, transaction id
+
+
+@dataclass(slots=True)
+class _Claim:
+    payload_hash: bytes
+    claimed_at_ms: int
+    observation: Observation | None = None
+    decision: bytes | None = None
+
+
+class MemoryStore:
+    """`ports.Store` for tests and small replays; nothing outlives the process.
+
+    It answers at once and never raises `StoreUnavailable`. Claims are forgotten
+    `dedupe_ms` after they were made, measured by the receipt of later checks.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, *, lateness_ms: int, dedupe_ms: int
+    ) -> None:
+        self._catalogue = catalogue
+        self._engine = Reference(catalogue)
+        self._lateness_ms = lateness_ms
+        self._dedupe_ms = dedupe_ms
+        self._claims: dict[_Key, _Claim] = {}
+        self._outbox: dict[_Key, bytes] = {}
+        self._processed = 0
+        self._received_at_ms = 0
+
+    async def observe(
+        self, checks: Sequence[Check], *, timeout_s: float | None = None
+    ) -> list[Observation]:
+        """See `ports.Store`."""
+        del timeout_s
+        return [self._observe(check) for check in checks]
+
+    def _observe(self, check: Check) -> Observation:
+        self._received_at_ms = max(self._received_at_ms, check.received_at_ms)
+        self._forget_before(self._received_at_ms - self._dedupe_ms)
+        t = check.transaction
+        claim = self._claims.get((t.tenant, t.id))
+        if claim and claim.payload_hash != check.payload_hash:
+            unknown = unknown_values(self._catalogue)
+            return Observation(values=unknown, applied=Applied.CONFLICT)
+        if check.dry_run:
+            return self._evaluated(t, Applied.DRY_RUN)
+        if claim is None:
+            claim = _Claim(check.payload_hash, check.received_at_ms)
+            self._claims[t.tenant, t.id] = claim
+        if claim.observation is None:
+            claim.observation = self._counted(t)
+            return claim.observation
+        seen = claim.observation
+        late = seen.applied is Applied.TOO_LATE
+        applied = Applied.TOO_LATE if late else Applied.REPEATED
+        return replace(seen, applied=applied, stored=claim.decision)
+
+    def _counted(self, t: Transaction) -> Observation:
+        self._processed += 1
+        if self._engine.newest_ms(t) - self._lateness_ms > t.occurred_at_ms:
+            return self._evaluated(t, Applied.TOO_LATE)
+        observation = self._evaluated(t, Applied.COUNTED)
+        self._engine.add(t)
+        return observation
+
+    def _evaluated(self, t: Transaction, applied: Applied) -> Observation:
+        return Observation(
+            values=self._engine.evaluate(t),
+            applied=applied,
+            processed_seq=0 if applied is Applied.DRY_RUN else self._processed,
+        )
+
+    def _forget_before(self, instant_ms: int) -> None:
+        # Claims stand in the order of their receipt, so the oldest come first.
+        for key, claim in list(islice(self._claims.items(), 2)):
+            if claim.claimed_at_ms < instant_ms and key not in self._outbox:
+                del self._claims[key]
+
+    async def record(
+        self, recordings: Sequence[Recording], *, timeout_s: float | None = None
+    ) -> list[Recorded]:
+        """See `ports.Store`."""
+        del timeout_s
+        return [self._record(recording) for recording in recordings]
+
+    def _record(self, recording: Recording) -> Recorded:
+        key = (recording.tenant, recording.transaction_id)
+        claim = self._claims.setdefault(
+            key, _Claim(recording.payload_hash, self._received_at_ms)
+        )
+        if claim.payload_hash != recording.payload_hash:
+            return Recorded(claim.decision or b"", first=False, conflict=True)
+        if claim.decision is None:
+            claim.decision = recording.decision
+            if recording.logged is not None:
+                self._outbox[key] = recording.logged
+        return Recorded(claim.decision, first=claim.decision == recording.decision)
+
+    async def decisions(
+        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> list[bytes | None]:
+        """See `ports.Store`."""
+        del timeout_s
+        claims = [self._claims.get(key) for key in keys]
+        return [claim.decision if claim else None for claim in claims]
+
+    async def learn(
+        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
+    ) -> None:
+        """See `ports.Store`."""
+        del timeout_s
+        for label in labels:
+            verdict = Verdict(label.version, label.known_at_ms, label.fraud)
+            self._engine.learn(label.transaction, verdict)
+
+    async def forecast(
+        self,
+        transaction: Transaction,
+        *,
+        instants_max: int,
+        timeout_s: float | None = None,
+    ) -> list[tuple[int, NDArray[np.float64]]]:
+        """See `ports.Store`."""
+        del timeout_s
+        view = self._as_of(transaction)
+        at_ms = transaction.occurred_at_ms
+        instants = {
+            event.at_ms + slot.delay_ms + slot.window_ms
+            for plan, key in view.entities(transaction)
+            for event in view.events[key]
+            for slot in plan.slots
+            if slot.window_ms
+        }
+        later = sorted(instant for instant in instants if instant > at_ms)
+        return [
+            (instant, view.evaluate(replace(transaction, occurred_at_ms=instant)))
+            for instant in later[:instants_max]
+        ]
+
+    def _as_of(self, t: Transaction) -> Reference:
+        """The transaction's entities with what is ordered at or before it."""
+        last = (t.occurred_at_ms, order_hash(t.id))
+        view = Reference(self._catalogue, labels=self._engine.labels)
+        for _, key in self._engine.entities(t):
+            events = self._engine.events.get(key, [])
+            view.events[key] = [e for e in events if (e.at_ms, e.tie) <= last]
+        return view
+
+    async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
+        """See `ports.Store`."""
+        oldest = islice(self._outbox.items(), count_max)
+        return [(tenant, id_, logged) for (tenant, id_), logged in oldest]
+
+    async def published(self, keys: Sequence[tuple[str, str]]) -> None:
+        """See `ports.Store`."""
+        for key in keys:
+            self._outbox.pop(key, None)
+
+    async def ping(self, *, timeout_s: float | None = None) -> None:
+        """See `ports.Store`."""
+        del timeout_s
+
+    async def close(self) -> None:
+        """See `ports.Store`."""
