@@ -1,0 +1,259 @@
+"""From evidence to a decision: pure, total, the same bytes for the same inputs.
+
+The order of authority: what rules and lists ask for (by priority, then the
+strictest), what the policy says of what was missing, what the score says. Each can
+make the outcome stricter; only an explicit `approve` makes it milder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.core.decision import (
+    ComputeTarget,
+    DecisionCore,
+    Degradation,
+    Outcome,
+    Reason,
+    ReasonSource,
+    Rung,
+    Velocity,
+    Versions,
+)
+from scoring.core.policy import Measure, Policy
+from scoring.core.transaction import Transaction
+from scoring.core.verdict import Verdict
+
+Vector = NDArray[np.float32]
+_NO_VERSIONS = Versions()
+_APPROVE = Outcome.APPROVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything a decision rests on besides the transaction and the policy.
+
+    `vector` (features,) float32 in the catalogue's order, NaN unknown; None where
+    there is none. `margin` and `probability` are None where no model ran.
+    `contributions` (groups,) log-odds, one for each of `reason_groups`. `inexact`
+    names the features known only within their bound.
+    """
+
+    vector: Vector | None
+    margin: float | None = None
+    probability: float | None = None
+    contributions: NDArray[np.float32] | None = None
+    reason_groups: tuple[str, ...] = ()
+    versions: Versions = _NO_VERSIONS
+    degradations: tuple[Degradation, ...] = ()
+    inexact: tuple[str, ...] = ()
+    rung: Rung = Rung.FULL
+    target: ComputeTarget = ComputeTarget.UNSPECIFIED
+    provisional: bool = False
+
+
+def decide(
+    transaction: Transaction,
+    payload_hash: bytes,
+    *,
+    policy: Policy,
+    evidence: Evidence,
+) -> DecisionCore:
+    """Decide one transaction; never raises for what is missing."""
+    vector = evidence.vector
+    row = [nan] * len(policy.features) if vector is None else vector.tolist()
+    score = _known(evidence.probability)
+    verdict = policy.verdict(
+        *policy.program.evaluate(
+            row,
+            transaction,
+            transaction.occurred_at_ms,
+            nan if score is None else score,
+        )
+    )
+    measures = (
+        _measures(transaction, policy, evidence.degradations, score)
+        if evidence.degradations or score is None
+        else ()
+    )
+    outcome = _outcome(transaction, policy, verdict, measures, score)
+    return DecisionCore(
+        transaction.tenant,
+        transaction.id,
+        payload_hash,
+        outcome,
+        score,
+        _known(evidence.margin),
+        _reasons(transaction, policy, evidence, verdict, measures, row),
+        verdict.hits,
+        evidence.degradations,
+        evidence.provisional,
+        evidence.rung,
+        evidence.versions,
+        b"" if vector is None else vector.astype("<f4", copy=False).tobytes(),
+        evidence.inexact,
+        evidence.target,
+    )
+
+
+def _known(number: float | None) -> float | None:
+    """None for a number that is not one."""
+    return None if number is None or number != number else number  # noqa: PLR0124
+
+
+def _measures(
+    transaction: Transaction,
+    policy: Policy,
+    degradations: tuple[Degradation, ...],
+    score: float | None,
+) -> tuple[Measure, ...]:
+    """What the policy says of what is missing: outcomes only, in order."""
+    found = []
+    for degradation in degradations:
+        by_segment = policy.measures.get(degradation.code)
+        if by_segment is not None:
+            measure = by_segment.resolve(transaction)
+            if measure.outcome and measure not in found:
+                found.append(measure)
+    if score is None and not found:
+        found.append(policy.default)
+    return tuple(found)
+
+
+def _outcome(
+    transaction: Transaction,
+    policy: Policy,
+    verdict: Verdict,
+    measures: tuple[Measure, ...],
+    score: float | None,
+) -> Outcome:
+    if verdict.outcome is _APPROVE:
+        return _APPROVE
+    strictest = verdict.outcome
+    for measure in measures:
+        strictest = max(strictest, measure.outcome)
+    # A fallback that approves accepts the transaction without asking the score.
+    accepted = bool(measures) and max(m.outcome for m in measures) is _APPROVE
+    if score is None or accepted:
+        return strictest or _APPROVE
+    challenge, review, decline = policy.cuts.resolve(transaction)
+    if score >= decline:
+        return Outcome.DECLINE
+    if score >= review:
+        return max(strictest, Outcome.REVIEW)
+    if score >= challenge:
+        return max(strictest, Outcome.CHALLENGE)
+    return strictest or _APPROVE
+
+
+def _reasons(  # noqa: PLR0917  # one call, on the hot path
+    transaction: Transaction,
+    policy: Policy,
+    evidence: Evidence,
+    verdict: Verdict,
+    measures: tuple[Measure, ...],
+    row: list[float],
+) -> tuple[Reason, ...]:
+    reasons: tuple[Reason, ...] = verdict.reasons
+    if reasons:
+        reasons = _with_velocity(transaction, policy, evidence, verdict, row)
+        if verdict.outcome is _APPROVE:
+            return reasons
+    for measure in measures:
+        if measure.reason is not None:
+            reasons = (*reasons, measure.reason)
+    if evidence.contributions is not None:
+        reasons = (*reasons, *_model_reasons(policy, evidence))
+    return reasons or (policy.approved,)
+
+
+def _with_velocity(
+    transaction: Transaction,
+    policy: Policy,
+    evidence: Evidence,
+    verdict: Verdict,
+    row: list[float],
+) -> tuple[Reason, ...]:
+    """Add what was observed and the limit, where a velocity made a rule hold."""
+    score = _known(evidence.probability)
+    reasons = []
+    for clause, reason in zip(verdict.clauses, verdict.reasons, strict=True):
+        seen = clause >= 0 and policy.program.witness[clause](
+            row,
+            transaction,
+            transaction.occurred_at_ms,
+            nan if score is None else score,
+        )
+        if not seen:
+            reasons.append(reason)
+            continue
+        feature, observed, limit = seen
+        velocity = Velocity(
+            feature, observed, float(limit), exact=feature not in evidence.inexact
+        )
+        reasons.append(replace(reason, velocity=velocity))
+    return tuple(reasons)
+
+
+def _model_reasons(policy: Policy, evidence: Evidence) -> list[Reason]:
+    """The feature groups that raised the score most, largest first."""
+    assert evidence.contributions is not None
+    contributions = evidence.contributions.tolist()
+    raising = sorted(
+        (
+            (-contribution, i)
+            for i, contribution in enumerate(contributions)
+            if contribution > 0
+        )
+    )
+    reasons = []
+    for negated, i in raising[: policy.model_reasons_max]:
+        group = evidence.reason_groups[i]
+        code, wording = policy.wordings.get(group, (group, group))
+        reasons.append(Reason(code, wording, ReasonSource.MODEL, -negated))
+    return reasons
+
+
+def clears_at(
+    core: DecisionCore,
+    transaction: Transaction,
+    policy: Policy,
+    instants: Sequence[int],
+    rows: NDArray[np.float32],
+) -> DecisionCore:
+    """Tell, for each velocity reason, when its rule stops holding.
+
+    `rows` (instants, features) are the vectors that the same payload would have at
+    each of the later `instants` (ms, ascending) if nothing else is attempted. The
+    rule's own predicate is evaluated at them in order; the first at which it does
+    not hold is the answer, and none is given where it holds at all of them.
+    """
+    if not any(reason.velocity for reason in core.reasons):
+        return core
+    score = nan if core.score is None else core.score
+    hit = [hit.rule for hit in core.rule_hits if not hit.unknown]
+    masks = [
+        policy.program.evaluate(row, transaction, at_ms, score)[0]
+        for at_ms, row in zip(instants, rows.tolist(), strict=True)
+    ]
+
+    def told(reason: Reason) -> Reason:
+        if reason.velocity is None:
+            return reason
+        held = sum(
+            1 << i
+            for i, ask in enumerate(policy.asks)
+            if ask.code == reason.code and ask.name in hit
+        )
+        clear = (
+            at for at, mask in zip(instants, masks, strict=True) if not mask & held
+        )
+        velocity = replace(reason.velocity, clears_at_ms=next(clear, None))
+        return replace(reason, velocity=velocity)
+
+    return replace(core, reasons=tuple(told(reason) for reason in core.reasons))

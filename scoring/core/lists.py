@@ -1,0 +1,49 @@
+"""Named sets of tokens, each entry with an optional end and a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from scoring.core.card_number import holds_card_number
+from scoring.core.transaction import OCCURRED_AT_MS_MAX, TOKEN_CHARACTERS_MAX
+
+ENTRIES_MAX = 100_000  # 12 MB a process; a larger list does not belong in a file
+_FOREVER_MS = OCCURRED_AT_MS_MAX + 1
+
+ListField = Literal[
+    "card", "customer", "merchant", "terminal", "device",
+    "card_country", "merchant_country", "ip_country", "merchant_category",
+]  # fmt: skip
+
+
+class Entry(BaseModel):
+    """One token of a list; `expires` is an event time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: str = Field(min_length=1, max_length=TOKEN_CHARACTERS_MAX)
+    expires: AwareDatetime | None = None
+    reason: str = Field("", max_length=200)
+
+    @model_validator(mode="after")
+    def _no_card_number(self) -> Entry:
+        if holds_card_number(self.token):
+            raise ValueError("token holds a card number; list the token instead")
+        return self
+
+
+def expiries(entries: Sequence[Entry]) -> Mapping[str, int]:
+    """The event time, ms, until which each token is on the list; the latest wins.
+
+    >>> expiries([Entry(token="a")])["a"] > OCCURRED_AT_MS_MAX
+    True
+    """
+    until: dict[str, int] = {}
+    for entry in entries:
+        ends = entry.expires
+        ms = _FOREVER_MS if ends is None else int(ends.timestamp() * 1000)
+        until[entry.token] = max(ms, until.get(entry.token, 0))
+    return until

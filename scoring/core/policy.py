@@ -1,0 +1,334 @@
+"""A policy, compiled once at load: thresholds, rules, lists, fallbacks, reasons."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from hashlib import sha256
+from importlib import resources
+from math import inf
+
+from scoring.core import document
+from scoring.core.catalogue import Catalogue
+from scoring.core.decision import (
+    DegradationCode,
+    Outcome,
+    Reason,
+    ReasonSource,
+    RuleMode,
+)
+from scoring.core.lists import expiries
+from scoring.core.policy_file import (
+    Fallback,
+    Levels,
+    Limit,
+    PolicyFile,
+    Rule,
+    Thresholds,
+    degradation,
+    outcome,
+)
+from scoring.core.reasons import ReasonTable, default_reasons
+from scoring.core.rules.inputs import Schema, Type, limit_type
+from scoring.core.rules.problem import RuleProblem, caret, position
+from scoring.core.rules.program import Bindings, Clause, Program, compiled
+from scoring.core.segments import Amount, Choice, choice
+from scoring.core.verdict import Ask, Verdict, verdicts
+from scoring.errors import BadArtifact
+
+_VERSION_CHARACTERS = 16
+# What falls as time passes and nothing else is attempted.
+_VELOCITY_STATISTICS = frozenset({"count", "sum", "distinct", "unusual_count"})
+
+# (challenge, review, decline): the probability from which on each applies.
+Cuts = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What to do for a degradation; UNSPECIFIED goes on with the score."""
+
+    outcome: Outcome
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What `decide` runs: immutable, shared by every transaction until replaced.
+
+    `verdict` maps the program's two masks to what rules and lists ask for;
+    `wordings` are the model's reasons by feature group.
+    """
+
+    version: str
+    name: str
+    file: PolicyFile
+    asks: tuple[Ask, ...]
+    program: Program
+    verdict: Callable[[int, int], Verdict]
+    cuts: Choice[Cuts]
+    measures: Mapping[DegradationCode, Choice[Measure]]
+    default: Measure
+    approved: Reason
+    wordings: Mapping[str, tuple[str, str]]
+    model_reasons_max: int
+    features: tuple[str, ...]
+
+
+def load_policy(
+    text: str, *, catalogue: Catalogue, name: str, reasons: ReasonTable | None = None
+) -> Policy:
+    """Validate and compile; raises `BadArtifact` listing every mistake.
+
+    Each line of the message reads "file:line: field: what is wrong; remedy".
+    """
+    file = document.load(text, PolicyFile, name=name)
+    table = default_reasons() if reasons is None else reasons
+    problems = _cross_check(text, file, name)
+    clauses, asks = _clauses(file)
+    program, refused = compiled(
+        clauses, _schema(file, catalogue), _bindings(file, catalogue.amount)
+    )
+    problems += [_located(text, file, name, i, p) for i, p in refused]
+    if problems:
+        raise BadArtifact("\n".join(problems))
+    return Policy(
+        version=_version(file, table),
+        name=file.name,
+        file=file,
+        asks=asks,
+        program=program,
+        verdict=verdicts(asks),
+        cuts=_cuts(file.thresholds, catalogue.amount),
+        measures=_measures(file, catalogue.amount),
+        default=_measure(file, file.default.outcome, file.default.reason_code),
+        approved=Reason(
+            file.approved, _wording(file, file.approved), ReasonSource.MODEL
+        ),
+        wordings={row.group: (row.code, row.wording) for row in table.rows.values()},
+        model_reasons_max=file.model_reasons_max,
+        features=catalogue.names,
+    )
+
+
+def default_policy(catalogue: Catalogue) -> Policy:
+    """The shipped policy, scoring/defaults/policy.yaml."""
+    text = resources.files("scoring.defaults").joinpath("policy.yaml").read_text()
+    return load_policy(text, catalogue=catalogue, name="scoring/defaults/policy.yaml")
+
+
+def _version(file: PolicyFile, table: ReasonTable) -> str:
+    """A hash of everything that changes a decision; comments change nothing."""
+    rows = [row.model_dump(mode="json") for row in table.rows.values()]
+    text = json.dumps([file.model_dump(mode="json"), rows], sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:_VERSION_CHARACTERS]
+
+
+# Rules and lists ----------------------------------------------------------------
+
+
+def _clauses(file: PolicyFile) -> tuple[list[Clause], tuple[Ask, ...]]:
+    """Lists that act by themselves, then rules that are not off, in file order."""
+    clauses: list[Clause] = []
+    asks: list[Ask] = []
+    for name, listed in file.lists.items():
+        if listed.field and listed.then and listed.reason_code:
+            item = f"transaction.{listed.field}"
+            # What a transaction lacks is on no list: known not to hold.
+            clauses.append(Clause(f"has({item}) && {item} in lists.{name}"))
+            asks.append(
+                Ask(
+                    f"lists.{name}",
+                    outcome(listed.then),
+                    RuleMode.ENFORCE,
+                    listed.rank(),
+                    ReasonSource.LIST,
+                    listed.reason_code,
+                    _wording(file, listed.reason_code),
+                )
+            )
+    for rule in file.rules:
+        if rule.mode != "off":
+            clauses.append(Clause(rule.when, _ms(rule.starts), _ms(rule.expires)))
+            asks.append(_ask(file, rule))
+    return clauses, tuple(asks)
+
+
+def _ask(file: PolicyFile, rule: Rule) -> Ask:
+    missing = rule.on_missing
+    return Ask(
+        rule.id,
+        outcome(rule.then),
+        RuleMode[rule.mode.upper()],
+        rule.priority,
+        ReasonSource.RULE,
+        rule.reason_code,
+        _wording(file, rule.reason_code),
+        Outcome.UNSPECIFIED if missing == "no_match" else outcome(missing),
+    )
+
+
+def _ms(instant: datetime | None) -> int | None:
+    return None if instant is None else int(instant.timestamp() * 1000)
+
+
+def _wording(file: PolicyFile, code: str) -> str:
+    return file.reasons.get(code, "")
+
+
+def _schema(file: PolicyFile, catalogue: Catalogue) -> Schema:
+    falling = frozenset(
+        name
+        for name, feature in catalogue.features.items()
+        if feature.windowed and feature.statistic in _VELOCITY_STATISTICS
+    )
+    constants = {
+        name: None if limit.segments else _number(name, limit.default)
+        for name, limit in file.limits.items()
+    }
+    return Schema(catalogue.names, falling, constants, tuple(file.lists))
+
+
+def _bindings(file: PolicyFile, amount: Amount) -> Bindings:
+    return Bindings(
+        {
+            name: _limit(name, limit, amount).resolve
+            for name, limit in file.limits.items()
+            if limit.segments
+        },
+        {name: expiries(listed.entries) for name, listed in file.lists.items()},
+    )
+
+
+def _limit(name: str, limit: Limit, amount: Amount) -> Choice[float]:
+    cases = [(case.where, _number(name, case.limit)) for case in limit.segments]
+    return choice(_number(name, limit.default), cases, amount)
+
+
+def _number(name: str, written: float) -> float:
+    return int(written) if limit_type(name) is Type.INTEGER else float(written)
+
+
+# Thresholds and fallbacks -------------------------------------------------------
+
+
+def _cuts(thresholds: Thresholds, amount: Amount) -> Choice[Cuts]:
+    default = thresholds.default
+    cases = [(case.where, _levels(case, default)) for case in thresholds.segments]
+    return choice(_levels(default, default), cases, amount)
+
+
+def _levels(levels: Levels, default: Levels) -> Cuts:
+    def level(name: str) -> float:
+        written = getattr(levels if name in levels.model_fields_set else default, name)
+        return inf if written is None else float(written)
+
+    return level("challenge"), level("review"), level("decline")
+
+
+def _measures(
+    file: PolicyFile, amount: Amount
+) -> Mapping[DegradationCode, Choice[Measure]]:
+    measures = {}
+    go_on = Measure(Outcome.UNSPECIFIED, None)
+    for code in DegradationCode:
+        written = [f for f in file.fallbacks if code in map(degradation, f.degradation)]
+        cases = [(f.where, _fallback(file, f)) for f in written if f.where]
+        # What stands below one without `where` is never reached; load refuses it.
+        plain = [_fallback(file, f) for f in written if not f.where]
+        if written:
+            measures[code] = choice(plain[0] if plain else go_on, cases, amount)
+    return measures
+
+
+def _fallback(file: PolicyFile, fallback: Fallback) -> Measure:
+    if fallback.then == "score" or fallback.reason_code is None:
+        return Measure(Outcome.UNSPECIFIED, None)
+    return _measure(file, fallback.then, fallback.reason_code)
+
+
+def _measure(file: PolicyFile, then: str, code: str) -> Measure:
+    reason = Reason(code, _wording(file, code), ReasonSource.FALLBACK)
+    return Measure(Outcome[then.upper()], reason)
+
+
+# Mistakes -------------------------------------------------------------------------
+
+
+def _cross_check(text: str, file: PolicyFile, name: str) -> list[str]:
+    """What a field alone cannot tell: names that must agree."""
+    at = partial(_problem, text, name)
+    problems = [
+        at(("rules", i, "id"), f"{rule.id!r} is taken; rename one of the two")
+        for i, rule in enumerate(file.rules)
+        if rule.id in [other.id for other in file.rules[:i]]
+    ]
+    problems += [
+        at(path, f"reasons has no wording for {code}; add it there")
+        for path, code in _codes(file)
+        if code not in file.reasons
+    ]
+    for limit_name, limit in file.limits.items():
+        written = [limit.default, *(case.limit for case in limit.segments)]
+        if limit_type(limit_name) is Type.INTEGER and any(x % 1 for x in written):
+            problems.append(
+                at(("limits", limit_name), "a limit in _minor is a whole number")
+            )
+    return problems + _unreachable(file, at)
+
+
+def _codes(file: PolicyFile) -> list[tuple[tuple[str | int, ...], str | None]]:
+    found: list[tuple[tuple[str | int, ...], str | None]] = [
+        (("lists", name, "reason_code"), listed.reason_code)
+        for name, listed in file.lists.items()
+    ]
+    for part in ("rules", "fallbacks"):
+        found += [
+            ((part, i, "reason_code"), entry.reason_code)
+            for i, entry in enumerate(getattr(file, part))
+        ]
+    found += [(("default", "reason_code"), file.default.reason_code)]
+    found += [(("approved",), file.approved)]
+    return [(path, code) for path, code in found if code is not None]
+
+
+def _unreachable(file: PolicyFile, at: Callable[..., str]) -> list[str]:
+    closed: dict[str, int] = {}
+    problems = []
+    for i, fallback in enumerate(file.fallbacks):
+        for code in fallback.degradation:
+            if code in closed:
+                above = f"fallbacks.{closed[code]}"
+                problems.append(
+                    at(
+                        ("fallbacks", i),
+                        f"never reached for {code}: {above} has no `where`; move it up",
+                    )
+                )
+            elif fallback.where is None:
+                closed[code] = i
+    return problems
+
+
+def _problem(text: str, name: str, path: tuple[str | int, ...], what: str) -> str:
+    where = ".".join(map(str, path))
+    return f"{name}:{document.line_of(text, path)}: {where}: {what}"
+
+
+def _located(
+    text: str, file: PolicyFile, name: str, clause: int, problem: RuleProblem
+) -> str:
+    """A rule's problem with its line in the file and a caret in its text."""
+    acting = sum(1 for listed in file.lists.values() if listed.field)
+    active = [i for i, rule in enumerate(file.rules) if rule.mode != "off"]
+    i = active[clause - acting]
+    when = file.rules[i].when
+    line = document.line_of(text, ("rules", i, "when"))
+    if re.search(r"\|[+-]?\s*$", text.splitlines()[line - 1]):
+        line += position(when, problem.offset)[0]
+    where = f"rules.{i} ({file.rules[i].id}).when"
+    return f"{name}:{line}: {where}: {problem.message}\n{caret(when, problem.offset)}"

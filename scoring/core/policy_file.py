@@ -1,0 +1,200 @@
+"""The policy as its file says it: what may be written, and within which limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from scoring.core.decision import DegradationCode, Outcome
+from scoring.core.lists import ENTRIES_MAX, Entry, ListField
+from scoring.core.reasons import Code
+from scoring.core.segments import Where
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+OutcomeName = Literal["approve", "challenge", "review", "decline"]
+DegradationName = Literal[
+    "history_unavailable", "history_partial", "model_unavailable", "not_recorded",
+    "out_of_time", "second_look_skipped", "history_corrupt", "too_late",
+]  # fmt: skip
+RULES_MAX = 500
+BLOCK_PRIORITY = 2_000
+ALLOW_PRIORITY = 1_000
+
+
+def outcome(name: OutcomeName) -> Outcome:
+    """The outcome of a name.
+
+    >>> outcome("decline")
+    <Outcome.DECLINE: 4>
+    """
+    return Outcome[name.upper()]
+
+
+def degradation(name: DegradationName) -> DegradationCode:
+    """The degradation of a name.
+
+    >>> degradation("too_late")
+    <DegradationCode.TOO_LATE: 8>
+    """
+    return DegradationCode[name.upper()]
+
+
+def _word(value: Any) -> Any:
+    # YAML 1.1 reads a bare `off` as false.
+    return "off" if value is False else value
+
+
+class Part(BaseModel):
+    """A part of a policy: immutable, and refusing what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Levels(Part):
+    """The calibrated probabilities from which on an outcome applies.
+
+    A level that is not written never applies (in a segment: the default's level).
+    """
+
+    challenge: Probability | None = None
+    review: Probability | None = None
+    decline: Probability | None = None
+
+    @model_validator(mode="after")
+    def _rising(self) -> Levels:
+        written = [x for x in (self.challenge, self.review, self.decline) if x]
+        if written != sorted(written):
+            raise ValueError("must rise: challenge <= review <= decline")
+        return self
+
+
+class SegmentLevels(Levels):
+    """Levels for a segment."""
+
+    where: Where
+
+
+class Thresholds(Part):
+    """Levels of the score, global and by segment (the first match wins)."""
+
+    default: Levels
+    segments: tuple[SegmentLevels, ...] = Field((), max_length=10_000)
+
+
+class SegmentLimit(Part):
+    """A limit for a segment."""
+
+    where: Where
+    limit: float = Field(ge=-1e15, le=1e15)
+
+
+class Limit(Part):
+    """A number that rules name instead of repeating it."""
+
+    default: float = Field(ge=-1e15, le=1e15)
+    segments: tuple[SegmentLimit, ...] = Field((), max_length=10_000)
+
+
+class TokenList(Part):
+    """A named set of tokens.
+
+    With `field` and `then` it acts by itself, as a rule would: a transaction whose
+    field is on the list gets the outcome. Without, it serves rules.
+    """
+
+    field: ListField | None = None
+    then: Literal["approve", "challenge", "review", "decline"] | None = None
+    reason_code: Code | None = None
+    priority: int | None = Field(None, ge=-10_000, le=10_000)
+    entries: tuple[Entry, ...] = Field((), max_length=ENTRIES_MAX)
+
+    @model_validator(mode="after")
+    def _acts_or_serves(self) -> TokenList:
+        acting = (self.field, self.then, self.reason_code)
+        if any(acting) and not all(acting):
+            raise ValueError("field, then and reason_code are written together")
+        return self
+
+    def rank(self) -> int:
+        """Its priority: a block list comes before an allow list, both before rules."""
+        if self.priority is not None:
+            return self.priority
+        return ALLOW_PRIORITY if self.then == "approve" else BLOCK_PRIORITY
+
+
+class Rule(Part):
+    """A named predicate that can force an outcome; times are event time."""
+
+    id: Name
+    when: str = Field(min_length=1)
+    then: OutcomeName
+    reason_code: Code
+    priority: int = Field(0, ge=-10_000, le=10_000)
+    mode: Annotated[Literal["enforce", "shadow", "off"], BeforeValidator(_word)] = (
+        "enforce"
+    )
+    starts: AwareDatetime | None = None
+    expires: AwareDatetime | None = None
+    on_missing: OutcomeName | Literal["no_match"] = "no_match"
+    owner: str = Field("", max_length=100)
+
+    @model_validator(mode="after")
+    def _span(self) -> Rule:
+        if self.starts and self.expires and self.expires <= self.starts:
+            raise ValueError("expires must be after starts")
+        return self
+
+
+class Fallback(Part):
+    """What to do where something was missing; the first match wins, by degradation.
+
+    `score` goes on with what there is: the model without history, or the default.
+    """
+
+    degradation: Annotated[
+        tuple[DegradationName, ...],
+        BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
+        Field(min_length=1),
+    ]
+    where: Where | None = None
+    then: OutcomeName | Literal["score"]
+    reason_code: Code | None = None
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Fallback:
+        if self.then != "score" and not self.reason_code:
+            raise ValueError("reason_code is required where `then` is an outcome")
+        return self
+
+
+class Default(Part):
+    """What is decided where nothing else decides: no score, no rule, no fallback."""
+
+    outcome: OutcomeName = "review"
+    reason_code: Code
+
+
+class PolicyFile(Part):
+    """A policy: one file, one version."""
+
+    version: Literal[1]
+    name: str = Field(min_length=1, max_length=100)
+    thresholds: Thresholds
+    limits: dict[Name, Limit] = Field(default_factory=dict, max_length=1_000)
+    lists: dict[Name, TokenList] = Field(default_factory=dict, max_length=100)
+    rules: tuple[Rule, ...] = Field((), max_length=RULES_MAX)
+    fallbacks: tuple[Fallback, ...] = Field((), max_length=1_000)
+    default: Default
+    approved: Code = "NO_RISK_FOUND"
+    model_reasons_max: int = Field(3, ge=1, le=8)
+    # What each code of this file says outside.
+    reasons: dict[Code, Annotated[str, Field(min_length=10, max_length=200)]]

@@ -1,0 +1,1 @@
+"""Rules: CEL text, checked by Google's compiler and run as one Python function."""

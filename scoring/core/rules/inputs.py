@@ -1,0 +1,88 @@
+"""What a rule may read: the transaction, features, limits, lists and the score."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from scoring.core.transaction import (
+    AMOUNT_MINOR_MAX,
+    ATTEMPT_MAX,
+    OCCURRED_AT_MS_MAX,
+    Channel,
+    EntryMode,
+)
+
+FLOAT32_MAX = 3.5e38  # features are float32
+
+
+class Type(Enum):
+    """CEL's name of a type."""
+
+    INTEGER = "int"
+    REAL = "double"
+    TEXT = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One named value: its type, where Python finds it, and its limits.
+
+    `bound` is the largest magnitude of a number; `allowed` closes a set of texts.
+    An unknown number is NaN and an unknown text is empty.
+    """
+
+    type: Type
+    source: str
+    bound: float = 0.0
+    allowed: tuple[str, ...] = ()
+
+
+CHANNELS = {int(channel): channel.name for channel in Channel if channel}
+ENTRY_MODES = {int(mode): mode.name for mode in EntryMode if mode}
+_TEXTS = (
+    "tenant", "id", "payment_id", "currency", "card", "customer", "merchant",
+    "terminal", "device", "merchant_category", "card_country", "merchant_country",
+    "ip_country",
+)  # fmt: skip
+TRANSACTION: Mapping[str, Input] = {
+    "amount_minor": Input(Type.INTEGER, "t.amount_minor", AMOUNT_MINOR_MAX),
+    "attempt": Input(Type.INTEGER, "(t.attempt or NAN)", ATTEMPT_MAX),
+    "occurred_at_ms": Input(Type.INTEGER, "t.occurred_at_ms", OCCURRED_AT_MS_MAX),
+    "channel": Input(
+        Type.TEXT,
+        "CHANNELS.get(t.channel, '')",
+        allowed=tuple(CHANNELS.values()),
+    ),
+    "entry_mode": Input(
+        Type.TEXT,
+        "ENTRY_MODES.get(t.entry_mode, '')",
+        allowed=tuple(ENTRY_MODES.values()),
+    ),
+    **{name: Input(Type.TEXT, f"t.{name}") for name in _TEXTS},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The names that rules of one policy may use.
+
+    `features` is the model vector's order; `windowed` are those that fall when
+    time passes. A limit is an int where its name ends in _minor, else a double; its
+    number is given where it is the same for every transaction.
+    """
+
+    features: tuple[str, ...]
+    windowed: frozenset[str] = frozenset()
+    limits: Mapping[str, float | None] = field(default_factory=dict)
+    lists: Collection[str] = field(default_factory=tuple)
+
+
+def limit_type(name: str) -> Type:
+    """The type of a limit, by its name.
+
+    >>> limit_type("ticket_minor"), limit_type("card_attempts_1h")
+    (<Type.INTEGER: 'int'>, <Type.REAL: 'double'>)
+    """
+    return Type.INTEGER if name.endswith("_minor") else Type.REAL

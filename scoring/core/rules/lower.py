@@ -1,0 +1,356 @@
+"""A checked tree to Python source, in three-valued logic, by a whitelist.
+
+Every predicate becomes two expressions: one that is true where the rule is known
+to hold, one that is true where it is known not to hold. Where neither is, the rule
+is unknown. Unknown numbers are NaN, for which every comparison is false; unknown
+texts are empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from scoring.core.rules.check import mixed_numbers
+from scoring.core.rules.inputs import (
+    FLOAT32_MAX,
+    TRANSACTION,
+    Input,
+    Schema,
+    Type,
+    limit_type,
+)
+from scoring.core.rules.problem import RuleProblem, suggestion
+from scoring.core.rules.syntax import Kind, Node
+
+INTEGER_BOUND = 2**63 - 1  # beyond it CEL raises, and Python would not
+REAL_BOUND = 1e300  # beyond it a double may become infinite
+LIMIT_BOUND = 1e15
+
+_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+_COMPARISONS = {f"_{operator}_": operator for operator in _OPPOSITE}
+_ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*"}
+_REFUSED = {
+    "_/_": "division is not allowed: multiply the other side",
+    "_%_": "'%' is not allowed",
+    "_?_:_": "'? :' is not allowed: write && and ||, or two rules",
+    "matches": "regular expressions are not allowed: use a list",
+    "_[_]": "'[ ]' is allowed on transaction.attributes with a text only",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Python expressions: known to hold, known not to hold."""
+
+    true: str
+    false: str
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A value: its type, its Python source, its largest magnitude, what it reads."""
+
+    type: Type
+    code: str
+    bound: float = 0.0
+    literal: object = None
+    features: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two terms that a rule compares; `operator` as in CEL and Python."""
+
+    operator: str
+    left: Term
+    right: Term
+
+
+@dataclass(slots=True)
+class Lowering:
+    """Lowers predicates over one schema and remembers which inputs they read.
+
+    `loads` maps a local name of the generated function to its source.
+    """
+
+    schema: Schema
+    loads: dict[str, str] = field(default_factory=dict)
+    _places: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._places = {name: i for i, name in enumerate(self.schema.features)}
+
+    def truth(self, node: Node) -> Truth:
+        """Lower a predicate; raises `RuleProblem`."""
+        if node.kind is Kind.LITERAL and isinstance(node.value, bool):
+            return Truth(str(node.value), str(not node.value))
+        if node.kind is Kind.HAS:
+            return self._has(node)
+        if node.kind is Kind.CALL and node.value in {"_&&_", "_||_", "!_"}:
+            return self._connective(node)
+        if node.kind is Kind.CALL and node.value in _COMPARISONS:
+            return _compared(self.comparison(node))
+        if node.kind is Kind.CALL and node.value == "@in":
+            return self._in(node)
+        if node.kind in {Kind.CALL, Kind.MACRO, Kind.STRUCT}:
+            raise _refused(node)
+        raise RuleProblem(node.offset, "is not a condition: compare it with something")
+
+    def _connective(self, node: Node) -> Truth:
+        parts = [self.truth(child) for child in node.children]
+        if node.value == "!_":
+            return Truth(parts[0].false, parts[0].true)
+        left, right = parts
+        both = node.value == "_&&_"
+        holds, fails = (" and ", " or ") if both else (" or ", " and ")
+        return Truth(
+            f"({left.true}{holds}{right.true})", f"({left.false}{fails}{right.false})"
+        )
+
+    def comparison(self, node: Node) -> Comparison:
+        """The terms of a comparison, proved to be comparable."""
+        operator = _COMPARISONS[str(node.value)]
+        left, right = (self.term(child) for child in node.children)
+        _require_same_type(operator, left, right, node.offset)
+        if left.type is Type.TEXT:
+            _require_text_operator(operator, node.offset)
+            for child, ours, other in zip(
+                node.children, (left, right), (right, left), strict=True
+            ):
+                _require_allowed(ours, other.allowed, child.offset)
+        if left.literal is not None and right.literal is not None:
+            raise RuleProblem(node.offset, "compares two constants")
+        return Comparison(operator, left, right)
+
+    def _in(self, node: Node) -> Truth:
+        item, container = node.children
+        term = self.term(item)
+        if term.type is not Type.TEXT or term.literal is not None:
+            raise RuleProblem(
+                item.offset, "'in' takes a text of the transaction on its left"
+            )
+        if container.kind is Kind.LIST:
+            texts = self._texts(container, term.allowed)
+            return Truth(f"{term.code} in {texts}", _known_not_in(term.code, texts))
+        name = self._list_name(container)
+        until = f"LISTS_{name}({term.code}, 0)"
+        self.loads.setdefault(f"LISTS_{name}", "")
+        return Truth(f"{until} > at", f"({term.code} and {until} <= at)")
+
+    def _texts(self, node: Node, allowed: tuple[str, ...]) -> str:
+        for child in node.children:
+            if not isinstance(child.value, str) or child.kind is not Kind.LITERAL:
+                raise RuleProblem(child.offset, "'in [ ]' takes constant texts only")
+            _require_known_text(child.value, child.offset)
+            _require_allowed(
+                Term(Type.TEXT, "", literal=child.value), allowed, child.offset
+            )
+        if not node.children:
+            raise RuleProblem(node.offset, "the list is empty")
+        return repr(tuple(str(child.value) for child in node.children))
+
+    def _list_name(self, node: Node) -> str:
+        if node.kind is not Kind.SELECT or _root(node) != "lists":
+            raise RuleProblem(node.offset, '\'in\' takes lists.<name> or ["a", "b"]')
+        name = str(node.value)
+        if name not in self.schema.lists:
+            raise _unknown("list", node, self.schema.lists)
+        return name
+
+    def _has(self, node: Node) -> Truth:
+        if _root(node) not in {"transaction", "features", "attributes"}:
+            raise RuleProblem(node.offset, "has() takes a feature or transaction field")
+        term = self.term(Node(Kind.SELECT, node.value, node.offset, node.children))
+        if term.type is Type.TEXT:
+            return Truth(f"{term.code} != ''", f"not {term.code}")
+        return Truth(f"{term.code} == {term.code}", f"{term.code} != {term.code}")
+
+    def term(self, node: Node) -> Term:
+        """Lower a value; raises `RuleProblem`."""
+        if node.kind is Kind.LITERAL:
+            return _literal(node)
+        if node.kind is Kind.NAME and node.value == "score":
+            return Term(Type.REAL, "score", 1.0)
+        if node.kind is Kind.SELECT:
+            return self._selected(node)
+        if node.kind is Kind.CALL and node.value == "_[_]":
+            return self._attribute_at(node)
+        if node.kind is Kind.CALL and node.value in _ARITHMETIC:
+            return self._arithmetic(node)
+        if node.kind is Kind.CALL and node.value == "-_":
+            term = self.term(node.children[0])
+            _require_number(term, node)
+            return Term(term.type, f"(-{term.code})", term.bound, None, term.features)
+        if node.kind is Kind.NAME:
+            raise RuleProblem(node.offset, f"name a field: {node.value}.<name>")
+        raise _refused(node)
+
+    def _selected(self, node: Node) -> Term:
+        root, name = _root(node), str(node.value)
+        if root == "features":
+            return self._feature(node, name)
+        if root == "limits":
+            return self._limit(node, name)
+        if root == "attributes":
+            return self._attribute(name)
+        if root != "transaction":
+            raise RuleProblem(node.offset, "only fields of known inputs are read")
+        found = TRANSACTION.get(name)
+        if found is None:
+            raise _unknown("field of a transaction", node, (*TRANSACTION, "attributes"))
+        self.loads[f"t_{name}"] = found.source
+        return _term(f"t_{name}", found)
+
+    def _feature(self, node: Node, name: str) -> Term:
+        place = self._places.get(name)
+        if place is None:
+            raise _unknown("feature", node, self.schema.features)
+        self.loads[f"f_{place}"] = f"f[{place}]"
+        return Term(Type.REAL, f"f_{place}", FLOAT32_MAX, None, (name,))
+
+    def _limit(self, node: Node, name: str) -> Term:
+        if name not in self.schema.limits:
+            raise _unknown("limit", node, tuple(self.schema.limits))
+        number = self.schema.limits[name]
+        if number is not None:
+            return Term(limit_type(name), f"({number!r})", LIMIT_BOUND)
+        self.loads[f"l_{name}"] = f"LIMIT_{name}(t)"
+        return Term(limit_type(name), f"l_{name}", LIMIT_BOUND)
+
+    def _attribute_at(self, node: Node) -> Term:
+        map_, key = node.children
+        if map_.kind is not Kind.SELECT or map_.value != "attributes":
+            raise _refused(node)
+        if not isinstance(key.value, str) or key.kind is not Kind.LITERAL:
+            raise _refused(node)
+        return self._attribute(key.value)
+
+    def _attribute(self, key: str) -> Term:
+        source = f"t.attributes.get({key!r}, '')"
+        known = [name for name, load in self.loads.items() if load == source]
+        name = known[0] if known else f"a_{len(self.loads)}"
+        self.loads[name] = source
+        return Term(Type.TEXT, name)
+
+    def _arithmetic(self, node: Node) -> Term:
+        operator = _ARITHMETIC[str(node.value)]
+        left, right = (self.term(child) for child in node.children)
+        _require_same_type(operator, left, right, node.offset)
+        _require_number(left, node)
+        times = operator == "*"
+        bound = left.bound * right.bound if times else left.bound + right.bound
+        limit = INTEGER_BOUND if left.type is Type.INTEGER else REAL_BOUND
+        if bound > limit:
+            raise RuleProblem(node.offset, "may overflow: use smaller constants")
+        features = left.features + right.features
+        code = f"({left.code} {operator} {right.code})"
+        return Term(left.type, code, bound, None, features)
+
+
+def opposite(operator: str) -> str:
+    """What holds where a comparison of known values does not.
+
+    >>> opposite("<"), opposite("==")
+    ('>=', '!=')
+    """
+    return _OPPOSITE[operator]
+
+
+def _compared(comparison: Comparison) -> Truth:
+    write = _compare_texts if comparison.left.type is Type.TEXT else _compare_numbers
+    a, b = comparison.left, comparison.right
+    operator = comparison.operator
+    return Truth(write(operator, a, b), write(opposite(operator), a, b))
+
+
+def _compare_numbers(operator: str, a: Term, b: Term) -> str:
+    if operator == "!=":  # NaN != 5 is true in Python, and unknown here
+        return f"({a.code} < {b.code} or {a.code} > {b.code})"
+    return f"{a.code} {operator} {b.code}"
+
+
+def _compare_texts(operator: str, a: Term, b: Term) -> str:
+    known = [term.code for term in (a, b) if term.literal is None]
+    return f"({' and '.join(known)} and {a.code} {operator} {b.code})"
+
+
+def _known_not_in(code: str, texts: str) -> str:
+    return f"({code} and {code} not in {texts})"
+
+
+def _term(code: str, found: Input) -> Term:
+    return Term(found.type, code, found.bound, allowed=found.allowed)
+
+
+def _literal(node: Node) -> Term:
+    value = node.value
+    if isinstance(value, bool) or value is None:
+        raise RuleProblem(node.offset, "this constant cannot be compared here")
+    if isinstance(value, str):
+        _require_known_text(value, node.offset)
+        return Term(Type.TEXT, repr(value), literal=value)
+    assert isinstance(value, int | float)
+    kind = Type.INTEGER if isinstance(value, int) else Type.REAL
+    return Term(kind, f"({value!r})" if value < 0 else repr(value), abs(value), value)
+
+
+def _root(node: Node) -> str:
+    """The name that a selection starts from; "attributes" for the map of them."""
+    operand = node.children[0] if node.children else node
+    if operand.kind is Kind.NAME:
+        return str(operand.value)
+    if operand.kind is Kind.SELECT and operand.value == "attributes":
+        return "attributes" if _root(operand) == "transaction" else ""
+    return ""
+
+
+def _require_same_type(operator: str, left: Term, right: Term, offset: int) -> None:
+    if left.type is right.type:
+        return
+    kinds = f"({left.type.value}, {right.type.value})"
+    if Type.TEXT in (left.type, right.type):
+        raise RuleProblem(offset, f"{operator!r} does not take {kinds}")
+    literal = right.literal if right.literal is not None else left.literal
+    raise RuleProblem(offset, mixed_numbers(operator, str(literal)))
+
+
+def _require_number(term: Term, node: Node) -> None:
+    if term.type is Type.TEXT:
+        raise RuleProblem(node.offset, "arithmetic takes numbers")
+
+
+def _require_text_operator(operator: str, offset: int) -> None:
+    if operator not in {"==", "!="}:
+        raise RuleProblem(offset, f"{operator!r} does not order texts: use == or in")
+
+
+def _require_known_text(text: str, offset: int) -> None:
+    if not text:
+        raise RuleProblem(
+            offset, "an empty text means unknown and equals nothing: use !has(…)"
+        )
+
+
+def _require_allowed(term: Term, allowed: tuple[str, ...], offset: int) -> None:
+    if allowed and term.literal is not None and term.literal not in allowed:
+        word = str(term.literal)
+        hint = suggestion(word.upper(), allowed) or f"; one of {', '.join(allowed)}"
+        raise RuleProblem(offset, f"{word!r} is never its value{hint}")
+
+
+def _unknown(what: str, node: Node, known: Collection[str]) -> RuleProblem:
+    name = str(node.value)
+    hint = suggestion(name, known)
+    return RuleProblem(node.offset + 1, f"{name!r} is not a {what}{hint}")
+
+
+def _refused(node: Node) -> RuleProblem:
+    if node.kind is Kind.MACRO:
+        return RuleProblem(node.offset, "loops (all, exists, map, filter) not allowed")
+    name = str(node.value)
+    message = _REFUSED.get(name, f"{name!r} is not allowed in rules")
+    if node.kind is Kind.STRUCT:
+        message = "structures are not allowed in rules"
+    return RuleProblem(node.offset, message)

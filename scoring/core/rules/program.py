@@ -1,0 +1,177 @@
+"""All rules of a policy as one generated function, and a witness for each.
+
+Nothing in the generated source comes from a rule's text except literals, which
+enter through `repr`; every name is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+from scoring.core.rules.check import checked
+from scoring.core.rules.inputs import CHANNELS, ENTRY_MODES, Schema
+from scoring.core.rules.lower import Lowering, opposite
+from scoring.core.rules.problem import RuleProblem
+from scoring.core.rules.syntax import Kind, Node
+from scoring.core.transaction import Transaction
+
+_FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
+_NAMES = "f, t, at, score"
+
+Row = list[float]
+# (feature, observed, limit) of the velocity comparison that made a rule hold.
+Witness = tuple[str, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A predicate and the event times between which it is asked, [starts, expires)."""
+
+    when: str
+    starts_ms: int | None = None
+    expires_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """What the names in rules stand for.
+
+    `limits` resolve for a transaction; `lists` map a token to the event time at
+    which its entry expires, milliseconds.
+    """
+
+    limits: Mapping[str, Callable[[Transaction], float]]
+    lists: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The rules, ready to run.
+
+    `evaluate(row, transaction, at_ms, score)` returns two masks, bit i for clause
+    i: known to hold, and unknown. The row is the vector as Python floats, NaN
+    unknown; so is the score. `witness[i]`, called with the same where clause i
+    holds, names the velocity comparison that made it hold, or returns None.
+    """
+
+    evaluate: Callable[[Row, Transaction, int, float], tuple[int, int]]
+    witness: tuple[Callable[[Row, Transaction, int, float], Witness | None], ...]
+    source: str
+
+
+def compiled(
+    clauses: Sequence[Clause], schema: Schema, bindings: Bindings
+) -> tuple[Program, list[tuple[int, RuleProblem]]]:
+    """Compile all clauses; the second value lists (clause, problem).
+
+    A clause with a problem never holds: callers refuse the policy.
+    """
+    lowering = Lowering(schema)
+    problems: list[tuple[int, RuleProblem]] = []
+    body: list[str] = []
+    nodes: list[Node | None] = []
+    for i, clause in enumerate(clauses):
+        try:
+            node = checked(clause.when)
+            body += _statement(i, clause, lowering, node)
+            nodes.append(node)
+        except RuleProblem as problem:
+            problems.append((i, problem))
+            nodes.append(None)
+    namespace = _namespace(bindings)
+    source = _function("evaluate", lowering.loads, ["h = u = 0", *body, "return h, u"])
+    witnesses = tuple(_witness(node, schema, namespace) for node in nodes)
+    return Program(_defined(source, "evaluate", namespace), witnesses, source), problems
+
+
+def _statement(i: int, clause: Clause, lowering: Lowering, node: Node) -> list[str]:
+    truth = lowering.truth(node)
+    lines = [
+        f"if {truth.true}:",
+        f"    h |= {1 << i}",
+        f"elif not {truth.false}:",
+        f"    u |= {1 << i}",
+    ]
+    times = []
+    if clause.starts_ms is not None:
+        times.append(f"at >= {clause.starts_ms}")
+    if clause.expires_ms is not None:
+        times.append(f"at < {clause.expires_ms}")
+    if not times:
+        return lines
+    return [f"if {' and '.join(times)}:", *(f"    {line}" for line in lines)]
+
+
+def _namespace(bindings: Bindings) -> dict[str, Any]:
+    return {
+        "__builtins__": {},
+        "NAN": nan,
+        "CHANNELS": CHANNELS,
+        "ENTRY_MODES": ENTRY_MODES,
+        **{f"LIMIT_{name}": resolve for name, resolve in bindings.limits.items()},
+        **{f"LISTS_{name}": until.get for name, until in bindings.lists.items()},
+    }
+
+
+def _function(name: str, loads: Mapping[str, str], body: list[str]) -> str:
+    assigned = [f"{local} = {source}" for local, source in loads.items() if source]
+    lines = [f"def {name}({_NAMES}):", *(f"    {line}" for line in assigned + body)]
+    return "\n".join(lines) + "\n"
+
+
+def _defined(source: str, name: str, namespace: dict[str, Any]) -> Any:
+    scope = dict(namespace)
+    exec(compile(source, "<policy>", "exec"), scope)  # noqa: S102  # our own source
+    return scope[name]
+
+
+def _witness(node: Node | None, schema: Schema, namespace: dict[str, Any]) -> Any:
+    lowering = Lowering(schema)
+    body = _walk(node, lowering, holds=True) if node else []
+    source = _function("witness", lowering.loads, [*body, "return None"])
+    return _defined(source, "witness", namespace)
+
+
+def _walk(node: Node, lowering: Lowering, *, holds: bool) -> list[str]:
+    """Statements that return the first true velocity comparison below a true root.
+
+    All children of a true AND are true; of a true OR, those that are; NOT swaps.
+    """
+    if node.kind is not Kind.CALL:
+        return []
+    if node.value == "!_":
+        return _walk(node.children[0], lowering, holds=not holds)
+    if node.value in {"_&&_", "_||_"}:
+        every = (node.value == "_&&_") is holds
+        lines: list[str] = []
+        for child in node.children:
+            inner = _walk(child, lowering, holds=holds)
+            lines += inner if every else _guarded(child, lowering, inner, holds=holds)
+        return lines
+    return _velocity(node, lowering, holds=holds)
+
+
+def _guarded(
+    node: Node, lowering: Lowering, inner: list[str], *, holds: bool
+) -> list[str]:
+    truth = lowering.truth(node)
+    condition = truth.true if holds else truth.false
+    return [f"if {condition}:", *(f"    {line}" for line in inner)] if inner else []
+
+
+def _velocity(node: Node, lowering: Lowering, *, holds: bool) -> list[str]:
+    if node.value not in {"_>_", "_>=_", "_<_", "_<=_"}:
+        return []
+    comparison = lowering.comparison(node)
+    left, right = comparison.left, comparison.right
+    operator = comparison.operator if holds else opposite(comparison.operator)
+    windowed = lowering.schema.windowed
+    if windowed.intersection(right.features):
+        left, right, operator = right, left, _FLIPPED[operator]
+    falling = [name for name in left.features if name in windowed]
+    if not falling or operator not in {">", ">="} or right.features:
+        return []
+    return [f"return ({falling[0]!r}, {left.code}, {right.code})"]

@@ -1,0 +1,146 @@
+"""Segments: which transactions a threshold, a limit or a fallback is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from scoring.core.transaction import AMOUNT_MINOR_MAX, Channel, Transaction
+
+T = TypeVar("T")
+Matches = Callable[[Transaction], bool]
+Amount = Callable[[Transaction], int | None]
+
+
+def _several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several), Field(max_length=10_000)]
+_TEXT_FIELDS = (
+    "merchant", "merchant_category", "currency", "card_country", "merchant_country",
+)  # fmt: skip
+
+
+class Where(BaseModel):
+    """A segment: every field that is written must match; one of its texts each.
+
+    Amounts are minor units of the catalogue's reference currency: from, and below.
+    A transaction whose field is not known matches no segment that asks for it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    merchant: Texts = ()
+    merchant_category: Texts = ()
+    currency: Texts = ()
+    card_country: Texts = ()
+    merchant_country: Texts = ()
+    channel: Annotated[
+        tuple[Annotated[str, Field(pattern="^[A-Z_]+$")], ...],
+        BeforeValidator(_several),
+    ] = ()
+    amount_minor_from: int = Field(0, ge=0, le=AMOUNT_MINOR_MAX)
+    amount_minor_below: int | None = Field(None, ge=1, le=AMOUNT_MINOR_MAX)
+
+    @model_validator(mode="after")
+    def _meaningful(self) -> Where:
+        if not self.model_fields_set:
+            raise ValueError("is empty: name a field, or leave `where` out")
+        known = [channel.name for channel in Channel if channel]
+        for name in self.channel:
+            if name not in known:
+                raise ValueError(f"channel {name} is not one of {', '.join(known)}")
+        below = self.amount_minor_below
+        if below is not None and below <= self.amount_minor_from:
+            raise ValueError("amount_minor_below must exceed amount_minor_from")
+        return self
+
+
+def matcher(where: Where, amount: Amount) -> Matches:
+    """Whether a transaction lies in a segment.
+
+    >>> at_shop = matcher(Where(merchant="m1"), lambda t: t.amount_minor)
+    >>> at_shop(Transaction("default", "t1", merchant="m1"))
+    True
+    """
+    texts = [
+        (name, frozenset(getattr(where, name)))
+        for name in _TEXT_FIELDS
+        if getattr(where, name)
+    ]
+    channels = frozenset(int(Channel[name]) for name in where.channel)
+    low, high = where.amount_minor_from, where.amount_minor_below
+    bounded = bool({"amount_minor_from", "amount_minor_below"} & where.model_fields_set)
+
+    def matches(t: Transaction) -> bool:
+        if any(getattr(t, name) not in allowed for name, allowed in texts):
+            return False
+        if channels and t.channel not in channels:
+            return False
+        if not bounded:
+            return True
+        minor = amount(t)
+        return minor is not None and minor >= low and (high is None or minor < high)
+
+    return matches
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Generic[T]):
+    """A value by segment: the first segment that matches, else the default.
+
+    Cases that name merchants or categories are found by look-up, so that
+    thousands of them cost no more than one.
+    """
+
+    default: T
+    cases: tuple[tuple[Matches, T], ...] = ()
+    by_merchant: dict[str, list[int]] | None = None
+    by_category: dict[str, list[int]] | None = None
+    others: tuple[int, ...] = ()
+
+    def resolve(self, t: Transaction) -> T:
+        """The value for a transaction."""
+        if not self.cases:
+            return self.default
+        assert self.by_merchant is not None
+        assert self.by_category is not None
+        first = len(self.cases)
+        for candidates in (
+            self.by_merchant.get(t.merchant, ()),
+            self.by_category.get(t.merchant_category, ()),
+            self.others,
+        ):
+            for i in candidates:
+                if i >= first:
+                    break
+                if self.cases[i][0](t):
+                    first = i
+                    break
+        return self.cases[first][1] if first < len(self.cases) else self.default
+
+
+def choice(default: T, cases: Sequence[tuple[Where, T]], amount: Amount) -> Choice[T]:
+    """Compile values by segment, in order of precedence.
+
+    >>> by = choice(1, [(Where(merchant="m1"), 2)], lambda t: t.amount_minor)
+    >>> by.resolve(Transaction("default", "t1")), by.resolve(
+    ...     Transaction("default", "t1", merchant="m1"))
+    (1, 2)
+    """
+    by_merchant: dict[str, list[int]] = {}
+    by_category: dict[str, list[int]] = {}
+    others: list[int] = []
+    for i, (where, _) in enumerate(cases):
+        for merchant in where.merchant:
+            by_merchant.setdefault(merchant, []).append(i)
+        for category in () if where.merchant else where.merchant_category:
+            by_category.setdefault(category, []).append(i)
+        if not where.merchant and not where.merchant_category:
+            others.append(i)
+    compiled = tuple((matcher(where, amount), value) for where, value in cases)
+    return Choice(default, compiled, by_merchant, by_category, tuple(others))

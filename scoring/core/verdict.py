@@ -1,0 +1,107 @@
+"""What rules and lists ask for together, from their two masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from scoring.core.decision import (
+    Outcome,
+    Reason,
+    ReasonSource,
+    RuleHit,
+    RuleMode,
+)
+
+_VERDICTS_MAX = 4_096  # distinct pairs of masks remembered; each is about 1 kB
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one clause (a rule, or a list that acts by itself) asks for.
+
+    `on_missing` is UNSPECIFIED where an unknown clause asks for nothing.
+    """
+
+    name: str
+    outcome: Outcome
+    mode: RuleMode
+    priority: int
+    source: ReasonSource
+    code: str
+    wording: str
+    on_missing: Outcome = Outcome.UNSPECIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the clauses ask for together.
+
+    `outcome` is UNSPECIFIED where none decides. `reasons` and the clauses they come
+    from stand side by side, most important first; a clause is -1 where it was
+    unknown, so that nothing was observed.
+    """
+
+    outcome: Outcome
+    hits: tuple[RuleHit, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    clauses: tuple[int, ...] = ()
+
+
+def verdicts(asks: Sequence[Ask]) -> Callable[[int, int], Verdict]:
+    """A function of (mask of hits, mask of unknowns); it remembers its answers.
+
+    The highest priority that is hit decides; within it the strictest outcome.
+
+    >>> ask = Ask("r", Outcome.DECLINE, RuleMode.ENFORCE, 0, ReasonSource.RULE,
+    ...           "CODE", "wording")
+    >>> judge = verdicts([ask])
+    >>> judge(1, 0).outcome.name, judge(0, 1).outcome.name
+    ('DECLINE', 'UNSPECIFIED')
+    """
+
+    @lru_cache(maxsize=_VERDICTS_MAX)
+    def judge(hits: int, unknowns: int) -> Verdict:
+        return _judge(asks, hits, unknowns)
+
+    return judge
+
+
+def _judge(asks: Sequence[Ask], hits: int, unknowns: int) -> Verdict:
+    rule_hits: list[RuleHit] = []
+    enforced: list[tuple[int, Outcome, Ask, int]] = []
+    for i, ask in enumerate(asks):
+        unknown = bool(unknowns >> i & 1)
+        if not unknown and not hits >> i & 1:
+            continue
+        outcome = ask.on_missing if unknown else ask.outcome
+        rule_hits.append(RuleHit(ask.name, outcome or ask.outcome, ask.mode, unknown))
+        if outcome and ask.mode is RuleMode.ENFORCE:
+            enforced.append((ask.priority, outcome, ask, -1 if unknown else i))
+    if not enforced:
+        return Verdict(Outcome.UNSPECIFIED, tuple(rule_hits))
+    top = max(priority for priority, *_ in enforced)
+    decided = max(outcome for priority, outcome, *_ in enforced if priority == top)
+    reasons, clauses = _reasons(enforced, decided)
+    return Verdict(decided, tuple(rule_hits), reasons, clauses)
+
+
+def _reasons(
+    enforced: list[tuple[int, Outcome, Ask, int]], decided: Outcome
+) -> tuple[tuple[Reason, ...], tuple[int, ...]]:
+    """Reasons that agree with what was decided, strictest first, one a code."""
+    exempt = decided is Outcome.APPROVE
+    agreeing = [
+        entry
+        for entry in enforced
+        if (entry[1] is Outcome.APPROVE) is exempt and entry[1] <= decided
+    ]
+    agreeing.sort(key=lambda entry: (-entry[1], -entry[0]))
+    reasons: dict[str, Reason] = {}
+    clauses: list[int] = []
+    for _, _, ask, clause in agreeing:
+        if ask.code not in reasons:
+            reasons[ask.code] = Reason(ask.code, ask.wording, ask.source)
+            clauses.append(clause)
+    return tuple(reasons.values()), tuple(clauses)
