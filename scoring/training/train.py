@@ -1,4 +1,4 @@
-"""Training on a table of transactions: features, then a bundle; and the demo's model."""
+"""From a table of transactions to a bundle; and the model of the demo."""
 
 from __future__ import annotations
 
