@@ -1,0 +1,210 @@
+"""The doors a replay can go through: Kafka and gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from scoring import wire
+from scoring.core.label import Label
+from scoring.errors import Unavailable
+from scoring.replay.collect import Collector
+from scoring.replay.table import Row
+from scoring.topics import Topics, key_of
+from scoring.v1 import (
+    decision_pb2,
+    fraud_scoring_pb2,
+    fraud_scoring_pb2_grpc,
+    transaction_pb2,
+)
+
+_HEADERS = [("content-type", wire.PROTOBUF.encode())]
+_BATCH_ROWS_MAX = 250  # a batch of large transactions stays below the message limit
+_CALLS_MAX = 4  # in flight at once: enough to keep the server busy
+_CALL_TIMEOUT_S = 120.0
+_APPLIED_TIMEOUT_S = 120.0
+_APPLIED_POLL_S = 0.005
+
+
+T = TypeVar("T")
+
+
+class Door(Protocol):
+    """Takes labels and rows; decisions and refusals arrive at the collector."""
+
+    async def learn(self, labels: Sequence[Label], *, applied: bool) -> None:
+        """Report labels; with `applied`, return when features reflect them."""
+        ...
+
+    async def check(self, rows: Sequence[Row]) -> None:
+        """Hand rows over, in order; their decisions come later."""
+        ...
+
+    async def settle(self) -> None:
+        """Return when every row handed over is answered."""
+        ...
+
+
+@dataclass(slots=True)
+class KafkaDoor:
+    """Appends to the transactions and labels topics and reads the decisions.
+
+    `group` is the stream worker's: labels count as applied once it has committed
+    them.
+    """
+
+    producer: Any
+    consumer: Any
+    admin: Any
+    topics: Topics
+    collector: Collector
+    group: str
+    _labels_end: dict[Any, int] = field(default_factory=dict)
+
+    async def learn(self, labels: Sequence[Label], *, applied: bool) -> None:
+        """Append; with `applied`, wait for the worker's commit."""
+        sent = []
+        for label in labels:
+            key = key_of(label.transaction) if label.transaction else None
+            value = wire.label_to_proto(label).SerializeToString()
+            sent.append(
+                await self.producer.send(
+                    self.topics.labels, value, key=key, headers=_HEADERS
+                )
+            )
+        if not applied or not sent:
+            return
+        await self.producer.flush()
+        for future in sent:
+            record = await future
+            end = self._labels_end
+            partition = record.topic_partition
+            end[partition] = max(end.get(partition, 0), record.offset + 1)
+        await self._until_committed()
+
+    async def _until_committed(self) -> None:
+        ends_at = asyncio.get_running_loop().time() + _APPLIED_TIMEOUT_S
+        while True:
+            committed = await self.admin.list_consumer_group_offsets(
+                self.group, partitions=list(self._labels_end)
+            )
+            if all(
+                partition in committed and committed[partition].offset >= end
+                for partition, end in self._labels_end.items()
+            ):
+                return
+            if asyncio.get_running_loop().time() > ends_at:
+                raise Unavailable(
+                    f"the stream worker did not apply labels in {_APPLIED_TIMEOUT_S} s"
+                )
+            await asyncio.sleep(_APPLIED_POLL_S)
+
+    async def check(self, rows: Sequence[Row]) -> None:
+        """Append transactions, keyed by card, else customer."""
+        self.collector.expect(rows)
+        for row in rows:
+            value = wire.transaction_to_proto(row.transaction).SerializeToString()
+            await self.producer.send(
+                self.topics.transactions,
+                value,
+                key=key_of(row.transaction),
+                headers=_HEADERS,
+            )
+
+    async def settle(self) -> None:
+        """Wait for the decisions of everything appended."""
+        await self.producer.flush()
+        await self.collector.until_pending(0)
+
+    async def read(self) -> None:
+        """Feed the collector from the decisions and dead letters, until cancelled."""
+        while True:
+            polled = await self.consumer.getmany(timeout_ms=200, max_records=2_000)
+            for partition, records in polled.items():
+                for record in records:
+                    self._record(partition.topic, record.value)
+
+    def _record(self, topic: str, value: bytes) -> None:
+        if topic == self.topics.decisions:
+            self.collector.take(decision_pb2.Decision.FromString(value))
+            return
+        letter = transaction_pb2.DeadLetter.FromString(value)
+        with suppress(Exception):  # whatever the letter holds is not ours to judge
+            transaction = transaction_pb2.Transaction.FromString(letter.value)
+            self.collector.refuse(transaction.id, f"{letter.field} {letter.message}")
+
+
+@dataclass(slots=True)
+class GrpcDoor:
+    """Calls BatchCheckTransactions and ReportLabels.
+
+    `ordered`: one batch at a time; else a few calls are in flight together.
+    """
+
+    channel: Any
+    collector: Collector
+    ordered: bool
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def learn(self, labels: Sequence[Label], *, applied: bool) -> None:
+        """Report in one call a thousand; the reply says that they are safe."""
+        del applied  # the reply comes after the store has them
+        stub = fraud_scoring_pb2_grpc.FraudScoringStub(self.channel)
+        for part in parts_of(labels):
+            request = fraud_scoring_pb2.ReportLabelsRequest(
+                labels=[wire.label_to_proto(label) for label in part]
+            )
+            await stub.ReportLabels(request, timeout=_CALL_TIMEOUT_S)
+
+    async def check(self, rows: Sequence[Row]) -> None:
+        """Call, batch by batch."""
+        self.collector.expect(rows)
+        for part in parts_of(rows):
+            if self.ordered:
+                await self._call(part)
+                continue
+            while len(self._tasks) >= _CALLS_MAX:
+                await self._first_done()
+            self._tasks.add(asyncio.get_running_loop().create_task(self._call(part)))
+
+    async def settle(self) -> None:
+        """Wait for the calls in flight."""
+        while self._tasks:
+            await self._first_done()
+
+    async def _first_done(self) -> None:
+        done, self._tasks = await asyncio.wait(
+            self._tasks, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done:
+            task.result()
+
+    async def _call(self, rows: Sequence[Row]) -> None:
+        stub = fraud_scoring_pb2_grpc.FraudScoringStub(self.channel)
+        request = fraud_scoring_pb2.BatchCheckTransactionsRequest(
+            transactions=[wire.transaction_to_proto(row.transaction) for row in rows]
+        )
+        response = await stub.BatchCheckTransactions(request, timeout=_CALL_TIMEOUT_S)
+        for result in response.results:
+            if result.HasField("decision"):
+                self.collector.take(result.decision)
+            else:
+                self.collector.refuse(
+                    result.transaction_id,
+                    f"{result.error.field} {result.error.message}",
+                )
+
+
+def parts_of(
+    items: Sequence[T], *, size_max: int = _BATCH_ROWS_MAX
+) -> Iterator[Sequence[T]]:
+    """A sequence in parts of at most `size_max`.
+
+    >>> list(parts_of("abcde", size_max=2))
+    ['ab', 'cd', 'e']
+    """
+    for start in range(0, len(items), size_max):
+        yield items[start : start + size_max]

@@ -1,0 +1,110 @@
+"""An ordered replay handles every entity's events in the order of event time."""
+
+import random
+
+from scoring.core.transaction import Transaction
+from scoring.replay.schedule import LabelsDue, Step, ordered_steps, plain_steps
+from scoring.replay.table import Row
+
+
+def entities(transaction):
+    return [("customer", transaction.customer), ("terminal", transaction.terminal)]
+
+
+def terminals(transaction):
+    return [("terminal", transaction.terminal)]
+
+
+def world(count, *, customers=20, terminals=15, seed=1):
+    chance = random.Random(seed)
+    at_ms = 1_522_540_800_000
+    rows = []
+    for number in range(count):
+        at_ms += chance.randrange(0, 40)
+        transaction = Transaction(
+            "default",
+            f"t{number}",
+            occurred_at_ms=at_ms,
+            customer=f"c{chance.randrange(customers)}",
+            terminal=f"s{chance.randrange(terminals)}",
+        )
+        fraud = chance.choice([True, False, None])
+        rows.append(Row(transaction, fraud, at_ms + chance.randrange(1, 400)))
+    return rows
+
+
+def one_by_one(rows):
+    """The order that semantics demand, by brute force: (entity, kind, id)."""
+    events = [
+        (r.transaction.occurred_at_ms, 1, n, "row", r) for n, r in enumerate(rows)
+    ]
+    labelled = [r for r in rows if r.fraud is not None]
+    last = rows[-1].transaction.occurred_at_ms
+    events += [
+        (r.known_at_ms, 0, n, "label", r)
+        for n, r in enumerate(labelled)
+        if r.known_at_ms <= last
+    ]
+    return [(kind, row) for _, _, _, kind, row in sorted(events, key=lambda e: e[:3])]
+
+
+def histories(events):
+    """For each entity, what happened to it in which order."""
+    seen = {}
+    for kind, transaction in events:
+        touched = entities if kind == "row" else terminals
+        for entity in touched(transaction):
+            seen.setdefault(entity, []).append((kind, transaction.id))
+    return seen
+
+
+def played(steps):
+    for step in steps:
+        yield from (("label", label.transaction) for label in step.labels)
+        yield from (("row", row.transaction) for row in step.rows)
+
+
+def test_every_entity_sees_its_rows_and_labels_in_event_order():
+    rows = world(5_000)
+    steps = ordered_steps(rows, LabelsDue(), reads=entities, labels=terminals)
+    wanted = [(kind, row.transaction) for kind, row in one_by_one(rows)]
+    assert histories(played(steps)) == histories(wanted)
+
+
+def test_a_label_of_the_very_instant_comes_before_the_transaction():
+    first = Row(Transaction("d", "a", occurred_at_ms=1_000, terminal="s"), True, 2_000)
+    second = Row(Transaction("d", "b", occurred_at_ms=2_000, terminal="s"), None, 0)
+    steps = list(
+        ordered_steps([first, second], LabelsDue(), reads=entities, labels=terminals)
+    )
+    assert [(len(s.labels), [r.transaction.id for r in s.rows]) for s in steps] == [
+        (0, ["a"]),
+        (1, ["b"]),
+    ]
+
+
+def test_events_that_share_nothing_share_a_step():
+    rows = world(2_000, customers=10_000, terminals=10_000)
+    steps = list(ordered_steps(rows, LabelsDue(), reads=entities, labels=terminals))
+    assert len(steps) < 8
+    assert sum(len(step.rows) for step in steps) == 2_000
+
+
+def test_labels_not_yet_known_at_the_end_stay_behind():
+    due = LabelsDue()
+    row = Row(Transaction("d", "a", occurred_at_ms=1, terminal="s"), True, 99)
+    steps = list(ordered_steps([row], due, reads=entities, labels=terminals))
+    assert steps == [Step([], [row])]
+    assert len(due) == 1
+
+
+def test_plain_steps_keep_the_order_of_rows_and_bring_labels_when_due():
+    rows = world(250)
+    due = LabelsDue()
+    steps = list(plain_steps(rows, due, rows_max=100))
+    assert [len(step.rows) for step in steps] == [100, 100, 50]
+    assert [row for step in steps for row in step.rows] == rows
+    last = rows[-1].transaction.occurred_at_ms
+    known = [r for r in rows if r.fraud is not None and r.known_at_ms <= last]
+    assert sum(len(step.labels) for step in steps) == len(known)
+    assert len(due) == sum(r.fraud is not None for r in rows) - len(known)
