@@ -1,0 +1,132 @@
+"""What the chart installs: restricted, selected, rolled, drained and fenced."""
+
+import pytest
+from chart import CHART, VALUES, containers, one, pods, rendered, setting, with_values
+
+SELECTORS = {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"}
+
+
+def test_the_least_that_is_said_installs_both_workloads(helm):
+    manifests = rendered(helm, *setting())
+    commands = {
+        m["metadata"]["name"]: m["spec"]["template"]["spec"]["containers"][0]["args"]
+        for m in manifests
+        if m["kind"] == "Deployment"
+    }
+    assert commands == {
+        "pay-fraud-scoring-serve": ["serve"],
+        "pay-fraud-scoring-stream": ["stream"],
+    }
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_every_pod_is_restricted(newest_helm, values):
+    for pod in pods(rendered(newest_helm, *with_values(values))):
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        profile = pod["spec"]["securityContext"]["seccompProfile"]
+        assert profile == {"type": "RuntimeDefault"}
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"]
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_selectors_select_the_pods_they_mean(newest_helm, values):
+    manifests = rendered(newest_helm, *with_values(values))
+    labels = [pod["metadata"]["labels"].items() for pod in pods(manifests)]
+    for manifest in manifests:
+        spec = manifest.get("spec", {})
+        selector = (
+            spec.get("podSelector") or spec.get("selector") or {"matchLabels": {}}
+        )
+        wanted = selector.get("matchLabels", selector).items()
+        chosen = sum(wanted <= have for have in labels)
+        if manifest["kind"] in SELECTORS:
+            assert chosen == 1, manifest["metadata"]["name"]
+
+
+def test_credentials_are_named_and_never_written(newest_helm):
+    manifests = rendered(newest_helm, *with_values(CHART / "ci/secrets-values.yaml"))
+    assert not [m for m in manifests if m["kind"] == "Secret"]
+    settings = one(manifests, "ConfigMap", "-settings")["data"]
+    assert "SCORING_REDIS_URL" not in settings
+    for pod in (one(manifests, "Deployment", door) for door in ("-serve", "-stream")):
+        env = {
+            entry["name"]: entry
+            for entry in pod["spec"]["template"]["spec"]["containers"][0]["env"]
+        }
+        assert env["SCORING_REDIS_URL"]["valueFrom"]["secretKeyRef"] == {
+            "name": "redis-url",
+            "key": "url",
+        }
+
+
+def test_a_change_of_the_policy_rolls_both_workloads(newest_helm):
+    before = rendered(newest_helm, *setting())
+    after = rendered(newest_helm, *setting("policy.content=version: 2"))
+    for door in ("-serve", "-stream"):
+        checksums = {
+            one(manifests, "Deployment", door)["spec"]["template"]["metadata"][
+                "annotations"
+            ]["checksum/config"]
+            for manifests in (before, after)
+        }
+        assert len(checksums) == 2
+
+
+def test_a_file_reaches_the_pod_as_it_was_given(newest_helm, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text('version: 3\nrules:\n  - when: "amount > 5"\n')
+    manifests = rendered(
+        newest_helm, *setting(), "--set-file", f"policy.content={policy}"
+    )
+    files = one(manifests, "ConfigMap", "-files")["data"]
+    assert files["policy.yaml"].strip() == policy.read_text().strip()
+    settings = one(manifests, "ConfigMap", "-settings")["data"]
+    assert settings["SCORING_POLICY_FILE"] == "/etc/scoring/policy.yaml"
+
+
+def test_one_pod_has_no_disruption_budget_to_block_its_node(newest_helm):
+    manifests = rendered(newest_helm, *setting("serve.replicas=1", "stream.replicas=1"))
+    assert not [m for m in manifests if m["kind"] == "PodDisruptionBudget"]
+
+
+def test_a_scaled_workload_leaves_its_replicas_to_the_scaler(newest_helm):
+    manifests = rendered(newest_helm, *with_values(CHART / "ci/autoscaled-values.yaml"))
+    deployment = one(manifests, "Deployment", "-serve")
+    assert "replicas" not in deployment["spec"]
+    target = one(manifests, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    assert target["name"] == deployment["metadata"]["name"]
+
+
+def test_the_kubelet_asks_the_plaintext_health_port(newest_helm):
+    manifests = rendered(newest_helm, *with_values(CHART / "ci/secrets-values.yaml"))
+    serve = one(manifests, "Deployment", "-serve")["spec"]["template"]["spec"]
+    container = serve["containers"][0]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["grpc"]["port"] == 50052
+    assert container["livenessProbe"]["grpc"]["service"] == "liveness"
+
+
+def test_a_pod_is_given_longer_than_it_drains(newest_helm):
+    manifests = rendered(newest_helm, *setting("serve.drain.graceSeconds=60"))
+    serve = one(manifests, "Deployment", "-serve")["spec"]["template"]["spec"]
+    env = {e["name"]: e.get("value") for e in serve["containers"][0]["env"]}
+    drains_s = float(env["SCORING_DRAIN_S"]) + float(env["SCORING_DRAIN_NOTICE_S"])
+    assert serve["terminationGracePeriodSeconds"] > drains_s
+
+
+def test_only_what_is_named_may_be_reached(newest_helm):
+    values = CHART / "ci/restricted-network-values.yaml"
+    manifests = rendered(newest_helm, *with_values(values))
+    for door in ("-serve", "-stream"):
+        spec = one(manifests, "NetworkPolicy", door)["spec"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        ports = {port["port"] for rule in spec["egress"] for port in rule["ports"]}
+        assert ports == {53, 6379, 9092, 4317}
+        assert all(rule["from"] for rule in spec["ingress"])
