@@ -216,14 +216,8 @@ class Scorer:
             [check.transaction] * len(forecast),
             [values for _, values in forecast],
         )
-        instants_ms = [at_ms for at_ms, _ in forecast]
-        return clears_at(
-            core,
-            check.transaction,
-            artifacts.policy,
-            instants_ms=instants_ms,
-            rows=rows,
-        )
+        instants = [at_ms for at_ms, _ in forecast]
+        return clears_at(core, check.transaction, artifacts.policy, instants, rows)
 
     async def _record(self, batch: Batch, cores: list[DecisionCore]) -> list[Answer]:
         recordings = [self._recording(batch, i, core) for i, core in enumerate(cores)]
@@ -237,6 +231,12 @@ class Scorer:
             if batch.wait_for_store:
                 raise
         batch.watch.lap("record")
+        # Copies within the batch made the same bytes: only the first is the writer.
+        writers: dict[tuple[str, str], int] = {}
+        for i in kept:
+            key = (recordings[i].tenant, recordings[i].transaction_id)
+            if i in standing and writers.setdefault(key, i) != i:
+                standing[i] = replace(standing[i], first=False)
         return [
             self._answer(batch, i, core, recordings[i], standing.get(i))
             for i, core in enumerate(cores)
