@@ -187,3 +187,63 @@ def book_only(dataset: Dataset) -> Dataset:
         names=dataset.names[:BOOK_FEATURES],
         matrix=np.ascontiguousarray(dataset.matrix[:, :BOOK_FEATURES]),
     )
+
+
+Compared = tuple[dict[str, Outcome], dict[str, Any]]
+
+
+def protocol_a(dataset: Dataset, *, report: Report = silent) -> Compared:
+    """The book's features and XGBoost on its week, and the trap beside it."""
+    book = book_only(dataset)
+    models = {
+        "book": (book, BOOK_BOOSTING),
+        "stock": (book, STOCK_BOOSTING),
+        "ours": (dataset, Boosting()),
+    }
+    ours = {
+        name: run(rows, [START_A], boosting=boosting, report=report)
+        for name, (rows, boosting) in models.items()
+    }
+    tested = ours["book"].qualities[0]
+    return ours, {"test_rows": tested.rows, "test_frauds": tested.frauds}
+
+
+# What is compared when choosing: few, so that the choice costs seconds.
+CANDIDATES = (
+    Boosting(rounds=200, rate=0.05, depth_max=4),
+    Boosting(rounds=300, rate=0.05, depth_max=4),
+    Boosting(rounds=300, rate=0.05, depth_max=5),
+    Boosting(rounds=300, rate=0.05, depth_max=3),
+)
+
+
+def protocol_b(
+    dataset: Dataset, *, long: bool = False, report: Report = silent
+) -> Compared:
+    """Four weekly folds, with settings chosen on four earlier folds only."""
+    train_from = LONG_FROM if long else None
+    chosen, log = choose(dataset, train_from=train_from, report=report)
+    book = book_only(dataset)
+    best_published = Boosting(rounds=100, rate=0.1, depth_max=3, bins_max=0)
+    ours = {"ours": run(dataset, STARTS_B, boosting=chosen, train_from=train_from,
+                        report=report)}  # fmt: skip
+    if not long:
+        ours["book"] = run(book, STARTS_B, boosting=best_published, report=report)
+    return ours, {"chosen": chosen.as_dict(), "selection": log}
+
+
+def choose(
+    dataset: Dataset, *, train_from: int | None = None, report: Report = silent
+) -> tuple[Boosting, list[dict[str, Any]]]:
+    """The candidate with the best average precision on the earlier folds.
+
+    None of the test folds' days is looked at. Returns it with the log of all.
+    """
+    log = []
+    for index, candidate in enumerate(CANDIDATES):
+        outcome = run(dataset, STARTS_CHOICE, boosting=candidate, train_from=train_from)
+        figures = outcome.figures()
+        log.append(candidate.as_dict() | {"average_precision": round(figures[1], 5)})
+        report("choose", (index + 1) / len(CANDIDATES))
+    best = max(range(len(log)), key=lambda i: float(log[i]["average_precision"]))
+    return CANDIDATES[best], log

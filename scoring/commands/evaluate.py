@@ -1,0 +1,93 @@
+"""`scoring evaluate`: published results beside ours, on the same rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from scoring.training.handbook import Outcome
+
+app = typer.Typer(help="Compare with published results.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `handbook` a command of its own while it is the only one."""
+
+
+@app.command()
+def handbook(
+    data: Annotated[Path, typer.Option(help="the Handbook's raw data, Parquet")],
+    *,
+    protocol: Annotated[Literal["a", "b"], typer.Option()] = "b",
+    window: Annotated[
+        Literal["week", "long"], typer.Option(help="training window of protocol b")
+    ] = "week",
+) -> None:
+    """Reproduce the Fraud Detection Handbook; the last line is one JSON object."""
+    from scoring.core.catalogue import handbook_catalogue
+    from scoring.training import handbook as book
+    from scoring.training.dataset import refuse_leaks
+    from scoring.training.handbook_table import read_handbook
+    from scoring.training.progress import bar
+    from scoring.training.train import dataset_of
+
+    with bar() as report:
+        dataset = dataset_of(
+            read_handbook(data),
+            handbook_catalogue(),
+            label_delay_ms=book.DELAY_DAYS * 86_400_000,
+            report=report,
+        )
+        refuse_leaks(dataset)
+        if protocol == "a":
+            ours, extra = book.protocol_a(dataset, report=report)
+        else:
+            ours, extra = book.protocol_b(dataset, long=window == "long", report=report)
+    published = book.PUBLISHED_A if protocol == "a" else book.PUBLISHED_B
+    _show(f"Handbook, protocol {protocol.upper()}", published, ours)
+    _finish(protocol, ours, extra)
+
+
+def _show(title: str, published: Any, ours: dict[str, Outcome]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for column in ("model", "AUC", "average precision", "card precision@100", "fit"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for row in published:
+        table.add_row(f"published: {row.model}", *(f"{x:.3f}" for x in row.figures))
+    table.add_section()
+    for name, outcome in ours.items():
+        pairs = zip(outcome.figures(), outcome.spread(), strict=True)
+        many = len(outcome.qualities) > 1
+        cells = [f"{x:.3f} ± {s:.3f}" if many else f"{x:.3f}" for x, s in pairs]
+        seconds = sum(outcome.fit_s) / len(outcome.fit_s)
+        table.add_row(f"ours: {name}", *cells, f"{seconds:.1f} s")
+    Console(width=100).print(table)
+    typer.echo("Figures of a simulated world; they promise nothing for a real one.")
+
+
+def _finish(protocol: str, ours: dict[str, Outcome], extra: dict[str, Any]) -> None:
+    import json
+
+    from scoring.training.handbook import CEILING
+
+    line: dict[str, Any] = {"protocol": protocol}
+    for name, outcome in ours.items():
+        auc, ap, cards = (round(x, 4) for x in outcome.figures())
+        errors = [q.ece for q in outcome.qualities if q.ece is not None]
+        line[name] = {
+            "auc": auc,
+            "average_precision": ap,
+            "card_precision_100": cards,
+            "ece": round(sum(errors) / len(errors), 6),
+            "fit_s": round(sum(outcome.fit_s) / len(outcome.fit_s), 3),
+        }
+        if any(x > top for x, top in zip(outcome.figures(), CEILING, strict=True)):
+            typer.echo(f"{name}: above what can be known ({CEILING}): look for a leak")
+    typer.echo(json.dumps(line | extra))
