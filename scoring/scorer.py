@@ -6,16 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from scoring import wire
+from scoring.answer import Answer, Decided, repeated_answer, standing_answer
 from scoring.batch import Artifacts, Batch, Seen
 from scoring.core.decide import clears_at, decide
-from scoring.core.decision import (
-    DecisionCore,
-    Degradation,
-    DegradationCode,
-    Outcome,
-)
+from scoring.core.decision import DecisionCore, Degradation, DegradationCode
 from scoring.core.vector import vectorise
-from scoring.errors import ScoringError, StoreUnavailable, TransactionConflict
+from scoring.errors import StoreUnavailable, TransactionConflict
 from scoring.ports import (
     Applied,
     Check,
@@ -31,25 +27,6 @@ from scoring.stopwatch import Stopwatch
 _FORECAST_INSTANTS_MAX = 256
 # The least time an exchange to record is given, seconds: a loopback round trip.
 _LAST_MOMENT_S = 0.001
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A decision, as it stands in the record (or provisionally, without one).
-
-    `decision` is the encoded Decision: a repeat returns it byte for byte. `logged`
-    is the record for the decisions topic, where this call is the one that must
-    append it; None where another call did or will.
-    """
-
-    decision: bytes
-    outcome: Outcome
-    first: bool
-    provisional: bool = False
-    logged: bytes | None = None
-
-
-Answer = Decided | ScoringError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +70,7 @@ class Scorer:
         """
         watch = Stopwatch(self.monotonic)
         answers: list[Answer | None] = [
-            _repeated(kept) if isinstance(kept, bytes) else kept
+            repeated_answer(kept) if isinstance(kept, bytes) else kept
             for kept in self.provisional.answers(checks)
         ]
         open_ = [i for i, answer in enumerate(answers) if answer is None]
@@ -160,6 +137,7 @@ class Scorer:
         return seen
 
     def _store_time(self, check: Check) -> float:
+        """What an exchange for this check may take, seconds; negative: no time."""
         if check.deadline is None:
             return self.limits.store_s
         left = check.deadline - self.monotonic() - self.limits.reserve_s
@@ -173,7 +151,7 @@ class Scorer:
             return TransactionConflict(check.transaction.id)
         if observation.stored is None:
             return None
-        return _standing(check, observation.stored)
+        return standing_answer(check, observation.stored)
 
     async def _decide(self, batch: Batch) -> list[Answer]:
         matrix = batch.vectorise()
@@ -297,7 +275,7 @@ class Scorer:
         if recorded.conflict:
             return TransactionConflict(check.transaction.id)
         if not recorded.first:
-            return _standing(check, recorded.decision)
+            return standing_answer(check, recorded.decision)
         logged = recording.logged or wire.logged_to_bytes(recorded.decision, check)
         return Decided(recorded.decision, core.outcome, first=True, logged=logged)
 
@@ -324,22 +302,3 @@ class Scorer:
             provisional=True,
             logged=None if tried else logged,
         )
-
-
-def _standing(check: Check, decision: bytes) -> Decided:
-    """What stands in the record; ours to append only if this input record made it."""
-    message = wire.decision_from_bytes(decision)
-    ours = check.position != "" and message.trace.position == check.position
-    return Decided(
-        decision,
-        Outcome(message.core.outcome),
-        first=False,
-        provisional=message.core.provisional,
-        logged=wire.logged_to_bytes(decision, check) if ours else None,
-    )
-
-
-def _repeated(decision: bytes) -> Decided:
-    """The answer to a repeat of a provisional decision."""
-    outcome = Outcome(wire.decision_from_bytes(decision).core.outcome)
-    return Decided(decision, outcome, first=False, provisional=True)

@@ -15,10 +15,10 @@ from scoring.adapters.grpc_status import (
     oversize,
     refusal_of,
 )
+from scoring.answer import Answer, Decided
 from scoring.core.card_number import masked
 from scoring.errors import InvalidTransaction, ScoringError
 from scoring.ports import Check
-from scoring.scorer import Answer, Decided
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
 BATCH_COUNT_MAX = 1_000

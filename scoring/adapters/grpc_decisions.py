@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from scoring.adapters.grpc_status import Refused, overloaded
+from scoring.answer import Answer, Decided
 from scoring.ports import Check
 from scoring.publisher import Publisher
-from scoring.scorer import Answer, Decided
 
 Key = tuple[str, str, bytes, bool]
 Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]

@@ -20,9 +20,9 @@ from scoring.adapters.grpc_status import (
     oversize,
     refusal_of,
 )
+from scoring.answer import Answer
 from scoring.errors import InvalidTransaction, ScoringError
 from scoring.ports import Check
-from scoring.scorer import Answer
 from scoring.v1 import fraud_scoring_pb2
 
 # A group is one exchange with the store: longer ones make the first of them wait.

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
+from scoring.answer import Decided
 from scoring.core.decision import Outcome
 from scoring.errors import TransactionConflict
 from scoring.ports import Check
-from scoring.scorer import Decided
 
 _US_PER_S = 1_000_000
 _STAGE_BUCKETS_S = (

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from scoring.adapters.memory_store import MemoryStore
 
 from scoring.adapters.memory_log import MemoryLog
+from scoring.adapters.memory_store import MemoryStore
 from scoring.adapters.telemetry import SilentTelemetry
 from scoring.core.catalogue import default_catalogue
 from scoring.core.transaction import Transaction

@@ -5,20 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scoring.adapters.memory_store import MemoryStore
-from scoring.core.policy import default_policy
 
 from scoring import wire
+from scoring.adapters.memory_store import MemoryStore
 from scoring.adapters.spool import MemorySpool
 from scoring.adapters.telemetry import SilentTelemetry
+from scoring.answer import Decided
 from scoring.batch import Artifacts
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode, Door, Rung
+from scoring.core.policy import default_policy
 from scoring.core.transaction import Transaction, payload_hash
 from scoring.errors import ModelUnavailable, StoreUnavailable, TransactionConflict
 from scoring.ports import Check, Scores
 from scoring.provisional import Provisional
-from scoring.scorer import Decided, Scorer
+from scoring.scorer import Scorer
 
 DAY_MS = 86_400_000
 NOW_MS = 1_700_000_000_000

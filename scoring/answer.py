@@ -1,0 +1,48 @@
+"""What a check is answered: a decision as it stands, or an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scoring import wire
+from scoring.core.decision import Outcome
+from scoring.errors import ScoringError
+from scoring.ports import Check
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, as it stands in the record (or provisionally, without one).
+
+    `decision` is the encoded Decision: a repeat returns it byte for byte. `logged`
+    is the record for the decisions topic, where this call is the one that must
+    append it; None where another call did or will.
+    """
+
+    decision: bytes
+    outcome: Outcome
+    first: bool
+    provisional: bool = False
+    logged: bytes | None = None
+
+
+Answer = Decided | ScoringError
+
+
+def standing_answer(check: Check, decision: bytes) -> Decided:
+    """What stands in the record; ours to append only if this input record made it."""
+    message = wire.decision_from_bytes(decision)
+    ours = check.position != "" and message.trace.position == check.position
+    return Decided(
+        decision,
+        Outcome(message.core.outcome),
+        first=False,
+        provisional=message.core.provisional,
+        logged=wire.logged_to_bytes(decision, check) if ours else None,
+    )
+
+
+def repeated_answer(decision: bytes) -> Decided:
+    """The answer to a repeat of a provisional decision."""
+    outcome = Outcome(wire.decision_from_bytes(decision).core.outcome)
+    return Decided(decision, outcome, first=False, provisional=True)
