@@ -5,7 +5,7 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := "$(UV)" run --no-sync
 
-.PHONY: help setup demo test check fmt bench protos protos-check docs nightly
+.PHONY: help setup demo test check fmt bench protos protos-check protos-release docs nightly
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ test: setup ## Run every test (real store, real brokers)
 	@$(RUN) pytest
 
 check: setup ## Format, lint, types, architecture, protos: what CI checks first
-	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports && $(RUN) buf lint protos
+	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports && $(RUN) buf lint protos && $(RUN) buf breaking protos --against protos/released.binpb
 	@$(MAKE) -s protos-check
 
 fmt: setup ## Format the code and sort imports
@@ -42,6 +42,9 @@ protos: setup ## Generate scoring/v1 from protos/
 
 protos-check: setup ## Prove that scoring/v1 is what protos/ generates
 	@fresh="$$(mktemp -d)" && PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) python -m grpc_tools.protoc -I protos --python_out="$$fresh" --mypy_out="$$fresh" --grpc_python_out="$$fresh" --mypy_grpc_out="$$fresh" protos/scoring/v1/*.proto 2>/dev/null && diff -r --exclude=__pycache__ --exclude=__init__.py "$$fresh/scoring/v1" scoring/v1 && rm -rf "$$fresh" || { echo "scoring/v1 is stale: run 'make protos'"; exit 1; }
+
+protos-release: setup ## Hold later protos to today's: run at each release
+	@$(RUN) buf build protos --exclude-source-info -o protos/released.binpb
 
 docs: setup ## Regenerate the generated pages of docs/
 	@$(RUN) scoring features describe --markdown > docs/features.md
