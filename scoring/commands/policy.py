@@ -1,0 +1,181 @@
+"""`scoring policy`: check a policy file before it decides, and show what one says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from scoring.core.policy import Policy
+    from scoring.core.policy_file import Levels
+    from scoring.core.segments import Where
+
+app = typer.Typer(
+    help="Check a policy file before it decides, and show what one says.",
+    no_args_is_help=True,
+)
+Features = Annotated[
+    Path | None,
+    typer.Option(help="feature definitions; default: SCORING_FEATURES_FILE"),
+]
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="the policy to check")],
+    *,
+    features: Features = None,
+) -> None:
+    """Check a policy; each mistake comes with its line, its field and a remedy."""
+    policy = _loaded(file, features)
+    rules = policy.file.rules
+    modes = ", ".join(
+        f"{sum(rule.mode == mode for rule in rules)} {mode}"
+        for mode in ("enforce", "shadow", "off")
+    )
+    typer.echo(f"{file}: good. Version {policy.version}; rules: {modes}.")
+
+
+@app.command()
+def show(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="the policy; default: SCORING_POLICY_FILE, or the shipped"),
+    ] = None,
+    *,
+    features: Features = None,
+    source: Annotated[
+        bool, typer.Option("--source", help="print the generated function instead")
+    ] = False,
+) -> None:
+    """Show thresholds, limits, lists, rules and fallbacks as tables."""
+    from rich.console import Console
+
+    policy = _loaded(file, features)
+    if source:
+        typer.echo(policy.program.source)
+        return
+    console = Console()
+    console.print(f"[bold]{policy.name}[/bold]  version {policy.version}")
+    for table in (
+        _thresholds(policy),
+        _limits(policy),
+        _lists(policy),
+        _rules(policy),
+        _fallbacks(policy),
+    ):
+        console.print(table)
+    default = policy.file.default
+    console.print(f"Where nothing else decides: {default.outcome}")
+
+
+def _loaded(file: Path | None, features: Path | None) -> Policy:
+    """The policy against its definitions; neither store nor model is needed."""
+    from scoring.core.catalogue import default_catalogue, load_catalogue
+    from scoring.core.policy import default_policy, load_policy
+    from scoring.settings import Settings
+
+    settings = Settings()
+    features = features or settings.features_file
+    file = file or settings.policy_file
+    catalogue = (
+        load_catalogue(_text(features), name=str(features))
+        if features
+        else default_catalogue()
+    )
+    if file is None:
+        return default_policy(catalogue)
+    return load_policy(_text(file), catalogue=catalogue, name=str(file))
+
+
+def _text(file: Path) -> str:
+    from scoring.errors import BadArtifact
+
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadArtifact(f"{file}: cannot be read: {error}") from error
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _segment(where: Where | None) -> str:
+    """A segment in words.
+
+    >>> from scoring.core.segments import Where
+    >>> _segment(Where(channel="ATM")), _segment(None)
+    ('channel ATM', 'any')
+    """
+    if where is None:
+        return "any"
+    written = where.model_dump(exclude_unset=True)
+    return ", ".join(
+        f"{name} {'/'.join(value) if isinstance(value, tuple) else value}"
+        for name, value in written.items()
+    )
+
+
+def _thresholds(policy: Policy) -> Table:
+    table = _table("Thresholds", "segment", "challenge", "review", "decline")
+    written = policy.file.thresholds
+    for case in written.segments:
+        table.add_row(_segment(case.where), *_levels(case, written.default))
+    table.add_row("all others", *_levels(written.default, written.default))
+    return table
+
+
+def _levels(levels: Levels, default: Levels) -> list[str]:
+    shown = []
+    for name in ("challenge", "review", "decline"):
+        written = levels if name in levels.model_fields_set else default
+        level = getattr(written, name)
+        shown.append("never" if level is None else f"{level:.2%}")
+    return shown
+
+
+def _limits(policy: Policy) -> Table:
+    table = _table("Limits", "limit", "segment", "number")
+    for name, limit in policy.file.limits.items():
+        for case in limit.segments:
+            table.add_row(name, _segment(case.where), f"{case.limit:g}")
+        table.add_row(name, "all others", f"{limit.default:g}")
+    return table
+
+
+def _lists(policy: Policy) -> Table:
+    table = _table("Lists", "list", "field", "then", "entries")
+    for name, listed in policy.file.lists.items():
+        then = listed.then or "used by rules"
+        table.add_row(name, listed.field or "", then, str(len(listed.entries)))
+    return table
+
+
+def _rules(policy: Policy) -> Table:
+    table = _table("Rules", "rule", "when", "then")
+    for rule in policy.file.rules:
+        mode = "" if rule.mode == "enforce" else f" ({rule.mode})"
+        table.add_row(rule.id, rule.when.strip(), f"{rule.then}{mode}")
+    return table
+
+
+def _fallbacks(policy: Policy) -> Table:
+    table = _table("Fallbacks", "missing", "segment", "then", "reason")
+    for fallback in policy.file.fallbacks:
+        table.add_row(
+            ", ".join(fallback.degradation),
+            _segment(fallback.where),
+            fallback.then,
+            fallback.reason_code or "",
+        )
+    return table
