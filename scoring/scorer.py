@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from scoring import wire
 from scoring.answer import Answer, Decided, repeated_answer, standing_answer
@@ -106,9 +107,8 @@ class Scorer:
         if not checks:
             return []
         if wait_for_store:
-            return list(
-                await self.provisional.guarded(lambda: self.store.observe(checks))
-            )
+            exchange = partial(self.store.observe, checks)
+            return list(await self.provisional.guarded(exchange))
         if not self.provisional.store_available:
             return [DegradationCode.HISTORY_UNAVAILABLE] * len(checks)
         allowed = [self._store_time(check) for check in checks]
@@ -119,8 +119,7 @@ class Scorer:
         try:
             return list(await self.store.observe(checks, timeout_s=timeout_s))
         except StoreUnavailable:
-            hurried = timeout_s < self.limits.store_s
-            if hurried and self.monotonic() - started >= timeout_s:
+            if self._hurried(started, timeout_s):
                 return await self._observe_patient(checks, allowed, timeout_s)
             self.provisional.store_failed()
             return [DegradationCode.HISTORY_UNAVAILABLE] * len(checks)
@@ -135,6 +134,11 @@ class Scorer:
         for i, observation in zip(patient, again, strict=True):
             seen[i] = observation
         return seen
+
+    def _hurried(self, started: float, timeout_s: float) -> bool:
+        """Whether an exchange failed for a deadline's sake, not for the store's."""
+        waited = self.monotonic() - started >= timeout_s
+        return waited and timeout_s < self.limits.store_s
 
     def _store_time(self, check: Check) -> float:
         """What an exchange for this check may take, seconds; negative: no time."""
@@ -231,10 +235,12 @@ class Scorer:
         timeout_s = max(
             min(self._store_time(check) for check in batch.checks), _LAST_MOMENT_S
         )
+        started = self.monotonic()
         try:
             return await self.store.record(recordings, timeout_s=timeout_s)
         except StoreUnavailable:
-            self.provisional.store_failed()
+            if not self._hurried(started, timeout_s):
+                self.provisional.store_failed()
             raise
 
     def _recording(self, batch: Batch, i: int, core: DecisionCore) -> Recording:
