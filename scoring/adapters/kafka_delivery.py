@@ -1,0 +1,240 @@
+"""Faust, fed with whole polls: one event carries all records of one partition's poll.
+
+Faust's cost is per event, so this is what makes it as fast as the client beneath it.
+Group membership, rebalance, commits and lifecycle stay Faust's. Nearly every name
+overridden here is private in faust-streaming 0.15.3: the version is pinned, and
+tests/integration/test_stream_delivery.py holds each of them.
+"""
+# Faust is not typed for strict mode: its classes are Any.
+# mypy: disallow-subclassing-any=False
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import faust
+from faust.transport.drivers.aiokafka import (
+    AIOKafkaConsumerThread,
+    Consumer,
+    Transport,
+)
+from faust.transport.utils import DefaultSchedulingStrategy
+from faust.types import TP, ConsumerMessage
+
+log = logging.getLogger(__name__)
+# Of the session timeout: a member that settles longer is thrown out of the group.
+_SETTLE_SHARE = 0.6
+
+
+@dataclass(slots=True, eq=False)
+class Poll:
+    """All records that one poll returned for one partition, in order.
+
+    Progress is `finished`, never Faust's own acknowledgement, which it also gives
+    to what it skips. A revoked poll counts for nothing: its records are delivered
+    again, here or to another member. `idle` is set while nobody works on it;
+    `epoch` counts the assignments and seeks of this consumer.
+    """
+
+    tp: TP
+    records: list[Any]
+    epoch: int = 0
+    finished: bool = False
+    revoked: bool = False
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    @property
+    def first(self) -> int:
+        """Offset of the first record."""
+        return int(self.records[0].offset)
+
+    @property
+    def last(self) -> int:
+        """Offset of the last record."""
+        return int(self.records[-1].offset)
+
+
+class WholePolls(DefaultSchedulingStrategy):
+    """Yields (partition, [all its records]) instead of one record at a time."""
+
+    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
+        """One item a partition that has records."""
+        return ((tp, batch) for tp, batch in records.items() if batch)
+
+
+class PollThread(AIOKafkaConsumerThread):
+    """The consumer thread, with a long-poll that can be set."""
+
+    def _create_worker_consumer(self, transport: Transport) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Hard-coded to 1500 ms in Faust: 423 ms median latency on a broker whose
+        # long-poll is not woken by new records.
+        consumer._fetch_max_wait_ms = self.app.fetch_wait_ms  # noqa: SLF001
+        return consumer
+
+
+class PollConsumer(Consumer):
+    """Delivers whole polls and commits what is finished, in order."""
+
+    app: PollApp
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scheduler = WholePolls()
+        self._pending: defaultdict[TP, deque[Poll]] = defaultdict(deque)
+        self._epoch = 0
+        self.app.polls = self
+
+    def _new_consumer_thread(self) -> PollThread:
+        return PollThread(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, record: list[Any]) -> ConsumerMessage:
+        poll = Poll(tp, record, self._epoch)
+        self._pending[tp].append(poll)
+        last = record[-1]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            poll.last,
+            last.timestamp / 1000.0,
+            last.timestamp_type,
+            None,
+            None,
+            poll,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (
+            tp
+            for tp in list(self._pending)
+            if topics is None or tp in topics or tp.topic in topics
+        )
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """The offset to commit: behind the last poll finished without a gap before."""
+        pending, offset = self._pending[tp], None
+        while pending and pending[0].finished:
+            offset = pending.popleft().last + 1
+        # Faust's own lists of acknowledged offsets would grow for ever.
+        self._acked.pop(tp, None)
+        self._acked_index.pop(tp, None)
+        return offset
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: to Faust every poll of more than one record looks like a gap."""
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: Faust would sleep a second once every partition is "full".
+
+        The conductor still waits for room in the agent's queue.
+        """
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Settle and commit before the hand-over; stock Faust commits nothing."""
+        await self.settle()
+        await super().on_partitions_revoked(revoked)
+
+    async def settle(self) -> None:
+        """Stop delivery, let running polls end (bounded), commit, forget the rest."""
+        self.stop_flow()
+        self.app.flow_control.suspend()
+        self.app.flow_control.clear()
+        self._revoke_all()
+        bound_s = self.app.conf.broker_session_timeout * _SETTLE_SHARE
+        try:
+            async with asyncio.timeout(bound_s):
+                for poll in list(self._polls()):
+                    await poll.idle.wait()
+        except TimeoutError:
+            log.warning("a poll did not settle within %.1f s", bound_s)
+        await self.commit()
+        self._pending.clear()
+
+    def _polls(self) -> Iterator[Poll]:
+        return (poll for pending in self._pending.values() for poll in pending)
+
+    def _revoke_all(self) -> None:
+        self._epoch += 1
+        for poll in self._polls():
+            poll.revoked = not poll.finished
+
+    async def perform_seek(self) -> None:
+        """Go back to what is committed: everything else is delivered again."""
+        self._revoke_all()
+        self._pending.clear()
+        await super().perform_seek()
+
+    async def seek(self, partition: TP, offset: int) -> None:
+        """Move one partition; what is on its way counts for nothing."""
+        self._epoch += 1
+        for poll in self._pending.pop(partition, ()):
+            poll.revoked = not poll.finished
+        await super().seek(partition, offset)
+
+
+class PollTransport(Transport):
+    """Kafka by aiokafka, with the consumer above."""
+
+    Consumer = PollConsumer
+
+
+class PollApp(faust.App):
+    """A Faust app whose agents get a `Poll` as every event's value."""
+
+    fetch_wait_ms: int = 100
+    polls: PollConsumer | None = None
+
+    def _new_transport(self) -> PollTransport:
+        return PollTransport(self.conf.broker_consumer, self)
+
+
+def poll_app(
+    group: str,
+    brokers: Iterable[str],
+    *,
+    fetch_wait_ms: int,
+    session_timeout_s: float,
+    commit_interval_s: float,
+    poll_records_max: int,
+    credentials: Any = None,
+    datadir: str,
+) -> PollApp:
+    """Build the app; every setting that differs from Faust's default has its reason."""
+    app = PollApp(
+        group,
+        broker=[f"kafka://{address}" for address in brokers],
+        broker_credentials=credentials,
+        broker_session_timeout=session_timeout_s,
+        broker_rebalance_timeout=session_timeout_s,
+        broker_heartbeat_interval=session_timeout_s / 6,
+        broker_request_timeout=max(30.0, session_timeout_s),
+        broker_commit_interval=commit_interval_s,
+        broker_max_poll_records=poll_records_max,
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_allow_declare=False,  # `scoring topics create` does that, and checks
+        topic_disable_leader=True,  # no topic of Faust's own
+        table_standby_replicas=0,  # no tables: round-robin assignment
+        stream_buffer_maxsize=2,  # polls, not records
+        stream_wait_empty=False,  # we settle ourselves, and bounded
+        stream_processing_timeout=60.0,  # only logs
+        web_enabled=False,  # it would serve on a port of its own
+        store="memory://",
+        datadir=datadir,
+        autodiscover=False,
+    )
+    app.fetch_wait_ms = fetch_wait_ms
+    return app

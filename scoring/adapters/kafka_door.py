@@ -1,0 +1,82 @@
+"""Builds the stream door: what is done with transactions and with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from scoring.adapters.kafka_intake import KafkaIntake
+from scoring.adapters.kafka_join import LogLookup
+from scoring.adapters.kafka_labels import LabelWork
+from scoring.adapters.kafka_log import KafkaLog
+from scoring.adapters.kafka_options import client_options
+from scoring.adapters.kafka_stream import StreamOptions, stream_until
+from scoring.adapters.kafka_transactions import TransactionWork
+from scoring.adapters.kafka_watermark import Outputs, OutputTail
+from scoring.ports import Store, Telemetry
+from scoring.scorer import Scorer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDoor:
+    """Everything the stream door needs; `run` opens it."""
+
+    options: StreamOptions
+    scorer: Scorer
+    store: Store
+    log: KafkaLog
+    intake: KafkaIntake
+    telemetry: Telemetry
+    content_type: str
+
+    async def run(
+        self, told: Callable[[], Awaitable[object]], *, ready: Callable[[], None]
+    ) -> None:
+        """Judge and learn until told to stop; see `stream_until`."""
+        await stream_until(
+            told,
+            self._transactions(),
+            self._labels(),
+            options=self.options,
+            ready=ready,
+        )
+
+    def _outputs(self, *topics: str) -> Outputs:
+        tail = OutputTail(
+            bootstrap=self.options.bootstrap,
+            options=client_options(self.options.client),
+            fetch_wait_ms=self.options.fetch_wait_ms,
+            # A broker with an idempotent producer is a real Kafka.
+            ends_exact=self.log.idempotent,
+        )
+        return Outputs(tail, topics)
+
+    def _transactions(self) -> TransactionWork:
+        topics = self.options.topics
+        return TransactionWork(
+            scorer=self.scorer,
+            log=self.log,
+            outputs=self._outputs(topics.decisions, topics.transactions_dead_letter),
+            intake=self.intake,
+            telemetry=self.telemetry,
+            topics=topics,
+            content_type=self.content_type,
+        )
+
+    def _labels(self) -> LabelWork:
+        topics = self.options.topics
+        return LabelWork(
+            store=self.store,
+            lookup=LogLookup(
+                store=self.store,
+                bootstrap=self.options.bootstrap,
+                options=client_options(self.options.client),
+                fetch_wait_ms=self.options.fetch_wait_ms,
+            ),
+            log=self.log,
+            outputs=self._outputs(topics.labels_dead_letter),
+            intake=self.intake,
+            telemetry=self.telemetry,
+            topics=topics,
+            content_type=self.content_type,
+        )

@@ -1,0 +1,143 @@
+"""From a Kafka record to a check that may be decided, or to why it may not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from scoring import wire
+from scoring.core.card_number import masked
+from scoring.core.decision import Door
+from scoring.core.label import Label, validate_label
+from scoring.core.trace_context import accepted_traceparent
+from scoring.core.transaction import payload_hash, validate
+from scoring.errors import CardNumberRefused, InvalidTransaction, ScoringError
+from scoring.ports import Check, Telemetry
+from scoring.topics import key_of
+
+
+class Oversize(ScoringError):
+    """A record larger than one message may be."""
+
+
+class UnknownType(ScoringError):
+    """A content type, or a version of it, that is not known here."""
+
+
+class Malformed(ScoringError):
+    """Bytes that are not the declared message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaIntake:
+    """Admits records: parsed, within their limits, without a card number.
+
+    `skew_ms` is how far an event time may lie ahead of the broker's timestamp.
+    """
+
+    message_bytes_max: int
+    skew_ms: int
+    exempt: frozenset[str]
+    telemetry: Telemetry
+
+    def check(self, record: Any) -> Check:
+        """Admit one transaction; raises a `ScoringError` that becomes a dead letter."""
+        content_type = self._content_type(record)
+        try:
+            transaction = wire.transaction_from_bytes(
+                record.value, content_type=content_type
+            )
+            validate(transaction, exempt=self.exempt)
+        except InvalidTransaction as error:
+            raise _named(error) from error
+        key = key_of(transaction)
+        self._refuse_card_numbers(record, known=(key, transaction.id.encode()))
+        if transaction.occurred_at_ms > record.timestamp + self.skew_ms:
+            raise InvalidTransaction(
+                "occurred_at",
+                f"lies more than {self.skew_ms} ms after its receipt; send UTC",
+            )
+        if record.key != key:
+            self.telemetry.count("miskeyed" if record.key else "keyless")
+        return Check(
+            transaction=transaction,
+            payload_hash=payload_hash(transaction),
+            received_at_ms=record.timestamp,
+            door=Door.KAFKA,
+            position=f"{record.topic}/{record.partition}@{record.offset}",
+            traceparent=_traceparent(record),
+        )
+
+    def label(self, record: Any) -> Label:
+        """Admit one label; raises a `ScoringError` that becomes a dead letter."""
+        content_type = self._content_type(record)
+        try:
+            label = wire.label_from_bytes(record.value, content_type=content_type)
+            validate_label(label, exempt=self.exempt)
+        except InvalidTransaction as error:
+            raise _named(error) from error
+        key = key_of(label.transaction) if label.transaction else record.key
+        self._refuse_card_numbers(record, known=(key, label.transaction_id.encode()))
+        return label
+
+    def _content_type(self, record: Any) -> str:
+        if record.value is None:
+            raise Malformed("the record has no value")
+        if len(record.value) > self.message_bytes_max:
+            raise Oversize(
+                f"the message has {len(record.value)} bytes; "
+                f"at most {self.message_bytes_max} are taken"
+            )
+        return content_type_of(record)
+
+    def _refuse_card_numbers(
+        self, record: Any, known: tuple[bytes | None, bytes]
+    ) -> None:
+        """Look at what the transaction's own limits did not: key and headers."""
+        if record.key and record.key not in known and masked(record.key)[1]:
+            raise CardNumberRefused("key")
+        for name, value in record.headers:
+            if value and value not in known and masked(name.encode() + b"=" + value)[1]:
+                raise CardNumberRefused("headers")
+
+
+def content_type_of(record: Any) -> str:
+    """What a record's value is; raises `UnknownType`.
+
+    Without a header, a value that opens with a brace is JSON: no Transaction and
+    no Label begins with that byte in protobuf.
+    """
+    declared = header_of(record, "content-type")
+    if declared is None:
+        return wire.JSON if record.value[:1] == b"{" else wire.PROTOBUF
+    name = declared.decode("latin-1").strip().lower().replace(" ", "")
+    if name in (wire.PROTOBUF, wire.JSON):
+        return name
+    if name == f"{wire.JSON};charset=utf-8":
+        return wire.JSON
+    raise UnknownType(
+        f"the content type is not known here; send {wire.PROTOBUF} or {wire.JSON}"
+    )
+
+
+def header_of(record: Any, name: str) -> bytes | None:
+    """The first header of a name."""
+    for key, value in record.headers:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def _traceparent(record: Any) -> str:
+    value = header_of(record, "traceparent")
+    return accepted_traceparent(value.decode("latin-1")) if value else ""
+
+
+def _named(error: InvalidTransaction) -> ScoringError:
+    """Tell bytes that are no message at all from a field outside its limits.
+
+    Unknown fields count as the former: what was sent is not this message.
+    """
+    if error.field in ("", "transaction"):
+        return Malformed(error.message)
+    return error

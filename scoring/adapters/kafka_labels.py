@@ -1,0 +1,145 @@
+"""What the stream door does with one poll of labels."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from scoring.adapters.dead_letters import UnknownTransaction, letter_record
+from scoring.adapters.kafka_delivery import Poll
+from scoring.adapters.kafka_intake import KafkaIntake
+from scoring.adapters.kafka_watermark import Outputs
+from scoring.core.label import Label
+from scoring.core.transaction import Transaction
+from scoring.errors import ScoringError, StoreUnavailable
+from scoring.ports import DecisionLog, LabelledTransaction, Store, Telemetry
+from scoring.topics import Topics
+
+log = logging.getLogger(__name__)
+_STORE_RETRY_S = 0.2
+_EARLY_RETRY_S = 0.25
+
+
+class Lookup(Protocol):
+    """Finds the transactions that labels name."""
+
+    async def transactions(self, labels: Sequence[Label]) -> list[Transaction | None]:
+        """One transaction a label, None where nothing is known of it.
+
+        Raises `StoreUnavailable`.
+        """
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class LabelWork:
+    """Applies labels; what cannot be applied becomes a dead letter.
+
+    A label that is earlier than its transaction waits in place, at most
+    `early_s`: its partition stops, so nothing is parked in memory.
+    """
+
+    store: Store
+    lookup: Lookup
+    log: DecisionLog
+    outputs: Outputs
+    intake: KafkaIntake
+    telemetry: Telemetry
+    topics: Topics
+    content_type: str
+    early_s: float = 5.0
+
+    async def __call__(self, poll: Poll) -> None:
+        """Finish one poll; leave it unfinished where it was revoked meanwhile."""
+        missing = await self.outputs.missing(poll)
+        admitted = [(record, self._admitted(record)) for record in missing]
+        labels = [item for _, item in admitted if isinstance(item, Label)]
+        joined = await self._joined(poll, labels)
+        if joined is None:
+            return
+        refused = [(r, item) for r, item in admitted if isinstance(item, ScoringError)]
+        refused += self._unknown(admitted, joined)
+        if not await self._learned(poll, labels, joined):
+            return
+        await self.log.append(
+            [self._letter(record, error) for record, error in refused]
+        )
+        poll.finished = True
+
+    def _admitted(self, record: Any) -> Label | ScoringError:
+        try:
+            return self.intake.label(record)
+        except ScoringError as error:
+            return error
+
+    async def _joined(
+        self, poll: Poll, labels: list[Label]
+    ) -> list[Transaction | None] | None:
+        """The transaction of each label; None where the poll was revoked."""
+        gives_up_at = asyncio.get_running_loop().time() + self.early_s
+        while not poll.revoked:
+            try:
+                found = await self._found(labels)
+            except StoreUnavailable:
+                await asyncio.sleep(_STORE_RETRY_S)
+                continue
+            late = asyncio.get_running_loop().time() >= gives_up_at
+            if late or all(transaction is not None for transaction in found):
+                return found
+            await asyncio.sleep(_EARLY_RETRY_S)
+        return None
+
+    async def _found(self, labels: list[Label]) -> list[Transaction | None]:
+        bare = [label for label in labels if label.transaction is None]
+        looked_up = iter(await self.lookup.transactions(bare) if bare else [])
+        return [label.transaction or next(looked_up) for label in labels]
+
+    def _unknown(
+        self,
+        admitted: list[tuple[Any, Label | ScoringError]],
+        joined: list[Transaction | None],
+    ) -> list[tuple[Any, ScoringError]]:
+        records = [r for r, item in admitted if isinstance(item, Label)]
+        error = UnknownTransaction(
+            "nothing is known of this transaction; send it along with the label"
+        )
+        return [
+            (record, error)
+            for record, transaction in zip(records, joined, strict=True)
+            if transaction is None
+        ]
+
+    async def _learned(
+        self, poll: Poll, labels: list[Label], joined: list[Transaction | None]
+    ) -> bool:
+        learned = [
+            LabelledTransaction(
+                transaction=transaction,
+                version=label.version,
+                fraud=label.fraud,
+                known_at_ms=label.known_at_ms,
+            )
+            for label, transaction in zip(labels, joined, strict=True)
+            if transaction is not None
+        ]
+        while learned and not poll.revoked:
+            try:
+                await self.store.learn(learned)
+            except StoreUnavailable:
+                await asyncio.sleep(_STORE_RETRY_S)
+                continue
+            self.telemetry.count("label", len(learned))
+            return True
+        return not poll.revoked
+
+    def _letter(self, record: Any, error: ScoringError) -> Any:
+        self.telemetry.count("dead_letter")
+        return letter_record(
+            record,
+            error,
+            topic=self.topics.labels_dead_letter,
+            content_type=self.content_type,
+        )

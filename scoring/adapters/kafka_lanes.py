@@ -1,0 +1,81 @@
+"""One lane a partition: polls of a partition in order, partitions side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import traceback
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from scoring.adapters.kafka_delivery import Poll
+from scoring.core.card_number import masked
+
+# While one poll waits for the store or the log, others use the processor.
+DEPTH = 4
+
+
+class Work(Protocol):
+    """What is done with one poll."""
+
+    async def __call__(self, poll: Poll) -> None:
+        """Finish the poll, or leave it unfinished where it was revoked.
+
+        Anything raised ends the process: an exception that stayed inside would lose
+        the poll, because later ones of the same partition go on.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Takes polls in delivery order; at most `DEPTH` are worked on at a time."""
+
+    work: Work
+    fail: Callable[[BaseException], None]
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DEPTH))
+    _turns: defaultdict[Any, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock)
+    )
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def take(self, poll: Poll, acknowledge: Callable[[], Awaitable[Any]]) -> None:
+        """Start a poll as soon as there is a slot; returns before it is finished."""
+        await self._slots.acquire()
+        poll.idle.clear()
+        task = asyncio.get_running_loop().create_task(self._run(poll, acknowledge))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, poll: Poll, acknowledge: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            async with self._turns[poll.tp]:  # first come, first served
+                if not poll.revoked:
+                    await self.work(poll)
+            if poll.finished:
+                await acknowledge()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the process ends with it
+            self.fail(error)
+        finally:
+            poll.idle.set()
+            self._slots.release()
+
+
+def end_process(error: BaseException) -> None:
+    """Say in one last line why, and end at once: the supervisor starts another.
+
+    Frames are shown, values never: an exception's text may quote its input.
+    """
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    said = masked(f"{type(error).__name__}: {error}".encode())[0].decode()
+    sys.stderr.write(
+        f"{frames}scoring stream: ended by {' '.join(said.split())}; "
+        "what was not committed is delivered again\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)

@@ -1,0 +1,113 @@
+"""The stream door: Faust agents that judge transactions and learn labels."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from scoring.adapters.kafka_delivery import PollApp, poll_app
+from scoring.adapters.kafka_lanes import Lanes, Work, end_process
+from scoring.adapters.kafka_options import faust_credentials
+from scoring.topics import Topics
+
+log = logging.getLogger(__name__)
+_WATCH_S = 0.2
+# Faust and aiokafka build a record for each debug message below this level.
+_QUIET = ("aiokafka", "faust", "mode", "kafka")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """How a worker takes part in its group."""
+
+    bootstrap: str
+    group: str
+    topics: Topics
+    client: Mapping[str, str]
+    fetch_wait_ms: int
+    session_timeout_s: float
+    commit_interval_s: float
+    poll_records_max: int
+
+
+class Crashed(Exception):
+    """Faust ended the app; its reason is the cause."""
+
+
+async def stream_until(
+    told: Callable[[], Awaitable[object]],
+    transactions: Work,
+    labels: Work,
+    *,
+    options: StreamOptions,
+    ready: Callable[[], None],
+) -> None:
+    """Work on both topics until `told` returns, then settle, commit and leave.
+
+    `ready` is called once, with the first assignment. Whatever is not foreseen ends
+    the process: what is not committed is delivered again.
+    """
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="scoring-stream-") as scratch:
+        app = _app(options, scratch)
+        _add_agent(app, options.topics.transactions, transactions)
+        _add_agent(app, options.topics.labels, labels)
+        assigned = asyncio.Event()
+
+        async def on_assigned(*_: Any, **__: Any) -> None:
+            assigned.set()
+
+        app.on_partitions_assigned.connect(on_assigned, weak=False)
+        watch = asyncio.ensure_future(_watch(app))
+        await app.maybe_start()
+        announced = asyncio.ensure_future(_announce(assigned, ready))
+        await told()
+        watch.cancel()
+        announced.cancel()
+        if app.polls is not None:
+            await app.polls.settle()
+        await app.stop()
+
+
+def _app(options: StreamOptions, scratch: str) -> PollApp:
+    return poll_app(
+        options.group,
+        options.bootstrap.split(","),
+        fetch_wait_ms=options.fetch_wait_ms,
+        session_timeout_s=options.session_timeout_s,
+        commit_interval_s=options.commit_interval_s,
+        poll_records_max=options.poll_records_max,
+        credentials=faust_credentials(options.client),
+        datadir=scratch,
+    )
+
+
+def _add_agent(app: PollApp, topic: str, work: Work) -> None:
+    lanes = Lanes(work, end_process)
+
+    async def take(stream: Any) -> None:
+        source = stream.noack()
+        async for event in source.events():
+            await lanes.take(event.value, partial(source.ack, event))
+
+    channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw")
+    # Concurrency 1: out of order, Faust would commit past what is not finished.
+    app.agent(channel, name=f"take-{topic}", concurrency=1)(take)
+
+
+async def _announce(assigned: asyncio.Event, ready: Callable[[], None]) -> None:
+    await assigned.wait()
+    ready()
+
+
+async def _watch(app: PollApp) -> None:
+    """End the process when Faust has given up; it stays alive doing nothing."""
+    while not app.crashed:  # noqa: ASYNC110 - Faust offers no event to wait for
+        await asyncio.sleep(_WATCH_S)
+    end_process(app.crash_reason or Crashed("the Faust app crashed"))
