@@ -19,6 +19,7 @@ from scoring.adapters.redis_store import RedisStore
 from scoring.adapters.spool import FileSpool
 from scoring.adapters.telemetry import PrometheusTelemetry
 from scoring.batch import Artifacts
+from scoring.budget import Budget
 from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
 from scoring.core.policy import Policy, default_policy, load_policy
 from scoring.core.transaction import Transaction
@@ -26,7 +27,7 @@ from scoring.errors import BadArtifact
 from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
 from scoring.provisional import Provisional
 from scoring.publisher import Publisher
-from scoring.scorer import Limits, Scorer
+from scoring.scorer import Scorer
 from scoring.settings import Settings
 from scoring.topics import Topics, decision_record
 
@@ -136,7 +137,7 @@ async def service_from(
         telemetry=telemetry,
         now_ms=now_ms,
         monotonic=time.monotonic,
-        limits=Limits(store_s=settings.store_budget_ms / _MS_PER_S),
+        budget=Budget(store_s=settings.store_budget_ms / _MS_PER_S),
     )
     topics = Topics(settings.topic_prefix)
     log = await log_from(settings)

@@ -9,6 +9,7 @@ from functools import partial
 from scoring import wire
 from scoring.answer import Answer, Decided, repeated_answer, standing_answer
 from scoring.batch import Artifacts, Batch, Seen
+from scoring.budget import Budget
 from scoring.core.decide import clears_at, decide
 from scoring.core.decision import DecisionCore, Degradation, DegradationCode
 from scoring.core.vector import vectorise
@@ -30,18 +31,6 @@ _FORECAST_INSTANTS_MAX = 256
 _LAST_MOMENT_S = 0.001
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Time the stages may take, seconds.
-
-    `store_s` bounds one exchange. `reserve_s` is kept back from a deadline for
-    what follows the exchange: predict, decide, encode and the reply.
-    """
-
-    store_s: float = 0.02
-    reserve_s: float = 0.003
-
-
 @dataclass(slots=True)
 class Scorer:
     """Decides transactions, many at a time.
@@ -56,7 +45,7 @@ class Scorer:
     telemetry: Telemetry
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
-    limits: Limits = field(default_factory=Limits)
+    budget: Budget = field(default_factory=Budget)
 
     async def score_many(
         self, checks: Sequence[Check], *, wait_for_store: bool = False
@@ -135,17 +124,11 @@ class Scorer:
             seen[i] = observation
         return seen
 
-    def _hurried(self, started: float, timeout_s: float) -> bool:
-        """Whether an exchange failed for a deadline's sake, not for the store's."""
-        waited = self.monotonic() - started >= timeout_s
-        return waited and timeout_s < self.limits.store_s
-
     def _store_time(self, check: Check) -> float:
-        """What an exchange for this check may take, seconds; negative: no time."""
-        if check.deadline is None:
-            return self.limits.store_s
-        left = check.deadline - self.monotonic() - self.limits.reserve_s
-        return min(self.limits.store_s, left)
+        return self.budget.exchange_s(check.deadline, self.monotonic())
+
+    def _hurried(self, started: float, timeout_s: float) -> bool:
+        return self.budget.hurried(self.monotonic() - started, timeout_s)
 
     def _settled(self, check: Check, observation: Seen) -> Answer | None:
         """Answer what needs no decision: a conflict, or a decision recorded before."""

@@ -1,0 +1,39 @@
+"""How much time an exchange with the store may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Time the stages may take, seconds.
+
+    `store_s` bounds one exchange. `reserve_s` is kept back from a deadline for
+    what follows the exchange: predict, decide, encode and the reply.
+    """
+
+    store_s: float = 0.02
+    reserve_s: float = 0.003
+
+    def exchange_s(self, deadline: float | None, now: float) -> float:
+        """What an exchange may take; negative where there is no time left.
+
+        >>> Budget(store_s=0.02, reserve_s=0.003).exchange_s(None, 5.0)
+        0.02
+        >>> Budget(store_s=0.02, reserve_s=0.5).exchange_s(6.0, 5.75)
+        -0.25
+        """
+        if deadline is None:
+            return self.store_s
+        return min(self.store_s, deadline - now - self.reserve_s)
+
+    def hurried(self, waited_s: float, timeout_s: float) -> bool:
+        """Whether an exchange failed for a deadline's sake, not for the store's.
+
+        >>> Budget(store_s=0.02).hurried(waited_s=0.004, timeout_s=0.004)
+        True
+        >>> Budget(store_s=0.02).hurried(waited_s=0.001, timeout_s=0.004)
+        False
+        """
+        return waited_s >= timeout_s and timeout_s < self.store_s
