@@ -188,7 +188,7 @@ def _member(node: ast.Compare) -> _Compiled:
 
     def evaluate(t: Transaction, amount: float | None) -> bool | None:
         value = left[1](t, amount)
-        return None if value is None else (value in members) is inside
+        return None if value is None else bool((value in members) is inside)
 
     sign = "IN" if inside else "NOT IN"
     return "truth", evaluate, f"({left[2]} {sign} ({', '.join(p[2] for p in parts)}))"

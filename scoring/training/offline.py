@@ -1,0 +1,164 @@
+"""The offline engine: every slot of a whole table, by DuckDB, from the definitions.
+
+    rows = offline_features(con, catalogue, "transactions", labels_view="labels")
+    rows.ids, rows.matrix      # (n,) and (n, len(catalogue.names)) float32
+
+The transactions view has the field names of `Transaction` (tenant, id,
+occurred_at_ms, amount_minor, currency, card … latitude, longitude); what it lacks
+counts as "not known", only id, occurred_at_ms, amount_minor and currency are
+required. An optional `processed_seq` reproduces the order in which a live store
+processed the rows; without it, event order is used. The labels view has
+transaction_id, version, fraud (NULL: withdrawn), known_at_ms and optionally tenant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.core.catalogue import Catalogue, EntityPlan
+from scoring.core.expression import parse
+from scoring.core.vector import Batch, Matrix, Reals, derive
+from scoring.training import offline_folds, offline_order
+from scoring.training.offline_sql import (
+    amount_sql,
+    columns_of_transaction,
+    events_sql,
+    hash_sql,
+    is_windowed,
+    slot_sql,
+)
+
+Connection = Any  # duckdb.DuckDBPyConnection, which carries no types
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineFeatures:
+    """All rows of the view in the total order (occurred_at_ms, hash of the id).
+
+    `ids` (n,) and `occurred_at_ms` (n,) name the rows; `stored` (n, stored) float64
+    is what `Observation.values` would hold; `matrix` (n, names) float32 is what
+    `vectorise` would give.
+    """
+
+    ids: NDArray[np.object_]
+    occurred_at_ms: NDArray[np.int64]
+    stored: Reals
+    matrix: Matrix
+
+
+def offline_features(
+    con: Connection,
+    catalogue: Catalogue,
+    transactions_view: str,
+    labels_view: str | None = None,
+    *,
+    lateness_ms: int | None = None,
+    progress: Progress = lambda _: None,
+) -> OfflineFeatures:
+    """Compute every feature of every row; see this module for the views.
+
+    `lateness_ms` matters only with `processed_seq`: what arrived later than that
+    behind its entities' newest event is read, never counted. `progress` is told
+    each entity as it is begun. Temporary tables named offline_* are made in `con`.
+    """
+    _prepare(con, catalogue, transactions_view, labels_view)
+    if lateness_ms is not None:
+        offline_order.mark_too_late(con, catalogue, lateness_ms)
+    rows = con.sql(
+        "SELECT id, occurred_at_ms FROM offline_rows ORDER BY r"
+    ).fetchnumpy()
+    n = len(rows["id"])
+    stored = np.full((n, catalogue.stored_count), nan)
+    for plan in catalogue.plans:
+        progress(plan.name)
+        _fill(con, catalogue, plan, stored)
+    offline_order.correct(con, catalogue, stored, lateness_ms=lateness_ms)
+    progress("vector")
+    matrix = _vector(con, catalogue, stored)
+    return OfflineFeatures(rows["id"], rows["occurred_at_ms"], stored, matrix)
+
+
+def _prepare(
+    con: Connection, catalogue: Catalogue, transactions: str, labels: str | None
+) -> None:
+    present = {row[0] for row in con.sql(f"DESCRIBE {transactions}").fetchall()}
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE offline_rows AS
+        SELECT row_number() OVER (ORDER BY occurred_at_ms, tie_hash) - 1 AS r,
+            false AS too_late, {amount_sql(catalogue)} AS amount, * FROM (
+            SELECT {columns_of_transaction(present)}, sha256(id) AS tie_hash
+            FROM {transactions})"""  # noqa: S608 - the caller's own view
+    )
+    columns = (
+        {row[0] for row in con.sql(f"DESCRIBE {labels}").fetchall()}
+        if labels
+        else set()
+    )
+    source = labels or (
+        "(SELECT '' AS transaction_id, 0 AS version, NULL::BOOLEAN AS fraud, "
+        "0::BIGINT AS known_at_ms WHERE false)"
+    )
+    tenant = "tenant" if "tenant" in columns else "'' AS tenant"
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE offline_labels AS
+        SELECT {tenant}, transaction_id, version, fraud, known_at_ms
+        FROM {source}"""  # noqa: S608 - the caller's own view
+    )
+
+
+def _fill(
+    con: Connection, catalogue: Catalogue, plan: EntityPlan, stored: Reals
+) -> None:
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE offline_events AS " + events_sql(catalogue, plan)
+    )
+    windowed = [i for i, slot in enumerate(plan.slots) if is_windowed(slot)]
+    chosen = "".join(
+        f", ({slot_sql(catalogue, plan, plan.slots[i])})::DOUBLE AS s{i}"
+        for i in windowed
+    )
+    found = con.sql(
+        f"SELECT r{chosen} FROM offline_events "  # noqa: S608 - compiled above
+        "WINDOW ordered AS (PARTITION BY entity ORDER BY k)"
+    ).fetchnumpy()
+    for i in windowed:
+        values = np.ma.filled(found[f"s{i}"], nan)
+        stored[found["r"], plan.first_slot + i] = values
+    offline_folds.fill(con, catalogue, plan, stored)
+
+
+def _vector(con: Connection, catalogue: Catalogue, stored: Reals) -> Matrix:
+    plain = [f for f in catalogue.features.values() if f.derive == "value"]
+    own = sorted({f.of for f in catalogue.features.values() if f.derive == "changed"})
+    chosen = [
+        f"({parse(f.expression).sql})::DOUBLE AS v{i}" for i, f in enumerate(plain)
+    ]
+    chosen += [f"{hash_sql(name)}::DOUBLE AS own_{name}" for name in own]
+    listed = "".join(f", {sql}" for sql in chosen)
+    found = con.sql(
+        "SELECT occurred_at_ms::DOUBLE AS at_ms, amount::DOUBLE AS amount, "  # noqa: S608
+        f"latitude::DOUBLE AS own_latitude, longitude::DOUBLE AS own_longitude{listed} "
+        "FROM offline_rows ORDER BY r"
+    ).fetchnumpy()
+    columns: dict[str, Reals] = {
+        name: np.ma.filled(np.ma.asarray(values, dtype=np.float64), nan)
+        for name, values in found.items()
+    }
+    batch = Batch(
+        stored,
+        columns["at_ms"],
+        columns["amount"],
+        lambda name: columns[f"own_{name}"],
+        catalogue.horizon_ms,
+    )
+    matrix = derive(catalogue, batch)
+    for i, feature in enumerate(plain):
+        matrix[:, catalogue.names.index(feature.name)] = columns[f"v{i}"]
+    return matrix

@@ -1,0 +1,148 @@
+"""The SQL of each column and slot, generated from the same definitions."""
+
+from __future__ import annotations
+
+from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.definition import RATE_SCALE
+from scoring.core.expression import TEXT_FIELDS, parse
+from scoring.core.measure import LIMB_BITS
+from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
+
+# Ties of one millisecond get ranks below this, so that time and rank make one
+# unique integer key, and a half-open window is an integer range of it.
+TIES = 1 << 20
+FOLDED = frozenset({*NORMAL, Kind.UNUSUAL})
+_EMPTY = {
+    **dict.fromkeys(("tenant", *TEXT_FIELDS), "''"),
+    **dict.fromkeys(("attempt", "channel", "entry_mode"), "0"),
+    **dict.fromkeys(("latitude", "longitude"), "NULL::DOUBLE"),
+    "processed_seq": "NULL::BIGINT",
+}
+
+
+def columns_of_transaction(present: set[str]) -> str:
+    """The select list that adds the fields which a table lacks, as "not known"."""
+    lacking = [
+        f"{value} AS {name}" for name, value in _EMPTY.items() if name not in present
+    ]
+    return ", ".join(["*", *lacking])
+
+
+def amount_sql(catalogue: Catalogue) -> str:
+    """The amount in the reference currency's minor units, NULL without a rate."""
+    cases = " ".join(
+        f"WHEN '{code}' THEN ((amount_minor::HUGEINT * {rate} + {RATE_SCALE // 2}) "
+        f"// {RATE_SCALE})::BIGINT"
+        for code, rate in catalogue.rates.items()
+    )
+    return f"CASE currency {cases} END"
+
+
+def hash_sql(field: str) -> str:
+    """48 bits of a text as `counterpart_hash` takes them, NULL where unknown."""
+    text = "nullif(coalesce(nullif(payment_id, ''), id), '')"
+    text = text if field == "payment" else f"nullif({field}, '')"
+    number = f"greatest(('0x' || substr(sha256({text}), 1, 12))::BIGINT, 1)"
+    return f"CASE WHEN {text} IS NOT NULL THEN {number} END"
+
+
+def _measure_sql(name: str) -> str:
+    for suffix, act in (("^2 high", "//"), ("^2 low", "%")):
+        if name.endswith(suffix):
+            base = f"({_measure_sql(name.removesuffix(suffix))})::HUGEINT"
+            return f"({base} * {base} {act} {1 << LIMB_BITS}::HUGEINT)::BIGINT"
+    if name.startswith("-"):
+        return f"-({_measure_sql(name[1:])})"
+    return "nullif(attempt, 0)" if name == "attempt" else "amount"
+
+
+def column_sql(column: Column) -> str:
+    """What a column keeps of a row, NULL where the row has no value there."""
+    if column.kind is Kind.FIRST:
+        return "occurred_at_ms"
+    if column.kind is Kind.LAST and column.measure == "located_at":
+        return "CASE WHEN latitude IS NOT NULL THEN occurred_at_ms END"
+    if column.kind is Kind.LAST and column.measure in {"latitude", "longitude"}:
+        return column.measure
+    if column.kind in {Kind.LAST, Kind.COUNTERPART}:
+        value = hash_sql(column.measure)
+    elif column.kind is Kind.COUNT:
+        value = f"CASE WHEN {_measure_sql(column.measure)} IS NOT NULL THEN 1 END"
+        value = value if column.measure else "1"
+    else:
+        value = _measure_sql(column.measure)
+    if not column.filter:
+        return value
+    return f"CASE WHEN {parse(column.filter).sql} THEN {value} END"
+
+
+def is_windowed(slot: Slot) -> bool:
+    """Whether one SQL window gives the slot; the others are ordered folds."""
+    if slot.op in LABEL_OPS:
+        return False
+    return slot.column is None or slot.column.kind not in FOLDED
+
+
+def slot_sql(catalogue: Catalogue, plan: EntityPlan, slot: Slot) -> str:
+    """A slot as one window expression over the entity's events, in order."""
+    if slot.op is Op.TIME_BEFORE:
+        return "coalesce(CASE WHEN NOT fresh THEN lag(at_ms) OVER ordered END, 0)"
+    assert slot.column is not None
+    name = f"c{plan.columns.index(slot.column)}"
+    if slot.op is Op.SEEN:
+        start = f"at_ms - {catalogue.retention_ms}"
+        last = f"lag(at_ms) OVER (PARTITION BY entity, {name} ORDER BY k)"
+        recent = f"CASE WHEN {last} > {start} THEN {last} ELSE 0 END"
+        return f"CASE WHEN {name} IS NOT NULL THEN {recent} END"
+    if slot.op is Op.BEFORE:
+        return _before_sql(slot.column, name)
+    over = f"OVER (PARTITION BY entity ORDER BY k RANGE {_frame(slot)})"
+    if slot.op is Op.LARGEST:
+        return f"max({name}) {over}"
+    if slot.op is Op.DISTINCT:
+        return f"count(DISTINCT {name}) {over}"
+    return f"coalesce(sum({name}) {over}, 0)"
+
+
+def _before_sql(column: Column, name: str) -> str:
+    before = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+    over = f"OVER (PARTITION BY entity, session ORDER BY k {before})"
+    if column.kind is Kind.FIRST:
+        return f"coalesce(first_value(at_ms) {over}, 0)"
+    return f"last_value({name} IGNORE NULLS) {over}"
+
+
+def _frame(slot: Slot) -> str:
+    oldest = slot.window_ms + slot.delay_ms
+    start = f"({(oldest - 1) * TIES} + tie) PRECEDING"
+    if slot.delay_ms:
+        end = f"({slot.delay_ms * TIES - (TIES - 1)} + tie) PRECEDING"
+    else:
+        end = "CURRENT ROW" if slot.current else "1 PRECEDING"
+    return f"BETWEEN {start} AND {end}"
+
+
+def events_sql(catalogue: Catalogue, plan: EntityPlan) -> str:
+    """The events of one kind of entity: key, order, session and columns."""
+    tokens = [f"{field} <> ''" for field in plan.fields]
+    key = ", ".join(("tenant", *plan.fields))
+    columns = [f", {column_sql(c)} AS c{i}" for i, c in enumerate(plan.columns)]
+    return f"""
+        WITH placed AS (
+            SELECT *, occurred_at_ms AS at_ms,
+                dense_rank() OVER (ORDER BY {key}) AS entity
+            FROM offline_rows WHERE {" AND ".join(tokens)}
+        ), tied AS (
+            SELECT *, row_number() OVER (PARTITION BY entity, at_ms ORDER BY r) - 1
+                AS tie FROM placed
+        ), keyed AS (
+            SELECT *, at_ms * {TIES} + tie AS k, coalesce(
+                at_ms - lag(at_ms) OVER (PARTITION BY entity ORDER BY r)
+                    > {catalogue.horizon_ms}, true) AS fresh FROM tied
+        )
+        SELECT r, id, tenant, processed_seq, entity, at_ms, tie, k, fresh,
+            sum(fresh::INTEGER) OVER (
+                PARTITION BY entity ORDER BY k ROWS UNBOUNDED PRECEDING
+            ) AS session{"".join(columns)}
+        FROM keyed
+    """  # noqa: S608 - every name in it comes from checked definitions
