@@ -20,6 +20,7 @@ from scoring.demo.play import Play
 from scoring.demo.tally import Tally
 from scoring.demo.world import payments
 from scoring.embedded.service import Parts, Service, service
+from scoring.embedded.topics import create_topics
 from scoring.topics import Topics
 
 PARTITIONS = 4
@@ -60,26 +61,12 @@ def staged(
         "SCORING_BUDGET_MS": "1000",
         "SCORING_STORE_BUDGET_MS": "500",
     }
-    asyncio.run(create_topics(parts.bootstrap, topics, partitions=PARTITIONS))
+    asyncio.run(create_topics(parts.bootstrap, topics.all, partitions=PARTITIONS))
     say("start the gRPC server")
     with service("serve", environment, directory=directory) as serve:
         say("start the stream worker")
         with service("stream", environment, directory=directory) as stream:
             yield Stage(parts, topics, serve, stream)
-
-
-async def create_topics(bootstrap: str, topics: Topics, *, partitions: int) -> None:
-    """Create every topic; the same partition count everywhere."""
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.create_topics(
-            [NewTopic(name, partitions, 1) for name in topics.all]
-        )
-    finally:
-        await admin.close()
 
 
 @asynccontextmanager

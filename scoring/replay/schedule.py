@@ -30,14 +30,18 @@ class Step:
 
 @dataclass(slots=True)
 class LabelsDue:
-    """Labels of rows already seen, by the instant at which they become known."""
+    """Labels of rows already seen, by the instant at which they become known.
 
+    Not `fed`: the truth is for the report alone.
+    """
+
+    fed: bool = True
     _waiting: list[tuple[int, int, Label]] = field(default_factory=list)
     _count: int = 0
 
     def add(self, row: Row) -> None:
         """Take in a row; rows without a label are passed over."""
-        if row.fraud is None:
+        if row.fraud is None or not self.fed:
             return
         self._count += 1
         # The count keeps labels of one instant in the order of their rows.

@@ -1,0 +1,265 @@
+"""`scoring replay`: a table of past payments through the live path."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from scoring.replay.run import Plan
+
+
+class _FileFirst(TyperGroup):
+    """Takes `scoring replay FILE` for `scoring replay play FILE`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Insert the default command."""
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["play", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_FileFirst,
+    help="Replay a table of past payments: `scoring replay FILE`.",
+    no_args_is_help=True,
+)
+
+
+class Through(Enum):
+    """The door to play through."""
+
+    kafka = "kafka"
+    grpc = "grpc"
+
+
+def _instant(text: str | int) -> int:
+    """Milliseconds since 1970 of an ISO date or time, UTC; a default as it is."""
+    if isinstance(text, int):
+        return text
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter("must be a date such as 2018-05-01") from error
+    return int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000)
+
+
+def _span(text: str) -> int:
+    from scoring.replay.mapping import span_ms
+
+    try:
+        return span_ms(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+File = Annotated[Path, typer.Argument(help="Parquet, CSV or JSON lines")]
+Describe = Annotated[
+    bool, typer.Option("--describe", help="Propose a mapping, play nothing.")
+]
+MappingName = Annotated[
+    str, typer.Option(help="A mapping file, or handbook. Default: guessed.")
+]
+Door = Annotated[Through, typer.Option(help="Which door.")]
+Ordered = Annotated[
+    bool, typer.Option("--ordered", help="One event-time merge with labels.")
+]
+Rate = Annotated[float | None, typer.Option(min=0.01, help="Transactions per second.")]
+TimeLapse = Annotated[
+    float | None, typer.Option(min=0.01, help="Seconds of event time a second.")
+]
+LabelDelay = Annotated[
+    int | None, typer.Option(parser=_span, metavar="SPAN", help="Such as 7d.")
+]
+From = Annotated[
+    int,
+    typer.Option(
+        "--from", parser=_instant, metavar="DATE", show_default=False, help="Inclusive."
+    ),
+]
+To = Annotated[
+    int,
+    typer.Option(
+        "--to", parser=_instant, metavar="DATE", show_default=False, help="Exclusive."
+    ),
+]
+JudgeFrom = Annotated[
+    int,
+    typer.Option(
+        parser=_instant,
+        metavar="DATE",
+        show_default=False,
+        help="Report on later rows only.",
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Decisions (Parquet); {run} is its name.")]
+IntoLive = Annotated[
+    bool, typer.Option("--into-live", help="Play into the live service and state.")
+]
+_EVER = 2**62
+_OUT = Path(".scoring/replay/{run}.parquet")
+
+
+@app.command()
+def play(  # noqa: PLR0913 one parameter an option
+    file: File,
+    *,
+    describe: Describe = False,
+    mapping: MappingName = "",
+    through: Door = Through.kafka,
+    ordered: Ordered = False,
+    rate: Rate = None,
+    time_lapse: TimeLapse = None,
+    label_delay: LabelDelay = None,
+    labels: Annotated[bool, typer.Option(help="Feed labels back.")] = True,
+    from_: From = 0,
+    to: To = _EVER,
+    judge_from: JudgeFrom = 0,
+    out: Out = _OUT,
+    namespace: Annotated[str, typer.Option(help="Default: a fresh one.")] = "",
+    into_live: IntoLive = False,
+) -> None:
+    """Play a table through Kafka or gRPC and judge the decisions.
+
+    Each run has its own namespace, topics and processes, unless --into-live. A store
+    and a broker are started unless SCORING_REDIS_URL and SCORING_KAFKA_BOOTSTRAP
+    name yours.
+    """
+    from scoring.replay.session import Session, replay
+    from scoring.settings import Settings
+
+    if describe:
+        _describe(file)
+        return
+    if rate is not None and time_lapse is not None:
+        raise typer.BadParameter("--rate and --time-lapse exclude each other")
+    plan = replace(
+        _plan(file, mapping, from_, to),
+        ordered=ordered,
+        feed_labels=labels,
+        label_delay_ms=label_delay,
+        rate=rate,
+        time_lapse=time_lapse,
+    )
+    session = Session(Settings(), through.value, namespace, into_live, out)
+    if not replay(plan, session, judge_from_ms=judge_from):
+        raise typer.Exit(1)
+
+
+def _plan(file: Path, mapping: str, from_ms: int, to_ms: int) -> Plan:
+    from scoring.bootstrap import catalogue_from
+    from scoring.replay.run import Plan
+    from scoring.replay.table import Span, Table
+    from scoring.settings import Settings
+
+    table = Table(file, _mapping(file, mapping), span=Span(from_ms, to_ms))
+    return Plan(table=table, catalogue=catalogue_from(Settings()))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Decisions of one run")],
+    second: Annotated[Path, typer.Argument(help="Decisions of another")],
+) -> None:
+    """Compare two runs: equal decision cores for every transaction, or exit 1."""
+    from scoring.bootstrap import catalogue_from
+    from scoring.replay.report import compare as compared
+    from scoring.replay.report import features_that_differ
+    from scoring.settings import Settings
+
+    found = compared(first, second)
+    typer.echo(
+        f"{found.both:,} transactions in both, {found.missing:,} in one only; "
+        f"{found.differing:,} cores differ; largest score difference "
+        f"{found.score_difference_max:.3g}"
+    )
+    if found.equal:
+        typer.echo("equal decision cores for every transaction")
+        return
+    typer.echo(f"such as {', '.join(found.examples)}")
+    names = catalogue_from(Settings()).names
+    for name, count in features_that_differ(first, second, names).items():
+        typer.echo(f"  {name}: {count:,} values differ")
+    raise typer.Exit(1)
+
+
+@app.command()
+def offline(
+    file: Annotated[Path, typer.Argument(help="The table that was played")],
+    decisions: Annotated[Path, typer.Argument(help="Decisions of the run")],
+    *,
+    mapping: MappingName = "",
+    label_delay: LabelDelay = None,
+    from_: From = 0,
+    to: To = _EVER,
+    difference_max: Annotated[float, typer.Option(help="Of a score.")] = 1e-6,
+) -> None:
+    """Score the same rows offline with the same bundle, and compare.
+
+    Takes an ordered run that fed labels. Exit status 1 where a score differs by
+    more than the limit, or a row has no decision.
+    """
+    from scoring.bootstrap import artifacts_from
+    from scoring.replay.offline import agreement
+    from scoring.replay.session import with_model
+    from scoring.replay.table import Span, Table
+    from scoring.settings import Settings
+
+    chosen = _mapping(file, mapping)
+    artifacts = artifacts_from(with_model(Settings()))
+    found = agreement(
+        Table(file, chosen, span=Span(from_, to)),
+        decisions,
+        catalogue=artifacts.catalogue,
+        model=artifacts.model,
+        label_delay_ms=chosen.label_delay_ms if label_delay is None else label_delay,
+    )
+    typer.echo(
+        f"{found.rows:,} transactions scored offline too, {found.missing:,} without "
+        f"a decision; largest score difference {found.score_difference_max:.3g}"
+    )
+    for name, count in found.features_differing.items():
+        typer.echo(f"  {name}: {count:,} values differ")
+    if found.missing or found.score_difference_max > difference_max:
+        raise typer.Exit(1)
+
+
+def _describe(file: Path) -> None:
+    from scoring.replay.describe import describe
+
+    proposal = describe(file)
+    for remark in proposal.remarks:
+        typer.echo(f"# {remark}")
+    typer.echo(proposal.text, nl=False)
+    if not proposal.complete:
+        raise typer.Exit(1)
+
+
+def _mapping(file: Path, name: str) -> Any:
+    """The mapping named, or the one that fits the table; raises `BadArtifact`."""
+    from scoring.errors import BadArtifact
+    from scoring.replay.describe import describe
+    from scoring.replay.mapping import SHIPPED, load_mapping, shipped_mapping
+
+    if name in SHIPPED:
+        return shipped_mapping(name)
+    if name:
+        path = Path(name)
+        if not path.is_file():
+            raise BadArtifact(
+                f"{name}: is neither a file nor one of {', '.join(SHIPPED)}"
+            )
+        return load_mapping(path.read_text(encoding="utf-8"), name=name)
+    proposal = describe(file)
+    if not proposal.complete:
+        raise BadArtifact(
+            f"{file.name}: its columns are not obvious. Write a mapping, starting "
+            f"from `scoring replay --describe {file}`, and pass it by --mapping"
+        )
+    return load_mapping(proposal.text, name="the proposed mapping")

@@ -1,0 +1,175 @@
+"""Plays a table through a door: steps in, decisions to Parquet."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+
+from scoring.core.catalogue import Catalogue
+from scoring.core.transaction import Transaction
+from scoring.errors import Unavailable
+from scoring.replay.collect import Collector
+from scoring.replay.door import Door, GrpcDoor, KafkaDoor
+from scoring.replay.pace import Pace
+from scoring.replay.schedule import (
+    Entities,
+    LabelsDue,
+    Step,
+    ordered_steps,
+    plain_steps,
+)
+from scoring.replay.table import Table
+from scoring.topics import Topics
+
+_STEP_ROWS_MAX = 500
+_PENDING_MAX = 5_000  # rows on their way through Kafka: bounds memory and drain
+_REQUEST_BYTES_MAX = 1_048_576
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to play and how.
+
+    `label_delay_ms` None takes the mapping's; `feed_labels` False keeps the truth
+    to the report.
+    """
+
+    table: Table
+    catalogue: Catalogue
+    ordered: bool = False
+    feed_labels: bool = True
+    label_delay_ms: int | None = None
+    rate: float | None = None
+    time_lapse: float | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a replay did, beyond the collector's counts."""
+
+    labels: int = 0
+    labels_left: int = 0  # not yet known when the last row occurred
+    seconds: float = 0.0
+
+
+async def play(
+    plan: Plan, door: Door, collector: Collector, *, progress: Callable[[int], None]
+) -> Outcome:
+    """Send everything and wait for every answer.
+
+    `progress` is told how many rows are answered. Raises `Unavailable` when
+    nothing comes back any more.
+    """
+    outcome, due = Outcome(), LabelsDue(fed=plan.feed_labels)
+    pace = Pace(time.monotonic, asyncio.sleep, plan.rate, plan.time_lapse)
+    began = time.monotonic()
+    for step in _steps(plan, due, pace):
+        if step.rows:
+            first_ms = step.rows[0].transaction.occurred_at_ms
+            await pace.ready(first_ms, rows=len(step.rows))
+        await door.learn(step.labels, applied=plan.ordered)
+        await door.check(step.rows)
+        if plan.ordered:
+            await door.settle()
+        else:
+            await collector.until_pending(_PENDING_MAX)
+        outcome.labels += len(step.labels)
+        progress(collector.sent - collector.pending)
+    await door.settle()
+    progress(collector.sent - collector.pending)
+    outcome.labels_left = len(due)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _steps(plan: Plan, due: LabelsDue, pace: Pace) -> Iterator[Step]:
+    batches = plan.table.batches(label_delay_ms=plan.label_delay_ms)
+    rows = chain.from_iterable(batches)
+    if plan.ordered:
+        return ordered_steps(
+            rows,
+            due,
+            reads=entities_of(plan.catalogue),
+            labels=entities_of(plan.catalogue, labelled=True),
+        )
+    return plain_steps(rows, due, rows_max=pace.rows_max(_STEP_ROWS_MAX))
+
+
+def entities_of(catalogue: Catalogue, *, labelled: bool = False) -> Entities:
+    """The entities of a transaction; with `labelled`, those that labels change."""
+    plans = [
+        (plan.name, plan.fields)
+        for plan in catalogue.plans
+        if plan.labelled or not labelled
+    ]
+
+    def entities(transaction: Transaction) -> list[tuple[str, ...]]:
+        return [
+            (name, *(str(getattr(transaction, field)) for field in fields))
+            for name, fields in plans
+        ]
+
+    return entities
+
+
+@asynccontextmanager
+async def kafka_door(
+    bootstrap: str,
+    topics: Topics,
+    collector: Collector,
+    *,
+    fetch_wait_ms: int,
+    group: str,
+) -> AsyncIterator[KafkaDoor]:
+    """Connect to a broker and read decisions from now on, until the block ends."""
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=1)
+    consumer = AIOKafkaConsumer(
+        topics.decisions,
+        topics.transactions_dead_letter,
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=fetch_wait_ms,
+    )
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    started = []
+    try:
+        for client in (producer, consumer, admin):
+            await client.start()
+            started.append(client)
+        door = KafkaDoor(producer, consumer, admin, topics, collector, group)
+        reading = asyncio.get_running_loop().create_task(door.read())
+        try:
+            yield door
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+    finally:
+        for client in reversed(started):
+            await (client.close() if client is admin else client.stop())
+
+
+@asynccontextmanager
+async def grpc_door(
+    address: str, collector: Collector, *, ordered: bool
+) -> AsyncIterator[GrpcDoor]:
+    """Connect to a server until the block ends; raises `Unavailable`."""
+    import grpc
+
+    limits = [("grpc.max_receive_message_length", 64 * _REQUEST_BYTES_MAX)]
+    async with grpc.aio.insecure_channel(address, options=limits) as channel:
+        try:
+            yield GrpcDoor(channel, collector, ordered)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(
+                f"the server answered {error.code().name}: {error.details()}"
+            ) from error

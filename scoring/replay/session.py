@@ -1,0 +1,264 @@
+"""One replay from its parts to its report: processes, topics, files, figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table as Grid
+
+from scoring.embedded.service import Parts, parts, service
+from scoring.errors import BadArtifact
+from scoring.replay.collect import Collector
+from scoring.replay.report import quality_of
+from scoring.replay.run import Outcome, Plan, grpc_door, kafka_door, play
+from scoring.settings import Settings
+from scoring.topics import Topics
+from scoring.training.quality import Quality
+
+GROUP = "scoring"
+_PARTITIONS = 4
+# A replay waits for its answers: nothing may be degraded for want of time.
+_PATIENT = {"SCORING_BUDGET_MS": "60000", "SCORING_STORE_BUDGET_MS": "30000"}
+_ORDERED = {"SCORING_COMMIT_INTERVAL_S": "0.02"}  # its commits pace the labels
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """How and where a replay runs; an empty namespace means a fresh one."""
+
+    settings: Settings
+    through: str
+    namespace: str
+    into_live: bool
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where rows go."""
+
+    bootstrap: str
+    topics: Topics
+    fetch_wait_ms: int
+    grpc_address: str
+
+
+def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
+    """Play, report and return whether every row has an answer."""
+    console = Console(stderr=True)
+    run = session.namespace or f"replay-{uuid4().hex[:8]}"
+    collector = Collector(Path(str(session.out).replace("{run}", run)))
+    total = len(plan.table)
+    console.print(f"[dim]·[/] {total:,} transactions as {run}, {session.through}")
+    try:
+        with _target(plan, session, run, console) as target, _bar(total) as told:
+            outcome = asyncio.run(_through(plan, session, target, collector, told))
+    finally:
+        collector.close()
+    _report(collector, outcome, quality_of_run(plan, collector, judge_from_ms))
+    return collector.decided + sum(collector.refusals.values()) == collector.sent
+
+
+def quality_of_run(
+    plan: Plan, collector: Collector, judge_from_ms: int
+) -> Quality | None:
+    """The quality report, where the table has labels."""
+    if not plan.table.labelled or not collector.decided:
+        return None
+    return quality_of(collector.path, from_ms=judge_from_ms)
+
+
+def with_model(settings: Settings) -> Settings:
+    """Settings whose model exists: the one named, else the demo's, trained if needed.
+
+    Raises `BadArtifact` where a model directory is named and empty.
+    """
+    from scoring.bootstrap import catalogue_from
+    from scoring.training.progress import bar
+    from scoring.training.train import ensure_demo_model
+
+    if settings.model_dir.is_dir():
+        return settings
+    if "model_dir" in settings.model_fields_set:
+        raise BadArtifact(
+            f"{settings.model_dir}: there is no model; make one with `scoring train`"
+        )
+    with bar(transient=True) as report:
+        directory = ensure_demo_model(
+            settings.state_dir / "demo" / "model", catalogue_from(settings), report
+        )
+    return settings.model_copy(update={"model_dir": directory})
+
+
+@contextmanager
+def _target(
+    plan: Plan, session: Session, run: str, console: Console
+) -> Iterator[_Target]:
+    settings = session.settings
+    if session.into_live:
+        yield _live_target(settings, session.through)
+        return
+    settings = with_model(settings)
+    topics = Topics(f"{run}.")
+    with ExitStack() as stack:
+        if session.through == "grpc":
+            # Without a broker labels go straight to the store, in order.
+            running = Parts(stack.enter_context(_store(settings)), "", False)
+        else:
+            running = stack.enter_context(
+                parts(settings.redis_url, settings.kafka_bootstrap)
+            )
+        environment = _environment(settings, running, run, topics, plan)
+        directory = settings.state_dir / "replay" / run
+        directory.mkdir(parents=True, exist_ok=True)
+        environment["SCORING_STATE_DIR"] = str(directory.resolve())
+        console.print(f"[dim]·[/] logs in {directory}")
+        if session.through == "kafka":
+            from scoring.embedded.topics import create_topics
+
+            partitions = 1 if plan.ordered else _PARTITIONS
+            asyncio.run(
+                create_topics(running.bootstrap, topics.all, partitions=partitions)
+            )
+        command = "serve" if session.through == "grpc" else "stream"
+        started = stack.enter_context(
+            service(command, environment, directory=directory)
+        )
+        yield _Target(running.bootstrap, topics, running.fetch_wait_ms, started.address)
+
+
+@contextmanager
+def _store(settings: Settings) -> Iterator[str]:
+    from scoring.embedded.store import embedded_store
+
+    if settings.redis_url:
+        yield settings.redis_url
+        return
+    with embedded_store() as url:
+        yield url
+
+
+def _live_target(settings: Settings, through: str) -> _Target:
+    if through == "kafka" and not settings.kafka_bootstrap:
+        raise BadArtifact("SCORING_KAFKA_BOOTSTRAP: name the live broker")
+    return _Target(
+        settings.kafka_bootstrap,
+        Topics(settings.topic_prefix),
+        settings.fetch_wait_ms,
+        settings.grpc_address,
+    )
+
+
+def _environment(
+    settings: Settings, running: Parts, run: str, topics: Topics, plan: Plan
+) -> dict[str, str]:
+    environment = {
+        **running.environment,
+        **_PATIENT,
+        "SCORING_NAMESPACE": run,
+        "SCORING_TOPIC_PREFIX": topics.prefix,
+        "SCORING_MODEL_DIR": str(settings.model_dir.resolve()),
+        "SCORING_DECISION_FORMAT": "protobuf",
+        "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
+    }
+    for name in ("policy_file", "features_file"):
+        path = getattr(settings, name)
+        if path is not None:
+            environment[f"SCORING_{name.upper()}"] = str(path.resolve())
+    return environment | (_ORDERED if plan.ordered else {})
+
+
+async def _through(
+    plan: Plan,
+    session: Session,
+    target: _Target,
+    collector: Collector,
+    told: Callable[[int], None],
+) -> Outcome:
+    if session.through == "grpc":
+        async with grpc_door(
+            target.grpc_address, collector, ordered=plan.ordered
+        ) as door:
+            return await play(plan, door, collector, progress=told)
+    async with kafka_door(
+        target.bootstrap,
+        target.topics,
+        collector,
+        fetch_wait_ms=target.fetch_wait_ms,
+        group=f"{target.topics.prefix}{GROUP}",
+    ) as stream:
+        return await play(plan, stream, collector, progress=told)
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    columns = (
+        TextColumn("replay"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:>8,.0f}/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("replay", total=total, rate=0.0)
+
+        def told(done: int) -> None:
+            speed = progress.tasks[task].speed or 0.0
+            progress.update(task, completed=done, rate=speed)
+
+        yield told
+
+
+def _report(collector: Collector, outcome: Outcome, quality: Quality | None) -> None:
+    console = Console()
+    grid = Grid(title="Replay", title_justify="left", show_header=False)
+    rate = collector.decided / outcome.seconds if outcome.seconds else 0.0
+    refused = sum(collector.refusals.values())
+    for name, value in (
+        ("sent", f"{collector.sent:,}"),
+        ("decided", f"{collector.decided:,}"),
+        ("refused", f"{refused:,}"),
+        ("degraded", f"{collector.degraded:,}"),
+        ("labels fed back", f"{outcome.labels:,}"),
+        ("labels not yet due", f"{outcome.labels_left:,}"),
+        ("seconds", f"{outcome.seconds:,.1f}"),
+        ("transactions per second", f"{rate:,.0f}"),
+        ("decisions", str(collector.path)),
+    ):
+        grid.add_row(name, value)
+    if quality is not None:
+        _add_quality(grid, quality)
+    console.print(grid)
+    for example in collector.examples:
+        console.print(f"refused, such as {example}", markup=False)
+
+
+def _add_quality(grid: Grid, quality: Quality) -> None:
+    grid.add_section()
+    grid.add_row("judged", f"{quality.rows:,} rows, {quality.frauds:,} frauds")
+    for name, value in (
+        ("AUC", quality.auc),
+        ("average precision", quality.average_precision),
+        ("card precision@100", quality.card_precision_100),
+        *(
+            (f"recall at {rate:.1%} reviewed", recall)
+            for rate, recall in quality.recall_at.items()
+        ),
+        ("expected calibration error", quality.ece),
+    ):
+        grid.add_row(name, "–" if value is None else f"{value:.4f}")
