@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from scoring.adapters.grpc_identity import CertificateAccess
     from scoring.adapters.grpc_server import GrpcServer, ServerOptions
+    from scoring.adapters.kafka_door import StreamDoor
 
 _MS_PER_S = 1_000
 _SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
@@ -49,7 +50,7 @@ class Service:
     settings: Settings
     scorer: Scorer
     store: Store
-    log: DecisionLog | None
+    log: KafkaLog | None
     publisher: Publisher | None
     topics: Topics
     telemetry: Telemetry
@@ -225,6 +226,33 @@ def grpc_door_from(service: Service, *, shares_port: bool = False) -> GrpcServer
         Labels(intake, LogSink(log, service.topics) if log else StoreSink(store)),
     )
     return grpc_server.GrpcServer(calls, _server_options(settings, shares_port))
+
+
+def stream_door_from(service: Service) -> StreamDoor:
+    """The stream door of a service, not yet streaming; raises `BadArtifact`."""
+    # The gRPC server does not pay for importing Faust.
+    from scoring.adapters.kafka_door import StreamDoor, StreamOptions
+
+    s = service.settings
+    if service.log is None:
+        raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
+    options = StreamOptions(
+        bootstrap=s.kafka_bootstrap,
+        group=f"{s.topic_prefix}scoring-stream",
+        topics=service.topics,
+        client=s.kafka_options,
+        content_type=CONTENT_TYPES[s.decision_format],
+        fetch_wait_ms=s.fetch_wait_ms,
+        session_timeout_s=s.session_timeout_s,
+        commit_interval_s=s.commit_interval_s,
+        poll_records_max=s.poll_records_max,
+        message_bytes_max=s.message_bytes_max,
+        skew_ms=s.skew_s * _MS_PER_S,
+        exempt=s.numeric_ids,
+    )
+    return StreamDoor(
+        options, service.scorer, service.store, service.log, service.telemetry
+    )
 
 
 def _server_options(settings: Settings, shares_port: bool) -> ServerOptions:  # noqa: FBT001

@@ -16,8 +16,10 @@ from scoring.adapters.kafka_watermark import Outputs, OutputTail
 from scoring.ports import Store, Telemetry
 from scoring.scorer import Scorer
 
+__all__ = ["StreamDoor", "StreamOptions"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True)
 class StreamDoor:
     """Everything the stream door needs; `run` opens it."""
 
@@ -25,9 +27,7 @@ class StreamDoor:
     scorer: Scorer
     store: Store
     log: KafkaLog
-    intake: KafkaIntake
     telemetry: Telemetry
-    content_type: str
 
     async def run(
         self, told: Callable[[], Awaitable[object]], *, ready: Callable[[], None]
@@ -51,16 +51,24 @@ class StreamDoor:
         )
         return Outputs(tail, topics)
 
+    def _intake(self) -> KafkaIntake:
+        return KafkaIntake(
+            message_bytes_max=self.options.message_bytes_max,
+            skew_ms=self.options.skew_ms,
+            exempt=self.options.exempt,
+            telemetry=self.telemetry,
+        )
+
     def _transactions(self) -> TransactionWork:
         topics = self.options.topics
         return TransactionWork(
             scorer=self.scorer,
             log=self.log,
             outputs=self._outputs(topics.decisions, topics.transactions_dead_letter),
-            intake=self.intake,
+            intake=self._intake(),
             telemetry=self.telemetry,
             topics=topics,
-            content_type=self.content_type,
+            content_type=self.options.content_type,
         )
 
     def _labels(self) -> LabelWork:
@@ -75,8 +83,8 @@ class StreamDoor:
             ),
             log=self.log,
             outputs=self._outputs(topics.labels_dead_letter),
-            intake=self.intake,
+            intake=self._intake(),
             telemetry=self.telemetry,
             topics=topics,
-            content_type=self.content_type,
+            content_type=self.options.content_type,
         )

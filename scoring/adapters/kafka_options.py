@@ -1,12 +1,10 @@
-"""Client options as the settings spell them, for aiokafka and for Faust."""
+"""Client options as the settings spell them, as aiokafka takes them."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
 from typing import Any
-
-from faust import SASLCredentials, SSLCredentials
 
 from scoring.errors import BadArtifact
 
@@ -34,32 +32,12 @@ def client_options(options: Mapping[str, str]) -> dict[str, Any]:
         )
     chosen: dict[str, Any] = {k: v for k, v in options.items() if k in _PLAIN}
     if options.get("security_protocol", "").endswith("SSL"):
-        chosen["ssl_context"] = _tls(options)
+        chosen["ssl_context"] = tls_context(options)
     return chosen
 
 
-def faust_credentials(
-    options: Mapping[str, str],
-) -> SASLCredentials | SSLCredentials | None:
-    """The same options as Faust's credentials; None for a plain connection.
-
-    >>> faust_credentials({}) is None
-    True
-    """
-    protocol = options.get("security_protocol", "PLAINTEXT")
-    if protocol == "SSL":
-        return SSLCredentials(context=_tls(options))
-    if protocol.startswith("SASL"):
-        return SASLCredentials(
-            username=options.get("sasl_plain_username"),
-            password=options.get("sasl_plain_password"),
-            mechanism=options.get("sasl_mechanism", "PLAIN"),
-            ssl_context=_tls(options) if protocol.endswith("SSL") else None,
-        )
-    return None
-
-
-def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
+def tls_context(options: Mapping[str, str]) -> ssl.SSLContext:
+    """TLS with the authorities and the certificate that the options name."""
     context = ssl.create_default_context(cafile=options.get("ssl_cafile"))
     if "ssl_certfile" in options:
         context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from scoring.adapters.kafka_credentials import faust_credentials
 from scoring.adapters.kafka_delivery import PollApp, poll_app
 from scoring.adapters.kafka_lanes import Lanes, Work, end_process
-from scoring.adapters.kafka_options import faust_credentials
 from scoring.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,10 @@ _QUIET = ("aiokafka", "faust", "mode", "kafka")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions:
-    """How a worker takes part in its group."""
+    """How a worker takes part in its group, what it accepts and what it writes.
+
+    `skew_ms` is how far an event time may lie ahead of the broker's timestamp.
+    """
 
     bootstrap: str
     group: str
@@ -33,6 +36,10 @@ class StreamOptions:
     session_timeout_s: float
     commit_interval_s: float
     poll_records_max: int
+    content_type: str
+    message_bytes_max: int
+    skew_ms: int
+    exempt: frozenset[str]
 
 
 class Crashed(Exception):

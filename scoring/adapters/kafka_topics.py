@@ -1,0 +1,232 @@
+"""Creates the topics, and says what about them would break a guarantee."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from scoring.errors import BadArtifact, LogUnavailable
+from scoring.topics import Topics
+
+_MS_PER_DAY = 86_400_000
+_FOREVER = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How the topics of one namespace shall be laid out; retention by kind, ms.
+
+    Decisions and labels are what the store is rebuilt from, so they are kept
+    longest. Nothing is compacted: every record is a fact of its own.
+    """
+
+    partitions: int
+    replication: int
+    transactions_ms: int = 7 * _MS_PER_DAY
+    decisions_ms: int = 90 * _MS_PER_DAY
+    dead_letters_ms: int = 30 * _MS_PER_DAY
+
+    def retention_ms(self, topics: Topics, topic: str) -> int:
+        """How long one topic keeps its records.
+
+        >>> layout = Layout(partitions=4, replication=1)
+        >>> layout.retention_ms(Topics(), "labels") // 86_400_000
+        90
+        """
+        if topic == topics.transactions:
+            return self.transactions_ms
+        if topic in (topics.decisions, topics.labels):
+            return self.decisions_ms
+        return self.dead_letters_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What the topics must keep, ms.
+
+    `dedupe_ms` is how long the store answers repeats; `rebuild_ms` is the longest
+    window and the lateness and label delay allowed; 0 where an archive keeps them.
+    """
+
+    dedupe_ms: int
+    rebuild_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One topic as the broker describes it; settings it does not tell are absent."""
+
+    name: str
+    partitions: int
+    replication: int = 1
+    configs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the broker has it."""
+        return self.partitions > 0
+
+    @property
+    def retention_ms(self) -> int | None:
+        """How long records are kept, -1 for ever; None where the broker is silent."""
+        told = self.configs.get("retention.ms")
+        return int(told) if told else None
+
+
+def faults(topics: Topics, found: Mapping[str, Found], needs: Needs) -> list[str]:
+    """Why these topics break a guarantee, one sentence each; empty when none does.
+
+    >>> ok = {t: Found(t, 4) for t in Topics().all}
+    >>> needs = Needs(dedupe_ms=8, rebuild_ms=8)
+    >>> faults(Topics(), ok, needs)
+    []
+    >>> faults(Topics(), {**ok, "decisions": Found("decisions", 3)}, needs)[0]
+    'decisions has 3 partitions and transactions 4: a decision goes to the partition of its transaction; give both the same'
+    """  # noqa: E501 - the sentence is what the operator reads
+    missing = [topic for topic in topics.all if not found[topic].exists]
+    if missing:
+        return [f"{topic} is missing: `scoring topics create`" for topic in missing]
+    return [
+        *_unequal(found[topics.transactions], found[topics.decisions]),
+        *_unequal(found[topics.transactions], found[topics.transactions_dead_letter]),
+        *_unequal(found[topics.labels], found[topics.labels_dead_letter]),
+        *(fault for topic in topics.all for fault in _compacted(found[topic])),
+        *_kept_longer_than_answered(found[topics.transactions], needs),
+        *_kept_too_short(found[topics.decisions], needs),
+        *_kept_too_short(found[topics.labels], needs),
+    ]
+
+
+def _unequal(source: Found, output: Found) -> list[str]:
+    if source.partitions == output.partitions:
+        return []
+    kind = "dead letter" if output.name.endswith("dead-letter") else "decision"
+    whose = "label" if source.name.endswith("labels") else "transaction"
+    return [
+        (
+            f"{output.name} has {output.partitions} partitions and {source.name} "
+            f"{source.partitions}: a {kind} goes to the partition of its {whose}; "
+            "give both the same"
+        )
+    ]
+
+
+def _compacted(topic: Found) -> list[str]:
+    if "compact" not in topic.configs.get("cleanup.policy", ""):
+        return []
+    return [
+        (
+            f"{topic.name} is compacted: it would lose records of the same card; "
+            "set cleanup.policy=delete"
+        )
+    ]
+
+
+def _kept_longer_than_answered(topic: Found, needs: Needs) -> list[str]:
+    kept_ms = topic.retention_ms
+    if kept_ms is None or 0 <= kept_ms <= needs.dedupe_ms:
+        return []
+    return [
+        (
+            f"{topic.name} keeps records {_days(kept_ms)}, and the store answers repeats "
+            f"for {_days(needs.dedupe_ms)}: an older record delivered again would be "
+            "decided twice; lower retention.ms or raise SCORING_DEDUPE_S"
+        )
+    ]
+
+
+def _kept_too_short(topic: Found, needs: Needs) -> list[str]:
+    kept_ms = topic.retention_ms
+    if kept_ms is None or kept_ms == _FOREVER or kept_ms >= needs.rebuild_ms:
+        return []
+    return [
+        (
+            f"{topic.name} keeps records {_days(kept_ms)}, and rebuilding the store needs "
+            f"{_days(needs.rebuild_ms)}: raise retention.ms, or archive"
+        )
+    ]
+
+
+def _days(ms: int) -> str:
+    return "for ever" if ms == _FOREVER else f"{ms / _MS_PER_DAY:g} days"
+
+
+@dataclass(slots=True)
+class TopicAdmin:
+    """Asks one broker; use as an async context."""
+
+    bootstrap: str
+    options: Mapping[str, Any]
+    _client: Any = None
+
+    async def __aenter__(self) -> Self:
+        """Connect; raises `LogUnavailable`."""
+        client = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, **self.options)
+        try:
+            await client.start()
+        except (KafkaError, OSError) as error:
+            raise LogUnavailable(f"no broker answers at {self.bootstrap}") from error
+        self._client = client
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect."""
+        await self._client.close()
+
+    async def create(self, topics: Topics, layout: Layout) -> list[str]:
+        """Create what is missing; returns the names created. Raises `BadArtifact`."""
+        wanted = [
+            NewTopic(
+                topic,
+                layout.partitions,
+                layout.replication,
+                topic_configs={
+                    "retention.ms": str(layout.retention_ms(topics, topic)),
+                    "cleanup.policy": "delete",
+                },
+            )
+            for topic in topics.all
+        ]
+        response = await self._client.create_topics(wanted)
+        created = []
+        for topic, code, said in response.topic_errors:
+            if code == 0:
+                created.append(topic)
+            elif code != TopicAlreadyExistsError.errno:
+                raise BadArtifact(f"{topic}: the broker refused it: {said or code}")
+        return created
+
+    async def found(self, names: Sequence[str]) -> dict[str, Found]:
+        """The topics as they are; a missing one has no partitions."""
+        described = {
+            topic["topic"]: topic["partitions"]
+            for topic in await self._client.describe_topics(list(names))
+        }
+        existing = [name for name in names if described.get(name)]
+        configs = await self._configs(existing)
+        return {
+            name: Found(
+                name,
+                len(described.get(name) or ()),
+                min((len(p["replicas"]) for p in described.get(name) or ()), default=0),
+                configs.get(name, {}),
+            )
+            for name in names
+        }
+
+    async def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
+        if not names:
+            return {}
+        responses = await self._client.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        )
+        return {
+            resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+            for response in responses
+            for resource in response.resources
+        }

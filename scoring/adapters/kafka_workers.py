@@ -1,0 +1,85 @@
+"""Several stream workers on one machine, kept alive and drained together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+# A worker that died is replaced after this long: a crash loop must not spin.
+_RESTART_S = 0.5
+
+
+@dataclass(slots=True)
+class StreamWorkers:
+    """Starts `count` workers and replaces the ones that die.
+
+    `command` becomes one worker when its number is added. A worker that ends
+    before it was ever ready ends all: its settings are wrong. SIGTERM and SIGINT
+    drain every worker; one that does not end within `drain_s` is killed.
+    """
+
+    command: Sequence[str]
+    count: int
+    drain_s: float
+    ready_line: str
+    _told: asyncio.Event = field(default_factory=asyncio.Event)
+    _ready: set[int] = field(default_factory=set)
+    _code: int = 0
+
+    async def run(self) -> int:
+        """Run until told to stop; returns the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told.set)
+        await asyncio.gather(*(self._keep(index) for index in range(self.count)))
+        return self._code
+
+    async def _keep(self, index: int) -> None:
+        while not self._told.is_set():
+            process = await asyncio.create_subprocess_exec(
+                *self.command,
+                str(index),
+                stdout=asyncio.subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C reaches us first; we drain them
+            )
+            reading = asyncio.ensure_future(self._read(process, index))
+            ended = asyncio.ensure_future(process.wait())
+            told = asyncio.ensure_future(self._told.wait())
+            await asyncio.wait((ended, told), return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
+            if self._told.is_set():
+                await self._drain(process)
+            elif index not in self._ready:
+                self._code = process.returncode or 1
+                self._told.set()
+            else:
+                sys.stderr.write(f"stream worker {index} ended; starting another\n")
+                await asyncio.sleep(_RESTART_S)
+            await reading
+
+    async def _read(self, process: asyncio.subprocess.Process, index: int) -> None:
+        """Pass output on; announce readiness once every worker is ready."""
+        assert process.stdout is not None
+        async for raw in process.stdout:
+            line = raw.decode("utf-8", "replace")
+            if not line.startswith(self.ready_line):
+                sys.stdout.write(line)
+                continue
+            before = len(self._ready)
+            self._ready.add(index)
+            if before < self.count == len(self._ready):
+                sys.stdout.write(line)
+            sys.stdout.flush()
+
+    async def _drain(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(self.drain_s):
+                self._code = self._code or await process.wait()
+        except TimeoutError:
+            process.kill()
+            self._code = 1

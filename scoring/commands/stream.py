@@ -1,0 +1,81 @@
+"""`scoring stream`: the stream door as a process, or several in one group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scoring.settings import Settings
+
+_READY = "streaming from "
+_CLOSING_S = 10.0  # to settle, commit and leave the group
+
+
+def stream(
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes; at most the partitions.")
+    ] = 1,
+    worker: Annotated[int, typer.Option(hidden=True)] = -1,
+) -> None:
+    """Judge what arrives on the transactions topic until SIGTERM, then drain.
+
+    Settings come from the environment (SCORING_…). Prints `streaming from TOPIC`
+    once partitions are assigned. It ends with status 1 and one last line on
+    anything unforeseen: run it under a supervisor, or with --workers.
+    """
+    import asyncio
+
+    import uvloop
+
+    from scoring.settings import Settings
+
+    settings = Settings()
+    if workers > 1:
+        _supervise(settings, workers)
+        return
+    if settings.metrics_port and worker > 0:
+        # Each worker has metrics of its own, on ports counted up.
+        port = settings.metrics_port + worker
+        settings = settings.model_copy(update={"metrics_port": port})
+    # Faust's consumer thread makes its own loop, by the policy.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.run(_stream_until_told(settings, worker))
+
+
+def _supervise(settings: Settings, workers: int) -> None:
+    import asyncio
+    import sys
+
+    from scoring.adapters.kafka_workers import StreamWorkers
+
+    command = (sys.executable, "-m", "scoring", "stream", "--worker")
+    supervisor = StreamWorkers(
+        command, workers, settings.drain_s + _CLOSING_S, ready_line=_READY
+    )
+    raise typer.Exit(asyncio.run(supervisor.run()))
+
+
+async def _stream_until_told(settings: Settings, worker: int) -> None:
+    import asyncio
+    import gc
+    import signal
+
+    from scoring.bootstrap import service_from, stream_door_from
+
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    # Before anything is loaded: a signal during start-up is a drain, not a kill.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with service_from(settings, name=f"stream-{max(worker, 0)}") as service:
+        door = stream_door_from(service)
+        # What is loaded lives until the end: the collector need not look at it.
+        gc.collect()
+        gc.freeze()
+
+        def ready() -> None:
+            typer.echo(f"{_READY}{service.topics.transactions}")
+
+        await door.run(told.wait, ready=ready)

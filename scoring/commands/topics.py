@@ -1,0 +1,105 @@
+"""`scoring topics`: create the topics, and check that they keep the guarantees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scoring.adapters.kafka_topics import Found, Needs
+    from scoring.settings import Settings
+
+app = typer.Typer(help="Create and check the Kafka topics.", no_args_is_help=True)
+_MS_PER_S = 1_000
+_LABEL_DELAY_DAYS = 30
+
+
+@app.command()
+def create(
+    partitions: Annotated[
+        int, typer.Option(min=1, max=4_096, help="Of every topic; the most workers.")
+    ] = 4,
+    replication: Annotated[
+        int, typer.Option(min=1, max=9, help="3 in production.")
+    ] = 1,
+    label_delay_days: Annotated[
+        int, typer.Option(min=0, help="How late a label may come.")
+    ] = _LABEL_DELAY_DAYS,
+) -> None:
+    """Create what is missing, then check everything."""
+    import asyncio
+
+    from scoring.adapters.kafka_topics import Layout
+    from scoring.settings import Settings
+
+    layout = Layout(partitions=partitions, replication=replication)
+    asyncio.run(_run(Settings(), layout, label_delay_days))
+
+
+@app.command()
+def check(
+    label_delay_days: Annotated[
+        int, typer.Option(min=0, help="How late a label may come.")
+    ] = _LABEL_DELAY_DAYS,
+) -> None:
+    """Say what breaks a guarantee; exit status 1 when anything does."""
+    import asyncio
+
+    from scoring.settings import Settings
+
+    asyncio.run(_run(Settings(), None, label_delay_days))
+
+
+async def _run(settings: Settings, layout: object, label_delay_days: int) -> None:
+    from scoring.adapters.kafka_options import client_options
+    from scoring.adapters.kafka_topics import Layout, TopicAdmin, faults
+    from scoring.errors import BadArtifact
+    from scoring.topics import Topics
+
+    if not settings.kafka_bootstrap:
+        raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
+    topics = Topics(settings.topic_prefix)
+    options = client_options(settings.kafka_options)
+    async with TopicAdmin(settings.kafka_bootstrap, options) as admin:
+        if isinstance(layout, Layout):
+            for name in await admin.create(topics, layout):
+                typer.echo(f"created {name}")
+        found = await admin.found(topics.all)
+    broken = faults(topics, found, _needs(settings, label_delay_days))
+    _show(found)
+    for fault in broken:
+        typer.secho(f"✗ {fault}", fg=typer.colors.RED, err=True)
+    if broken:
+        raise typer.Exit(1)
+    typer.echo("every guarantee holds")
+
+
+def _needs(settings: Settings, label_delay_days: int) -> Needs:
+    from scoring.adapters.kafka_topics import Needs
+    from scoring.bootstrap import catalogue_from
+
+    features = catalogue_from(settings).features.values()
+    longest_ms = max((f.window_ms or 0 for f in features), default=0)
+    lateness_ms = settings.lateness_s * _MS_PER_S
+    return Needs(
+        dedupe_ms=settings.dedupe_s * _MS_PER_S,
+        rebuild_ms=longest_ms + lateness_ms + label_delay_days * 86_400_000,
+    )
+
+
+def _show(found: dict[str, Found]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("topic", "partitions", "replicas", "retention", "clean-up")
+    for topic in found.values():
+        kept_ms = topic.retention_ms
+        table.add_row(
+            topic.name,
+            str(topic.partitions),
+            str(topic.replication),
+            "?" if kept_ms is None else f"{kept_ms / 86_400_000:g} d",
+            topic.configs.get("cleanup.policy", "?"),
+        )
+    Console().print(table)
