@@ -72,7 +72,7 @@ class Manifest(_Part):
     features_version: str
     feature_names: tuple[str, ...] = Field(min_length=1)
     reason_groups: tuple[str, ...] = Field(min_length=1)
-    reason_method: Literal["path", "leaf-mean"]
+    reason_method: Literal["path", "fitted"]
     # The expected margin: margin = reason_base + contributions (+ a residual).
     reason_base: float
     files: dict[str, Hash]

@@ -27,7 +27,7 @@ from scoring.training.forest import forest_from_json
 from scoring.training.package import Compiled, baseline_of, run_graph, write_bundle
 from scoring.training.progress import Report, silent
 from scoring.training.quality import Quality, quality_report
-from scoring.training.reasons import leaf_mean_reasons
+from scoring.training.reasons import fitted_reasons
 
 _REASON_ROWS_MAX = 10_000
 _OVERLAP_ROWS_MAX = 400
@@ -107,7 +107,7 @@ def _compiled(
         dataset.fraud[calibrating],
     )
     fitting = np.flatnonzero(dataset.rows(split.from_ms, split.fitted_ms))
-    reasons = leaf_mean_reasons(
+    reasons = fitted_reasons(
         forest,
         groups.of,
         count=len(groups.names),

@@ -14,6 +14,7 @@ from scoring.errors import BadArtifact
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting
+from scoring.training.offline import OfflineFeatures, offline_features
 from scoring.training.progress import Report, silent
 from scoring.training.simulate import World, simulate
 
@@ -62,25 +63,69 @@ def dataset_of(
     table: Any, catalogue: Catalogue, *, label_delay_ms: int, report: Report = silent
 ) -> Dataset:
     """Compute every row's features as of its own time, in event order."""
-    from scoring.training.offline import offline_matrix
-
     missing = [name for name in _REQUIRED if name not in table.column_names]
     if missing:
         raise BadArtifact(
             f"table: lacks the column {missing[0]}; name it in the column mapping"
         )
-    table = table.sort_by([("occurred_at_ms", "ascending")])
-    report("features", 0.0)
-    matrix = offline_matrix(table, catalogue, label_delay_ms=label_delay_ms)
-    report("features", 1.0)
+    features = _features(table, catalogue, label_delay_ms, report)
+    table = table.take(_positions(table["id"], features.ids))
     return Dataset(
         names=catalogue.names,
-        matrix=matrix,
+        matrix=features.matrix,
         fraud=_fraud(table),
-        occurred_at_ms=table["occurred_at_ms"].to_numpy(),
+        occurred_at_ms=features.occurred_at_ms,
         customers=_customers(table),
         amount_minor=table["amount_minor"].to_numpy(),
     )
+
+
+def _features(
+    table: Any, catalogue: Catalogue, label_delay_ms: int, report: Report
+) -> OfflineFeatures:
+    """Every row's features; each label is known `label_delay_ms` after its row."""
+    import duckdb
+
+    done = 0
+
+    def told(_entity: str) -> None:
+        nonlocal done
+        report("features", done / (len(catalogue.plans) + 1))
+        done += 1
+
+    with duckdb.connect() as con:
+        con.register("transactions", table)
+        con.register("labels", _labels(table, label_delay_ms))
+        features = offline_features(
+            con, catalogue, "transactions", "labels", progress=told
+        )
+    report("features", 1.0)
+    return features
+
+
+def _labels(table: Any, delay_ms: int) -> Any:
+    """What becomes known of every row, and when."""
+    import pyarrow as pa
+
+    count = table.num_rows
+    return pa.table(
+        {
+            "transaction_id": table["id"],
+            "version": pa.array(np.ones(count, dtype=np.int32)),
+            "fraud": pa.array(_fraud(table)),
+            "known_at_ms": pa.array(table["occurred_at_ms"].to_numpy() + delay_ms),
+        }
+    )
+
+
+def _positions(ids: Any, wanted: NDArray[np.object_]) -> Any:
+    """Where the wanted ids stand; raises `BadArtifact` where one stands twice."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pc.count_distinct(ids).as_py() != len(ids):
+        raise BadArtifact("table: an id stands twice; every transaction needs its own")
+    return pc.index_in(pa.array(wanted, type=pa.string()), value_set=ids)
 
 
 def _fraud(table: Any) -> NDArray[np.bool_]:

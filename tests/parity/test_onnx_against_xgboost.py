@@ -15,7 +15,7 @@ from scoring.training.forest import forest_from_json
 from scoring.training.package import run_graph
 from scoring.training.reasons import (
     expected_margin,
-    leaf_mean_reasons,
+    fitted_reasons,
     path_reasons,
     tree_shap,
 )
@@ -98,13 +98,13 @@ def test_our_tree_shap_equals_that_of_xgboost(booster, forest, rows):
     assert expected_margin(forest) == pytest.approx(exact[0, -1], abs=1e-4)
 
 
-def test_leaf_means_agree_with_exact_reasons_more_than_paths_do(booster, forest):
+def test_fitted_reasons_agree_with_exact_reasons_more_than_paths_do(booster, forest):
     train, fresh = small_dataset(4_000).matrix, small_dataset(1_000, seed=8).matrix
     exact = grouped(exact_contributions(booster, fresh)[:, :-1], GROUP, count=4)
     overlaps = []
     for reasons in (
         path_reasons(forest, GROUP, count=4),
-        leaf_mean_reasons(forest, GROUP, count=4, rows=train),
+        fitted_reasons(forest, GROUP, count=4, rows=train),
     ):
         found = run_graph(ensemble_graph(forest, reasons=reasons), fresh)
         overlaps.append(top_overlap(found["contributions"].astype(float), exact))
