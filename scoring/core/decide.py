@@ -68,19 +68,12 @@ def decide(
     vector = evidence.vector
     row = [nan] * len(policy.features) if vector is None else vector.tolist()
     score = _known(evidence.probability)
-    verdict = policy.verdict(
-        *policy.program.evaluate(
-            row,
-            transaction,
-            transaction.occurred_at_ms,
-            nan if score is None else score,
-        )
-    )
-    measures = (
-        _measures(transaction, policy, evidence.degradations, score)
-        if evidence.degradations or score is None
-        else ()
-    )
+    at_ms, asked = transaction.occurred_at_ms, nan if score is None else score
+    masks = policy.program.evaluate(row, transaction, at_ms, asked)
+    verdict = policy.verdict(*masks)
+    measures: tuple[Measure, ...] = ()
+    if evidence.degradations or score is None:
+        measures = _measures(transaction, policy, evidence.degradations, score)
     outcome = _outcome(transaction, policy, verdict, measures, score)
     return DecisionCore(
         transaction.tenant,

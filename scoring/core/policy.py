@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from hashlib import sha256
 from importlib import resources
 from math import inf
@@ -32,9 +30,9 @@ from scoring.core.policy_file import (
     degradation,
     outcome,
 )
+from scoring.core.policy_problems import contradictions, located
 from scoring.core.reasons import ReasonTable, default_reasons
 from scoring.core.rules.inputs import Schema, Type, limit_type
-from scoring.core.rules.problem import RuleProblem, caret, position
 from scoring.core.rules.program import Bindings, Clause, Program, compiled
 from scoring.core.segments import Amount, Choice, choice
 from scoring.core.verdict import Ask, Verdict, verdicts
@@ -88,12 +86,12 @@ def load_policy(
     """
     file = document.load(text, PolicyFile, name=name)
     table = default_reasons() if reasons is None else reasons
-    problems = _cross_check(text, file, name)
+    problems = contradictions(text, file, name=name)
     clauses, asks = _clauses(file)
     program, refused = compiled(
         clauses, _schema(file, catalogue), _bindings(file, catalogue.amount)
     )
-    problems += [_located(text, file, name, i, p) for i, p in refused]
+    problems += [located(text, file, i, p, name=name) for i, p in refused]
     if problems:
         raise BadArtifact("\n".join(problems))
     return Policy(
@@ -254,81 +252,3 @@ def _fallback(file: PolicyFile, fallback: Fallback) -> Measure:
 def _measure(file: PolicyFile, then: str, code: str) -> Measure:
     reason = Reason(code, _wording(file, code), ReasonSource.FALLBACK)
     return Measure(Outcome[then.upper()], reason)
-
-
-# Mistakes -------------------------------------------------------------------------
-
-
-def _cross_check(text: str, file: PolicyFile, name: str) -> list[str]:
-    """What a field alone cannot tell: names that must agree."""
-    at = partial(_problem, text, name)
-    problems = [
-        at(("rules", i, "id"), f"{rule.id!r} is taken; rename one of the two")
-        for i, rule in enumerate(file.rules)
-        if rule.id in [other.id for other in file.rules[:i]]
-    ]
-    problems += [
-        at(path, f"reasons has no wording for {code}; add it there")
-        for path, code in _codes(file)
-        if code not in file.reasons
-    ]
-    for limit_name, limit in file.limits.items():
-        written = [limit.default, *(case.limit for case in limit.segments)]
-        if limit_type(limit_name) is Type.INTEGER and any(x % 1 for x in written):
-            problems.append(
-                at(("limits", limit_name), "a limit in _minor is a whole number")
-            )
-    return problems + _unreachable(file, at)
-
-
-def _codes(file: PolicyFile) -> list[tuple[tuple[str | int, ...], str | None]]:
-    found: list[tuple[tuple[str | int, ...], str | None]] = [
-        (("lists", name, "reason_code"), listed.reason_code)
-        for name, listed in file.lists.items()
-    ]
-    for part in ("rules", "fallbacks"):
-        found += [
-            ((part, i, "reason_code"), entry.reason_code)
-            for i, entry in enumerate(getattr(file, part))
-        ]
-    found += [(("default", "reason_code"), file.default.reason_code)]
-    found += [(("approved",), file.approved)]
-    return [(path, code) for path, code in found if code is not None]
-
-
-def _unreachable(file: PolicyFile, at: Callable[..., str]) -> list[str]:
-    closed: dict[str, int] = {}
-    problems = []
-    for i, fallback in enumerate(file.fallbacks):
-        for code in fallback.degradation:
-            if code in closed:
-                above = f"fallbacks.{closed[code]}"
-                problems.append(
-                    at(
-                        ("fallbacks", i),
-                        f"never reached for {code}: {above} has no `where`; move it up",
-                    )
-                )
-            elif fallback.where is None:
-                closed[code] = i
-    return problems
-
-
-def _problem(text: str, name: str, path: tuple[str | int, ...], what: str) -> str:
-    where = ".".join(map(str, path))
-    return f"{name}:{document.line_of(text, path)}: {where}: {what}"
-
-
-def _located(
-    text: str, file: PolicyFile, name: str, clause: int, problem: RuleProblem
-) -> str:
-    """A rule's problem with its line in the file and a caret in its text."""
-    acting = sum(1 for listed in file.lists.values() if listed.field)
-    active = [i for i, rule in enumerate(file.rules) if rule.mode != "off"]
-    i = active[clause - acting]
-    when = file.rules[i].when
-    line = document.line_of(text, ("rules", i, "when"))
-    if re.search(r"\|[+-]?\s*$", text.splitlines()[line - 1]):
-        line += position(when, problem.offset)[0]
-    where = f"rules.{i} ({file.rules[i].id}).when"
-    return f"{name}:{line}: {where}: {problem.message}\n{caret(when, problem.offset)}"

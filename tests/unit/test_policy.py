@@ -113,7 +113,7 @@ def test_an_amount_in_a_currency_without_a_rate_is_in_no_amount_segment() -> Non
         "then: approve, reason_code: NOT_SCORED}\n"
     )
     by = policy(fallbacks)
-    unknown = payment(amount_minor=1, currency="XXX")
+    unknown = payment(amount_minor=1, currency="ZZZ")
     assert outcome(by, unknown, None) == Outcome.REVIEW
 
 

@@ -11,24 +11,35 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from scoring.core.rules.check import mixed_numbers
 from scoring.core.rules.inputs import (
     FLOAT32_MAX,
     TRANSACTION,
-    Input,
     Schema,
     Type,
     limit_type,
 )
 from scoring.core.rules.problem import RuleProblem, suggestion
 from scoring.core.rules.syntax import Kind, Node
+from scoring.core.rules.terms import (
+    COMPARISONS,
+    Comparison,
+    Term,
+    Truth,
+    compared,
+    input_term,
+    known_not_in,
+    literal_term,
+    require_allowed,
+    require_known_text,
+    require_number,
+    require_same_type,
+    require_text_operator,
+)
 
 INTEGER_BOUND = 2**63 - 1  # beyond it CEL raises, and Python would not
 REAL_BOUND = 1e300  # beyond it a double may become infinite
 LIMIT_BOUND = 1e15
 
-_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
-_COMPARISONS = {f"_{operator}_": operator for operator in _OPPOSITE}
 _ARITHMETIC = {"_+_": "+", "_-_": "-", "_*_": "*"}
 _REFUSED = {
     "_/_": "division is not allowed: multiply the other side",
@@ -37,35 +48,6 @@ _REFUSED = {
     "matches": "regular expressions are not allowed: use a list",
     "_[_]": "'[ ]' is allowed on transaction.attributes with a text only",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Python expressions: known to hold, known not to hold."""
-
-    true: str
-    false: str
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A value: its type, its Python source, its largest magnitude, what it reads."""
-
-    type: Type
-    code: str
-    bound: float = 0.0
-    literal: object = None
-    features: tuple[str, ...] = ()
-    allowed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two terms that a rule compares; `operator` as in CEL and Python."""
-
-    operator: str
-    left: Term
-    right: Term
 
 
 @dataclass(slots=True)
@@ -90,8 +72,8 @@ class Lowering:
             return self._has(node)
         if node.kind is Kind.CALL and node.value in {"_&&_", "_||_", "!_"}:
             return self._connective(node)
-        if node.kind is Kind.CALL and node.value in _COMPARISONS:
-            return _compared(self.comparison(node))
+        if node.kind is Kind.CALL and node.value in COMPARISONS:
+            return compared(self.comparison(node))
         if node.kind is Kind.CALL and node.value == "@in":
             return self._in(node)
         if node.kind in {Kind.CALL, Kind.MACRO, Kind.STRUCT}:
@@ -111,15 +93,15 @@ class Lowering:
 
     def comparison(self, node: Node) -> Comparison:
         """The terms of a comparison, proved to be comparable."""
-        operator = _COMPARISONS[str(node.value)]
+        operator = COMPARISONS[str(node.value)]
         left, right = (self.term(child) for child in node.children)
-        _require_same_type(operator, left, right, node.offset)
+        require_same_type(operator, left, right, node.offset)
         if left.type is Type.TEXT:
-            _require_text_operator(operator, node.offset)
+            require_text_operator(operator, node.offset)
             for child, ours, other in zip(
                 node.children, (left, right), (right, left), strict=True
             ):
-                _require_allowed(ours, other.allowed, child.offset)
+                require_allowed(ours, other.allowed, child.offset)
         if left.literal is not None and right.literal is not None:
             raise RuleProblem(node.offset, "compares two constants")
         return Comparison(operator, left, right)
@@ -133,7 +115,7 @@ class Lowering:
             )
         if container.kind is Kind.LIST:
             texts = self._texts(container, term.allowed)
-            return Truth(f"{term.code} in {texts}", _known_not_in(term.code, texts))
+            return Truth(f"{term.code} in {texts}", known_not_in(term.code, texts))
         name = self._list_name(container)
         until = f"LISTS_{name}({term.code}, 0)"
         self.loads.setdefault(f"LISTS_{name}", "")
@@ -143,8 +125,8 @@ class Lowering:
         for child in node.children:
             if not isinstance(child.value, str) or child.kind is not Kind.LITERAL:
                 raise RuleProblem(child.offset, "'in [ ]' takes constant texts only")
-            _require_known_text(child.value, child.offset)
-            _require_allowed(
+            require_known_text(child.value, child.offset)
+            require_allowed(
                 Term(Type.TEXT, "", literal=child.value), allowed, child.offset
             )
         if not node.children:
@@ -170,7 +152,7 @@ class Lowering:
     def term(self, node: Node) -> Term:
         """Lower a value; raises `RuleProblem`."""
         if node.kind is Kind.LITERAL:
-            return _literal(node)
+            return literal_term(node)
         if node.kind is Kind.NAME and node.value == "score":
             return Term(Type.REAL, "score", 1.0)
         if node.kind is Kind.SELECT:
@@ -181,7 +163,7 @@ class Lowering:
             return self._arithmetic(node)
         if node.kind is Kind.CALL and node.value == "-_":
             term = self.term(node.children[0])
-            _require_number(term, node)
+            require_number(term, node)
             return Term(term.type, f"(-{term.code})", term.bound, None, term.features)
         if node.kind is Kind.NAME:
             raise RuleProblem(node.offset, f"name a field: {node.value}.<name>")
@@ -201,7 +183,7 @@ class Lowering:
         if found is None:
             raise _unknown("field of a transaction", node, (*TRANSACTION, "attributes"))
         self.loads[f"t_{name}"] = found.source
-        return _term(f"t_{name}", found)
+        return input_term(f"t_{name}", found)
 
     def _feature(self, node: Node, name: str) -> Term:
         place = self._places.get(name)
@@ -237,8 +219,8 @@ class Lowering:
     def _arithmetic(self, node: Node) -> Term:
         operator = _ARITHMETIC[str(node.value)]
         left, right = (self.term(child) for child in node.children)
-        _require_same_type(operator, left, right, node.offset)
-        _require_number(left, node)
+        require_same_type(operator, left, right, node.offset)
+        require_number(left, node)
         times = operator == "*"
         bound = left.bound * right.bound if times else left.bound + right.bound
         limit = INTEGER_BOUND if left.type is Type.INTEGER else REAL_BOUND
@@ -249,53 +231,6 @@ class Lowering:
         return Term(left.type, code, bound, None, features)
 
 
-def opposite(operator: str) -> str:
-    """What holds where a comparison of known values does not.
-
-    >>> opposite("<"), opposite("==")
-    ('>=', '!=')
-    """
-    return _OPPOSITE[operator]
-
-
-def _compared(comparison: Comparison) -> Truth:
-    write = _compare_texts if comparison.left.type is Type.TEXT else _compare_numbers
-    a, b = comparison.left, comparison.right
-    operator = comparison.operator
-    return Truth(write(operator, a, b), write(opposite(operator), a, b))
-
-
-def _compare_numbers(operator: str, a: Term, b: Term) -> str:
-    if operator == "!=":  # NaN != 5 is true in Python, and unknown here
-        return f"({a.code} < {b.code} or {a.code} > {b.code})"
-    return f"{a.code} {operator} {b.code}"
-
-
-def _compare_texts(operator: str, a: Term, b: Term) -> str:
-    known = [term.code for term in (a, b) if term.literal is None]
-    return f"({' and '.join(known)} and {a.code} {operator} {b.code})"
-
-
-def _known_not_in(code: str, texts: str) -> str:
-    return f"({code} and {code} not in {texts})"
-
-
-def _term(code: str, found: Input) -> Term:
-    return Term(found.type, code, found.bound, allowed=found.allowed)
-
-
-def _literal(node: Node) -> Term:
-    value = node.value
-    if isinstance(value, bool) or value is None:
-        raise RuleProblem(node.offset, "this constant cannot be compared here")
-    if isinstance(value, str):
-        _require_known_text(value, node.offset)
-        return Term(Type.TEXT, repr(value), literal=value)
-    assert isinstance(value, int | float)
-    kind = Type.INTEGER if isinstance(value, int) else Type.REAL
-    return Term(kind, f"({value!r})" if value < 0 else repr(value), abs(value), value)
-
-
 def _root(node: Node) -> str:
     """The name that a selection starts from; "attributes" for the map of them."""
     operand = node.children[0] if node.children else node
@@ -304,40 +239,6 @@ def _root(node: Node) -> str:
     if operand.kind is Kind.SELECT and operand.value == "attributes":
         return "attributes" if _root(operand) == "transaction" else ""
     return ""
-
-
-def _require_same_type(operator: str, left: Term, right: Term, offset: int) -> None:
-    if left.type is right.type:
-        return
-    kinds = f"({left.type.value}, {right.type.value})"
-    if Type.TEXT in (left.type, right.type):
-        raise RuleProblem(offset, f"{operator!r} does not take {kinds}")
-    literal = right.literal if right.literal is not None else left.literal
-    raise RuleProblem(offset, mixed_numbers(operator, str(literal)))
-
-
-def _require_number(term: Term, node: Node) -> None:
-    if term.type is Type.TEXT:
-        raise RuleProblem(node.offset, "arithmetic takes numbers")
-
-
-def _require_text_operator(operator: str, offset: int) -> None:
-    if operator not in {"==", "!="}:
-        raise RuleProblem(offset, f"{operator!r} does not order texts: use == or in")
-
-
-def _require_known_text(text: str, offset: int) -> None:
-    if not text:
-        raise RuleProblem(
-            offset, "an empty text means unknown and equals nothing: use !has(…)"
-        )
-
-
-def _require_allowed(term: Term, allowed: tuple[str, ...], offset: int) -> None:
-    if allowed and term.literal is not None and term.literal not in allowed:
-        word = str(term.literal)
-        hint = suggestion(word.upper(), allowed) or f"; one of {', '.join(allowed)}"
-        raise RuleProblem(offset, f"{word!r} is never its value{hint}")
 
 
 def _unknown(what: str, node: Node, known: Collection[str]) -> RuleProblem:

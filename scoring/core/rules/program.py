@@ -13,9 +13,10 @@ from typing import Any
 
 from scoring.core.rules.check import checked
 from scoring.core.rules.inputs import CHANNELS, ENTRY_MODES, Schema
-from scoring.core.rules.lower import Lowering, opposite
+from scoring.core.rules.lower import Lowering
 from scoring.core.rules.problem import RuleProblem
 from scoring.core.rules.syntax import Kind, Node
+from scoring.core.rules.terms import opposite
 from scoring.core.transaction import Transaction
 
 _FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
