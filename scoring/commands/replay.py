@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,27 +78,10 @@ TimeLapse = Annotated[
 LabelDelay = Annotated[
     int | None, typer.Option(parser=_span, metavar="SPAN", help="Such as 7d.")
 ]
-From = Annotated[
-    int,
-    typer.Option(
-        "--from", parser=_instant, metavar="DATE", show_default=False, help="Inclusive."
-    ),
-]
-To = Annotated[
-    int,
-    typer.Option(
-        "--to", parser=_instant, metavar="DATE", show_default=False, help="Exclusive."
-    ),
-]
-JudgeFrom = Annotated[
-    int,
-    typer.Option(
-        parser=_instant,
-        metavar="DATE",
-        show_default=False,
-        help="Report on later rows only.",
-    ),
-]
+_date = partial(typer.Option, parser=_instant, metavar="DATE", show_default=False)
+From = Annotated[int, _date("--from", help="Inclusive.")]
+To = Annotated[int, _date("--to", help="Exclusive.")]
+JudgeFrom = Annotated[int, _date("--judge-from", help="Report on later rows only.")]
 Out = Annotated[Path, typer.Option(help="Decisions (Parquet); {run} is its name.")]
 IntoLive = Annotated[
     bool, typer.Option("--into-live", help="Play into the live service and state.")

@@ -99,9 +99,9 @@ def propose(
 ) -> Proposal:
     """Propose a mapping for columns (name, type) with sampled values.
 
-    >>> print(propose([("txId", "VARCHAR"), ("amt", "DOUBLE"), ("when", "DATE")],
-    ...     {}).remarks[0])
-    occurred_at: no column looks like it; name one under columns
+    >>> propose([("txId", "VARCHAR"), ("amt", "DOUBLE"), ("when", "TIMESTAMP")],
+    ...     {}).remarks[0]
+    'occurred_at: the only column that is a time'
     """
     guess = _Guess()
     normal = {sub(r"[^a-z0-9]", "", name.lower()): name for name, _ in columns}
@@ -110,6 +110,7 @@ def propose(
             if name in normal:
                 guess.columns[ours] = normal[name]
                 break
+    _find_time_by_type(guess, columns)
     if "card" not in guess.columns and "customer" in guess.columns:
         guess.columns["card"] = guess.columns["customer"]
         guess.remarks.append("card: the customer's token stands in for the card's")
@@ -118,6 +119,13 @@ def propose(
     _judge_required(guess)
     _judge_card_numbers(guess, sample)
     return Proposal(_text(guess), tuple(guess.remarks), _complete(guess))
+
+
+def _find_time_by_type(guess: _Guess, columns: Sequence[tuple[str, str]]) -> None:
+    times = [name for name, kind in columns if kind.startswith("TIMESTAMP")]
+    if "occurred_at" not in guess.columns and len(times) == 1:
+        guess.columns["occurred_at"] = times[0]
+        guess.remarks.append("occurred_at: the only column that is a time")
 
 
 def _judge_amount(guess: _Guess) -> None:
