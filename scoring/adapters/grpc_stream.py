@@ -67,26 +67,36 @@ class GroupCommit:
 
     decisions: Decisions
     _waiting: deque[tuple[Check, Conversation]] = field(default_factory=deque)
-    _groups: set[asyncio.Task[None]] = field(default_factory=set)
+    _running: int = 0
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def submit(self, check: Check, conversation: Conversation) -> None:
         """Have the check decided; its result goes to the conversation."""
         self._waiting.append((check, conversation))
-        if len(self._groups) < _GROUPS_IN_FLIGHT_MAX:
-            group = asyncio.get_running_loop().create_task(self._run())
-            self._groups.add(group)
-            group.add_done_callback(self._groups.discard)
+        if self._running < _GROUPS_IN_FLIGHT_MAX:
+            self._running += 1
+            task = asyncio.get_running_loop().create_task(self._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _run(self) -> None:
-        while self._waiting:
-            count = min(len(self._waiting), GROUP_COUNT_MAX)
-            taken = [self._waiting.popleft() for _ in range(count)]
-            # Work for a caller who has gone is dropped.
-            group = [(check, to) for check, to in taken if not to.gone]
-            if group:
-                await self._decide(group)
+        try:
+            while self._waiting:
+                await self._decide(self._next_group())
+        finally:
+            # Not by the task's callback: it comes a turn later, and what is
+            # submitted in between would wait for ever.
+            self._running -= 1
+
+    def _next_group(self) -> list[tuple[Check, Conversation]]:
+        count = min(len(self._waiting), GROUP_COUNT_MAX)
+        taken = [self._waiting.popleft() for _ in range(count)]
+        # Work for a caller who has gone is dropped.
+        return [(check, to) for check, to in taken if not to.gone]
 
     async def _decide(self, group: list[tuple[Check, Conversation]]) -> None:
+        if not group:
+            return
         checks = self.decisions.shortened([check for check, _ in group])
         answers: list[Answer | Exception]
         try:
