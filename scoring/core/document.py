@@ -68,10 +68,12 @@ def _child(node: yaml.Node | None, step: int | str) -> tuple[yaml.Node, int] | N
         for key, value in node.value:
             if key.value == str(step):
                 return value, key.start_mark.line + 1
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-        if step < len(node.value):
-            return node.value[step], node.value[step].start_mark.line + 1
-    return None
+        return None
+    if not isinstance(node, yaml.SequenceNode) or not isinstance(step, int):
+        return None
+    if step >= len(node.value):
+        return None
+    return node.value[step], node.value[step].start_mark.line + 1
 
 
 def _problem(

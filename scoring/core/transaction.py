@@ -249,8 +249,10 @@ def payload_hash(transaction: Transaction) -> bytes:
     if t.latitude is not None and t.longitude is not None:
         parts.append(_REAL.pack(19, t.latitude) + _REAL.pack(19, t.longitude))
     for key in sorted(t.attributes):
-        for text in (key.encode(), t.attributes[key].encode()):
-            parts.append(_TEXT.pack(20, len(text)) + text)
+        parts += [
+            _TEXT.pack(20, len(text)) + text
+            for text in (key.encode(), t.attributes[key].encode())
+        ]
     return sha256(b"".join(parts)).digest()
 
 
