@@ -133,9 +133,9 @@ def _kept_longer_than_answered(topic: Found, needs: Needs) -> list[str]:
         return []
     return [
         (
-            f"{topic.name} keeps records {_days(kept_ms)}, and the store answers repeats "
-            f"for {_days(needs.dedupe_ms)}: an older record delivered again would be "
-            "decided twice; lower retention.ms or raise SCORING_DEDUPE_S"
+            f"{topic.name} keeps records {_days(kept_ms)}, and the store answers "
+            f"repeats for {_days(needs.dedupe_ms)}: an older record delivered again "
+            "would be decided twice; lower retention.ms or raise SCORING_DEDUPE_S"
         )
     ]
 
@@ -146,8 +146,8 @@ def _kept_too_short(topic: Found, needs: Needs) -> list[str]:
         return []
     return [
         (
-            f"{topic.name} keeps records {_days(kept_ms)}, and rebuilding the store needs "
-            f"{_days(needs.rebuild_ms)}: raise retention.ms, or archive"
+            f"{topic.name} keeps records {_days(kept_ms)}, and rebuilding the store "
+            f"needs {_days(needs.rebuild_ms)}: raise retention.ms, or archive"
         )
     ]
 

@@ -1,0 +1,179 @@
+from types import SimpleNamespace
+
+import pytest
+from stream_parts import NOW_MS, PROTOBUF, transaction
+
+from scoring.adapters.dead_letters import dead_letter, is_refusal
+from scoring.adapters.kafka_intake import KafkaIntake
+from scoring.adapters.telemetry import SilentTelemetry
+from scoring.errors import ScoringError, StoreUnavailable
+from scoring.v1.transaction_pb2 import DeadLetterReason
+
+PAN = "4111111111111111"
+
+
+class Counts(SilentTelemetry):
+    def __init__(self):
+        self.counted = []
+
+    def count(self, event, n=1):
+        self.counted += [event] * n
+
+
+@pytest.fixture
+def counts():
+    return Counts()
+
+
+@pytest.fixture
+def intake(counts):
+    return KafkaIntake(
+        message_bytes_max=10_000,
+        skew_ms=300_000,
+        exempt=frozenset(),
+        telemetry=counts,
+    )
+
+
+DECLARED = (("content-type", PROTOBUF.encode()),)
+
+
+def record(value, *, key=b"card-1", headers=DECLARED):
+    return SimpleNamespace(
+        topic="transactions",
+        partition=3,
+        offset=1234,
+        timestamp=NOW_MS,
+        key=key,
+        value=value,
+        headers=headers,
+    )
+
+
+def good(**fields) -> bytes:
+    return transaction("t1", **{"card": "card-1"} | fields).SerializeToString()
+
+
+def letter_of(intake, one):
+    with pytest.raises(ScoringError) as raised:
+        intake.check(one)
+    assert is_refusal(raised.value)
+    return dead_letter(one, raised.value)
+
+
+def reason(letter) -> str:
+    return DeadLetterReason.Name(letter.reason).removeprefix("DEAD_LETTER_REASON_")
+
+
+def test_a_good_record_becomes_a_check_that_knows_its_position(intake, counts):
+    check = intake.check(record(good()))
+    assert check.position == "transactions/3@1234"
+    assert check.received_at_ms == NOW_MS
+    assert check.deadline is None
+    assert counts.counted == []
+
+
+def test_json_is_known_by_its_header_and_by_its_brace(intake):
+    body = (
+        b'{"id":"t1","occurredAt":"2024-01-01T00:00:00Z","amountMinor":"5",'
+        b'"currency":"EUR","card":"card-1"}'
+    )
+    declared = record(body, headers=(("content-type", b"application/json"),))
+    bare = record(body, headers=())
+    assert intake.check(declared).payload_hash == intake.check(bare).payload_hash
+
+
+def test_the_trace_context_is_taken_from_its_header(intake):
+    trace = b"00-" + b"ab" * 16 + b"-" + b"cd" * 8 + b"-01"
+    assert (
+        intake.check(record(good(), headers=(("traceparent", trace),))).traceparent
+        == trace.decode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "field"),
+    [
+        (b"garbage", "MALFORMED", ""),
+        (good()[:-3], "MALFORMED", ""),
+        (None, "MALFORMED", ""),
+        (b"\xff" * 100, "MALFORMED", ""),
+        (b"{not json", "MALFORMED", ""),
+        (b'{"id":"t1","amountMinor":"much"}', "INVALID", "amountMinor"),
+        (b"", "INVALID", "occurred_at"),
+        (transaction("").SerializeToString(), "INVALID", "id"),
+        (good(amount_minor=-1), "INVALID", "amount_minor"),
+        (good(channel=77), "INVALID", "channel"),
+        (good(at_ms=NOW_MS + 301_000), "INVALID", "occurred_at"),
+        (good(card=PAN), "CARD_NUMBER", "card"),
+        (good(attributes={"note": PAN}), "CARD_NUMBER", "attributes"),
+        (b"x" * 10_001, "OVERSIZE", ""),
+    ],
+)
+def test_what_cannot_be_judged_is_told_by_reason_and_field(
+    intake, value, expected, field
+):
+    headers = () if value and value[:1] == b"{" else DECLARED
+    letter = letter_of(intake, record(value, headers=headers))
+    assert (reason(letter), letter.field) == (expected, field)
+    assert letter.message
+    assert (letter.topic, letter.partition, letter.offset) == ("transactions", 3, 1234)
+
+
+@pytest.mark.parametrize(
+    "content_type", [b"text/plain", b"application/x-protobuf; version=2", b"\xff"]
+)
+def test_an_unknown_content_type_is_told(intake, content_type):
+    one = record(good(), headers=(("content-type", content_type),))
+    assert reason(letter_of(intake, one)) == "UNKNOWN_TYPE"
+
+
+@pytest.mark.parametrize(
+    ("field", "one"),
+    [
+        ("key", record(good(), key=PAN.encode())),
+        ("headers", record(good(), headers=(("note", PAN.encode()),))),
+        ("headers", record(good(), headers=((PAN, b""),))),
+    ],
+)
+def test_a_card_number_in_key_or_headers_is_refused_and_masked(intake, field, one):
+    letter = letter_of(intake, one)
+    assert (reason(letter), letter.field) == ("CARD_NUMBER", field)
+    assert PAN.encode() not in letter.SerializeToString()
+    assert letter.masked
+
+
+def test_a_card_number_anywhere_is_overwritten_and_its_hash_is_not_given(intake):
+    one = record(b"broken " + PAN.encode() + b" \xff", key=PAN.encode())
+    letter = letter_of(intake, one)
+    assert reason(letter) == "MALFORMED"
+    assert letter.value == b"broken XXXXXXXXXXXXXXXX \xff"
+    assert letter.key == b"X" * 16
+    assert letter.masked
+    assert letter.value_sha256 == b""
+
+
+def test_an_oversize_letter_keeps_size_hash_and_the_first_64_kb(intake):
+    letter = letter_of(intake, record(b"ab" * 500_000))
+    assert letter.value_size_bytes == 1_000_000
+    assert len(letter.value) == 65_536
+    assert len(letter.value_sha256) == 32
+
+
+def test_a_letter_keeps_the_original_bytes_and_headers(intake):
+    letter = letter_of(intake, record(b"garbage", headers=(("a", b"1"), ("b", b""))))
+    assert letter.value == b"garbage"
+    assert [(h.key, h.value) for h in letter.headers] == [("a", b"1"), ("b", b"")]
+    assert not letter.masked
+
+
+@pytest.mark.parametrize(("key", "event"), [(None, "keyless"), (b"other", "miskeyed")])
+def test_keyless_and_miskeyed_records_are_judged_and_counted(
+    intake, counts, key, event
+):
+    assert intake.check(record(good(), key=key))
+    assert counts.counted == [event]
+
+
+def test_what_is_not_the_inputs_fault_is_no_refusal():
+    assert not is_refusal(StoreUnavailable("away"))

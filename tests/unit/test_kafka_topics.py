@@ -1,0 +1,77 @@
+import pytest
+
+from scoring.adapters.kafka_topics import Found, Layout, Needs, faults
+from scoring.topics import Topics
+
+DAY_MS = 86_400_000
+TOPICS = Topics()
+NEEDS = Needs(dedupe_ms=8 * DAY_MS, rebuild_ms=61 * DAY_MS)
+LAYOUT = Layout(partitions=4, replication=3)
+
+
+def sound() -> dict[str, Found]:
+    return {
+        topic: Found(
+            topic,
+            4,
+            3,
+            {
+                "retention.ms": str(LAYOUT.retention_ms(TOPICS, topic)),
+                "cleanup.policy": "delete",
+            },
+        )
+        for topic in TOPICS.all
+    }
+
+
+def with_topic(name: str, partitions: int = 4, **configs: str) -> dict[str, Found]:
+    found = sound()
+    told = {
+        **found[name].configs,
+        **{k.replace("_", "."): v for k, v in configs.items()},
+    }
+    return found | {name: Found(name, partitions, 3, told)}
+
+
+def test_the_layout_that_create_makes_is_sound():
+    assert faults(TOPICS, sound(), NEEDS) == []
+
+
+@pytest.mark.parametrize("name", TOPICS.all)
+def test_a_missing_topic_is_named_with_its_remedy(name):
+    [fault] = faults(TOPICS, with_topic(name, partitions=0), NEEDS)
+    assert name in fault
+    assert "scoring topics create" in fault
+
+
+@pytest.mark.parametrize(
+    "name", ["decisions", "transactions.dead-letter", "labels.dead-letter"]
+)
+def test_an_output_needs_as_many_partitions_as_its_input(name):
+    [fault] = faults(TOPICS, with_topic(name, partitions=8), NEEDS)
+    assert fault.startswith(f"{name} has 8 partitions")
+
+
+@pytest.mark.parametrize("name", TOPICS.all)
+def test_no_topic_may_be_compacted(name):
+    [fault] = faults(TOPICS, with_topic(name, cleanup_policy="compact,delete"), NEEDS)
+    assert "is compacted" in fault
+
+
+@pytest.mark.parametrize("kept_ms", ["-1", str(9 * DAY_MS)])
+def test_transactions_may_not_outlive_the_answers_to_their_repeats(kept_ms):
+    [fault] = faults(TOPICS, with_topic("transactions", retention_ms=kept_ms), NEEDS)
+    assert "decided twice" in fault
+
+
+@pytest.mark.parametrize("name", ["decisions", "labels"])
+def test_what_the_store_is_rebuilt_from_is_kept_long_enough(name):
+    short = str(NEEDS.rebuild_ms - 1)
+    [fault] = faults(TOPICS, with_topic(name, retention_ms=short), NEEDS)
+    assert "rebuilding the store" in fault
+    assert faults(TOPICS, with_topic(name, retention_ms="-1"), NEEDS) == []
+
+
+def test_what_the_broker_does_not_tell_is_not_held_against_it():
+    silent = {topic: Found(topic, 4) for topic in TOPICS.all}
+    assert faults(TOPICS, silent, NEEDS) == []
