@@ -183,3 +183,10 @@ def test_the_chart_packs_and_the_pack_renders_the_same(helm, tmp_path):
     packed = run(helm, "template", "pay", pack, "--namespace", "risk", *setting())
     manifests = [m for m in yaml.safe_load_all(packed.stdout) if m]
     assert manifests == rendered(helm, *setting())
+
+
+def test_the_readme_of_the_chart_describes_its_values():
+    script = CHART.parent / "describe.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, check=True)
+    fresh = done.stdout.decode()
+    assert (CHART / "README.md").read_text() == fresh, "stale: run `make docs`"
