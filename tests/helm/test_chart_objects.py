@@ -114,11 +114,17 @@ def test_the_kubelet_asks_the_plaintext_health_port(newest_helm):
 
 
 def test_a_pod_is_given_longer_than_it_drains(newest_helm):
-    manifests = rendered(newest_helm, *setting("serve.drain.graceSeconds=60"))
-    serve = one(manifests, "Deployment", "-serve")["spec"]["template"]["spec"]
-    env = {e["name"]: e.get("value") for e in serve["containers"][0]["env"]}
-    drains_s = float(env["SCORING_DRAIN_S"]) + float(env["SCORING_DRAIN_NOTICE_S"])
-    assert serve["terminationGracePeriodSeconds"] > drains_s
+    closing_s = 10  # to settle, commit and leave the group
+    manifests = rendered(
+        newest_helm,
+        *setting("serve.drain.graceSeconds=60", "stream.drain.graceSeconds=70"),
+    )
+    for door, drain_s in (("-serve", 60), ("-stream", 70)):
+        pod = one(manifests, "Deployment", door)["spec"]["template"]["spec"]
+        env = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
+        assert float(env["SCORING_DRAIN_S"]) == drain_s
+        drains_s = drain_s + float(env.get("SCORING_DRAIN_NOTICE_S", closing_s))
+        assert pod["terminationGracePeriodSeconds"] > drains_s
 
 
 def test_only_what_is_named_may_be_reached(newest_helm):
