@@ -29,7 +29,7 @@ from scoring.settings import Settings
 from scoring.topics import Topics
 from scoring.training.quality import Quality
 
-GROUP = "scoring"
+GROUP = "scoring-stream"  # as the composition root names it
 _PARTITIONS = 4
 # A replay waits for its answers: nothing may be degraded for want of time.
 _PATIENT = {"SCORING_BUDGET_MS": "60000", "SCORING_STORE_BUDGET_MS": "30000"}
