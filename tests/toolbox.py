@@ -120,16 +120,20 @@ def kafkajs() -> Path:
     return kept(f"kafkajs-{KAFKAJS}", fetch)
 
 
+def uv() -> str:
+    """The uv that `make setup` uses."""
+    own = ROOT / ".uv" / "bin" / "uv"
+    return str(own) if own.exists() else "uv"
+
+
 def kubernetes_validate() -> Path:
     """A directory for PYTHONPATH: the schemas of Kubernetes 1.25 to 1.37."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    own = ROOT / ".uv/bin/uv"
-    uv = str(own) if own.exists() else "uv"
 
     def fetch(into: Path) -> None:
         package = f"kubernetes-validate=={KUBERNETES_VALIDATE}"
         command(
-            *(uv, "pip", "install", "--quiet", "--python", sys.executable),
+            *(uv(), "pip", "install", "--quiet", "--python", sys.executable),
             *("--target", into, package),
             cwd=into,
         )
