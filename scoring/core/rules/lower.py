@@ -54,11 +54,14 @@ _REFUSED = {
 class Lowering:
     """Lowers predicates over one schema and remembers which inputs they read.
 
-    `loads` maps a local name of the generated function to its source.
+    `loads` maps a local name of the generated function to its source; `numbers` and
+    `texts` are those of them that may be unknown.
     """
 
     schema: Schema
     loads: dict[str, str] = field(default_factory=dict)
+    numbers: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
     _places: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -114,14 +117,14 @@ class Lowering:
                 item.offset, "'in' takes a text of the transaction on its left"
             )
         if container.kind is Kind.LIST:
-            texts = self._texts(container, term.allowed)
+            texts = self._constants(container, term.allowed)
             return Truth(f"{term.code} in {texts}", known_not_in(term.code, texts))
         name = self._list_name(container)
         until = f"LISTS_{name}({term.code}, 0)"
         self.loads.setdefault(f"LISTS_{name}", "")
         return Truth(f"{until} > at", f"({term.code} and {until} <= at)")
 
-    def _texts(self, node: Node, allowed: tuple[str, ...]) -> str:
+    def _constants(self, node: Node, allowed: tuple[str, ...]) -> str:
         for child in node.children:
             if not isinstance(child.value, str) or child.kind is not Kind.LITERAL:
                 raise RuleProblem(child.offset, "'in [ ]' takes constant texts only")
@@ -154,6 +157,7 @@ class Lowering:
         if node.kind is Kind.LITERAL:
             return literal_term(node)
         if node.kind is Kind.NAME and node.value == "score":
+            self.numbers.add("score")
             return Term(Type.REAL, "score", 1.0)
         if node.kind is Kind.SELECT:
             return self._selected(node)
@@ -183,6 +187,10 @@ class Lowering:
         if found is None:
             raise _unknown("field of a transaction", node, (*TRANSACTION, "attributes"))
         self.loads[f"t_{name}"] = found.source
+        if found.type is Type.TEXT:
+            self.texts.add(f"t_{name}")
+        elif "NAN" in found.source:
+            self.numbers.add(f"t_{name}")
         return input_term(f"t_{name}", found)
 
     def _feature(self, node: Node, name: str) -> Term:
@@ -190,6 +198,7 @@ class Lowering:
         if place is None:
             raise _unknown("feature", node, self.schema.features)
         self.loads[f"f_{place}"] = f"f[{place}]"
+        self.numbers.add(f"f_{place}")
         return Term(Type.REAL, f"f_{place}", FLOAT32_MAX, None, (name,))
 
     def _limit(self, node: Node, name: str) -> Term:
@@ -214,6 +223,7 @@ class Lowering:
         known = [name for name, load in self.loads.items() if load == source]
         name = known[0] if known else f"a_{len(self.loads)}"
         self.loads[name] = source
+        self.texts.add(name)
         return Term(Type.TEXT, name)
 
     def _arithmetic(self, node: Node) -> Term:

@@ -72,38 +72,46 @@ def compiled(
     """
     lowering = Lowering(schema)
     problems: list[tuple[int, RuleProblem]] = []
-    body: list[str] = []
     nodes: list[Node | None] = []
+    holds, unknown = ["h = u = 0"], []
     for i, clause in enumerate(clauses):
         try:
             node = checked(clause.when)
-            body += _statement(i, clause, lowering, node)
+            truth = lowering.truth(node)
+            holds += _statement(clause, truth.true, f"h |= {1 << i}")
+            neither = f"not h & {1 << i} and not {truth.false}"
+            unknown += _statement(clause, neither, f"u |= {1 << i}")
             nodes.append(node)
         except RuleProblem as problem:
             problems.append((i, problem))
             nodes.append(None)
     namespace = _namespace(bindings)
-    source = _function("evaluate", lowering.loads, ["h = u = 0", *body, "return h, u"])
+    body = [*holds, *_returned_if_all_is_known(lowering), *unknown, "return h, u"]
+    source = _function("evaluate", lowering.loads, body)
     witnesses = tuple(_witness(node, schema, namespace) for node in nodes)
     return Program(_defined(source, "evaluate", namespace), witnesses, source), problems
 
 
-def _statement(i: int, clause: Clause, lowering: Lowering, node: Node) -> list[str]:
-    truth = lowering.truth(node)
-    lines = [
-        f"if {truth.true}:",
-        f"    h |= {1 << i}",
-        f"elif not {truth.false}:",
-        f"    u |= {1 << i}",
-    ]
+def _statement(clause: Clause, condition: str, then: str) -> list[str]:
     times = []
     if clause.starts_ms is not None:
         times.append(f"at >= {clause.starts_ms}")
     if clause.expires_ms is not None:
         times.append(f"at < {clause.expires_ms}")
-    if not times:
-        return lines
-    return [f"if {' and '.join(times)}:", *(f"    {line}" for line in lines)]
+    return [f"if {' and '.join([*times, condition])}:", f"    {then}"]
+
+
+def _returned_if_all_is_known(lowering: Lowering) -> list[str]:
+    """Leave before unknowns are looked for, where nothing that rules read is missing.
+
+    One sum tells of all numbers: NaN survives addition.
+    """
+    known = sorted(lowering.texts)
+    lines = []
+    if lowering.numbers:
+        lines = [f"s = {' + '.join(sorted(lowering.numbers))}"]
+        known = ["s == s", *known]
+    return [*lines, f"if {' and '.join(known) or 'True'}:", "    return h, 0"]
 
 
 def _namespace(bindings: Bindings) -> dict[str, Any]:
