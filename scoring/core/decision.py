@@ -137,9 +137,9 @@ class Versions:
 class DecisionCore:
     """The deterministic part of a decision.
 
-    `score` is the calibrated probability (None where no model ran), `margin` the
-    raw log-odds that thresholds use. `features` is the little-endian float32
-    vector the model saw, NaN where missing.
+    `score` is the calibrated probability, which thresholds are of (None where no
+    model ran), `margin` the raw log-odds, which rank. `features` is the
+    little-endian float32 vector the model saw, NaN where missing.
     """
 
     tenant: str

@@ -480,7 +480,7 @@ class DecisionCore(_message.Message):
     score: _builtins.float
     """Calibrated probability of fraud, 0 to 1; absent where no model ran."""
     margin: _builtins.float
-    """The model's raw log-odds, which thresholds and ranking use."""
+    """The model's raw log-odds, which ranking uses; thresholds are of the score."""
     provisional: _builtins.bool
     """True while the decision is not recorded: it may be decided again."""
     rung: Global___Rung.ValueType
