@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from scoring.adapters.model_shelf import bundle_in
 from scoring.adapters.onnx_graph import check_graph
 from scoring.core import bundle
 from scoring.core.bundle import GOLDEN_TOLERANCE, Manifest
@@ -80,10 +81,13 @@ class OnnxModel:
 def load_model(directory: Path, *, catalogue: Catalogue | None = None) -> OnnxModel:
     """Load a bundle, prove it and warm it up; blocks for tens of milliseconds.
 
+    `directory` is a bundle or a shelf of bundles, of which the promoted one is meant.
+
     Raises `BadArtifact` naming what disagrees: the manifest with its own hash, a
     file with the manifest, the feature order with the catalogue (when given), an
     operator that is not ours, or a score with its golden vector.
     """
+    directory = bundle_in(directory)
     name = str(directory)
     contents = _contents(directory)
     manifest = bundle.manifest_from_json(

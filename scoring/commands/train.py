@@ -1,0 +1,102 @@
+"""`scoring train`: a table of labelled transactions becomes a model bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from scoring.core.bundle import Manifest
+
+
+def train(
+    table: Annotated[
+        Path | None,
+        typer.Argument(help="Parquet of our fields and `fraud`; none: simulate one"),
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option(help="where models are kept")] = Path(
+        ".scoring/models"
+    ),
+    features: Annotated[
+        Path | None, typer.Option(help="feature definitions; none: the shipped ones")
+    ] = None,
+    label_delay_days: Annotated[
+        float, typer.Option(min=0, help="a fraud is known that much later")
+    ] = 7,
+    rounds: Annotated[int, typer.Option(min=1, max=10_000)] = 300,
+    depth: Annotated[int, typer.Option(min=1, max=12)] = 4,
+    rate: Annotated[float, typer.Option(min=0.001, max=1)] = 0.05,
+    seed: int = 0,
+) -> None:
+    """Train, calibrate, judge and pack a model; the first one is promoted."""
+    from scoring.adapters.model_shelf import ModelShelf
+    from scoring.training.build import Recipe, train_on
+    from scoring.training.card import write_card
+    from scoring.training.fit import Boosting
+    from scoring.training.progress import bar
+    from scoring.training.train import dataset_of
+
+    recipe = Recipe(
+        boosting=Boosting(rounds=rounds, rate=rate, depth_max=depth),
+        label_delay_ms=int(label_delay_days * 86_400_000),
+        seed=seed,
+    )
+    shelf = ModelShelf(out)
+    with bar() as report, shelf.draft() as draft:
+        dataset = dataset_of(
+            _table(table, seed, report),
+            catalogue := _catalogue(features),
+            label_delay_ms=recipe.label_delay_ms,
+            report=report,
+        )
+        manifest = train_on(
+            dataset, draft, catalogue=catalogue, recipe=recipe, report=report
+        )
+        write_card(draft, dataset)
+        promoted = shelf.add(draft, manifest.version)
+    _summary(manifest, shelf, promoted=promoted)
+
+
+def _table(path: Path | None, seed: int, report: Any) -> Any:
+    import pyarrow.parquet as pq
+
+    from scoring.errors import BadArtifact
+    from scoring.training.simulate import World, simulate
+
+    if path is None:
+        world = World(seed=seed, days=60, customers=2_000, terminals=4_000, radius=8.0)
+        return simulate(world, report=report)
+    try:
+        return pq.read_table(path)
+    except (OSError, ValueError) as error:
+        raise BadArtifact(f"{path}: cannot be read as Parquet: {error}") from error
+
+
+def _catalogue(path: Path | None) -> Any:
+    from scoring.core.catalogue import default_catalogue, load_catalogue
+
+    if path is None:
+        return default_catalogue()
+    return load_catalogue(path.read_text(), name=str(path))
+
+
+def _summary(manifest: Manifest, shelf: Any, *, promoted: bool) -> None:
+    def figure(name: str) -> str:
+        value = manifest.metrics.get(name)
+        return "-" if value is None else f"{value:.3f}"
+
+    typer.echo(
+        f"model {manifest.version}: AUC {figure('auc')}, "
+        f"average precision {figure('average_precision')}, "
+        f"card precision@100 {figure('card_precision_100')} "
+        f"on {manifest.metrics.get('rows', 0):,.0f} later transactions"
+    )
+    path = shelf.path(manifest.version)
+    typer.echo(f"card: {path / 'card.md'}")
+    if promoted:
+        typer.echo(f"promoted: serve it with SCORING_MODEL_DIR={shelf.root}")
+    else:
+        typer.echo(f"promote it with: scoring models promote {manifest.version}")

@@ -1,0 +1,154 @@
+"""A model card beside every bundle: what it is for, how good, where it is weak."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.core import bundle
+from scoring.core.bundle import Manifest, manifest_from_json
+from scoring.training.dataset import Dataset
+from scoring.training.package import run_graph
+from scoring.training.plots import bar_chart, line_chart
+
+CARD_FILE = "card.md"
+_REVIEW_RATE = 0.01
+_CURVE_POINTS = 200
+_IMPORTANT = 15
+_BANDS_MINOR = (0, 1_000, 5_000, 10_000, 22_000, 50_000, 10**13)
+
+
+def write_card(directory: Path, dataset: Dataset) -> Path:
+    """Write card.md and its charts into a bundle's directory, and return its path.
+
+    The rows judged are those after the model's calibration and label delay.
+    """
+    path = directory / bundle.MANIFEST_FILE
+    manifest = manifest_from_json(path.read_text(), name=str(path))
+    training = manifest.training
+    judged = dataset.rows(
+        training.calibrated_until_ms + training.label_delay_ms,
+        training.evaluated_until_ms,
+    )
+    graph = (directory / bundle.GRAPH_FILE).read_bytes()
+    outputs = run_graph(graph, dataset.matrix[judged])
+    score = outputs["calibrated"][:, 0].astype(np.float64)
+    fraud, amount = dataset.fraud[judged], dataset.amount_minor[judged]
+    charts = {
+        "precision-recall.svg": _precision_recall(outputs["margin"][:, 0], fraud),
+        "calibration.svg": _calibration(score, fraud),
+        "scores.svg": _scores(score, fraud),
+        "recall-by-amount.svg": bar_chart(_recall_by_amount(score, fraud, amount)),
+        "importance.svg": bar_chart(_importance(directory, manifest)),
+    }
+    for name, chart in charts.items():
+        (directory / name).write_text(chart)
+    card = directory / CARD_FILE
+    card.write_text(_text(manifest, list(charts)))
+    return card
+
+
+def _precision_recall(margin: NDArray[np.float32], fraud: NDArray[np.bool_]) -> str:
+    hits = np.cumsum(fraud[np.argsort(-margin, kind="stable")])
+    points = np.unique(np.linspace(0, len(hits) - 1, 2 * _CURVE_POINTS).astype(int))
+    recall, precision = hits / max(hits[-1], 1), hits / np.arange(1, len(hits) + 1)
+    curve = list(zip(recall[points].tolist(), precision[points].tolist(), strict=True))
+    return line_chart({"precision at recall": curve}, x="recall", y="precision")
+
+
+def _calibration(score: NDArray[np.float64], fraud: NDArray[np.bool_]) -> str:
+    bins = np.array_split(np.argsort(score, kind="stable"), 20)
+    points = [(float(score[b].mean()), float(fraud[b].mean())) for b in bins if len(b)]
+    top = max(max(p) for p in points) or 1.0
+    series = {"observed": points, "perfect": [(0.0, 0.0), (top, top)]}
+    return line_chart(series, x="score", y="share of fraud", limits=(top, top))
+
+
+def _scores(score: NDArray[np.float64], fraud: NDArray[np.bool_]) -> str:
+    """Share of each class at or above a score: rare classes stay visible."""
+    grid = np.linspace(0, 1, _CURVE_POINTS)
+    series = {}
+    for name, rows in (("fraud", fraud), ("genuine", ~fraud)):
+        own = np.sort(score[rows])
+        above = 1 - np.searchsorted(own, grid) / max(len(own), 1)
+        series[name] = list(zip(grid.tolist(), above.tolist(), strict=True))
+    return line_chart(series, x="score", y="share at or above")
+
+
+def _recall_by_amount(
+    score: NDArray[np.float64], fraud: NDArray[np.bool_], amount: NDArray[np.int64]
+) -> list[tuple[str, float]]:
+    """Recall by amount when the 1 % highest scores are reviewed."""
+    reviewed = score >= np.quantile(score, 1 - _REVIEW_RATE)
+    bars = []
+    for low, high in itertools.pairwise(_BANDS_MINOR):
+        rows = fraud & (amount >= low) & (amount < high)
+        if rows.any():
+            name = f"{low / 100:g} and more ({rows.sum()})"
+            bars.append((name, float(reviewed[rows].mean())))
+    return bars
+
+
+def _importance(directory: Path, manifest: Manifest) -> list[tuple[str, float]]:
+    """Share of total gain of the most important features."""
+    import xgboost
+
+    booster = xgboost.Booster(model_file=directory / bundle.BOOSTER_FILE)
+    gains = booster.get_score(importance_type="total_gain")
+    total = sum(gains.values()) or 1.0
+    named = [
+        (manifest.feature_names[int(key[1:])], float(gain) / total)
+        for key, gain in gains.items()
+    ]
+    return sorted(named, key=lambda pair: -pair[1])[:_IMPORTANT]
+
+
+def _text(manifest: Manifest, charts: list[str]) -> str:
+    training = manifest.training
+    figures = "\n".join(
+        f"| {name} | {'-' if value is None else f'{value:.4g}'} |"
+        for name, value in manifest.metrics.items()
+    )
+    images = "\n\n".join(f"![{Path(c).stem}]({c})" for c in charts)
+    judged_from = training.calibrated_until_ms + training.label_delay_ms
+    return f"""# Model {manifest.version}
+
+Scores card payments between 0 and 1: the probability of fraud. Meant to rank and to
+explain payments beside a policy of rules; not meant to decide about a person.
+
+| | |
+|---|---|
+| feature definitions | {manifest.features_version}, {len(manifest.feature_names)} features |
+| fitted on | {training.rows:,} rows, {training.frauds:,} of them fraud |
+| fitted from, until | {_date(training.from_ms)}, {_date(training.until_ms)} |
+| calibrated until | {_date(training.calibrated_until_ms)} |
+| judged from, until | {_date(judged_from)}, {_date(training.evaluated_until_ms)} |
+| labels known after | {training.label_delay_ms / 86_400_000:g} days |
+| settings | `{json.dumps(training.parameters)}` |
+| reasons | {manifest.reason_method}, {len(manifest.reason_groups)} groups |
+
+## Figures on later rows that it never saw
+
+| figure | value |
+|---|---|
+{figures}
+
+{images}
+
+## Limits
+
+- Time alone splits the rows: figures hold for what comes after, while the world
+  stays like this. Watch the drift of scores and features.
+- Recall by amount is at a review of the 1 % highest scores; the bars show in
+  brackets how many frauds there were. Few frauds make a bar worth little.
+- Figures from a simulated world say nothing of a real one.
+"""  # noqa: E501 - a table row is one line
+
+
+def _date(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,164 @@
+"""Training looks only at the past, and refuses what cannot teach."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_model import RECIPE, START_MS, small_catalogue, small_dataset
+
+from scoring.core.bundle import manifest_from_json
+from scoring.core.catalogue import default_catalogue, handbook_catalogue
+from scoring.errors import BadArtifact
+from scoring.training.build import train_on
+from scoring.training.card import write_card
+from scoring.training.dataset import DAY_MS, refuse_answers, refuse_leaks, split_by_time
+from scoring.training.simulate import World, simulate
+from scoring.training.train import dataset_of, train_bundle
+
+WORLD = World(seed=5, days=16, customers=150, terminals=300, radius=15.0)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return simulate(WORLD)
+
+
+@given(st.integers(0, 6), st.integers(14, 90))
+@settings(deadline=None, max_examples=20)
+def test_every_label_used_was_known_before_the_first_row_judged(delay_days, days):
+    dataset = small_dataset(300, days=days)
+    split = split_by_time(dataset, label_delay_ms=delay_days * DAY_MS)
+    assert split.from_ms <= split.fitted_ms <= split.calibrated_ms
+    assert split.calibrated_ms + delay_days * DAY_MS <= split.evaluated_ms
+    assert split.evaluated_ms < split.until_ms
+
+
+def test_a_table_shorter_than_its_label_delay_is_refused():
+    with pytest.raises(BadArtifact, match="bring more than 40 days"):
+        split_by_time(small_dataset(300, days=20), label_delay_ms=20 * DAY_MS)
+
+
+def test_labels_of_the_judged_rows_do_not_change_the_model(tmp_path):
+    dataset = small_dataset()
+    split = split_by_time(dataset, label_delay_ms=0)
+    judged = dataset.rows(split.evaluated_ms, split.until_ms)
+    turned = replace(dataset, fraud=np.where(judged, ~dataset.fraud, dataset.fraud))
+    graphs = []
+    for name, rows in (("as-it-was", dataset), ("turned", turned)):
+        out = tmp_path / name
+        train_on(rows, out, catalogue=small_catalogue(), recipe=RECIPE)
+        graphs.append((out / "model.onnx").read_bytes())
+    assert graphs[0] == graphs[1]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=5)
+def test_labels_younger_than_the_delay_change_no_feature(table, seed):
+    # Features as of the last days: what is labelled within the delay is unknown.
+    import pyarrow as pa
+
+    delay_ms = 7 * DAY_MS
+    at_ms = table["occurred_at_ms"].to_numpy()
+    now = at_ms[-1] - DAY_MS
+    young = at_ms > now - delay_ms
+    fraud = table["fraud"].to_numpy(zero_copy_only=False)
+    noise = np.random.default_rng(seed).random(len(fraud)) < 0.5
+    changed = table.set_column(
+        table.column_names.index("fraud"),
+        "fraud",
+        pa.array(np.where(young, noise, fraud)),
+    )
+    before = dataset_of(table, handbook_catalogue(), label_delay_ms=delay_ms)
+    after = dataset_of(changed, handbook_catalogue(), label_delay_ms=delay_ms)
+    past = before.occurred_at_ms <= now
+    assert past.sum() > 1_000
+    assert np.array_equal(before.matrix[past], after.matrix[past], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["scenario", "TX_FRAUD", "customer_id", "id", "seed", "label"]
+)
+def test_ids_and_answers_are_refused_as_features_by_name(name):
+    with pytest.raises(BadArtifact, match=name):
+        refuse_answers(("amount", name))
+
+
+def test_no_shipped_feature_is_named_like_an_id_or_an_answer():
+    refuse_answers(default_catalogue().names)
+    refuse_answers(handbook_catalogue().names)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_feature_that_knows_the_answer_is_refused_by_what_it_does(sign):
+    dataset = small_dataset()
+    dataset.matrix[:, 4] = sign * dataset.fraud
+    with pytest.raises(BadArtifact, match="longitude alone separates"):
+        refuse_leaks(dataset)
+
+
+def test_a_feature_that_is_missing_exactly_for_fraud_is_refused():
+    dataset = small_dataset()
+    dataset.matrix[:, 4] = np.where(dataset.fraud, np.nan, 1.0)
+    with pytest.raises(BadArtifact, match="longitude alone separates"):
+        refuse_leaks(dataset)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"), [(False, "no fraud"), (True, "but fraud")]
+)
+def test_rows_of_one_class_are_refused(tmp_path, value, problem):
+    dataset = small_dataset()
+    one = replace(dataset, fraud=np.full(len(dataset), value))
+    with pytest.raises(BadArtifact, match=problem):
+        train_on(one, tmp_path / "m", catalogue=small_catalogue(), recipe=RECIPE)
+
+
+def test_a_missing_column_is_named(table, tmp_path):
+    with pytest.raises(BadArtifact, match="lacks the column amount_minor"):
+        train_bundle(table.drop(["amount_minor"]), default_catalogue(), tmp_path / "m")
+
+
+def test_an_id_that_stands_twice_is_refused(table):
+    import pyarrow as pa
+
+    twice = pa.concat_tables([table, table.slice(0, 1)])
+    with pytest.raises(BadArtifact, match="an id stands twice"):
+        dataset_of(twice, handbook_catalogue(), label_delay_ms=0)
+
+
+def test_the_table_may_come_in_any_order(table):
+    shuffled = table.take(np.random.default_rng(0).permutation(table.num_rows))
+    straight, mixed = (
+        dataset_of(t, handbook_catalogue(), label_delay_ms=DAY_MS)
+        for t in (table, shuffled)
+    )
+    assert np.array_equal(straight.matrix, mixed.matrix, equal_nan=True)
+    assert np.array_equal(straight.fraud, mixed.fraud)
+    assert np.array_equal(straight.amount_minor, mixed.amount_minor)
+
+
+def test_the_card_tells_the_figures_and_draws_them(tmp_path):
+    out = tmp_path / "m"
+    dataset = small_dataset()
+    manifest = train_on(dataset, out, catalogue=small_catalogue(), recipe=RECIPE)
+    text = write_card(out, dataset).read_text()
+    assert f"# Model {manifest.version}" in text
+    assert f"{manifest.metrics['auc']:.4g}" in text
+    for chart in out.glob("*.svg"):
+        assert chart.name in text
+        assert chart.read_text().startswith("<svg")
+    assert len(list(out.glob("*.svg"))) == 5
+
+
+def test_the_manifest_says_what_was_trained_on(tmp_path):
+    out = tmp_path / "m"
+    train_on(small_dataset(), out, catalogue=small_catalogue(), recipe=RECIPE)
+    manifest = manifest_from_json((out / "manifest.json").read_text(), name="m")
+    assert manifest.training.from_ms >= START_MS
+    assert manifest.training.parameters["base_score"] == 0.5
+    assert set(manifest.baseline.features) == set(manifest.feature_names)
+    assert sum(manifest.baseline.score.shares) == pytest.approx(1, abs=1e-4)
