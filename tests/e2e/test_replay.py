@@ -1,0 +1,97 @@
+"""A table goes through both doors and comes out equal, decided and judged."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from scoring.core.catalogue import default_catalogue
+from scoring.training.train import ensure_demo_model
+
+WORLD = ("--days", "16", "--customers", "60", "--terminals", "120", "--seed", "5")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A directory with a simulated table and a model; its name has a space."""
+    directory = tmp_path_factory.mktemp("a replay")
+    scoring(directory, "simulate", "world.parquet", *WORLD)
+    ensure_demo_model(directory / "model", default_catalogue())
+    return directory
+
+
+def scoring(directory, *arguments, code=0):
+    settings = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("SCORING_")
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "scoring", *arguments],
+        cwd=directory,
+        env={**settings, "SCORING_MODEL_DIR": str(directory / "model")},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(290)
+def test_ordered_replays_through_both_doors_and_offline_agree(place):
+    play = ("replay", "world.parquet", "--ordered")
+    report = scoring(place, *play, "--through", "kafka", "--out", "kafka.parquet")
+    assert "average precision" in report
+    scoring(place, *play, "--through", "grpc", "--out", "grpc.parquet")
+    same = scoring(place, "replay", "compare", "kafka.parquet", "grpc.parquet")
+    assert "equal decision cores for every transaction" in same
+    scoring(place, "replay", "offline", "world.parquet", "kafka.parquet")
+    decisions = pq.read_table(place / "kafka.parquet").to_pydict()
+    assert len(decisions["id"]) > 1_000
+    assert not any(decisions["degraded"])
+    assert any(decisions["fraud"])
+
+
+@pytest.mark.timeout(290)
+def test_a_replay_at_full_speed_decides_every_row_once(place):
+    scoring(place, "replay", "world.parquet", "--out", "fast.parquet")
+    sent = pq.read_table(place / "world.parquet")["id"].to_pylist()
+    decided = pq.read_table(place / "fast.parquet")["id"].to_pylist()
+    assert sorted(decided) == sorted(sent)
+
+
+def test_runs_over_different_spans_do_not_compare_equal(place):
+    short = ("--through", "grpc", "--to", "2018-04-03")
+    scoring(place, "replay", "world.parquet", *short, "--out", "two days.parquet")
+    scoring(
+        place,
+        *("replay", "world.parquet", "--through", "grpc", "--to", "2018-04-02"),
+        *("--out", "one day.parquet"),
+    )
+    said = scoring(
+        place, "replay", "compare", "two days.parquet", "one day.parquet", code=1
+    )
+    assert "in one only" in said
+
+
+def test_rows_that_are_refused_are_reported_and_the_others_decided(place):
+    rows = pq.read_table(place / "world.parquet").slice(0, 50).to_pylist()
+    for row in rows[:3]:
+        row["card"] = "4111111111111111"
+    pq.write_table(pa.Table.from_pylist(rows), place / "poison.parquet")
+    for door in ("kafka", "grpc"):
+        said = scoring(place, "replay", "poison.parquet", "--through", door)
+        assert "card number" in said
+        assert "4111" not in said
+
+
+def test_a_table_that_is_not_understood_is_refused_with_the_next_step(place):
+    (place / "odd.csv").write_text("a,b\n1,2\n")
+    said = scoring(place, "replay", "--describe", "odd.csv", code=1)
+    assert "name one under columns" in said
