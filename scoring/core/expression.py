@@ -217,7 +217,7 @@ def _unary(node: ast.UnaryOp) -> _Compiled:
         sql = f"(NOT {_of_kind(node.operand, 'truth')[2]})"
 
         def negate(t: Transaction, amount: float | None) -> bool | None:
-            value = part(t, amount)
+            value: bool | None = part(t, amount)
             return None if value is None else not value
 
         return "truth", negate, sql

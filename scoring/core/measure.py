@@ -52,18 +52,32 @@ def text_of(transaction: Transaction, field: str) -> str:
 
 def column_reader(column: Column) -> ColumnReader:
     """How a column reads a transaction; see `Kind` for what it keeps."""
-    normal = tuple(Column(k, "amount", column.filter, column.trim) for k in NORMAL)
     if column.kind in {*NORMAL, Kind.UNUSUAL}:
-        return ColumnReader(_filtered(column, _measure("amount")), normal)
+        return ColumnReader(
+            _filtered(column, _measure("amount")), _normal_needs(column)
+        )
     if column.kind is Kind.COUNTERPART:
         return ColumnReader(_filtered(column, _counterpart(column.measure)))
     if column.kind is Kind.LAST:
-        return ColumnReader(_last(column.measure))
+        return ColumnReader(_last(column.measure), _last_needs(column))
     if column.kind is Kind.FIRST:
         return ColumnReader(lambda t, _: t.occurred_at_ms)
     if column.kind is Kind.COUNT:
         return ColumnReader(_filtered(column, _presence(column.measure)))
     return ColumnReader(_filtered(column, _measure(column.measure)))
+
+
+# A fold is made again when an event arrives late, so what it was made from is kept.
+def _normal_needs(column: Column) -> tuple[Column, ...]:
+    own = [Column(k, "amount", column.filter) for k in (Kind.SUM, Kind.COUNT)]
+    folds = [Column(k, "amount", column.filter, column.trim) for k in NORMAL]
+    return (*own, *folds)
+
+
+def _last_needs(column: Column) -> tuple[Column, ...]:
+    if column.measure in {"latitude", "longitude", "located_at"}:
+        return (Column(Kind.LAST, "located_at"),)
+    return (Column(Kind.COUNTERPART, column.measure),)
 
 
 def _filtered(column: Column, read: Read) -> Read:

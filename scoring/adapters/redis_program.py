@@ -1,0 +1,275 @@
+"""The catalogue compiled for the online engine: a Lua table and byte layouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from importlib import resources
+from math import inf, isnan, nan
+from struct import Struct
+from typing import Any
+
+from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.transaction import Transaction
+
+ORDER = Struct(">HIQ")  # time in 6 bytes (2 + 4), then the id's hash
+LABEL_BODY = Struct(">HIQIHIB")  # time, id hash, version, known at, bits
+LABELS_MAX = 384
+_HEAD = ">I6I4I4I4"
+_HEAD_BYTES = 18
+_HEAD_FIELDS = 4
+_CHECK_BYTES = 4
+# A future-dated event within the skew allowed must not expire what is still needed.
+_SKEW_MS = 3_600_000
+_TTL_MARGIN_MS = 86_400_000
+_LABEL_COLUMNS_MAX = 7
+
+_LAYOUT: dict[Kind, tuple[str, str, int]] = {  # kind in Lua, format, bytes
+    Kind.COUNT: ("add", "I4", 4),
+    Kind.SUM: ("add", "d", 8),
+    Kind.MAX: ("max", "dI2", 10),
+    Kind.COUNTERPART: ("hash", "I6", 6),
+    Kind.LAST: ("last", "d", 8),
+    Kind.FIRST: ("first", "I6", 6),
+    Kind.NORMAL_COUNT: ("normal", "I4", 4),
+    Kind.NORMAL_SUM: ("normal", "d", 8),
+    Kind.NORMAL_HIGH: ("normal", "d", 8),
+    Kind.NORMAL_LOW: ("normal", "d", 8),
+    Kind.UNUSUAL: ("normal", "I4", 4),
+}
+_ZERO: dict[Kind, tuple[float, ...]] = {Kind.MAX: (-inf, 0), Kind.LAST: (nan,)}
+_EVERY = Column(Kind.COUNT)
+
+
+def split_ms(instant_ms: int) -> tuple[int, int]:
+    """A time as the 2 and 4 bytes that stand for it in a record.
+
+    >>> split_ms((1 << 32) + 5)
+    (1, 5)
+    """
+    return instant_ms >> 32, instant_ms & 0xFFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the store was set up with, in milliseconds."""
+
+    lateness_ms: int
+    dedupe_ms: int
+
+
+class EntityProgram:
+    """One entity's part: where its columns stand, and what a call carries."""
+
+    def __init__(self, plan: EntityPlan, catalogue: Catalogue, number: int) -> None:
+        self.plan = plan
+        self.catalogue = catalogue
+        self.byte = bytes([number])
+        self.counterparts = [
+            i for i, c in enumerate(plan.columns) if c.kind is Kind.COUNTERPART
+        ]
+        self.label_columns = tuple(
+            dict.fromkeys(s.column for s in plan.slots if s.op in LABEL_OPS)
+        )
+        self._inputs = Struct(f"<{len(plan.columns)}d")
+
+    @cached_property
+    def places(self) -> dict[Column, int]:
+        """The position of each column in an unpacked record, from 1."""
+        places: dict[Column, int] = {}
+        at = _HEAD_FIELDS + 1
+        for column in self.plan.columns:
+            if column == _EVERY:  # the record's own running count
+                places[column] = _HEAD_FIELDS
+                continue
+            places[column] = at
+            at += 2 if column.kind is Kind.MAX else 1  # a maximum has its link
+        return places
+
+    @property
+    def size(self) -> int:
+        """Bytes of one record."""
+        return (
+            _HEAD_BYTES + _CHECK_BYTES + sum(self._bytes(c) for c in self.plan.columns)
+        )
+
+    @staticmethod
+    def _bytes(column: Column) -> int:
+        return 0 if column == _EVERY else _LAYOUT[column.kind][2]
+
+    def inputs(self, t: Transaction, amount: int | None) -> bytes:
+        """Each column's value of a transaction as a double, NaN where it has none."""
+        values = [read(t, amount) for read in self.plan.readers]
+        return self._inputs.pack(*[nan if v is None else v for v in values])
+
+    def label_bits(self, t: Transaction, amount: int | None, *, fraud: bool) -> int:
+        """Bit 0: fraud; the others: whether each label column counts the event."""
+        bits = int(fraud)
+        for i, column in enumerate(self.label_columns, 1):
+            assert column is not None
+            read = self.plan.readers[self.plan.columns.index(column)]
+            bits |= (read(t, amount) is not None) << i
+        return bits
+
+    def table(self, terms: Terms) -> dict[str, Any]:
+        """What the Lua program needs to know of the entity."""
+        columns = [c for c in self.plan.columns if c != _EVERY]
+        spans = sorted({s.window_ms + s.delay_ms for s in self.plan.slots} - {0})
+        keep = self.catalogue.retention_ms + terms.lateness_ms + _SKEW_MS
+        return {
+            "name": self.plan.name,
+            "size": self.size,
+            "width": _HEAD_FIELDS + sum(1 + (c.kind is Kind.MAX) for c in columns),
+            "format": _HEAD + "".join(_LAYOUT[c.kind][1] for c in columns),
+            "inputs": "<" + "d" * len(self.plan.columns),
+            "zero": [0] * _HEAD_FIELDS
+            + [v for c in columns for v in _ZERO.get(c.kind, (0,))],
+            "columns": [self._column(c) for c in self.plan.columns],
+            "normals": self._normals(),
+            "hashes": [i + 1 for i in self.counterparts],
+            "sums": [p for c, p in self.places.items() if _LAYOUT[c.kind][1] == "d"
+                     and c.kind is not Kind.LAST],
+            "edges": self._edges,
+            "slots": [self._slot(i, s) for i, s in self._ordered_slots()],
+            "spans": spans or [self.catalogue.retention_ms],
+            "horizon": self.catalogue.horizon_ms,
+            "retention": self.catalogue.retention_ms,
+            "keep": keep,
+            "ttl": max(self.catalogue.horizon_ms, keep) + _TTL_MARGIN_MS,
+            "lateness": terms.lateness_ms,
+            "events_max": self.catalogue.events_max,
+            "distinct_max": self.catalogue.distinct_max,
+            "labels_max": LABELS_MAX,
+            "labelled": self.plan.labelled,
+        }  # fmt: skip
+
+    def _column(self, column: Column) -> dict[str, Any]:
+        if column == _EVERY:
+            return {"kind": "all", "at": _HEAD_FIELDS}
+        table = {"kind": _LAYOUT[column.kind][0], "at": self.places[column]}
+        if column.kind is Kind.LAST:
+            located = column.measure in {"latitude", "longitude", "located_at"}
+            own = (
+                Column(Kind.LAST, "located_at")
+                if located
+                else Column(Kind.COUNTERPART, column.measure)
+            )
+            table |= {"own": self.places[own], "own_time": located}
+        return table
+
+    def _normals(self) -> list[dict[str, Any]]:
+        groups = {
+            (c.filter, c.trim) for c in self.plan.columns if c.kind is Kind.NORMAL_COUNT
+        }
+        return [self._normal(*group) for group in sorted(groups)]
+
+    def _normal(self, filter_: str, trim: float) -> dict[str, Any]:
+        folds = [Column(kind, "amount", filter_, trim) for kind in NORMAL]
+        unusual = self.places.get(Column(Kind.UNUSUAL, "amount", filter_, trim))
+        return {
+            **{key: self.places[c] for key, c in zip("nshl", folds, strict=True)},
+            **({"u": unusual} if unusual else {}),
+            "trim": trim,
+            "input": self.plan.columns.index(folds[0]) + 1,
+            "sum_at": self.places[Column(Kind.SUM, "amount", filter_)],
+            "count_at": self.places[Column(Kind.COUNT, "amount", filter_)],
+        }
+
+    @cached_property
+    def _edges(self) -> list[int]:
+        offsets = {s.window_ms + s.delay_ms for s in self.plan.slots if s.window_ms}
+        offsets |= {s.delay_ms for s in self.plan.slots}
+        return sorted(offsets - {0})
+
+    def _ordered_slots(self) -> list[tuple[int, Slot]]:
+        """The slots so that windows of one maximum come in ascending order."""
+        return sorted(
+            enumerate(self.plan.slots, 1),
+            key=lambda item: (item[1].op, item[1].window_ms),
+        )
+
+    def _slot(self, i: int, slot: Slot) -> dict[str, Any]:
+        table: dict[str, Any] = {"i": i, "op": str(slot.op)}
+        oldest = slot.window_ms + slot.delay_ms
+        if slot.window_ms:
+            table |= {"lower": self._edges.index(oldest) + 1, "window": slot.window_ms}
+        table["delay"] = slot.delay_ms
+        table["upper"] = 0 if slot.current else -1
+        if slot.delay_ms:
+            table["upper"] = self._edges.index(slot.delay_ms) + 1
+        if slot.column is not None:
+            table |= self._slot_column(slot, slot.column)
+        return table
+
+    def _slot_column(self, slot: Slot, column: Column) -> dict[str, Any]:
+        number = self.plan.columns.index(column)
+        table: dict[str, Any] = {"at": self.places[column], "input": number + 1}
+        table["current"] = slot.current
+        if column.kind is Kind.COUNTERPART:
+            table["part"] = self.counterparts.index(number) + 1
+        if slot.op in LABEL_OPS:
+            table["bit"] = 2 << self.label_columns.index(column)
+        if slot.op is Op.BEFORE:
+            table["empty"] = nan if column.kind is Kind.LAST else 0
+        return table
+
+
+class Program:
+    """The whole Lua program of a catalogue, and its parts by entity."""
+
+    def __init__(self, catalogue: Catalogue, terms: Terms) -> None:
+        self.catalogue = catalogue
+        self.entities = tuple(
+            EntityProgram(plan, catalogue, i)
+            for i, plan in enumerate(catalogue.plans, 1)
+        )
+        plans = [entity.table(terms) for entity in self.entities]
+        body = resources.files("scoring.adapters").joinpath("redis_store.lua")
+        self.source = (
+            f"local CONFIG = {_lua({'dedupe_ms': terms.dedupe_ms})}\n"
+            f"local PLANS = {_lua(plans)}\n{body.read_text('utf-8')}"
+        )
+        self.name = "scoring_" + sha256(self.source.encode()).hexdigest()[:16]
+
+    def library(self) -> str:
+        """The program as a library of server-side functions (Redis 7 and later)."""
+        registered = "\n".join(
+            f"redis.register_function('{self.name}_{call}', {function})"
+            for call, function in CALLS.items()
+        )
+        return f"#!lua name={self.name}\n{self.source}\n{registered}\n"
+
+    def script(self, call: str) -> str:
+        """One call as a script, for servers without functions."""
+        return f"{self.source}\nreturn {CALLS[call]}(KEYS, ARGV)\n"
+
+
+CALLS = {
+    "observe": "observe",
+    "peek": "peek",
+    "record": "record_decision",
+    "learn": "learn",
+}
+
+
+def _lua(value: Any) -> str:
+    """A value as a Lua literal.
+
+    >>> _lua({"a": [1, True], "b": "x"})
+    '{["a"]={1,true},["b"]="x"}'
+    """
+    if isinstance(value, dict):
+        return "{" + ",".join(f'["{k}"]={_lua(v)}' for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "{" + ",".join(_lua(item) for item in value) + "}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, float) and isnan(value):
+        return "(0/0)"
+    if value == -inf:
+        return "(-1/0)"
+    return repr(value)

@@ -1,0 +1,732 @@
+-- The online engine: one generic program over the compiled table PLANS.
+--
+-- An entity keeps up to three strings under one hash tag:
+--   events  append-only log of fixed records in the total order (time, id hash):
+--           running counts and sums, so that any window is a subtraction of two
+--           records; each record links to the nearest earlier one with a larger
+--           value, so that the maximum of a window is a walk of a few links
+--   seen    counterparts by the time they were last seen
+--   labels  versions of labels of the entity's transactions, sorted
+-- Every record ends with a check of its bytes: what is not ours is refused.
+-- Names: n records; b of them stand before the transaction at hand.
+
+local up, pk, call, pcall_, sub, rep, find, byte, floor
+local NAN, huge = 0 / 0, 1 / 0
+local SEEN = 12   -- counterpart 6, last seen 6
+local LABEL = 29  -- time 6, tie 8, version 4, known 6, bits 1, check 4
+
+-- The server's libraries exist in calls, not yet while functions are loaded.
+local function bind()
+  if up then return end
+  up, pk, call, pcall_ = struct.unpack, struct.pack, redis.call, redis.pcall
+  sub, rep, find, byte = string.sub, string.rep, string.find, string.byte
+  floor = math.floor
+end
+
+local function check(body)
+  return sub(redis.sha1hex(body), 1, 4)
+end
+
+-- Corrupt state is raised as a table and caught once for each entity.
+local function corrupt(what) error({ corrupt = what }) end
+
+local function read(key, what)
+  local value = pcall_('GET', key)
+  if type(value) == 'table' then corrupt(what) end
+  return value or ''
+end
+
+-- Events ------------------------------------------------------------------
+
+local function events_of(plan, key)
+  local log = read(key, plan.name .. ' events')
+  local n = #log / plan.size
+  if n ~= floor(n) then corrupt(plan.name .. ' events') end
+  return { plan = plan, key = key, log = log, n = n, memo = {} }
+end
+
+local function time_of(e, i)
+  return (up('>I6', e.log, (i - 1) * e.plan.size + 1))
+end
+
+local function count_of(e, i)
+  if i < 1 then return 0 end
+  return (up('>I4', e.log, (i - 1) * e.plan.size + 15))
+end
+
+local function record(e, i)
+  if i < 1 then return e.plan.zero end
+  local r = e.memo[i]
+  if r then return r end
+  local size = e.plan.size
+  local at = (i - 1) * size
+  if check(sub(e.log, at + 1, at + size - 4)) ~= sub(e.log, at + size - 3, at + size)
+  then corrupt(e.plan.name .. ' events') end
+  r = { up(e.plan.format, e.log, at + 1) }
+  e.memo[i] = r
+  return r
+end
+
+local function packed(plan, r)
+  local body = pk(plan.format, unpack(r, 1, plan.width))
+  return body .. check(body)
+end
+
+-- The last of the first `high` records at or before `instant`.
+local function until_(e, instant, high)
+  local low = 0
+  while low < high do
+    local mid = floor((low + high + 1) / 2)
+    if time_of(e, mid) <= instant then low = mid else high = mid - 1 end
+  end
+  return low
+end
+
+-- How many records stand strictly before (time, tie), and whether it is there.
+local function place(e, at, hi, lo)
+  local n = e.n
+  if n == 0 then return 0, false end
+  local last = time_of(e, n)
+  if last < at then return n, false end
+  local i = until_(e, at - 1, n)
+  while i < n do
+    local t, h, l = up('>I6I4I4', e.log, i * e.plan.size + 1)
+    if t ~= at or h > hi or (h == hi and l > lo) then break end
+    if h == hi and l == lo then return i, true end
+    i = i + 1
+  end
+  return i, false
+end
+
+-- A record's own part is `x` (plan.columns numbers, NaN none); `prev` the one before.
+local function extend(e, prev, b, at, hi, lo, x)
+  local plan = e.plan
+  local r = { at, hi, lo, prev[4] + 1 }
+  local fresh = b == 0 or at - prev[1] > plan.horizon
+  for i = 1, #plan.columns do
+    local c, v = plan.columns[i], x[i]
+    local p, kind = c.at, c.kind
+    if kind == 'add' then
+      r[p] = v == v and prev[p] + v or prev[p]
+    elseif kind == 'max' then
+      local j
+      if v ~= v then v = -huge end
+      j = b
+      while j > 0 do
+        local other = record(e, j)
+        if other[p] > v then break end
+        j = other[p + 1]
+      end
+      r[p], r[p + 1] = v, j
+    elseif kind == 'hash' then
+      r[p] = v == v and v or 0
+    elseif kind == 'last' then
+      if v == v then r[p] = v elseif fresh then r[p] = NAN else r[p] = prev[p] end
+    elseif kind == 'first' then
+      r[p] = fresh and at or prev[p]
+    end
+  end
+  for g = 1, #plan.normals do
+    local c = plan.normals[g]
+    local v = x[c.input]
+    local count, total, high, low = 0, 0, 0, 0
+    if not fresh then count, total, high, low = prev[c.n], prev[c.s], prev[c.h], prev[c.l] end
+    local unusual = c.u and prev[c.u] or 0
+    if v == v then
+      if count > 0 and v * count > c.trim * total then
+        unusual = unusual + 1
+      else
+        count, total = count + 1, total + v
+        -- v * v in two limbs of 40 bits, from halves of 22 bits.
+        local a = floor(v / 4194304)
+        local d = v - a * 4194304
+        -- v^2 = a^2 2^44 + a d 2^23 + d^2
+        local m = a * d
+        local mh = floor(m / 131072)
+        local rest = (m - mh * 131072) * 8388608 + d * d
+        local carry = floor(rest / 1099511627776)
+        high = high + a * a * 16 + mh + carry
+        low = low + (rest - carry * 1099511627776)
+      end
+    end
+    r[c.n], r[c.s], r[c.h], r[c.l] = count, total, high, low
+    if c.u then r[c.u] = unusual end
+  end
+  for _, p in ipairs(plan.sums) do
+    if r[p] > 9007199254740991 or r[p] < -9007199254740991 then
+      corrupt(plan.name .. ' overflow')
+    end
+  end
+  return r, fresh
+end
+
+-- Counterparts ------------------------------------------------------------
+
+-- Parts of `seen`, one for each counterpart column: entries ascending in time.
+local function seen_of(e, key)
+  e.seen_key = key
+  local text = read(key, e.plan.name .. ' seen')
+  local parts = {}
+  if text == '' then
+    if e.n > 0 then corrupt(e.plan.name .. ' seen') end
+    for i = 1, #e.plan.hashes do parts[i] = { '', 0 } end
+  else
+    local body = sub(text, 5)
+    if check(body) ~= sub(text, 1, 4) then corrupt(e.plan.name .. ' seen') end
+    local at = 1
+    for i = 1, #e.plan.hashes do
+      local count, lost = up('>I2I6', body, at)
+      at = at + 8
+      parts[i] = { sub(body, at, at + count * SEEN - 1), lost }
+      at = at + count * SEEN
+    end
+  end
+  e.seen = parts
+end
+
+local function write_seen(e)
+  local out = {}
+  for i, part in ipairs(e.seen) do
+    out[2 * i - 1] = pk('>I2I6', #part[1] / SEEN, part[2])
+    out[2 * i] = part[1]
+  end
+  local body = table.concat(out)
+  call('SET', e.seen_key, check(body) .. body, 'KEEPTTL')
+end
+
+local function find_seen(entries, hash6)
+  local from = 1
+  while true do
+    local at = find(entries, hash6, from, true)
+    if not at then return nil end
+    if (at - 1) % SEEN == 0 then return at end
+    from = at + 1
+  end
+end
+
+local function seen_after(entries, instant)
+  local low, high = 0, #entries / SEEN
+  local n = high
+  while low < high do
+    local mid = floor((low + high + 1) / 2)
+    if up('>I6', entries, (mid - 1) * SEEN + 7) <= instant then low = mid
+    else high = mid - 1 end
+  end
+  return n - low
+end
+
+-- Put a sighting in its place; the oldest go when they expire or are too many.
+local function sight(e, part, hash, at)
+  local entries = part[1]
+  local hash6 = pk('>I6', hash)
+  local found = find_seen(entries, hash6)
+  if found then
+    if up('>I6', entries, found + 6) >= at then return end
+    entries = sub(entries, 1, found - 1) .. sub(entries, found + SEEN)
+  end
+  local after = seen_after(entries, at) * SEEN
+  local cut = #entries - after
+  entries = sub(entries, 1, cut) .. hash6 .. pk('>I6', at) .. sub(entries, cut + 1)
+  local newest = up('>I6', entries, #entries - 5)
+  local oldest = newest - e.plan.keep
+  local drop = 0
+  while drop * SEEN < #entries and up('>I6', entries, drop * SEEN + 7) <= oldest do
+    drop = drop + 1
+  end
+  while #entries / SEEN - drop > e.plan.distinct_max do
+    part[2] = math.max(part[2], (up('>I6', entries, drop * SEEN + 7)))
+    drop = drop + 1
+  end
+  part[1] = drop > 0 and sub(entries, drop * SEEN + 1) or entries
+end
+
+-- Labels ------------------------------------------------------------------
+
+-- Known frauds as of `at`, ascending: { time, hi, lo, bits }.
+local function frauds_of(e, key, at)
+  local text = read(key, e.plan.name .. ' labels')
+  local frauds, lost = {}, 0
+  if text == '' then return frauds, lost end
+  if (#text - 6) % LABEL ~= 0 then corrupt(e.plan.name .. ' labels') end
+  lost = up('>I6', text, 1)
+  local pt, ph, pl, bits
+  for i = 7, #text, LABEL do
+    if check(sub(text, i, i + LABEL - 5)) ~= sub(text, i + LABEL - 4, i + LABEL - 1)
+    then corrupt(e.plan.name .. ' labels') end
+    local t, h, l, _, known, b = up('>I6I4I4I4I6I1', text, i)
+    if t ~= pt or h ~= ph or l ~= pl then
+      if bits and bits % 2 == 1 then frauds[#frauds + 1] = { pt, ph, pl, bits } end
+      pt, ph, pl, bits = t, h, l, nil
+    end
+    if known <= at then bits = b end
+  end
+  if bits and bits % 2 == 1 then frauds[#frauds + 1] = { pt, ph, pl, bits } end
+  return frauds, lost
+end
+
+local function passes(bits, bit_)
+  return floor(bits / bit_) % 2 == 1
+end
+
+-- Slots -------------------------------------------------------------------
+
+-- Values of all slots into out[first...], as of `now`, after b records.
+local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
+  local plan = e.plan
+  if b == 0 and e.n > 0 and count_of(e, 1) == 0 then
+    -- Older than anything kept: unknown.
+    local base = #out
+    for i = 1, #plan.slots do out[base + i], inexact[#inexact + 1] = NAN, base + i end
+    return
+  end
+  local prev = record(e, b)
+  local edge, coarse, high = {}, {}, b
+  for i, offset in ipairs(plan.edges) do  -- ascending offsets, descending instants
+    local j = until_(e, now - offset, high)
+    edge[i], high = j, j
+    if j < b then
+      -- A merged record holds several events, some perhaps before the edge.
+      coarse[i] = count_of(e, j + 1) - count_of(e, j) > 1 or (j == 0 and count_of(e, 1) == 0)
+    end
+  end
+  local in_order = b == e.n and now >= cur[1]
+  local frauds, lost
+  if labels_key then frauds, lost = frauds_of(e, labels_key, now) end
+  local base = #out
+  local chain, walk = {}, {}
+  for _, s in ipairs(plan.slots) do
+    local i, op, value = s.i, s.op, nil
+    if op == 'total' then
+      local upper
+      if s.upper == 0 then upper = cur elseif s.upper == -1 then upper = prev
+      else upper = record(e, edge[s.upper]) end
+      value = upper[s.at] - record(e, edge[s.lower])[s.at]
+      if coarse[s.lower] or (s.upper > 0 and coarse[s.upper]) then inexact[#inexact + 1] = base + i end
+    elseif op == 'largest' then  -- windows of one column come in ascending order
+      local best = walk[s.at] or (s.current and cur[s.at]) or -huge
+      local j = chain[s.at] or b
+      local lower = edge[s.lower]
+      while j > lower do
+        local r = record(e, j)
+        if r[s.at] > best then best = r[s.at] end
+        j = r[s.at + 1]
+      end
+      chain[s.at], walk[s.at] = j, best
+      value = best == -huge and NAN or best
+      if coarse[s.lower] then inexact[#inexact + 1] = base + i end
+    elseif op == 'distinct' then
+      local lower = edge[s.lower]
+      local own = x[s.input]
+      if in_order then
+        local part = e.seen[s.part]
+        local instant = now - s.window
+        value = seen_after(part[1], instant)
+        if own == own then
+          local at = find_seen(part[1], pk('>I6', own))
+          if not at or up('>I6', part[1], at + 6) <= instant then value = value + 1 end
+        end
+        if part[2] > instant then inexact[#inexact + 1] = base + i end
+      else
+        local met = {}
+        value = 0
+        if own == own then met[own], value = true, 1 end
+        for j = lower + 1, b do
+          local hash = record(e, j)[s.at]
+          if hash ~= 0 and not met[hash] then met[hash], value = true, value + 1 end
+        end
+        if b > lower and (count_of(e, b) - count_of(e, lower) > b - lower or coarse[s.lower]) then
+          inexact[#inexact + 1] = base + i
+        end
+      end
+    elseif op == 'seen' then
+      local own = x[s.input]
+      local start = now - plan.retention
+      if own ~= own then
+        value = NAN
+      elseif in_order then
+        local part = e.seen[s.part]
+        local at = find_seen(part[1], pk('>I6', own))
+        value = at and up('>I6', part[1], at + 6) or 0
+        if value <= start then
+          value = 0
+          if part[2] > start then value, inexact[#inexact + 1] = NAN, base + i end
+        end
+      else
+        value = 0
+        local merged = false
+        for j = b, 1, -1 do
+          local r = record(e, j)
+          if r[1] <= start then break end
+          if r[s.at] == own then value = r[1]; break end
+          if r[4] - count_of(e, j - 1) ~= 1 then merged = true end
+        end
+        if value == 0 and merged then value, inexact[#inexact + 1] = NAN, base + i end
+      end
+    elseif op == 'before' then
+      if fresh then value = s.empty else value = prev[s.at] end
+    elseif op == 'time_before' then
+      value = fresh and 0 or prev[1]
+    elseif op == 'frauds' then
+      local oldest, newest = now - s.delay - s.window, now - s.delay
+      value = 0
+      for _, f in ipairs(frauds) do
+        if f[1] > oldest and f[1] <= newest and passes(f[4], s.bit) then value = value + 1 end
+      end
+      if lost > oldest then inexact[#inexact + 1] = base + i end
+    else  -- streak, streak_start, fraud_time
+      local start, newest = now - plan.retention, now - s.delay
+      local k = #frauds
+      while k > 0 and frauds[k][1] > newest do k = k - 1 end
+      value = 0
+      if op == 'fraud_time' then
+        while k > 0 and not passes(frauds[k][4], s.bit) do k = k - 1 end
+        if k > 0 and frauds[k][1] > start then value = frauds[k][1] end
+      else
+        local j = edge[s.upper]
+        while j > 0 and k > 0 do
+          local t, h, l = up('>I6I4I4', e.log, (j - 1) * plan.size + 1)
+          local f = frauds[k]
+          if t <= start or f[1] ~= t or f[2] ~= h or f[3] ~= l or not passes(f[4], s.bit) then break end
+          value = op == 'streak' and value + 1 or t
+          if count_of(e, j) - count_of(e, j - 1) > 1 then inexact[#inexact + 1] = base + i; break end
+          j, k = j - 1, k - 1
+        end
+      end
+      if lost > start then inexact[#inexact + 1] = base + i end
+    end
+    out[base + i] = value
+  end
+end
+
+-- Writing -----------------------------------------------------------------
+
+-- What record i itself brought; `n` events stand behind it, more when merged.
+local function item_of(e, i)
+  local plan, r, prev = e.plan, record(e, i), record(e, i - 1)
+  local x, unusual = {}, {}
+  for k, c in ipairs(plan.columns) do
+    local v = r[c.at]
+    if c.kind == 'add' then x[k] = v - prev[c.at]
+    elseif c.kind == 'hash' then x[k] = v == 0 and NAN or v
+    elseif c.kind == 'max' then x[k] = v == -huge and NAN or v
+    elseif c.kind == 'last' then x[k] = r[c.own] == (c.own_time and r[1] or v) and v or NAN
+    else x[k] = NAN end
+  end
+  for g, c in ipairs(plan.normals) do
+    local one = r[c.count_at] - prev[c.count_at] == 1
+    x[c.input] = one and r[c.sum_at] - prev[c.sum_at] or NAN
+    unusual[g] = c.u and r[c.u] - prev[c.u] or 0
+  end
+  return { at = r[1], hi = r[2], lo = r[3], n = r[4] - prev[4], x = x, old = r, unusual = unusual }
+end
+
+-- Totals of the earlier item pass into the later one, which keeps its folds.
+local function merge(plan, earlier, later)
+  for k, c in ipairs(plan.columns) do
+    local a, v = earlier.x[k], later.x[k]
+    if c.kind == 'add' then
+      later.x[k] = (a == a and a or 0) + (v == v and v or 0)
+    elseif c.kind == 'max' and (v ~= v or (a == a and a > v)) then
+      later.x[k] = a
+    end
+  end
+  for g = 1, #plan.normals do
+    later.unusual[g] = later.unusual[g] + earlier.unusual[g]
+  end
+  later.n = later.n + earlier.n
+end
+
+-- Keep one record for each bucket of time; buckets widen with age, so that an
+-- edge of window w moves by at most w / buckets.
+local function thin(plan, items)
+  local newest = items[#items].at
+  local buckets = floor(plan.events_max / 2 / #plan.spans)
+  local kept, held = {}, nil
+  for _, item in ipairs(items) do
+    local k = 1
+    while k < #plan.spans and newest - item.at >= plan.spans[k] do k = k + 1 end
+    local width = floor(plan.spans[k] / buckets)
+    local bucket = k * 1e15 + floor(item.at / width)
+    if bucket == held and item.old then
+      merge(plan, kept[#kept], item)
+      kept[#kept] = item
+    else
+      kept[#kept + 1] = item
+    end
+    held = bucket
+  end
+  return kept
+end
+
+-- Drop what no window can reach; one record that stands for no event remains.
+local function expire(plan, items)
+  local oldest = items[#items].at - plan.keep
+  local first = 1
+  while first < #items and items[first + 1].at <= oldest do first = first + 1 end
+  local base = items[first]
+  if base.at > oldest or not base.old then return items end
+  base.n = 0
+  for k, c in ipairs(plan.columns) do
+    base.x[k] = c.kind == 'add' and 0 or NAN
+  end
+  for g = 1, #plan.normals do base.unusual[g] = 0 end
+  return { unpack(items, first) }
+end
+
+local function folds_stand(plan, r, prev, item)
+  local old = item.old
+  for _, c in ipairs(plan.columns) do
+    if c.kind == 'last' or c.kind == 'first' then r[c.at] = old[c.at] end
+  end
+  for g, c in ipairs(plan.normals) do
+    r[c.n], r[c.s], r[c.h], r[c.l] = old[c.n], old[c.s], old[c.h], old[c.l]
+    if c.u then r[c.u] = prev[c.u] + item.unusual[g] end
+  end
+end
+
+-- Write the whole log anew with one event more: it is late, or the log is full.
+local function rewrite(e, b, cur, x)
+  local plan, items = e.plan, {}
+  for i = 1, e.n do items[i] = item_of(e, i) end
+  local added = { at = cur[1], hi = cur[2], lo = cur[3], n = 1, x = x, unusual = {} }
+  table.insert(items, b + 1, added)
+  local inserted = b < e.n
+  if not inserted then added.old = cur; added.unusual = {} end
+  if not inserted then
+    for g, c in ipairs(plan.normals) do
+      added.unusual[g] = c.u and cur[c.u] - record(e, b)[c.u] or 0
+    end
+  end
+  items = expire(plan, items)
+  if #items > plan.events_max * 3 / 4 and #items >= plan.events_max then
+    items = thin(plan, items)
+  end
+  local log = { plan = plan, n = 0, memo = {} }
+  local out, past = {}, false
+  for i, item in ipairs(items) do
+    local prev = log.memo[i - 1] or plan.zero
+    local r = extend(log, prev, i - 1, item.at, item.hi, item.lo, item.x)
+    r[4] = prev[4] + item.n
+    -- After an event put in the middle the folds are made again, except where
+    -- merged events cannot be told apart any more.
+    if item == added then past = inserted
+    elseif not past or item.n ~= 1 then folds_stand(plan, r, prev, item) end
+    log.memo[i], log.n = r, i
+    out[i] = packed(plan, r)
+  end
+  call('SET', e.key, table.concat(out), 'KEEPTTL')
+end
+
+local function write(e, b, cur, x, at, labels_key)
+  local plan = e.plan
+  if b == e.n and e.n + 1 < plan.events_max then
+    if e.n == 0 then call('SET', e.key, packed(plan, cur)) -- exact size, no slack
+    else call('APPEND', e.key, packed(plan, cur)) end
+  else
+    rewrite(e, b, cur, x)
+  end
+  if #plan.hashes > 0 then
+    for i, h in ipairs(plan.hashes) do
+      if x[h] == x[h] then sight(e, e.seen[i], x[h], at) end
+    end
+    write_seen(e)
+  end
+  if e.n == 0 or cur[4] % 16 == 0 then
+    call('PEXPIRE', e.key, plan.ttl)
+    if #plan.hashes > 0 then call('PEXPIRE', e.seen_key, plan.ttl) end
+    if labels_key then call('PEXPIRE', labels_key, plan.ttl) end
+  end
+end
+
+-- Calls -------------------------------------------------------------------
+
+-- The entities named by `plans` (a byte each), with their keys from keys[from].
+local function entities_of(keys, from, args, first_arg, plans, broken)
+  local found, k = {}, from
+  for i = 1, #plans do
+    local plan = PLANS[byte(plans, i)]
+    local it = { plan = plan, x = { up(plan.inputs, args[first_arg + i - 1]) } }
+    local events_key, seen_key = keys[k], nil
+    k = k + 1
+    if #plan.hashes > 0 then seen_key = keys[k]; k = k + 1 end
+    if plan.labelled then it.labels_key = keys[k]; k = k + 1 end
+    local ok, e = pcall(function()
+      local e = events_of(plan, events_key)
+      if e.n > 0 then record(e, e.n) end
+      if seen_key then seen_of(e, seen_key) end
+      return e
+    end)
+    if ok then it.e = e
+    elseif type(e) == 'table' and e.corrupt then it.corrupt = e.corrupt
+    else error(e) end
+    found[i] = it
+  end
+  return found
+end
+
+local function shield(it, run)
+  local ok, e = pcall(run)
+  if ok then return end
+  if type(e) == 'table' and e.corrupt then it.corrupt = e.corrupt else error(e) end
+end
+
+local function gather(found, step)
+  local out, inexact, wrong = {}, {}, {}
+  for _, it in ipairs(found) do
+    local base, marks = #out, #inexact
+    if not it.corrupt then shield(it, function() step(it, out, inexact) end) end
+    if it.corrupt then
+      for i = 1, #it.plan.slots do out[base + i] = NAN end
+      for i = marks + 1, #inexact do inexact[i] = nil end
+      wrong[#wrong + 1] = it.corrupt
+    end
+  end
+  local marked = #inexact > 0 and pk('>' .. rep('I2', #inexact), unpack(inexact)) or ''
+  return pk('<' .. rep('d', #out), unpack(out)), marked, table.concat(wrong, ',')
+end
+
+-- keys: decision, processed, then each entity's. args: mode, payload hash, order
+-- (time 6, id hash 8), plans, then each entity's inputs. Returns { what was done,
+-- sequence, values, inexact slots, corrupt parts, recorded decision }.
+local function observe(keys, args)
+  bind()
+  local mode, hash = args[1], args[2]
+  local claim = pcall_('GET', keys[1])
+  local wrong_claim = ''
+  if type(claim) == 'table' then claim, wrong_claim = nil, 'decision' end
+  if claim then
+    local kind = sub(claim, 1, 1)
+    if kind ~= 'C' and kind ~= 'D' then
+      wrong_claim = 'decision'
+    elseif sub(claim, 2, 33) ~= hash then
+      return { 'X', 0, '', '', '', '' }
+    elseif kind == 'D' and mode ~= 'D' then
+      return { 'R', 0, '', '', '', sub(claim, 34) }
+    elseif mode ~= 'D' then
+      local past = cmsgpack.unpack(sub(claim, 34))
+      if past[1] == 'N' then past[1] = 'R' end
+      past[6] = ''
+      return past
+    end
+  end
+  local at, hi, lo = up('>I6I4I4', args[3])
+  local found = entities_of(keys, 3, args, 5, args[4])
+  local done = mode
+  for _, it in ipairs(found) do
+    local e = it.e
+    if e and e.n > 0 then
+      it.b, it.present = place(e, at, hi, lo)
+      if mode == 'N' and not it.present and time_of(e, e.n) - e.plan.lateness > at then
+        done = 'L'
+      end
+    else
+      it.b = 0
+    end
+  end
+  local values, marked, wrong = gather(found, function(it, out, inexact)
+    local e, b = it.e, it.b
+    local cur, fresh
+    if it.present then
+      cur = record(e, b + 1)
+      fresh = b == 0 or at - record(e, b)[1] > e.plan.horizon
+    else
+      cur, fresh = extend(e, record(e, b), b, at, hi, lo, it.x)
+    end
+    evaluate(e, b, cur, fresh, at, it.x, it.labels_key, out, inexact)
+    if done == 'N' and not it.present then write(e, b, cur, it.x, at, it.labels_key) end
+  end)
+  if wrong_claim ~= '' then wrong = wrong == '' and wrong_claim or wrong .. ',' .. wrong_claim end
+  if mode == 'D' then return { 'D', 0, values, marked, wrong, '' } end
+  local seq = call('INCR', keys[2])
+  local result = { done, seq, values, marked, wrong }
+  call('SET', keys[1], 'C' .. hash .. cmsgpack.pack(result), 'PX', CONFIG.dedupe_ms)
+  result[6] = ''
+  return result
+end
+
+-- As `observe` would see the same payload at a later instant, from what is ordered
+-- at or before it. args: order, instant, plans, inputs.
+local function peek(keys, args)
+  bind()
+  local at, hi, lo = up('>I6I4I4', args[1])
+  local now = up('>I6', args[2])
+  local found = entities_of(keys, 1, args, 4, args[3])
+  local values = gather(found, function(it, out, inexact)
+    local e = it.e
+    local b, present = place(e, at, hi, lo)
+    if present then b = b + 1 end
+    local cur, fresh = extend(e, record(e, b), b, now, hi, lo, it.x)
+    evaluate(e, b, cur, fresh, now, it.x, it.labels_key, out, inexact)
+  end)
+  return values
+end
+
+-- keys: decision, outbox. args: payload hash, decision, outbox field, logged.
+-- Returns { 1 ours stands, 0 another's stands, -1 another payload; decision }.
+local function record_decision(keys, args)
+  bind()
+  local claim = pcall_('GET', keys[1])
+  if type(claim) == 'string' and #claim > 0 then
+    local kind = sub(claim, 1, 1)
+    if (kind == 'C' or kind == 'D') and sub(claim, 2, 33) ~= args[1] then
+      return { -1, kind == 'D' and sub(claim, 34) or '' }
+    end
+    if kind == 'D' then
+      local standing = sub(claim, 34)
+      return { standing == args[2] and 1 or 0, standing }
+    end
+  end
+  call('SET', keys[1], 'D' .. args[1] .. args[2], 'PX', CONFIG.dedupe_ms)
+  if args[4] then call('HSET', keys[2], args[3], args[4]) end
+  return { 1, args[2] }
+end
+
+-- Whether the entity counted the event; merged events cannot be told apart.
+local function counted(e, at, hi, lo)
+  local b, present = place(e, at, hi, lo)
+  return present or (b < e.n and count_of(e, b + 1) - count_of(e, b) > 1)
+end
+
+local function learn_one(plan, events_key, key, body)
+  local e = events_of(plan, events_key)
+  local t, h, l, v = up('>I6I4I4I4', body)
+  if not counted(e, t, h, l) then return end
+  local text = read(key, plan.name .. ' labels')
+  if text ~= '' and (#text - 6) % LABEL ~= 0 then corrupt(plan.name .. ' labels') end
+  local lost = text ~= '' and up('>I6', text) or 0
+  local entries = sub(text, 7)
+  local at = #entries
+  while at > 0 do
+    local t2, h2, l2, v2 = up('>I6I4I4I4', entries, at - LABEL + 1)
+    if t2 == t and h2 == h and l2 == l and v2 == v then return end
+    if t2 < t or (t2 == t and (h2 < h or (h2 == h and (l2 < l or (l2 == l and v2 < v))))) then break end
+    at = at - LABEL
+  end
+  entries = sub(entries, 1, at) .. body .. check(body) .. sub(entries, at + 1)
+  local newest, drop = up('>I6', entries, #entries - LABEL + 1), 0
+  while up('>I6', entries, drop + 1) <= newest - plan.keep do
+    lost = up('>I6', entries, drop + 1)
+    drop = drop + LABEL
+  end
+  while #entries - drop > plan.labels_max * LABEL do
+    lost = up('>I6', entries, drop + 1)
+    drop = drop + LABEL
+  end
+  call('SET', key, pk('>I6', lost) .. sub(entries, drop + 1), 'PX', plan.ttl)
+end
+
+-- keys: events and labels of each entity. args: plans, then each entity's label.
+-- The transaction must have been observed. Returns the corrupt parts.
+local function learn(keys, args)
+  bind()
+  local wrong = {}
+  for i = 1, #args[1] do
+    local plan = PLANS[byte(args[1], i)]
+    local ok, e = pcall(learn_one, plan, keys[2 * i - 1], keys[2 * i], args[i + 1])
+    if not ok then
+      if type(e) ~= 'table' or not e.corrupt then error(e) end
+      wrong[#wrong + 1] = e.corrupt
+    end
+  end
+  return table.concat(wrong, ',')
+end

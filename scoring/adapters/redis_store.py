@@ -1,0 +1,401 @@
+"""The store on Redis or Valkey: one pipelined exchange to observe, one to record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from scoring.adapters.redis_connection import Command, RedisConnection
+from scoring.adapters.redis_program import (
+    LABEL_BODY,
+    ORDER,
+    EntityProgram,
+    Program,
+    Terms,
+    split_ms,
+)
+from scoring.core.catalogue import Catalogue
+from scoring.core.decision import Degradation, DegradationCode
+from scoring.core.transaction import Transaction, order_hash
+from scoring.core.vector import unknown_values
+from scoring.errors import BadArtifact, CorruptState, StoreUnavailable
+from scoring.ports import (
+    Applied,
+    Check,
+    LabelledTransaction,
+    Observation,
+    Recorded,
+    Recording,
+)
+
+TIMEOUT_S_DEFAULT = 5.0
+_APPLIED = {
+    b"N": Applied.COUNTED,
+    b"R": Applied.REPEATED,
+    b"L": Applied.TOO_LATE,
+    b"D": Applied.DRY_RUN,
+    b"X": Applied.CONFLICT,
+}
+_JOINER = "\x1f"  # not printable, so no token holds it
+_OTHER_PAYLOAD = -1
+
+
+class RedisStore:
+    """`ports.Store` on one Redis >= 6.2 or Valkey instance.
+
+    Keys: `<namespace>:<catalogue>:{<entity>:<tenant>:<token>}:e|s|l` hold an
+    entity's events, counterparts and labels; `<namespace>:d:<tenant>:<id>` a claim
+    or decision; `<namespace>:outbox` what is to be published.
+    """
+
+    def __init__(
+        self, client: Redis, catalogue: Catalogue, *, namespace: str, terms: Terms
+    ) -> None:
+        self._client = client
+        self._catalogue = catalogue
+        self._namespace = namespace
+        self._program = Program(catalogue, terms)
+        self._connection = RedisConnection(client)
+        self._scripts: dict[str, Command] = {}
+        self._processed_key = f"{namespace}:processed".encode()
+        self._outbox_key = f"{namespace}:outbox".encode()
+        self._unknown = unknown_values(catalogue)
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        catalogue: Catalogue,
+        namespace: str,
+        lateness_ms: int,
+        dedupe_ms: int,
+        cluster: bool = False,
+    ) -> Self:
+        """Connect, refuse a server that may evict, and load the program.
+
+        Raises `StoreUnavailable` when there is no answer, `BadArtifact` when the
+        server's settings would lose history.
+        """
+        del cluster
+        client = Redis.from_url(url, socket_connect_timeout=TIMEOUT_S_DEFAULT)
+        terms = Terms(lateness_ms, dedupe_ms)
+        store = cls(client, catalogue, namespace=namespace, terms=terms)
+        try:
+            await store._refuse_eviction()
+            await store._load()
+        except (OSError, RedisError) as error:
+            await client.aclose()
+            raise StoreUnavailable(f"connection failed: {error}") from error
+        except BaseException:
+            await client.aclose()
+            raise
+        return store
+
+    async def _refuse_eviction(self) -> None:
+        memory = await self._client.info("memory")
+        policy = memory.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            raise BadArtifact(
+                f"the store's maxmemory-policy is {policy!r}, which may evict history "
+                "and decisions; run CONFIG SET maxmemory-policy noeviction"
+            )
+
+    async def _load(self) -> None:
+        """Load the program as functions, or as scripts on servers without them."""
+        version = str((await self._client.info("server")).get("redis_version", "7"))
+        names = ("observe", "peek", "record", "learn")
+        if int(version.partition(".")[0]) >= 7:  # noqa: PLR2004 - functions came with 7
+            await self._client.function_load(self._program.library(), replace=True)
+            name = self._program.name
+            self._scripts = {n: (b"FCALL", f"{name}_{n}".encode()) for n in names}
+            return
+        for n in names:
+            sha = await self._client.script_load(self._program.script(n))
+            self._scripts[n] = (b"EVALSHA", sha)
+
+    async def _calls(
+        self, commands: list[Command], timeout_s: float | None
+    ) -> list[Any]:
+        timeout_s = TIMEOUT_S_DEFAULT if timeout_s is None else timeout_s
+        replies = await self._connection.exchange(commands, timeout_s=timeout_s)
+        lost = [i for i, r in enumerate(replies) if _is_unloaded(r)]
+        if lost:  # the server was restarted or its functions were flushed
+            await self._reload()
+            again = await self._connection.exchange(
+                [commands[i] for i in lost], timeout_s=timeout_s
+            )
+            for i, reply in zip(lost, again, strict=True):
+                replies[i] = reply
+        failed = next((r for r in replies if isinstance(r, Exception)), None)
+        if failed is not None:
+            raise StoreUnavailable(f"the store refused: {failed}")
+        return replies
+
+    async def _reload(self) -> None:
+        try:
+            await self._load()
+        except (OSError, RedisError) as error:
+            raise StoreUnavailable(f"connection failed: {error}") from error
+
+    # Keys and arguments ----------------------------------------------------
+
+    def _decision_key(self, tenant: str, id_: str) -> bytes:
+        return f"{self._namespace}:d:{tenant}:{id_}".encode()
+
+    def _entity_keys(self, t: Transaction, entity: EntityProgram) -> list[bytes] | None:
+        tokens = [getattr(t, field) for field in entity.plan.fields]
+        if not all(tokens):
+            return None
+        tag = f"{entity.plan.name}:{t.tenant}:{_JOINER.join(tokens)}"
+        stem = f"{self._namespace}:{self._catalogue.version[:8]}:{{{tag}}}:".encode()
+        keys = [stem + b"e"]
+        if entity.counterparts:
+            keys.append(stem + b"s")
+        if entity.plan.labelled:
+            keys.append(stem + b"l")
+        return keys
+
+    def _known(
+        self, t: Transaction
+    ) -> tuple[list[EntityProgram], list[bytes], list[bytes]]:
+        """The transaction's entities, their keys and their inputs."""
+        amount = self._catalogue.amount(t)
+        entities, keys, inputs = [], [], []
+        for entity in self._program.entities:
+            found = self._entity_keys(t, entity)
+            if found:
+                entities.append(entity)
+                keys += found
+                inputs.append(entity.inputs(t, amount))
+        return entities, keys, inputs
+
+    # Observing ---------------------------------------------------------------
+
+    async def observe(
+        self, checks: Sequence[Check], *, timeout_s: float | None = None
+    ) -> list[Observation]:
+        """See `ports.Store`."""
+        commands, entities = [], []
+        for check in checks:
+            known, command = self._observe_command(check)
+            entities.append(known)
+            commands.append(command)
+        replies = await self._calls(commands, timeout_s)
+        return [
+            self._observation(known, reply)
+            for known, reply in zip(entities, replies, strict=True)
+        ]
+
+    def _observe_command(self, check: Check) -> tuple[list[EntityProgram], Command]:
+        t = check.transaction
+        entities, keys, inputs = self._known(t)
+        return entities, (
+            *self._scripts["observe"],
+            2 + len(keys),
+            self._decision_key(t.tenant, t.id),
+            self._processed_key,
+            *keys,
+            b"D" if check.dry_run else b"N",
+            check.payload_hash,
+            _order(t),
+            b"".join([entity.byte for entity in entities]),
+            *inputs,
+        )
+
+    def _observation(self, entities: list[EntityProgram], reply: Any) -> Observation:
+        done, seq, packed, inexact, corrupt, stored = reply
+        applied = _APPLIED[done]
+        degradations = tuple(
+            Degradation(DegradationCode.HISTORY_CORRUPT, part.decode())
+            for part in corrupt.split(b",")
+            if part
+        )
+        return Observation(
+            values=self._values(entities, packed),
+            applied=applied,
+            inexact=self._inexact(entities, inexact) if inexact else (),
+            degradations=degradations,
+            stored=stored or None,
+            processed_seq=seq,
+        )
+
+    def _places(self, entities: list[EntityProgram]) -> list[int]:
+        return [
+            entity.plan.first_slot + i
+            for entity in entities
+            for i in range(len(entity.plan.slots))
+        ]
+
+    def _values(
+        self, entities: list[EntityProgram], packed: bytes
+    ) -> NDArray[np.float64]:
+        if not packed:
+            return self._unknown
+        values = np.frombuffer(packed, "<f8")
+        if len(values) == self._catalogue.stored_count:
+            return values
+        spread = self._unknown.copy()
+        spread[self._places(entities)] = values
+        return spread
+
+    def _inexact(self, entities: list[EntityProgram], marked: bytes) -> tuple[str, ...]:
+        places = self._places(entities)
+        slots = {places[i - 1] for i in np.frombuffer(marked, ">u2").tolist()}
+        names = {n for slot in slots for n in self._catalogue.slot_features[slot]}
+        return tuple(sorted(names))
+
+    # Recording ---------------------------------------------------------------
+
+    async def record(
+        self, recordings: Sequence[Recording], *, timeout_s: float | None = None
+    ) -> list[Recorded]:
+        """See `ports.Store`."""
+        commands = [self._record_command(recording) for recording in recordings]
+        replies = await self._calls(commands, timeout_s)
+        return [
+            Recorded(decision, first=code == 1, conflict=code == _OTHER_PAYLOAD)
+            for code, decision in replies
+        ]
+
+    def _record_command(self, r: Recording) -> Command:
+        key = self._decision_key(r.tenant, r.transaction_id)
+        args: Command = (r.payload_hash, r.decision)
+        if r.logged is not None:
+            args = (*args, _outbox_field(r.tenant, r.transaction_id), r.logged)
+        return (*self._scripts["record"], 2, key, self._outbox_key, *args)
+
+    async def decisions(
+        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> list[bytes | None]:
+        """See `ports.Store`."""
+        if not keys:
+            return []
+        wanted = [self._decision_key(*key) for key in keys]
+        (values,) = await self._calls([(b"MGET", *wanted)], timeout_s)
+        return [v[33:] if v and v[:1] == b"D" else None for v in values]
+
+    async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
+        """See `ports.Store`."""
+        command: Command = (b"HSCAN", self._outbox_key, 0, b"COUNT", count_max)
+        ((_, flat),) = await self._calls([command], None)
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        found = [(*field.decode().split(":", 1), logged) for field, logged in pairs]
+        return [(tenant, id_, logged) for tenant, id_, logged in found[:count_max]]
+
+    async def published(self, keys: Sequence[tuple[str, str]]) -> None:
+        """See `ports.Store`."""
+        if keys:
+            fields = [_outbox_field(*key) for key in keys]
+            await self._calls([(b"HDEL", self._outbox_key, *fields)], None)
+
+    # Labels and forecasts ----------------------------------------------------
+
+    async def learn(
+        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
+    ) -> None:
+        """See `ports.Store`."""
+        commands = [c for label in labels if (c := self._learn_command(label))]
+        corrupt = b",".join(filter(None, await self._calls(commands, timeout_s)))
+        if corrupt:
+            raise CorruptState(f"not ours, or damaged: {corrupt.decode()}")
+
+    def _learn_command(self, label: LabelledTransaction) -> Command | None:
+        t = label.transaction
+        amount = self._catalogue.amount(t)
+        keys, plans, bodies = [], b"", []
+        for entity in self._program.entities:
+            found = self._entity_keys(t, entity) if entity.plan.labelled else None
+            if found:
+                bits = entity.label_bits(t, amount, fraud=label.fraud is True)
+                keys += [found[0], found[-1]]
+                plans += entity.byte
+                bodies.append(
+                    LABEL_BODY.pack(
+                        *split_ms(t.occurred_at_ms),
+                        order_hash(t.id),
+                        label.version,
+                        *split_ms(label.known_at_ms),
+                        bits,
+                    )
+                )
+        if not keys:
+            return None
+        return (*self._scripts["learn"], len(keys), *keys, plans, *bodies)
+
+    async def forecast(
+        self,
+        transaction: Transaction,
+        *,
+        instants_max: int,
+        timeout_s: float | None = None,
+    ) -> list[tuple[int, NDArray[np.float64]]]:
+        """See `ports.Store`."""
+        entities, keys, _ = self._known(transaction)
+        instants = await self._instants(transaction, entities, timeout_s)
+        instants = instants[:instants_max]
+        plans = b"".join([entity.byte for entity in entities])
+        commands: list[Command] = []
+        for instant in instants:
+            later = replace(transaction, occurred_at_ms=instant)
+            inputs = self._known(later)[2]
+            at = ORDER.pack(*split_ms(instant), 0)[:6]
+            order = _order(transaction)
+            script = self._scripts["peek"]
+            commands.append((*script, len(keys), *keys, order, at, plans, *inputs))
+        replies = await self._calls(commands, timeout_s)
+        values = [self._values(entities, reply) for reply in replies]
+        return list(zip(instants, values, strict=True))
+
+    async def _instants(
+        self, t: Transaction, entities: list[EntityProgram], timeout_s: float | None
+    ) -> list[int]:
+        """When a window of the entities loses one of the events up to `t`."""
+        logs = [(b"GET", (self._entity_keys(t, e) or [b""])[0]) for e in entities]
+        replies = await self._calls(list(logs), timeout_s)
+        instants: set[int] = set()
+        for entity, log in zip(entities, replies, strict=True):
+            times = _times_until(log or b"", entity.size, _order(t))
+            for offset in {
+                s.window_ms + s.delay_ms for s in entity.plan.slots if s.window_ms
+            }:
+                instants.update((times + offset).tolist())
+        return sorted(i for i in instants if i > t.occurred_at_ms)
+
+    async def ping(self, *, timeout_s: float | None = None) -> None:
+        """See `ports.Store`."""
+        await self._calls([(b"PING",)], timeout_s)
+
+    async def close(self) -> None:
+        """See `ports.Store`."""
+        await self._connection.close()
+        await self._client.aclose()
+
+
+def _order(t: Transaction) -> bytes:
+    return ORDER.pack(*split_ms(t.occurred_at_ms), order_hash(t.id))
+
+
+def _outbox_field(tenant: str, id_: str) -> bytes:
+    return f"{tenant}:{id_}".encode()  # a tenant holds no colon
+
+
+def _times_until(log: bytes, size: int, order: bytes) -> NDArray[np.int64]:
+    """When the events of a log occurred, up to a place in the total order."""
+    starts = range(0, len(log), size)
+    # Time and hash stand big-endian at the front, so bytes compare as the order.
+    orders = [log[i : i + len(order)] for i in starts]
+    times = [int.from_bytes(o[:6], "big") for o in orders if o <= order]
+    return np.array(times, dtype=np.int64)
+
+
+def _is_unloaded(reply: Any) -> bool:
+    return isinstance(reply, Exception) and (
+        "NOSCRIPT" in str(reply) or "Function not found" in str(reply)
+    )
