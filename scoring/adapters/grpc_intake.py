@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -10,14 +9,12 @@ from typing import Protocol
 
 from scoring import wire
 from scoring.adapters.grpc_status import Context, Refused, out_of_time
-from scoring.core.card_number import holds_card_number
 from scoring.core.decision import Door
+from scoring.core.trace_context import accepted_traceparent
 from scoring.core.transaction import Transaction, payload_hash, validate
 from scoring.errors import InvalidTransaction
 from scoring.ports import Check
 from scoring.v1 import transaction_pb2
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Identity(Protocol):
@@ -129,16 +126,3 @@ def _traceparent(context: Context) -> str:
         if key == "traceparent" and isinstance(value, str):
             return accepted_traceparent(value)
     return ""
-
-
-def accepted_traceparent(value: str) -> str:
-    """A W3C trace context as sent, or empty: it is stored, so it is not free text.
-
-    >>> accepted_traceparent("00-" + "ab" * 16 + "-" + "cd" * 8 + "-01")[:8]
-    '00-ababa'
-    >>> accepted_traceparent("card 4111111111111111")
-    ''
-    """
-    if not _TRACEPARENT.fullmatch(value) or holds_card_number(value):
-        return ""
-    return value

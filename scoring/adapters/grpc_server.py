@@ -56,6 +56,7 @@ class ServerOptions:
             ("grpc.max_send_message_length", -1),
             ("grpc.max_metadata_size", _METADATA_BYTES_MAX),
             ("grpc.max_concurrent_streams", self.streams_max),
+            ("grpc.http.overload_protection", 0),
             ("grpc.so_reuseport", int(self.shares_port)),
             ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
             ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),

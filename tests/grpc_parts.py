@@ -1,0 +1,121 @@
+"""Parts of the gRPC tests: a door on a free port, and payments to send through it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from scoring.adapters.grpc_server import GrpcServer
+from scoring.adapters.memory_log import MemoryLog
+from scoring.adapters.memory_store import MemoryStore
+from scoring.adapters.spool import MemorySpool
+from scoring.adapters.telemetry import SilentTelemetry
+from scoring.bootstrap import Service, artifacts_from, grpc_door_from, now_ms
+from scoring.provisional import Provisional
+from scoring.scorer import Scorer
+from scoring.settings import Settings
+from scoring.topics import Topics
+from scoring.v1 import fraud_scoring_pb2 as calls
+from scoring.v1 import fraud_scoring_pb2_grpc as stubs
+from scoring.v1.transaction_pb2 import Label, Transaction
+
+SERVICE = "/scoring.v1.FraudScoring/"
+DAY_MS = 86_400_000
+
+
+def at(ms: int) -> Timestamp:
+    return Timestamp(seconds=ms // 1_000, nanos=ms % 1_000 * 1_000_000)
+
+
+def fresh_id() -> str:
+    return f"t-{uuid4().hex}"
+
+
+def payment(id_: str | None = None, **fields) -> Transaction:
+    """A payment that the service accepts, attempted now."""
+    id_ = fresh_id() if id_ is None else id_
+    known = {"amount_minor": 2_500, "currency": "EUR", "card": f"card-{id_[-9:]}"}
+    return Transaction(
+        id=id_,
+        occurred_at=at(fields.pop("at_ms", now_ms())),
+        **{**known, "merchant": f"merchant-{id_[-9:]}", **fields},
+    )
+
+
+def label(id_: str, **fields) -> Label:
+    """A label that the service accepts."""
+    known = {"version": 1, "verdict": 1, "known_at": at(now_ms())}
+    return Label(transaction_id=id_, **{**known, **fields})
+
+
+def request(transaction: Transaction, **fields) -> calls.CheckTransactionRequest:
+    return calls.CheckTransactionRequest(transaction=transaction, **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A door that answers, and what stands behind it."""
+
+    server: GrpcServer
+    service: Service
+    stub: stubs.FraudScoringStub
+    channel: grpc.aio.Channel
+
+    def raw(self, method: str):
+        """A call of bytes for bytes."""
+        return self.channel.unary_unary(SERVICE + method)
+
+    async def check(self, transaction: Transaction, *, within_s=5.0, **fields):
+        reply = await self.stub.CheckTransaction(
+            request(transaction, **fields), timeout=within_s
+        )
+        return reply.decision
+
+
+@asynccontextmanager
+async def open_door(model_dir: Path, store=None, **settings) -> AsyncIterator[Door]:
+    """Serve on loopback with the in-memory store, unless another is given."""
+    known = {"grpc_address": "127.0.0.1:0", "model_dir": model_dir, "budget_ms": 2_000}
+    chosen = Settings(**{**known, **settings})
+    artifacts = artifacts_from(chosen)
+    store = store or MemoryStore(
+        artifacts.catalogue, lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS
+    )
+    telemetry = SilentTelemetry()
+    provisional = Provisional(store, MemorySpool(count_max=100), telemetry, 100)
+    scorer = Scorer(
+        store=store,
+        artifacts=artifacts,
+        provisional=provisional,
+        telemetry=telemetry,
+        now_ms=now_ms,
+        monotonic=time.monotonic,
+    )
+    log = MemoryLog()
+    service = Service(chosen, scorer, store, log, None, Topics(), telemetry)
+    server = grpc_door_from(service)
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub = stubs.FraudScoringStub(channel)
+            yield Door(server, service, stub, channel)
+    finally:
+        await server.drain(notice_s=0, grace_s=1)
+        await provisional.close()
+
+
+async def status_of(call) -> tuple[grpc.StatusCode, str, str]:
+    """The refusal that a call gets: status, field, message."""
+    try:
+        reply = await call
+    except grpc.aio.AioRpcError as error:
+        trailing = dict(error.trailing_metadata() or ())
+        return error.code(), trailing.get("scoring-field", ""), error.details() or ""
+    raise AssertionError(f"it was answered: {reply}")
