@@ -73,6 +73,15 @@ def show(
     console.print(f"Where nothing else decides: {default.outcome}")
 
 
+@app.command()
+def shipped() -> None:
+    """Print the shipped policy, to start yours from."""
+    from importlib import resources
+
+    text = resources.files("scoring.defaults").joinpath("policy.yaml").read_text()
+    typer.echo(text, nl=False)
+
+
 def _loaded(file: Path | None, features: Path | None) -> Policy:
     """The policy against its definitions; neither store nor model is needed."""
     from scoring.core.catalogue import default_catalogue, load_catalogue
