@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -46,8 +47,20 @@ def documents(text: str) -> list[dict]:
     decoder, found, at = json.JSONDecoder(), [], 0
     while (start := text.find("{", at)) >= 0:
         value, at = decoder.raw_decode(text, start)
-        found.append(value)
+        found.append(snake(value))
     return found
+
+
+def snake(value):
+    """The names as the protos spell them: some clients print lowerCamelCase."""
+    if isinstance(value, list):
+        return [snake(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            re.sub("[A-Z]", lambda m: "_" + m[0].lower(), name): snake(each)
+            for name, each in value.items()
+        }
+    return value
 
 
 def until(find, what: str):
@@ -72,7 +85,7 @@ def test_grpcurl_sees_health_and_a_decision_with_its_reasons(by_grpcurl):
     health, answer = by_grpcurl
     assert health == {"status": "SERVING"}
     core = answer["decision"]["core"]
-    assert core["transactionId"] == "readme-1"
+    assert core["transaction_id"] == "readme-1"
     assert core["outcome"].startswith("OUTCOME_")
     assert 0 <= core["score"] <= 1
     assert core["reasons"][0]["code"]
@@ -94,7 +107,7 @@ def test_kcat_sends_a_transaction_and_reads_its_decision_as_json(kafka_doors):
 
     def decided():
         for decision in documents(printed[-1]):
-            if decision["core"]["transactionId"] == "readme-2":
+            if decision["core"]["transaction_id"] == "readme-2":
                 return decision
         printed.append(run(read_again, env))
         return None
@@ -107,7 +120,7 @@ def test_kcat_sends_a_transaction_and_reads_its_decision_as_json(kafka_doors):
 def lines_until(process: subprocess.Popen, wanted: str) -> dict:
     for line in process.stdout:
         if wanted in line:
-            return json.loads(line)
+            return documents(line)[0]
     pytest.fail(f"{wanted} did not come: {process.stderr.read()}")
 
 
