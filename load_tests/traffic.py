@@ -11,6 +11,10 @@ from scoring.v1.transaction_pb2 import Transaction
 _CARDS = 20_000
 _HOT_SHARE = 0.05  # one card that everybody seems to use
 _COLD_SHARE = 0.20  # cards never seen before
+# A load test sends in a minute what a day brings. Sent as of now, every card would
+# be under attack and the limits of the policy would be all that is measured.
+_STEP_MS = 1_000
+_HISTORY_MS = 20 * 3_600_000  # within the lateness allowed
 _CATEGORIES = ("5411", "5812", "5541", "4111", "5732", "5999")
 
 
@@ -22,12 +26,15 @@ class Traffic:
     prefix: str = field(default_factory=lambda: f"load-{time.time_ns():x}")
     _chance: random.Random = field(init=False)
     _count: int = 0
+    _started_ms: int = field(
+        default_factory=lambda: time.time_ns() // 1_000_000 - _HISTORY_MS
+    )
 
     def __post_init__(self) -> None:
         self._chance = random.Random(self.seed)
 
     def next(self) -> Transaction:
-        """The next payment, attempted now."""
+        """The next payment."""
         self._count += 1
         chance = self._chance
         card = self._card()
@@ -46,8 +53,13 @@ class Traffic:
             card_country="DE",
             merchant_country="DE" if chance.random() < 0.9 else "FR",
         )
-        transaction.occurred_at.FromMilliseconds(time.time_ns() // 1_000_000)
+        transaction.occurred_at.FromMilliseconds(self._attempted_at_ms())
         return transaction
+
+    def _attempted_at_ms(self) -> int:
+        """One payment a second until now is reached: cards are not all hammered."""
+        now_ms = time.time_ns() // 1_000_000
+        return min(now_ms, self._started_ms + self._count * _STEP_MS)
 
     def _card(self) -> str:
         draw = self._chance.random()
