@@ -32,10 +32,6 @@ from scoring.settings import Settings
 from scoring.topics import Topics, decision_record
 
 if TYPE_CHECKING:
-    from grpc import ServerCredentials
-
-    from scoring.adapters.grpc_identity import CertificateAccess
-    from scoring.adapters.grpc_server import GrpcServer, ServerOptions
     from scoring.adapters.kafka_door import StreamDoor
 
 _MS_PER_S = 1_000
@@ -191,43 +187,6 @@ def _record_of(settings: Settings, logged: bytes) -> tuple[LogRecord, Transactio
     return record, transaction
 
 
-def grpc_door_from(service: Service, *, shares_port: bool = False) -> GrpcServer:
-    """The synchronous door of a service, not yet listening; raises `BadArtifact`."""
-    # The stream worker does not pay for importing gRPC.
-    from scoring.adapters import grpc_checks, grpc_decisions, grpc_server, grpc_stream
-    from scoring.adapters.grpc_intake import Intake
-    from scoring.adapters.grpc_labels import Labels, LogSink, StoreSink
-    from scoring.adapters.grpc_lookups import Lookups
-
-    settings = service.settings
-    intake = Intake(
-        budget_s=settings.budget_ms / _MS_PER_S,
-        skew_ms=settings.skew_s * _MS_PER_S,
-        exempt=settings.numeric_ids,
-        now_ms=now_ms,
-        monotonic=time.monotonic,
-        access=_access_from(settings),
-    )
-    publish: grpc_decisions.Publish = grpc_decisions.publish_nothing
-    if service.publisher is not None:
-        waits = settings.reply_after == "log"
-        publish = grpc_decisions.Publishing(service.publisher, waits)
-    decisions = grpc_decisions.Decisions(
-        service.scorer, publish, time.monotonic, settings.grpc_checks_max
-    )
-    bytes_max = settings.message_bytes_max
-    log, store = service.log, service.store
-    calls = grpc_server.Calls(
-        grpc_checks.Checks(intake, decisions, bytes_max),
-        grpc_stream.Streams(
-            intake, grpc_stream.GroupCommit(decisions), bytes_max, time.monotonic
-        ),
-        Lookups(intake, store),
-        Labels(intake, LogSink(log, service.topics) if log else StoreSink(store)),
-    )
-    return grpc_server.GrpcServer(calls, _server_options(settings, shares_port))
-
-
 def stream_door_from(service: Service) -> StreamDoor:
     """The stream door of a service, not yet streaming; raises `BadArtifact`."""
     # The gRPC server does not pay for importing Faust.
@@ -253,46 +212,3 @@ def stream_door_from(service: Service) -> StreamDoor:
     return StreamDoor(
         options, service.scorer, service.store, service.log, service.telemetry
     )
-
-
-def _server_options(settings: Settings, shares_port: bool) -> ServerOptions:  # noqa: FBT001
-    from scoring.adapters.grpc_server import ServerOptions
-
-    return ServerOptions(
-        address=settings.grpc_address,
-        message_bytes_max=settings.message_bytes_max,
-        streams_max=settings.grpc_streams_max,
-        shares_port=shares_port,
-        connection_age_s=settings.grpc_connection_age_s,
-        connection_grace_s=settings.drain_s,
-        health_address=settings.grpc_health_address,
-        reflection=settings.reflection,
-        credentials=_credentials_from(settings),
-    )
-
-
-def _credentials_from(settings: Settings) -> ServerCredentials | None:
-    from scoring.adapters.grpc_tls import Certificates
-
-    if settings.tls_cert_file is None and settings.tls_key_file is None:
-        return None
-    if settings.tls_cert_file is None or settings.tls_key_file is None:
-        raise BadArtifact(
-            "set SCORING_TLS_CERT_FILE and SCORING_TLS_KEY_FILE, or neither"
-        )
-    return Certificates(
-        settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file
-    ).credentials()
-
-
-def _access_from(settings: Settings) -> CertificateAccess | None:
-    from scoring.adapters.grpc_identity import load_access
-
-    if settings.access_file is None:
-        return None
-    if settings.tls_client_ca_file is None:
-        raise BadArtifact(
-            f"{settings.access_file}: callers are known by their certificate; set "
-            "SCORING_TLS_CLIENT_CA_FILE as well"
-        )
-    return load_access(settings.access_file)

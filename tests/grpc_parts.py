@@ -17,11 +17,13 @@ from scoring.adapters.memory_log import MemoryLog
 from scoring.adapters.memory_store import MemoryStore
 from scoring.adapters.spool import MemorySpool
 from scoring.adapters.telemetry import SilentTelemetry
-from scoring.bootstrap import Service, artifacts_from, grpc_door_from, now_ms
+from scoring.bootstrap import Service, artifacts_from, now_ms
 from scoring.provisional import Provisional
 from scoring.scorer import Scorer
 from scoring.settings import Settings
+from scoring.synchronous_door import grpc_door_from
 from scoring.topics import Topics
+from scoring.training.explain import Explainer
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.transaction_pb2 import Label, Transaction
@@ -100,7 +102,9 @@ async def open_door(model_dir: Path, store=None, **settings) -> AsyncIterator[Do
     )
     log = MemoryLog()
     service = Service(chosen, scorer, store, log, None, Topics(), telemetry)
-    server = grpc_door_from(service)
+    server = grpc_door_from(
+        service, load_explainer=lambda: Explainer.from_bundle(model_dir)
+    )
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,41 +16,57 @@ from scoring.adapters.grpc_intake import Caller, Intake
 from scoring.adapters.grpc_status import Context, Refusal, Refused, out_of_time
 from scoring.core.transaction import DEFAULT_TENANT, validate_key
 from scoring.ports import Store
-from scoring.v1 import decision_pb2, fraud_scoring_pb2
+from scoring.v1 import fraud_scoring_pb2
 
 # Kept back from the deadline for the reply, seconds.
 _RESERVE_S = 0.002
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """What one feature added, log-odds; `value` is NaN where it was missing."""
+class Explanation(Protocol):
+    """Exact contributions (features,) in log-odds; with `base` they are the margin."""
 
-    feature: str
-    value: float
-    contribution: float
-    reason_code: str
+    @property
+    def base(self) -> float:
+        """The model's expectation, log-odds."""
+        ...
 
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Contributions, largest first; with `base` they add up to the margin."""
-
-    base: float
-    contributions: tuple[Contribution, ...]
+    @property
+    def contributions(self) -> NDArray[np.float64]:
+        """One a feature, in the model's order."""
+        ...
 
 
 class Explainer(Protocol):
     """Explains one vector exactly; blocks for milliseconds, so it gets a thread."""
 
-    @property
-    def model_version(self) -> str:
-        """The model it can explain."""
-        ...
-
     def explain(self, vector: NDArray[np.float32]) -> Explanation:
         """Explain (features,) float32 in the model's order."""
         ...
+
+
+@dataclass(slots=True)
+class Explanations:
+    """Exact explanations of one model's decisions.
+
+    `load` brings the explainer on first use: it is large, and most processes are
+    never asked. It raises `ImportError` where the library is not installed.
+    `codes` names the reason code of each feature.
+    """
+
+    load: Callable[[], Explainer]
+    model_version: str
+    feature_names: tuple[str, ...]
+    codes: Mapping[str, str]
+    _explainer: Explainer | None = None
+
+    def of(self, vector: NDArray[np.float32]) -> Explanation:
+        """Explain one vector; blocks. Raises `Refused` where nothing can."""
+        if self._explainer is None:
+            try:
+                self._explainer = self.load()
+            except (ImportError, OSError) as error:
+                raise Refused(_UNEXPLAINED) from error
+        return self._explainer.explain(vector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +75,7 @@ class Lookups:
 
     intake: Intake
     store: Store
-    explainer: Explainer | None = None
+    explanations: Explanations | None = None
 
     async def get(self, raw: bytes, context: Context) -> bytes:
         """GetDecision: the recorded bytes, or NOT_FOUND."""
@@ -75,16 +91,19 @@ class Lookups:
         request = wire.message_from_bytes(
             raw, fraud_scoring_pb2.ExplainDecisionRequest, wire.PROTOBUF
         )
-        if self.explainer is None:
+        explanations = self.explanations
+        if explanations is None:
             raise Refused(_UNEXPLAINED)
         decision = wire.decision_from_bytes(await self._recorded(request, caller))
-        self._refuse_foreign(decision.core)
-        vector = np.asarray(decision.core.features, np.float32)
-        explanation = await asyncio.to_thread(self.explainer.explain, vector)
+        core = decision.core
+        if not core.features or core.versions.model != explanations.model_version:
+            raise Refused(_FOREIGN)
+        vector = np.asarray(core.features, np.float32)
+        explanation = await asyncio.to_thread(explanations.of, vector)
         return fraud_scoring_pb2.ExplainDecisionResponse(
-            core=decision.core,
+            core=core,
             base=explanation.base,
-            contributions=_to_proto(explanation.contributions),
+            contributions=_to_proto(explanations, vector, explanation),
         ).SerializeToString()
 
     async def _recorded(
@@ -108,22 +127,16 @@ class Lookups:
             raise Refused(_UNKNOWN)
         return found[0]
 
-    def _refuse_foreign(self, core: decision_pb2.DecisionCore) -> None:
-        assert self.explainer is not None
-        if not core.features or core.versions.model != self.explainer.model_version:
-            raise Refused(
-                Refusal(
-                    grpc.StatusCode.FAILED_PRECONDITION,
-                    "this decision was made without a model, or by a model that is "
-                    "not loaded here; load the model named in versions.model",
-                )
-            )
-
 
 _UNKNOWN = Refusal(
     grpc.StatusCode.NOT_FOUND,
     "no decision is recorded for this id, or it is past the dedupe horizon",
     "transaction_id",
+)
+_FOREIGN = Refusal(
+    grpc.StatusCode.FAILED_PRECONDITION,
+    "this decision was made without a model, or by one that is not loaded here; "
+    "load the model named in versions.model",
 )
 _UNEXPLAINED = Refusal(
     grpc.StatusCode.UNIMPLEMENTED,
@@ -133,14 +146,18 @@ _UNEXPLAINED = Refusal(
 
 
 def _to_proto(
-    contributions: Sequence[Contribution],
+    explanations: Explanations,
+    vector: NDArray[np.float32],
+    explanation: Explanation,
 ) -> list[fraud_scoring_pb2.FeatureContribution]:
+    largest_first = np.argsort(-np.abs(explanation.contributions)).tolist()
+    names = explanations.feature_names
     return [
         fraud_scoring_pb2.FeatureContribution(
-            feature=c.feature,
-            value=c.value,
-            contribution=c.contribution,
-            reason_code=c.reason_code,
+            feature=names[i],
+            value=float(vector[i]),
+            contribution=float(explanation.contributions[i]),
+            reason_code=explanations.codes.get(names[i], ""),
         )
-        for c in contributions
+        for i in largest_first
     ]

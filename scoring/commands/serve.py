@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from scoring.settings import Settings
+    from scoring.training.explain import Explainer
 
 
 def serve(
@@ -62,9 +64,11 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
     import asyncio
     import gc
     import signal
+    from functools import partial
 
     from scoring.adapters.grpc_server import serve_until
-    from scoring.bootstrap import grpc_door_from, service_from
+    from scoring.bootstrap import service_from
+    from scoring.synchronous_door import grpc_door_from
 
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -73,7 +77,11 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
         loop.add_signal_handler(number, told.set)
     name = f"grpc-{max(worker, 0)}"
     async with service_from(settings, name=name, publishes=True) as service:
-        server = grpc_door_from(service, shares_port=worker >= 0)
+        server = grpc_door_from(
+            service,
+            shares_port=worker >= 0,
+            load_explainer=partial(_explainer, settings.model_dir),
+        )
         # What is loaded lives until the end: the collector need not look at it.
         gc.collect()
         gc.freeze()
@@ -91,3 +99,10 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
             grace_s=settings.drain_s,
         )
 
+
+def _explainer(model_dir: Path) -> Explainer:
+    """The explainer of the served model; raises `ImportError` without xgboost."""
+    from scoring.adapters.model_shelf import bundle_in
+    from scoring.training.explain import Explainer
+
+    return Explainer.from_bundle(bundle_in(model_dir))

@@ -1,0 +1,117 @@
+"""The wiring of the synchronous door: gRPC's part of the composition root."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from grpc import ServerCredentials
+
+from scoring.adapters import grpc_checks, grpc_decisions, grpc_server, grpc_stream
+from scoring.adapters.grpc_identity import CertificateAccess, load_access
+from scoring.adapters.grpc_intake import Intake
+from scoring.adapters.grpc_labels import Labels, LogSink, StoreSink
+from scoring.adapters.grpc_lookups import Explainer, Explanations, Lookups
+from scoring.adapters.grpc_server import GrpcServer, ServerOptions
+from scoring.adapters.grpc_tls import Certificates
+from scoring.batch import Artifacts
+from scoring.bootstrap import Service, now_ms
+from scoring.core.reasons import default_reasons
+from scoring.errors import BadArtifact
+from scoring.settings import Settings
+
+_MS_PER_S = 1_000
+
+
+def grpc_door_from(
+    service: Service,
+    *,
+    shares_port: bool = False,
+    load_explainer: Callable[[], Explainer] | None = None,
+) -> GrpcServer:
+    """The synchronous door of a service, not yet listening; raises `BadArtifact`."""
+    settings = service.settings
+    intake = Intake(
+        budget_s=settings.budget_ms / _MS_PER_S,
+        skew_ms=settings.skew_s * _MS_PER_S,
+        exempt=settings.numeric_ids,
+        now_ms=now_ms,
+        monotonic=time.monotonic,
+        access=_access_from(settings),
+    )
+    decisions = _decisions_from(service)
+    explanations = None
+    if load_explainer is not None:
+        explanations = _explanations_from(service.scorer.artifacts, load_explainer)
+    bytes_max = settings.message_bytes_max
+    log, store = service.log, service.store
+    calls = grpc_server.Calls(
+        grpc_checks.Checks(intake, decisions, bytes_max),
+        grpc_stream.Streams(
+            intake, grpc_stream.GroupCommit(decisions), bytes_max, time.monotonic
+        ),
+        Lookups(intake, store, explanations),
+        Labels(intake, LogSink(log, service.topics) if log else StoreSink(store)),
+    )
+    options = _server_options(settings, shares_port=shares_port)
+    return GrpcServer(calls, options)
+
+
+def _decisions_from(service: Service) -> grpc_decisions.Decisions:
+    publish: grpc_decisions.Publish = grpc_decisions.publish_nothing
+    if service.publisher is not None:
+        waits = service.settings.reply_after == "log"
+        publish = grpc_decisions.Publishing(service.publisher, waits)
+    return grpc_decisions.Decisions(
+        service.scorer, publish, time.monotonic, service.settings.grpc_checks_max
+    )
+
+
+def _explanations_from(
+    artifacts: Artifacts, load: Callable[[], Explainer]
+) -> Explanations:
+    rows = default_reasons().rows
+    codes = {
+        name: rows[feature.reason_group].code
+        for name, feature in artifacts.catalogue.features.items()
+        if feature.reason_group in rows
+    }
+    model = artifacts.model
+    return Explanations(load, model.version, model.feature_names, codes)
+
+
+def _server_options(settings: Settings, *, shares_port: bool) -> ServerOptions:
+    return ServerOptions(
+        address=settings.grpc_address,
+        message_bytes_max=settings.message_bytes_max,
+        streams_max=settings.grpc_streams_max,
+        shares_port=shares_port,
+        connection_age_s=settings.grpc_connection_age_s,
+        connection_grace_s=settings.drain_s,
+        health_address=settings.grpc_health_address,
+        reflection=settings.reflection,
+        credentials=_credentials_from(settings),
+    )
+
+
+def _credentials_from(settings: Settings) -> ServerCredentials | None:
+    if settings.tls_cert_file is None and settings.tls_key_file is None:
+        return None
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        raise BadArtifact(
+            "set SCORING_TLS_CERT_FILE and SCORING_TLS_KEY_FILE, or neither"
+        )
+    return Certificates(
+        settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file
+    ).credentials()
+
+
+def _access_from(settings: Settings) -> CertificateAccess | None:
+    if settings.access_file is None:
+        return None
+    if settings.tls_client_ca_file is None:
+        raise BadArtifact(
+            f"{settings.access_file}: callers are known by their certificate; set "
+            "SCORING_TLS_CLIENT_CA_FILE as well"
+        )
+    return load_access(settings.access_file)
