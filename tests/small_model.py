@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from scoring.core.catalogue import Catalogue, load_catalogue
+from scoring.training.build import Recipe
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting
-from scoring.training.build import Recipe
 
 START_MS = 1_700_000_000_000
 RECIPE = Recipe(boosting=Boosting(rounds=30, rate=0.2, depth_max=4), label_delay_ms=0)

@@ -15,6 +15,8 @@ MANIFEST_FILE = "manifest.json"
 GRAPH_FILE = "model.onnx"
 BOOSTER_FILE = "booster.json"
 GOLDEN_FILE = "golden.npz"
+# The same trees as tensor operations; absent where they are too deep for it.
+TENSOR_FILE = "tensor.onnx"
 FILES = (GRAPH_FILE, BOOSTER_FILE, GOLDEN_FILE)
 # How far a loaded model may be from what it scored when it was exported.
 GOLDEN_TOLERANCE = 1e-6
@@ -120,6 +122,9 @@ def check_files(
     for file in FILES:
         if file not in manifest.files:
             raise BadArtifact(f"{name}: files: {file} has no hash")
+    for file in manifest.files:
+        if file not in contents:
+            raise BadArtifact(f"{name}: {file}: is missing; copy the bundle again")
         if sha256(contents[file]).hexdigest() != manifest.files[file]:
             raise BadArtifact(
                 f"{name}: {file}: is not the file that was exported "

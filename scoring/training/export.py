@@ -10,6 +10,7 @@ post-transforms have silently wrong cases, so the sigmoid stands apart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +53,19 @@ def ensemble_graph(
     )
 
 
-def finished(nodes: list[Any], *, features: int, groups: int, platt: Platt) -> bytes:
+def finished(
+    nodes: list[Any],
+    *,
+    features: int,
+    groups: int,
+    platt: Platt,
+    constants: Sequence[Any] = (),
+) -> bytes:
     """Add splitting, sigmoid and calibration to nodes that end in `raw` or `margin`."""
     from onnx import TensorProto, helper, numpy_helper
 
     constants = [
+        *constants,
         numpy_helper.from_array(np.array([platt.slope], np.float32), "slope"),
         numpy_helper.from_array(np.array([platt.intercept], np.float32), "intercept"),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,6 +20,7 @@ from scoring.training.calibrate import Platt
 from scoring.training.export import OPSET, ensemble_graph
 from scoring.training.forest import Forest
 from scoring.training.reasons import Reasons
+from scoring.training.tensor import DEPTH_MAX, tensor_graph
 
 GOLDEN_ROWS_MAX = 256
 PARITY_MAX = 5e-6  # largest difference in probability from XGBoost
@@ -36,9 +38,9 @@ class Compiled:
     reasons: Reasons
     platt: Platt
 
-    def graph(self) -> bytes:
-        """The ONNX graph."""
-        return ensemble_graph(self.forest, reasons=self.reasons, platt=self.platt)
+    def graph(self, compiler: Callable[..., bytes] = ensemble_graph) -> bytes:
+        """The ONNX graph, as one of our two compilers writes it."""
+        return compiler(self.forest, reasons=self.reasons, platt=self.platt)
 
 
 def write_bundle(
@@ -64,6 +66,8 @@ def write_bundle(
         bundle.BOOSTER_FILE: bytes(compiled.booster.save_raw("json")),
         bundle.GOLDEN_FILE: packed.getvalue(),
     }
+    if compiled.forest.depth <= DEPTH_MAX:
+        contents[bundle.TENSOR_FILE] = compiled.graph(tensor_graph)
     manifest = manifest.model_copy(
         update={"files": bundle.hashes(contents), "opset": dict(OPSET)}
     ).stamped()

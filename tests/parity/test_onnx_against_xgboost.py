@@ -19,6 +19,7 @@ from scoring.training.reasons import (
     path_reasons,
     tree_shap,
 )
+from scoring.training.tensor import tensor_graph
 
 GROUP = np.array([0, 1, 1, 2, 2, 3])
 
@@ -146,3 +147,27 @@ def test_a_booster_with_categorical_splits_is_refused():
 def test_margins_are_those_of_the_graph(booster, forest, rows):
     graph = run_graph(ensemble_graph(forest), rows)["margin"][:, 0]
     assert np.abs(graph - margins(booster, rows)).max() < 1e-5
+
+
+def test_the_tensor_target_scores_like_the_ensemble(forest, rows):
+    reasons = path_reasons(forest, GROUP, count=4)
+    ensemble = run_graph(ensemble_graph(forest, reasons=reasons), rows)
+    tensor = run_graph(tensor_graph(forest, reasons=reasons), rows)
+    assert np.abs(ensemble["score"] - tensor["score"]).max() <= 5e-6
+    assert np.abs(ensemble["contributions"] - tensor["contributions"]).max() <= 1e-4
+
+
+def test_a_missing_value_takes_its_default_way_in_the_tensor_target(forest):
+    gone = np.full((1, 6), np.nan, np.float32)
+    infinite = np.array([[np.inf] * 6, [-np.inf] * 6], np.float32)
+    for rows in (gone, infinite):
+        ensemble = run_graph(ensemble_graph(forest), rows)["margin"]
+        tensor = run_graph(tensor_graph(forest), rows)["margin"]
+        assert np.allclose(ensemble, tensor, atol=1e-5)
+
+
+def test_trees_too_deep_for_the_tensor_target_are_refused():
+    data = small_dataset(4_000)
+    deep = fit(data.matrix, data.fraud, boosting=Boosting(rounds=2, depth_max=12))
+    with pytest.raises(BadArtifact, match="at most 10"):
+        tensor_graph(forest_from_json(bytes(deep.save_raw("json"))))

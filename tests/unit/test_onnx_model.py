@@ -12,6 +12,7 @@ from small_model import RECIPE, small_catalogue, small_dataset
 from scoring.adapters.onnx_model import load_model
 from scoring.core import bundle
 from scoring.core.bundle import hashes, manifest_from_json
+from scoring.core.decision import ComputeTarget
 from scoring.errors import BadArtifact, ModelUnavailable
 from scoring.training.build import train_on
 
@@ -72,14 +73,20 @@ def test_a_matrix_of_another_width_is_unavailable_and_not_a_crash(trained):
         load_model(trained).predict(np.zeros((1, 3), np.float32))
 
 
-@pytest.mark.parametrize("file", [bundle.MANIFEST_FILE, *bundle.FILES])
+@pytest.mark.parametrize("file", [*bundle.FILES, bundle.TENSOR_FILE])
 def test_a_missing_file_is_named(copy, file):
     (copy / file).unlink()
     with pytest.raises(BadArtifact, match=file):
         load_model(copy)
 
 
-@pytest.mark.parametrize("file", bundle.FILES)
+def test_a_directory_without_a_manifest_is_no_model(copy):
+    (copy / bundle.MANIFEST_FILE).unlink()
+    with pytest.raises(BadArtifact, match="holds no model"):
+        load_model(copy)
+
+
+@pytest.mark.parametrize("file", [*bundle.FILES, bundle.TENSOR_FILE])
 def test_a_truncated_file_is_named(copy, file):
     raw = (copy / file).read_bytes()
     (copy / file).write_bytes(raw[: len(raw) // 2])
@@ -162,3 +169,40 @@ def test_a_graph_that_gives_nan_is_refused(copy):
     rewrite(copy, **{bundle.GRAPH_FILE: graph})
     with pytest.raises(BadArtifact, match=r"not a number|golden"):
         load_model(copy)
+
+
+def test_the_tensor_target_gives_the_same_scores_and_says_which_it_is(trained):
+    rows = small_dataset(seed=9, rows=300).matrix
+    ensemble = load_model(trained).predict(rows)
+    tensor = load_model(trained, target=ComputeTarget.TENSOR).predict(rows)
+    assert np.abs(ensemble.probability - tensor.probability).max() <= 5e-6
+    assert ensemble.target is ComputeTarget.ENSEMBLE
+    assert tensor.target is ComputeTarget.TENSOR
+
+
+def test_a_gpu_that_is_not_there_is_refused_and_not_replaced(trained, monkeypatch):
+    import onnxruntime as ort
+
+    monkeypatch.setattr(
+        ort, "get_available_providers", lambda: ["CPUExecutionProvider"]
+    )
+    with pytest.raises(BadArtifact, match="cuda was asked for"):
+        load_model(trained, target=ComputeTarget.TENSOR, device="cuda")
+
+
+def test_a_gpu_whose_driver_is_missing_is_refused_and_not_replaced(
+    trained, monkeypatch
+):
+    # ONNX Runtime warns and falls back to the CPU; we must not.
+    import onnxruntime as ort
+
+    monkeypatch.setattr(
+        ort, "get_available_providers", lambda: ["CUDAExecutionProvider"]
+    )
+    with pytest.raises(BadArtifact, match=r"refuses it|CPU was given"):
+        load_model(trained, target=ComputeTarget.TENSOR, device="cuda")
+
+
+def test_the_ensemble_is_never_sent_to_a_gpu(trained):
+    with pytest.raises(BadArtifact, match="choose the tensor target"):
+        load_model(trained, device="cuda")
