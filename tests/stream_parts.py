@@ -33,12 +33,14 @@ TOPICS = (
 )
 PROTOBUF = "application/x-protobuf"
 NOW_MS = int(time.time() * 1_000)
+HOUR_MS = 3_600_000
 
 
 def transaction(id_: str, **fields) -> Transaction:
-    """A payment that every rule of the wire accepts."""
-    at_ms = fields.pop("at_ms", NOW_MS)
-    number = sum(id_.encode()) % 97
+    """A payment that every rule of the wire accepts; t1, t2, … follow in time."""
+    place = int(id_[1:]) if id_[1:].isdigit() else 0
+    at_ms = fields.pop("at_ms", NOW_MS - HOUR_MS + place * 50)
+    number = place * 7_919 % 997
     return Transaction(
         **{
             "id": id_,
@@ -46,8 +48,8 @@ def transaction(id_: str, **fields) -> Transaction:
             "currency": "EUR",
             "card": f"card-{number}",
             "customer": f"customer-{number}",
-            "merchant": f"merchant-{number % 11}",
-            "terminal": f"terminal-{number % 7}",
+            "merchant": f"merchant-{number % 101}",
+            "terminal": f"terminal-{number % 211}",
         }
         | fields,
         occurred_at=Timestamp(seconds=at_ms // 1_000, nanos=at_ms % 1_000 * 1_000_000),

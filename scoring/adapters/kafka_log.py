@@ -129,9 +129,14 @@ async def _started(
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
         **options,
     )
+    sender = logging.getLogger("aiokafka.producer.sender")
+    level = sender.level
+    sender.setLevel(logging.CRITICAL)  # that a broker lacks idempotence is no error
     try:
         await producer.start()
     except BaseException:
         await producer.stop()
         raise
+    finally:
+        sender.setLevel(level)
     return producer
