@@ -1,0 +1,173 @@
+"""What was decided can be looked up and explained; what turned out can be told."""
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_parts import fresh_id, label, open_door, payment, request, status_of
+
+from scoring import wire
+from scoring.v1 import fraud_scoring_pb2 as calls
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+PLANTED = "4111111111111111"
+
+
+@pytest.fixture
+async def door(model_dir):
+    async with open_door(model_dir) as door:
+        yield door
+
+
+def lookup(id_, **fields):
+    return calls.GetDecisionRequest(transaction_id=id_, **fields)
+
+
+async def test_a_recorded_decision_is_returned_byte_for_byte(door):
+    one = payment()
+    sent = request(one).SerializeToString()
+    reply = await door.raw("CheckTransaction")(sent, timeout=5)
+    found = await door.raw("GetDecision")(lookup(one.id).SerializeToString(), timeout=5)
+    assert found == reply
+
+
+async def test_an_unknown_id_is_not_found(door):
+    code, field, _ = await status_of(door.stub.GetDecision(lookup("t-no"), timeout=5))
+    assert (code, field) == (grpc.StatusCode.NOT_FOUND, "transaction_id")
+
+
+async def test_a_tenant_sees_its_own_decisions_only(door):
+    one = payment(tenant="north")
+    await door.check(one)
+    reply = await door.stub.GetDecision(lookup(one.id, tenant="north"), timeout=5)
+    assert reply.decision.core.tenant == "north"
+    code, _, _ = await status_of(
+        door.stub.GetDecision(lookup(one.id, tenant="south"), timeout=5)
+    )
+    assert code is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("fields", "guilty"),
+    [
+        ({"id_": ""}, "transaction_id"),
+        ({"id_": PLANTED}, "transaction_id"),
+        ({"id_": "t", "tenant": "a/b"}, "tenant"),
+        ({"id_": "t", "tenant": PLANTED}, "tenant"),
+    ],
+)
+async def test_a_look_up_that_names_no_transaction_is_refused(door, fields, guilty):
+    code, field, message = await status_of(
+        door.stub.GetDecision(lookup(**fields), timeout=5)
+    )
+    assert (code, field) == (INVALID, guilty)
+    assert PLANTED not in message
+
+
+async def test_an_explanation_adds_up_to_the_margin(door):
+    one = payment()
+    decision = await door.check(one)
+    reply = await door.stub.ExplainDecision(
+        calls.ExplainDecisionRequest(transaction_id=one.id), timeout=30
+    )
+    total = reply.base + sum(c.contribution for c in reply.contributions)
+    assert total == pytest.approx(decision.core.margin, abs=1e-4)
+    assert reply.core == decision.core
+    sizes = [abs(c.contribution) for c in reply.contributions]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(reply.contributions) == len(decision.core.features)
+    assert all(c.reason_code for c in reply.contributions)
+
+
+async def test_labels_reach_the_labels_topic_one_outcome_each(door):
+    good, bad = label(fresh_id()), label(fresh_id(), version=0)
+    reply = await door.stub.ReportLabels(
+        calls.ReportLabelsRequest(labels=[good, bad]), timeout=5
+    )
+    assert [r.transaction_id for r in reply.results] == [
+        good.transaction_id,
+        bad.transaction_id,
+    ]
+    assert not reply.results[0].HasField("error")
+    assert reply.results[1].error.field == "version"
+    (record,) = door.service.log.of(door.service.topics.labels)
+    told = wire.label_from_bytes(record.value)
+    assert (told.transaction_id, told.version) == (good.transaction_id, 1)
+
+
+async def test_a_label_with_its_transaction_is_keyed_like_it(door):
+    one = payment(card="card-k7")
+    await door.stub.ReportLabels(
+        calls.ReportLabelsRequest(labels=[label(one.id, transaction=one)]), timeout=5
+    )
+    (record,) = door.service.log.of(door.service.topics.labels)
+    assert record.key == b"card-k7"
+
+
+@pytest.mark.parametrize(
+    ("fields", "guilty"),
+    [
+        ({"id_": ""}, "transaction_id"),
+        ({"id_": PLANTED}, "transaction_id"),
+        ({"id_": "t", "verdict": 0}, "verdict"),
+        ({"id_": "t", "verdict": 9}, "verdict"),
+        ({"id_": "t", "source": 99}, "source"),
+        ({"id_": "t", "known_at": None}, "known_at"),
+    ],
+)
+async def test_a_mistaken_label_is_refused_naming_its_field(door, fields, guilty):
+    reply = await door.stub.ReportLabels(
+        calls.ReportLabelsRequest(labels=[label(**fields)]), timeout=5
+    )
+    assert reply.results[0].error.field == guilty
+    assert PLANTED not in str(reply)
+    assert not door.service.log.of(door.service.topics.labels)
+
+
+async def test_no_labels_at_all_are_refused(door):
+    code, field, _ = await status_of(
+        door.stub.ReportLabels(calls.ReportLabelsRequest(), timeout=5)
+    )
+    assert (code, field) == (INVALID, "labels")
+
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def health(address, service=""):
+    async with grpc.aio.insecure_channel(address) as channel:
+        reply = await health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(service=service), timeout=5
+        )
+        return reply.status
+
+
+async def test_the_health_port_answers_probes_and_nothing_else(model_dir):
+    async with open_door(model_dir, grpc_health_address="127.0.0.1:0") as door:
+        probes = door.server.health_address
+        assert probes != door.server.address
+        for service in ("", "scoring.v1.FraudScoring", "liveness"):
+            assert await health(probes, service) == SERVING
+        async with grpc.aio.insecure_channel(probes) as channel:
+            check = channel.unary_unary("/scoring.v1.FraudScoring/CheckTransaction")
+            code, _, _ = await status_of(check(b"", timeout=5))
+            assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_an_unknown_service_has_no_health(door):
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await health(door.server.address, "no.such.Service")
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_reflection_is_off_unless_it_is_set(model_dir):
+    method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    for reflection, expected in ((False, grpc.StatusCode.UNIMPLEMENTED), (True, None)):
+        async with open_door(model_dir, reflection=reflection) as door:
+            # One request: list_services.
+            call = door.channel.stream_stream(method)(iter([b"\x3a\x01*"]), timeout=5)
+            if expected:
+                code, _, _ = await status_of(anext(aiter(call)))
+                assert code is expected
+            else:
+                assert b"scoring.v1.FraudScoring" in await anext(aiter(call))
