@@ -1,0 +1,45 @@
+"""The README keeps its order, its length and its promises of what is where."""
+
+import re
+
+import pytest
+from readme import README
+
+TEXT = README.read_text()
+ORDER = [
+    "The picture",
+    "Two commands",
+    "What you will see",
+    "The map of the code",
+    "The figures",
+    "Links",
+]
+
+
+def test_the_readme_keeps_its_order():
+    assert re.findall(r"^## (.+)$", TEXT, re.MULTILINE) == ORDER
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)\)", TEXT))
+def test_every_link_leads_somewhere(target):
+    assert (README.parent / target).exists()
+
+
+def paths_of_the_map() -> list[str]:
+    table = TEXT[TEXT.index("## The map of the code") : TEXT.index("## The figures")]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    return [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
+
+
+@pytest.mark.parametrize("path", paths_of_the_map())
+def test_everything_on_the_map_is_there(path):
+    assert (README.parent / path).exists()
+
+
+def test_the_map_leaves_out_no_room():
+    folders = {
+        f"scoring/{each.name}/"
+        for each in (README.parent / "scoring").iterdir()
+        if (each / "__init__.py").exists()
+    }
+    assert folders - set(paths_of_the_map()) <= {"scoring/commands/"}
