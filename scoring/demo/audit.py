@@ -79,6 +79,11 @@ class Audit:
         return len(self.sent_ids - self.cores.keys() - self.dead_ids)
 
     @property
+    def in_flight(self) -> int:
+        """About how many are on their way; cheap, where `lost` looks at every id."""
+        return len(self.sent_ids) - len(self.cores) - len(self.dead_ids)
+
+    @property
     def duplicated(self) -> int:
         """Records beyond the first of their transaction."""
         return self.records_count - len(self.cores)

@@ -30,7 +30,7 @@ _EXPLAINED = {
     "grpc_p99_ms": "",
     "stream_p50_ms": "from the input's append to the decision's",
     "stream_p99_ms": "",
-    "tx_per_s": "decided, over the time of sending",
+    "tx_per_s": "decided, from the start to the last decision",
 }
 
 Show = Callable[[Play], Coroutine[Any, Any, None]]
@@ -50,7 +50,7 @@ class Screen:
 
     def say(self, line: str) -> None:
         """One line of what is going on."""
-        self.console.print(f"[dim]·[/] {line}", highlight=False)
+        self.console.print(f"[dim]·[/] {line}", highlight=False, soft_wrap=True)
 
     @contextmanager
     def live(self, play: Play, *, door: str) -> Iterator[Show]:

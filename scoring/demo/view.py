@@ -148,7 +148,7 @@ def _decline_row(decline: Decline) -> tuple[RenderableType, ...]:
 
 def _footer(audit: Audit, tally: Tally, door: str) -> Panel:
     line = Text()
-    line.append(f"sent {len(audit.sent_ids):,} · in flight {audit.lost:,} · ")
+    line.append(f"sent {len(audit.sent_ids):,} · in flight {audit.in_flight:,} · ")
     for name, count in (
         ("duplicated", audit.duplicated),
         ("conflicting", audit.conflicting),

@@ -100,7 +100,10 @@ def _steps(plan: Plan, due: LabelsDue, pace: Pace) -> Iterator[Step]:
 
 
 def entities_of(catalogue: Catalogue, *, labelled: bool = False) -> Entities:
-    """The entities of a transaction; with `labelled`, those that labels change."""
+    """The entities of a transaction; with `labelled`, those that labels change.
+
+    A field that is not known names no entity.
+    """
     plans = [
         (plan.name, plan.fields)
         for plan in catalogue.plans
@@ -108,10 +111,12 @@ def entities_of(catalogue: Catalogue, *, labelled: bool = False) -> Entities:
     ]
 
     def entities(transaction: Transaction) -> list[tuple[str, ...]]:
-        return [
-            (name, *(str(getattr(transaction, field)) for field in fields))
-            for name, fields in plans
-        ]
+        found = []
+        for name, fields in plans:
+            tokens = [str(getattr(transaction, field)) for field in fields]
+            if all(tokens):
+                found.append((name, *tokens))
+        return found
 
     return entities
 
