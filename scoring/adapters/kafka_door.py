@@ -51,7 +51,8 @@ class StreamDoor:
         )
         return Outputs(tail, topics)
 
-    def _intake(self) -> KafkaIntake:
+    def intake(self) -> KafkaIntake:
+        """What admits records, for this door's limits."""
         return KafkaIntake(
             message_bytes_max=self.options.message_bytes_max,
             skew_ms=self.options.skew_ms,
@@ -65,7 +66,7 @@ class StreamDoor:
             scorer=self.scorer,
             log=self.log,
             outputs=self._outputs(topics.decisions, topics.transactions_dead_letter),
-            intake=self._intake(),
+            intake=self.intake(),
             telemetry=self.telemetry,
             topics=topics,
             content_type=self.options.content_type,
@@ -83,7 +84,7 @@ class StreamDoor:
             ),
             log=self.log,
             outputs=self._outputs(topics.labels_dead_letter),
-            intake=self._intake(),
+            intake=self.intake(),
             telemetry=self.telemetry,
             topics=topics,
             content_type=self.options.content_type,

@@ -1,0 +1,220 @@
+"""One worker process of the stream benchmark, by name; each does the same work.
+
+`ours` is the stream door. `raw` is a plain aiokafka loop with whole polls, the same
+intake, scorer and log. `tutorial` is Faust and `quix` Quix Streams, each written as
+its documentation does: records one at a time through the same scorer. With --stub
+the scorer answers at once, which leaves the framework alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from typing import Any
+
+import uvloop
+
+from scoring.adapters.kafka_door import StreamDoor
+from scoring.adapters.kafka_log import KafkaLog
+from scoring.bootstrap import Service, service_from, stream_door_from
+from scoring.core.decision import Outcome
+from scoring.ports import Check, LogRecord
+from scoring.scorer import Decided
+from scoring.settings import Settings
+from scoring.topics import decision_record
+
+READY = "streaming from "
+
+
+class StubScorer:
+    """Answers every check at once with bytes of a usual size."""
+
+    async def score_many(
+        self, checks: list[Check], *, wait_for_store: bool = False
+    ) -> list[Decided]:
+        """One decision a check."""
+        assert wait_for_store
+        return [
+            Decided(b"d" * 700, Outcome.APPROVE, first=True, logged=b"d" * 900)
+            for _ in checks
+        ]
+
+
+class Judge:
+    """What every contestant does with records, through the same parts."""
+
+    def __init__(self, door: StreamDoor) -> None:
+        self.intake = door.intake()
+        self.scorer = door.scorer
+        self.topics = door.options.topics
+        self.content_type = door.options.content_type
+
+    async def outputs(self, records: list[Any]) -> list[LogRecord]:
+        """Validate, hash, decide and encode; one output a fresh record."""
+        checks = [self.intake.check(record) for record in records]
+        answers = await self.scorer.score_many(checks, wait_for_store=True)
+        return [
+            decision_record(
+                self.topics,
+                answer.logged,
+                check.transaction,
+                content_type=self.content_type,
+                source=(record.partition, record.offset),
+            )
+            for record, check, answer in zip(records, checks, answers, strict=True)
+            if isinstance(answer, Decided) and answer.logged
+        ]
+
+
+async def ours(door: StreamDoor, told: asyncio.Event) -> None:
+    await door.run(told.wait, ready=ready)
+
+
+async def raw(door: StreamDoor, told: asyncio.Event) -> None:
+    from aiokafka import AIOKafkaConsumer
+
+    options, judge = door.options, Judge(door)
+    consumer = AIOKafkaConsumer(
+        options.topics.transactions,
+        bootstrap_servers=options.bootstrap,
+        group_id=options.group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=options.poll_records_max,
+        fetch_max_wait_ms=options.fetch_wait_ms,
+        session_timeout_ms=int(options.session_timeout_s * 1_000),
+    )
+    await consumer.start()
+    ready()
+    committed_at = time.monotonic()
+    while not told.is_set():
+        polled = await consumer.getmany(timeout_ms=200)
+        for records in polled.values():
+            await door.log.append(await judge.outputs(records))
+        if time.monotonic() - committed_at > options.commit_interval_s and polled:
+            await consumer.commit()
+            committed_at = time.monotonic()
+    await consumer.stop()
+
+
+async def tutorial(door: StreamDoor, told: asyncio.Event) -> None:
+    import faust
+
+    options, judge = door.options, Judge(door)
+    with tempfile.TemporaryDirectory() as scratch:
+        app = faust.App(
+            options.group,
+            broker=f"kafka://{options.bootstrap}",
+            value_serializer="raw",
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_enabled=False,
+            datadir=scratch,
+            broker_session_timeout=options.session_timeout_s,
+            broker_heartbeat_interval=1.0,
+        )
+        source = app.topic(options.topics.transactions, value_serializer="raw")
+        sink = app.topic(options.topics.decisions, value_serializer="raw")
+
+        async def take(stream: Any) -> None:
+            async for event in stream.events():
+                for output in await judge.outputs([Record(event.message)]):
+                    await sink.send(
+                        key=output.key,
+                        value=output.value,
+                        partition=output.partition,
+                        headers=dict(output.headers),
+                    )
+
+        app.agent(source)(take)
+
+        async def assigned(*_: Any, **__: Any) -> None:
+            ready()
+
+        app.on_partitions_assigned.connect(assigned, weak=False)
+        await app.maybe_start()
+        await told.wait()
+        await app.stop()
+
+
+class Record:
+    """A Faust message as an aiokafka record."""
+
+    def __init__(self, message: Any) -> None:
+        self.topic, self.partition = message.topic, message.partition
+        self.offset, self.key, self.value = message.offset, message.key, message.value
+        self.timestamp = int(message.timestamp * 1_000)
+        headers = message.headers or ()
+        self.headers = list(headers.items() if isinstance(headers, dict) else headers)
+
+
+def ready() -> None:
+    sys.stdout.write(f"{READY}the topic\n")
+    sys.stdout.flush()
+
+
+def door_of(service: Service, *, stub: bool) -> StreamDoor:
+    door = stream_door_from(service)
+    return replace(door, scorer=StubScorer()) if stub else door  # type: ignore[arg-type]
+
+
+async def run(name: str, *, stub: bool) -> None:
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    async with service_from(Settings(), name=f"bench-{name}") as service:
+        assert isinstance(service.log, KafkaLog)
+        door = door_of(service, stub=stub)
+        await {"ours": ours, "raw": raw, "tutorial": tutorial}[name](door, told)
+
+
+def quix(*, stub: bool) -> None:
+    from quixstreams import Application
+
+    loop = asyncio.new_event_loop()
+    context = service_from(Settings(), name="bench-quix")
+    service = loop.run_until_complete(context.__aenter__())
+    door = door_of(service, stub=stub)
+    options, judge = door.options, Judge(door)
+    app = Application(
+        broker_address=options.bootstrap,
+        consumer_group=options.group,
+        auto_offset_reset="earliest",
+        auto_create_topics=False,
+        commit_interval=options.commit_interval_s,
+        consumer_extra_config={"fetch.wait.max.ms": options.fetch_wait_ms},
+        loglevel="WARNING",
+    )
+    source = app.topic(options.topics.transactions, value_deserializer="bytes")
+    sink = app.topic(
+        options.topics.decisions, value_serializer="bytes", key_serializer="bytes"
+    )
+    frame = app.dataframe(source)
+
+    def decide(value: bytes, key: Any, timestamp: int, headers: Any) -> bytes:
+        record = Record.__new__(Record)
+        record.topic, record.partition, record.offset = source.name, 0, 0
+        record.key, record.value, record.timestamp = key, value, timestamp
+        record.headers = list(headers or ())
+        outputs = loop.run_until_complete(judge.outputs([record]))
+        return outputs[0].value
+
+    frame.apply(decide, metadata=True).to_topic(sink)
+    ready()
+    app.run()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=["ours", "raw", "tutorial", "quix"])
+    parser.add_argument("--stub", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.name == "quix":
+        quix(stub=chosen.stub)
+    else:
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        asyncio.run(run(chosen.name, stub=chosen.stub))
