@@ -152,14 +152,17 @@ class Store(Protocol):
         self,
         transaction: Transaction,
         *,
+        features: Sequence[str],
+        after_ms: int,
         instants_max: int,
         timeout_s: float | None = None,
     ) -> list[tuple[int, NDArray[np.float64]]]:
         """How the stored values fall if nothing else is attempted.
 
-        One (at_ms, values) for each later instant at which a window of the
-        transaction's entities loses an event, earliest first: what the same payload
-        would observe then, from the events ordered at or before the transaction.
+        One (at_ms, values) for each instant after `after_ms` at which a window of
+        one of the `features` loses an event, earliest first, at most
+        `instants_max`: what the same payload would observe then, from the events
+        ordered at or before the transaction.
         """
         ...
 

@@ -10,9 +10,9 @@ from scoring import wire
 from scoring.answer import Answer, Decided, repeated_answer, standing_answer
 from scoring.batch import Artifacts, Batch, Seen
 from scoring.budget import Budget
-from scoring.core.decide import clears_at, decide
+from scoring.clearing import with_clearing_times
+from scoring.core.decide import decide
 from scoring.core.decision import DecisionCore, Degradation, DegradationCode
-from scoring.core.vector import vectorise
 from scoring.errors import StoreUnavailable, TransactionConflict
 from scoring.ports import (
     Applied,
@@ -25,8 +25,6 @@ from scoring.ports import (
 from scoring.provisional import Provisional
 from scoring.stopwatch import Stopwatch
 
-# Instants at which a velocity limit is asked whether it clears.
-_FORECAST_INSTANTS_MAX = 256
 # The least time an exchange to record is given, seconds: a loopback round trip.
 _LAST_MOMENT_S = 0.001
 
@@ -155,34 +153,16 @@ class Scorer:
             for i, check in enumerate(batch.checks)
         ]
         for i, core in enumerate(cores):
-            if any(reason.velocity for reason in core.reasons):
-                cores[i] = await self._with_clearing_times(batch, i, core)
+            if batch.knows(i) and any(reason.velocity for reason in core.reasons):
+                cores[i] = await with_clearing_times(
+                    core,
+                    batch.checks[i].transaction,
+                    batch.artifacts,
+                    self.store,
+                    timeout_s=self._store_time(batch.checks[i]),
+                )
         batch.watch.lap("decide")
         return await self._record(batch, cores)
-
-    async def _with_clearing_times(
-        self, batch: Batch, i: int, core: DecisionCore
-    ) -> DecisionCore:
-        """Tell when each velocity limit clears: one exchange more, refusals only."""
-        check, artifacts = batch.checks[i], batch.artifacts
-        timeout_s = self._store_time(check)
-        if not batch.knows(i) or timeout_s <= 0:
-            return core
-        try:
-            forecast = await self.store.forecast(
-                check.transaction,
-                instants_max=_FORECAST_INSTANTS_MAX,
-                timeout_s=timeout_s,
-            )
-        except StoreUnavailable:
-            return core
-        rows = vectorise(
-            artifacts.catalogue,
-            [check.transaction] * len(forecast),
-            [values for _, values in forecast],
-        )
-        instants = [at_ms for at_ms, _ in forecast]
-        return clears_at(core, check.transaction, artifacts.policy, instants, rows)
 
     async def _record(self, batch: Batch, cores: list[DecisionCore]) -> list[Answer]:
         recordings = [self._recording(batch, i, core) for i, core in enumerate(cores)]

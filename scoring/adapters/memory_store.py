@@ -142,21 +142,23 @@ class MemoryStore:
         self,
         transaction: Transaction,
         *,
+        features: Sequence[str],
+        after_ms: int,
         instants_max: int,
         timeout_s: float | None = None,
     ) -> list[tuple[int, NDArray[np.float64]]]:
         """See `ports.Store`."""
         del timeout_s
         view = self._as_of(transaction)
-        at_ms = transaction.occurred_at_ms
+        wanted = self._catalogue.slots_of(features)
         instants = {
             event.at_ms + slot.delay_ms + slot.window_ms
             for plan, key in view.entities(transaction)
             for event in view.events[key]
             for slot in plan.slots
-            if slot.window_ms
+            if slot.window_ms and slot in wanted
         }
-        later = sorted(instant for instant in instants if instant > at_ms)
+        later = sorted(instant for instant in instants if instant > after_ms)
         return [
             (instant, view.evaluate(replace(transaction, occurred_at_ms=instant)))
             for instant in later[:instants_max]

@@ -22,6 +22,7 @@ from scoring.adapters.redis_program import (
 )
 from scoring.core.catalogue import Catalogue
 from scoring.core.decision import Degradation, DegradationCode
+from scoring.core.statistic import Slot
 from scoring.core.transaction import Transaction, order_hash
 from scoring.core.vector import unknown_values
 from scoring.errors import BadArtifact, CorruptState, StoreUnavailable
@@ -333,13 +334,17 @@ class RedisStore:
         self,
         transaction: Transaction,
         *,
+        features: Sequence[str],
+        after_ms: int,
         instants_max: int,
         timeout_s: float | None = None,
     ) -> list[tuple[int, NDArray[np.float64]]]:
         """See `ports.Store`."""
         entities, keys, _ = self._known(transaction)
-        instants = await self._instants(transaction, entities, timeout_s)
-        instants = instants[:instants_max]
+        wanted = self._catalogue.slots_of(features)
+        emptied = [e for e in entities if wanted.intersection(e.plan.slots)]
+        instants = await self._instants(transaction, emptied, wanted, timeout_s)
+        instants = [i for i in instants if i > after_ms][:instants_max]
         plans = b"".join([entity.byte for entity in entities])
         commands: list[Command] = []
         for instant in instants:
@@ -354,7 +359,11 @@ class RedisStore:
         return list(zip(instants, values, strict=True))
 
     async def _instants(
-        self, t: Transaction, entities: list[EntityProgram], timeout_s: float | None
+        self,
+        t: Transaction,
+        entities: list[EntityProgram],
+        wanted: frozenset[Slot],
+        timeout_s: float | None,
     ) -> list[int]:
         """When a window of the entities loses one of the events up to `t`."""
         logs = [(b"GET", (self._entity_keys(t, e) or [b""])[0]) for e in entities]
@@ -362,11 +371,10 @@ class RedisStore:
         instants: set[int] = set()
         for entity, log in zip(entities, replies, strict=True):
             times = _times_until(log or b"", entity.size, _order(t))
-            for offset in {
-                s.window_ms + s.delay_ms for s in entity.plan.slots if s.window_ms
-            }:
+            slots = wanted.intersection(entity.plan.slots)
+            for offset in {s.window_ms + s.delay_ms for s in slots if s.window_ms}:
                 instants.update((times + offset).tolist())
-        return sorted(i for i in instants if i > t.occurred_at_ms)
+        return sorted(instants)
 
     async def ping(self, *, timeout_s: float | None = None) -> None:
         """See `ports.Store`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -84,6 +84,12 @@ class Catalogue:
     currency: str
     rates: Mapping[str, int] = field(repr=False)  # in 1e-9 of a reference minor unit
     definition: DefinitionFile = field(repr=False)
+
+    def slots_of(self, features: Iterable[str]) -> frozenset[Slot]:
+        """The stored slots that these features are derived from."""
+        slots = [slot for plan in self.plans for slot in plan.slots]
+        places = (self.features[name].slots for name in features)
+        return frozenset(slots[i] for own in places for i in own)
 
     def amount(self, transaction: Transaction) -> int | None:
         """The amount in minor units of the reference currency, half rounded up.

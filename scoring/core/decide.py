@@ -7,6 +7,7 @@ make the outcome stricter; only an explicit `approve` makes it milder.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -32,6 +33,7 @@ from scoring.core.verdict import Verdict
 Vector = NDArray[np.float32]
 _NO_VERSIONS = Versions()
 _APPROVE = Outcome.APPROVE
+_FEATURE = re.compile(r"\bfeatures\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +212,19 @@ def _model_reasons(policy: Policy, evidence: Evidence) -> list[Reason]:
         code, wording = policy.wordings.get(group, (group, group))
         reasons.append(Reason(code, wording, ReasonSource.MODEL, -negated))
     return reasons
+
+
+def velocity_features(core: DecisionCore, policy: Policy) -> tuple[str, ...]:
+    """The features that the rules behind the velocity reasons read, in order."""
+    codes = {reason.code for reason in core.reasons if reason.velocity}
+    hit = {hit.rule for hit in core.rule_hits if not hit.unknown}
+    read = (
+        name
+        for rule in policy.file.rules
+        if rule.reason_code in codes and rule.id in hit
+        for name in _FEATURE.findall(rule.when)
+    )
+    return tuple(dict.fromkeys(read))
 
 
 def clears_at(
