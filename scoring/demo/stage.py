@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from scoring import wire
 from scoring.demo.audit import Audit, read_topics
 from scoring.demo.doors import GrpcDoor, KafkaDoor
 from scoring.demo.play import Play
@@ -76,6 +76,9 @@ async def playing(stage: Stage, *, rate: float, seed: int) -> Any:
     from aiokafka import AIOKafkaProducer
 
     audit, tally = Audit(), Tally()
+    source = payments(seed=seed, ends_before_ms=time.time_ns() // 1_000_000)
+    # The first world is drawn here, before anybody waits for its payments.
+    source = chain([next(source)], source)
     producer = AIOKafkaProducer(
         bootstrap_servers=stage.parts.bootstrap, acks="all", linger_ms=2
     )
@@ -87,7 +90,7 @@ async def playing(stage: Stage, *, rate: float, seed: int) -> Any:
                 GrpcDoor(channel, audit, tally),
                 audit,
                 tally,
-                payments(seed=seed, ends_before_ms=time.time_ns() // 1_000_000),
+                source,
                 rate,
                 random.Random(seed),  # noqa: S311 the same demo again, not secrets
             )
@@ -158,8 +161,8 @@ async def _dead(stage: Stage) -> Service:
 
 
 def try_it(stage: Stage) -> str:
-    """Lines for a reader who wants to look for themselves."""
+    """A line for a reader who wants to look for themselves."""
     return (
-        f"grpc {stage.serve.address} (reflection on) · kafka {stage.parts.bootstrap} "
-        f"topic {stage.topics.decisions} ({wire.JSON}) · {stage.parts.store_url}"
+        f"gRPC {stage.serve.address} · Kafka {stage.parts.bootstrap}, "
+        f"topic {stage.topics.decisions} (JSON)"
     )

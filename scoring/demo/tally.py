@@ -106,11 +106,11 @@ def decline_of(decision: dict[str, Any], *, fraud: bool) -> Decline:
 def reason_text(reason: dict[str, Any]) -> str:
     """A reason as a person reads it, with the limit it ran into.
 
-    >>> reason_text({"wording": "Many payments", "velocity":
+    >>> reason_text({"wording": "Many payments.", "velocity":
     ...     {"observed": 9, "limit": 5}})
     'Many payments (9 of 5)'
     """
-    text = str(reason.get("wording") or reason.get("code", ""))
+    text = str(reason.get("wording") or reason.get("code", "")).rstrip(".")
     velocity = reason.get("velocity")
     if velocity:
         text += f" ({velocity.get('observed', 0):g} of {velocity.get('limit', 0):g})"

@@ -20,7 +20,8 @@ _COLOURS = {
 }
 _BARS = "▁▂▃▄▅▆▇█"
 _BAR_CELLS = 16
-_STAGES = ("observe", "vectorise", "predict", "decide", "encode", "record")
+# What a decision's trace can hold: it is written before it is recorded.
+_STAGES = ("observe", "vectorise", "predict", "decide")
 _SPARK_SECONDS = 48
 _REASONS_SHOWN = 2
 
@@ -30,7 +31,7 @@ def screen(tally: Tally, audit: Audit, *, elapsed_s: float, door: str) -> Layout
     layout = Layout()
     layout.split_column(
         Layout(_headline(tally, audit, elapsed_s), name="headline", size=5),
-        Layout(name="middle", size=11),
+        Layout(name="middle", size=10),
         Layout(_declines(tally), name="declines", ratio=1, minimum_size=5),
         Layout(_footer(audit, tally, door), name="footer", size=4),
     )
@@ -116,7 +117,7 @@ def _latencies(tally: Tally) -> Panel:
         samples = tally.stages_us[stage]
         p50, p99 = (percentile(samples, share) / 1000 for share in (0.5, 0.99))
         table.add_row(Text(f"  {stage}", style="dim"), f"{p50:.2f}", f"{p99:.2f}")
-    return Panel(table, title="Latency, stages of a batch")
+    return Panel(table, title="Latency; stages are of a batch")
 
 
 def _declines(tally: Tally) -> Panel:
@@ -155,8 +156,5 @@ def _footer(audit: Audit, tally: Tally, door: str) -> Panel:
         ("degraded", audit.degraded_count),
     ):
         line.append(f"{name} {count:,} · ", style="bold red" if count else "green")
-    line.append(
-        f"repeats {tally.repeats_sent:,}, "
-        f"{tally.repeats_equal:,} answered byte for byte"
-    )
+    line.append(f"sent again through either door {tally.repeats_sent:,}")
     return Panel(Group(line, Text(door, style="dim")), border_style="dim")

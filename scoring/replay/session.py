@@ -10,21 +10,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table as Grid
 
 from scoring.embedded.service import Parts, parts, service
 from scoring.errors import BadArtifact
 from scoring.replay.collect import Collector
 from scoring.replay.report import quality_of
 from scoring.replay.run import Outcome, Plan, grpc_door, kafka_door, play
+from scoring.replay.screen import bar, print_report
 from scoring.settings import Settings
 from scoring.topics import Topics
 from scoring.training.quality import Quality
@@ -65,11 +57,14 @@ def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
     total = len(plan.table)
     console.print(f"[dim]·[/] {total:,} transactions as {run}, {session.through}")
     try:
-        with _target(plan, session, run, console) as target, _bar(total) as told:
+        with (
+            _target(plan, session, run, console) as target,
+            bar(total, console) as told,
+        ):
             outcome = asyncio.run(_through(plan, session, target, collector, told))
     finally:
         collector.close()
-    _report(collector, outcome, quality_of_run(plan, collector, judge_from_ms))
+    print_report(collector, outcome, quality_of_run(plan, collector, judge_from_ms))
     return collector.decided + sum(collector.refusals.values()) == collector.sent
 
 
@@ -202,63 +197,3 @@ async def _through(
         group=f"{target.topics.prefix}{GROUP}",
     ) as stream:
         return await play(plan, stream, collector, progress=told)
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    columns = (
-        TextColumn("replay"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:>8,.0f}/s"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("replay", total=total, rate=0.0)
-
-        def told(done: int) -> None:
-            speed = progress.tasks[task].speed or 0.0
-            progress.update(task, completed=done, rate=speed)
-
-        yield told
-
-
-def _report(collector: Collector, outcome: Outcome, quality: Quality | None) -> None:
-    console = Console()
-    grid = Grid(title="Replay", title_justify="left", show_header=False)
-    rate = collector.decided / outcome.seconds if outcome.seconds else 0.0
-    refused = sum(collector.refusals.values())
-    for name, value in (
-        ("sent", f"{collector.sent:,}"),
-        ("decided", f"{collector.decided:,}"),
-        ("refused", f"{refused:,}"),
-        ("degraded", f"{collector.degraded:,}"),
-        ("labels fed back", f"{outcome.labels:,}"),
-        ("labels not yet due", f"{outcome.labels_left:,}"),
-        ("seconds", f"{outcome.seconds:,.1f}"),
-        ("transactions per second", f"{rate:,.0f}"),
-        ("decisions", str(collector.path)),
-    ):
-        grid.add_row(name, value)
-    if quality is not None:
-        _add_quality(grid, quality)
-    console.print(grid)
-    for example in collector.examples:
-        console.print(f"refused, such as {example}", markup=False)
-
-
-def _add_quality(grid: Grid, quality: Quality) -> None:
-    grid.add_section()
-    grid.add_row("judged", f"{quality.rows:,} rows, {quality.frauds:,} frauds")
-    for name, value in (
-        ("AUC", quality.auc),
-        ("average precision", quality.average_precision),
-        ("card precision@100", quality.card_precision_100),
-        *(
-            (f"recall at {rate:.1%} reviewed", recall)
-            for rate, recall in quality.recall_at.items()
-        ),
-        ("expected calibration error", quality.ece),
-    ):
-        grid.add_row(name, "–" if value is None else f"{value:.4f}")

@@ -1,0 +1,111 @@
+"""What a replay shows: its progress and, at the end, its figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table as Grid
+
+from scoring.replay.collect import Collector
+from scoring.replay.run import Outcome
+from scoring.training.quality import Quality
+
+_LINE_S = 10.0  # between lines where there is no terminal to draw on
+
+
+@contextmanager
+def bar(total: int, console: Console) -> Iterator[Callable[[int], None]]:
+    """Yield what is told how many rows are answered; a bar, or lines in a log."""
+    if not console.is_terminal:
+        yield _lines(total, console)
+        return
+    columns = (
+        TextColumn("replay"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:>8,.0f}/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("replay", total=total, rate=0.0)
+
+        def told(done: int) -> None:
+            speed = progress.tasks[task].speed or 0.0
+            progress.update(task, completed=done, rate=speed)
+
+        yield told
+
+
+def _lines(total: int, console: Console) -> Callable[[int], None]:
+    began = told_at = time.monotonic()
+
+    def told(done: int) -> None:
+        nonlocal told_at
+        now = time.monotonic()
+        if now - told_at < _LINE_S:
+            return
+        told_at = now
+        rate = done / (now - began)
+        left_s = (total - done) / rate if rate else 0.0
+        console.print(
+            f"· {done:,} of {total:,}, {rate:,.0f}/s, {left_s:,.0f} s to go",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    return told
+
+
+def print_report(
+    collector: Collector, outcome: Outcome, quality: Quality | None
+) -> None:
+    """Print counts, quality and a few refusals."""
+    console = Console()
+    grid = Grid(title="Replay", title_justify="left", show_header=False)
+    rate = collector.decided / outcome.seconds if outcome.seconds else 0.0
+    refused = sum(collector.refusals.values())
+    for name, value in (
+        ("sent", f"{collector.sent:,}"),
+        ("decided", f"{collector.decided:,}"),
+        ("refused", f"{refused:,}"),
+        ("degraded", f"{collector.degraded:,}"),
+        ("labels fed back", f"{outcome.labels:,}"),
+        ("labels not yet due", f"{outcome.labels_left:,}"),
+        ("seconds", f"{outcome.seconds:,.1f}"),
+        ("transactions per second", f"{rate:,.0f}"),
+        ("decisions", str(collector.path)),
+    ):
+        grid.add_row(name, value)
+    if quality is not None:
+        _add_quality(grid, quality)
+    console.print(grid)
+    for example in collector.examples:
+        console.print(f"refused, such as {example}", markup=False)
+
+
+def _add_quality(grid: Grid, quality: Quality) -> None:
+    grid.add_section()
+    grid.add_row("judged", f"{quality.rows:,} rows, {quality.frauds:,} frauds")
+    for name, value in (
+        ("AUC", quality.auc),
+        ("average precision", quality.average_precision),
+        ("card precision@100", quality.card_precision_100),
+        *(
+            (f"recall at {rate:.1%} reviewed", recall)
+            for rate, recall in quality.recall_at.items()
+        ),
+        ("expected calibration error", quality.ece),
+    ):
+        grid.add_row(name, "–" if value is None else f"{value:.4f}")
