@@ -13,20 +13,19 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
+from served import serving
 from typer.main import get_command
 
 from scoring.__main__ import assemble
 from scoring.core.catalogue import default_catalogue
 from scoring.core.policy import load_policy
-from scoring.demo.stage import staged
-from scoring.embedded.service import Parts
 from scoring.replay.mapping import load_mapping
 from scoring.settings import Settings
-from scoring.training.train import ensure_demo_model
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -71,15 +70,15 @@ def titled(page: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(store_url, embedded_bootstrap, tmp_path_factory):
+def server(store_url, model_dir, tmp_path_factory):
     """The address of a running `scoring serve`."""
-    directory = tmp_path_factory.mktemp("docs-server")
-    model = ensure_demo_model(directory / "bundle", default_catalogue())
-    parts = Parts(store_url, embedded_bootstrap, embedded_broker=True)
-    with staged(
-        parts, model_dir=model, directory=directory, say=lambda _: None
-    ) as stage:
-        yield stage.serve.address
+    with serving(
+        redis_url=store_url,
+        namespace="docs",
+        model_dir=model_dir,
+        state_dir=tmp_path_factory.mktemp("docs-server"),
+    ) as served:
+        yield served.address
 
 
 def run(block: Block, directory: Path, address: str) -> str:
@@ -180,9 +179,14 @@ def test_every_command_that_is_named_exists_with_its_options(page):
         assert not missing, f"scoring {line}: no option {missing}"
 
 
+@cache
+def command_line():
+    return get_command(assemble())
+
+
 def resolved(words: list[str]):
     """The command that words name, and the options among them."""
-    command = get_command(assemble())
+    command = command_line()
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
     assert command.name != "scoring", f"no such command: {' '.join(words)}"
