@@ -52,12 +52,23 @@ def _serve(settings: Settings, worker: int) -> None:
 
     import uvloop
 
+    if worker >= 0:
+        _end_with_parent()
     if settings.metrics_port and worker > 0:
         # Each worker has metrics of its own, on ports counted up.
         port = settings.metrics_port + worker
         settings = settings.model_copy(update={"metrics_port": port})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve_until_told(settings, worker))
+
+
+def _end_with_parent() -> None:
+    """Have the kernel drain this worker when its parent dies, however it dies."""
+    import ctypes
+    import signal
+
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 async def _serve_until_told(settings: Settings, worker: int) -> None:
