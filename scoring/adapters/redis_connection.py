@@ -43,7 +43,7 @@ class RedisConnection:
     def __init__(self, client: Redis, *, stalled_s: float = 5.0) -> None:
         self._make: Callable[[], Any] = lambda: _new_connection(client)
         self._stalled_s = stalled_s
-        self._connection: Any | None = None
+        self._connection: Any = None
         self._owed: deque[_Owed] = deque()
         self._owed_count = 0
         self._reader: asyncio.Task[None] | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from importlib import resources
-from math import inf, isnan, nan
+from math import isnan, nan
 from struct import Struct
 from typing import Any
 
@@ -39,7 +39,8 @@ _LAYOUT: dict[Kind, tuple[str, str, int]] = {  # kind in Lua, format, bytes
     Kind.NORMAL_LOW: ("normal", "d", 8),
     Kind.UNUSUAL: ("normal", "I4", 4),
 }
-_ZERO: dict[Kind, tuple[float, ...]] = {Kind.MAX: (-inf, 0), Kind.LAST: (nan,)}
+_NONE = -1e15  # no value in a maximum's column, as in the Lua program
+_NOWHERE = 1e9  # no coordinate
 _EVERY = Column(Kind.COUNT)
 
 
@@ -122,17 +123,18 @@ class EntityProgram:
             "name": self.plan.name,
             "size": self.size,
             "width": _HEAD_FIELDS + sum(1 + (c.kind is Kind.MAX) for c in columns),
-            "format": _HEAD + "".join(_LAYOUT[c.kind][1] for c in columns),
+            "format": _HEAD + "".join(_LAYOUT[c.kind][1] for c in columns) + "I4",
             "inputs": "<" + "d" * len(self.plan.columns),
             "zero": [0] * _HEAD_FIELDS
-            + [v for c in columns for v in _ZERO.get(c.kind, (0,))],
+            + [v for c in columns for v in _zero(c)],
             "columns": [self._column(c) for c in self.plan.columns],
             "normals": self._normals(),
             "hashes": [i + 1 for i in self.counterparts],
             "sums": [p for c, p in self.places.items() if _LAYOUT[c.kind][1] == "d"
                      and c.kind is not Kind.LAST],
             "edges": self._edges,
-            "slots": [self._slot(i, s) for i, s in self._ordered_slots()],
+            "slots": len(self.plan.slots),
+            **self._reads(),
             "spans": spans or [self.catalogue.retention_ms],
             "horizon": self.catalogue.horizon_ms,
             "retention": self.catalogue.retention_ms,
@@ -149,6 +151,7 @@ class EntityProgram:
         if column == _EVERY:
             return {"kind": "all", "at": _HEAD_FIELDS}
         table = {"kind": _LAYOUT[column.kind][0], "at": self.places[column]}
+        table |= {"offset": self._offset(column), "none": _zero(column)[0]}
         if column.kind is Kind.LAST:
             located = column.measure in {"latitude", "longitude", "located_at"}
             own = (
@@ -183,37 +186,81 @@ class EntityProgram:
         offsets |= {s.delay_ms for s in self.plan.slots}
         return sorted(offsets - {0})
 
-    def _ordered_slots(self) -> list[tuple[int, Slot]]:
-        """The slots so that windows of one maximum come in ascending order."""
-        return sorted(
-            enumerate(self.plan.slots, 1),
-            key=lambda item: (item[1].op, item[1].window_ms),
-        )
+    def _reads(self) -> dict[str, Any]:
+        """The slots by how they are read, windows in ascending order."""
+        slots = sorted(enumerate(self.plan.slots, 1), key=lambda s: s[1].window_ms)
+        totals: list[int] = []
+        for i, slot in slots:
+            if slot.op is Op.TOTAL:
+                totals += [i, *self._total(slot)]
+        special = {Op.TOTAL, Op.LARGEST, Op.DISTINCT}
+        others = [self._other(i, s) for i, s in slots if s.op not in special]
+        return {
+            "totals": totals,
+            "tops": self._grouped(slots, Op.LARGEST),
+            "distincts": self._grouped(slots, Op.DISTINCT),
+            "others": others,
+        }
 
-    def _slot(self, i: int, slot: Slot) -> dict[str, Any]:
-        table: dict[str, Any] = {"i": i, "op": str(slot.op)}
-        oldest = slot.window_ms + slot.delay_ms
-        if slot.window_ms:
-            table |= {"lower": self._edges.index(oldest) + 1, "window": slot.window_ms}
-        table["delay"] = slot.delay_ms
-        table["upper"] = 0 if slot.current else -1
+    def _edge(self, offset_ms: int) -> int:
+        return self._edges.index(offset_ms) + 1
+
+    def _upper(self, slot: Slot) -> int:
+        """0: the transaction itself, -1: the event before it, else an edge."""
         if slot.delay_ms:
-            table["upper"] = self._edges.index(slot.delay_ms) + 1
-        if slot.column is not None:
-            table |= self._slot_column(slot, slot.column)
-        return table
+            return self._edge(slot.delay_ms)
+        return 0 if slot.current else -1
 
-    def _slot_column(self, slot: Slot, column: Column) -> dict[str, Any]:
+    def _total(self, slot: Slot) -> list[int]:
+        assert slot.column is not None
+        lower = self._edge(slot.window_ms + slot.delay_ms)
+        return [self.places[slot.column], lower, self._upper(slot)]
+
+    def _grouped(self, slots: list[tuple[int, Slot]], op: Op) -> list[dict[str, Any]]:
+        """The windows of each column, flat: slot, edge and (distinct) window."""
+        groups: dict[Column, list[int]] = {}
+        for i, slot in slots:
+            if slot.op is op and slot.column is not None:
+                window = [slot.window_ms] if op is Op.DISTINCT else []
+                group = groups.setdefault(slot.column, [])
+                group += [i, self._edge(slot.window_ms), *window]
+        return [{**self._read(c), "slots": flat} for c, flat in groups.items()]
+
+    def _read(self, column: Column) -> dict[str, Any]:
         number = self.plan.columns.index(column)
         table: dict[str, Any] = {"at": self.places[column], "input": number + 1}
-        table["current"] = slot.current
+        table["offset"] = self._offset(column)
         if column.kind is Kind.COUNTERPART:
             table["part"] = self.counterparts.index(number) + 1
-        if slot.op in LABEL_OPS:
-            table["bit"] = 2 << self.label_columns.index(column)
-        if slot.op is Op.BEFORE:
-            table["empty"] = nan if column.kind is Kind.LAST else 0
         return table
+
+    def _offset(self, column: Column) -> int:
+        """The place of a column's first byte in a record, from 1."""
+        before = self.plan.columns[: self.plan.columns.index(column)]
+        return _HEAD_BYTES + 1 + sum(self._bytes(c) for c in before)
+
+    def _other(self, i: int, slot: Slot) -> dict[str, Any]:
+        table: dict[str, Any] = {"i": i, "op": str(slot.op), "delay": slot.delay_ms}
+        table |= {"window": slot.window_ms, "upper": self._upper(slot)}
+        if slot.column is None:
+            return table
+        table |= self._read(slot.column)
+        if slot.op in LABEL_OPS:
+            table["bit"] = 2 << self.label_columns.index(slot.column)
+        if slot.op is Op.BEFORE:
+            carried = slot.column.kind is Kind.LAST
+            table["empty"] = nan if carried else 0
+            if carried:
+                table["none"] = _zero(slot.column)[0]
+        return table
+
+
+def _zero(column: Column) -> tuple[float, ...]:
+    """What stands in a column where nothing is known."""
+    if column.kind is Kind.MAX:
+        return (_NONE, 0)
+    located = column.measure in {"latitude", "longitude"}
+    return (_NOWHERE,) if column.kind is Kind.LAST and located else (0,)
 
 
 class Program:
@@ -270,6 +317,4 @@ def _lua(value: Any) -> str:
         return f'"{value}"'
     if isinstance(value, float) and isnan(value):
         return "(0/0)"
-    if value == -inf:
-        return "(-1/0)"
     return repr(value)

@@ -11,7 +11,8 @@
 -- Names: n records; b of them stand before the transaction at hand.
 
 local up, pk, call, pcall_, sub, rep, find, byte, floor
-local NAN, huge = 0 / 0, 1 / 0
+local NAN = 0 / 0
+local NONE = -1e15  -- no value in a maximum's column; below any measure
 local SEEN = 12   -- counterpart 6, last seen 6
 local LABEL = 29  -- time 6, tie 8, version 4, known 6, bits 1, check 4
 
@@ -54,22 +55,34 @@ local function count_of(e, i)
   return (up('>I4', e.log, (i - 1) * e.plan.size + 15))
 end
 
+-- A sum over the numbers of a record: cheap, and any damaged byte shows.
+local function sum_of(r, width)
+  local s = 7
+  for i = 1, width do s = s + r[i] % 65521 * (2 * i + 1) end
+  return floor(s * 1024) % 4294967296
+end
+
 local function record(e, i)
-  if i < 1 then return e.plan.zero end
   local r = e.memo[i]
   if r then return r end
-  local size = e.plan.size
-  local at = (i - 1) * size
-  if check(sub(e.log, at + 1, at + size - 4)) ~= sub(e.log, at + size - 3, at + size)
-  then corrupt(e.plan.name .. ' events') end
-  r = { up(e.plan.format, e.log, at + 1) }
+  local plan = e.plan
+  if i < 1 then return plan.zero end
+  r = { up(plan.format, e.log, (i - 1) * plan.size + 1) }
+  local width = plan.width
+  if sum_of(r, width) ~= r[width + 1] then corrupt(plan.name .. ' events') end
   e.memo[i] = r
   return r
 end
 
 local function packed(plan, r)
-  local body = pk(plan.format, unpack(r, 1, plan.width))
-  return body .. check(body)
+  r[plan.width + 1] = sum_of(r, plan.width)
+  return pk(plan.format, unpack(r, 1, plan.width + 1))
+end
+
+-- The value and the link of a maximum's column, without reading the whole record.
+local function top_of(e, j, c)
+  if not e.log then return e.memo[j][c.at], e.memo[j][c.at + 1] end
+  return up('>dI2', e.log, (j - 1) * e.plan.size + c.offset)
 end
 
 -- The last of the first `high` records at or before `instant`.
@@ -109,19 +122,18 @@ local function extend(e, prev, b, at, hi, lo, x)
     if kind == 'add' then
       r[p] = v == v and prev[p] + v or prev[p]
     elseif kind == 'max' then
-      local j
-      if v ~= v then v = -huge end
-      j = b
+      if v ~= v then v = NONE end
+      local j = b
       while j > 0 do
-        local other = record(e, j)
-        if other[p] > v then break end
-        j = other[p + 1]
+        local other, link = top_of(e, j, c)
+        if other > v then break end
+        j = link
       end
       r[p], r[p + 1] = v, j
     elseif kind == 'hash' then
       r[p] = v == v and v or 0
     elseif kind == 'last' then
-      if v == v then r[p] = v elseif fresh then r[p] = NAN else r[p] = prev[p] end
+      if v == v then r[p] = v elseif fresh then r[p] = c.none else r[p] = prev[p] end
     elseif kind == 'first' then
       r[p] = fresh and at or prev[p]
     end
@@ -270,131 +282,191 @@ end
 
 -- Slots -------------------------------------------------------------------
 
--- Values of all slots into out[first...], as of `now`, after b records.
-local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
-  local plan = e.plan
-  if b == 0 and e.n > 0 and count_of(e, 1) == 0 then
-    -- Older than anything kept: unknown.
-    local base = #out
-    for i = 1, #plan.slots do out[base + i], inexact[#inexact + 1] = NAN, base + i end
-    return
+-- Where the windows' edges lie among the first b records; `coarse` where a merged
+-- record may hold events on both sides of an edge.
+local function edges_of(e, now, b)
+  local plan, log, size = e.plan, e.log, e.plan.size
+  local edge, coarse, high = {}, nil, b
+  for i = 1, #plan.edges do  -- ascending offsets, descending instants
+    local instant, low = now - plan.edges[i], 0
+    while low < high do
+      local mid = low + high + 1
+      mid = (mid - mid % 2) / 2
+      if up('>I6', log, (mid - 1) * size + 1) <= instant then low = mid
+      else high = mid - 1 end
+    end
+    edge[i], high = low, low
   end
-  local prev = record(e, b)
-  local edge, coarse, high = {}, {}, b
-  for i, offset in ipairs(plan.edges) do  -- ascending offsets, descending instants
-    local j = until_(e, now - offset, high)
-    edge[i], high = j, j
-    if j < b then
-      -- A merged record holds several events, some perhaps before the edge.
-      coarse[i] = count_of(e, j + 1) - count_of(e, j) > 1 or (j == 0 and count_of(e, 1) == 0)
+  local base = e.n > 0 and count_of(e, 1) == 0 and 1 or 0
+  if e.n > 0 and record(e, e.n)[4] ~= e.n - base then
+    coarse = {}
+    for i = 1, #edge do
+      local j = edge[i]
+      coarse[i] = j < b and count_of(e, j + 1) - count_of(e, j) > 1
     end
   end
-  local in_order = b == e.n and now >= cur[1]
-  local frauds, lost
-  if labels_key then frauds, lost = frauds_of(e, labels_key, now) end
-  local base = #out
-  local chain, walk = {}, {}
-  for _, s in ipairs(plan.slots) do
-    local i, op, value = s.i, s.op, nil
-    if op == 'total' then
-      local upper
-      if s.upper == 0 then upper = cur elseif s.upper == -1 then upper = prev
-      else upper = record(e, edge[s.upper]) end
-      value = upper[s.at] - record(e, edge[s.lower])[s.at]
-      if coarse[s.lower] or (s.upper > 0 and coarse[s.upper]) then inexact[#inexact + 1] = base + i end
-    elseif op == 'largest' then  -- windows of one column come in ascending order
-      local best = walk[s.at] or (s.current and cur[s.at]) or -huge
-      local j = chain[s.at] or b
-      local lower = edge[s.lower]
-      while j > lower do
-        local r = record(e, j)
-        if r[s.at] > best then best = r[s.at] end
-        j = r[s.at + 1]
+  if base == 1 and #edge > 0 then
+    for i = 1, #edge do
+      if edge[i] == 0 then coarse = coarse or {}; coarse[i] = true end
+    end
+  end
+  return edge, coarse
+end
+
+local function read_largest(e, b, cur, edge, coarse, base, out, inexact)
+  local plan = e.plan
+  for k = 1, #plan.tops do
+    local c = plan.tops[k]
+    local best, j, from = cur[c.at], b, nil
+    for n = 1, #c.slots, 2 do
+      local i, lower = c.slots[n], c.slots[n + 1]
+      while j > edge[lower] do
+        local v, link = top_of(e, j, c)
+        if v > best then best, from = v, j end
+        j = link
       end
-      chain[s.at], walk[s.at] = j, best
-      value = best == -huge and NAN or best
-      if coarse[s.lower] then inexact[#inexact + 1] = base + i end
-    elseif op == 'distinct' then
-      local lower = edge[s.lower]
-      local own = x[s.input]
-      if in_order then
-        local part = e.seen[s.part]
-        local instant = now - s.window
-        value = seen_after(part[1], instant)
-        if own == own then
-          local at = find_seen(part[1], pk('>I6', own))
-          if not at or up('>I6', part[1], at + 6) <= instant then value = value + 1 end
+      if from then record(e, from) end  -- checks it
+      out[base + i] = best == NONE and NAN or best
+      if coarse and coarse[lower] then inexact[#inexact + 1] = base + i end
+    end
+  end
+end
+
+local function read_distinct(e, b, now, x, edge, coarse, base, out, inexact)
+  local plan = e.plan
+  for k = 1, #plan.distincts do
+    local c = plan.distincts[k]
+    local own = x[c.input]
+    if b == e.n then
+      local entries, lost = e.seen[c.part][1], e.seen[c.part][2]
+      local last
+      if own == own then
+        local at = find_seen(entries, pk('>I6', own))
+        last = at and up('>I6', entries, at + 6) or 0
+      end
+      local n = #entries / SEEN
+      local high = n
+      for m = 1, #c.slots, 3 do
+        local i, instant, low = c.slots[m], now - c.slots[m + 2], 0
+        while low < high do
+          local mid = low + high + 1
+          mid = (mid - mid % 2) / 2
+          if up('>I6', entries, mid * SEEN - 5) <= instant then low = mid
+          else high = mid - 1 end
         end
-        if part[2] > instant then inexact[#inexact + 1] = base + i end
-      else
-        local met = {}
-        value = 0
+        high = low
+        out[base + i] = n - low + (last and last <= instant and 1 or 0)
+        if lost > instant then inexact[#inexact + 1] = base + i end
+      end
+    else
+      -- A late event looks at the events themselves.
+      for m = 1, #c.slots, 3 do
+        local i, lower = c.slots[m], edge[c.slots[m + 1]]
+        local met, value = {}, 0
         if own == own then met[own], value = true, 1 end
         for j = lower + 1, b do
-          local hash = record(e, j)[s.at]
+          local hash = record(e, j)[c.at]
           if hash ~= 0 and not met[hash] then met[hash], value = true, value + 1 end
         end
-        if b > lower and (count_of(e, b) - count_of(e, lower) > b - lower or coarse[s.lower]) then
+        out[base + i] = value
+        local hidden = b > lower and count_of(e, b) - count_of(e, lower) > b - lower
+        if hidden or (coarse and coarse[c.slots[m + 1]]) then
           inexact[#inexact + 1] = base + i
         end
       end
-    elseif op == 'seen' then
-      local own = x[s.input]
-      local start = now - plan.retention
-      if own ~= own then
-        value = NAN
-      elseif in_order then
-        local part = e.seen[s.part]
-        local at = find_seen(part[1], pk('>I6', own))
-        value = at and up('>I6', part[1], at + 6) or 0
-        if value <= start then
-          value = 0
-          if part[2] > start then value, inexact[#inexact + 1] = NAN, base + i end
-        end
-      else
-        value = 0
-        local merged = false
-        for j = b, 1, -1 do
-          local r = record(e, j)
-          if r[1] <= start then break end
-          if r[s.at] == own then value = r[1]; break end
-          if r[4] - count_of(e, j - 1) ~= 1 then merged = true end
-        end
-        if value == 0 and merged then value, inexact[#inexact + 1] = NAN, base + i end
-      end
-    elseif op == 'before' then
-      if fresh then value = s.empty else value = prev[s.at] end
-    elseif op == 'time_before' then
-      value = fresh and 0 or prev[1]
-    elseif op == 'frauds' then
-      local oldest, newest = now - s.delay - s.window, now - s.delay
-      value = 0
-      for _, f in ipairs(frauds) do
-        if f[1] > oldest and f[1] <= newest and passes(f[4], s.bit) then value = value + 1 end
-      end
-      if lost > oldest then inexact[#inexact + 1] = base + i end
-    else  -- streak, streak_start, fraud_time
-      local start, newest = now - plan.retention, now - s.delay
-      local k = #frauds
-      while k > 0 and frauds[k][1] > newest do k = k - 1 end
-      value = 0
-      if op == 'fraud_time' then
-        while k > 0 and not passes(frauds[k][4], s.bit) do k = k - 1 end
-        if k > 0 and frauds[k][1] > start then value = frauds[k][1] end
-      else
-        local j = edge[s.upper]
-        while j > 0 and k > 0 do
-          local t, h, l = up('>I6I4I4', e.log, (j - 1) * plan.size + 1)
-          local f = frauds[k]
-          if t <= start or f[1] ~= t or f[2] ~= h or f[3] ~= l or not passes(f[4], s.bit) then break end
-          value = op == 'streak' and value + 1 or t
-          if count_of(e, j) - count_of(e, j - 1) > 1 then inexact[#inexact + 1] = base + i; break end
-          j, k = j - 1, k - 1
-        end
-      end
-      if lost > start then inexact[#inexact + 1] = base + i end
     end
-    out[base + i] = value
+  end
+end
+
+local function read_seen(e, s, b, now, x)
+  local own, start = x[s.input], now - e.plan.retention
+  if own ~= own then return NAN end
+  if b == e.n then
+    local part = e.seen[s.part]
+    local at = find_seen(part[1], pk('>I6', own))
+    local value = at and up('>I6', part[1], at + 6) or 0
+    if value > start then return value end
+    if part[2] > start then return NAN, true end
+    return 0
+  end
+  local merged = false
+  for j = b, 1, -1 do
+    local r = record(e, j)
+    if r[1] <= start then break end
+    if r[s.at] == own then return r[1] end
+    if r[4] - count_of(e, j - 1) ~= 1 then merged = true end
+  end
+  if merged then return NAN, true end
+  return 0
+end
+
+local function read_frauds(s, now, frauds, lost)
+  local oldest, newest, value = now - s.delay - s.window, now - s.delay, 0
+  for k = 1, #frauds do
+    local f = frauds[k]
+    if f[1] > oldest and f[1] <= newest and passes(f[4], s.bit) then value = value + 1 end
+  end
+  return value, lost > oldest
+end
+
+local function read_streak(e, s, now, edge, frauds, lost)
+  local start, newest = now - e.plan.retention, now - s.delay
+  local k, value, merged = #frauds, 0, lost > start
+  while k > 0 and frauds[k][1] > newest do k = k - 1 end
+  if s.op == 'fraud_time' then
+    while k > 0 and not passes(frauds[k][4], s.bit) do k = k - 1 end
+    return k > 0 and frauds[k][1] > start and frauds[k][1] or 0, merged
+  end
+  local j = edge[s.upper]
+  while j > 0 and k > 0 do
+    local t, h, l = up('>I6I4I4', e.log, (j - 1) * e.plan.size + 1)
+    local f = frauds[k]
+    if t <= start or f[1] ~= t or f[2] ~= h or f[3] ~= l or not passes(f[4], s.bit) then break end
+    value = s.op == 'streak' and value + 1 or t
+    if count_of(e, j) - count_of(e, j - 1) > 1 then merged = true; break end
+    j, k = j - 1, k - 1
+  end
+  return value, merged
+end
+
+-- Values of all slots appended to out, as of `now`, after the first b records.
+local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
+  local plan, base = e.plan, #out
+  if b == 0 and e.n > 0 and count_of(e, 1) == 0 then
+    -- Older than anything kept: unknown.
+    for i = 1, plan.slots do out[base + i], inexact[#inexact + 1] = NAN, base + i end
+    return
+  end
+  for i = 1, plan.slots do out[base + i] = 0 end
+  local prev = record(e, b)
+  local edge, coarse = edges_of(e, now, b)
+  local totals = plan.totals
+  for k = 1, #totals, 4 do
+    local i, at, lower, upper = totals[k], totals[k + 1], totals[k + 2], totals[k + 3]
+    local from
+    if upper == 0 then from = cur elseif upper == -1 then from = prev
+    else from = record(e, edge[upper]) end
+    out[base + i] = from[at] - record(e, edge[lower])[at]
+    if coarse and (coarse[lower] or (upper > 0 and coarse[upper])) then
+      inexact[#inexact + 1] = base + i
+    end
+  end
+  read_largest(e, b, cur, edge, coarse, base, out, inexact)
+  read_distinct(e, b, now, x, edge, coarse, base, out, inexact)
+  local frauds, lost
+  if labels_key then frauds, lost = frauds_of(e, labels_key, now) end
+  for k = 1, #plan.others do
+    local s = plan.others[k]
+    local op, value, unsure = s.op, nil, false
+    if op == 'before' then
+      value = prev[s.at]
+      if fresh then value = s.empty elseif value == s.none then value = NAN end
+    elseif op == 'time_before' then value = fresh and 0 or prev[1]
+    elseif op == 'seen' then value, unsure = read_seen(e, s, b, now, x)
+    elseif op == 'frauds' then value, unsure = read_frauds(s, now, frauds, lost)
+    else value, unsure = read_streak(e, s, now, edge, frauds, lost) end
+    out[base + s.i] = value
+    if unsure then inexact[#inexact + 1] = base + s.i end
   end
 end
 
@@ -408,8 +480,8 @@ local function item_of(e, i)
     local v = r[c.at]
     if c.kind == 'add' then x[k] = v - prev[c.at]
     elseif c.kind == 'hash' then x[k] = v == 0 and NAN or v
-    elseif c.kind == 'max' then x[k] = v == -huge and NAN or v
-    elseif c.kind == 'last' then x[k] = r[c.own] == (c.own_time and r[1] or v) and v or NAN
+    elseif c.kind == 'max' then x[k] = v == NONE and NAN or v
+    elseif c.kind == 'last' then x[k] = v ~= c.none and r[c.own] == (c.own_time and r[1] or v) and v or NAN
     else x[k] = NAN end
   end
   for g, c in ipairs(plan.normals) do
@@ -540,8 +612,23 @@ end
 
 -- Calls -------------------------------------------------------------------
 
+local function load(plan, events_key, seen_key)
+  local e = events_of(plan, events_key)
+  if e.n > 0 then record(e, e.n) end
+  if seen_key then seen_of(e, seen_key) end
+  return e
+end
+
+-- Run a step for an entity; corrupt state is noted, anything else is a bug.
+local function shield(it, step, ...)
+  local ok, e = pcall(step, ...)
+  if ok then return e end
+  if type(e) ~= 'table' or not e.corrupt then error(e) end
+  it.corrupt = e.corrupt
+end
+
 -- The entities named by `plans` (a byte each), with their keys from keys[from].
-local function entities_of(keys, from, args, first_arg, plans, broken)
+local function entities_of(keys, from, args, first_arg, plans)
   local found, k = {}, from
   for i = 1, #plans do
     local plan = PLANS[byte(plans, i)]
@@ -550,39 +637,47 @@ local function entities_of(keys, from, args, first_arg, plans, broken)
     k = k + 1
     if #plan.hashes > 0 then seen_key = keys[k]; k = k + 1 end
     if plan.labelled then it.labels_key = keys[k]; k = k + 1 end
-    local ok, e = pcall(function()
-      local e = events_of(plan, events_key)
-      if e.n > 0 then record(e, e.n) end
-      if seen_key then seen_of(e, seen_key) end
-      return e
-    end)
-    if ok then it.e = e
-    elseif type(e) == 'table' and e.corrupt then it.corrupt = e.corrupt
-    else error(e) end
+    it.e = shield(it, load, plan, events_key, seen_key)
     found[i] = it
   end
   return found
 end
 
-local function shield(it, run)
-  local ok, e = pcall(run)
-  if ok then return end
-  if type(e) == 'table' and e.corrupt then it.corrupt = e.corrupt else error(e) end
-end
-
-local function gather(found, step)
+local function gather(found, step, a, c, d, f, g)
   local out, inexact, wrong = {}, {}, {}
-  for _, it in ipairs(found) do
+  for k = 1, #found do
+    local it = found[k]
     local base, marks = #out, #inexact
-    if not it.corrupt then shield(it, function() step(it, out, inexact) end) end
+    if not it.corrupt then shield(it, step, it, out, inexact, a, c, d, f, g) end
     if it.corrupt then
-      for i = 1, #it.plan.slots do out[base + i] = NAN end
+      for i = 1, it.plan.slots do out[base + i] = NAN end
       for i = marks + 1, #inexact do inexact[i] = nil end
       wrong[#wrong + 1] = it.corrupt
     end
   end
   local marked = #inexact > 0 and pk('>' .. rep('I2', #inexact), unpack(inexact)) or ''
   return pk('<' .. rep('d', #out), unpack(out)), marked, table.concat(wrong, ',')
+end
+
+local function observe_one(it, out, inexact, at, hi, lo, counting)
+  local e, b = it.e, it.b
+  local cur, fresh
+  if it.present then
+    cur = record(e, b + 1)
+    fresh = b == 0 or at - record(e, b)[1] > e.plan.horizon
+  else
+    cur, fresh = extend(e, record(e, b), b, at, hi, lo, it.x)
+  end
+  evaluate(e, b, cur, fresh, at, it.x, it.labels_key, out, inexact)
+  if counting and not it.present then write(e, b, cur, it.x, at, it.labels_key) end
+end
+
+local function peek_one(it, out, inexact, at, hi, lo, now)
+  local e = it.e
+  local b, present = place(e, at, hi, lo)
+  if present then b = b + 1 end
+  local cur, fresh = extend(e, record(e, b), b, now, hi, lo, it.x)
+  evaluate(e, b, cur, fresh, now, it.x, it.labels_key, out, inexact)
 end
 
 -- keys: decision, processed, then each entity's. args: mode, payload hash, order
@@ -623,18 +718,7 @@ local function observe(keys, args)
       it.b = 0
     end
   end
-  local values, marked, wrong = gather(found, function(it, out, inexact)
-    local e, b = it.e, it.b
-    local cur, fresh
-    if it.present then
-      cur = record(e, b + 1)
-      fresh = b == 0 or at - record(e, b)[1] > e.plan.horizon
-    else
-      cur, fresh = extend(e, record(e, b), b, at, hi, lo, it.x)
-    end
-    evaluate(e, b, cur, fresh, at, it.x, it.labels_key, out, inexact)
-    if done == 'N' and not it.present then write(e, b, cur, it.x, at, it.labels_key) end
-  end)
+  local values, marked, wrong = gather(found, observe_one, at, hi, lo, done == 'N')
   if wrong_claim ~= '' then wrong = wrong == '' and wrong_claim or wrong .. ',' .. wrong_claim end
   if mode == 'D' then return { 'D', 0, values, marked, wrong, '' } end
   local seq = call('INCR', keys[2])
@@ -651,13 +735,7 @@ local function peek(keys, args)
   local at, hi, lo = up('>I6I4I4', args[1])
   local now = up('>I6', args[2])
   local found = entities_of(keys, 1, args, 4, args[3])
-  local values = gather(found, function(it, out, inexact)
-    local e = it.e
-    local b, present = place(e, at, hi, lo)
-    if present then b = b + 1 end
-    local cur, fresh = extend(e, record(e, b), b, now, hi, lo, it.x)
-    evaluate(e, b, cur, fresh, now, it.x, it.labels_key, out, inexact)
-  end)
+  local values = gather(found, peek_one, at, hi, lo, now)
   return values
 end
 

@@ -201,7 +201,7 @@ def _logic(node: ast.BoolOp) -> _Compiled:
     def evaluate(t: Transaction, amount: float | None) -> bool | None:
         unknown = False
         for _, part, _sql in parts:
-            value = part(t, amount)
+            value: bool | None = part(t, amount)
             if value is ends:
                 return ends
             unknown = unknown or value is None
