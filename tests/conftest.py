@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +11,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 from kafka_cluster import kafka_cluster, why_not
+from stream_bench import StreamBench
+from stream_parts import create_topics
 
 from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
 from scoring.embedded.store import EmbeddedStore, embedded_store
@@ -100,6 +102,21 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 def topic_prefix() -> str:
     """A prefix of topics that nobody used before."""
     return f"t{uuid4().hex[:12]}."
+
+
+@pytest.fixture
+async def stream(
+    broker: Broker,
+    own_store: EmbeddedStore,
+    topic_prefix: str,
+    model_dir: Path,
+    tmp_path: Path,
+) -> AsyncIterator[StreamBench]:
+    """Topics, a store and `scoring stream` processes of this test's own."""
+    await create_topics(broker.bootstrap, topic_prefix)
+    bench = StreamBench(broker, own_store, topic_prefix, model_dir, tmp_path)
+    yield bench
+    bench.stop()
 
 
 @pytest.fixture(scope="session")

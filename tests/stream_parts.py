@@ -157,13 +157,18 @@ class Counted:
 
 
 async def count(
-    bootstrap: str, prefix: str, *, until: int, settle_s: float = 1.0
+    bootstrap: str,
+    prefix: str,
+    *,
+    until: int,
+    settle_s: float = 1.0,
+    topics: tuple[str, str] = ("decisions", "transactions.dead-letter"),
 ) -> Counted:
     """Read the outputs until there are `until` decided ids and letters, and then on
     for `settle_s`, in which a duplicate may still show.
     """
     counted = Counted()
-    decisions, letters = prefix + "decisions", prefix + "transactions.dead-letter"
+    decisions, letters = (prefix + topic for topic in topics)
     consumer = AIOKafkaConsumer(
         decisions,
         letters,
@@ -185,7 +190,9 @@ async def count(
     return counted
 
 
-async def committed(bootstrap: str, prefix: str, *, partitions: int = 4) -> int:
+async def committed(
+    bootstrap: str, prefix: str, *, topic: str = "transactions", partitions: int = 4
+) -> int:
     """How many input records the group has committed."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
@@ -193,7 +200,7 @@ async def committed(bootstrap: str, prefix: str, *, partitions: int = 4) -> int:
         enable_auto_commit=False,
     )
     await consumer.start()
-    places = [TopicPartition(f"{prefix}transactions", p) for p in range(partitions)]
+    places = [TopicPartition(prefix + topic, p) for p in range(partitions)]
     offsets = [await consumer.committed(place) or 0 for place in places]
     await consumer.stop()
     return sum(offsets)

@@ -3,67 +3,12 @@
 import asyncio
 import json
 
-import pytest
-from stream_parts import (
-    PROTOBUF,
-    Input,
-    Worker,
-    committed,
-    count,
-    create_topics,
-    send,
-    transaction,
-)
+from stream_parts import PROTOBUF, Input, transaction
 
 from scoring.v1.decision_pb2 import Decision
 from scoring.v1.transaction_pb2 import Transaction
 
 PAN = "4111111111111111"
-SESSION = {"SCORING_COMMIT_INTERVAL_S": "0.5", "SCORING_POLL_RECORDS_MAX": "200"}
-
-
-class Bench:
-    """Topics of this test's own, a store of its own, and workers on both."""
-
-    def __init__(self, broker, store, prefix, model_dir, tmp_path):
-        self.broker, self.store, self.prefix = broker, store, prefix
-        self.directory = tmp_path
-        self.workers: list[Worker] = []
-        self.env = {
-            "SCORING_KAFKA_BOOTSTRAP": broker.bootstrap,
-            "SCORING_REDIS_URL": store.url,
-            "SCORING_TOPIC_PREFIX": prefix,
-            "SCORING_MODEL_DIR": str(model_dir),
-            "SCORING_STATE_DIR": str(tmp_path),
-            "SCORING_FETCH_WAIT_MS": str(broker.fetch_wait_ms),
-            "SCORING_SESSION_TIMEOUT_S": str(broker.session_timeout_s),
-            **SESSION,
-        }
-
-    def worker(self, *arguments: str, **env: str) -> Worker:
-        log = self.directory / f"worker-{len(self.workers)}.log"
-        log.touch()
-        worker = Worker(self.env | env, log, arguments)
-        self.workers.append(worker)
-        return worker.start()
-
-    async def send(self, inputs, *, rate=0, topic="transactions"):
-        await send(self.broker.bootstrap, self.prefix + topic, inputs, rate=rate)
-
-    async def count(self, until, **kwargs):
-        return await count(self.broker.bootstrap, self.prefix, until=until, **kwargs)
-
-    async def committed(self) -> int:
-        return await committed(self.broker.bootstrap, self.prefix)
-
-
-@pytest.fixture
-async def bench(broker, own_store, topic_prefix, model_dir, tmp_path):
-    await create_topics(broker.bootstrap, topic_prefix)
-    bench = Bench(broker, own_store, topic_prefix, model_dir, tmp_path)
-    yield bench
-    for worker in bench.workers:
-        worker.stop()
 
 
 def payments(n: int, start: int = 0) -> list[Input]:
@@ -74,42 +19,42 @@ def ids(n: int) -> list[str]:
     return [f"t{i}" for i in range(n)]
 
 
-async def test_each_transaction_becomes_one_decision_with_its_transaction(bench):
-    await bench.worker().ready()
-    await bench.send(payments(300))
-    counted = await bench.count(300)
+async def test_each_transaction_becomes_one_decision_with_its_transaction(stream):
+    await stream.worker().ready()
+    await stream.send(payments(300))
+    counted = await stream.count(300)
     assert not counted.lost(ids(300))
     assert (counted.duplicated, counted.degraded, counted.letters) == (0, 0, [])
     [raw] = counted.raw["t7"]
     decision = Decision.FromString(raw)
     assert decision.transaction.id == "t7"
-    assert decision.trace.position.startswith(f"{bench.prefix}transactions/")
+    assert decision.trace.position.startswith(f"{stream.prefix}transactions/")
     assert decision.core.reasons
 
 
-async def test_the_same_transaction_twice_is_one_record(bench):
-    await bench.worker().ready()
-    await bench.send(payments(20))
-    await bench.count(20, settle_s=0)
-    await bench.send([*payments(20), *payments(1, start=20)])
-    counted = await bench.count(21)
+async def test_the_same_transaction_twice_is_one_record(stream):
+    await stream.worker().ready()
+    await stream.send(payments(20))
+    await stream.count(20, settle_s=0)
+    await stream.send([*payments(20), *payments(1, start=20)])
+    counted = await stream.count(21)
     assert counted.duplicated == 0
     assert not counted.lost(ids(21))
 
 
-async def test_the_same_transaction_twice_in_one_poll_is_one_record(bench):
-    await bench.send([*payments(20), *payments(21)])
-    bench.worker()
-    counted = await bench.count(21)
+async def test_the_same_transaction_twice_in_one_poll_is_one_record(stream):
+    await stream.send([*payments(20), *payments(21)])
+    stream.worker()
+    counted = await stream.count(21)
     assert (counted.duplicated, counted.letters) == (0, [])
 
 
-async def test_another_payload_under_a_known_id_becomes_a_dead_letter(bench):
-    await bench.worker().ready()
-    await bench.send(payments(3))
-    await bench.count(3, settle_s=0)
-    await bench.send([Input.of(transaction("t1", amount_minor=2))])
-    counted = await bench.count(4)
+async def test_another_payload_under_a_known_id_becomes_a_dead_letter(stream):
+    await stream.worker().ready()
+    await stream.send(payments(3))
+    await stream.count(3, settle_s=0)
+    await stream.send([Input.of(transaction("t1", amount_minor=2))])
+    counted = await stream.count(4)
     assert counted.reasons == {"CONFLICT": 1}
     assert counted.duplicated == 0
     assert counted.letters[0].field == "id"
@@ -131,14 +76,14 @@ def poison(kind: int, id_: str) -> tuple[Input, str]:
     ][kind]
 
 
-async def test_poison_is_laid_aside_for_its_reason_and_the_rest_is_decided(bench):
+async def test_poison_is_laid_aside_for_its_reason_and_the_rest_is_decided(stream):
     bad = [poison(n % 7, f"p{n}") for n in range(70)]
     inputs = payments(630)
     for n, (one, _) in enumerate(bad):
         inputs.insert(n * 10, one)
-    bench.worker()
-    await bench.send(inputs)
-    counted = await bench.count(700)
+    stream.worker()
+    await stream.send(inputs)
+    counted = await stream.count(700)
     assert not counted.lost(ids(630))
     assert counted.duplicated == 0
     expected: dict[str, int] = {}
@@ -149,71 +94,71 @@ async def test_poison_is_laid_aside_for_its_reason_and_the_rest_is_decided(bench
     assert PAN.encode() not in everything
 
 
-async def test_a_worker_killed_under_load_loses_and_repeats_nothing(bench):
-    worker = await bench.worker().ready()
-    sending = asyncio.ensure_future(bench.send(payments(3_000), rate=800))
+async def test_a_worker_killed_under_load_loses_and_repeats_nothing(stream):
+    worker = await stream.worker().ready()
+    sending = asyncio.ensure_future(stream.send(payments(3_000), rate=800))
     for restarts in (2, 3):
         await asyncio.sleep(1.2)
         worker.kill()
         worker.start()
         await worker.ready(times=restarts)
     await sending
-    counted = await bench.count(3_000)
+    counted = await stream.count(3_000)
     assert not counted.lost(ids(3_000))
     assert (counted.duplicated, counted.conflicting, counted.degraded) == (0, 0, 0)
 
 
-async def test_a_terminated_worker_settles_commits_and_leaves(bench):
-    worker = await bench.worker().ready()
-    await bench.send(payments(500))
-    await bench.count(500, settle_s=0)
+async def test_a_terminated_worker_settles_commits_and_leaves(stream):
+    worker = await stream.worker().ready()
+    await stream.send(payments(500))
+    await stream.count(500, settle_s=0)
     assert worker.terminate() == 0
-    assert await bench.committed() == 500
-    await bench.worker().ready()
-    await bench.send(payments(1, start=500))
-    assert (await bench.count(501)).outputs == 501
+    assert await stream.committed() == 500
+    await stream.worker().ready()
+    await stream.send(payments(1, start=500))
+    assert (await stream.count(501)).outputs == 501
 
 
-async def test_without_the_store_the_worker_waits_and_degrades_nothing(bench):
-    worker = await bench.worker().ready()
-    await bench.send(payments(50))
-    await bench.count(50, settle_s=0)
-    bench.store.child.pause()
-    await bench.send(payments(200, start=50))
-    held = await bench.count(50, settle_s=2)
+async def test_without_the_store_the_worker_waits_and_degrades_nothing(stream):
+    worker = await stream.worker().ready()
+    await stream.send(payments(50))
+    await stream.count(50, settle_s=0)
+    stream.store.child.pause()
+    await stream.send(payments(200, start=50))
+    held = await stream.count(50, settle_s=2)
     assert len(held.decisions) < 250
-    bench.store.child.resume()
-    counted = await bench.count(250)
+    stream.store.child.resume()
+    counted = await stream.count(250)
     assert not counted.lost(ids(250))
     assert (counted.duplicated, counted.degraded) == (0, 0)
     assert worker.process.poll() is None
 
 
-async def test_a_worker_that_joins_and_one_that_leaves_change_nothing(bench):
-    first = await bench.worker().ready()
-    sending = asyncio.ensure_future(bench.send(payments(4_000), rate=500))
+async def test_a_worker_that_joins_and_one_that_leaves_change_nothing(stream):
+    first = await stream.worker().ready()
+    sending = asyncio.ensure_future(stream.send(payments(4_000), rate=500))
     await asyncio.sleep(1)
-    second = await bench.worker().ready()
+    second = await stream.worker().ready()
     await asyncio.sleep(1)
     assert first.terminate() == 0
     await sending
-    counted = await bench.count(4_000)
+    counted = await stream.count(4_000)
     assert not counted.lost(ids(4_000))
     assert (counted.duplicated, counted.conflicting, counted.degraded) == (0, 0, 0)
     assert second.process.poll() is None
 
 
-async def test_decisions_can_be_json_and_so_can_dead_letters(bench):
-    await bench.worker(SCORING_DECISION_FORMAT="json").ready()
-    await bench.send([*payments(1), Input(b"garbage", b"k")])
-    counted = await bench.count(2)
+async def test_decisions_can_be_json_and_so_can_dead_letters(stream):
+    await stream.worker(SCORING_DECISION_FORMAT="json").ready()
+    await stream.send([*payments(1), Input(b"garbage", b"k")])
+    counted = await stream.count(2)
     [raw] = counted.raw["t0"]
     assert json.loads(raw)["core"]["transactionId"] == "t0"
     assert counted.reasons == {"MALFORMED": 1}
 
 
-async def test_canonical_json_is_accepted(bench):
-    await bench.worker().ready()
+async def test_canonical_json_is_accepted(stream):
+    await stream.worker().ready()
     body = json.dumps(
         {
             "id": "t0",
@@ -223,8 +168,8 @@ async def test_canonical_json_is_accepted(bench):
             "card": "card-1",
         }
     ).encode()
-    await bench.send([Input(body, b"card-1", "application/json")])
-    counted = await bench.count(1)
+    await stream.send([Input(body, b"card-1", "application/json")])
+    counted = await stream.count(1)
     [raw] = counted.raw["t0"]
     assert Decision.FromString(raw).transaction == Transaction(
         tenant="default",
@@ -236,10 +181,10 @@ async def test_canonical_json_is_accepted(bench):
     )
 
 
-async def test_several_workers_on_one_machine_share_the_partitions(bench):
-    worker = await bench.worker("--workers", "2").ready()
-    await bench.send(payments(400))
-    counted = await bench.count(400)
+async def test_several_workers_on_one_machine_share_the_partitions(stream):
+    worker = await stream.worker("--workers", "2").ready()
+    await stream.send(payments(400))
+    counted = await stream.count(400)
     assert not counted.lost(ids(400))
     assert counted.duplicated == 0
     assert worker.terminate() == 0
