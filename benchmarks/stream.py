@@ -209,7 +209,10 @@ async def rounds(place: Place, n: int, repeats: int, *, stub: bool) -> dict[str,
             run = await throughput(place, name, n, stub=stub)
             seen[name].append(run)
             kind = "stub" if stub else "work"
-            print(f"{kind} {name:9} {run.tx_per_s:9.0f} tx/s {run.us_per_tx:7.0f} us")
+            print(
+                f"{kind} {name:9} {run.tx_per_s:9.0f} tx/s {run.us_per_tx:7.0f} us",
+                flush=True,
+            )
     return {name: median(runs) for name, runs in seen.items()}
 
 

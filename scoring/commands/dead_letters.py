@@ -1,0 +1,140 @@
+"""`scoring dead-letters`: list, show and replay what could not be judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scoring.adapters.kafka_letters import Letter, Letters
+    from scoring.settings import Settings
+
+app = typer.Typer(help="Work off what could not be judged.", no_args_is_help=True)
+LabelsOption = Annotated[
+    bool, typer.Option("--labels", help="Of labels instead of transactions.")
+]
+
+
+@app.command("list")
+def list_(
+    reason: Annotated[str, typer.Option(help="Only this reason.")] = "",
+    labels: LabelsOption = False,
+    limit: Annotated[int, typer.Option(min=1, help="Newest shown.")] = 50,
+) -> None:
+    """Show the newest letters, and how many there are for each reason."""
+    from rich.console import Console
+    from rich.table import Table
+
+    letters = [
+        letter for letter in _read(labels=labels) if reason in ("", letter.reason)
+    ]
+    table = Table("position", "at", "reason", "field", "message", "bytes")
+    for letter in letters[-limit:]:
+        message = letter.message
+        table.add_row(
+            letter.position,
+            message.timestamp.ToJsonString(),
+            letter.reason,
+            message.field,
+            message.message,
+            str(message.value_size_bytes),
+        )
+    console = Console()
+    console.print(table)
+    for name, count in sorted(_counted(letters).items()):
+        console.print(f"{name}: {count}")
+
+
+@app.command()
+def show(
+    position: Annotated[str, typer.Argument(help="PARTITION@OFFSET, as listed.")],
+    labels: LabelsOption = False,
+) -> None:
+    """Show one letter in full, as JSON."""
+    from google.protobuf import json_format
+
+    for letter in _read(labels=labels):
+        if letter.position == position:
+            typer.echo(json_format.MessageToJson(letter.message))
+            return
+    typer.secho(f"no letter at {position}", fg=typer.colors.RED, err=True)
+    raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    positions: Annotated[
+        list[str] | None, typer.Argument(help="PARTITION@OFFSET …; none: all.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Only this reason.")] = "",
+    labels: LabelsOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Send letters to their topic again, once whatever they lacked is mended.
+
+    A letter whose digits were overwritten, or that was cut, cannot be sent as it
+    is. Sending twice is harmless: a transaction is decided once.
+    """
+    chosen = [
+        letter
+        for letter in _read(labels=labels)
+        if reason in ("", letter.reason)
+        and (not positions or letter.position in positions)
+    ]
+    whole = [letter for letter in chosen if letter.whole]
+    if len(whole) < len(chosen):
+        typer.echo(f"{len(chosen) - len(whole)} cannot be sent: masked or cut")
+    if not whole:
+        return
+    if not yes:
+        typer.confirm(f"send {len(whole)} again?", abort=True)
+    _send(whole)
+    typer.echo(f"sent {len(whole)} again")
+
+
+def _counted(letters: Sequence[Letter]) -> dict[str, int]:
+    from collections import Counter
+
+    return Counter(letter.reason for letter in letters)
+
+
+def _letters(settings: Settings, *, labels: bool) -> Letters:
+    from scoring.adapters.kafka_letters import Letters
+    from scoring.adapters.kafka_options import client_options
+    from scoring.errors import BadArtifact
+    from scoring.topics import Topics
+
+    if not settings.kafka_bootstrap:
+        raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
+    topics = Topics(settings.topic_prefix)
+    return Letters(
+        bootstrap=settings.kafka_bootstrap,
+        options=client_options(settings.kafka_options),
+        topic=topics.labels_dead_letter if labels else topics.transactions_dead_letter,
+    )
+
+
+def _read(*, labels: bool) -> list[Letter]:
+    import asyncio
+
+    from scoring.settings import Settings
+
+    return asyncio.run(_letters(Settings(), labels=labels).read())
+
+
+def _send(letters: list[Letter]) -> None:
+    import asyncio
+
+    from scoring.bootstrap import log_from
+    from scoring.settings import Settings
+
+    async def send() -> None:
+        log = await log_from(Settings())
+        assert log is not None
+        await log.append([letter.record() for letter in letters])
+        await log.close()
+
+    asyncio.run(send())

@@ -1,0 +1,177 @@
+"""Drills on a real Apache Kafka: kill, stop, restart, rebalance under load.
+
+An independent consumer counts. `SCORING_DRILL_KILLS` and `SCORING_DRILL_RECORDS`
+make the kill drill as long as one likes; the seeds choose what is killed and when.
+"""
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from kafka_cluster import kafka_cluster
+from stream_bench import StreamBench
+from stream_parts import Input, create_topics, transaction
+
+from scoring.embedded.store import EmbeddedStore
+
+pytestmark = [pytest.mark.drill, pytest.mark.kafka, pytest.mark.timeout(3_600)]
+KILLS = int(os.environ.get("SCORING_DRILL_KILLS", "3"))
+RECORDS = int(os.environ.get("SCORING_DRILL_RECORDS", "4000"))
+RATE = int(os.environ.get("SCORING_DRILL_RATE", "300"))
+SEEDS = (1, 2, 3)
+
+
+class KafkaBroker:
+    """A Kafka of this drill's own, as the bench wants its broker."""
+
+    embedded = False
+    fetch_wait_ms = 100
+    session_timeout_s = 6.0
+
+    def __init__(self, cluster):
+        self.cluster, self.bootstrap = cluster, cluster.bootstrap
+
+
+@pytest.fixture
+async def drill(kafka_bootstrap, own_store, topic_prefix, model_dir, tmp_path):
+    class Shared:
+        bootstrap, embedded = kafka_bootstrap, False
+        fetch_wait_ms, session_timeout_s = 100, 6.0
+
+    await create_topics(kafka_bootstrap, topic_prefix)
+    bench = StreamBench(Shared, own_store, topic_prefix, model_dir, tmp_path)
+    yield bench
+    bench.stop()
+
+
+@pytest.fixture
+async def own_kafka(own_store: EmbeddedStore, topic_prefix, model_dir, tmp_path: Path):
+    home = tmp_path / "kafka"
+    home.mkdir()
+    with kafka_cluster(home) as cluster:
+        await create_topics(cluster.bootstrap, topic_prefix)
+        bench = StreamBench(
+            KafkaBroker(cluster), own_store, topic_prefix, model_dir, tmp_path
+        )
+        yield bench
+        bench.stop()
+
+
+def payments(n: int) -> list[Input]:
+    return [Input.of(transaction(f"t{i}")) for i in range(n)]
+
+
+def sending(drill: StreamBench, n: int) -> asyncio.Task:
+    return asyncio.ensure_future(drill.send(payments(n), rate=RATE))
+
+
+async def settled(drill: StreamBench, n: int):
+    """Count until all is decided; nothing lost, conflicting or degraded."""
+    counted = await drill.count(n, settle_s=3)
+    assert not counted.lost([f"t{i}" for i in range(n)])
+    assert (counted.conflicting, counted.degraded) == (0, 0)
+    assert not counted.letters
+    return counted
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_kill_9_of_one_of_two_workers_again_and_again(drill, seed):
+    chance = random.Random(seed)
+    workers = [await drill.worker().ready() for _ in range(2)]
+    starts = {id(worker): 1 for worker in workers}
+    feed = sending(drill, RECORDS)
+    for _ in range(KILLS):
+        await asyncio.sleep(chance.uniform(0.5, 3.0))
+        victim = chance.choice(workers)
+        victim.kill()
+        victim.start()
+        starts[id(victim)] += 1
+        await victim.ready(times=starts[id(victim)])
+    await feed
+    assert (await settled(drill, RECORDS)).duplicated == 0
+
+
+async def test_ten_rolling_restarts(drill):
+    workers = [await drill.worker().ready() for _ in range(2)]
+    feed = sending(drill, RECORDS)
+    for turn in range(10):
+        worker = workers[turn % 2]
+        assert worker.terminate() == 0
+        worker.start()
+        await worker.ready(times=turn // 2 + 2)
+    await feed
+    assert (await settled(drill, RECORDS)).duplicated == 0
+
+
+async def test_a_rebalance_storm(drill):
+    await drill.worker().ready()
+    feed = sending(drill, RECORDS)
+    for _ in range(4):
+        guest = await drill.worker().ready()
+        await asyncio.sleep(0.3)
+        guest.terminate()
+    await feed
+    assert (await settled(drill, RECORDS)).duplicated == 0
+
+
+async def test_a_zombie_writes_nothing_but_identical_bytes(drill):
+    """Stopped for longer than its session, then woken: its partitions are another's."""
+    first = await drill.worker().ready()
+    feed = sending(drill, RECORDS)
+    await asyncio.sleep(1.0)
+    first.process.send_signal(signal.SIGSTOP)
+    second = await drill.worker().ready()
+    await asyncio.sleep(8.0)
+    first.process.send_signal(signal.SIGCONT)
+    await feed
+    counted = await settled(drill, RECORDS)
+    for id_, records in counted.raw.items():
+        assert len(set(records)) == 1, f"{id_} differs"
+    print(f"zombie: {counted.duplicated} byte-identical duplicates")
+    assert second.process.poll() is None
+
+
+async def test_a_broker_restarted_under_load(own_kafka):
+    drill, cluster = own_kafka, own_kafka.broker.cluster
+    worker = await drill.worker("--workers", "2").ready()
+    await drill.send(payments(200))
+    cluster.stop(kill=True)
+    await asyncio.sleep(2)
+    cluster.start()
+    await drill.send(payments(RECORDS), rate=RATE)
+    await settled(drill, RECORDS)
+    assert worker.process.poll() is None
+
+
+async def set_bytes_max(bootstrap: str, topic: str, bytes_max: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    configs = {"max.message.bytes": str(bytes_max)}
+    await admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic, configs)]
+    )
+    await admin.close()
+
+
+async def test_an_unforeseen_error_in_the_body_ends_the_process_and_loses_nothing(
+    drill,
+):
+    """The decisions topic refuses every record: nothing the worker can settle."""
+    decisions = f"{drill.prefix}decisions"
+    await set_bytes_max(drill.broker.bootstrap, decisions, 64)
+    worker = await drill.worker().ready()
+    await drill.send(payments(300))
+    while worker.process.poll() is None:
+        await asyncio.sleep(0.1)
+    assert worker.process.returncode == 1
+    last = worker.output.read_text().splitlines()[-1]
+    assert last.startswith("scoring stream: ended by LogUnavailable")
+    assert await drill.committed() == 0
+    await set_bytes_max(drill.broker.bootstrap, decisions, 1_048_576)
+    worker.start()
+    assert (await settled(drill, 300)).duplicated == 0
