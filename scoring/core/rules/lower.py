@@ -70,7 +70,7 @@ class Lowering:
     def truth(self, node: Node) -> Truth:
         """Lower a predicate; raises `RuleProblem`."""
         if node.kind is Kind.LITERAL and isinstance(node.value, bool):
-            return Truth(str(node.value), str(not node.value))
+            return Truth(str(node.value), str(not node.value), str(node.value))
         if node.kind is Kind.HAS:
             return self._has(node)
         if node.kind is Kind.CALL and node.value in {"_&&_", "_||_", "!_"}:
@@ -86,12 +86,15 @@ class Lowering:
     def _connective(self, node: Node) -> Truth:
         parts = [self.truth(child) for child in node.children]
         if node.value == "!_":
-            return Truth(parts[0].false, parts[0].true)
+            only = parts[0]
+            return Truth(only.false, only.true, f"(not {only.plain})")
         left, right = parts
         both = node.value == "_&&_"
         holds, fails = (" and ", " or ") if both else (" or ", " and ")
         return Truth(
-            f"({left.true}{holds}{right.true})", f"({left.false}{fails}{right.false})"
+            f"({left.true}{holds}{right.true})",
+            f"({left.false}{fails}{right.false})",
+            f"({left.plain}{holds}{right.plain})",
         )
 
     def comparison(self, node: Node) -> Comparison:
@@ -118,11 +121,13 @@ class Lowering:
             )
         if container.kind is Kind.LIST:
             texts = self._constants(container, term.allowed)
-            return Truth(f"{term.code} in {texts}", known_not_in(term.code, texts))
+            holds = f"{term.code} in {texts}"
+            return Truth(holds, known_not_in(term.code, texts), holds)
         name = self._list_name(container)
-        until = f"LISTS_{name}({term.code}, 0)"
-        self.loads.setdefault(f"LISTS_{name}", "")
-        return Truth(f"{until} > at", f"({term.code} and {until} <= at)")
+        # Looked up once, however many rules ask.
+        listed = f"on_{name}_{term.code}"
+        self.loads[listed] = f"LISTS_{name}({term.code}, 0) > at"
+        return Truth(listed, f"({term.code} and not {listed})", listed)
 
     def _constants(self, node: Node, allowed: tuple[str, ...]) -> str:
         for child in node.children:
@@ -149,8 +154,9 @@ class Lowering:
             raise RuleProblem(node.offset, "has() takes a feature or transaction field")
         term = self.term(Node(Kind.SELECT, node.value, node.offset, node.children))
         if term.type is Type.TEXT:
-            return Truth(f"{term.code} != ''", f"not {term.code}")
-        return Truth(f"{term.code} == {term.code}", f"{term.code} != {term.code}")
+            return Truth(f"{term.code} != ''", f"not {term.code}", f"{term.code} != ''")
+        known = f"{term.code} == {term.code}"
+        return Truth(known, f"{term.code} != {term.code}", known)
 
     def term(self, node: Node) -> Term:
         """Lower a value; raises `RuleProblem`."""

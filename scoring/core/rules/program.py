@@ -73,45 +73,63 @@ def compiled(
     lowering = Lowering(schema)
     problems: list[tuple[int, RuleProblem]] = []
     nodes: list[Node | None] = []
-    holds, unknown = ["h = u = 0"], []
+    plain: list[str] = []
+    careful: list[str] = []
     for i, clause in enumerate(clauses):
         try:
             node = checked(clause.when)
             truth = lowering.truth(node)
-            holds += _statement(clause, truth.true, f"h |= {1 << i}")
-            neither = f"not h & {1 << i} and not {truth.false}"
-            unknown += _statement(clause, neither, f"u |= {1 << i}")
             nodes.append(node)
         except RuleProblem as problem:
             problems.append((i, problem))
             nodes.append(None)
+            continue
+        plain += _timed(clause, [f"if {truth.plain}:", f"    h += {1 << i}"])
+        careful += _timed(
+            clause,
+            [
+                f"if {truth.true}:",
+                f"    h += {1 << i}",
+                f"elif not {truth.false}:",
+                f"    u += {1 << i}",
+            ],
+        )
     namespace = _namespace(bindings)
-    body = [*holds, *_returned_if_all_is_known(lowering), *unknown, "return h, u"]
+    body = [
+        "h = u = 0",
+        *_if_all_is_known(lowering, [*plain, "return h, 0"]),
+        *careful,
+        "return h, u",
+    ]
     source = _function("evaluate", lowering.loads, body)
     witnesses = tuple(_witness(node, schema, namespace) for node in nodes)
     return Program(_defined(source, "evaluate", namespace), witnesses, source), problems
 
 
-def _statement(clause: Clause, condition: str, then: str) -> list[str]:
+def _timed(clause: Clause, lines: list[str]) -> list[str]:
+    """The lines, within the event times between which the clause is asked."""
     times = []
     if clause.starts_ms is not None:
         times.append(f"at >= {clause.starts_ms}")
     if clause.expires_ms is not None:
         times.append(f"at < {clause.expires_ms}")
-    return [f"if {' and '.join([*times, condition])}:", f"    {then}"]
+    return _under(" and ".join(times), lines) if times else lines
 
 
-def _returned_if_all_is_known(lowering: Lowering) -> list[str]:
-    """Leave before unknowns are looked for, where nothing that rules read is missing.
+def _under(condition: str, lines: list[str]) -> list[str]:
+    return [f"if {condition}:", *(f"    {line}" for line in lines)]
+
+
+def _if_all_is_known(lowering: Lowering, lines: list[str]) -> list[str]:
+    """The lines, for when nothing that the rules read is missing.
 
     One sum tells of all numbers: NaN survives addition.
     """
     known = sorted(lowering.texts)
-    lines = []
-    if lowering.numbers:
-        lines = [f"s = {' + '.join(sorted(lowering.numbers))}"]
-        known = ["s == s", *known]
-    return [*lines, f"if {' and '.join(known) or 'True'}:", "    return h, 0"]
+    if not lowering.numbers:
+        return _under(" and ".join(known) or "True", lines)
+    total = f"s = {' + '.join(sorted(lowering.numbers))}"
+    return [total, *_under(" and ".join(["s == s", *known]), lines)]
 
 
 def _namespace(bindings: Bindings) -> dict[str, Any]:
@@ -126,7 +144,7 @@ def _namespace(bindings: Bindings) -> dict[str, Any]:
 
 
 def _function(name: str, loads: Mapping[str, str], body: list[str]) -> str:
-    assigned = [f"{local} = {source}" for local, source in loads.items() if source]
+    assigned = [f"{local} = {source}" for local, source in loads.items()]
     lines = [f"def {name}({_NAMES}):", *(f"    {line}" for line in assigned + body)]
     return "\n".join(lines) + "\n"
 
@@ -168,7 +186,7 @@ def _guarded(
 ) -> list[str]:
     truth = lowering.truth(node)
     condition = truth.true if holds else truth.false
-    return [f"if {condition}:", *(f"    {line}" for line in inner)] if inner else []
+    return _under(condition, inner) if inner else []
 
 
 def _velocity(node: Node, lowering: Lowering, *, holds: bool) -> list[str]:
