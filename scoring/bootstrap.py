@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from prometheus_client import start_http_server
 
 from scoring import wire
 from scoring.adapters.kafka_log import KafkaLog
+from scoring.adapters.model_watch import ModelWatch
 from scoring.adapters.onnx_model import load_model
 from scoring.adapters.redis_store import RedisStore
 from scoring.adapters.spool import FileSpool
@@ -24,7 +27,7 @@ from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
 from scoring.core.policy import Policy, default_policy, load_policy
 from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
-from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
+from scoring.ports import DecisionLog, LogRecord, Model, Store, Telemetry
 from scoring.provisional import Provisional
 from scoring.publisher import Publisher
 from scoring.scorer import Scorer
@@ -135,20 +138,40 @@ async def service_from(
         now_ms=now_ms,
         monotonic=time.monotonic,
         budget=Budget(store_s=settings.store_budget_ms / _MS_PER_S),
+        keeps_outbox=publishes and bool(settings.kafka_bootstrap),
     )
     topics = Topics(settings.topic_prefix)
     log = await log_from(settings)
     publisher = _publisher(settings, store, log, telemetry) if publishes else None
     provisional.restore()
+    watching = asyncio.create_task(_watch(settings, scorer))
     try:
         yield Service(settings, scorer, store, log, publisher, topics, telemetry)
     finally:
+        watching.cancel()
         if publisher is not None:
             await publisher.close(within_s=settings.drain_s)
         await provisional.close()
         if log is not None:
             await log.close()
         await store.close()
+
+
+async def _watch(settings: Settings, scorer: Scorer) -> None:
+    """Swap the model whenever another one is promoted; batches keep what they have."""
+    catalogue = scorer.artifacts.catalogue
+    log = logging.getLogger(__name__)
+
+    def take(model: Model) -> None:
+        scorer.artifacts = replace(scorer.artifacts, model=model)
+        log.info("model %s decides from now on", model.version)
+
+    await ModelWatch(
+        settings.model_dir,
+        load=partial(load_model, catalogue=catalogue),
+        take=take,
+        refused=lambda why: log.error("the promoted model is not taken: %s", why),
+    ).follow(scorer.artifacts.model.version)
 
 
 async def log_from(settings: Settings) -> KafkaLog | None:

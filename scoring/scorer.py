@@ -34,7 +34,8 @@ class Scorer:
     """Decides transactions, many at a time.
 
     One instance serves one event loop. `now_ms` is the wall clock (traces only);
-    `monotonic` is the clock that deadlines are instants of, seconds.
+    `monotonic` is the clock that deadlines are instants of, seconds. `keeps_outbox` is false
+    where nothing is published: then nobody would ever empty the outbox.
     """
 
     store: Store
@@ -44,6 +45,7 @@ class Scorer:
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
     budget: Budget = field(default_factory=Budget)
+    keeps_outbox: bool = True
 
     async def score_many(
         self, checks: Sequence[Check], *, wait_for_store: bool = False
@@ -219,7 +221,7 @@ class Scorer:
             ),
         )
         # The stream door's own input log carries its decisions over a crash.
-        outboxed = not check.position and not check.dry_run
+        outboxed = self.keeps_outbox and not check.position and not check.dry_run
         return Recording(
             tenant=check.transaction.tenant,
             transaction_id=check.transaction.id,

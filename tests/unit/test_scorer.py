@@ -283,3 +283,9 @@ async def test_a_spool_is_taken_over_by_the_next_process(scorer, store):
     await until(lambda: heir.count == 0)
     assert await store.decisions([("default", "t1")]) == [given.decision]
     await heir.close()
+
+
+async def test_where_nothing_is_published_nothing_is_put_into_the_outbox(scorer, store):
+    scorer.keeps_outbox = False
+    await only(scorer)
+    assert await store.outbox(count_max=10) == []
