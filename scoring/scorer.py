@@ -34,8 +34,8 @@ class Scorer:
     """Decides transactions, many at a time.
 
     One instance serves one event loop. `now_ms` is the wall clock (traces only);
-    `monotonic` is the clock that deadlines are instants of, seconds. `keeps_outbox` is false
-    where nothing is published: then nobody would ever empty the outbox.
+    `monotonic` is the clock that deadlines are instants of, seconds. Without
+    `keeps_outbox` decisions leave nothing there: nobody publishes, or empties it.
     """
 
     store: Store
