@@ -12,6 +12,7 @@ from pathlib import Path
 from scoring.embedded.child import LOOPBACK, Child, accepts, free_port
 
 VERSION = "4.1.0"
+READY_S = 180.0  # 3 s alone; a JVM on a busy machine takes its time
 CACHE = Path.home() / ".cache" / "scoring"
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -128,7 +129,8 @@ class KafkaCluster:
                 *("kafka.Kafka", str(properties)),
             ]
 
-        return cls(Child(command, accepts, directory / "kafka.log"))
+        log_file = directory / "kafka.log"
+        return cls(Child(command, accepts, log_file, ready_s=READY_S))
 
     def start(self) -> None:
         self.child.start()

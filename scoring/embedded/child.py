@@ -14,7 +14,7 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 _START_ATTEMPTS_MAX = 3  # another process may take the free port before the child
-_READY_S = 20.0
+_READY_S = 30.0  # milliseconds where nothing else runs
 _STOP_S = 5.0
 # Asks the kernel to kill this process with its parent, then becomes the command:
 # PR_SET_PDEATHSIG is 1 and survives exec. A trampoline, because code between fork

@@ -1,0 +1,91 @@
+"""Follows the decisions topic, for a person who looks on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+from scoring import wire
+from scoring.adapters.kafka_intake import header_of
+from scoring.core.decision import Outcome
+from scoring.errors import LogUnavailable
+from scoring.v1 import decision_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which decisions to show; everything where nothing is said."""
+
+    outcomes: frozenset[Outcome] = frozenset()
+    score_min: float = 0.0
+    entity: str = ""
+    reason: str = ""
+
+    def has(self, decision: decision_pb2.Decision) -> bool:
+        """Whether a decision is wanted.
+
+        >>> one = decision_pb2.Decision()
+        >>> Wanted().has(one), Wanted(reason="CARD_VELOCITY").has(one)
+        (True, False)
+        """
+        core, payment = decision.core, decision.transaction
+        if self.outcomes and Outcome(core.outcome) not in self.outcomes:
+            return False
+        if core.score < self.score_min:
+            return False
+        if self.reason and self.reason not in {r.code for r in core.reasons}:
+            return False
+        return not self.entity or self.entity in (
+            payment.card,
+            payment.customer,
+            payment.merchant,
+            payment.terminal,
+            payment.device,
+            payment.id,
+        )
+
+
+async def decisions(
+    bootstrap: str,
+    topic: str,
+    *,
+    options: Mapping[str, Any],
+    fetch_wait_ms: int,
+    from_beginning: bool,
+) -> AsyncGenerator[decision_pb2.Decision, None]:
+    """Every decision as it is appended; raises `LogUnavailable`."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest" if from_beginning else "latest",
+        fetch_max_wait_ms=fetch_wait_ms,
+        **options,
+    )
+    try:
+        await consumer.start()
+    except (KafkaError, OSError) as error:
+        raise LogUnavailable(f"no broker answers at {bootstrap}") from error
+    try:
+        async for record in consumer:
+            decision = _decision(record)
+            if decision is not None:
+                yield decision
+    finally:
+        await consumer.stop()
+
+
+def _decision(record: Any) -> decision_pb2.Decision | None:
+    """The decision of a record; None where it is not one of ours."""
+    try:
+        if header_of(record, "content-type") == wire.JSON.encode():
+            return json_format.Parse(record.value, decision_pb2.Decision())
+        return decision_pb2.Decision.FromString(record.value)
+    except (DecodeError, json_format.ParseError):
+        return None

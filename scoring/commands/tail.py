@@ -1,0 +1,128 @@
+"""`scoring tail`: follow what is being decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.table import Table
+
+    from scoring.adapters.kafka_tail import Wanted
+    from scoring.v1.decision_pb2 import Decision
+
+app = typer.Typer(help="Follow a topic.", no_args_is_help=True)
+_ROWS_MAX = 30
+
+
+@app.callback()
+def tail() -> None:
+    """Follow a topic."""
+
+
+@app.command()
+def decisions(
+    outcome: Annotated[
+        list[str] | None, typer.Option(help="approve, challenge, review, decline.")
+    ] = None,
+    *,
+    min_score: Annotated[float, typer.Option(min=0, max=1)] = 0.0,
+    entity: Annotated[str, typer.Option(help="A card, customer … or id token.")] = "",
+    reason: Annotated[str, typer.Option(help="A reason code.")] = "",
+    from_beginning: Annotated[bool, typer.Option(help="Not only what is new.")] = False,
+    count: Annotated[int, typer.Option(min=0, help="Stop after; 0: never.")] = 0,
+    plain: Annotated[bool, typer.Option(help="One line each, for a pipe.")] = False,
+) -> None:
+    """Show decisions as they are made, until Ctrl-C."""
+    import asyncio
+    import contextlib
+
+    from scoring.adapters.kafka_tail import Wanted
+    from scoring.core.decision import Outcome
+    from scoring.errors import BadArtifact
+
+    try:
+        outcomes = frozenset(Outcome[name.upper()] for name in outcome or ())
+    except KeyError as error:
+        raise BadArtifact(f"--outcome {error}: is not an outcome") from error
+    wanted = Wanted(
+        outcomes=outcomes, score_min=min_score, entity=entity, reason=reason
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_follow(wanted, from_beginning, count, plain))
+
+
+async def _follow(
+    wanted: Wanted,
+    from_beginning: bool,
+    count: int,
+    plain: bool,
+) -> None:
+    from collections import deque
+    from contextlib import aclosing, nullcontext
+
+    from rich.live import Live
+
+    from scoring.adapters import kafka_tail
+    from scoring.adapters.kafka_options import client_options
+    from scoring.errors import BadArtifact
+    from scoring.settings import Settings
+    from scoring.topics import Topics
+
+    settings = Settings()
+    if not settings.kafka_bootstrap:
+        raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
+    rows: deque[tuple[str, ...]] = deque(maxlen=_ROWS_MAX)
+    shown = 0
+    source = kafka_tail.decisions(
+        settings.kafka_bootstrap,
+        Topics(settings.topic_prefix).decisions,
+        options=client_options(settings.kafka_options),
+        fetch_wait_ms=settings.fetch_wait_ms,
+        from_beginning=from_beginning,
+    )
+    live = None if plain else Live(_table(rows), refresh_per_second=8)
+    with live or nullcontext():
+        async with aclosing(source):
+            async for decision in source:
+                if not wanted.has(decision):
+                    continue
+                shown += 1
+                rows.append(_row(decision))
+                if live is None:
+                    typer.echo("\t".join(rows[-1]))
+                else:
+                    live.update(_table(rows))
+                if shown == count:
+                    return
+
+
+def _row(decision: Decision) -> tuple[str, ...]:
+    from scoring.core.decision import Door, Outcome
+
+    core, payment = decision.core, decision.transaction
+    return (
+        core.transaction_id,
+        payment.occurred_at.ToJsonString(),
+        f"{payment.amount_minor} {payment.currency}",
+        payment.card or payment.customer,
+        Outcome(core.outcome).name.lower(),
+        f"{core.score:.4f}",
+        ", ".join(reason.code for reason in core.reasons[:3]),
+        Door(decision.trace.door).name.lower(),
+        "provisional" if core.provisional else "degraded" if core.degradations else "",
+    )
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> Table:
+    from rich.table import Table
+
+    table = Table(
+        "id", "at", "amount", "card", "outcome", "score", "reasons", "door", "note"
+    )
+    for row in rows:
+        table.add_row(*row)
+    return table
