@@ -74,7 +74,7 @@ class MemoryStore:
             self._claims[t.tenant, t.id] = claim
         if claim.observation is None:
             claim.observation = self._counted(t)
-            return claim.observation
+            return replace(claim.observation, stored=claim.decision)
         seen = claim.observation
         late = seen.applied is Applied.TOO_LATE
         applied = Applied.TOO_LATE if late else Applied.REPEATED
@@ -98,7 +98,7 @@ class MemoryStore:
     def _forget_before(self, instant_ms: int) -> None:
         # Claims stand in the order of their receipt, so the oldest come first.
         for key, claim in list(islice(self._claims.items(), 2)):
-            if claim.claimed_at_ms < instant_ms and key not in self._outbox:
+            if 0 < claim.claimed_at_ms < instant_ms and key not in self._outbox:
                 del self._claims[key]
 
     async def record(

@@ -563,8 +563,8 @@ local function rewrite(e, b, cur, x)
   local added = { at = cur[1], hi = cur[2], lo = cur[3], n = 1, x = x, unusual = {} }
   table.insert(items, b + 1, added)
   local inserted = b < e.n
-  if not inserted then added.old = cur; added.unusual = {} end
   if not inserted then
+    added.old = cur
     for g, c in ipairs(plan.normals) do
       added.unusual[g] = c.u and cur[c.u] - record(e, b)[c.u] or 0
     end
@@ -581,8 +581,8 @@ local function rewrite(e, b, cur, x)
     r[4] = prev[4] + item.n
     -- After an event put in the middle the folds are made again, except where
     -- merged events cannot be told apart any more.
-    if item == added then past = inserted
-    elseif not past or item.n ~= 1 then folds_stand(plan, r, prev, item) end
+    if item == added then past = inserted end
+    if item.old and not (past and item.n == 1) then folds_stand(plan, r, prev, item) end
     log.memo[i], log.n = r, i
     out[i] = packed(plan, r)
   end
@@ -687,16 +687,18 @@ local function observe(keys, args)
   bind()
   local mode, hash = args[1], args[2]
   local claim = pcall_('GET', keys[1])
-  local wrong_claim = ''
+  local wrong_claim, standing = '', nil  -- standing: decided, not yet observed
   if type(claim) == 'table' then claim, wrong_claim = nil, 'decision' end
   if claim then
     local kind = sub(claim, 1, 1)
-    if kind ~= 'C' and kind ~= 'D' then
+    if kind ~= 'C' and kind ~= 'D' and kind ~= 'P' then
       wrong_claim = 'decision'
     elseif sub(claim, 2, 33) ~= hash then
       return { 'X', 0, '', '', '', '' }
     elseif kind == 'D' and mode ~= 'D' then
       return { 'R', 0, '', '', '', sub(claim, 34) }
+    elseif kind == 'P' then
+      standing = sub(claim, 34)
     elseif mode ~= 'D' then
       local past = cmsgpack.unpack(sub(claim, 34))
       if past[1] == 'N' then past[1] = 'R' end
@@ -723,8 +725,9 @@ local function observe(keys, args)
   if mode == 'D' then return { 'D', 0, values, marked, wrong, '' } end
   local seq = call('INCR', keys[2])
   local result = { done, seq, values, marked, wrong }
-  call('SET', keys[1], 'C' .. hash .. cmsgpack.pack(result), 'PX', CONFIG.dedupe_ms)
-  result[6] = ''
+  local kept = standing and 'D' .. hash .. standing or 'C' .. hash .. cmsgpack.pack(result)
+  call('SET', keys[1], kept, 'PX', CONFIG.dedupe_ms)
+  result[6] = standing or ''
   return result
 end
 
@@ -744,17 +747,15 @@ end
 local function record_decision(keys, args)
   bind()
   local claim = pcall_('GET', keys[1])
-  if type(claim) == 'string' and #claim > 0 then
-    local kind = sub(claim, 1, 1)
-    if (kind == 'C' or kind == 'D') and sub(claim, 2, 33) ~= args[1] then
-      return { -1, kind == 'D' and sub(claim, 34) or '' }
-    end
-    if kind == 'D' then
-      local standing = sub(claim, 34)
-      return { standing == args[2] and 1 or 0, standing }
-    end
+  local kind = type(claim) == 'string' and sub(claim, 1, 1) or ''
+  if kind == 'C' or kind == 'D' or kind == 'P' then
+    local standing = kind ~= 'C' and sub(claim, 34) or ''
+    if sub(claim, 2, 33) ~= args[1] then return { -1, standing } end
+    if kind ~= 'C' then return { standing == args[2] and 1 or 0, standing } end
   end
-  call('SET', keys[1], 'D' .. args[1] .. args[2], 'PX', CONFIG.dedupe_ms)
+  -- D: decided and observed; P: decided without the store, still to be observed.
+  local now = kind == 'C' and 'D' or 'P'
+  call('SET', keys[1], now .. args[1] .. args[2], 'PX', CONFIG.dedupe_ms)
   if args[4] then call('HSET', keys[2], args[3], args[4]) end
   return { 1, args[2] }
 end

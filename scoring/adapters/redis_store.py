@@ -280,7 +280,7 @@ class RedisStore:
             return []
         wanted = [self._decision_key(*key) for key in keys]
         (values,) = await self._calls([(b"MGET", *wanted)], timeout_s)
-        return [v[33:] if v and v[:1] == b"D" else None for v in values]
+        return [v[33:] if v and v[:1] in b"DP" else None for v in values]
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
         """See `ports.Store`."""

@@ -1,0 +1,275 @@
+"""What every store promises; one suite for the memory and for the real thing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from streams import DEDUPE_MS, HOUR_MS, LATENESS_MS, START_MS, check
+
+from scoring.adapters.memory_store import MemoryStore
+from scoring.adapters.redis_store import RedisStore
+from scoring.core.catalogue import default_catalogue
+from scoring.core.transaction import Transaction
+from scoring.core.vector import vectorise
+from scoring.ports import Applied, LabelledTransaction, Recording
+
+CATALOGUE = default_catalogue()
+PAID = Transaction(
+    "default",
+    "t1",
+    payment_id="p1",
+    occurred_at_ms=START_MS,
+    amount_minor=1_000,
+    currency="EUR",
+    card="card-1",
+    customer="customer-1",
+    merchant="merchant-1",
+    terminal="terminal-1",
+    device="device-1",
+)
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request, store_namespace):
+    terms = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
+    if request.param == "memory":
+        yield MemoryStore(CATALOGUE, **terms)
+        return
+    url = request.getfixturevalue("store_url")
+    made = await RedisStore.connect(
+        url, catalogue=CATALOGUE, namespace=store_namespace, **terms
+    )
+    yield made
+    await made.close()
+
+
+def at(hours, id_, **changes):
+    return replace(
+        PAID, id=id_, occurred_at_ms=START_MS + int(hours * HOUR_MS), **changes
+    )
+
+
+async def observed(store, *transactions, dry_run=False):
+    return await store.observe([check(t, dry_run=dry_run) for t in transactions])
+
+
+def feature(t, observation, name):
+    matrix = vectorise(CATALOGUE, [t], [observation.values])
+    return float(matrix[0, CATALOGUE.names.index(name)])
+
+
+def recording(t, decision=b"decision", logged=None):
+    return Recording(
+        tenant=t.tenant,
+        transaction_id=t.id,
+        payload_hash=check(t).payload_hash,
+        decision=decision,
+        logged=logged,
+    )
+
+
+async def test_the_first_payment_counts_itself(store):
+    (seen,) = await observed(store, PAID)
+    assert seen.applied is Applied.COUNTED
+    assert feature(PAID, seen, "card_count_1h") == 1
+    assert feature(PAID, seen, "customer_new_device") == 1
+
+
+async def test_a_window_is_open_at_its_start_and_closed_at_its_end(store):
+    before, edge = at(0, "t0"), at(1, "t1")
+    _, seen = await observed(store, before, edge)
+    assert feature(edge, seen, "card_count_1h") == 1
+    just_inside = replace(at(0, "t2"), occurred_at_ms=START_MS + 2 * HOUR_MS - 1)
+    (seen,) = await observed(store, just_inside)
+    assert feature(just_inside, seen, "card_count_1h") == 2
+
+
+async def test_payments_of_one_batch_see_each_other_in_order(store):
+    batch = [at(0, f"t{i}", payment_id="") for i in range(3)]
+    batch = [replace(t, occurred_at_ms=START_MS + i) for i, t in enumerate(batch)]
+    seen = await observed(store, *batch)
+    counts = [feature(t, o, "card_count_1h") for t, o in zip(batch, seen, strict=True)]
+    assert counts == [1, 2, 3]
+
+
+async def test_a_repeat_changes_nothing_and_sees_what_it_saw(store):
+    (first,) = await observed(store, PAID)
+    await observed(store, at(-1, "late"), at(1, "later"))
+    (again,) = await observed(store, PAID)
+    assert again.applied is Applied.REPEATED
+    assert np.array_equal(again.values, first.values, equal_nan=True)
+    assert again.processed_seq == first.processed_seq
+
+
+async def test_another_payload_under_the_same_id_is_a_conflict_and_counts_nothing(
+    store,
+):
+    await observed(store, PAID)
+    (seen,) = await observed(store, replace(PAID, amount_minor=1))
+    assert seen.applied is Applied.CONFLICT
+    after = at(0.5, "t2")
+    (seen,) = await observed(store, after)
+    assert feature(after, seen, "card_count_1h") == 2
+
+
+async def test_a_dry_run_sees_what_would_be_and_changes_nothing(store):
+    (seen,) = await observed(store, PAID, dry_run=True)
+    assert seen.applied is Applied.DRY_RUN
+    assert feature(PAID, seen, "card_count_1h") == 1
+    (seen,) = await observed(store, PAID)
+    assert seen.applied is Applied.COUNTED
+    assert feature(PAID, seen, "card_count_1h") == 1
+
+
+async def test_a_late_payment_sees_its_own_past_and_is_seen_by_the_future(store):
+    early, after, late, last = at(0, "a"), at(2, "b"), at(1, "c"), at(3, "d")
+    await observed(store, early, after)
+    (seen,) = await observed(store, late)
+    assert feature(late, seen, "card_count_1d") == 2
+    (seen,) = await observed(store, last)
+    assert feature(last, seen, "card_count_1d") == 4
+
+
+async def test_a_payment_beyond_the_lateness_is_read_and_never_counted(store):
+    newest, too_late, after = at(30, "a"), at(1, "b"), at(31, "c")
+    await observed(store, newest)
+    (seen,) = await observed(store, too_late)
+    assert seen.applied is Applied.TOO_LATE
+    (seen,) = await observed(store, after)
+    assert feature(after, seen, "card_count_7d") == 2
+    (again,) = await observed(store, too_late)
+    assert again.applied is Applied.TOO_LATE
+
+
+async def test_retries_of_one_payment_are_one_payment(store):
+    retries = [at(0, f"t{i}", attempt=i) for i in range(1, 4)]
+    retries = [replace(t, occurred_at_ms=START_MS + i) for i, t in enumerate(retries)]
+    *_, seen = await observed(store, *retries)
+    assert feature(retries[-1], seen, "card_payments_1h") == 1
+    assert feature(retries[-1], seen, "card_count_1h") == 3
+
+
+async def test_an_unknown_entity_is_unknown_and_never_zero(store):
+    unnamed = replace(PAID, device="")
+    (seen,) = await observed(store, unnamed)
+    assert np.isnan(feature(unnamed, seen, "device_count_1h"))
+    assert np.isnan(feature(unnamed, seen, "customer_new_device"))
+
+
+async def test_an_amount_without_a_rate_is_unknown_and_still_an_attempt(store):
+    odd = at(0, "a", currency="XTS")
+    usual = replace(at(0, "b"), occurred_at_ms=START_MS + 1)
+    _, seen = await observed(store, odd, usual)
+    assert feature(usual, seen, "card_count_1h") == 2
+    assert feature(usual, seen, "card_mean_7d") == 1_000
+
+
+async def test_a_fraud_counts_after_its_delay_and_its_arrival(store):
+    await observed(store, PAID)
+    known_at_ms = START_MS + 8 * 24 * HOUR_MS
+    label = LabelledTransaction(
+        transaction=PAID, version=1, fraud=True, known_at_ms=known_at_ms
+    )
+    await store.learn([label])
+    await store.learn([label])
+    too_early, after = at(7 * 24 + 12, "b"), at(8 * 24, "c")
+    (seen,) = await observed(store, too_early)
+    assert feature(too_early, seen, "terminal_fraud_streak") == 0
+    (seen,) = await observed(store, after)
+    assert feature(after, seen, "terminal_fraud_streak") == 1
+
+
+async def test_a_withdrawn_label_undoes_exactly_what_it_said(store):
+    await observed(store, PAID)
+    for version, fraud in ((1, True), (2, None)):
+        await store.learn(
+            [
+                LabelledTransaction(
+                    transaction=PAID,
+                    version=version,
+                    fraud=fraud,
+                    known_at_ms=START_MS + version,
+                )
+            ]
+        )
+    after = at(8 * 24, "b")
+    (seen,) = await observed(store, after)
+    assert feature(after, seen, "terminal_fraud_streak") == 0
+
+
+async def test_the_first_recorded_decision_stands(store):
+    await observed(store, PAID)
+    (first,) = await store.record([recording(PAID, b"one")])
+    (second,) = await store.record([recording(PAID, b"two")])
+    (retried,) = await store.record([recording(PAID, b"one")])
+    assert (first.first, first.decision) == (True, b"one")
+    assert (second.first, second.decision) == (False, b"one")
+    assert (retried.first, retried.decision) == (True, b"one")
+    (seen,) = await observed(store, PAID)
+    assert (seen.applied, seen.stored) == (Applied.REPEATED, b"one")
+    assert await store.decisions([("default", "t1"), ("default", "?")]) == [
+        b"one",
+        None,
+    ]
+
+
+async def test_a_decision_of_another_payload_is_a_conflict(store):
+    await observed(store, PAID)
+    (seen,) = await store.record([recording(replace(PAID, amount_minor=7))])
+    assert seen.conflict
+    assert not seen.first
+
+
+async def test_a_decision_can_be_recorded_for_what_was_never_observed(store):
+    (seen,) = await store.record([recording(PAID, b"provisional")])
+    assert seen.first
+    (seen,) = await observed(store, PAID)
+    assert seen.stored == b"provisional"
+    assert seen.applied is Applied.COUNTED
+    (again,) = await observed(store, PAID)
+    assert (again.applied, again.stored) == (Applied.REPEATED, b"provisional")
+    after = at(0.5, "t2")
+    (seen,) = await observed(store, after)
+    assert feature(after, seen, "card_count_1h") == 2
+
+
+async def test_an_unobserved_payment_is_not_decided(store):
+    await observed(store, PAID)
+    assert await store.decisions([("default", "t1")]) == [None]
+
+
+async def test_the_outbox_keeps_a_decision_until_it_is_published(store):
+    await store.record([recording(PAID, b"one", logged=b"logged")])
+    await store.record([recording(PAID, b"two", logged=b"other")])
+    assert await store.outbox(count_max=10) == [("default", "t1", b"logged")]
+    await store.published([("default", "t1")])
+    assert await store.outbox(count_max=10) == []
+
+
+async def test_tenants_share_nothing(store):
+    await observed(store, PAID)
+    other = replace(PAID, tenant="other")
+    (seen,) = await observed(store, other)
+    assert seen.applied is Applied.COUNTED
+    assert feature(other, seen, "card_count_1h") == 1
+
+
+async def test_a_forecast_says_when_windows_lose_their_events(store):
+    await observed(store, PAID)
+    coming = await store.forecast(
+        PAID, features=["card_count_1h"], after_ms=START_MS, instants_max=1
+    )
+    ((instant, values),) = coming
+    assert instant == START_MS + HOUR_MS
+    later = replace(PAID, occurred_at_ms=instant)
+    matrix = vectorise(CATALOGUE, [later], [values])
+    assert matrix[0, CATALOGUE.names.index("card_count_1h")] == 1
+    assert matrix[0, CATALOGUE.names.index("card_count_1d")] == 2
+
+
+async def test_an_empty_batch_is_nothing(store):
+    assert await store.observe([]) == []
+    assert await store.record([]) == []
+    assert await store.decisions([]) == []
+    await store.learn([])
+    await store.ping()

@@ -1,0 +1,161 @@
+"""The engines agree, cell by cell, on streams as wild as Kafka makes them."""
+
+import os
+import random
+from math import isnan
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from streams import DEDUPE_MS, LATENESS_MS, Shape, check, labels, transactions
+
+from scoring.adapters.memory_store import MemoryStore
+from scoring.adapters.redis_store import RedisStore
+from scoring.core.catalogue import default_catalogue, handbook_catalogue
+from scoring.core.reference import Reference, Verdict
+from scoring.core.transaction import Transaction, order_hash
+from scoring.core.vector import vectorise
+from scoring.training.offline import offline_features
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+SEEDS = range(40 if NIGHTLY else 3)
+CELLS_MIN = 1_000_000 if NIGHTLY else 50_000
+CATALOGUES = {"card": default_catalogue(), "handbook": handbook_catalogue()}
+TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
+_seen_cells = {"online": 0, "offline": 0}
+
+
+def wrong_cells(catalogue, ours, theirs, inexact=()):
+    differ = ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))
+    return [
+        catalogue.slot_features[i]
+        for i in np.flatnonzero(differ)
+        if not set(catalogue.slot_features[i]) & set(inexact)
+    ]
+
+
+async def compared(store, reference_store, catalogue, rnd, shape):
+    """Feed both stores the same stream; return (cells, wrong cells)."""
+    stream = transactions(rnd, shape)
+    cells, wrong, i = 0, [], 0
+    while i < len(stream):
+        size = rnd.choice((1, 3, 20))
+        fresh = stream[i : i + size]
+        i += size
+        batch = fresh + [t for t in rnd.sample(stream[:i], 2) if rnd.random() < 0.5]
+        checks = [check(t) for t in batch]
+        ours = await store.observe(checks)
+        theirs = await reference_store.observe(checks)
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.applied is b.applied
+            assert not a.degradations
+            cells += a.values.size
+            wrong += wrong_cells(catalogue, a.values, b.values, a.inexact)
+        known = labels(rnd, fresh, shape)
+        await store.learn(known)
+        await reference_store.learn(known)
+    return cells, wrong
+
+
+@pytest.mark.parametrize("name", CATALOGUES)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_the_online_engine_equals_the_reference(
+    name, seed, store_url, store_namespace
+):
+    catalogue = CATALOGUES[name]
+    store = await RedisStore.connect(
+        store_url, catalogue=catalogue, namespace=store_namespace, **TERMS
+    )
+    oracle = MemoryStore(catalogue, **TERMS)
+    shape = Shape(count=300)
+    cells, wrong = await compared(store, oracle, catalogue, random.Random(seed), shape)
+    await store.close()
+    _seen_cells["online"] += cells
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", CATALOGUES)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_offline_engine_equals_the_reference(name, seed):
+    catalogue, rnd = CATALOGUES[name], random.Random(seed)
+    shape = Shape(count=300, late=0)
+    stream = sorted(
+        transactions(rnd, shape), key=lambda t: (t.occurred_at_ms, order_hash(t.id))
+    )
+    known = labels(rnd, stream, shape)
+    engine = Reference(catalogue)
+    for label in known:
+        verdict = Verdict(label.version, label.known_at_ms, label.fraud)
+        engine.learn(label.transaction, verdict)
+    values = []
+    for t in stream:
+        values.append(engine.evaluate(t))
+        engine.add(t)
+    rows = offline(catalogue, stream, known)
+    assert list(rows.ids) == [t.id for t in stream]
+    expected = np.array(values)
+    differ = ~((expected == rows.stored) | (np.isnan(expected) & np.isnan(rows.stored)))
+    _seen_cells["offline"] += expected.size
+    assert not differ.any()
+    online = vectorise(catalogue, stream, values)
+    assert np.array_equal(rows.matrix, online, equal_nan=True)
+
+
+def test_enough_cells_were_compared():
+    assert sum(_seen_cells.values()) >= CELLS_MIN
+
+
+def offline(catalogue, stream, known, seq=None):
+    con = duckdb.connect()
+    fields = [f for f in Transaction.__slots__ if f != "attributes"]
+    columns = {f: [getattr(t, f) for t in stream] for f in fields}
+    columns |= {
+        f: pa.array(columns[f], pa.float64()) for f in ("latitude", "longitude")
+    }
+    if seq is not None:
+        columns["processed_seq"] = seq
+    con.register("payments", pa.table(columns))
+    con.register(
+        "labels",
+        pa.table(
+            {
+                "transaction_id": [k.transaction.id for k in known],
+                "version": pa.array([k.version for k in known], pa.int64()),
+                "fraud": pa.array([k.fraud for k in known], pa.bool_()),
+                "known_at_ms": pa.array([k.known_at_ms for k in known], pa.int64()),
+            }
+        ),
+    )
+    return offline_features(
+        con, catalogue, "payments", "labels", lateness_ms=LATENESS_MS
+    )
+
+
+async def test_a_hot_entity_stays_bounded_and_within_its_bound(
+    store_url, store_namespace
+):
+    catalogue = CATALOGUES["card"]
+    store = await RedisStore.connect(
+        store_url, catalogue=catalogue, namespace=store_namespace, **TERMS
+    )
+    oracle = MemoryStore(catalogue, **TERMS)
+    rnd = random.Random(5)
+    stream = transactions(rnd, Shape(count=1_500, late=0, silence=0, hot=True))
+    place = catalogue.names.index("merchant_count_1h")
+    inexact, worst = 0, 0.0
+    for i in range(0, len(stream), 50):
+        checks = [check(t) for t in stream[i : i + 50]]
+        ours, theirs = await store.observe(checks), await oracle.observe(checks)
+        for c, a, b in zip(checks, ours, theirs, strict=True):
+            assert not wrong_cells(catalogue, a.values, b.values, a.inexact)
+            inexact += bool(a.inexact)
+            got, true = (
+                vectorise(catalogue, [c.transaction], [o.values])[0, place]
+                for o in (a, b)
+            )
+            worst = max(worst, abs(got - true) / true)
+    await store.close()
+    assert inexact > 0, "no event was ever merged: the test proves nothing"
+    assert not isnan(worst)
+    assert worst <= 0.03
