@@ -67,12 +67,11 @@ def functions(name: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function without its docstring and decorators."""
-    lines = (function.end_lineno or function.lineno) - function.lineno + 1
-    if ast.get_docstring(function, clean=False) is not None:
-        docstring = function.body[0]
-        lines -= (docstring.end_lineno or docstring.lineno) - docstring.lineno + 1
-    return lines
+    """Lines of a function's statements: its signature and docstring declare."""
+    body = function.body[ast.get_docstring(function, clean=False) is not None :]
+    if not body:
+        return 0
+    return (function.end_lineno or function.lineno) - body[0].lineno + 1
 
 
 def test_there_is_something_to_judge():
