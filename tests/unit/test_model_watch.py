@@ -1,0 +1,83 @@
+"""A promotion reaches a running service; a bad bundle does not."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from small_model import RECIPE, small_catalogue, small_dataset
+
+from scoring.adapters.model_shelf import ModelShelf
+from scoring.adapters.model_watch import ModelWatch
+from scoring.adapters.onnx_model import load_model
+from scoring.training.build import train_on
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    shelf = ModelShelf(tmp_path / "models")
+    for seed in (1, 2):
+        with shelf.draft() as draft:
+            manifest = train_on(
+                small_dataset(4_000, seed=seed),
+                draft,
+                catalogue=small_catalogue(),
+                recipe=RECIPE,
+            )
+            shelf.add(draft, manifest.version)
+    return shelf
+
+
+@asynccontextmanager
+async def following(shelf):
+    taken: asyncio.Queue = asyncio.Queue()
+    refused: asyncio.Queue = asyncio.Queue()
+    watch = ModelWatch(
+        shelf.root, load_model, taken.put_nowait, refused.put_nowait, poll_s=0.01
+    )
+    task = asyncio.create_task(watch.follow(shelf.promoted()))
+    try:
+        yield taken, refused
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_promotion_and_a_rollback_are_taken(shelf):
+    first, second = (manifest.version for manifest in shelf.versions())
+    async with following(shelf) as (taken, _):
+        shelf.promote(second)
+        assert (await asyncio.wait_for(taken.get(), 20)).version == second
+        shelf.rollback()
+        assert (await asyncio.wait_for(taken.get(), 20)).version == first
+        assert taken.empty()
+
+
+async def test_a_damaged_bundle_is_refused_once_and_the_next_good_one_is_taken(shelf):
+    first, second = (manifest.version for manifest in shelf.versions())
+    graph = shelf.path(second) / "model.onnx"
+    whole = graph.read_bytes()
+    graph.write_bytes(whole[:-10])
+    async with following(shelf) as (taken, refused):
+        shelf.promote(second)
+        assert "model.onnx" in await asyncio.wait_for(refused.get(), 20)
+        await asyncio.sleep(0.2)
+        assert refused.empty()
+        assert taken.empty()
+        graph.write_bytes(whole)
+        assert (await asyncio.wait_for(taken.get(), 20)).version == second
+        shelf.promote(first)
+        assert (await asyncio.wait_for(taken.get(), 20)).version == first
+
+
+async def test_a_shelf_that_vanishes_leaves_the_model_in_place(shelf):
+    pointer = shelf.root / "promoted.json"
+    content = pointer.read_text()
+    async with following(shelf) as (taken, refused):
+        pointer.unlink()
+        assert "holds no model" in await asyncio.wait_for(refused.get(), 20)
+        pointer.write_text(content)
+        await asyncio.sleep(0.2)
+        assert taken.empty()
