@@ -235,6 +235,9 @@ async def measure(place: Place, n: int, repeats: int) -> dict[str, object]:
         "tx_per_s": round(work["ours"].tx_per_s),
         "us_per_tx": round(work["ours"].us_per_tx),
         "over_raw_aiokafka": over(work, "raw"),
+        "cpu_over_raw_aiokafka": round(
+            work["raw"].us_per_tx / work["ours"].us_per_tx, 2
+        ),
         "over_tutorial_faust": over(work, "tutorial"),
         "over_quix": over(work, "quix"),
         "stub_over_raw_aiokafka": over(stub, "raw"),
@@ -267,12 +270,13 @@ def main() -> None:
     parser.add_argument("--broker", choices=["kafka", "embedded"], default="kafka")
     parser.add_argument("--messages", type=int, default=6_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", type=Path, help="a bundle; default: a fresh one")
     chosen = parser.parse_args()
     embedded = chosen.broker == "embedded"
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         (home / "kafka").mkdir()
-        model = trained(home / "model")
+        model = chosen.model or trained(home / "model")
         with (
             embedded_store() as store,
             broker(home / "kafka", embedded=embedded) as bootstrap,

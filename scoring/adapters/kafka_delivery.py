@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import faust
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers.aiokafka import (
     AIOKafkaConsumerThread,
     Consumer,
@@ -162,6 +163,24 @@ class PollConsumer(Consumer):
             log.warning("a poll did not settle within %.1f s", bound_s)
         await self.commit()
         self._pending.clear()
+
+    def lag(self) -> int:
+        """Records appended to our partitions and not yet judged, as far as known."""
+        try:
+            assigned = self.assignment()
+        except ConsumerNotStarted:
+            return 0
+        return sum(
+            max(0, (self.highwater(tp) or 0) - self._judged(tp)) for tp in assigned
+        )
+
+    def _judged(self, tp: TP) -> int:
+        judged = self._committed_offset[tp] or 0
+        for poll in self._pending[tp]:
+            if not poll.finished:
+                break
+            judged = poll.last + 1
+        return judged
 
     def _polls(self) -> Iterator[Poll]:
         return (poll for pending in self._pending.values() for poll in pending)

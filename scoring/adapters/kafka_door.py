@@ -10,6 +10,7 @@ from scoring.adapters.kafka_join import LogLookup
 from scoring.adapters.kafka_labels import LabelWork
 from scoring.adapters.kafka_log import KafkaLog
 from scoring.adapters.kafka_options import client_options
+from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_stream import StreamOptions, stream_until
 from scoring.adapters.kafka_transactions import TransactionWork
 from scoring.adapters.kafka_watermark import Outputs, OutputTail
@@ -33,10 +34,12 @@ class StreamDoor:
         self, told: Callable[[], Awaitable[object]], *, ready: Callable[[], None]
     ) -> None:
         """Judge and learn until told to stop; see `stream_until`."""
+        progress = Progress()
         await stream_until(
             told,
-            self._transactions(),
-            self._labels(),
+            self._transactions(progress),
+            self._labels(progress),
+            progress=progress,
             options=self.options,
             ready=ready,
         )
@@ -60,7 +63,7 @@ class StreamDoor:
             telemetry=self.telemetry,
         )
 
-    def _transactions(self) -> TransactionWork:
+    def _transactions(self, progress: Progress) -> TransactionWork:
         topics = self.options.topics
         return TransactionWork(
             scorer=self.scorer,
@@ -68,11 +71,12 @@ class StreamDoor:
             outputs=self._outputs(topics.decisions, topics.transactions_dead_letter),
             intake=self.intake(),
             telemetry=self.telemetry,
+            progress=progress,
             topics=topics,
             content_type=self.options.content_type,
         )
 
-    def _labels(self) -> LabelWork:
+    def _labels(self, progress: Progress) -> LabelWork:
         topics = self.options.topics
         return LabelWork(
             store=self.store,
@@ -86,6 +90,7 @@ class StreamDoor:
             outputs=self._outputs(topics.labels_dead_letter),
             intake=self.intake(),
             telemetry=self.telemetry,
+            progress=progress,
             topics=topics,
             content_type=self.options.content_type,
         )

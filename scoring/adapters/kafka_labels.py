@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from scoring.adapters.dead_letters import UnknownTransaction, letter_record
 from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_intake import KafkaIntake
+from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_watermark import Outputs
 from scoring.core.label import Label
 from scoring.core.transaction import Transaction
@@ -48,6 +49,7 @@ class LabelWork:
     outputs: Outputs
     intake: KafkaIntake
     telemetry: Telemetry
+    progress: Progress
     topics: Topics
     content_type: str
     early_s: float = 5.0
@@ -68,6 +70,7 @@ class LabelWork:
             [self._letter(record, error) for record, error in refused]
         )
         poll.finished = True
+        self.progress.forward()
 
     def _admitted(self, record: Any) -> Label | ScoringError:
         try:
@@ -84,6 +87,7 @@ class LabelWork:
             try:
                 found = await self._found(labels)
             except StoreUnavailable:
+                self.progress.forward()
                 await asyncio.sleep(_STORE_RETRY_S)
                 continue
             late = asyncio.get_running_loop().time() >= gives_up_at
@@ -129,6 +133,7 @@ class LabelWork:
             try:
                 await self.store.learn(learned)
             except StoreUnavailable:
+                self.progress.forward()
                 await asyncio.sleep(_STORE_RETRY_S)
                 continue
             self.telemetry.count("label", len(learned))

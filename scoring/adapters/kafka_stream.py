@@ -13,6 +13,7 @@ from typing import Any
 from scoring.adapters.kafka_credentials import faust_credentials
 from scoring.adapters.kafka_delivery import PollApp, poll_app
 from scoring.adapters.kafka_lanes import Lanes, Work, end_process
+from scoring.adapters.kafka_progress import Progress, Stalled
 from scoring.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,10 @@ class StreamOptions:
     exempt: frozenset[str]
 
 
+def _lag(app: PollApp) -> int:
+    return app.polls.lag() if app.polls is not None else 0
+
+
 class Crashed(Exception):
     """Faust ended the app; its reason is the cause."""
 
@@ -51,6 +56,7 @@ async def stream_until(
     transactions: Work,
     labels: Work,
     *,
+    progress: Progress,
     options: StreamOptions,
     ready: Callable[[], None],
 ) -> None:
@@ -68,10 +74,11 @@ async def stream_until(
         assigned = asyncio.Event()
 
         async def on_assigned(*_: Any, **__: Any) -> None:
+            progress.forward()
             assigned.set()
 
         app.on_partitions_assigned.connect(on_assigned, weak=False)
-        watch = asyncio.ensure_future(_watch(app))
+        watch = asyncio.ensure_future(_watch(app, progress))
         await app.maybe_start()
         announced = asyncio.ensure_future(_announce(assigned, ready))
         await told()
@@ -113,8 +120,10 @@ async def _announce(assigned: asyncio.Event, ready: Callable[[], None]) -> None:
     ready()
 
 
-async def _watch(app: PollApp) -> None:
-    """End the process when Faust has given up; it stays alive doing nothing."""
-    while not app.crashed:  # noqa: ASYNC110 - Faust offers no event to wait for
+async def _watch(app: PollApp, progress: Progress) -> None:
+    """End the process when Faust has given up, or nothing moves: it stays alive."""
+    while not app.crashed:
         await asyncio.sleep(_WATCH_S)
+        if progress.stalled(_lag(app)):
+            end_process(Stalled("records wait and nothing goes forward"))
     end_process(app.crash_reason or Crashed("the Faust app crashed"))

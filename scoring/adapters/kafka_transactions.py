@@ -11,6 +11,7 @@ from typing import Any
 from scoring.adapters.dead_letters import is_refusal, letter_record
 from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_intake import KafkaIntake
+from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_watermark import Outputs
 from scoring.answer import Answer
 from scoring.errors import ScoringError, StoreUnavailable
@@ -34,6 +35,7 @@ class TransactionWork:
     outputs: Outputs
     intake: KafkaIntake
     telemetry: Telemetry
+    progress: Progress
     topics: Topics
     content_type: str
 
@@ -54,6 +56,7 @@ class TransactionWork:
         ]
         await self.log.append([output for output in outputs if output is not None])
         poll.finished = True
+        self.progress.judged(missing)
 
     def _admitted(self, record: Any) -> Check | ScoringError:
         try:
@@ -76,6 +79,7 @@ class TransactionWork:
                     log.warning("no store: the stream waits, nothing is degraded")
                     self.telemetry.count("stream_waited")
                 waited = True
+                self.progress.forward()
                 await asyncio.sleep(_STORE_RETRY_S)
                 continue
             return answers

@@ -1,0 +1,70 @@
+"""Whether the stream goes forward, and how long a transaction takes through it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import Gauge, Histogram
+
+_MS_PER_S = 1_000
+# Faust, aiokafka and brokers have stalled silently before; a rebalance, a long poll
+# and a slow batch all end well within this.
+STALL_S = 120.0
+_LATENCY = Histogram(
+    "fraud_stream_latency_seconds",
+    "From a transaction's append to the acknowledged append of its decision.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+_LAG = Gauge("fraud_stream_lag_records", "Records appended and not yet judged.")
+_PROGRESS = Gauge(
+    "fraud_stream_progress_timestamp_seconds",
+    "When the stream last went forward, or rightly waited for the store.",
+)
+
+
+class Stalled(Exception):
+    """Records wait and nothing goes forward."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Remembers when the stream last went forward.
+
+    Waiting for a store that is away counts as going forward: a restart would not
+    bring the store back.
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    now_s: Callable[[], float] = time.time
+    _at: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.forward()
+
+    def forward(self) -> None:
+        """The stream went forward, or had a reason to wait."""
+        self._at = self.monotonic()
+        _PROGRESS.set(self.now_s())
+
+    def judged(self, records: Iterable[Any]) -> None:
+        """These records' outputs were acknowledged just now."""
+        now_s = self.now_s()
+        for record in records:
+            _LATENCY.observe(max(0.0, now_s - record.timestamp / _MS_PER_S))
+        self.forward()
+
+    def stalled(self, lag: int) -> bool:
+        """Whether `lag` records wait and nothing has moved for `STALL_S`.
+
+        >>> clock = iter([0.0, 121.0])
+        >>> Progress(monotonic=lambda: next(clock)).stalled(1)
+        True
+        """
+        _LAG.set(lag)
+        if lag == 0:
+            self.forward()
+            return False
+        return self.monotonic() - self._at > STALL_S
