@@ -12,7 +12,7 @@ import pytest
 from scoring.core.catalogue import default_catalogue
 from scoring.training.train import ensure_demo_model
 
-WORLD = ("--days", "16", "--customers", "60", "--terminals", "120", "--seed", "5")
+WORLD = ("--days", "9", "--customers", "200", "--terminals", "400", "--seed", "5")
 
 
 @pytest.fixture(scope="module")
