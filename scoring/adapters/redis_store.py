@@ -55,6 +55,8 @@ class RedisStore:
     or decision; `<namespace>:outbox` what is to be published.
     """
 
+    _functions_from = 7  # the release of Redis that brought functions
+
     def __init__(
         self, client: Redis, catalogue: Catalogue, *, namespace: str, terms: Terms
     ) -> None:
@@ -112,7 +114,7 @@ class RedisStore:
         """Load the program as functions, or as scripts on servers without them."""
         version = str((await self._client.info("server")).get("redis_version", "7"))
         names = ("observe", "peek", "record", "learn")
-        if int(version.partition(".")[0]) >= 7:  # noqa: PLR2004 - functions came with 7
+        if int(version.partition(".")[0]) >= self._functions_from:
             await self._client.function_load(self._program.library(), replace=True)
             name = self._program.name
             self._scripts = {n: (b"FCALL", f"{name}_{n}".encode()) for n in names}
@@ -141,6 +143,8 @@ class RedisStore:
 
     async def _reload(self) -> None:
         try:
+            # The idle connections may be of a server that is gone.
+            await self._client.connection_pool.disconnect()
             await self._load()
         except (OSError, RedisError) as error:
             raise StoreUnavailable(f"connection failed: {error}") from error

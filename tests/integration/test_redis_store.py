@@ -1,0 +1,255 @@
+"""What only the real store can show: damage, restarts, timeouts, lost functions."""
+
+import asyncio
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from redis.asyncio import Redis
+from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, START_MS, Shape, check, transactions
+
+from scoring.adapters.redis_connection import RedisConnection
+from scoring.adapters.redis_store import RedisStore
+from scoring.core.catalogue import default_catalogue
+from scoring.core.decision import DegradationCode
+from scoring.core.transaction import Transaction
+from scoring.errors import BadArtifact, StoreUnavailable
+from scoring.ports import Applied
+
+CATALOGUE = default_catalogue()
+PAID = Transaction(
+    "default",
+    "t1",
+    occurred_at_ms=START_MS,
+    amount_minor=1_000,
+    currency="EUR",
+    card="c1",
+    customer="u1",
+    merchant="m1",
+    terminal="x1",
+    device="d1",
+)
+
+
+async def connected(url, namespace):
+    return await RedisStore.connect(
+        url,
+        catalogue=CATALOGUE,
+        namespace=namespace,
+        lateness_ms=LATENESS_MS,
+        dedupe_ms=DEDUPE_MS,
+    )
+
+
+@pytest.fixture
+async def client(store_url):
+    async with Redis.from_url(store_url) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def store(store_url, store_namespace):
+    made = await connected(store_url, store_namespace)
+    yield made
+    await made.close()
+
+
+def places(entity):
+    plan = next(p for p in CATALOGUE.plans if p.name == entity)
+    return slice(plan.first_slot, plan.first_slot + len(plan.slots))
+
+
+def later(i):
+    return replace(PAID, id=f"later-{i}", occurred_at_ms=START_MS + i * 1_000)
+
+
+async def keys_of(client, namespace, pattern):
+    return [key async for key in client.scan_iter(f"{namespace}:*{pattern}")]
+
+
+async def a_list(client, key, _value):
+    await client.delete(key)
+    await client.rpush(key, "not ours")
+
+
+async def foreign_text(client, key, _value):
+    await client.set(key, b"hello")
+
+
+async def cut_short(client, key, value):
+    await client.set(key, value[:-3])
+
+
+async def one_byte_changed(client, key, value):
+    middle = len(value) - 20
+    changed = value[:middle] + bytes([value[middle] ^ 1]) + value[middle + 1 :]
+    await client.set(key, changed)
+
+
+@pytest.mark.parametrize("damage", [a_list, foreign_text, cut_short, one_byte_changed])
+@pytest.mark.parametrize("part", ["e", "s"])
+async def test_damage_degrades_its_entity_and_never_gives_a_wrong_number(
+    damage, part, store, client, store_namespace
+):
+    await store.observe([check(PAID)])
+    (key,) = await keys_of(client, store_namespace, f"{{card:default:c1}}:{part}")
+    await damage(client, key, await client.get(key))
+    (seen,) = await store.observe([check(later(1))])
+    (degradation,) = seen.degradations
+    assert degradation.code is DegradationCode.HISTORY_CORRUPT
+    assert degradation.detail.startswith("card")
+    assert np.isnan(seen.values[places("card")]).all()
+    assert seen.values[places("customer")][0] == 2
+
+
+async def test_a_foreign_decision_key_is_named_and_replaced(
+    store, client, store_namespace
+):
+    await client.rpush(f"{store_namespace}:d:default:t1", "not ours")
+    (seen,) = await store.observe([check(PAID)])
+    assert [d.detail for d in seen.degradations] == ["decision"]
+    assert seen.applied is Applied.COUNTED
+    (again,) = await store.observe([check(PAID)])
+    assert again.applied is Applied.REPEATED
+
+
+async def test_every_key_expires(store, client, store_namespace):
+    await store.observe([check(PAID)])
+    keys = [
+        k for k in await keys_of(client, store_namespace, "") if b"processed" not in k
+    ]
+    assert len(keys) >= 10
+    lives_ms = [await client.pttl(key) for key in keys]
+    assert min(lives_ms) > CATALOGUE.retention_ms
+
+
+async def test_redelivery_leaves_every_byte_as_it_was(store, client, store_namespace):
+    stream = transactions(random.Random(3), Shape(count=200))
+    first = await store.observe([check(t) for t in stream])
+    keys = sorted(await keys_of(client, store_namespace, "}:[es]"))
+    before = await client.mget(keys)
+    again = await store.observe([check(t) for t in stream])
+    assert await client.mget(keys) == before
+    for a, b in zip(first, again, strict=True):
+        assert np.array_equal(a.values, b.values, equal_nan=True)
+        assert a.inexact == b.inexact
+
+
+async def test_an_entity_counts_a_payment_once_even_without_its_claim(
+    store, client, store_namespace
+):
+    await store.observe([check(PAID)])
+    await client.delete(f"{store_namespace}:d:default:t1")
+    (again,) = await store.observe([check(PAID)])
+    assert again.values[places("card")][0] == 1
+    (after,) = await store.observe([check(later(1))])
+    assert after.values[places("card")][0] == 2
+
+
+async def test_an_eviction_policy_is_refused_at_start(own_store, store_namespace):
+    async with Redis.from_url(own_store.url) as redis:
+        await redis.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(BadArtifact, match=r"allkeys-lru.*noeviction"):
+        await connected(own_store.url, store_namespace)
+
+
+async def test_functions_lost_by_the_server_are_loaded_again(
+    own_store, store_namespace
+):
+    store = await connected(own_store.url, store_namespace)
+    async with Redis.from_url(own_store.url) as redis:
+        await redis.function_flush()
+    (seen,) = await store.observe([check(PAID)])
+    assert seen.applied is Applied.COUNTED
+    await store.close()
+
+
+async def test_a_server_without_functions_runs_the_same_program_as_scripts(
+    own_store, store_namespace, monkeypatch
+):
+    store = await connected(own_store.url, store_namespace)
+    (by_function,) = await store.observe([check(PAID)])
+    monkeypatch.setattr(RedisStore, "_functions_from", 99)
+    scripted = await connected(own_store.url, store_namespace + "-s")
+    (by_script,) = await scripted.observe([check(PAID)])
+    assert np.array_equal(by_function.values, by_script.values, equal_nan=True)
+    async with Redis.from_url(own_store.url) as redis:
+        await redis.script_flush()
+    (again,) = await scripted.observe([check(later(1))])
+    assert again.applied is Applied.COUNTED
+    await store.close()
+    await scripted.close()
+
+
+async def test_a_restarted_store_is_found_again_without_a_restart_of_ours(
+    own_store, store_namespace
+):
+    store = await connected(own_store.url, store_namespace)
+    await store.observe([check(PAID)])
+    own_store.stop(kill=True)
+    with pytest.raises(StoreUnavailable):
+        await store.observe([check(later(1))], timeout_s=1.0)
+    own_store.start()
+    (seen,) = await store.observe([check(later(2))], timeout_s=5.0)
+    assert seen.applied is Applied.COUNTED
+    await store.close()
+
+
+async def test_a_caller_gone_away_never_shifts_the_answers_of_others(store_url):
+    async with Redis.from_url(store_url) as redis:
+        connection = RedisConnection(redis)
+        rnd = random.Random(1)
+
+        async def echo(i):
+            commands = [(b"ECHO", f"{i}-{n}") for n in range(3)]
+            timeout_s = rnd.choice((0.0, 0.000_1, 5.0, 5.0, 5.0))
+            try:
+                replies = await connection.exchange(commands, timeout_s=timeout_s)
+            except StoreUnavailable:
+                return "late"
+            assert replies == [f"{i}-{n}".encode() for n in range(3)]
+            return "answered"
+
+        ended = []
+        for _ in range(20):
+            tasks = [asyncio.create_task(echo(i)) for i in range(50)]
+            await asyncio.sleep(0)
+            for task in rnd.sample(tasks, 10):
+                task.cancel()
+            ended += await asyncio.gather(*tasks, return_exceptions=True)
+        assert {"answered", "late"} <= {e for e in ended if isinstance(e, str)}
+        wrong = [e for e in ended if isinstance(e, AssertionError)]
+        assert not wrong
+        await connection.close()
+
+
+async def test_a_future_payment_within_the_skew_evicts_no_history(store):
+    await store.observe([check(PAID)])
+    ahead = replace(later(0), id="ahead", occurred_at_ms=START_MS + 300_000)
+    await store.observe([check(ahead)])
+    present = later(1)
+    (seen,) = await store.observe([check(present)])
+    assert seen.applied is Applied.COUNTED
+    assert seen.values[places("card")][0] == 2
+
+
+async def test_the_memory_of_the_busiest_entity_is_bounded(
+    store, client, store_namespace
+):
+    rnd = random.Random(2)
+    busy = [
+        replace(
+            PAID,
+            id=f"b{i}",
+            occurred_at_ms=START_MS + i * (DAY_MS // 50),
+            merchant=f"m{rnd.randrange(1_000)}",
+            amount_minor=rnd.randrange(100, 100_000),
+        )
+        for i in range(1_500)
+    ]
+    for i in range(0, len(busy), 100):
+        await store.observe([check(t) for t in busy[i : i + 100]])
+    keys = await keys_of(client, store_namespace, "{card:default:c1}:[esl]")
+    sizes = [await client.strlen(key) for key in keys]
+    assert sum(sizes) <= 65_536

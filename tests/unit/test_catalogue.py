@@ -1,0 +1,115 @@
+"""What a definition file may say, and how a bad one is refused."""
+
+from dataclasses import replace
+
+import pytest
+
+from scoring.core.catalogue import (
+    default_catalogue,
+    handbook_catalogue,
+    load_catalogue,
+)
+from scoring.core.transaction import Transaction
+from scoring.errors import BadArtifact
+
+HEAD = """\
+name: mine
+currency:
+  reference: EUR
+  rates: {USD: 0.87, JPY: 0.6}
+entities: {card: card, pair: [card, device]}
+features:
+"""
+
+
+def feature(**fields):
+    given = {
+        "name": "a",
+        "entity": "card",
+        "statistic": "count",
+        "windows": "[1h]",
+        "reason_group": "CARD_VELOCITY",
+        "description": "x",
+    } | fields
+    lines = [f"{key}: {value}" for key, value in given.items() if value is not None]
+    return "  - " + "\n    ".join(lines) + "\n"
+
+
+def load(*features):
+    return load_catalogue(HEAD + "".join(features), name="mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("fields", "line", "says"),
+    [
+        ({"windows": "[0m]"}, 10, "must be a span"),
+        ({"windows": "[91d]"}, 10, "between 1m and 90d"),
+        ({"windows": "[30]"}, 10, "must be a span"),
+        ({"statistic": "median"}, 9, "unknown statistic 'median'"),
+        ({"entity": "wallet"}, 8, "unknown entity; known: card, pair"),
+        ({"filter": '"amonut > 3"'}, 13, "did you mean 'amount'?"),
+        ({"filter": "hour"}, 13, "must be true or false"),
+        ({"filter": "\"hour > 'six'\""}, 13, "a number is needed"),
+        ({"filter": '"__import__(1)"'}, 13, "only function is known"),
+        ({"of": "merchant"}, 7, "takes no 'of'"),
+        ({"statistic": "distinct"}, 7, "needs the field 'of'"),
+        ({"statistic": "distinct", "of": "wallet"}, 13, "unknown field 'wallet'"),
+        ({"windows": None}, 7, "needs windows"),
+        ({"windows": "[1h, 1d]"}, 7, "must hold {window}"),
+        ({"statistic": "fraud_rate"}, 7, "needs the field 'delay'"),
+        ({"reason_grup": "X"}, 13, "did you mean 'reason_group'?"),
+        ({"description": '""'}, 12, "at least 1 character"),
+    ],
+)
+def test_a_bad_definition_is_refused_with_line_field_and_remedy(fields, line, says):
+    with pytest.raises(BadArtifact) as refused:
+        load(feature(**fields))
+    message = str(refused.value)
+    assert message.startswith(f"mine.yaml:{line}:"), message
+    assert says in message
+
+
+def test_two_features_of_one_name_are_refused_at_the_second():
+    with pytest.raises(
+        BadArtifact, match=r"mine\.yaml:13: features\.1\.name: 'a' is taken"
+    ):
+        load(feature(), feature())
+
+
+def test_a_rate_that_integers_cannot_hold_is_refused():
+    text = (HEAD + feature()).replace("0.87", "0.00000000001")
+    with pytest.raises(BadArtifact, match="at most nine decimals"):
+        load_catalogue(text, name="mine.yaml")
+
+
+def test_wording_leaves_the_version_alone_and_meaning_changes_it():
+    plain = load(feature())
+    assert load(feature(description="other words")).version == plain.version
+    assert load(feature(windows="[2h]")).version != plain.version
+    assert load(feature(name="b")).version != plain.version
+    rates = (HEAD + feature()).replace("0.87", "0.88")
+    assert load_catalogue(rates, name="mine.yaml").version != plain.version
+
+
+def test_amounts_are_converted_in_integers_and_never_guessed():
+    catalogue = load(feature())
+    paid = Transaction("default", "t", amount_minor=1_001, currency="EUR")
+    assert catalogue.amount(paid) == 1_001
+    assert catalogue.amount(replace(paid, currency="USD")) == 871
+    assert catalogue.amount(replace(paid, currency="JPY")) == 601
+    assert catalogue.amount(replace(paid, currency="XTS")) is None
+
+
+def test_the_names_are_the_order_of_the_vector():
+    catalogue = load(feature(name="b_{window}", windows="[1h, 7d]"), feature())
+    assert catalogue.names == ("b_1h", "b_7d", "a")
+    assert [f.window_ms for f in catalogue.features.values()] == [
+        3_600_000,
+        604_800_000,
+        3_600_000,
+    ]
+
+
+def test_the_shipped_catalogues_stay_small_enough_for_the_hot_path():
+    assert 50 <= len(default_catalogue().names) <= 70
+    assert len(handbook_catalogue().names) == 15 + 8
