@@ -106,8 +106,10 @@ def _text(file: Path) -> str:
 
     try:
         return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadArtifact(f"{file}: cannot be read: {error}") from error
+    except OSError as error:
+        raise BadArtifact(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadArtifact(f"{file}: is not UTF-8 text") from error
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -12,6 +14,20 @@ from scoring.errors import BadArtifact
 
 M = TypeVar("M", bound=BaseModel)
 _CHARACTERS_MAX = 4_000_000  # a policy of 4 MB is a list in the wrong place
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_DEPTH_MAX = 32  # no file of ours is deeper than 8; the parser recurses
+# The C parser where there is one: a long list of tokens loads several times faster.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# pydantic's words where they speak of Python; the rest of them stand as they are.
+_PLAIN = {
+    "missing": "is required",
+    "model_type": "must be a mapping of fields, {field: value}",
+    "dict_type": "must be a mapping, {name: value}",
+    "tuple_type": "must be a list, [a, b]",
+    "list_type": "must be a list, [a, b]",
+    "string_type": "must be a text; put it in quotes",
+    "timezone_aware": "needs a time zone, such as 2026-12-31T00:00:00Z",
+}
 
 
 def load(text: str, model: type[M], *, name: str) -> M:
@@ -23,8 +39,11 @@ def load(text: str, model: type[M], *, name: str) -> M:
     if len(text) > _CHARACTERS_MAX:
         raise BadArtifact(f"{name}: larger than {_CHARACTERS_MAX} characters")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        plain = yaml.safe_load(text)
+        _refuse_depth(text, name)
+        loader = _LOADER(text)
+        root = loader.get_single_node()
+        _refuse_oddities(root, name)
+        plain = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         raise BadArtifact(
             f"{name}:{_line(error)}: not YAML: {error.problem}"
@@ -40,13 +59,52 @@ def load(text: str, model: type[M], *, name: str) -> M:
         raise BadArtifact("\n".join(lines)) from error
 
 
+def _refuse_depth(text: str, name: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH_MAX and event.start_mark:
+            line = event.start_mark.line + 1
+            raise BadArtifact(f"{name}:{line}: nested deeper than {_DEPTH_MAX}")
+
+
+def _refuse_oddities(root: yaml.Node | None, name: str) -> None:
+    """Refuse what YAML lets pass: a field written twice, a date that is none."""
+    problems = []
+    for node in _nodes(root, set()):
+        line = f"{name}:{node.start_mark.line + 1}"
+        if isinstance(node, yaml.MappingNode):
+            keys = Counter(str(key.value) for key, _ in node.value)
+            twice = sorted(key for key, times in keys.items() if times > 1)
+            problems += [f"{line}: {key}: is written twice" for key in twice]
+        elif isinstance(node, yaml.ScalarNode) and node.tag == _TIMESTAMP:
+            try:
+                yaml.SafeLoader("").construct_yaml_timestamp(node)
+            except ValueError as error:
+                problems.append(f"{line}: {node.value}: is no date: {error}")
+    if problems:
+        raise BadArtifact("\n".join(problems))
+
+
+def _nodes(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.Node]:
+    """Every node once; an alias may lead back to its anchor."""
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    yield node
+    for child in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for part in child if isinstance(child, tuple) else (child,):
+            yield from _nodes(part, seen)
+
+
 def line_of(text: str, path: tuple[int | str, ...]) -> int:
     """The 1-based line of a field, or of its nearest ancestor that exists.
 
     >>> line_of("a:\\n  - b: 1\\n  - b: 2\\n", ("a", 1, "b"))
     3
     """
-    return _locate(yaml.compose(text, Loader=yaml.SafeLoader), path)
+    return _locate(yaml.compose(text, Loader=_LOADER), path)
 
 
 def _line(error: yaml.MarkedYAMLError) -> int:
@@ -82,7 +140,8 @@ def _problem(
     path = error["loc"]
     assert isinstance(path, tuple)
     where = ".".join(str(step) for step in path) or "file"
-    message = str(error["msg"]).removeprefix("Value error, ")
+    said = str(error["msg"]).removeprefix("Value error, ")
+    message = _PLAIN.get(str(error["type"]), said.replace("Input should", "should"))
     if error["type"] == "extra_forbidden":
         message = f"unknown field{_suggestion(str(path[-1]), model)}"
     return f"{name}:{_locate(root, path)}: {where}: {message}"
@@ -90,6 +149,8 @@ def _problem(
 
 def _suggestion(field: str, model: type[BaseModel]) -> str:
     known = sorted(_field_names(model, set()))
+    if field in known:
+        return " here; it belongs elsewhere"
     close = get_close_matches(field, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 

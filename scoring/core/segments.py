@@ -39,10 +39,7 @@ class Where(BaseModel):
     currency: Texts = ()
     card_country: Texts = ()
     merchant_country: Texts = ()
-    channel: Annotated[
-        tuple[Annotated[str, Field(pattern="^[A-Z_]+$")], ...],
-        BeforeValidator(_several),
-    ] = ()
+    channel: Texts = ()
     amount_minor_from: int = Field(0, ge=0, le=AMOUNT_MINOR_MAX)
     amount_minor_below: int | None = Field(None, ge=1, le=AMOUNT_MINOR_MAX)
 

@@ -220,7 +220,7 @@ def test_a_mistake_is_refused_with_its_line_and_what_would_be_right(
         (("rules: [{id: a, when: 'true', then: review, reason_code: TOO_LARGE}, "
          "{id: a, when: 'true', then: review, reason_code: TOO_LARGE}]"), "is taken"),
         (("rules: [{id: a, when: 'true', then: review, reason_code: TOO_LARGE, "
-         "starts: 2026-01-01T12:00:00}]"), "timezone"),
+         "starts: 2026-01-01T12:00:00}]"), "time zone"),
         (("rules: [{id: a, when: 'true', then: review, reason_code: TOO_LARGE, "
          "starts: 2026-01-02T12:00:00Z, expires: 2026-01-01T12:00:00Z}]"), "after"),
         ("lists: {l: {field: card, entries: []}}", "written together"),
