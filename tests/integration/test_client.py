@@ -1,0 +1,150 @@
+"""The Python client: typed answers, errors by name, both ways of calling."""
+
+import asyncio
+
+import pytest
+from certificates import Authority
+from grpc_parts import fresh_id, open_door
+
+from scoring.bootstrap import now_ms
+from scoring.client import (
+    AsyncClient,
+    Client,
+    Decision,
+    Label,
+    Security,
+    Transaction,
+    Verdict,
+)
+from scoring.client.channel import SERVICE_CONFIG
+from scoring.errors import (
+    InvalidTransaction,
+    ScoringError,
+    TransactionConflict,
+    Unavailable,
+)
+
+
+def payment(**fields):
+    known = {"id": fresh_id(), "occurred_at_ms": now_ms(), "amount_minor": 990}
+    return Transaction(**{"tenant": "default", "currency": "EUR", **known, **fields})
+
+
+@pytest.fixture
+async def door(model_dir):
+    async with open_door(model_dir) as door:
+        yield door
+
+
+@pytest.fixture
+async def client(door):
+    async with AsyncClient(door.server.address, timeout_s=5) as client:
+        yield client
+
+
+async def test_a_check_is_answered_with_a_decision(client):
+    one = payment()
+    decision = await client.check(one)
+    assert isinstance(decision, Decision)
+    assert decision.core.transaction_id == one.id
+    assert await client.check(one) == decision
+    assert await client.decision(one.id) == decision
+
+
+async def test_a_mistake_names_its_field_without_repeating_it(client):
+    with pytest.raises(InvalidTransaction) as refused:
+        await client.check(payment(currency="euro"))
+    assert refused.value.field == "currency"
+    assert str(refused.value).count("currency") == 1
+
+
+async def test_another_payload_under_the_same_id_is_a_conflict(client):
+    one = payment()
+    await client.check(one)
+    with pytest.raises(TransactionConflict):
+        await client.check(payment(id=one.id, amount_minor=1))
+
+
+async def test_many_are_answered_in_order_errors_among_them(client):
+    good, bad = payment(), payment(amount_minor=-1)
+    first, second = await client.check_many([good, bad])
+    assert isinstance(first, Decision)
+    assert isinstance(second, InvalidTransaction)
+    assert second.field == "amount_minor"
+
+
+async def test_a_stream_answers_each_by_its_id(client):
+    payments = [payment() for _ in range(40)]
+
+    async def sending():
+        for one in payments:
+            yield one
+
+    answers = dict([pair async for pair in client.check_stream(sending())])
+    assert set(answers) == {one.id for one in payments}
+    assert all(isinstance(answer, Decision) for answer in answers.values())
+
+
+async def test_labels_are_taken_one_by_one(client):
+    def label(version):
+        return Label("default", fresh_id(), version, Verdict.FRAUD, now_ms())
+
+    taken, refused = await client.report([label(1), label(0)])
+    assert taken is None
+    assert isinstance(refused, InvalidTransaction)
+
+
+async def test_an_unknown_decision_is_an_error_and_no_retry(client):
+    with pytest.raises(ScoringError) as missing:
+        await client.decision(fresh_id())
+    assert not isinstance(missing.value, Unavailable)
+
+
+async def test_nobody_listening_is_unavailable():
+    async with AsyncClient("127.0.0.1:1", timeout_s=5) as client:
+        with pytest.raises(Unavailable):
+            await client.check(payment())
+
+
+async def test_the_blocking_client_gives_the_same_answers(door):
+    def ask():
+        with Client(door.server.address, timeout_s=5) as client:
+            one = payment()
+            decision = client.check(one)
+            (again,) = client.check_many([one])
+            assert again == decision == client.decision(one.id)
+            (taken,) = client.report(
+                [Label("default", one.id, 1, Verdict.LEGITIMATE, now_ms())]
+            )
+            assert taken is None
+            with pytest.raises(InvalidTransaction):
+                client.check(payment(id=""))
+
+    await asyncio.to_thread(ask)
+
+
+async def test_a_client_with_a_certificate_reaches_a_door_that_wants_one(
+    model_dir, tmp_path
+):
+    authority = Authority.made(tmp_path)
+    server = authority.leaf("server", san="DNS:fraud.internal")
+    ours = authority.leaf("gateway", san="URI:spiffe://bank/gateway")
+    security = Security(authority.root, ours.cert, ours.key, "fraud.internal")
+    async with (
+        open_door(
+            model_dir,
+            tls_cert_file=server.cert,
+            tls_key_file=server.key,
+            tls_client_ca_file=authority.root,
+        ) as door,
+        AsyncClient(door.server.address, timeout_s=5, security=security) as client,
+    ):
+        assert (await client.check(payment())).core.reasons
+
+
+def test_retries_are_for_lost_connections_only_and_throttled():
+    (method,) = SERVICE_CONFIG["methodConfig"]
+    assert method["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert method["retryPolicy"]["maxAttempts"] == 2
+    assert "hedgingPolicy" not in method
+    assert SERVICE_CONFIG["retryThrottling"]["tokenRatio"] <= 0.1
