@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,6 +22,16 @@ _WINDOW_RECORDS = 1_000
 # The embedded broker reports ends too low: read on until it has twice had nothing.
 _PATIENCE_MS = 300
 _EMPTY_READS = 2
+# An output is younger than its input; clocks of writers may differ by so much.
+_CLOCKS_MS = 3_600_000
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a tail holds: the inputs it answers, and the time of its oldest record."""
+
+    sources: set[int] = field(default_factory=set)
+    oldest_ms: float = inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +47,9 @@ class OutputTail:
     ends_exact: bool
 
     async def sources(
-        self, topics: Sequence[str], partition: int, *, at_least: int
+        self, topics: Sequence[str], partition: int, *, first: Any
     ) -> set[int]:
-        """Input offsets from `at_least` on that these outputs already hold."""
+        """Offsets, from the input record `first` on, that these outputs hold."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap,
             enable_auto_commit=False,
@@ -52,41 +63,47 @@ class OutputTail:
             for topic in topics:
                 tp = TopicPartition(topic, partition)
                 consumer.assign([tp])
-                found |= await self._tail(consumer, tp, at_least)
+                found |= await self._tail(consumer, tp, first)
             return found
         finally:
             await consumer.stop()
 
     async def _tail(
-        self, consumer: AIOKafkaConsumer, tp: TopicPartition, at_least: int
+        self, consumer: AIOKafkaConsumer, tp: TopicPartition, first: Any
     ) -> set[int]:
-        """Read growing tails until one reaches back before `at_least`."""
+        """Read growing tails until one reaches back before the input `first`.
+
+        By its offset, or (where foreign writers fill the topic) by its time.
+        """
         beginning = (await consumer.beginning_offsets([tp]))[tp]
         end = (await consumer.end_offsets([tp]))[tp]
         window = _WINDOW_RECORDS
         while True:
             start = max(beginning, end - window)
             consumer.seek(tp, start)
-            sources = await self._read(consumer, tp, end)
-            reaches_back = any(source < at_least for source in sources)
-            if start == beginning or reaches_back:
-                return {source for source in sources if source >= at_least}
+            seen = await self._read(consumer, tp, end)
+            reaches_back = any(source < first.offset for source in seen.sources)
+            older = seen.oldest_ms < first.timestamp - _CLOCKS_MS
+            if start == beginning or reaches_back or older:
+                return {source for source in seen.sources if source >= first.offset}
             window *= 8
 
     async def _read(
         self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int
-    ) -> set[int]:
-        sources: set[int] = set()
+    ) -> Seen:
+        seen = Seen()
         empty = 0
         while True:
             if self.ends_exact and await consumer.position(tp) >= end:
-                return sources
+                return seen
             records = (await consumer.getmany(tp, timeout_ms=_PATIENCE_MS)).get(tp, [])
-            sources.update(_sources(records))
+            seen.sources.update(_sources(records))
+            if records:
+                seen.oldest_ms = min(seen.oldest_ms, records[0].timestamp)
             behind = await consumer.position(tp) < end
             empty = 0 if records or behind else empty + 1
             if empty == _EMPTY_READS:
-                return sources
+                return seen
 
 
 @dataclass(slots=True)
@@ -110,7 +127,7 @@ class Outputs:
         known = self._written.get(poll.tp)
         if known is None or known.epoch != poll.epoch:
             offsets = await self.tail.sources(
-                self.topics, poll.tp.partition, at_least=poll.first
+                self.topics, poll.tp.partition, first=poll.records[0]
             )
             known = self._written[poll.tp] = Written(poll.epoch, offsets)
         elif known.offsets and poll.first > max(known.offsets):
