@@ -74,7 +74,7 @@ class Reference:
         """Count a transaction; counting it again changes nothing."""
         amount = self.catalogue.amount(t)
         for plan, key in self.entities(t):
-            event = _event(plan, t, amount)
+            event = event_of(plan, t, amount)
             events = self.events.setdefault(key, [])
             at = bisect_left(events, event)
             if at == len(events) or events[at].id != t.id:
@@ -89,22 +89,25 @@ class Reference:
     def evaluate(self, t: Transaction) -> NDArray[np.float64]:
         """All stored slots as of `t`, itself counted whether added or not."""
         values = np.full(self.catalogue.stored_count, nan)
-        amount = self.catalogue.amount(t)
         for plan, key in self.entities(t):
-            current = _event(plan, t, amount)
-            events = self.events.get(key, [])
-            view = _View(
-                plan,
-                _since_silence(
-                    events[: bisect_left(events, current)], current, self.catalogue
-                ),
-                current,
-                self.catalogue,
-                lambda e: self._is_fraud(t, e),
-            )
-            for i, slot in enumerate(plan.slots, plan.first_slot):
-                values[i] = READERS[slot.op](view, slot)
+            end = plan.first_slot + len(plan.slots)
+            values[plan.first_slot : end] = self.read(plan, self.events.get(key, []), t)
         return values
+
+    def read(
+        self, plan: EntityPlan, events: Sequence[Event], t: Transaction
+    ) -> list[float]:
+        """One entity's slots as of `t`; `events` in order, later ones are ignored."""
+        current = event_of(plan, t, self.catalogue.amount(t))
+        before = events[: bisect_left(events, current)]
+        view = _View(
+            plan,
+            _since_silence(before, current, self.catalogue),
+            current,
+            self.catalogue,
+            lambda event: self._is_fraud(t, event),
+        )
+        return [READERS[slot.op](view, slot) for slot in plan.slots]
 
     def _is_fraud(self, t: Transaction, event: Event) -> bool:
         known = [
@@ -144,7 +147,8 @@ class _View:
         return [e for e in reversed(self.before) if start < e.at_ms <= end]
 
 
-def _event(plan: EntityPlan, t: Transaction, amount: int | None) -> Event:
+def event_of(plan: EntityPlan, t: Transaction, amount: int | None) -> Event:
+    """A transaction as an entity keeps it; `amount` in the reference currency."""
     values = tuple(read(t, amount) for read in plan.readers)
     return Event(t.occurred_at_ms, order_hash(t.id), t.id, values)
 

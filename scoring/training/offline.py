@@ -79,7 +79,7 @@ def offline_features(
     for plan in catalogue.plans:
         progress(plan.name)
         _fill(con, catalogue, plan, stored)
-    offline_order.correct(con, catalogue, stored, lateness_ms=lateness_ms)
+        offline_order.correct(con, catalogue, plan, stored)
     progress("vector")
     matrix = _vector(con, catalogue, stored)
     return OfflineFeatures(rows["id"], rows["occurred_at_ms"], stored, matrix)

@@ -7,23 +7,144 @@ those few rows are computed again by the reference engine.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass, fields
 from typing import Any
 
 from scoring.core.catalogue import Catalogue, EntityPlan
-from scoring.core.reference import Reference, Verdict
+from scoring.core.reference import Event, Reference, Verdict, event_of
 from scoring.core.transaction import Transaction
 from scoring.core.vector import Reals
 
 Connection = Any
+_Key = tuple[str, ...]
+_FIELDS = tuple(f.name for f in fields(Transaction) if f.name != "attributes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    r: int
+    processed_seq: int
+    too_late: bool
+    transaction: Transaction
 
 
 def mark_too_late(con: Connection, catalogue: Catalogue, lateness_ms: int) -> None:
-    """Mark the rows that arrived too late to be counted."""
-    del con, catalogue, lateness_ms
+    """Mark rows that came more than `lateness_ms` behind one of their entities.
+
+    It follows the processing order row by row, as the store did: what is too late
+    for one entity is counted in none.
+    """
+    if not _is_ordered(con):
+        return
+    newest: dict[_Key, int] = defaultdict(int)
+    late: list[tuple[int]] = []
+    tokens = sorted({field for plan in catalogue.plans for field in plan.fields})
+    rows = con.execute(
+        f"SELECT r, occurred_at_ms, tenant, {', '.join(tokens)} "  # noqa: S608
+        "FROM offline_rows ORDER BY processed_seq"
+    )
+    while chunk := rows.fetchmany(100_000):
+        for r, at_ms, tenant, *values in chunk:
+            named = dict(zip(tokens, values, strict=True))
+            keys = [
+                (plan.name, tenant, *own)
+                for plan in catalogue.plans
+                if all(own := [named[field] for field in plan.fields])
+            ]
+            if any(newest[key] - lateness_ms > at_ms for key in keys):
+                late.append((r,))
+                continue
+            for key in keys:
+                newest[key] = max(newest[key], at_ms)
+    if late:
+        con.executemany("UPDATE offline_rows SET too_late = true WHERE r = ?", late)
 
 
 def correct(
-    con: Connection, catalogue: Catalogue, stored: Reals, *, lateness_ms: int | None
+    con: Connection, catalogue: Catalogue, plan: EntityPlan, stored: Reals
 ) -> None:
-    """Recompute the rows whose windows hold rows processed after them."""
-    del con, catalogue, stored, lateness_ms
+    """Recompute the rows of one kind of entity that overtook, or came too late."""
+    if not _is_ordered(con):
+        return
+    wrong = _overtaking(con, plan)
+    if not wrong:
+        return
+    engine = Reference(catalogue)
+    _learn(con, engine)
+    place = slice(plan.first_slot, plan.first_slot + len(plan.slots))
+    for rows in _histories(con, plan).values():
+        events = [
+            event_of(plan, row.transaction, catalogue.amount(row.transaction))
+            for row in rows
+        ]
+        for row in rows:
+            if row.r in wrong:
+                known = _processed_before(row, rows, events)
+                stored[row.r, place] = engine.read(plan, known, row.transaction)
+
+
+def _is_ordered(con: Connection) -> bool:
+    ((missing, count),) = con.sql(
+        "SELECT count(*) FILTER (processed_seq IS NULL), count(*) FROM offline_rows"
+    ).fetchall()
+    return bool(count and not missing)
+
+
+def _overtaking(con: Connection, plan: EntityPlan) -> set[int]:
+    named = " AND ".join(f"{field} <> ''" for field in plan.fields)
+    rows = con.sql(
+        f"""SELECT r FROM (
+            SELECT r, processed_seq < max(processed_seq) OVER (
+                PARTITION BY entity ORDER BY k
+                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS overtook FROM offline_events
+        ) WHERE overtook
+        UNION SELECT r FROM offline_rows WHERE too_late AND {named}"""  # noqa: S608
+    ).fetchall()
+    return {r for (r,) in rows}
+
+
+def _histories(con: Connection, plan: EntityPlan) -> dict[_Key, list[_Row]]:
+    """All rows, in the total order, of the entities that have a row to correct."""
+    key = ", ".join(("tenant", *plan.fields))
+    named = " AND ".join(f"{field} <> ''" for field in plan.fields)
+    rows = con.sql(
+        f"""WITH wrong AS (
+            SELECT r FROM (
+                SELECT r, processed_seq < max(processed_seq) OVER (
+                    PARTITION BY entity ORDER BY k
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ) AS overtook FROM offline_events
+            ) WHERE overtook
+            UNION SELECT r FROM offline_rows WHERE too_late
+        ), whose AS (
+            SELECT DISTINCT {key} FROM offline_rows JOIN wrong USING (r) WHERE {named}
+        )
+        SELECT r, processed_seq, too_late, {", ".join(_FIELDS)}
+        FROM offline_rows JOIN whose USING ({key}) ORDER BY r"""  # noqa: S608
+    ).fetchall()
+    grouped: dict[_Key, list[_Row]] = defaultdict(list)
+    for r, seq, too_late, *values in rows:
+        t = Transaction(**dict(zip(_FIELDS, values, strict=True)))
+        own = (t.tenant, *(getattr(t, field) for field in plan.fields))
+        grouped[own].append(_Row(r, seq, too_late, t))
+    return grouped
+
+
+def _processed_before(row: _Row, rows: list[_Row], events: list[Event]) -> list[Event]:
+    return [
+        event
+        for other, event in zip(rows, events, strict=True)
+        if other.processed_seq < row.processed_seq and not other.too_late
+    ]
+
+
+def _learn(con: Connection, engine: Reference) -> None:
+    rows = con.sql(
+        """SELECT t.tenant, l.transaction_id, l.version, l.known_at_ms, l.fraud
+        FROM offline_labels l JOIN offline_rows t
+            ON t.id = l.transaction_id AND l.tenant IN ('', t.tenant)"""
+    ).fetchall()
+    for tenant, id_, version, known_at_ms, fraud in rows:
+        engine.learn(Transaction(tenant, id_), Verdict(version, known_at_ms, fraud))

@@ -131,7 +131,7 @@ def events_sql(catalogue: Catalogue, plan: EntityPlan) -> str:
         WITH placed AS (
             SELECT *, occurred_at_ms AS at_ms,
                 dense_rank() OVER (ORDER BY {key}) AS entity
-            FROM offline_rows WHERE {" AND ".join(tokens)}
+            FROM offline_rows WHERE NOT too_late AND {" AND ".join(tokens)}
         ), tied AS (
             SELECT *, row_number() OVER (PARTITION BY entity, at_ms ORDER BY r) - 1
                 AS tie FROM placed

@@ -16,6 +16,7 @@ from scoring.core.catalogue import default_catalogue, handbook_catalogue
 from scoring.core.reference import Reference, Verdict
 from scoring.core.transaction import Transaction, order_hash
 from scoring.core.vector import vectorise
+from scoring.ports import Applied
 from scoring.training.offline import offline_features
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
@@ -159,3 +160,22 @@ async def test_a_hot_entity_stays_bounded_and_within_its_bound(
     assert inexact > 0, "no event was ever merged: the test proves nothing"
     assert not isnan(worst)
     assert worst <= 0.03
+
+
+@pytest.mark.parametrize("name", CATALOGUES)
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_offline_sees_what_a_live_store_saw_in_its_processing_order(name, seed):
+    catalogue, rnd = CATALOGUES[name], random.Random(seed)
+    shape = Shape(count=250, late=0.15)
+    stream = transactions(rnd, shape)
+    oracle = MemoryStore(catalogue, **TERMS)
+    known = labels(rnd, stream, shape)
+    seen = await oracle.observe([check(t) for t in stream[:1]])
+    # All labels are known to both sides from the start; their arrival is a time.
+    await oracle.learn(known)
+    seen += await oracle.observe([check(t) for t in stream[1:]])
+    rows = offline(catalogue, stream, known, [o.processed_seq for o in seen])
+    place = {id_: i for i, id_ in enumerate(rows.ids)}
+    for t, o in zip(stream, seen, strict=True):
+        assert not wrong_cells(catalogue, o.values, rows.stored[place[t.id]])
+    assert any(o.applied is Applied.TOO_LATE for o in seen)
