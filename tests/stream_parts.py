@@ -72,10 +72,17 @@ class Input:
         return cls(message.SerializeToString(), key, **fields)
 
 
-async def create_topics(bootstrap: str, prefix: str, *, partitions: int = 4) -> None:
+async def create_topics(
+    bootstrap: str,
+    prefix: str,
+    *,
+    partitions: int = 4,
+    names: Sequence[str] = TOPICS,
+) -> None:
+    """Create topics; what exists stays as it is."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
-    made = [NewTopic(prefix + topic, partitions, 1) for topic in TOPICS]
+    made = [NewTopic(prefix + topic, partitions, 1) for topic in names]
     await admin.create_topics(made)
     await admin.close()
 

@@ -12,8 +12,10 @@ from scoring.adapters.kafka_log import KafkaLog
 from scoring.adapters.kafka_options import client_options
 from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_stream import StreamOptions, stream_until
+from scoring.adapters.kafka_topics import TopicAdmin, broken_layout
 from scoring.adapters.kafka_transactions import TransactionWork
 from scoring.adapters.kafka_watermark import Outputs, OutputTail
+from scoring.errors import BadArtifact
 from scoring.ports import Store, Telemetry
 from scoring.scorer import Scorer
 
@@ -33,7 +35,11 @@ class StreamDoor:
     async def run(
         self, told: Callable[[], Awaitable[object]], *, ready: Callable[[], None]
     ) -> None:
-        """Judge and learn until told to stop; see `stream_until`."""
+        """Judge and learn until told to stop; see `stream_until`.
+
+        Raises `BadArtifact` for topics on which a guarantee cannot hold.
+        """
+        await self._check_topics()
         progress = Progress()
         await stream_until(
             told,
@@ -43,6 +49,14 @@ class StreamDoor:
             options=self.options,
             ready=ready,
         )
+
+    async def _check_topics(self) -> None:
+        options = client_options(self.options.client)
+        async with TopicAdmin(self.options.bootstrap, options) as admin:
+            found = await admin.found(self.options.topics.all)
+        broken = broken_layout(self.options.topics, found)
+        if broken:
+            raise BadArtifact("; ".join(broken))
 
     def _outputs(self, *topics: str) -> Outputs:
         tail = OutputTail(

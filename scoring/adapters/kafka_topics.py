@@ -88,6 +88,19 @@ def faults(topics: Topics, found: Mapping[str, Found], needs: Needs) -> list[str
     >>> faults(Topics(), {**ok, "decisions": Found("decisions", 3)}, needs)[0]
     'decisions has 3 partitions and transactions 4: a decision goes to the partition of its transaction; give both the same'
     """  # noqa: E501 - the sentence is what the operator reads
+    broken = broken_layout(topics, found)
+    if any(not found[topic].exists for topic in topics.all):
+        return broken
+    return [
+        *broken,
+        *_kept_longer_than_answered(found[topics.transactions], needs),
+        *_kept_too_short(found[topics.decisions], needs),
+        *_kept_too_short(found[topics.labels], needs),
+    ]
+
+
+def broken_layout(topics: Topics, found: Mapping[str, Found]) -> list[str]:
+    """What no worker may start on: missing, unequal or compacted topics."""
     missing = [topic for topic in topics.all if not found[topic].exists]
     if missing:
         return [f"{topic} is missing: `scoring topics create`" for topic in missing]
@@ -96,9 +109,6 @@ def faults(topics: Topics, found: Mapping[str, Found], needs: Needs) -> list[str
         *_unequal(found[topics.transactions], found[topics.transactions_dead_letter]),
         *_unequal(found[topics.labels], found[topics.labels_dead_letter]),
         *(fault for topic in topics.all for fault in _compacted(found[topic])),
-        *_kept_longer_than_answered(found[topics.transactions], needs),
-        *_kept_too_short(found[topics.decisions], needs),
-        *_kept_too_short(found[topics.labels], needs),
     ]
 
 

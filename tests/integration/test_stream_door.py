@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from stream_parts import PROTOBUF, Input, transaction
+from stream_parts import PROTOBUF, Input, create_topics, transaction
 
 from scoring.v1.decision_pb2 import Decision
 from scoring.v1.transaction_pb2 import Transaction
@@ -179,6 +179,17 @@ async def test_canonical_json_is_accepted(stream):
         currency="EUR",
         card="card-1",
     )
+
+
+async def test_a_worker_refuses_to_start_on_unequal_partitions(stream):
+    prefix, bootstrap = f"odd-{stream.prefix}", stream.broker.bootstrap
+    await create_topics(bootstrap, prefix, partitions=2, names=("decisions",))
+    await create_topics(bootstrap, prefix, partitions=3)
+    worker = stream.worker(SCORING_TOPIC_PREFIX=prefix)
+    while worker.process.poll() is None:
+        await asyncio.sleep(0.05)
+    assert worker.process.returncode == 2
+    assert f"{prefix}decisions has 2 partitions" in worker.output.read_text()
 
 
 async def test_several_workers_on_one_machine_share_the_partitions(stream):
