@@ -9,12 +9,15 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import toolbox
 from hypothesis import HealthCheck, settings
 from kafka_cluster import kafka_cluster, why_not
 from stream_bench import StreamBench
 from stream_parts import create_topics
 
+from scoring.demo.stage import Stage, staged
 from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
+from scoring.embedded.service import Parts
 from scoring.embedded.store import EmbeddedStore, embedded_store
 
 # The machine is shared: a slow example is no failure of the product.
@@ -158,3 +161,43 @@ def handbook_data() -> Path:
             f"{HANDBOOK_TABLE}"
         )
     return directory
+
+
+@pytest.fixture(scope="session", params=sorted(toolbox.HELM))
+def helm(request: pytest.FixtureRequest) -> Path:
+    """The helm binary: each test that takes this runs under both majors."""
+    return toolbox.required(lambda: toolbox.helm(request.param))
+
+
+@pytest.fixture(scope="session")
+def newest_helm() -> Path:
+    """The helm binary of the newest major."""
+    return toolbox.required(lambda: toolbox.helm(max(toolbox.HELM)))
+
+
+@pytest.fixture(scope="session")
+def embedded_doors(
+    store_url: str,
+    embedded_bootstrap: str,
+    model_dir: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
+    """Both of our processes on the embedded broker, writing JSON."""
+    parts = Parts(store_url, embedded_bootstrap, embedded_broker=True)
+    directory = tmp_path_factory.mktemp("embedded-doors")
+    with staged(parts, model_dir=model_dir, directory=directory, say=print) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="session")
+def kafka_doors(
+    store_url: str,
+    kafka_bootstrap: str,
+    model_dir: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
+    """Both of our processes on a real Apache Kafka, writing JSON."""
+    parts = Parts(store_url, kafka_bootstrap, embedded_broker=False)
+    directory = tmp_path_factory.mktemp("kafka-doors")
+    with staged(parts, model_dir=model_dir, directory=directory, say=print) as stage:
+        yield stage
