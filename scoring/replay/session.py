@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from scoring.embedded.service import Parts, parts, service
-from scoring.errors import BadArtifact
+from scoring.embedded.service import Parts, Service, parts, service
+from scoring.errors import BadArtifact, Unavailable
 from scoring.replay.collect import Collector
 from scoring.replay.report import quality_of
 from scoring.replay.run import Outcome, Plan, grpc_door, kafka_door, play
@@ -23,6 +23,7 @@ from scoring.training.quality import Quality
 
 GROUP = "scoring-stream"  # as the composition root names it
 _PARTITIONS = 4
+_WATCH_S = 0.5
 # A replay waits for its answers: nothing may be degraded for want of time.
 _PATIENT = {"SCORING_BUDGET_MS": "60000", "SCORING_STORE_BUDGET_MS": "30000"}
 _ORDERED = {"SCORING_COMMIT_INTERVAL_S": "0.02"}  # its commits pace the labels
@@ -41,12 +42,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where rows go."""
+    """Where rows go; `service` is our own process, None when it is a live one."""
 
     bootstrap: str
     topics: Topics
     fetch_wait_ms: int
     grpc_address: str
+    service: Service | None = None
 
 
 def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
@@ -178,6 +180,35 @@ def _environment(
 
 
 async def _through(
+    plan: Plan,
+    session: Session,
+    target: _Target,
+    collector: Collector,
+    told: Callable[[int], None],
+) -> Outcome:
+    """Play, unless our process ends meanwhile; raises `Unavailable`."""
+    playing = asyncio.ensure_future(_played(plan, session, target, collector, told))
+    watching = asyncio.ensure_future(_ended(target.service))
+    try:
+        await asyncio.wait({playing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not playing.done():
+            raise Unavailable(watching.result().obituary)
+        return playing.result()
+    finally:
+        for task in (playing, watching):
+            task.cancel()
+        await asyncio.gather(playing, watching, return_exceptions=True)
+
+
+async def _ended(started: Service | None) -> Service:
+    """Return when a process of ours is no longer there."""
+    while True:
+        if started is not None and not started.running:
+            return started
+        await asyncio.sleep(_WATCH_S)
+
+
+async def _played(
     plan: Plan,
     session: Session,
     target: _Target,

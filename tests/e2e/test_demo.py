@@ -147,3 +147,34 @@ def test_killing_the_demo_outright_leaves_no_process_behind(directory):
         demo.kill()
         demo.wait()
     assert eventually(lambda: not any(map(alive, children)), within_s=10)
+
+
+@pytest.mark.timeout(280)
+def test_a_worker_that_dies_is_named_with_its_last_words(directory):
+    demo = subprocess.Popen(
+        command(directory),
+        env=without_settings(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert demo.stdout is not None
+    said = []
+    try:
+        for line in demo.stdout:
+            said.append(line)
+            if "decided" in line and len(said) < 50:
+                workers = [
+                    pid
+                    for pid in descendants(demo.pid)
+                    if Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0stream\0")
+                ]
+                os.kill(workers[0], signal.SIGKILL)
+                break
+        said += demo.stdout.readlines()
+        assert demo.wait(120) == 1
+    finally:
+        demo.kill()
+        demo.wait()
+    assert "`scoring stream` ended by itself" in "".join(said)
+    assert json.loads(said[-1])["sent"] > 0
