@@ -199,3 +199,10 @@ def options_of(command) -> set[str]:
     own = {option for parameter in command.params for option in parameter.opts}
     own |= {option for p in command.params for option in p.secondary_opts}
     return own.union(*(options_of(each) for each in inner)) | {"--help"}
+
+
+@pytest.mark.parametrize("folder", ["docs", "docs/decisions"])
+def test_every_page_stands_in_its_index(folder):
+    index = (ROOT / folder / "README.md").read_text()
+    pages = {page.name for page in (ROOT / folder).glob("*.md")} - {"README.md"}
+    assert not {name for name in pages if f"({name})" not in index}
