@@ -1,0 +1,87 @@
+"""Five classic bugs, planted one by one: the comparison must turn red each time."""
+
+import random
+
+import pytest
+from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, Shape, check, labels, transactions
+
+from scoring.adapters import redis_program
+from scoring.adapters.memory_store import MemoryStore
+from scoring.adapters.redis_store import RedisStore
+from scoring.core.catalogue import default_catalogue
+
+CATALOGUE = default_catalogue()
+TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
+BUGS = {
+    "a window closed at both ends": (
+        "if up('>I6', log, (mid - 1) * size + 1) <= instant",
+        "if up('>I6', log, (mid - 1) * size + 1) < instant",
+    ),
+    "money summed in floats": (
+        "r[p] = v == v and prev[p] + v or prev[p]",
+        "r[p] = v == v and prev[p] + v / 100 * 1.1 or prev[p]",
+    ),
+    "ties in the order of arrival": (
+        "if t ~= at or h > hi or (h == hi and l > lo) then break end",
+        "if t ~= at then break end",
+    ),
+    "a label used before it arrived": (
+        "if known <= at then bits = b end",
+        "bits = b",
+    ),
+    "a life shorter than the windows": (
+        "call('PEXPIRE', e.key, plan.ttl)",
+        "call('PEXPIRE', e.key, 1)",
+    ),
+}
+
+
+async def is_red(url, namespace):
+    """Whether a comparison with the reference finds anything wrong."""
+    store = await RedisStore.connect(
+        url, catalogue=CATALOGUE, namespace=namespace, **TERMS
+    )
+    oracle, rnd = MemoryStore(CATALOGUE, **TERMS), random.Random(11)
+    shape = Shape(count=200, labelled=0.6, silence=0)
+    stream = transactions(rnd, shape)
+    red = False
+    for i in range(0, len(stream), 5):
+        checks = [check(t) for t in stream[i : i + 5]]
+        ours, theirs = await store.observe(checks), await oracle.observe(checks)
+        for a, b in zip(ours, theirs, strict=True):
+            same = (a.values == b.values) | (
+                (a.values != a.values) & (b.values != b.values)
+            )
+            red = red or not same.all() or bool(a.degradations)
+        known = labels(rnd, stream[i : i + 5], shape)
+        await store.learn(known)
+        await oracle.learn(known)
+    await store.close()
+    return red
+
+
+async def test_without_a_bug_the_comparison_is_green(store_url, store_namespace):
+    assert not await is_red(store_url, store_namespace)
+
+
+@pytest.mark.parametrize("name", BUGS)
+async def test_a_planted_bug_turns_the_comparison_red(
+    name, store_url, store_namespace, monkeypatch
+):
+    right, wrong = BUGS[name]
+    build = redis_program.Program.__init__
+
+    def planted(program, catalogue, terms):
+        build(program, catalogue, terms)
+        assert program.source.count(right) == 1, "the planted line has changed"
+        program.source = program.source.replace(right, wrong)
+        program.name += f"_{abs(hash(name))}"
+
+    monkeypatch.setattr(redis_program.Program, "__init__", planted)
+    assert await is_red(store_url, store_namespace)
+
+
+def test_the_stream_reaches_past_every_window():
+    stream = transactions(random.Random(11), Shape(count=200, silence=0))
+    span_ms = stream[-1].occurred_at_ms - stream[0].occurred_at_ms
+    assert span_ms > 30 * DAY_MS
