@@ -6,7 +6,7 @@ The same code runs offline and online, over a batch of one or of a million.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import nan
 
@@ -83,9 +83,12 @@ def derive(catalogue: Catalogue, batch: Batch) -> Matrix:
     """All features that rest on stored slots; plain values are left NaN."""
     matrix = np.full((len(batch.at_ms), len(catalogue.names)), nan, np.float32)
     program = _program(catalogue)
+    # One gather and one scatter for all groups: a batch of one is mostly overhead.
+    gathered = replace(batch, stored=batch.stored[:, program.slots])
     with np.errstate(all="ignore"):
-        for group in program.groups:
-            matrix[:, group.columns] = group.run(batch)
+        derived = [group.derivation(group, gathered) for group in program.groups]
+    if derived:
+        matrix[:, program.columns] = np.concatenate(derived, axis=1)
     return matrix
 
 
@@ -104,23 +107,28 @@ def own_value(transaction: Transaction, name: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Features of one derivation, computed together."""
+    """Features of one derivation, computed together.
 
-    columns: NDArray[np.intp]
-    slots: NDArray[np.intp]  # (needed slots, features)
+    `places` are where each of the slots that a feature needs stands among the
+    gathered ones, for all features; `defaults`, `windows` and `priors` are theirs.
+    """
+
     features: tuple[Feature, ...]
     derivation: Callable[[_Group, Batch], Reals]
+    places: tuple[slice, ...]
+    defaults: Reals
+    windows: Reals
+    priors: Reals  # (2, features): frauds, transactions
 
-    def run(self, batch: Batch) -> Reals:
-        return self.derivation(self, batch)
-
-    def reals(self, batch: Batch) -> list[Reals]:
-        return [batch.stored[:, places] for places in self.slots]
+    def reals(self, gathered: Batch) -> list[Reals]:
+        return [gathered.stored[:, place] for place in self.places]
 
 
 @dataclass(frozen=True, slots=True)
 class _Program:
     groups: tuple[_Group, ...]
+    slots: NDArray[np.intp]
+    columns: NDArray[np.intp]
     values: tuple[tuple[int, Evaluate], ...]
 
 
@@ -128,31 +136,47 @@ class _Program:
 def _program(catalogue: Catalogue) -> _Program:
     listed = list(catalogue.features.values())
     kinds = dict.fromkeys(f.derive for f in listed if f.derive != "value")
-    groups = tuple(_group(listed, kind) for kind in kinds)
+    groups: list[_Group] = []
+    slots: list[int] = []
+    columns: list[int] = []
+    for kind in kinds:
+        chosen = [(i, f) for i, f in enumerate(listed) if f.derive == kind]
+        groups.append(_group(kind, tuple(f for _, f in chosen), len(slots)))
+        slots += [
+            slot
+            for need in zip(*(f.slots for _, f in chosen), strict=True)
+            for slot in need
+        ]
+        columns += [i for i, _ in chosen]
     values = tuple(
         (i, parse(f.expression).evaluate)
         for i, f in enumerate(listed)
         if f.derive == "value"
     )
-    return _Program(groups, values)
+    return _Program(
+        tuple(groups),
+        np.array(slots, dtype=np.intp),
+        np.array(columns, dtype=np.intp),
+        values,
+    )
 
 
-def _group(listed: Sequence[Feature], kind: str) -> _Group:
-    chosen = [(i, f) for i, f in enumerate(listed) if f.derive == kind]
+def _group(kind: str, features: tuple[Feature, ...], first: int) -> _Group:
+    n = len(features)
+    needed = len(features[0].slots)
     return _Group(
-        np.array([i for i, _ in chosen]),
-        np.array([f.slots for _, f in chosen]).T,
-        tuple(f for _, f in chosen),
+        features,
         DERIVATIONS[kind],
+        tuple(slice(first + k * n, first + (k + 1) * n) for k in range(needed)),
+        np.array([nan if f.default is None else f.default for f in features]),
+        np.array([float(f.window_ms or 0) for f in features]),
+        np.array([f.prior for f in features]).T,
     )
 
 
 def _default(group: _Group, values: Reals, empty: NDArray[np.bool_]) -> Reals:
     """Fill in the declared default where a known entity's window is empty."""
-    defaults = np.array(
-        [nan if f.default is None else f.default for f in group.features]
-    )
-    return np.where(empty, defaults, values)
+    return np.where(empty, group.defaults, values)
 
 
 def _copy(group: _Group, batch: Batch) -> Reals:
@@ -201,8 +225,7 @@ def _changed(group: _Group, batch: Batch) -> Reals:
 
 def _new(group: _Group, batch: Batch) -> Reals:
     (seen,) = group.reals(batch)
-    windows = np.array([f.window_ms or 0 for f in group.features])
-    unseen = seen <= batch.at_ms[:, None] - windows
+    unseen = seen <= batch.at_ms[:, None] - group.windows
     return np.where(np.isnan(seen), nan, unseen)
 
 
@@ -232,9 +255,8 @@ def _zscore(group: _Group, batch: Batch) -> Reals:
 
 def _rate(group: _Group, batch: Batch) -> Reals:
     frauds, count = group.reals(batch)
-    prior = np.array([f.prior for f in group.features])
-    below = count + prior[:, 1]
-    return _default(group, (frauds + prior[:, 0]) / below, below == 0)
+    below = count + group.priors[1]
+    return _default(group, (frauds + group.priors[0]) / below, below == 0)
 
 
 def _speed(group: _Group, batch: Batch) -> Reals:
