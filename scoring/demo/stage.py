@@ -19,7 +19,7 @@ from scoring.demo.doors import GrpcDoor, KafkaDoor
 from scoring.demo.play import Play
 from scoring.demo.tally import Tally
 from scoring.demo.world import payments
-from scoring.embedded.service import Parts, Service, service
+from scoring.embedded.service import Parts, Service, services
 from scoring.embedded.topics import create_topics
 from scoring.topics import Topics
 
@@ -62,11 +62,10 @@ def staged(
         "SCORING_STORE_BUDGET_MS": "500",
     }
     asyncio.run(create_topics(parts.bootstrap, topics.all, partitions=PARTITIONS))
-    say("start the gRPC server")
-    with service("serve", environment, directory=directory) as serve:
-        say("start the stream worker")
-        with service("stream", environment, directory=directory) as stream:
-            yield Stage(parts, topics, serve, stream)
+    say("start the gRPC server and the stream worker")
+    commands = ["serve", "stream"]
+    with services(commands, environment, directory=directory) as (serve, stream):
+        yield Stage(parts, topics, serve, stream)
 
 
 @asynccontextmanager

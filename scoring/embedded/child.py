@@ -72,6 +72,11 @@ class Child:
         """Where it listens, host:port."""
         return f"{LOOPBACK}:{self.port}"
 
+    def begin(self) -> None:
+        """Start without waiting, beside others; `start` then waits for it."""
+        self.port = self.port or free_port()
+        self._spawn(self.port)
+
     def start(self) -> None:
         """Return when the server answers; raises `RuntimeError` with its last lines.
 
@@ -80,7 +85,8 @@ class Child:
         attempts = 1 if self.port else _START_ATTEMPTS_MAX
         for _ in range(attempts):
             port = self.port or free_port()
-            self._spawn(port)
+            if not self.running:
+                self._spawn(port)
             if self._answers(port):
                 self.port = port
                 return

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from scoring.embedded.broker import FETCH_WAIT_MS, SESSION_TIMEOUT_S, embedded_broker
-from scoring.embedded.child import Child, free_port
+from scoring.embedded.child import Child
 from scoring.embedded.store import embedded_store
 from scoring.errors import Unavailable
 
@@ -62,38 +62,53 @@ def parts(store_url: str = "", bootstrap: str = "") -> Iterator[Parts]:
 
 
 @contextmanager
+def services(
+    commands: Sequence[str], environment: Mapping[str, str], *, directory: Path
+) -> Iterator[list[Service]]:
+    """Run `scoring COMMAND` for each until the block ends; yields them at work.
+
+    They start side by side. `environment` holds SCORING_ settings, paths absolute.
+    The output of each goes to COMMAND.log in `directory`. Raises `Unavailable` with
+    the last words of one that does not start.
+    """
+    children = [(name, _child(name, environment, directory)) for name in commands]
+    try:
+        for _, child in children:
+            child.begin()
+        yield [_started(name, child) for name, child in children]
+    finally:
+        for _, child in reversed(children):
+            child.stop()
+
+
+@contextmanager
 def service(
     command: str, environment: Mapping[str, str], *, directory: Path
 ) -> Iterator[Service]:
-    """Run `scoring COMMAND` until the block ends; yields it once it works.
+    """Run one; see `services`."""
+    with services([command], environment, directory=directory) as (started,):
+        yield started
 
-    `environment` holds SCORING_ settings, paths absolute. Its output goes to
-    COMMAND.log in `directory`. Raises `Unavailable` with its last words.
-    """
+
+def _child(command: str, environment: Mapping[str, str], directory: Path) -> Child:
     log_file = directory.resolve() / f"{command}.log"
     log_file.unlink(missing_ok=True)
     settings = [f"{name}={value}" for name, value in environment.items()]
     arguments = [
         "/usr/bin/env", *settings, sys.executable, "-u", "-m", "scoring", command
     ]  # fmt: skip
-    ready = re.compile(_READY[command])
 
     def works(_port: int) -> bool:
-        return log_file.exists() and bool(ready.search(log_file.read_text()))
+        return log_file.exists() and _announced(command, log_file) is not None
 
-    child = Child(
-        lambda _port: arguments, works, log_file, port=free_port(), ready_s=_READY_S
-    )
-    try:
-        _start(command, child)
-        found = ready.search(log_file.read_text())
-        assert found is not None
-        yield Service(command, child, found[1] if ready.groups else "")
-    finally:
-        child.stop()
+    return Child(lambda _port: arguments, works, log_file, ready_s=_READY_S)
 
 
-def _start(command: str, child: Child) -> None:
+def _announced(command: str, log_file: Path) -> re.Match[str] | None:
+    return re.search(_READY[command], log_file.read_text(errors="replace"))
+
+
+def _started(command: str, child: Child) -> Service:
     try:
         child.start()
     except RuntimeError as error:
@@ -101,6 +116,9 @@ def _start(command: str, child: Child) -> None:
             f"`scoring {command}` did not start; its last words:\n"
             f"{child.last_words()}\nThe whole log is {child.log_file}"
         ) from error
+    found = _announced(command, child.log_file)
+    assert found is not None
+    return Service(command, child, found[1] if found.groups() else "")
 
 
 @dataclass(frozen=True, slots=True)
