@@ -42,12 +42,18 @@ class Play:
     rate: float
     chance: random.Random
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    hurried: bool = False  # told a second time: count what is there
     started_at: float = field(default_factory=time.monotonic)
     decided_s: float = 0.0  # from the start to the last decision seen
     _labels: LabelQueue = field(default_factory=LabelQueue)
     _recent: deque[Transaction] = field(
         default_factory=lambda: deque(maxlen=_REMEMBERED_MAX)
     )
+
+    def told(self) -> None:
+        """Stop sending; told again, do not wait for what is in flight either."""
+        self.hurried = self.stop.is_set()
+        self.stop.set()
 
     @property
     def in_flight_max(self) -> int:
@@ -115,7 +121,7 @@ class Play:
         """Wait until everything sent is accounted for, as long as it progresses."""
         ends_at = time.monotonic() + _DRAIN_S_MAX
         progressed_at, before = time.monotonic(), -1
-        while self.audit.lost and time.monotonic() < ends_at:
+        while self.audit.lost and time.monotonic() < ends_at and not self.hurried:
             if self.audit.lost != before:
                 progressed_at, before = time.monotonic(), self.audit.lost
             if time.monotonic() - progressed_at > _STALLED_S:

@@ -110,7 +110,7 @@ async def run(
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, play.stop.set)
+        loop.add_signal_handler(number, play.told)
     if seconds is not None:
         loop.call_later(seconds, play.stop.set)
     reading = read_topics(
