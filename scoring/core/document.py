@@ -48,7 +48,10 @@ def load(text: str, model: type[M], *, name: str) -> M:
         raise BadArtifact(
             f"{name}:{_line(error)}: not YAML: {error.problem}"
         ) from error
-    except yaml.YAMLError as error:
+    except (
+        yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError
+    ) as error:  # fmt: skip
+        # All but the first: a tag such as !!int before what is none.
         raise BadArtifact(f"{name}: not YAML: {error}") from error
     if not isinstance(plain, dict):
         raise BadArtifact(f"{name}:1: must be a mapping of fields")
@@ -81,7 +84,7 @@ def _refuse_oddities(root: yaml.Node | None, name: str) -> None:
         elif isinstance(node, yaml.ScalarNode) and node.tag == _TIMESTAMP:
             try:
                 yaml.SafeLoader("").construct_yaml_timestamp(node)
-            except ValueError as error:
+            except (ValueError, AttributeError) as error:
                 problems.append(f"{line}: {node.value}: is no date: {error}")
     if problems:
         raise BadArtifact("\n".join(problems))

@@ -59,6 +59,12 @@ def test_every_mistake_of_a_file_is_told_at_once():
     assert len(str(refused.value).splitlines()) == 3
 
 
+@pytest.mark.parametrize("tag", ["int", "float", "timestamp", "bool", "null", "map"])
+def test_a_tag_before_what_it_is_not_is_refused(tag):
+    with pytest.raises(BadArtifact):
+        load(f"name: !!{tag} entries\n", Outer, name="f")
+
+
 def test_a_file_that_is_a_list_in_disguise_is_refused_unread():
     with pytest.raises(BadArtifact, match="larger than"):
         load("#" * 4_000_001, Outer, name="f")

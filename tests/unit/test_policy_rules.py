@@ -61,6 +61,8 @@ BAD_RULES = [
     ("transaction.amount_minor * 1000000000 > 5", 26, "may overflow"),
     ("transaction.amount_minor > 99999999999999999999", 28, "invalid int literal"),
     ("{'a': 1}.a == 1", 9, "known inputs"),
+    ("score > 0.5 &&\x85scor > 0.5", 15, ""),
+    ("\u2028\n\n scor > 1.0", 1, ""),
     ("true == true", 1, "cannot be compared"),
     ("null == null", 1, "cannot be compared"),
     (" && ".join(["score > 0.5"] * 90), 1, "split it"),

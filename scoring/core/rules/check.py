@@ -61,8 +61,8 @@ def _problem(text: str, message: str) -> RuleProblem:
     found = _ISSUE.search(message)
     if not found:
         return RuleProblem(0, message.splitlines()[0])
-    lines = text.splitlines(keepends=True)
-    offset = sum(len(line) for line in lines[: int(found[1]) - 1]) + int(found[2]) - 1
+    above = text.split("\n")[: int(found[1]) - 1]
+    offset = sum(len(line) + 1 for line in above) + int(found[2]) - 1
     complaint = found[3].removesuffix(" [INVALID_ARGUMENT]")
     return RuleProblem(offset, _plain(text, offset, complaint))
 

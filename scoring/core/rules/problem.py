@@ -33,7 +33,7 @@ def caret(text: str, offset: int) -> str:
               ^
     """
     line, column = position(text, offset)
-    shown = (text.splitlines() or [""])[min(line, text.count("\n") + 1) - 1]
+    shown = text.split("\n")[line - 1]
     return f"    {shown}\n    {' ' * (column - 1)}^"
 
 
