@@ -52,7 +52,8 @@ class PrometheusTelemetry:
         self._events = Counter(
             "fraud_events",
             "Named events: store_lost, store_back, provisional_adopted, "
-            "provisional_overflow, log_retry, log_overflow, outbox_swept, dead_letter.",
+            "provisional_overflow, log_retry, log_overflow, outbox_swept, dead_letter, "
+            "label, keyless, miskeyed, stream_waited.",
             ["event"],
             registry=registry,
         )
