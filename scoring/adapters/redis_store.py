@@ -12,6 +12,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from scoring.adapters.redis_connection import Command, RedisConnection
+from scoring.adapters.redis_layout import (
+    Layout,
+    order_of,
+    outbox_field,
+    times_until,
+)
 from scoring.adapters.redis_program import (
     LABEL_BODY,
     ORDER,
@@ -21,13 +27,10 @@ from scoring.adapters.redis_program import (
     split_ms,
 )
 from scoring.core.catalogue import Catalogue
-from scoring.core.decision import Degradation, DegradationCode
 from scoring.core.statistic import Slot
 from scoring.core.transaction import Transaction, order_hash
-from scoring.core.vector import unknown_values
 from scoring.errors import BadArtifact, CorruptState, StoreUnavailable
 from scoring.ports import (
-    Applied,
     Check,
     LabelledTransaction,
     Observation,
@@ -36,24 +39,11 @@ from scoring.ports import (
 )
 
 TIMEOUT_S_DEFAULT = 5.0
-_APPLIED = {
-    b"N": Applied.COUNTED,
-    b"R": Applied.REPEATED,
-    b"L": Applied.TOO_LATE,
-    b"D": Applied.DRY_RUN,
-    b"X": Applied.CONFLICT,
-}
-_JOINER = "\x1f"  # not printable, so no token holds it
 _OTHER_PAYLOAD = -1
 
 
 class RedisStore:
-    """`ports.Store` on one Redis >= 6.2 or Valkey instance.
-
-    Keys: `<namespace>:<catalogue>:{<entity>:<tenant>:<token>}:e|s|l` hold an
-    entity's events, counterparts and labels; `<namespace>:d:<tenant>:<id>` a claim
-    or decision; `<namespace>:outbox` what is to be published.
-    """
+    """`ports.Store` on one Redis >= 6.2 or Valkey instance."""
 
     _functions_from = 7  # the release of Redis that brought functions
 
@@ -62,13 +52,10 @@ class RedisStore:
     ) -> None:
         self._client = client
         self._catalogue = catalogue
-        self._namespace = namespace
         self._program = Program(catalogue, terms)
         self._connection = RedisConnection(client)
         self._scripts: dict[str, Command] = {}
-        self._processed_key = f"{namespace}:processed".encode()
-        self._outbox_key = f"{namespace}:outbox".encode()
-        self._unknown = unknown_values(catalogue)
+        self._layout = Layout(catalogue, self._program, namespace)
 
     @classmethod
     async def connect(
@@ -149,38 +136,6 @@ class RedisStore:
         except (OSError, RedisError) as error:
             raise StoreUnavailable(f"connection failed: {error}") from error
 
-    # Keys and arguments ----------------------------------------------------
-
-    def _decision_key(self, tenant: str, id_: str) -> bytes:
-        return f"{self._namespace}:d:{tenant}:{id_}".encode()
-
-    def _entity_keys(self, t: Transaction, entity: EntityProgram) -> list[bytes] | None:
-        tokens = [getattr(t, field) for field in entity.plan.fields]
-        if not all(tokens):
-            return None
-        tag = f"{entity.plan.name}:{t.tenant}:{_JOINER.join(tokens)}"
-        stem = f"{self._namespace}:{self._catalogue.version[:8]}:{{{tag}}}:".encode()
-        keys = [stem + b"e"]
-        if entity.counterparts:
-            keys.append(stem + b"s")
-        if entity.plan.labelled:
-            keys.append(stem + b"l")
-        return keys
-
-    def _known(
-        self, t: Transaction
-    ) -> tuple[list[EntityProgram], list[bytes], list[bytes]]:
-        """The transaction's entities, their keys and their inputs."""
-        amount = self._catalogue.amount(t)
-        entities, keys, inputs = [], [], []
-        for entity in self._program.entities:
-            found = self._entity_keys(t, entity)
-            if found:
-                entities.append(entity)
-                keys += found
-                inputs.append(entity.inputs(t, amount))
-        return entities, keys, inputs
-
     # Observing ---------------------------------------------------------------
 
     async def observe(
@@ -194,67 +149,25 @@ class RedisStore:
             commands.append(command)
         replies = await self._calls(commands, timeout_s)
         return [
-            self._observation(known, reply)
+            self._layout.observation(known, reply)
             for known, reply in zip(entities, replies, strict=True)
         ]
 
     def _observe_command(self, check: Check) -> tuple[list[EntityProgram], Command]:
         t = check.transaction
-        entities, keys, inputs = self._known(t)
+        entities, keys, inputs = self._layout.known(t)
         return entities, (
             *self._scripts["observe"],
             2 + len(keys),
-            self._decision_key(t.tenant, t.id),
-            self._processed_key,
+            self._layout.decision_key(t.tenant, t.id),
+            self._layout.processed_key,
             *keys,
             b"D" if check.dry_run else b"N",
             check.payload_hash,
-            _order(t),
+            order_of(t),
             b"".join([entity.byte for entity in entities]),
             *inputs,
         )
-
-    def _observation(self, entities: list[EntityProgram], reply: Any) -> Observation:
-        done, seq, packed, inexact, corrupt, stored = reply
-        applied = _APPLIED[done]
-        degradations = tuple(
-            Degradation(DegradationCode.HISTORY_CORRUPT, part.decode())
-            for part in corrupt.split(b",")
-            if part
-        )
-        return Observation(
-            values=self._values(entities, packed),
-            applied=applied,
-            inexact=self._inexact(entities, inexact) if inexact else (),
-            degradations=degradations,
-            stored=stored or None,
-            processed_seq=seq,
-        )
-
-    def _places(self, entities: list[EntityProgram]) -> list[int]:
-        return [
-            entity.plan.first_slot + i
-            for entity in entities
-            for i in range(len(entity.plan.slots))
-        ]
-
-    def _values(
-        self, entities: list[EntityProgram], packed: bytes
-    ) -> NDArray[np.float64]:
-        if not packed:
-            return self._unknown
-        values = np.frombuffer(packed, "<f8")
-        if len(values) == self._catalogue.stored_count:
-            return values
-        spread = self._unknown.copy()
-        spread[self._places(entities)] = values
-        return spread
-
-    def _inexact(self, entities: list[EntityProgram], marked: bytes) -> tuple[str, ...]:
-        places = self._places(entities)
-        slots = {places[i - 1] for i in np.frombuffer(marked, ">u2").tolist()}
-        names = {n for slot in slots for n in self._catalogue.slot_features[slot]}
-        return tuple(sorted(names))
 
     # Recording ---------------------------------------------------------------
 
@@ -270,11 +183,11 @@ class RedisStore:
         ]
 
     def _record_command(self, r: Recording) -> Command:
-        key = self._decision_key(r.tenant, r.transaction_id)
+        key = self._layout.decision_key(r.tenant, r.transaction_id)
         args: Command = (r.payload_hash, r.decision)
         if r.logged is not None:
-            args = (*args, _outbox_field(r.tenant, r.transaction_id), r.logged)
-        return (*self._scripts["record"], 2, key, self._outbox_key, *args)
+            args = (*args, outbox_field(r.tenant, r.transaction_id), r.logged)
+        return (*self._scripts["record"], 2, key, self._layout.outbox_key, *args)
 
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
@@ -282,13 +195,13 @@ class RedisStore:
         """See `ports.Store`."""
         if not keys:
             return []
-        wanted = [self._decision_key(*key) for key in keys]
+        wanted = [self._layout.decision_key(*key) for key in keys]
         (values,) = await self._calls([(b"MGET", *wanted)], timeout_s)
         return [v[33:] if v and v[:1] in b"DP" else None for v in values]
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
         """See `ports.Store`."""
-        command: Command = (b"HSCAN", self._outbox_key, 0, b"COUNT", count_max)
+        command: Command = (b"HSCAN", self._layout.outbox_key, 0, b"COUNT", count_max)
         ((_, flat),) = await self._calls([command], None)
         pairs = zip(flat[::2], flat[1::2], strict=True)
         found = [(*field.decode().split(":", 1), logged) for field, logged in pairs]
@@ -297,8 +210,8 @@ class RedisStore:
     async def published(self, keys: Sequence[tuple[str, str]]) -> None:
         """See `ports.Store`."""
         if keys:
-            fields = [_outbox_field(*key) for key in keys]
-            await self._calls([(b"HDEL", self._outbox_key, *fields)], None)
+            fields = [outbox_field(*key) for key in keys]
+            await self._calls([(b"HDEL", self._layout.outbox_key, *fields)], None)
 
     # Labels and forecasts ----------------------------------------------------
 
@@ -316,7 +229,9 @@ class RedisStore:
         amount = self._catalogue.amount(t)
         keys, plans, bodies = [], b"", []
         for entity in self._program.entities:
-            found = self._entity_keys(t, entity) if entity.plan.labelled else None
+            found = (
+                self._layout.entity_keys(t, entity) if entity.plan.labelled else None
+            )
             if found:
                 bits = entity.label_bits(t, amount, fraud=label.fraud is True)
                 keys += [found[0], found[-1]]
@@ -344,7 +259,7 @@ class RedisStore:
         timeout_s: float | None = None,
     ) -> list[tuple[int, NDArray[np.float64]]]:
         """See `ports.Store`."""
-        entities, keys, _ = self._known(transaction)
+        entities, keys, _ = self._layout.known(transaction)
         wanted = self._catalogue.slots_of(features)
         emptied = [e for e in entities if wanted.intersection(e.plan.slots)]
         instants = await self._instants(transaction, emptied, wanted, timeout_s)
@@ -353,13 +268,13 @@ class RedisStore:
         commands: list[Command] = []
         for instant in instants:
             later = replace(transaction, occurred_at_ms=instant)
-            inputs = self._known(later)[2]
+            inputs = self._layout.known(later)[2]
             at = ORDER.pack(*split_ms(instant), 0)[:6]
-            order = _order(transaction)
+            order = order_of(transaction)
             script = self._scripts["peek"]
             commands.append((*script, len(keys), *keys, order, at, plans, *inputs))
         replies = await self._calls(commands, timeout_s)
-        values = [self._values(entities, reply) for reply in replies]
+        values = [self._layout.values(entities, reply) for reply in replies]
         return list(zip(instants, values, strict=True))
 
     async def _instants(
@@ -370,11 +285,13 @@ class RedisStore:
         timeout_s: float | None,
     ) -> list[int]:
         """When a window of the entities loses one of the events up to `t`."""
-        logs = [(b"GET", (self._entity_keys(t, e) or [b""])[0]) for e in entities]
+        logs = [
+            (b"GET", (self._layout.entity_keys(t, e) or [b""])[0]) for e in entities
+        ]
         replies = await self._calls(list(logs), timeout_s)
         instants: set[int] = set()
         for entity, log in zip(entities, replies, strict=True):
-            times = _times_until(log or b"", entity.size, _order(t))
+            times = times_until(log or b"", entity.size, order_of(t))
             slots = wanted.intersection(entity.plan.slots)
             for offset in {s.window_ms + s.delay_ms for s in slots if s.window_ms}:
                 instants.update((times + offset).tolist())
@@ -388,23 +305,6 @@ class RedisStore:
         """See `ports.Store`."""
         await self._connection.close()
         await self._client.aclose()
-
-
-def _order(t: Transaction) -> bytes:
-    return ORDER.pack(*split_ms(t.occurred_at_ms), order_hash(t.id))
-
-
-def _outbox_field(tenant: str, id_: str) -> bytes:
-    return f"{tenant}:{id_}".encode()  # a tenant holds no colon
-
-
-def _times_until(log: bytes, size: int, order: bytes) -> NDArray[np.int64]:
-    """When the events of a log occurred, up to a place in the total order."""
-    starts = range(0, len(log), size)
-    # Time and hash stand big-endian at the front, so bytes compare as the order.
-    orders = [log[i : i + len(order)] for i in starts]
-    times = [int.from_bytes(o[:6], "big") for o in orders if o <= order]
-    return np.array(times, dtype=np.int64)
 
 
 def _is_unloaded(reply: Any) -> bool:

@@ -1,0 +1,136 @@
+"""What stands under which key of the store, and what its replies mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.adapters.redis_program import ORDER, EntityProgram, Program, split_ms
+from scoring.core.catalogue import Catalogue
+from scoring.core.decision import Degradation, DegradationCode
+from scoring.core.transaction import Transaction, order_hash
+from scoring.core.vector import unknown_values
+from scoring.ports import Applied, Observation
+
+_APPLIED = {
+    b"N": Applied.COUNTED,
+    b"R": Applied.REPEATED,
+    b"L": Applied.TOO_LATE,
+    b"D": Applied.DRY_RUN,
+    b"X": Applied.CONFLICT,
+}
+_JOINER = "\x1f"  # not printable, so no token holds it
+
+
+class Layout:
+    """Keys, inputs and replies of one namespace and catalogue.
+
+    `<namespace>:<catalogue>:{<entity>:<tenant>:<token>}:e|s|l` hold an entity's
+    events, counterparts and labels; `<namespace>:d:<tenant>:<id>` a claim or
+    decision; `<namespace>:outbox` what is to be published.
+    """
+
+    def __init__(self, catalogue: Catalogue, program: Program, namespace: str) -> None:
+        self._catalogue = catalogue
+        self._program = program
+        self._namespace = namespace
+        self.processed_key = f"{namespace}:processed".encode()
+        self.outbox_key = f"{namespace}:outbox".encode()
+        self._unknown = unknown_values(catalogue)
+
+    def decision_key(self, tenant: str, id_: str) -> bytes:
+        """Where the claim or the decision of a transaction stands."""
+        return f"{self._namespace}:d:{tenant}:{id_}".encode()
+
+    def entity_keys(self, t: Transaction, entity: EntityProgram) -> list[bytes] | None:
+        """Keys of one entity's history; None where the transaction does not name it."""
+        tokens = [getattr(t, field) for field in entity.plan.fields]
+        if not all(tokens):
+            return None
+        tag = f"{entity.plan.name}:{t.tenant}:{_JOINER.join(tokens)}"
+        stem = f"{self._namespace}:{self._catalogue.version[:8]}:{{{tag}}}:".encode()
+        keys = [stem + b"e"]
+        if entity.counterparts:
+            keys.append(stem + b"s")
+        if entity.plan.labelled:
+            keys.append(stem + b"l")
+        return keys
+
+    def known(
+        self, t: Transaction
+    ) -> tuple[list[EntityProgram], list[bytes], list[bytes]]:
+        """The transaction's entities, their keys and their inputs."""
+        amount = self._catalogue.amount(t)
+        entities, keys, inputs = [], [], []
+        for entity in self._program.entities:
+            found = self.entity_keys(t, entity)
+            if found:
+                entities.append(entity)
+                keys += found
+                inputs.append(entity.inputs(t, amount))
+        return entities, keys, inputs
+
+    def observation(self, entities: list[EntityProgram], reply: Any) -> Observation:
+        """What the reply to `observe` says of these entities."""
+        done, seq, packed, inexact, corrupt, stored = reply
+        applied = _APPLIED[done]
+        degradations = tuple(
+            Degradation(DegradationCode.HISTORY_CORRUPT, part.decode())
+            for part in corrupt.split(b",")
+            if part
+        )
+        return Observation(
+            values=self.values(entities, packed),
+            applied=applied,
+            inexact=self._inexact(entities, inexact) if inexact else (),
+            degradations=degradations,
+            stored=stored or None,
+            processed_seq=seq,
+        )
+
+    def _places(self, entities: list[EntityProgram]) -> list[int]:
+        return [
+            entity.plan.first_slot + i
+            for entity in entities
+            for i in range(len(entity.plan.slots))
+        ]
+
+    def values(
+        self, entities: list[EntityProgram], packed: bytes
+    ) -> NDArray[np.float64]:
+        """Stored values in compiled order; unknown for entities that were not asked."""
+        if not packed:
+            return self._unknown
+        values = np.frombuffer(packed, "<f8")
+        if len(values) == self._catalogue.stored_count:
+            return values
+        spread = self._unknown.copy()
+        spread[self._places(entities)] = values
+        return spread
+
+    def _inexact(self, entities: list[EntityProgram], marked: bytes) -> tuple[str, ...]:
+        places = self._places(entities)
+        slots = {places[i - 1] for i in np.frombuffer(marked, ">u2").tolist()}
+        names = {n for slot in slots for n in self._catalogue.slot_features[slot]}
+        return tuple(sorted(names))
+
+
+def order_of(t: Transaction) -> bytes:
+    """The place of a transaction in the total order; bytes compare as the order."""
+    return ORDER.pack(*split_ms(t.occurred_at_ms), order_hash(t.id))
+
+
+def outbox_field(tenant: str, id_: str) -> bytes:
+    """The name of a transaction in the outbox."""
+    return f"{tenant}:{id_}".encode()  # a tenant holds no colon
+
+
+def times_until(log: bytes, size: int, order: bytes) -> NDArray[np.int64]:
+    """When the events of a log occurred, up to a place in the total order."""
+    starts = range(0, len(log), size)
+    # Time and hash stand big-endian at the front, so bytes compare as the order.
+    orders = [log[i : i + len(order)] for i in starts]
+    times = [int.from_bytes(o[:6], "big") for o in orders if o <= order]
+    return np.array(times, dtype=np.int64)
