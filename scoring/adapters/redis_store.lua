@@ -81,7 +81,10 @@ end
 
 -- The value and the link of a maximum's column, without reading the whole record.
 local function top_of(e, j, c)
-  if not e.log then return e.memo[j][c.at], e.memo[j][c.at + 1] end
+  if not e.log then
+    local r = e.memo[j] or record(e.under, j)
+    return r[c.at], r[c.at + 1]
+  end
   return up('>dI2', e.log, (j - 1) * e.plan.size + c.offset)
 end
 
@@ -556,12 +559,14 @@ local function folds_stand(plan, r, prev, item)
   end
 end
 
--- Write the whole log anew with one event more: it is late, or the log is full.
+-- Write the log anew with one event more. A late event changes only what comes
+-- after it; a full log is expired and thinned as a whole.
 local function rewrite(e, b, cur, x)
   local plan, items = e.plan, {}
-  for i = 1, e.n do items[i] = item_of(e, i) end
+  local start = b < e.n and e.n + 1 < plan.events_max and b or 0
+  for i = start + 1, e.n do items[i - start] = item_of(e, i) end
   local added = { at = cur[1], hi = cur[2], lo = cur[3], n = 1, x = x, unusual = {} }
-  table.insert(items, b + 1, added)
+  table.insert(items, b - start + 1, added)
   local inserted = b < e.n
   if not inserted then
     added.old = cur
@@ -569,24 +574,26 @@ local function rewrite(e, b, cur, x)
       added.unusual[g] = c.u and cur[c.u] - record(e, b)[c.u] or 0
     end
   end
-  items = expire(plan, items)
-  if #items > plan.events_max * 3 / 4 and #items >= plan.events_max then
-    items = thin(plan, items)
+  if e.n + 1 >= plan.events_max then
+    items = expire(plan, items)
+    if #items > plan.events_max * 3 / 4 then items = thin(plan, items) end
   end
-  local log = { plan = plan, n = 0, memo = {} }
+  local log = { plan = plan, n = start, memo = {}, under = e }
   local out, past = {}, false
-  for i, item in ipairs(items) do
-    local prev = log.memo[i - 1] or plan.zero
+  local prev = start > 0 and record(e, start) or plan.zero
+  for k, item in ipairs(items) do
+    local i = start + k
     local r = extend(log, prev, i - 1, item.at, item.hi, item.lo, item.x)
     r[4] = prev[4] + item.n
     -- After an event put in the middle the folds are made again, except where
     -- merged events cannot be told apart any more.
     if item == added then past = inserted end
     if item.old and not (past and item.n == 1) then folds_stand(plan, r, prev, item) end
-    log.memo[i], log.n = r, i
-    out[i] = packed(plan, r)
+    log.memo[i], log.n, prev = r, i, r
+    out[k] = packed(plan, r)
   end
-  call('SET', e.key, table.concat(out), 'KEEPTTL')
+  if start > 0 then call('SETRANGE', e.key, start * plan.size, table.concat(out))
+  else call('SET', e.key, table.concat(out), 'KEEPTTL') end
 end
 
 local function write(e, b, cur, x, at, labels_key)
