@@ -1,0 +1,124 @@
+"""One transaction, one decision: through either door, and through both at once."""
+
+import asyncio
+
+import grpc
+import pytest
+from grpc_parts import fresh_id, payment, request
+from served import serving
+from stream_parts import Input, Worker, count, create_topics, send
+
+from scoring.v1 import fraud_scoring_pb2_grpc as stubs
+from scoring.v1.decision_pb2 import Decision
+
+PAIRS = 200
+RACES_IN_FLIGHT = 16
+
+
+@pytest.fixture
+def settings(store_url, store_namespace, model_dir, tmp_path):
+    return {
+        "redis_url": store_url,
+        "namespace": store_namespace,
+        "model_dir": model_dir,
+        "state_dir": tmp_path,
+        # The machine of the tests is shared: these are no drills of time.
+        "budget_ms": 20_000,
+        "store_budget_ms": 10_000,
+    }
+
+
+@pytest.fixture
+async def doors(broker, settings, topic_prefix, tmp_path):
+    """A server, a stream worker, one store, one broker."""
+    await create_topics(broker.bootstrap, topic_prefix)
+    settings |= {
+        "kafka_bootstrap": broker.bootstrap,
+        "topic_prefix": topic_prefix,
+        "fetch_wait_ms": broker.fetch_wait_ms,
+        "session_timeout_s": broker.session_timeout_s,
+    }
+    env = {f"SCORING_{name.upper()}": str(value) for name, value in settings.items()}
+    worker = Worker(env, tmp_path / "worker.log").start()
+    try:
+        with serving(**settings) as served:
+            await worker.ready()
+            channel = grpc.aio.insecure_channel(served.address)
+            async with channel:
+                yield Doors(stubs.FraudScoringStub(channel), broker, topic_prefix)
+    finally:
+        worker.stop()
+
+
+class Doors:
+    def __init__(self, stub, broker, prefix):
+        self.stub, self.bootstrap, self.prefix = stub, broker.bootstrap, prefix
+
+    async def check(self, transaction):
+        reply = await self.stub.CheckTransaction(request(transaction), timeout=30)
+        return reply.decision
+
+    async def feed(self, *transactions):
+        inputs = [Input.of(one) for one in transactions]
+        await send(self.bootstrap, f"{self.prefix}transactions", inputs)
+
+    async def count(self, until):
+        async with asyncio.timeout(120):
+            return await count(self.bootstrap, self.prefix, until=until)
+
+
+def core_of(decision):
+    return decision.core.SerializeToString(deterministic=True)
+
+
+async def test_a_decision_of_the_server_reaches_the_topic_with_its_transaction(doors):
+    one = payment(tenant="default")
+    replied = await doors.check(one)
+    counted = await doors.count(1)
+    logged = Decision.FromString(counted.raw[one.id][0])
+    assert core_of(logged) == core_of(replied)
+    assert logged.transaction == one
+    assert logged.HasField("received_at")
+    assert counted.duplicated == 0
+
+
+async def test_what_the_stream_decided_is_what_the_server_returns(doors):
+    one = payment()
+    await doors.feed(one)
+    counted = await doors.count(1)
+    replied = await doors.check(one)
+    logged = Decision.FromString(counted.raw[one.id][0])
+    assert replied.core == logged.core
+    assert replied.trace == logged.trace
+
+
+async def test_another_payload_is_a_conflict_behind_either_door(doors):
+    through_grpc, through_kafka = payment(), payment()
+    await doors.check(through_grpc)
+    await doors.feed(through_kafka)
+    await doors.count(2)
+    changed = payment(through_kafka.id, amount_minor=1)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await doors.check(changed)
+    assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    await doors.feed(payment(through_grpc.id, amount_minor=1))
+    counted = await doors.count(3)
+    assert dict(counted.reasons) == {"CONFLICT": 1}
+    assert counted.conflicting == 0
+
+
+async def test_the_same_payments_through_both_doors_at_once_are_decided_once(doors):
+    pairs = [payment(fresh_id(), card="card-race") for _ in range(PAIRS)]
+    slots = asyncio.Semaphore(RACES_IN_FLIGHT)
+
+    async def race(one):
+        async with slots:
+            return await doors.check(one)
+
+    _, *replies = await asyncio.gather(doors.feed(*pairs), *map(race, pairs))
+    counted = await doors.count(PAIRS)
+    assert counted.lost([one.id for one in pairs]) == set()
+    assert counted.conflicting == 0
+    assert not counted.letters
+    for one, replied in zip(pairs, replies, strict=True):
+        assert set(counted.decisions[one.id]) == {core_of(replied)}
