@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from scoring.settings import Settings
     from scoring.training.explain import Explainer
 
+_READY = "serving grpc on "
+# A worker gets its grace for calls in flight and this for closing what it holds.
+_CLOSING_S = 15.0
+
 
 def serve(
     workers: Annotated[
@@ -39,11 +43,20 @@ def serve(
 
 def _supervise(settings: Settings, workers: int) -> None:
     import asyncio
+    import sys
 
-    from scoring.adapters.grpc_workers import Workers, reserved
+    from scoring.adapters.grpc_port import reserved
+    from scoring.workers import Workers
 
     with reserved(settings.grpc_address) as address:
-        code = asyncio.run(Workers(address, workers, settings.drain_s).run())
+        command = (
+            *(sys.executable, "-m", "scoring", "serve", f"--address={address}"),
+            "--worker",
+        )
+        supervisor = Workers(
+            command, workers, settings.drain_s + _CLOSING_S, ready_line=_READY
+        )
+        code = asyncio.run(supervisor.run())
     raise typer.Exit(code)
 
 
@@ -52,23 +65,16 @@ def _serve(settings: Settings, worker: int) -> None:
 
     import uvloop
 
+    from scoring.workers import end_with_parent
+
     if worker >= 0:
-        _end_with_parent()
+        end_with_parent()
     if settings.metrics_port and worker > 0:
         # Each worker has metrics of its own, on ports counted up.
         port = settings.metrics_port + worker
         settings = settings.model_copy(update={"metrics_port": port})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve_until_told(settings, worker))
-
-
-def _end_with_parent() -> None:
-    """Have the kernel drain this worker when its parent dies, however it dies."""
-    import ctypes
-    import signal
-
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 async def _serve_until_told(settings: Settings, worker: int) -> None:
@@ -98,7 +104,7 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
         gc.freeze()
 
         def ready() -> None:
-            typer.echo(f"serving grpc on {server.address}")
+            typer.echo(f"{_READY}{server.address}")
             if server.health_address:
                 typer.echo(f"serving health on {server.health_address}")
 

@@ -30,11 +30,14 @@ def stream(
     import uvloop
 
     from scoring.settings import Settings
+    from scoring.workers import end_with_parent
 
     settings = Settings()
     if workers > 1:
         _supervise(settings, workers)
         return
+    if worker >= 0:
+        end_with_parent()
     if settings.metrics_port and worker > 0:
         # Each worker has metrics of its own, on ports counted up.
         port = settings.metrics_port + worker
@@ -48,10 +51,10 @@ def _supervise(settings: Settings, workers: int) -> None:
     import asyncio
     import sys
 
-    from scoring.adapters.kafka_workers import StreamWorkers
+    from scoring.workers import Workers
 
     command = (sys.executable, "-m", "scoring", "stream", "--worker")
-    supervisor = StreamWorkers(
+    supervisor = Workers(
         command, workers, settings.drain_s + _CLOSING_S, ready_line=_READY
     )
     raise typer.Exit(asyncio.run(supervisor.run()))
