@@ -43,3 +43,12 @@ def test_the_map_leaves_out_no_room():
         if (each / "__init__.py").exists()
     }
     assert folders - set(paths_of_the_map()) <= {"scoring/commands/"}
+
+
+def test_no_figure_is_claimed_without_a_measured_row():
+    table = TEXT[TEXT.index("## The figures") : TEXT.index("## Links")]
+    values = [row.split("|")[2] for row in table.splitlines() if row.startswith("| ")]
+    claimed = {n for value in values for n in re.findall(r"\d[\d,.]*\d|\d", value)}
+    measured = (README.parent / "benchmarks" / "results.md").read_text()
+    assert claimed
+    assert not {n for n in claimed if not re.search(rf"(?<!\d){n}(?!\d)", measured)}
