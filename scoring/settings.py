@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     )
 
     # Artifacts -------------------------------------------------------------
-    model_dir: Path = Field(Path(".scoring/model"), description="model bundle")
+    model_dir: Path = Field(
+        Path(".scoring/model"), description="a model bundle, or a shelf of them"
+    )
     policy_file: Path | None = Field(None, description="default: the shipped policy")
     features_file: Path | None = Field(None, description="default: the shipped one")
     state_dir: Path = Field(Path(".scoring"), description="spool and demo artifacts")

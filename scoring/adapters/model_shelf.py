@@ -79,6 +79,11 @@ class ModelShelf:
     def promote(self, version: str) -> None:
         """Make a version the champion; running services notice by themselves."""
         self.manifest(version)
+        if (self.root / MANIFEST_FILE).is_file():
+            raise BadArtifact(
+                f"{self.root}: is itself a bundle and would be served instead; "
+                "keep models in a directory of their own"
+            )
         history = self.history()
         if history[-1:] != [version]:
             self._point([*history, version])

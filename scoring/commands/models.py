@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, promote and compare models.", no_args_is_help=True)
 
 Shelf = Annotated[Path, typer.Option("--dir", help="where models are kept")]
-_HERE = Path(".scoring/models")
+_HERE = Path(".scoring/model")
 _FIGURES = ("auc", "average_precision", "card_precision_100", "ece")
 
 

@@ -18,7 +18,7 @@ def train(
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="where models are kept")] = Path(
-        ".scoring/models"
+        ".scoring/model"
     ),
     features: Annotated[
         Path | None, typer.Option(help="feature definitions; none: the shipped ones")

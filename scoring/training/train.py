@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.bundle import MANIFEST_FILE, Manifest, manifest_from_json
+from scoring.core.bundle import (
+    MANIFEST_FILE,
+    Manifest,
+    check_files,
+    manifest_from_json,
+)
 from scoring.core.catalogue import Catalogue
 from scoring.errors import BadArtifact
 from scoring.training.build import Recipe, train_on
@@ -157,9 +162,12 @@ def ensure_demo_model(
 
 
 def _present_version(directory: Path) -> str:
-    """The feature definitions that a bundle was trained on; empty for no bundle."""
+    """The feature definitions of a whole bundle; empty where there is none."""
     path = directory / MANIFEST_FILE
     try:
-        return manifest_from_json(path.read_text(), name=str(path)).features_version
+        manifest = manifest_from_json(path.read_text(), name=str(path))
+        contents = {name: (directory / name).read_bytes() for name in manifest.files}
+        check_files(manifest, contents, name=str(directory))
     except (OSError, BadArtifact):
         return ""
+    return manifest.features_version

@@ -86,3 +86,12 @@ def test_an_abandoned_draft_leaves_nothing_behind(tmp_path):
     with shelf.draft() as draft:
         draft.mkdir()
     assert list(shelf.root.iterdir()) == []
+
+
+def test_a_bundle_cannot_be_used_as_a_shelf(shelf, versions, tmp_path):
+    import shutil
+
+    root = shutil.copytree(shelf.path(versions[0]), tmp_path / "bundle")
+    shutil.copytree(shelf.path(versions[1]), root / versions[1])
+    with pytest.raises(BadArtifact, match="is itself a bundle"):
+        ModelShelf(root).promote(versions[1])

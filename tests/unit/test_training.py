@@ -162,3 +162,26 @@ def test_the_manifest_says_what_was_trained_on(tmp_path):
     assert manifest.training.parameters["base_score"] == 0.5
     assert set(manifest.baseline.features) == set(manifest.feature_names)
     assert sum(manifest.baseline.score.shares) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_demo_trains_once_and_again_when_its_model_is_damaged(
+    tmp_path, monkeypatch
+):
+    from scoring.training import train
+
+    world = World(seed=5, days=16, customers=150, terminals=300, radius=15.0)
+    monkeypatch.setattr(train, "DEMO_WORLD", world)
+    catalogue, out = handbook_catalogue(), tmp_path / "model"
+    stages = []
+
+    def report(stage, _done):
+        stages.append(stage)
+
+    assert train.ensure_demo_model(out, catalogue, report) == out
+    assert {"simulate", "features", "fit", "reasons", "judge"} <= set(stages)
+    stages.clear()
+    train.ensure_demo_model(out, catalogue, report)
+    assert stages == []
+    (out / "model.onnx").write_bytes(b"damaged")
+    train.ensure_demo_model(out, catalogue, report)
+    assert "fit" in stages
