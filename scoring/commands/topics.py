@@ -53,6 +53,7 @@ def check(
 
 async def _run(settings: Settings, layout: object, label_delay_days: int) -> None:
     from scoring.adapters.kafka_options import client_options
+    from scoring.adapters.kafka_sample import sampled_keys
     from scoring.adapters.kafka_topics import Layout, TopicAdmin, faults
     from scoring.errors import BadArtifact
     from scoring.topics import Topics
@@ -68,6 +69,11 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
         found = await admin.found(topics.all)
     broken = faults(topics, found, _needs(settings, label_delay_days))
     _show(found)
+    if count := found[topics.transactions].partitions:
+        keys = await sampled_keys(
+            settings.kafka_bootstrap, topics.transactions, count, options=options
+        )
+        typer.echo(str(keys))
     for fault in broken:
         typer.secho(f"✗ {fault}", fg=typer.colors.RED, err=True)
     if broken:

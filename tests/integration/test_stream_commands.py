@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from stream_parts import NOW_MS, create_topics
+from stream_parts import NOW_MS, Input, create_topics, send, transaction
 from typer.testing import CliRunner
 
 from scoring import wire
@@ -85,3 +85,22 @@ def test_missing_topics_fail_the_check(kafka_bootstrap, topic_prefix, monkeypatc
     monkeypatch.setenv("SCORING_KAFKA_BOOTSTRAP", kafka_bootstrap)
     monkeypatch.setenv("SCORING_TOPIC_PREFIX", topic_prefix)
     assert "is missing" in run(topics.app, "check", code=1)
+
+
+def test_check_samples_the_keys_of_the_newest_transactions(named, topic_prefix):
+    good = transaction("t1", card="card-1")
+
+    async def write():
+        topic = f"{topic_prefix}transactions"
+        inputs = [
+            *[Input.of(good, partition=0)] * 3,
+            Input(good.SerializeToString(), None, partition=1),
+            Input(good.SerializeToString(), b"other", partition=1),
+            Input(b"garbage", b"k", partition=1),
+        ]
+        await send(named.bootstrap, topic, inputs)
+
+    run(topics.app, "create")
+    asyncio.run(write())
+    shown = run(topics.app, "check")
+    assert "1 have no key, 1 another key, 1 are unreadable" in shown
