@@ -20,6 +20,8 @@ _KEEPALIVE_MS = 30_000
 # exactly when there is too much of it.
 SERVICE_CONFIG: dict[str, Any] = {
     "loadBalancingConfig": [{"round_robin": {}}],
+    # A replica that says NOT_SERVING gets no new calls: a drain then drops nothing.
+    "healthCheckConfig": {"serviceName": SERVICE},
     "methodConfig": [
         {
             "name": [{"service": SERVICE}],
