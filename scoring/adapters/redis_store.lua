@@ -663,7 +663,11 @@ local function gather(found, step, a, c, d, f, g)
     end
   end
   local marked = #inexact > 0 and pk('>' .. rep('I2', #inexact), unpack(inexact)) or ''
-  return pk('<' .. rep('d', #out), unpack(out)), marked, table.concat(wrong, ',')
+  return out, marked, table.concat(wrong, ',')
+end
+
+local function doubles(out)
+  return pk('<' .. rep('d', #out), unpack(out))
 end
 
 local function observe_one(it, out, inexact, at, hi, lo, counting)
@@ -709,6 +713,7 @@ local function observe(keys, args)
     elseif mode ~= 'D' then
       local past = cmsgpack.unpack(sub(claim, 34))
       if past[1] == 'N' then past[1] = 'R' end
+      past[3] = doubles(past[3])
       past[6] = ''
       return past
     end
@@ -729,12 +734,12 @@ local function observe(keys, args)
   end
   local values, marked, wrong = gather(found, observe_one, at, hi, lo, done == 'N')
   if wrong_claim ~= '' then wrong = wrong == '' and wrong_claim or wrong .. ',' .. wrong_claim end
-  if mode == 'D' then return { 'D', 0, values, marked, wrong, '' } end
+  if mode == 'D' then return { 'D', 0, doubles(values), marked, wrong, '' } end
   local seq = call('INCR', keys[2])
   local result = { done, seq, values, marked, wrong }
   local kept = standing and 'D' .. hash .. standing or 'C' .. hash .. cmsgpack.pack(result)
   call('SET', keys[1], kept, 'PX', CONFIG.dedupe_ms)
-  result[6] = standing or ''
+  result[3], result[6] = doubles(values), standing or ''
   return result
 end
 
@@ -746,7 +751,7 @@ local function peek(keys, args)
   local now = up('>I6', args[2])
   local found = entities_of(keys, 1, args, 4, args[3])
   local values = gather(found, peek_one, at, hi, lo, now)
-  return values
+  return doubles(values)
 end
 
 -- keys: decision, outbox. args: payload hash, decision, outbox field, logged.
