@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from importlib import import_module, metadata
 from pkgutil import iter_modules
+from typing import Annotated
 
 import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from scoring import commands
 from scoring.errors import ScoringError
 
 app = typer.Typer(
     name="scoring",
-    help="Real-time fraud decisions for payments.",
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
 
@@ -33,14 +36,48 @@ def assemble() -> typer.Typer:
     return app
 
 
+@app.callback()
+def scoring(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Real-time fraud decisions for payments."""
+    if version:
+        typer.echo(metadata.version("fraud-scoring"))
+        raise typer.Exit
+
+
 def main() -> None:
     """Run one command; a refusal is one plain line and exit status 2."""
     assemble()
     try:
         app()
     except ScoringError as error:
-        typer.secho(f"scoring: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(2)
+        _refuse(str(error))
+    except (ValidationError, SettingsError) as error:
+        _refuse(setting_problem(error))
+
+
+def setting_problem(error: ValidationError | SettingsError) -> str:
+    """Name the settings that are wrong, never their values: one may be a secret.
+
+    >>> setting_problem(SettingsError('error parsing value for field "kafka_options"'))
+    'SCORING_KAFKA_OPTIONS: is not of its type; see scoring/settings.py'
+    """
+    if isinstance(error, SettingsError):
+        name = str(error).split('"')[1] if '"' in str(error) else "…"
+        return f"SCORING_{name.upper()}: is not of its type; see scoring/settings.py"
+    return "\n".join(
+        f"SCORING_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}"
+        for e in error.errors(include_input=False, include_url=False)
+    )
+
+
+def _refuse(problem: str) -> None:
+    typer.secho(f"scoring: {problem}", fg=typer.colors.RED, err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,10 @@ def policy_from(settings: Settings, catalogue: Catalogue) -> Policy:
 def _text(path: Path) -> str:
     try:
         return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadArtifact(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise BadArtifact(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadArtifact(f"{path}: cannot be read: it is not UTF-8 text") from error
 
 
 def artifacts_from(settings: Settings) -> Artifacts:

@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         description="aiokafka client options (security_protocol, sasl_…), JSON",
     )
     namespace: str = Field(
-        "live", pattern=r"[a-z0-9-]{1,64}", description="prefix of keys in the store"
+        "live", pattern=r"^[a-z0-9-]{1,64}$", description="prefix of keys in the store"
     )
     topic_prefix: str = Field("", description="prefix of every topic, a replay's name")
     fetch_wait_ms: int = Field(
@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     # Doors -----------------------------------------------------------------
     grpc_address: str = Field("127.0.0.1:50051", description="host:port; port 0: any")
     budget_ms: int = Field(50, ge=1, le=60_000, description="a check without deadline")
+    batch_budget_ms: int = Field(
+        1_000, ge=1, le=60_000, description="a batch of up to 1,000 checks"
+    )
     store_budget_ms: int = Field(20, ge=1, description="what one exchange may take")
     reflection: bool = Field(False, description="gRPC server reflection")
     drain_s: float = Field(10.0, ge=0, description="grace for calls in flight")

@@ -73,8 +73,18 @@ class RedisStore:
         Raises `StoreUnavailable` when there is no answer, `BadArtifact` when the
         server's settings would lose history.
         """
-        del cluster
-        client = Redis.from_url(url, socket_connect_timeout=TIMEOUT_S_DEFAULT)
+        if cluster:
+            raise BadArtifact(
+                "SCORING_REDIS_CLUSTER: Redis Cluster is not supported yet; name one "
+                "primary, with its replicas behind Sentinel or your provider"
+            )
+        try:
+            client = Redis.from_url(url, socket_connect_timeout=TIMEOUT_S_DEFAULT)
+        except ValueError as error:
+            # Never the URL itself: it may hold a password.
+            raise BadArtifact(
+                "SCORING_REDIS_URL: must begin with redis://, rediss:// or unix://"
+            ) from error
         terms = Terms(lateness_ms, dedupe_ms)
         store = cls(client, catalogue, namespace=namespace, terms=terms)
         try:
