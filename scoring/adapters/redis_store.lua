@@ -181,13 +181,14 @@ end
 local function seen_of(e, key)
   e.seen_key = key
   local text = read(key, e.plan.name .. ' seen')
+  e.seen_text = text
   local parts = {}
   if text == '' then
     if e.n > 0 then corrupt(e.plan.name .. ' seen') end
     for i = 1, #e.plan.hashes do parts[i] = { '', 0 } end
   else
-    local body = sub(text, 5)
-    if check(body) ~= sub(text, 1, 4) then corrupt(e.plan.name .. ' seen') end
+    local body = sub(text, 1, -5)
+    if check(body) ~= sub(text, -4) then corrupt(e.plan.name .. ' seen') end
     local at = 1
     for i = 1, #e.plan.hashes do
       local count, lost = up('>I2I6', body, at)
@@ -206,7 +207,18 @@ local function write_seen(e)
     out[2 * i] = part[1]
   end
   local body = table.concat(out)
-  call('SET', e.seen_key, check(body) .. body, 'KEEPTTL')
+  local old, new = e.seen_text, body .. check(body)
+  if #new < #old or #old == 0 then
+    call('SET', e.seen_key, new, 'KEEPTTL')
+    return
+  end
+  -- Entries before the one that moved stay: only the rest is written.
+  local low, high = 0, #old - 4
+  while low < high do
+    local mid = floor((low + high + 1) / 2)
+    if sub(old, 1, mid) == sub(new, 1, mid) then low = mid else high = mid - 1 end
+  end
+  call('SETRANGE', e.seen_key, low, sub(new, low + 1))
 end
 
 local function find_seen(entries, hash6)
