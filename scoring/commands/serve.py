@@ -97,7 +97,9 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
         server = grpc_door_from(
             service,
             shares_port=worker >= 0,
-            load_explainer=partial(_explainer, settings.model_dir),
+            load_explainer=partial(
+                _explainer, settings.model_dir, service.scorer.artifacts.model.version
+            ),
         )
         # What is loaded lives until the end: the collector need not look at it.
         gc.collect()
@@ -117,9 +119,15 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
         )
 
 
-def _explainer(model_dir: Path) -> Explainer:
-    """The explainer of the served model; raises `ImportError` without xgboost."""
-    from scoring.adapters.model_shelf import bundle_in
+def _explainer(model_dir: Path, version: str) -> Explainer:
+    """The explainer of the model that was loaded at start, also when another one is
+    promoted by now; raises `ImportError` without xgboost, `OSError` where it is gone.
+    """
+    from scoring.adapters.model_shelf import ModelShelf
     from scoring.training.explain import Explainer
 
-    return Explainer.from_bundle(bundle_in(model_dir))
+    shelved = ModelShelf(model_dir).path(version)
+    explainer = Explainer.from_bundle(shelved if shelved.is_dir() else model_dir)
+    if explainer.manifest.version != version:
+        raise FileNotFoundError(f"{model_dir}: holds model {version} no more")
+    return explainer
