@@ -46,7 +46,9 @@ def grpc_door_from(
     bytes_max = settings.message_bytes_max
     log, store = service.log, service.store
     calls = grpc_server.Calls(
-        grpc_checks.Checks(intake, decisions, bytes_max),
+        grpc_checks.Checks(
+            intake, decisions, bytes_max, settings.batch_budget_ms / _MS_PER_S
+        ),
         grpc_stream.Streams(
             intake, grpc_stream.GroupCommit(decisions), bytes_max, time.monotonic
         ),

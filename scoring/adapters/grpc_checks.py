@@ -33,6 +33,7 @@ class Checks:
     intake: Intake
     decisions: Decisions
     message_bytes_max: int
+    batch_budget_s: float
 
     async def check(self, raw: bytes, context: Context) -> bytes:
         """CheckTransaction: the stored bytes, length-prefixed and never re-encoded."""
@@ -54,7 +55,9 @@ class Checks:
 
     async def batch(self, raw: bytes, context: Context) -> bytes:
         """BatchCheckTransactions: one result a transaction, in order."""
-        caller = self.intake.caller(context, "BatchCheckTransactions")
+        caller = self.intake.caller(
+            context, "BatchCheckTransactions", budget_s=self.batch_budget_s
+        )
         request = wire.message_from_bytes(
             raw, fraud_scoring_pb2.BatchCheckTransactionsRequest, wire.PROTOBUF
         )

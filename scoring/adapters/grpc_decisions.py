@@ -17,6 +17,8 @@ Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 
 # What one more observation weighs in the running mean of the time per check.
 _NEWEST_WEIGHT = 0.1
+# Smaller groups mostly wait for the store: they say nothing about the cost of many.
+_TELLING_COUNT_MIN = 32
 # Kept back by a follower for an answer of its own, seconds.
 _FOLLOWER_RESERVE_S = 0.003
 
@@ -132,8 +134,8 @@ class Decisions:
                 waiting = self._inflight.pop(_key(check), None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)
-        took_s = (self.monotonic() - started) / len(checks)
-        if len(checks) > 1:
+        if len(checks) >= _TELLING_COUNT_MIN:
+            took_s = (self.monotonic() - started) / len(checks)
             self.check_s += _NEWEST_WEIGHT * (took_s - self.check_s)
         return decided
 

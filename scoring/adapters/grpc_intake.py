@@ -69,15 +69,16 @@ class Intake:
     monotonic: Callable[[], float]
     access: Access | None = None
 
-    def caller(self, context: Context, method: str) -> Caller:
-        """Read deadline, trace and identity once.
+    def caller(
+        self, context: Context, method: str, *, budget_s: float | None = None
+    ) -> Caller:
+        """Read deadline, trace and identity once; `budget_s` replaces that of a check.
 
         Raises `Refused` when the deadline has passed or the caller may not call.
         """
         caller = self.stream_caller(context, method)
-        return caller.until(
-            min(caller.deadline, self.monotonic() + self.budget_s),
-        )
+        budget_s = self.budget_s if budget_s is None else budget_s
+        return caller.until(min(caller.deadline, self.monotonic() + budget_s))
 
     def stream_caller(self, context: Context, method: str) -> Caller:
         """The same for a stream, which lasts longer than the budget of a check."""

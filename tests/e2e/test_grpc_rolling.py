@@ -27,8 +27,6 @@ def settings(model_dir, store_url, store_namespace, tmp_path):
         "budget_ms": 10_000,
         "store_budget_ms": 5_000,
         "drain_notice_s": NOTICE_S,
-        # Ids of random hex digits may look like card numbers.
-        "numeric_ids": '["id", "card", "merchant"]',
     }
 
 
