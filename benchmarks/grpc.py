@@ -177,6 +177,7 @@ async def measure(url: str, scratch: Path) -> dict[str, Any]:
         "SCORING_STATE_DIR": str(scratch),
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
         "SCORING_BUDGET_MS": "30000",
+        "SCORING_BATCH_BUDGET_MS": "30000",
         "SCORING_STORE_BUDGET_MS": "20000",
     }
     service, address = started([sys.executable, "-m", "scoring", "serve"], env)
