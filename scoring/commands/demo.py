@@ -33,6 +33,7 @@ def demo(
     object counted by an independent consumer; the exit status is 1 if anything was
     lost, duplicated or conflicting.
     """
+    from scoring.adapters.kafka_options import client_options
     from scoring.core.catalogue import default_catalogue
     from scoring.demo.show import Screen
     from scoring.embedded.service import parts
@@ -46,7 +47,10 @@ def demo(
     with bar(transient=True) as report:
         model_dir = ensure_demo_model(directory / "model", default_catalogue(), report)
     screen.say("start the store and the broker")
-    with parts(settings.redis_url, settings.kafka_bootstrap) as running:
+    options = client_options(settings.kafka_options)
+    with parts(
+        settings.redis_url, settings.kafka_bootstrap, options=options
+    ) as running:
         clean = _staged(running, screen, model_dir, directory, (seconds, rate, seed))
     raise typer.Exit(0 if clean else 1)
 

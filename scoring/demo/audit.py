@@ -116,13 +116,17 @@ OnRecord = Callable[[str, bytes, int], None]
 
 
 async def read_topics(
-    bootstrap: str, topics: tuple[str, ...], *, fetch_wait_ms: int, on_record: OnRecord
+    client: dict[str, Any],
+    topics: tuple[str, ...],
+    *,
+    fetch_wait_ms: int,
+    on_record: OnRecord,
 ) -> None:
     """Read topics from their beginning, every partition, until cancelled."""
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **client,
         group_id=None,
         auto_offset_reset="earliest",
         enable_auto_commit=False,

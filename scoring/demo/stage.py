@@ -61,7 +61,7 @@ def staged(
         "SCORING_BUDGET_MS": "1000",
         "SCORING_STORE_BUDGET_MS": "500",
     }
-    asyncio.run(create_topics(parts.bootstrap, topics.all, partitions=PARTITIONS))
+    asyncio.run(create_topics(parts.client, topics.all, partitions=PARTITIONS))
     say("start the gRPC server and the stream worker")
     commands = ["serve", "stream"]
     with services(commands, environment, directory=directory) as (serve, stream):
@@ -78,9 +78,7 @@ async def playing(stage: Stage, *, rate: float, seed: int) -> Any:
     source = payments(seed=seed, ends_before_ms=time.time_ns() // 1_000_000)
     # The first world is drawn here, before anybody waits for its payments.
     source = chain([next(source)], source)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=stage.parts.bootstrap, acks="all", linger_ms=2
-    )
+    producer = AIOKafkaProducer(**stage.parts.client, acks="all", linger_ms=2)
     await producer.start()
     try:
         async with grpc.aio.insecure_channel(stage.serve.address) as channel:
@@ -114,7 +112,7 @@ async def run(
     if seconds is not None:
         loop.call_later(seconds, play.stop.set)
     reading = read_topics(
-        stage.parts.bootstrap,
+        stage.parts.client,
         (stage.topics.decisions, stage.topics.transactions_dead_letter),
         fetch_wait_ms=stage.parts.fetch_wait_ms,
         on_record=play.on_record(stage.topics),

@@ -6,8 +6,9 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from scoring.embedded.broker import FETCH_WAIT_MS, SESSION_TIMEOUT_S, embedded_broker
 from scoring.embedded.child import Child
@@ -30,6 +31,12 @@ class Parts:
     store_url: str
     bootstrap: str
     embedded_broker: bool
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def client(self) -> dict[str, Any]:
+        """Options for aiokafka clients of this broker."""
+        return {"bootstrap_servers": self.bootstrap, **self.options}
 
     @property
     def fetch_wait_ms(self) -> int:
@@ -50,14 +57,23 @@ class Parts:
 
 
 @contextmanager
-def parts(store_url: str = "", bootstrap: str = "") -> Iterator[Parts]:
-    """Use the store and broker given; start what is not, until the block ends."""
+def parts(
+    store_url: str = "",
+    bootstrap: str = "",
+    *,
+    options: Mapping[str, Any] | None = None,
+) -> Iterator[Parts]:
+    """Use the store and broker given; start what is not, until the block ends.
+
+    `options` are those of aiokafka clients of a given broker.
+    """
     with ExitStack() as stack:
         ours = not bootstrap
         yield Parts(
             store_url or stack.enter_context(embedded_store()),
             bootstrap or stack.enter_context(embedded_broker()),
             embedded_broker=ours,
+            options={} if ours else options or {},
         )
 
 

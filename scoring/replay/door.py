@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from scoring import wire
 from scoring.core.label import Label
-from scoring.errors import Unavailable
+from scoring.errors import ScoringError, Unavailable
 from scoring.replay.collect import Collector
 from scoring.replay.table import Row
 from scoring.topics import Topics, key_of
@@ -125,15 +125,24 @@ class KafkaDoor:
             polled = await self.consumer.getmany(timeout_ms=200, max_records=2_000)
             for partition, records in polled.items():
                 for record in records:
-                    self._record(partition.topic, record.value)
+                    self._record(partition.topic, record)
 
-    def _record(self, topic: str, value: bytes) -> None:
+    def _record(self, topic: str, record: Any) -> None:
+        headers = dict(record.headers)
+        content_type = headers.get("content-type", wire.PROTOBUF.encode()).decode()
         if topic == self.topics.decisions:
-            self.collector.take(decision_pb2.Decision.FromString(value))
+            decision = wire.message_from_bytes(
+                record.value, decision_pb2.Decision, content_type
+            )
+            self.collector.take(decision)
             return
-        letter = transaction_pb2.DeadLetter.FromString(value)
-        with suppress(Exception):  # whatever the letter holds is not ours to judge
-            transaction = transaction_pb2.Transaction.FromString(letter.value)
+        letter = wire.message_from_bytes(
+            record.value, transaction_pb2.DeadLetter, content_type
+        )
+        with suppress(ScoringError):  # somebody else's garbage in a live topic
+            transaction = wire.message_from_bytes(
+                letter.value, transaction_pb2.Transaction, wire.PROTOBUF
+            )
             self.collector.refuse(transaction.id, f"{letter.field} {letter.message}")
 
 

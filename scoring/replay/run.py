@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from scoring.core.catalogue import Catalogue
 from scoring.core.transaction import Transaction
@@ -123,33 +124,40 @@ def entities_of(catalogue: Catalogue, *, labelled: bool = False) -> Entities:
 
 @asynccontextmanager
 async def kafka_door(
-    bootstrap: str,
+    client: dict[str, Any],
     topics: Topics,
     collector: Collector,
     *,
     fetch_wait_ms: int,
     group: str,
+    from_now: bool = False,
 ) -> AsyncIterator[KafkaDoor]:
-    """Connect to a broker and read decisions from now on, until the block ends."""
+    """Connect to a broker and read its decisions until the block ends.
+
+    `client` holds the options of an aiokafka client; `from_now` passes over what
+    the topics hold already.
+    """
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka.admin import AIOKafkaAdminClient
 
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=1)
+    producer = AIOKafkaProducer(**client, acks="all", linger_ms=1)
     consumer = AIOKafkaConsumer(
         topics.decisions,
         topics.transactions_dead_letter,
-        bootstrap_servers=bootstrap,
+        **client,
         group_id=None,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=fetch_wait_ms,
     )
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    started = []
+    admin = AIOKafkaAdminClient(**client)
+    started: list[Any] = []
     try:
-        for client in (producer, consumer, admin):
-            await client.start()
-            started.append(client)
+        for one in (producer, consumer, admin):
+            await one.start()
+            started.append(one)
+        if from_now:
+            await consumer.seek_to_end()
         door = KafkaDoor(producer, consumer, admin, topics, collector, group)
         reading = asyncio.get_running_loop().create_task(door.read())
         try:
@@ -159,8 +167,8 @@ async def kafka_door(
             with suppress(asyncio.CancelledError):
                 await reading
     finally:
-        for client in reversed(started):
-            await (client.close() if client is admin else client.stop())
+        for one in reversed(started):
+            await (one.close() if one is admin else one.stop())
 
 
 @asynccontextmanager

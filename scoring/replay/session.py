@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from rich.console import Console
@@ -44,7 +45,7 @@ class Session:
 class _Target:
     """Where rows go; `service` is our own process, None when it is a live one."""
 
-    bootstrap: str
+    client: dict[str, Any]
     topics: Topics
     fetch_wait_ms: int
     grpc_address: str
@@ -107,7 +108,7 @@ def _target(
 ) -> Iterator[_Target]:
     settings = session.settings
     if session.into_live:
-        yield _live_target(settings, session.through)
+        yield _live_target(settings, session.through, ordered=plan.ordered)
         return
     settings = with_model(settings)
     topics = Topics(f"{run}.")
@@ -117,25 +118,38 @@ def _target(
             running = Parts(stack.enter_context(_store(settings)), "", False)
         else:
             running = stack.enter_context(
-                parts(settings.redis_url, settings.kafka_bootstrap)
+                parts(
+                    settings.redis_url,
+                    settings.kafka_bootstrap,
+                    options=_options(settings),
+                )
             )
-        environment = _environment(settings, running, run, topics, plan)
+        if session.through == "kafka":
+            _create_topics(running, topics, plan)
         directory = settings.state_dir / "replay" / run
         directory.mkdir(parents=True, exist_ok=True)
-        environment["SCORING_STATE_DIR"] = str(directory.resolve())
         console.print(f"[dim]·[/] logs in {directory}")
-        if session.through == "kafka":
-            from scoring.embedded.topics import create_topics
-
-            partitions = 1 if plan.ordered else _PARTITIONS
-            asyncio.run(
-                create_topics(running.bootstrap, topics.all, partitions=partitions)
-            )
-        command = "serve" if session.through == "grpc" else "stream"
         started = stack.enter_context(
-            service(command, environment, directory=directory)
+            service(
+                "serve" if session.through == "grpc" else "stream",
+                _environment(settings, running, topics, plan)
+                | {
+                    "SCORING_NAMESPACE": run,
+                    "SCORING_STATE_DIR": str(directory.resolve()),
+                },
+                directory=directory,
+            )
         )
-        yield _Target(running.bootstrap, topics, running.fetch_wait_ms, started.address)
+        yield _Target(
+            running.client, topics, running.fetch_wait_ms, started.address, started
+        )
+
+
+def _create_topics(running: Parts, topics: Topics, plan: Plan) -> None:
+    from scoring.embedded.topics import create_topics
+
+    partitions = 1 if plan.ordered else _PARTITIONS
+    asyncio.run(create_topics(running.client, topics.all, partitions=partitions))
 
 
 @contextmanager
@@ -149,11 +163,22 @@ def _store(settings: Settings) -> Iterator[str]:
         yield url
 
 
-def _live_target(settings: Settings, through: str) -> _Target:
+def _options(settings: Settings) -> dict[str, Any]:
+    from scoring.adapters.kafka_options import client_options
+
+    return client_options(settings.kafka_options)
+
+
+def _live_target(settings: Settings, through: str, *, ordered: bool) -> _Target:
     if through == "kafka" and not settings.kafka_bootstrap:
         raise BadArtifact("SCORING_KAFKA_BOOTSTRAP: name the live broker")
+    if through == "kafka" and ordered:
+        raise BadArtifact(
+            "--ordered --into-live: others write to the live topics; use --through "
+            "grpc, or a run of its own"
+        )
     return _Target(
-        settings.kafka_bootstrap,
+        {"bootstrap_servers": settings.kafka_bootstrap, **_options(settings)},
         Topics(settings.topic_prefix),
         settings.fetch_wait_ms,
         settings.grpc_address,
@@ -161,12 +186,11 @@ def _live_target(settings: Settings, through: str) -> _Target:
 
 
 def _environment(
-    settings: Settings, running: Parts, run: str, topics: Topics, plan: Plan
+    settings: Settings, running: Parts, topics: Topics, plan: Plan
 ) -> dict[str, str]:
     environment = {
         **running.environment,
         **_PATIENT,
-        "SCORING_NAMESPACE": run,
         "SCORING_TOPIC_PREFIX": topics.prefix,
         "SCORING_MODEL_DIR": str(settings.model_dir.resolve()),
         "SCORING_DECISION_FORMAT": "protobuf",
@@ -221,10 +245,11 @@ async def _played(
         ) as door:
             return await play(plan, door, collector, progress=told)
     async with kafka_door(
-        target.bootstrap,
+        target.client,
         target.topics,
         collector,
         fetch_wait_ms=target.fetch_wait_ms,
         group=f"{target.topics.prefix}{GROUP}",
+        from_now=session.into_live,
     ) as stream:
         return await play(plan, stream, collector, progress=told)

@@ -1,5 +1,6 @@
 """A table goes through both doors and comes out equal, decided and judged."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -8,8 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from redis import Redis
 
 from scoring.core.catalogue import default_catalogue
+from scoring.embedded.service import Parts, service
+from scoring.embedded.topics import create_topics
+from scoring.topics import Topics
 from scoring.training.train import ensure_demo_model
 
 WORLD = ("--days", "9", "--customers", "200", "--terminals", "400", "--seed", "5")
@@ -24,8 +29,8 @@ def place(tmp_path_factory) -> Path:
     return directory
 
 
-def scoring(directory, *arguments, code=0):
-    settings = {
+def scoring(directory, *arguments, code=0, settings=None):
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("SCORING_")
@@ -33,7 +38,11 @@ def scoring(directory, *arguments, code=0):
     done = subprocess.run(
         [sys.executable, "-m", "scoring", *arguments],
         cwd=directory,
-        env={**settings, "SCORING_MODEL_DIR": str(directory / "model")},
+        env={
+            **inherited,
+            "SCORING_MODEL_DIR": str(directory / "model"),
+            **(settings or {}),
+        },
         capture_output=True,
         text=True,
         timeout=280,
@@ -95,3 +104,34 @@ def test_a_table_that_is_not_understood_is_refused_with_the_next_step(place):
     (place / "odd.csv").write_text("a,b\n1,2\n")
     said = scoring(place, "replay", "--describe", "odd.csv", code=1)
     assert "name one under columns" in said
+
+
+@pytest.mark.timeout(290)
+def test_only_an_explicit_flag_plays_into_the_live_service(
+    place, store_url, embedded_bootstrap, topic_prefix, store_namespace
+):
+    live = {
+        **Parts(store_url, embedded_bootstrap, embedded_broker=True).environment,
+        "SCORING_NAMESPACE": store_namespace,
+        "SCORING_TOPIC_PREFIX": topic_prefix,
+        "SCORING_MODEL_DIR": str(place / "model"),
+        "SCORING_DECISION_FORMAT": "json",
+    }
+    client = {"bootstrap_servers": embedded_bootstrap}
+    asyncio.run(create_topics(client, Topics(topic_prefix).all, partitions=2))
+    rows = pq.read_table(place / "world.parquet").slice(0, 300)
+    pq.write_table(rows, place / "some.parquet")
+    with service("stream", live, directory=place):
+        play = ("replay", "some.parquet", "--out", "live.parquet")
+        scoring(place, *play, settings=live)
+        assert keys(store_url, store_namespace) == 0
+        scoring(place, *play, "--into-live", settings=live)
+        assert keys(store_url, store_namespace) > 0
+        assert pq.read_table(place / "live.parquet").num_rows == 300
+        refused = ("--into-live", "--ordered")
+        scoring(place, *play, *refused, settings=live, code=2)
+
+
+def keys(store_url, namespace):
+    with Redis.from_url(store_url) as client:
+        return sum(1 for key in client.scan_iter(f"*{namespace}*", count=1_000))
