@@ -26,7 +26,11 @@ GROUP = "scoring-stream"  # as the composition root names it
 _PARTITIONS = 4
 _WATCH_S = 0.5
 # A replay waits for its answers: nothing may be degraded for want of time.
-_PATIENT = {"SCORING_BUDGET_MS": "60000", "SCORING_STORE_BUDGET_MS": "30000"}
+_PATIENT = {
+    "SCORING_BUDGET_MS": "60000",
+    "SCORING_BATCH_BUDGET_MS": "60000",
+    "SCORING_STORE_BUDGET_MS": "30000",
+}
 _ORDERED = {"SCORING_COMMIT_INTERVAL_S": "0.02"}  # its commits pace the labels
 
 
