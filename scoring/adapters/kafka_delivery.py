@@ -191,10 +191,20 @@ class PollConsumer(Consumer):
             poll.revoked = not poll.finished
 
     async def perform_seek(self) -> None:
-        """Go back to what is committed: everything else is delivered again."""
+        """Go back to what is committed: everything else is delivered again.
+
+        Where nothing is committed yet the client would stay where it has read to,
+        and what was read before the flow resumed would be lost: go to the start.
+        """
         self._revoke_all()
         self._pending.clear()
         await super().perform_seek()
+        fresh = [
+            tp for tp in self.assignment() if self._committed_offset.get(tp) is None
+        ]
+        if fresh:
+            for tp, offset in (await self.earliest_offsets(*fresh)).items():
+                await super().seek(tp, offset)
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Move one partition; what is on its way counts for nothing."""

@@ -19,9 +19,13 @@ from stream_parts import Input, create_topics, transaction
 
 from scoring.embedded.store import EmbeddedStore
 
-pytestmark = [pytest.mark.drill, pytest.mark.kafka, pytest.mark.timeout(3_600)]
 KILLS = int(os.environ.get("SCORING_DRILL_KILLS", "3"))
 RECORDS = int(os.environ.get("SCORING_DRILL_RECORDS", "4000"))
+pytestmark = [
+    pytest.mark.drill,
+    pytest.mark.kafka,
+    pytest.mark.timeout(300 if RECORDS <= 4000 else 3_600),
+]
 RATE = int(os.environ.get("SCORING_DRILL_RATE", "300"))
 SEEDS = (1, 2, 3)
 
