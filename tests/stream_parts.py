@@ -84,6 +84,11 @@ async def create_topics(
     await admin.start()
     made = [NewTopic(prefix + topic, partitions, 1) for topic in names]
     await admin.create_topics(made)
+    # A controller acknowledges a topic before the brokers have heard of it.
+    while any(
+        t["error_code"] for t in await admin.describe_topics([m.name for m in made])
+    ):
+        await asyncio.sleep(0.1)
     await admin.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -15,6 +16,8 @@ from scoring.topics import Topics
 
 _MS_PER_DAY = 86_400_000
 _FOREVER = -1
+_SEEN_WITHIN_S = 30.0
+_LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +192,10 @@ class TopicAdmin:
         await self._client.close()
 
     async def create(self, topics: Topics, layout: Layout) -> list[str]:
-        """Create what is missing; returns the names created. Raises `BadArtifact`."""
+        """Create what is missing and wait until every broker may show it.
+
+        Returns the names created. Raises `BadArtifact`.
+        """
         wanted = [
             NewTopic(
                 topic,
@@ -209,7 +215,21 @@ class TopicAdmin:
                 created.append(topic)
             elif code != TopicAlreadyExistsError.errno:
                 raise BadArtifact(f"{topic}: the broker refused it: {said or code}")
+        await self._until_seen(topics.all)
         return created
+
+    async def _until_seen(self, names: Sequence[str]) -> None:
+        # A controller acknowledges a topic before the brokers have heard of it.
+        deadline = asyncio.get_running_loop().time() + _SEEN_WITHIN_S
+        while missing := [
+            t.name for t in (await self.found(names)).values() if not t.exists
+        ]:
+            if asyncio.get_running_loop().time() > deadline:
+                raise LogUnavailable(
+                    f"{', '.join(missing)}: created, and not shown by the broker "
+                    f"after {_SEEN_WITHIN_S:g} s; look at the controller's log"
+                )
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def found(self, names: Sequence[str]) -> dict[str, Found]:
         """The topics as they are; a missing one has no partitions."""
@@ -240,3 +260,16 @@ class TopicAdmin:
             for response in responses
             for resource in response.resources
         }
+
+
+async def create_topics(
+    client: Mapping[str, Any], topics: Topics, *, partitions: int
+) -> None:
+    """Create the topics of a run of a moment, one replica each.
+
+    `client` holds the options of an aiokafka client, bootstrap_servers among them.
+    """
+    options = dict(client)
+    bootstrap = options.pop("bootstrap_servers")
+    async with TopicAdmin(bootstrap, options) as admin:
+        await admin.create(topics, Layout(partitions=partitions, replication=1))

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from scoring.adapters.kafka_topics import create_topics
 from scoring.demo.audit import Audit, read_topics
 from scoring.demo.doors import GrpcDoor, KafkaDoor
 from scoring.demo.play import Play
 from scoring.demo.tally import Tally
 from scoring.demo.world import payments
 from scoring.embedded.service import Parts, Service, services
-from scoring.embedded.topics import create_topics
 from scoring.topics import Topics
 
 PARTITIONS = 4
@@ -61,7 +61,7 @@ def staged(
         "SCORING_BUDGET_MS": "1000",
         "SCORING_STORE_BUDGET_MS": "500",
     }
-    asyncio.run(create_topics(parts.client, topics.all, partitions=PARTITIONS))
+    asyncio.run(create_topics(parts.client, topics, partitions=PARTITIONS))
     say("start the gRPC server and the stream worker")
     commands = ["serve", "stream"]
     with services(commands, environment, directory=directory) as (serve, stream):

@@ -150,10 +150,10 @@ def _target(
 
 
 def _create_topics(running: Parts, topics: Topics, plan: Plan) -> None:
-    from scoring.embedded.topics import create_topics
+    from scoring.adapters.kafka_topics import create_topics
 
     partitions = 1 if plan.ordered else _PARTITIONS
-    asyncio.run(create_topics(running.client, topics.all, partitions=partitions))
+    asyncio.run(create_topics(running.client, topics, partitions=partitions))
 
 
 @contextmanager

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
+from scoring.adapters.kafka_topics import create_topics
 from scoring.core.catalogue import default_catalogue
 from scoring.embedded.service import Parts, service
-from scoring.embedded.topics import create_topics
 from scoring.topics import Topics
 from scoring.training.train import ensure_demo_model
 
@@ -118,7 +118,7 @@ def test_only_an_explicit_flag_plays_into_the_live_service(
         "SCORING_DECISION_FORMAT": "json",
     }
     client = {"bootstrap_servers": embedded_bootstrap}
-    asyncio.run(create_topics(client, Topics(topic_prefix).all, partitions=2))
+    asyncio.run(create_topics(client, Topics(topic_prefix), partitions=2))
     rows = pq.read_table(place / "world.parquet").slice(0, 300)
     pq.write_table(rows, place / "some.parquet")
     with service("stream", live, directory=place):
