@@ -86,6 +86,17 @@ class Settings(BaseSettings):
     access_file: Path | None = Field(
         None, description="who may call what, YAML; unset: every caller everything"
     )
+    jwt_jwks_file: Path | None = Field(
+        None, description="keys of callers' tokens (JWKS); re-read on change"
+    )
+    jwt_issuer: str = Field("", description="the `iss` that a token must carry")
+    jwt_audience: str = Field("", description="the `aud` that a token must carry")
+    jwt_caller_claim: str = Field(
+        "sub", min_length=1, description="the claim that names the caller"
+    )
+    jwt_leeway_s: float = Field(
+        30.0, ge=0, le=300, description="how far the issuer's clock may be off"
+    )
     message_bytes_max: int = Field(262_144, ge=1_024, description="one message")
     reply_after: Literal["record", "log"] = "record"
     decision_format: Literal["protobuf", "json"] = "protobuf"

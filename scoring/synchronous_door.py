@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from grpc import ServerCredentials
 
 from scoring.adapters import grpc_checks, grpc_decisions, grpc_server, grpc_stream
-from scoring.adapters.grpc_identity import CertificateAccess, load_access
+from scoring.adapters.grpc_group import GroupCommit
+from scoring.adapters.grpc_identity import ListedAccess, load_access
 from scoring.adapters.grpc_intake import Intake
 from scoring.adapters.grpc_labels import Labels, LogSink, StoreSink
 from scoring.adapters.grpc_lookups import Explainer, Explanations, Lookups
@@ -19,6 +21,9 @@ from scoring.bootstrap import Service, now_ms
 from scoring.core.reasons import default_reasons
 from scoring.errors import BadArtifact
 from scoring.settings import Settings
+
+if TYPE_CHECKING:
+    from scoring.adapters.grpc_token import Tokens
 
 _MS_PER_S = 1_000
 
@@ -39,7 +44,7 @@ def grpc_door_from(
         monotonic=time.monotonic,
         access=_access_from(settings),
     )
-    decisions = _decisions_from(service)
+    group = GroupCommit(_decisions_from(service))
     explanations = None
     if load_explainer is not None:
         explanations = _explanations_from(service.scorer.artifacts, load_explainer)
@@ -47,11 +52,9 @@ def grpc_door_from(
     log, store = service.log, service.store
     calls = grpc_server.Calls(
         grpc_checks.Checks(
-            intake, decisions, bytes_max, settings.batch_budget_ms / _MS_PER_S
+            intake, group, bytes_max, settings.batch_budget_ms / _MS_PER_S
         ),
-        grpc_stream.Streams(
-            intake, grpc_stream.GroupCommit(decisions), bytes_max, time.monotonic
-        ),
+        grpc_stream.Streams(intake, group, bytes_max, time.monotonic),
         Lookups(intake, store, explanations),
         Labels(intake, LogSink(log, service.topics) if log else StoreSink(store)),
     )
@@ -108,12 +111,38 @@ def _credentials_from(settings: Settings) -> ServerCredentials | None:
     ).credentials()
 
 
-def _access_from(settings: Settings) -> CertificateAccess | None:
+def _access_from(settings: Settings) -> ListedAccess | None:
+    tokens = _tokens_from(settings)
     if settings.access_file is None:
+        if tokens is not None:
+            raise BadArtifact(
+                "SCORING_JWT_JWKS_FILE: set SCORING_ACCESS_FILE as well: a token says "
+                "who calls, not what that caller may do"
+            )
         return None
-    if settings.tls_client_ca_file is None:
+    if settings.tls_client_ca_file is None and tokens is None:
         raise BadArtifact(
-            f"{settings.access_file}: callers are known by their certificate; set "
-            "SCORING_TLS_CLIENT_CA_FILE as well"
+            f"{settings.access_file}: callers are known by certificate or token; set "
+            "SCORING_TLS_CLIENT_CA_FILE or SCORING_JWT_JWKS_FILE as well"
         )
-    return load_access(settings.access_file)
+    return load_access(settings.access_file, monotonic=time.monotonic, tokens=tokens)
+
+
+def _tokens_from(settings: Settings) -> Tokens | None:
+    if settings.jwt_jwks_file is None:
+        return None
+    if not settings.jwt_issuer or not settings.jwt_audience:
+        raise BadArtifact(
+            "set SCORING_JWT_ISSUER and SCORING_JWT_AUDIENCE: else a token made for "
+            "somebody else would do"
+        )
+    # Cryptography takes a while to import: only who reads tokens pays for it.
+    from scoring.adapters.grpc_token import TokenRules, Tokens
+
+    rules = TokenRules(
+        settings.jwt_issuer,
+        settings.jwt_audience,
+        settings.jwt_caller_claim,
+        settings.jwt_leeway_s,
+    )
+    return Tokens(settings.jwt_jwks_file, rules, time.time)

@@ -1,32 +1,68 @@
-"""Who calls, by certificate, and what each caller may do: everything else is denied."""
+"""Who calls, by certificate or token, and what each may do: all else is denied."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import grpc
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scoring.adapters.grpc_intake import Identity
+from scoring.adapters.grpc_quota import Quota
 from scoring.adapters.grpc_status import Context, Refusal, Refused
 from scoring.core import document
 from scoring.core.transaction import DEFAULT_TENANT, Transaction
 from scoring.errors import BadArtifact
 
+if TYPE_CHECKING:
+    from scoring.adapters.grpc_token import Tokens
+
 ANY = "*"
+_BEARER = "bearer "
+# One call of these brings many transactions or labels; each of them counts.
+_ITEMISED = frozenset(
+    {"BatchCheckTransactions", "StreamCheckTransactions", "ReportLabels"}
+)
 
 
 class CallerRule(BaseModel):
-    """What one caller may do. "*" stands for any."""
+    """What one caller may do. "*" stands for any.
+
+    A certificate's name and a token's subject are told apart: who can obtain the
+    one does not gain the rights of the other.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="SAN of the certificate (URI, DNS), else its CN")
+    name: str = Field("", description="SAN of the certificate (URI, DNS), else its CN")
+    subject: str = Field("", description="who the token names")
     methods: frozenset[str] = Field(min_length=1)
     tenants: frozenset[str] = frozenset({DEFAULT_TENANT})
     merchants: frozenset[str] = frozenset({ANY})
+    rate_per_s: float | None = Field(
+        None, gt=0, description="calls, and items of batches and streams; each process"
+    )
+    burst_count: int | None = Field(
+        None, ge=1, description="at once; default: what one second brings"
+    )
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> Self:
+        if not self.name and not self.subject:
+            raise ValueError("needs a name (certificate), a subject (token), or both")
+        if self.burst_count is not None and self.rate_per_s is None:
+            raise ValueError("burst_count needs rate_per_s")
+        return self
+
+    def quota(self, monotonic: Callable[[], float]) -> Quota | None:
+        """The rate of this caller, if it has one."""
+        if self.rate_per_s is None:
+            return None
+        burst = self.burst_count or max(1, round(self.rate_per_s))
+        return Quota(self.rate_per_s, burst, monotonic)
 
 
 class AccessFile(BaseModel):
@@ -36,12 +72,32 @@ class AccessFile(BaseModel):
 
     callers: tuple[CallerRule, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        for kind in ("name", "subject"):
+            given = [
+                getattr(rule, kind) for rule in self.callers if getattr(rule, kind)
+            ]
+            twice = sorted({one for one in given if given.count(one) > 1})
+            if twice:
+                raise ValueError(f"{kind} is given twice: {', '.join(twice)}")
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class KnownCaller:
-    """A caller and its limits."""
+    """A caller and its limits; `expired` raises once its token has run out."""
 
     rule: CallerRule
+    quota: Quota | None = None  # of each item
+    expired: Callable[[], None] | None = None
+
+    def spend(self) -> None:
+        """Count one item; raises `Refused` beyond the rate, or an expired token."""
+        if self.expired:
+            self.expired()
+        if self.quota:
+            self.quota.spend()
 
     def admit(self, transaction: Transaction) -> None:
         """Raise `Refused` for a tenant or merchant that is not this caller's."""
@@ -65,39 +121,89 @@ class KnownCaller:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificateAccess:
-    """Names callers by their verified certificate."""
+class ListedCaller:
+    """A rule with the rate that all calls of its caller share."""
 
-    rules: dict[str, CallerRule]
+    rule: CallerRule
+    quota: Quota | None
+
+    def may_call(self, method: str) -> bool:
+        """Whether the method is among those of this caller."""
+        return method in self.rule.methods or ANY in self.rule.methods
+
+    def calling(
+        self, method: str, expired: Callable[[], None] | None = None
+    ) -> KnownCaller:
+        """Admit one call; raises `Refused` beyond the rate."""
+        if self.quota:
+            self.quota.spend()
+        return KnownCaller(
+            self.rule, self.quota if method in _ITEMISED else None, expired
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAccess:
+    """Lets in who is listed, by verified token, else by verified certificate.
+
+    Where tokens are read, one that is sent must verify: a certificate does not
+    make up for it.
+    """
+
+    by_name: dict[str, ListedCaller]
+    by_subject: dict[str, ListedCaller] = field(default_factory=dict)
+    tokens: Tokens | None = None
 
     def identify(self, context: Context, method: str) -> Identity:
         """Who calls; raises `Refused`."""
+        if self.tokens and (sent := _authorization(context)):
+            return self._by_token(self.tokens, sent, method)
         names = names_of(context.auth_context())
         if not names:
-            raise Refused(_STRANGER)
+            raise Refused(_TOKENLESS if self.tokens else _STRANGER)
         for name in names:
-            rule = self.rules.get(name)
-            if rule is not None and (method in rule.methods or ANY in rule.methods):
-                return KnownCaller(rule)
+            listed = self.by_name.get(name)
+            if listed is not None and listed.may_call(method):
+                return listed.calling(method)
         raise Refused(_DENIED)
+
+    def _by_token(self, tokens: Tokens, sent: str, method: str) -> Identity:
+        if sent[: len(_BEARER)].lower() != _BEARER:
+            raise Refused(_TOKENLESS)
+        bearer = tokens.bearer(sent[len(_BEARER) :].strip())
+        listed = self.by_subject.get(bearer.subject)
+        if listed is None or not listed.may_call(method):
+            raise Refused(_DENIED)
+        return listed.calling(method, lambda: tokens.refuse_expired(bearer))
 
 
 _STRANGER = Refusal(
     grpc.StatusCode.UNAUTHENTICATED, "present a client certificate that names you"
+)
+_TOKENLESS = Refusal(
+    grpc.StatusCode.UNAUTHENTICATED,
+    "send a token that names you: authorization: Bearer …",
 )
 _DENIED = Refusal(
     grpc.StatusCode.PERMISSION_DENIED, "this caller may not call this method"
 )
 
 
-def load_access(path: Path) -> CertificateAccess:
+def load_access(
+    path: Path, *, monotonic: Callable[[], float], tokens: Tokens | None = None
+) -> ListedAccess:
     """Read who may call what; raises `BadArtifact` with line and field."""
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise BadArtifact(f"{path}: cannot be read: {error}") from error
     file = document.load(text, AccessFile, name=str(path))
-    return CertificateAccess({rule.name: rule for rule in file.callers})
+    listed = [ListedCaller(rule, rule.quota(monotonic)) for rule in file.callers]
+    return ListedAccess(
+        {one.rule.name: one for one in listed if one.rule.name},
+        {one.rule.subject: one for one in listed if one.rule.subject},
+        tokens,
+    )
 
 
 def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
@@ -112,6 +218,13 @@ def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
         "x509_common_name", []
     )
     return [name.decode("utf-8", "replace") for name in names]
+
+
+def _authorization(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization" and isinstance(value, str):
+            return value
+    return ""
 
 
 def _permit(allowed: frozenset[str], value: str, field: str) -> None:

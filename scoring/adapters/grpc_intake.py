@@ -18,7 +18,11 @@ from scoring.v1 import transaction_pb2
 
 
 class Identity(Protocol):
-    """Who calls, and what that caller may have judged."""
+    """Who calls, how fast, and what that caller may have judged."""
+
+    def spend(self) -> None:
+        """Count one item; raise `Refused` where the caller may send no more now."""
+        ...
 
     def admit(self, transaction: Transaction) -> None:
         """Raise `Refused` for a transaction that is not this caller's."""
@@ -101,6 +105,8 @@ class Intake:
         dry_run: bool = False,
     ) -> Check:
         """Admit one transaction; raises `InvalidTransaction` naming the field."""
+        if caller.identity:
+            caller.identity.spend()
         transaction = wire.transaction_from_proto(message)
         validate(transaction, exempt=self.exempt)
         if caller.identity:

@@ -117,6 +117,8 @@ class Labels:
         self, message: transaction_pb2.Label, caller: Caller
     ) -> Label | ScoringError | Refused:
         try:
+            if caller.identity:
+                caller.identity.spend()
             label = wire.label_from_proto(message)
             validate_label(label, exempt=self.intake.exempt)
             if caller.identity:

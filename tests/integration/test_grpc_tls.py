@@ -1,6 +1,7 @@
 """Only the right callers: certificates, who may do what, rotation without a restart."""
 
 import shutil
+import time
 
 import grpc
 import pytest
@@ -199,7 +200,7 @@ def test_an_access_file_with_a_mistake_is_refused_with_its_line(
     path = tmp_path / "access.yaml"
     path.write_text(text)
     with pytest.raises(BadArtifact, match=problem) as refused:
-        load_access(path)
+        load_access(path, monotonic=time.monotonic)
     assert "access.yaml:" in str(refused.value)
 
 
