@@ -16,6 +16,7 @@ from prometheus_client import start_http_server
 
 from scoring import wire
 from scoring.adapters.kafka_log import KafkaLog
+from scoring.adapters.kafka_options import client_options
 from scoring.adapters.model_watch import ModelWatch
 from scoring.adapters.onnx_model import load_model
 from scoring.adapters.redis_store import RedisStore
@@ -110,6 +111,20 @@ async def store_from(settings: Settings, catalogue: Catalogue) -> RedisStore:
         lateness_ms=settings.lateness_s * _MS_PER_S,
         dedupe_ms=settings.dedupe_s * _MS_PER_S,
         cluster=settings.redis_cluster,
+        had_history=partial(_had_history, settings),
+    )
+
+
+async def _had_history(settings: Settings) -> bool:
+    """Whether the log holds decisions, which an empty store would not know."""
+    if not settings.kafka_bootstrap:
+        return False
+    from scoring.adapters.kafka_history import holds_records
+
+    return await holds_records(
+        settings.kafka_bootstrap,
+        Topics(settings.topic_prefix).decisions,
+        options=client_options(settings.kafka_options),
     )
 
 

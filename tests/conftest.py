@@ -68,10 +68,13 @@ def store_namespace() -> str:
 
 @pytest.fixture
 def own_store(tmp_path: Path) -> Iterator[EmbeddedStore]:
-    """A running Valkey of this test's own, to be stopped, paused and started."""
+    """A running Valkey of this test's own, to be stopped, paused and started.
+
+    It keeps what it holds when it is started again.
+    """
     directory = tmp_path / "store"
     directory.mkdir()
-    store = EmbeddedStore.in_directory(directory)
+    store = EmbeddedStore.in_directory(directory, persist=True)
     store.start()
     yield store
     store.stop()

@@ -29,20 +29,30 @@ class Layout:
 
     `<namespace>:<catalogue>:{<entity>:<tenant>:<token>}:e|s|l` hold an entity's
     events, counterparts and labels; `<namespace>:d:<tenant>:<id>` a claim or
-    decision; `<namespace>:outbox` what is to be published.
+    decision; `<namespace>:outbox` what is to be published; `<namespace>:processed`
+    how many were processed: no number there means that the history is incomplete.
+    `claims` is another namespace for all but the entities: a rebuild's own.
     """
 
-    def __init__(self, catalogue: Catalogue, program: Program, namespace: str) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        program: Program,
+        namespace: str,
+        *,
+        claims: str = "",
+    ) -> None:
         self._catalogue = catalogue
         self._program = program
         self._namespace = namespace
-        self.processed_key = f"{namespace}:processed".encode()
-        self.outbox_key = f"{namespace}:outbox".encode()
+        self._claims = claims or namespace
+        self.processed_key = f"{self._claims}:processed".encode()
+        self.outbox_key = f"{self._claims}:outbox".encode()
         self._unknown = unknown_values(catalogue)
 
     def decision_key(self, tenant: str, id_: str) -> bytes:
         """Where the claim or the decision of a transaction stands."""
-        return f"{self._namespace}:d:{tenant}:{id_}".encode()
+        return f"{self._claims}:d:{tenant}:{id_}".encode()
 
     def entity_keys(self, t: Transaction, entity: EntityProgram) -> list[bytes] | None:
         """Keys of one entity's history; None where the transaction does not name it."""

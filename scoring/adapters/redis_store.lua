@@ -703,6 +703,17 @@ local function peek_one(it, out, inexact, at, hi, lo, now)
   evaluate(e, b, cur, fresh, now, it.x, it.labels_key, out, inexact)
 end
 
+-- The next place in the order of processing, 0 on a dry run; nil in a store that was
+-- wiped or is being rebuilt: no number stands there (connecting puts the first), and
+-- nothing may be read or counted before its history is back.
+local function next_place(key, dry)
+  if dry then return tonumber(pcall_('GET', key) or nil) and 0 end
+  local seq = pcall_('INCR', key)
+  if type(seq) == 'table' then return nil end
+  if seq == 1 then call('SET', key, 'lost'); return nil end
+  return seq
+end
+
 -- keys: decision, processed, then each entity's. args: mode, payload hash, order
 -- (time 6, id hash 8), plans, then each entity's inputs. Returns { what was done,
 -- sequence, values, inexact slots, corrupt parts, recorded decision }.
@@ -730,6 +741,8 @@ local function observe(keys, args)
       return past
     end
   end
+  local seq = next_place(keys[2], mode == 'D')
+  if not seq then return redis.error_reply('REBUILD the history is not there') end
   local at, hi, lo = up('>I6I4I4', args[3])
   local found = entities_of(keys, 3, args, 5, args[4])
   local done = mode
@@ -747,7 +760,6 @@ local function observe(keys, args)
   local values, marked, wrong = gather(found, observe_one, at, hi, lo, done == 'N')
   if wrong_claim ~= '' then wrong = wrong == '' and wrong_claim or wrong .. ',' .. wrong_claim end
   if mode == 'D' then return { 'D', 0, doubles(values), marked, wrong, '' } end
-  local seq = call('INCR', keys[2])
   local result = { done, seq, values, marked, wrong }
   local kept = standing and 'D' .. hash .. standing or 'C' .. hash .. cmsgpack.pack(result)
   call('SET', keys[1], kept, 'PX', CONFIG.dedupe_ms)

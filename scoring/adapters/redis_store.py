@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -40,6 +40,10 @@ from scoring.ports import (
 
 TIMEOUT_S_DEFAULT = 5.0
 _OTHER_PAYLOAD = -1
+# What stands in place of the number of transactions processed; the program counts on
+# from the first, so that 1 means that the key was gone.
+_FIRST, _LOST = 1, b"lost"
+HadHistory = Callable[[], Awaitable[bool]]
 
 
 class RedisStore:
@@ -48,14 +52,20 @@ class RedisStore:
     _functions_from = 7  # the release of Redis that brought functions
 
     def __init__(
-        self, client: Redis, catalogue: Catalogue, *, namespace: str, terms: Terms
+        self,
+        client: Redis,
+        catalogue: Catalogue,
+        *,
+        namespace: str,
+        terms: Terms,
+        claims: str = "",
     ) -> None:
         self._client = client
         self._catalogue = catalogue
         self._program = Program(catalogue, terms)
         self._connection = RedisConnection(client)
         self._scripts: dict[str, Command] = {}
-        self._layout = Layout(catalogue, self._program, namespace)
+        self._layout = Layout(catalogue, self._program, namespace, claims=claims)
 
     @classmethod
     async def connect(
@@ -67,9 +77,14 @@ class RedisStore:
         lateness_ms: int,
         dedupe_ms: int,
         cluster: bool = False,
+        claims: str = "",
+        had_history: HadHistory | None = None,
     ) -> Self:
         """Connect, refuse a server that may evict, and load the program.
 
+        `had_history` is asked where the namespace is empty: True there means that
+        the history is lost, and nothing is answered from it before a rebuild.
+        `claims` is another namespace for claims and decisions: a rebuild's own.
         Raises `StoreUnavailable` when there is no answer, `BadArtifact` when the
         server's settings would lose history.
         """
@@ -86,10 +101,11 @@ class RedisStore:
                 "SCORING_REDIS_URL: must begin with redis://, rediss:// or unix://"
             ) from error
         terms = Terms(lateness_ms, dedupe_ms)
-        store = cls(client, catalogue, namespace=namespace, terms=terms)
+        store = cls(client, catalogue, namespace=namespace, terms=terms, claims=claims)
         try:
             await store._refuse_eviction()
             await store._load()
+            await store._begin(had_history)
         except (OSError, RedisError) as error:
             await client.aclose()
             raise StoreUnavailable(f"connection failed: {error}") from error
@@ -120,6 +136,13 @@ class RedisStore:
             sha = await self._client.script_load(self._program.script(n))
             self._scripts[n] = (b"EVALSHA", sha)
 
+    async def _begin(self, had_history: HadHistory | None) -> None:
+        """Begin the order of processing where there is none, unless it was lost."""
+        key = self._layout.processed_key
+        if not await self._client.exists(key):
+            lost = had_history is not None and await had_history()
+            await self._client.set(key, _LOST if lost else _FIRST, nx=True)
+
     async def _calls(
         self, commands: list[Command], timeout_s: float | None
     ) -> list[Any]:
@@ -136,6 +159,16 @@ class RedisStore:
         failed = next((r for r in replies if isinstance(r, Exception)), None)
         if failed is not None:
             raise StoreUnavailable(f"the store refused: {failed}")
+        return replies
+
+    async def _whole(
+        self, commands: list[Command], timeout_s: float | None
+    ) -> list[Any]:
+        """The replies of a store whose history is complete, else `StoreUnavailable`."""
+        asked: list[Command] = [*commands, (b"GET", self._layout.processed_key)]
+        *replies, processed = await self._calls(asked, timeout_s)
+        if not (processed or b"").isdigit():
+            raise StoreUnavailable("the history is not there: `scoring rebuild`")
         return replies
 
     async def _reload(self) -> None:
@@ -206,7 +239,7 @@ class RedisStore:
         if not keys:
             return []
         wanted = [self._layout.decision_key(*key) for key in keys]
-        (values,) = await self._calls([(b"MGET", *wanted)], timeout_s)
+        values = (await self._whole([(b"MGET", *wanted)], timeout_s))[0]
         return [v[33:] if v and v[:1] in b"DP" else None for v in values]
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
@@ -230,7 +263,7 @@ class RedisStore:
     ) -> None:
         """See `ports.Store`."""
         commands = [c for label in labels if (c := self._learn_command(label))]
-        corrupt = b",".join(filter(None, await self._calls(commands, timeout_s)))
+        corrupt = b",".join(filter(None, await self._whole(commands, timeout_s)))
         if corrupt:
             raise CorruptState(f"not ours, or damaged: {corrupt.decode()}")
 
@@ -309,7 +342,7 @@ class RedisStore:
 
     async def ping(self, *, timeout_s: float | None = None) -> None:
         """See `ports.Store`."""
-        await self._calls([(b"PING",)], timeout_s)
+        await self._whole([(b"PING",)], timeout_s)
 
     async def close(self) -> None:
         """See `ports.Store`."""

@@ -1,0 +1,101 @@
+"""Reads whole topics of the log, from an offset to where they ended when asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from scoring.adapters.kafka_topics import TopicAdmin
+from scoring.errors import BadArtifact, LogUnavailable
+
+_POLL_MS = 500
+_POLL_RECORDS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What one partition holds: its first offset, and the one after its last."""
+
+    first: int
+    end: int
+
+
+@dataclass(slots=True)
+class LogReader:
+    """One broker's topics, read without a group; use as an async context."""
+
+    bootstrap: str
+    options: Mapping[str, Any]
+    fetch_wait_ms: int = 100
+    _consumer: Any = None
+
+    async def __aenter__(self) -> Self:
+        """Connect; raises `LogUnavailable`."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=self.fetch_wait_ms,
+            **self.options,
+        )
+        try:
+            await consumer.start()
+        except (KafkaError, OSError) as error:
+            raise LogUnavailable(f"no broker answers at {self.bootstrap}") from error
+        self._consumer = consumer
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def extents(self, topic: str) -> dict[int, Extent]:
+        """What each partition holds now; raises `BadArtifact` for no such topic."""
+        async with TopicAdmin(self.bootstrap, self.options) as admin:
+            count = (await admin.found([topic]))[topic].partitions
+        if not count:
+            raise BadArtifact(f"{topic}: there is no such topic at {self.bootstrap}")
+        places = [TopicPartition(topic, p) for p in range(count)]
+        first = await self._consumer.beginning_offsets(places)
+        ends = await self._consumer.end_offsets(places)
+        return {p.partition: Extent(first[p], ends[p]) for p in places}
+
+    async def records(
+        self, topic: str, spans: Mapping[int, Extent]
+    ) -> AsyncGenerator[tuple[int, list[Any]], None]:
+        """Every record of the spans, as (partition, records in order of offsets)."""
+        open_ = {TopicPartition(topic, p): s for p, s in spans.items()}
+        open_ = {place: s for place, s in open_.items() if s.first < s.end}
+        if not open_:
+            return
+        self._consumer.assign(list(open_))
+        for place, span in open_.items():
+            self._consumer.seek(place, span.first)
+        while open_:
+            polled = await self._consumer.getmany(
+                *open_, timeout_ms=_POLL_MS, max_records=_POLL_RECORDS_MAX
+            )
+            for place, records in polled.items():
+                wanted = [r for r in records if r.offset < open_[place].end]
+                if wanted:
+                    yield place.partition, wanted
+            # A transaction marker takes an offset and is never handed out.
+            for place in list(open_):
+                if await self._consumer.position(place) >= open_[place].end:
+                    del open_[place]
+
+
+async def holds_records(
+    bootstrap: str, topic: str, *, options: Mapping[str, Any]
+) -> bool:
+    """Whether a topic exists and holds anything; raises `LogUnavailable`."""
+    async with LogReader(bootstrap, options) as reader:
+        try:
+            extents = await reader.extents(topic)
+        except BadArtifact:
+            return False
+        return any(extent.first < extent.end for extent in extents.values())
