@@ -193,15 +193,15 @@ class PollConsumer(Consumer):
     async def perform_seek(self) -> None:
         """Go back to what is committed: everything else is delivered again.
 
-        Where nothing is committed yet the client would stay where it has read to,
-        and what was read before the flow resumed would be lost: go to the start.
+        Where nothing is committed yet (or 0 is) the client would stay where it has
+        read to, and what was read before the flow resumed would be lost: go to the
+        start.
         """
         self._revoke_all()
         self._pending.clear()
         await super().perform_seek()
-        fresh = [
-            tp for tp in self.assignment() if self._committed_offset.get(tp) is None
-        ]
+        # Not by what we remember: commits expire, and an operator may reset them.
+        fresh = [tp for tp in self.assignment() if not self._read_offset.get(tp)]
         if fresh:
             for tp, offset in (await self.earliest_offsets(*fresh)).items():
                 await super().seek(tp, offset)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from scoring.adapters.dead_letters import UnknownTransaction, letter_record
 from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_intake import KafkaIntake
 from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_watermark import Outputs
+from scoring.adapters.kafka_works import Patience, Revoked, admitted
 from scoring.core.label import Label
 from scoring.core.transaction import Transaction
-from scoring.errors import ScoringError, StoreUnavailable
+from scoring.errors import ScoringError
 from scoring.ports import DecisionLog, LabelledTransaction, Store, Telemetry
 from scoring.topics import Topics
 
-log = logging.getLogger(__name__)
-_STORE_RETRY_S = 0.2
 _EARLY_RETRY_S = 0.25
+T = TypeVar("T")
 
 
 class Lookup(Protocol):
@@ -56,45 +56,36 @@ class LabelWork:
 
     async def __call__(self, poll: Poll) -> None:
         """Finish one poll; leave it unfinished where it was revoked meanwhile."""
-        missing = await self.outputs.missing(poll)
-        admitted = [(record, self._admitted(record)) for record in missing]
-        labels = [item for _, item in admitted if isinstance(item, Label)]
+        with suppress(Revoked):
+            await self._finish(poll)
+
+    async def _finish(self, poll: Poll) -> None:
+        judged = admitted(await self.outputs.missing(poll), self.intake.label)
+        labels = [item for _, item in judged if isinstance(item, Label)]
         joined = await self._joined(poll, labels)
-        if joined is None:
-            return
-        refused = [(r, item) for r, item in admitted if isinstance(item, ScoringError)]
-        refused += self._unknown(admitted, joined)
-        if not await self._learned(poll, labels, joined):
-            return
+        await self._learn(poll, labels, joined)
+        refused = [(r, item) for r, item in judged if isinstance(item, ScoringError)]
+        refused += self._unknown(judged, joined)
         await self.log.append(
             [self._letter(record, error) for record, error in refused]
         )
         poll.finished = True
         self.progress.forward()
 
-    def _admitted(self, record: Any) -> Label | ScoringError:
-        try:
-            return self.intake.label(record)
-        except ScoringError as error:
-            return error
+    async def _outlast(self, poll: Poll, exchange: Callable[[], Awaitable[T]]) -> T:
+        return await Patience(self.telemetry, self.progress).outlast(poll, exchange)
 
     async def _joined(
         self, poll: Poll, labels: list[Label]
-    ) -> list[Transaction | None] | None:
-        """The transaction of each label; None where the poll was revoked."""
+    ) -> list[Transaction | None]:
+        """The transaction of each label, None of one that is unknown for good."""
         gives_up_at = asyncio.get_running_loop().time() + self.early_s
-        while not poll.revoked:
-            try:
-                found = await self._found(labels)
-            except StoreUnavailable:
-                self.progress.forward()
-                await asyncio.sleep(_STORE_RETRY_S)
-                continue
+        while True:
+            found = await self._outlast(poll, lambda: self._found(labels))
             late = asyncio.get_running_loop().time() >= gives_up_at
             if late or all(transaction is not None for transaction in found):
                 return found
             await asyncio.sleep(_EARLY_RETRY_S)
-        return None
 
     async def _found(self, labels: list[Label]) -> list[Transaction | None]:
         bare = [label for label in labels if label.transaction is None]
@@ -103,10 +94,10 @@ class LabelWork:
 
     def _unknown(
         self,
-        admitted: list[tuple[Any, Label | ScoringError]],
+        judged: list[tuple[Any, Label | ScoringError]],
         joined: list[Transaction | None],
     ) -> list[tuple[Any, ScoringError]]:
-        records = [r for r, item in admitted if isinstance(item, Label)]
+        records = [r for r, item in judged if isinstance(item, Label)]
         error = UnknownTransaction(
             "nothing is known of this transaction; send it along with the label"
         )
@@ -116,9 +107,9 @@ class LabelWork:
             if transaction is None
         ]
 
-    async def _learned(
+    async def _learn(
         self, poll: Poll, labels: list[Label], joined: list[Transaction | None]
-    ) -> bool:
+    ) -> None:
         learned = [
             LabelledTransaction(
                 transaction=transaction,
@@ -129,16 +120,9 @@ class LabelWork:
             for label, transaction in zip(labels, joined, strict=True)
             if transaction is not None
         ]
-        while learned and not poll.revoked:
-            try:
-                await self.store.learn(learned)
-            except StoreUnavailable:
-                self.progress.forward()
-                await asyncio.sleep(_STORE_RETRY_S)
-                continue
+        if learned:
+            await self._outlast(poll, lambda: self.store.learn(learned))
             self.telemetry.count("label", len(learned))
-            return True
-        return not poll.revoked
 
     def _letter(self, record: Any, error: ScoringError) -> Any:
         self.telemetry.count("dead_letter")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +12,12 @@ from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_intake import KafkaIntake
 from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_watermark import Outputs
+from scoring.adapters.kafka_works import Patience, Revoked, admitted
 from scoring.answer import Answer
-from scoring.errors import ScoringError, StoreUnavailable
+from scoring.errors import ScoringError
 from scoring.ports import Check, DecisionLog, LogRecord, Telemetry
 from scoring.scorer import Scorer
 from scoring.topics import Topics, decision_record
-
-log = logging.getLogger(__name__)
-_STORE_RETRY_S = 0.2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,49 +38,31 @@ class TransactionWork:
 
     async def __call__(self, poll: Poll) -> None:
         """Finish one poll; leave it unfinished where it was revoked meanwhile."""
+        with suppress(Revoked):
+            await self._finish(poll)
+
+    async def _finish(self, poll: Poll) -> None:
         missing = await self.outputs.missing(poll)
-        admitted = [(record, self._admitted(record)) for record in missing]
-        checks = [item for _, item in admitted if isinstance(item, Check)]
-        answers = await self._answers(poll, checks)
-        if answers is None or poll.revoked:
-            return
-        decided = iter(answers)
+        judged = admitted(missing, self.intake.check)
+        checks = [item for _, item in judged if isinstance(item, Check)]
+        decided = iter(await self._answers(poll, checks))
         outputs = [
             self._output(
                 record, item, next(decided) if isinstance(item, Check) else item
             )
-            for record, item in admitted
+            for record, item in judged
         ]
         await self.log.append([output for output in outputs if output is not None])
         poll.finished = True
         self.progress.judged(missing)
 
-    def _admitted(self, record: Any) -> Check | ScoringError:
-        try:
-            return self.intake.check(record)
-        except ScoringError as error:
-            return error
-
-    async def _answers(
-        self, poll: Poll, checks: Sequence[Check]
-    ) -> list[Answer] | None:
-        """One answer a check; waits for the store; None where the poll was revoked."""
-        waited = False
-        while not poll.revoked:
-            try:
-                if not checks:
-                    return []
-                answers = await self.scorer.score_many(checks, wait_for_store=True)
-            except StoreUnavailable:
-                if not waited:
-                    log.warning("no store: the stream waits, nothing is degraded")
-                    self.telemetry.count("stream_waited")
-                waited = True
-                self.progress.forward()
-                await asyncio.sleep(_STORE_RETRY_S)
-                continue
-            return answers
-        return None
+    async def _answers(self, poll: Poll, checks: Sequence[Check]) -> list[Answer]:
+        """One answer a check; raises `Revoked`."""
+        if not checks:
+            return []
+        return await Patience(self.telemetry, self.progress).outlast(
+            poll, lambda: self.scorer.score_many(checks, wait_for_store=True)
+        )
 
     def _output(
         self, record: Any, item: Check | ScoringError, answer: Answer

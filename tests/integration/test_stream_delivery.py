@@ -210,3 +210,61 @@ async def test_a_seek_forgets_what_is_on_its_way(polls, monkeypatch):
     before.finished = True
     assert polls._new_offset(PLACE) is None
     assert delivered(polls, 0, 9).epoch > before.epoch
+
+
+@pytest.fixture
+async def member(polls, monkeypatch):
+    """The consumer as a member that has read to 70, with nothing committed of `NEW`."""
+    new = TP("transactions", 1)
+    moved: dict[TP, int] = {}
+
+    async def committed(*_):
+        return {PLACE: 40, new: None}
+
+    async def earliest(*places):
+        return dict.fromkeys(places, 12)
+
+    async def move(place, offset):
+        moved[place] = offset
+
+    monkeypatch.setattr(polls, "seek_to_committed", committed)
+    monkeypatch.setattr(polls, "earliest_offsets", earliest)
+    monkeypatch.setattr(polls, "_seek", move)
+    monkeypatch.setattr(polls, "assignment", lambda: {PLACE, new})
+    polls._read_offset.update({PLACE: 70, new: 70})
+    return SimpleNamespace(polls=polls, new=new, moved=moved)
+
+
+async def test_a_partition_without_a_commit_goes_back_to_its_first_record(member):
+    """Stock Faust leaves it where it has read to: those records would be lost."""
+    await member.polls.perform_seek()
+    assert member.moved == {member.new: 12}
+    assert member.polls._read_offset == {PLACE: 40, member.new: 12}
+
+
+async def test_a_commit_that_expired_or_was_reset_is_not_remembered(
+    member, monkeypatch
+):
+    async def reset(*_):
+        return {PLACE: 0, member.new: None}
+
+    monkeypatch.setattr(member.polls, "seek_to_committed", reset)
+    member.polls._committed_offset.update({PLACE: 40, member.new: 30})
+    await member.polls.perform_seek()
+    assert member.moved == {PLACE: 12, member.new: 12}
+
+
+async def test_what_was_delivered_before_the_seek_counts_for_nothing(member):
+    before = delivered(member.polls, 40, 69)
+    await member.polls.perform_seek()
+    assert before.revoked
+    before.finished = True
+    assert member.polls._new_offset(PLACE) is None
+    assert delivered(member.polls, 40, 69).epoch > before.epoch
+
+
+def test_the_library_still_seeks_by_what_is_committed():
+    source = inspect.getsource(consumer.Consumer.perform_seek)
+    assert "await self.seek_to_committed()" in source
+    assert "read_offset.update(" in source
+    assert "await self.perform_seek()" in inspect.getsource(consumer.Consumer)

@@ -1,0 +1,69 @@
+"""What the work on every input topic does alike: admit or refuse, outlast the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from scoring.adapters.kafka_delivery import Poll
+from scoring.adapters.kafka_progress import Progress
+from scoring.errors import ScoringError, StoreUnavailable
+from scoring.ports import Telemetry
+
+log = logging.getLogger(__name__)
+_STORE_RETRY_S = 0.2
+T = TypeVar("T")
+
+
+class Revoked(Exception):
+    """The poll's partition was taken away: whoever has it now finishes the work."""
+
+
+def admitted(
+    records: Iterable[Any], admit: Callable[[Any], T]
+) -> list[tuple[Any, T | ScoringError]]:
+    """Each record with what it was admitted as, or with why it was refused.
+
+    >>> admitted(["7"], int)
+    [('7', 7)]
+    """
+
+    def one(record: Any) -> T | ScoringError:
+        try:
+            return admit(record)
+        except ScoringError as error:
+            return error
+
+    return [(record, one(record)) for record in records]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Waits for a store that is away; waiting is no stall, and degrades nothing."""
+
+    telemetry: Telemetry
+    progress: Progress
+
+    async def outlast(self, poll: Poll, exchange: Callable[[], Awaitable[T]]) -> T:
+        """What the exchange with the store gives, as soon as the store answers.
+
+        Raises `Revoked` where the poll was taken away before it was done.
+        """
+        waited = False
+        while not poll.revoked:
+            try:
+                given = await exchange()
+            except StoreUnavailable:
+                if not waited:
+                    log.warning("no store: the stream waits, nothing is degraded")
+                    self.telemetry.count("stream_waited")
+                waited = True
+                self.progress.forward()
+                await asyncio.sleep(_STORE_RETRY_S)
+                continue
+            if not poll.revoked:
+                return given
+        raise Revoked
