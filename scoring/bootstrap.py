@@ -7,15 +7,14 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import start_http_server
-
 from scoring import wire
 from scoring.adapters.kafka_log import KafkaLog
+from scoring.adapters.metrics_port import Liveness, open_metrics_port
 from scoring.adapters.kafka_options import client_options
 from scoring.adapters.model_watch import ModelWatch
 from scoring.adapters.onnx_model import load_model
@@ -54,6 +53,7 @@ class Service:
     publisher: Publisher | None
     topics: Topics
     telemetry: Telemetry
+    liveness: Liveness = field(default_factory=Liveness)
 
 
 def now_ms() -> int:
@@ -139,8 +139,9 @@ async def service_from(
     """
     artifacts = artifacts_from(settings)
     telemetry = PrometheusTelemetry()
+    liveness = Liveness()
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, addr=settings.metrics_host)
+        open_metrics_port(settings.metrics_host, settings.metrics_port, liveness)
     store = await store_from(settings, artifacts.catalogue)
     spool = FileSpool(
         settings.state_dir / f"provisional-{settings.namespace}-{name}.spool",
@@ -163,7 +164,9 @@ async def service_from(
     provisional.restore()
     watching = asyncio.create_task(_watch(settings, scorer))
     try:
-        yield Service(settings, scorer, store, log, publisher, topics, telemetry)
+        yield Service(
+            settings, scorer, store, log, publisher, topics, telemetry, liveness
+        )
     finally:
         watching.cancel()
         if publisher is not None:
@@ -248,7 +251,13 @@ def stream_door_from(service: Service) -> StreamDoor:
         message_bytes_max=s.message_bytes_max,
         skew_ms=s.skew_s * _MS_PER_S,
         exempt=s.numeric_ids,
+        directory=s.state_dir / "faust",
     )
     return StreamDoor(
-        options, service.scorer, service.store, service.log, service.telemetry
+        options,
+        service.scorer,
+        service.store,
+        service.log,
+        service.telemetry,
+        service.liveness,
     )

@@ -15,6 +15,7 @@ from scoring.adapters.kafka_stream import StreamOptions, stream_until
 from scoring.adapters.kafka_topics import TopicAdmin, broken_layout
 from scoring.adapters.kafka_transactions import TransactionWork
 from scoring.adapters.kafka_watermark import Outputs, OutputTail
+from scoring.adapters.metrics_port import Liveness
 from scoring.errors import BadArtifact
 from scoring.ports import Store, Telemetry
 from scoring.scorer import Scorer
@@ -31,6 +32,7 @@ class StreamDoor:
     store: Store
     log: KafkaLog
     telemetry: Telemetry
+    liveness: Liveness
 
     async def run(
         self, told: Callable[[], Awaitable[object]], *, ready: Callable[[], None]
@@ -41,6 +43,7 @@ class StreamDoor:
         """
         await self._check_topics()
         progress = Progress()
+        self.liveness.fault = progress.fault
         await stream_until(
             told,
             self._transactions(progress),

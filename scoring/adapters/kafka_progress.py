@@ -13,6 +13,9 @@ _MS_PER_S = 1_000
 # Faust, aiokafka and brokers have stalled silently before; a rebalance, a long poll
 # and a slow batch all end well within this.
 STALL_S = 120.0
+# The watch looks several times a second: this long without a look, the event loop
+# itself hangs, and only a supervisor can end the process.
+HANG_S = 30.0
 _LATENCY = Histogram(
     "fraud_stream_latency_seconds",
     "From a transaction's append to the acknowledged append of its decision.",
@@ -40,9 +43,12 @@ class Progress:
     monotonic: Callable[[], float] = time.monotonic
     now_s: Callable[[], float] = time.time
     _at: float = field(default=0.0, init=False)
+    _looked_at: float = field(default=0.0, init=False)
+    _lag: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.forward()
+        self._looked_at = self._at
 
     def forward(self) -> None:
         """The stream went forward, or had a reason to wait."""
@@ -64,7 +70,28 @@ class Progress:
         True
         """
         _LAG.set(lag)
+        self._lag = lag
+        self._looked_at = now = self.monotonic()
         if lag == 0:
             self.forward()
             return False
-        return self.monotonic() - self._at > STALL_S
+        return now - self._at > STALL_S
+
+    def fault(self) -> str:
+        """Why a supervisor should restart this process; "" for no reason.
+
+        Called from another thread: it answers while the event loop hangs.
+
+        >>> clock = iter([0.0, 31.0])
+        >>> Progress(monotonic=lambda: next(clock)).fault()
+        'the event loop has hung for 31 s'
+        """
+        now = self.monotonic()
+        if now - self._looked_at > HANG_S:
+            return f"the event loop has hung for {now - self._looked_at:.0f} s"
+        if self._lag and now - self._at > STALL_S:
+            return (
+                f"{self._lag} records wait and nothing has gone forward for "
+                f"{now - self._at:.0f} s"
+            )
+        return ""

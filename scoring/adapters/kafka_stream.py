@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from scoring.adapters.kafka_credentials import faust_credentials
@@ -27,6 +27,7 @@ class StreamOptions:
     """How a worker takes part in its group, what it accepts and what it writes.
 
     `skew_ms` is how far an event time may lie ahead of the broker's timestamp.
+    `directory` is Faust's own; it keeps nothing there, so workers may share it.
     """
 
     bootstrap: str
@@ -41,6 +42,7 @@ class StreamOptions:
     message_bytes_max: int
     skew_ms: int
     exempt: frozenset[str]
+    directory: Path
 
 
 def _lag(app: PollApp) -> int:
@@ -67,29 +69,29 @@ async def stream_until(
     """
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="scoring-stream-") as scratch:
-        app = _app(options, scratch)
-        _add_agent(app, options.topics.transactions, transactions)
-        _add_agent(app, options.topics.labels, labels)
-        assigned = asyncio.Event()
+    app = _app(options)
+    _add_agent(app, options.topics.transactions, transactions)
+    _add_agent(app, options.topics.labels, labels)
+    assigned = asyncio.Event()
 
-        async def on_assigned(*_: Any, **__: Any) -> None:
-            progress.forward()
-            assigned.set()
+    async def on_assigned(*_: Any, **__: Any) -> None:
+        progress.forward()
+        assigned.set()
 
-        app.on_partitions_assigned.connect(on_assigned, weak=False)
-        watch = asyncio.ensure_future(_watch(app, progress))
-        await app.maybe_start()
-        announced = asyncio.ensure_future(_announce(assigned, ready))
-        await told()
-        watch.cancel()
-        announced.cancel()
-        if app.polls is not None:
-            await app.polls.settle()
-        await app.stop()
+    app.on_partitions_assigned.connect(on_assigned, weak=False)
+    watch = asyncio.ensure_future(_watch(app, progress))
+    await app.maybe_start()
+    announced = asyncio.ensure_future(_announce(assigned, ready))
+    await told()
+    watch.cancel()
+    announced.cancel()
+    if app.polls is not None:
+        await app.polls.settle()
+    await app.stop()
 
 
-def _app(options: StreamOptions, scratch: str) -> PollApp:
+def _app(options: StreamOptions) -> PollApp:
+    options.directory.mkdir(parents=True, exist_ok=True)
     return poll_app(
         options.group,
         options.bootstrap.split(","),
@@ -98,7 +100,7 @@ def _app(options: StreamOptions, scratch: str) -> PollApp:
         commit_interval_s=options.commit_interval_s,
         poll_records_max=options.poll_records_max,
         credentials=faust_credentials(options.client),
-        datadir=scratch,
+        datadir=str(options.directory),
     )
 
 

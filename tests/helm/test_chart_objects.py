@@ -3,6 +3,8 @@
 import pytest
 from chart import CHART, VALUES, containers, one, pods, rendered, setting, with_values
 
+from scoring.adapters.metrics_port import LIVENESS_PATH
+
 SELECTORS = {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"}
 
 
@@ -111,6 +113,14 @@ def test_the_kubelet_asks_the_plaintext_health_port(newest_helm):
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["grpc"]["port"] == 50052
     assert container["livenessProbe"]["grpc"]["service"] == "liveness"
+
+
+def test_a_stream_worker_is_alive_while_it_goes_forward(newest_helm):
+    manifests = rendered(newest_helm, *with_values(CHART / "ci/secrets-values.yaml"))
+    stream = one(manifests, "Deployment", "-stream")
+    container = stream["spec"]["template"]["spec"]["containers"][0]
+    asked = container["livenessProbe"]["httpGet"]
+    assert asked == {"path": LIVENESS_PATH, "port": "metrics"}
 
 
 def test_a_pod_is_given_longer_than_it_drains(newest_helm):
