@@ -11,8 +11,9 @@ from struct import Struct
 from typing import Any
 
 from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.definition import RATE_SCALE
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
-from scoring.core.transaction import Transaction
+from scoring.core.transaction import AMOUNT_MINOR_MAX, Transaction
 
 ORDER = Struct(">HIQ")  # time in 6 bytes (2 + 4), then the id's hash
 LABEL_BODY = Struct(">HIQIHIB")  # time, id hash, version, known at, bits
@@ -20,7 +21,7 @@ LABELS_MAX = 384
 _HEAD = ">I6I4I4I4"
 _HEAD_BYTES = 18
 _HEAD_FIELDS = 4
-_CHECK_BYTES = 4
+_CHECK_BYTES = 3
 # A future-dated event within the skew allowed must not expire what is still needed.
 _SKEW_MS = 3_600_000
 _TTL_MARGIN_MS = 86_400_000
@@ -28,20 +29,24 @@ _LABEL_COLUMNS_MAX = 7
 
 _LAYOUT: dict[Kind, tuple[str, str, int]] = {  # kind in Lua, format, bytes
     Kind.COUNT: ("add", "I4", 4),
-    Kind.SUM: ("add", "d", 8),
-    Kind.MAX: ("max", "dI2", 10),
+    Kind.SUM: ("add", "i7", 7),
+    Kind.MAX: ("max", "i7I2", 9),  # narrower where no amount can need it
     Kind.COUNTERPART: ("hash", "I6", 6),
-    Kind.LAST: ("last", "d", 8),
+    Kind.LAST: ("last", "I6", 6),  # a coordinate is a double
     Kind.FIRST: ("first", "I6", 6),
-    Kind.NORMAL_COUNT: ("normal", "I4", 4),
-    Kind.NORMAL_SUM: ("normal", "d", 8),
-    Kind.NORMAL_HIGH: ("normal", "d", 8),
-    Kind.NORMAL_LOW: ("normal", "d", 8),
+    Kind.NORMAL_COUNT: ("normal", "i4", 4),
+    Kind.NORMAL_SUM: ("normal", "i7", 7),
+    Kind.NORMAL_HIGH: ("normal", "i7", 7),
+    Kind.NORMAL_LOW: ("normal", "i7", 7),
     Kind.UNUSUAL: ("normal", "I4", 4),
 }
-_NONE = -1e15  # no value in a maximum's column, as in the Lua program
+_NARROW = ("i6I2", 8)
+_NARROW_MAX = 1 << 47
+_NONE = -(1 << 53)  # no value in a maximum's column; below any measure
+_REAL = ("d", 8)
 _NOWHERE = 1e9  # no coordinate
 _EVERY = Column(Kind.COUNT)
+_COORDINATES = frozenset({"latitude", "longitude"})
 
 
 def split_ms(instant_ms: int) -> tuple[int, int]:
@@ -75,6 +80,8 @@ class EntityProgram:
             dict.fromkeys(s.column for s in plan.slots if s.op in LABEL_OPS)
         )
         self._inputs = Struct(f"<{len(plan.columns)}d")
+        highest = AMOUNT_MINOR_MAX * max(catalogue.rates.values()) // RATE_SCALE
+        self._narrow = highest < _NARROW_MAX
 
     @cached_property
     def places(self) -> dict[Column, int]:
@@ -93,12 +100,27 @@ class EntityProgram:
     def size(self) -> int:
         """Bytes of one record."""
         return (
-            _HEAD_BYTES + _CHECK_BYTES + sum(self._bytes(c) for c in self.plan.columns)
+            _HEAD_BYTES
+            + _CHECK_BYTES
+            + sum(self._stored(c)[1] for c in self.plan.columns)
         )
 
-    @staticmethod
-    def _bytes(column: Column) -> int:
-        return 0 if column == _EVERY else _LAYOUT[column.kind][2]
+    def _stored(self, column: Column) -> tuple[str, int]:
+        """The format of a column in a record, and its bytes."""
+        if column == _EVERY:
+            return "", 0
+        if column.kind is Kind.MAX and self._narrow:
+            return _NARROW
+        if column.kind is Kind.LAST and column.measure in _COORDINATES:
+            return _REAL
+        return _LAYOUT[column.kind][1:]
+
+    def _zero(self, column: Column) -> tuple[float, ...]:
+        """What stands in a column where nothing is known."""
+        if column.kind is Kind.MAX:
+            return (-_NARROW_MAX if self._narrow else _NONE, 0)
+        located = column.kind is Kind.LAST and column.measure in _COORDINATES
+        return (_NOWHERE,) if located else (0,)
 
     def inputs(self, t: Transaction, amount: int | None) -> bytes:
         """Each column's value of a transaction as a double, NaN where it has none."""
@@ -123,15 +145,15 @@ class EntityProgram:
             "name": self.plan.name,
             "size": self.size,
             "width": _HEAD_FIELDS + sum(1 + (c.kind is Kind.MAX) for c in columns),
-            "format": _HEAD + "".join(_LAYOUT[c.kind][1] for c in columns) + "I4",
+            "format": _HEAD + "".join(self._stored(c)[0] for c in columns) + "I3",
             "inputs": "<" + "d" * len(self.plan.columns),
             "zero": [0] * _HEAD_FIELDS
-            + [v for c in columns for v in _zero(c)],
+            + [v for c in columns for v in self._zero(c)],
             "columns": [self._column(c) for c in self.plan.columns],
             "normals": self._normals(),
             "hashes": [i + 1 for i in self.counterparts],
-            "sums": [p for c, p in self.places.items() if _LAYOUT[c.kind][1] == "d"
-                     and c.kind is not Kind.LAST],
+            "sums": [p for c, p in self.places.items() if self._stored(c)[0] == "i7"],
+            "reals": [p for c, p in self.places.items() if self._stored(c) == _REAL],
             "edges": self._edges,
             "slots": len(self.plan.slots),
             **self._reads(),
@@ -151,9 +173,9 @@ class EntityProgram:
         if column == _EVERY:
             return {"kind": "all", "at": _HEAD_FIELDS}
         table = {"kind": _LAYOUT[column.kind][0], "at": self.places[column]}
-        table |= {"offset": self._offset(column), "none": _zero(column)[0]}
+        table |= self._where(column)
         if column.kind is Kind.LAST:
-            located = column.measure in {"latitude", "longitude", "located_at"}
+            located = column.measure in {*_COORDINATES, "located_at"}
             own = (
                 Column(Kind.LAST, "located_at")
                 if located
@@ -174,6 +196,13 @@ class EntityProgram:
         return {
             **{key: self.places[c] for key, c in zip("nshl", folds, strict=True)},
             **({"u": unusual} if unusual else {}),
+            "slots": [
+                i
+                for i, slot in enumerate(self.plan.slots, 1)
+                if slot.column is not None
+                and slot.column.kind in {*NORMAL, Kind.UNUSUAL}
+                and (slot.column.filter, slot.column.trim) == (filter_, trim)
+            ],
             "trim": trim,
             "input": self.plan.columns.index(folds[0]) + 1,
             "sum_at": self.places[Column(Kind.SUM, "amount", filter_)],
@@ -229,15 +258,21 @@ class EntityProgram:
     def _read(self, column: Column) -> dict[str, Any]:
         number = self.plan.columns.index(column)
         table: dict[str, Any] = {"at": self.places[column], "input": number + 1}
-        table["offset"] = self._offset(column)
+        table |= self._where(column)
         if column.kind is Kind.COUNTERPART:
             table["part"] = self.counterparts.index(number) + 1
         return table
 
+    def _where(self, column: Column) -> dict[str, Any]:
+        """Where a column's bytes stand in a record, and what none looks like."""
+        format_ = ">" + self._stored(column)[0]
+        offset, none = self._offset(column), self._zero(column)[0]
+        return {"offset": offset, "format": format_, "none": none}
+
     def _offset(self, column: Column) -> int:
         """The place of a column's first byte in a record, from 1."""
         before = self.plan.columns[: self.plan.columns.index(column)]
-        return _HEAD_BYTES + 1 + sum(self._bytes(c) for c in before)
+        return _HEAD_BYTES + 1 + sum(self._stored(c)[1] for c in before)
 
     def _other(self, i: int, slot: Slot) -> dict[str, Any]:
         table: dict[str, Any] = {"i": i, "op": str(slot.op), "delay": slot.delay_ms}
@@ -250,17 +285,10 @@ class EntityProgram:
         if slot.op is Op.BEFORE:
             carried = slot.column.kind is Kind.LAST
             table["empty"] = nan if carried else 0
-            if carried:
-                table["none"] = _zero(slot.column)[0]
+            table["count"] = slot.column.kind is Kind.NORMAL_COUNT
+            if not carried:
+                del table["none"]
         return table
-
-
-def _zero(column: Column) -> tuple[float, ...]:
-    """What stands in a column where nothing is known."""
-    if column.kind is Kind.MAX:
-        return (_NONE, 0)
-    located = column.measure in {"latitude", "longitude"}
-    return (_NOWHERE,) if column.kind is Kind.LAST and located else (0,)
 
 
 class Program:

@@ -3,8 +3,9 @@
 -- An entity keeps up to three strings under one hash tag:
 --   events  append-only log of fixed records in the total order (time, id hash):
 --           running counts and sums, so that any window is a subtraction of two
---           records; each record links to the nearest earlier one with a larger
---           value, so that the maximum of a window is a walk of a few links
+--           records; each record says how many records back the nearest one with a
+--           larger value stands, so that the maximum of a window is a walk of a few
+--           links, and old records can be cut off without touching the others
 --   seen    counterparts by the time they were last seen
 --   labels  versions of labels of the entity's transactions, sorted
 -- Every record ends with a check of its bytes: what is not ours is refused.
@@ -12,7 +13,6 @@
 
 local up, pk, call, pcall_, sub, rep, find, byte, floor
 local NAN = 0 / 0
-local NONE = -1e15  -- no value in a maximum's column; below any measure
 local SEEN = 12   -- counterpart 6, last seen 6
 local LABEL = 29  -- time 6, tie 8, version 4, known 6, bits 1, check 4
 
@@ -55,11 +55,19 @@ local function count_of(e, i)
   return (up('>I4', e.log, (i - 1) * e.plan.size + 15))
 end
 
--- A sum over the numbers of a record: cheap, and any damaged byte shows.
-local function sum_of(r, width)
+-- A weighted sum over the numbers of a record: cheap, any damaged byte shows, and
+-- it can be carried on where one number is replaced.
+local function weigh(value, place) return value % 65521 * (2 * place + 1) end
+
+local function sum_of(plan, r)
   local s = 7
-  for i = 1, width do s = s + r[i] % 65521 * (2 * i + 1) end
-  return floor(s * 1024) % 4294967296
+  for i = 1, plan.width do s = s + floor(r[i]) % 65521 * (2 * i + 1) end
+  for _, i in ipairs(plan.reals) do
+    -- Beside its whole part, taken above, the fraction in two limbs of 53 bits.
+    local high = r[i] % 1 * 9007199254740992
+    s = s + weigh(floor(high), i + 1) + weigh(high % 1 * 9007199254740992, i + 2)
+  end
+  return floor(s) % 16777216
 end
 
 local function record(e, i)
@@ -68,24 +76,27 @@ local function record(e, i)
   local plan = e.plan
   if i < 1 then return plan.zero end
   r = { up(plan.format, e.log, (i - 1) * plan.size + 1) }
-  local width = plan.width
-  if sum_of(r, width) ~= r[width + 1] then corrupt(plan.name .. ' events') end
+  if sum_of(plan, r) ~= r[plan.width + 1] then corrupt(plan.name .. ' events') end
   e.memo[i] = r
   return r
 end
 
 local function packed(plan, r)
-  r[plan.width + 1] = sum_of(r, plan.width)
+  r[plan.width + 1] = sum_of(plan, r)
   return pk(plan.format, unpack(r, 1, plan.width + 1))
 end
 
--- The value and the link of a maximum's column, without reading the whole record.
+-- A maximum's value, and the record with a larger one before it (0 or less: none),
+-- without reading the whole record.
 local function top_of(e, j, c)
-  if not e.log then
+  local value, back
+  if e.log then
+    value, back = up(c.format, e.log, (j - 1) * e.plan.size + c.offset)
+  else
     local r = e.memo[j] or record(e.under, j)
-    return r[c.at], r[c.at + 1]
+    value, back = r[c.at], r[c.at + 1]
   end
-  return up('>dI2', e.log, (j - 1) * e.plan.size + c.offset)
+  return value, back == 0 and 0 or j - back
 end
 
 -- The last of the first `high` records at or before `instant`.
@@ -125,14 +136,14 @@ local function extend(e, prev, b, at, hi, lo, x)
     if kind == 'add' then
       r[p] = v == v and prev[p] + v or prev[p]
     elseif kind == 'max' then
-      if v ~= v then v = NONE end
+      if v ~= v then v = c.none end
       local j = b
       while j > 0 do
         local other, link = top_of(e, j, c)
         if other > v then break end
         j = link
       end
-      r[p], r[p + 1] = v, j
+      r[p], r[p + 1] = v, j > 0 and b + 1 - j or 0
     elseif kind == 'hash' then
       r[p] = v == v and v or 0
     elseif kind == 'last' then
@@ -146,6 +157,8 @@ local function extend(e, prev, b, at, hi, lo, x)
     local v = x[c.input]
     local count, total, high, low = 0, 0, 0, 0
     if not fresh then count, total, high, low = prev[c.n], prev[c.s], prev[c.h], prev[c.l] end
+    local sign = count < 0 and -1 or 1  -- below zero: not quite known
+    count = count * sign
     local unusual = c.u and prev[c.u] or 0
     if v == v then
       if count > 0 and v * count > c.trim * total then
@@ -164,7 +177,7 @@ local function extend(e, prev, b, at, hi, lo, x)
         low = low + (rest - carry * 1099511627776)
       end
     end
-    r[c.n], r[c.s], r[c.h], r[c.l] = count, total, high, low
+    r[c.n], r[c.s], r[c.h], r[c.l] = count * sign, total, high, low
     if c.u then r[c.u] = unusual end
   end
   for _, p in ipairs(plan.sums) do
@@ -297,6 +310,13 @@ end
 
 -- Slots -------------------------------------------------------------------
 
+-- Whether the first record stands for no event, but for all that were cut off.
+local function is_base(e)
+  if e.n == 0 then return false end
+  local _, hi, lo = up('>I6I4I4', e.log, 1)
+  return hi == 0 and lo == 0
+end
+
 -- Where the windows' edges lie among the first b records; `coarse` where a merged
 -- record may hold events on both sides of an edge.
 local function edges_of(e, now, b)
@@ -312,17 +332,13 @@ local function edges_of(e, now, b)
     end
     edge[i], high = low, low
   end
-  local base = e.n > 0 and count_of(e, 1) == 0 and 1 or 0
-  if e.n > 0 and record(e, e.n)[4] ~= e.n - base then
+  if e.n > 0 and count_of(e, e.n) ~= e.n then
     coarse = {}
+    local based = is_base(e)
     for i = 1, #edge do
       local j = edge[i]
       coarse[i] = j < b and count_of(e, j + 1) - count_of(e, j) > 1
-    end
-  end
-  if base == 1 and #edge > 0 then
-    for i = 1, #edge do
-      if edge[i] == 0 then coarse = coarse or {}; coarse[i] = true end
+      if based and j == 0 then edge[i], coarse[i] = 1, true end
     end
   end
   return edge, coarse
@@ -341,7 +357,7 @@ local function read_largest(e, b, cur, edge, coarse, base, out, inexact)
         j = link
       end
       if from then record(e, from) end  -- checks it
-      out[base + i] = best == NONE and NAN or best
+      out[base + i] = best == c.none and NAN or best
       if coarse and coarse[lower] then inexact[#inexact + 1] = base + i end
     end
   end
@@ -447,12 +463,17 @@ end
 -- Values of all slots appended to out, as of `now`, after the first b records.
 local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
   local plan, base = e.plan, #out
-  if b == 0 and e.n > 0 and count_of(e, 1) == 0 then
-    -- Older than anything kept: unknown.
+  if b == 0 and e.n > 0 and (count_of(e, 1) > 1 or is_base(e)) then
+    -- Older than anything that can be told apart: unknown.
     for i = 1, plan.slots do out[base + i], inexact[#inexact + 1] = NAN, base + i end
     return
   end
-  for i = 1, plan.slots do out[base + i] = 0 end
+  -- A late event beside merged ones: some of those may stand before it.
+  local beside = b < e.n and count_of(e, b + 1) - count_of(e, b) > 1
+  for i = 1, plan.slots do
+    out[base + i] = 0
+    if beside then inexact[#inexact + 1] = base + i end
+  end
   local prev = record(e, b)
   local edge, coarse = edges_of(e, now, b)
   local totals = plan.totals
@@ -468,6 +489,12 @@ local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
   end
   read_largest(e, b, cur, edge, coarse, base, out, inexact)
   read_distinct(e, b, now, x, edge, coarse, base, out, inexact)
+  for g = 1, #plan.normals do
+    local c = plan.normals[g]
+    if prev[c.n] < 0 then
+      for _, i in ipairs(c.slots) do inexact[#inexact + 1] = base + i end
+    end
+  end
   local frauds, lost
   if labels_key then frauds, lost = frauds_of(e, labels_key, now) end
   for k = 1, #plan.others do
@@ -476,6 +503,7 @@ local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
     if op == 'before' then
       value = prev[s.at]
       if fresh then value = s.empty elseif value == s.none then value = NAN end
+      if s.count and value < 0 then value = -value end
     elseif op == 'time_before' then value = fresh and 0 or prev[1]
     elseif op == 'seen' then value, unsure = read_seen(e, s, b, now, x)
     elseif op == 'frauds' then value, unsure = read_frauds(s, now, frauds, lost)
@@ -495,7 +523,7 @@ local function item_of(e, i)
     local v = r[c.at]
     if c.kind == 'add' then x[k] = v - prev[c.at]
     elseif c.kind == 'hash' then x[k] = v == 0 and NAN or v
-    elseif c.kind == 'max' then x[k] = v == NONE and NAN or v
+    elseif c.kind == 'max' then x[k] = v == c.none and NAN or v
     elseif c.kind == 'last' then x[k] = v ~= c.none and r[c.own] == (c.own_time and r[1] or v) and v or NAN
     else x[k] = NAN end
   end
@@ -507,57 +535,96 @@ local function item_of(e, i)
   return { at = r[1], hi = r[2], lo = r[3], n = r[4] - prev[4], x = x, old = r, unusual = unusual }
 end
 
--- Totals of the earlier item pass into the later one, which keeps its folds.
-local function merge(plan, earlier, later)
-  for k, c in ipairs(plan.columns) do
-    local a, v = earlier.x[k], later.x[k]
-    if c.kind == 'add' then
-      later.x[k] = (a == a and a or 0) + (v == v and v or 0)
-    elseif c.kind == 'max' and (v ~= v or (a == a and a > v)) then
-      later.x[k] = a
-    end
+-- The first record to stay, and after it the last record of each bucket of time.
+-- Buckets widen with age, so that an edge of window w moves by at most w / buckets.
+local function kept_of(e, newest)
+  local plan = e.plan
+  local first = math.max(until_(e, newest - plan.keep, e.n), 1)
+  local kept, spans = {}, plan.spans
+  if e.n - first + 1 <= plan.events_max * 3 / 4 then
+    for i = first, e.n do kept[#kept + 1] = i end
+    return first, kept
   end
-  for g = 1, #plan.normals do
-    later.unusual[g] = later.unusual[g] + earlier.unusual[g]
-  end
-  later.n = later.n + earlier.n
-end
-
--- Keep one record for each bucket of time; buckets widen with age, so that an
--- edge of window w moves by at most w / buckets.
-local function thin(plan, items)
-  local newest = items[#items].at
-  local buckets = floor(plan.events_max / 2 / #plan.spans)
-  local kept, held = {}, nil
-  for _, item in ipairs(items) do
-    local k = 1
-    while k < #plan.spans and newest - item.at >= plan.spans[k] do k = k + 1 end
-    local width = floor(plan.spans[k] / buckets)
-    local bucket = k * 1e15 + floor(item.at / width)
-    if bucket == held and item.old then
-      merge(plan, kept[#kept], item)
-      kept[#kept] = item
-    else
-      kept[#kept + 1] = item
-    end
+  local buckets, held = floor(plan.events_max / 2 / #spans), nil
+  for i = first, e.n do
+    local at, k = time_of(e, i), 1
+    local age = newest - at
+    while k < #spans and age >= spans[k] do k = k + 1 end
+    local width = age < spans[k] and spans[k] or math.max(spans[k], 4 * (plan.keep - spans[k]))
+    local bucket = k * 1e15 + floor(at / floor(width / buckets))
+    kept[bucket == held and #kept or #kept + 1] = i
     held = bucket
   end
-  return kept
+  return first, kept
 end
 
--- Drop what no window can reach; one record that stands for no event remains.
-local function expire(plan, items)
-  local oldest = items[#items].at - plan.keep
-  local first = 1
-  while first < #items and items[first + 1].at <= oldest do first = first + 1 end
-  local base = items[first]
-  if base.at > oldest or not base.old then return items end
-  base.n = 0
-  for k, c in ipairs(plan.columns) do
-    base.x[k] = c.kind == 'add' and 0 or NAN
+-- Replace `count` numbers of a record's bytes; they stand at `place` and at `offset`.
+local function patched(plan, bytes, place, offset, format, old, new)
+  local sum = up('>I3', bytes, plan.size - 2)
+  for i = 1, #new do
+    sum = sum + weigh(new[i], place + i - 1) - weigh(old[i], place + i - 1)
   end
-  for g = 1, #plan.normals do base.unusual[g] = 0 end
-  return { unpack(items, first) }
+  local text = pk(format, unpack(new))
+  return sub(bytes, 1, offset - 1) .. text .. sub(bytes, offset + #text, -4)
+    .. pk('>I3', sum % 16777216)
+end
+
+-- The links of one column among the records kept, and the largest of what each of
+-- them now stands for; `changed` takes the bytes of those that differ.
+local function relink(e, c, first, kept, changed)
+  local best, link, from = {}, {}, first
+  for k = 1, #kept do
+    local i = kept[k]
+    local value, before = top_of(e, i, c)
+    local largest = value
+    for j = from, i - 1 do
+      local other = top_of(e, j, c)
+      if other > largest then largest = other end
+    end
+    from = i + 1
+    local p = k - 1
+    while p > 0 and best[p] <= largest do p = link[p] end
+    best[k], link[k] = largest, p
+    local back, was = p > 0 and k - p or 0, before > 0 and i - before or 0
+    if largest ~= value or back ~= was then
+      local start = (i - 1) * e.plan.size + 1
+      local bytes = changed[k] or sub(e.log, start, start + e.plan.size - 1)
+      local _, stored = up(c.format, bytes, c.offset)
+      changed[k] = patched(
+        e.plan, bytes, c.at, c.offset, c.format, { value, stored }, { largest, back }
+      )
+    end
+  end
+end
+
+-- Make room: cut off what no window can reach, and merge old records where there are
+-- still too many. Records are copied as they are, running totals and all; only links
+-- are made anew, so that the cost for each event stays small.
+local function compact(e, at)
+  local plan, size, changed, out = e.plan, e.plan.size, {}, {}
+  local first, kept = kept_of(e, math.max(at, time_of(e, e.n)))
+  local cut = first > 1 or is_base(e)
+  if #kept < e.n - first + 1 then
+    for _, c in ipairs(plan.tops) do relink(e, c, first, kept, changed) end
+  end
+  if cut then
+    local bytes = changed[1] or sub(e.log, (first - 1) * size + 1, first * size)
+    local _, hi, lo = up('>I6I4I4', bytes)
+    changed[1] = patched(plan, bytes, 2, 7, '>I4I4', { hi, lo }, { 0, 0 })
+  end
+  local k = 1
+  while k <= #kept do
+    local i, run = kept[k], k
+    if changed[k] then
+      out[#out + 1] = changed[k]
+    else
+      while kept[run + 1] == kept[run] + 1 and not changed[run + 1] do run = run + 1 end
+      out[#out + 1] = sub(e.log, (i - 1) * size + 1, kept[run] * size)
+    end
+    k = run + 1
+  end
+  e.log, e.n, e.memo = table.concat(out), #kept, {}
+  call('SET', e.key, e.log, 'KEEPTTL')
 end
 
 local function folds_stand(plan, r, prev, item)
@@ -566,56 +633,42 @@ local function folds_stand(plan, r, prev, item)
     if c.kind == 'last' or c.kind == 'first' then r[c.at] = old[c.at] end
   end
   for g, c in ipairs(plan.normals) do
-    r[c.n], r[c.s], r[c.h], r[c.l] = old[c.n], old[c.s], old[c.h], old[c.l]
+    -- What the late event would have changed cannot be told any more; without any
+    -- amount of their own, merged events leave what stood before them.
+    if old[c.n] ~= 0 then
+      r[c.n], r[c.s], r[c.h], r[c.l] = -math.abs(old[c.n]), old[c.s], old[c.h], old[c.l]
+    end
     if c.u then r[c.u] = prev[c.u] + item.unusual[g] end
   end
 end
 
--- Write the log anew with one event more. A late event changes only what comes
--- after it; a full log is expired and thinned as a whole.
-local function rewrite(e, b, cur, x)
-  local plan, items = e.plan, {}
-  local start = b < e.n and e.n + 1 < plan.events_max and b or 0
-  for i = start + 1, e.n do items[i - start] = item_of(e, i) end
-  local added = { at = cur[1], hi = cur[2], lo = cur[3], n = 1, x = x, unusual = {} }
-  table.insert(items, b - start + 1, added)
-  local inserted = b < e.n
-  if not inserted then
-    added.old = cur
-    for g, c in ipairs(plan.normals) do
-      added.unusual[g] = c.u and cur[c.u] - record(e, b)[c.u] or 0
-    end
-  end
-  if e.n + 1 >= plan.events_max then
-    items = expire(plan, items)
-    if #items > plan.events_max * 3 / 4 then items = thin(plan, items) end
-  end
-  local log = { plan = plan, n = start, memo = {}, under = e }
-  local out, past = {}, false
-  local prev = start > 0 and record(e, start) or plan.zero
+-- Write what comes after a late event anew: all of it rests on what came before.
+local function insert(e, b, cur)
+  local plan, items, out = e.plan, {}, { packed(e.plan, cur) }
+  for i = b + 1, e.n do items[i - b] = item_of(e, i) end
+  local log = { plan = plan, n = b + 1, memo = { [b + 1] = cur }, under = e }
+  local prev = cur
   for k, item in ipairs(items) do
-    local i = start + k
+    local i = b + 1 + k
     local r = extend(log, prev, i - 1, item.at, item.hi, item.lo, item.x)
     r[4] = prev[4] + item.n
-    -- After an event put in the middle the folds are made again, except where
-    -- merged events cannot be told apart any more.
-    if item == added then past = inserted end
-    if item.old and not (past and item.n == 1) then folds_stand(plan, r, prev, item) end
+    if item.n > 1 then folds_stand(plan, r, prev, item) end
     log.memo[i], log.n, prev = r, i, r
-    out[k] = packed(plan, r)
+    out[k + 1] = packed(plan, r)
   end
-  if start > 0 then call('SETRANGE', e.key, start * plan.size, table.concat(out))
-  else call('SET', e.key, table.concat(out), 'KEEPTTL') end
+  call('SETRANGE', e.key, b * plan.size, table.concat(out))
 end
 
 local function write(e, b, cur, x, at, labels_key)
   local plan = e.plan
-  if b == e.n and e.n + 1 < plan.events_max then
-    if e.n == 0 then call('SET', e.key, packed(plan, cur)) -- exact size, no slack
-    else call('APPEND', e.key, packed(plan, cur)) end
-  else
-    rewrite(e, b, cur, x)
+  if e.n + 1 >= plan.events_max then
+    compact(e, at)
+    b = place(e, cur[1], cur[2], cur[3])
+    cur = extend(e, record(e, b), b, cur[1], cur[2], cur[3], x)
   end
+  if e.n == 0 then call('SET', e.key, packed(plan, cur)) -- exact size, no slack
+  elseif b == e.n then call('APPEND', e.key, packed(plan, cur))
+  else insert(e, b, cur) end
   if #plan.hashes > 0 then
     for i, h in ipairs(plan.hashes) do
       if x[h] == x[h] then sight(e, e.seen[i], x[h], at) end

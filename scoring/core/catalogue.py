@@ -22,7 +22,7 @@ from scoring.core.statistic import STATISTICS, Column, Slot, Wanted
 from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
 
-LAYOUT = 1  # of the stored state and of its meaning; part of every version hash
+LAYOUT = 2  # of the stored state and of its meaning; part of every version hash
 _VERSION_CHARACTERS = 16
 
 
