@@ -84,6 +84,12 @@ def test_what_is_configured_is_what_the_service_reads(helm, monkeypatch):
     assert read.grpc_health_address == "0.0.0.0:50052"
     assert read.metrics_port == 9464
     assert str(read.model_dir) == "/model"
+    assert str(read.jwt_jwks_file) == "/etc/scoring-jwks/jwks.json"
+    assert (read.jwt_issuer, read.jwt_audience) == (
+        "https://id.example.com",
+        "fraud-scoring",
+    )
+    assert str(read.access_file) == "/etc/scoring/access.yaml"
 
 
 def test_every_environment_name_is_a_setting_of_the_service(newest_helm):
@@ -167,6 +173,9 @@ def test_every_default_is_a_value_that_the_schema_knows():
         ("model.existingClaim=", "model.existingClaim"),
         ("model.source=image", "model.image"),
         ("tls.clientCaSecret.name=ca", "tls.existingSecret"),
+        ("access.content=callers", "tls.clientCaSecret.name or jwt"),
+        ("jwt.jwksConfigMap.name=keys", "jwt.issuer and jwt.audience"),
+        ("jwt.issuers=x", "issuers"),
         ("image.digest=latest", "digest"),
         ("networkPolicy.redis.ports[0]=redis", "networkPolicy"),
     ],

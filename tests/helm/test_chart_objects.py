@@ -106,6 +106,18 @@ def test_a_scaled_workload_leaves_its_replicas_to_the_scaler(newest_helm):
     assert target["name"] == deployment["metadata"]["name"]
 
 
+def test_keys_and_certificates_are_mounted_so_that_a_change_is_seen(newest_helm):
+    for values, volume in (("configured", "jwks"), ("secrets", "client-ca")):
+        manifests = rendered(
+            newest_helm, *with_values(CHART / f"ci/{values}-values.yaml")
+        )
+        pod = one(manifests, "Deployment", "-serve")["spec"]["template"]["spec"]
+        assert volume in {one["name"] for one in pod["volumes"]}
+        mounts = {m["name"]: m for m in pod["containers"][0]["volumeMounts"]}
+        # A mount of a single file (subPath) would keep what it was at the start.
+        assert "subPath" not in mounts[volume]
+
+
 def test_the_kubelet_asks_the_plaintext_health_port(newest_helm):
     manifests = rendered(newest_helm, *with_values(CHART / "ci/secrets-values.yaml"))
     serve = one(manifests, "Deployment", "-serve")["spec"]["template"]["spec"]

@@ -47,4 +47,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if and .Values.tls.clientCaSecret.name (not .Values.tls.existingSecret) -}}
 {{- fail "tls.existingSecret: required with tls.clientCaSecret.name" -}}
 {{- end -}}
+{{- if .Values.jwt.jwksConfigMap.name -}}
+{{- if or (not .Values.jwt.issuer) (not .Values.jwt.audience) -}}
+{{- fail "jwt.issuer and jwt.audience: required with jwt.jwksConfigMap.name" -}}
+{{- end -}}
+{{- if not .Values.access.content -}}
+{{- fail "access.content: required with jwt.jwksConfigMap.name" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.access.content (not .Values.tls.clientCaSecret.name) (not .Values.jwt.jwksConfigMap.name) -}}
+{{- fail "access.content: needs tls.clientCaSecret.name or jwt.jwksConfigMap.name" -}}
+{{- end -}}
 {{- end -}}
