@@ -19,6 +19,7 @@ from scoring.adapters.kafka_options import client_options
 from scoring.adapters.model_watch import ModelWatch
 from scoring.adapters.onnx_model import load_model
 from scoring.adapters.redis_store import RedisStore
+from scoring.adapters.schema_registry import SchemaRegistry
 from scoring.adapters.spool import FileSpool
 from scoring.adapters.telemetry import PrometheusTelemetry
 from scoring.batch import Artifacts
@@ -199,7 +200,21 @@ async def log_from(settings: Settings) -> KafkaLog | None:
     if not settings.kafka_bootstrap:
         return None
     return await KafkaLog.connect(
-        settings.kafka_bootstrap, options=settings.kafka_options
+        settings.kafka_bootstrap,
+        options=settings.kafka_options,
+        frames=await asyncio.to_thread(_frames, settings),
+    )
+
+
+def _frames(settings: Settings) -> dict[str, bytes]:
+    """What stands before the values that we write; nothing without a registry."""
+    if not settings.schema_registry_url:
+        return {}
+    return SchemaRegistry(
+        settings.schema_registry_url, settings.schema_registry_registers
+    ).frames(
+        Topics(settings.topic_prefix),
+        content_type=CONTENT_TYPES[settings.decision_format],
     )
 
 

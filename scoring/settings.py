@@ -100,6 +100,12 @@ class Settings(BaseSettings):
     message_bytes_max: int = Field(262_144, ge=1_024, description="one message")
     reply_after: Literal["record", "log"] = "record"
     decision_format: Literal["protobuf", "json"] = "protobuf"
+    schema_registry_url: str = Field(
+        "", description="values are framed for it; may hold user and password"
+    )
+    schema_registry_registers: bool = Field(
+        True, description="register our schemas; false: they must be there"
+    )
     provisional_count_max: int = Field(
         100_000, ge=0, description="provisional answers kept for adoption"
     )

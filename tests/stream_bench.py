@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from aiokafka import AIOKafkaConsumer
 from stream_parts import Worker, committed, count, send
 
 SESSION = {"SCORING_COMMIT_INTERVAL_S": "0.5", "SCORING_POLL_RECORDS_MAX": "200"}
@@ -40,6 +41,18 @@ class StreamBench:
 
     async def count(self, until, **kwargs):
         return await count(self.broker.bootstrap, self.prefix, until=until, **kwargs)
+
+    async def values(self, topic: str, n: int) -> list[bytes]:
+        """The first `n` values of one of its topics, as they lie there."""
+        consumer = AIOKafkaConsumer(
+            self.prefix + topic,
+            bootstrap_servers=self.broker.bootstrap,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        found = [(await consumer.getone()).value for _ in range(n)]
+        await consumer.stop()
+        return found
 
     async def committed(self) -> int:
         return await committed(self.broker.bootstrap, self.prefix)

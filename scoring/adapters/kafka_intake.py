@@ -42,11 +42,9 @@ class KafkaIntake:
 
     def check(self, record: Any) -> Check:
         """Admit one transaction; raises a `ScoringError` that becomes a dead letter."""
-        content_type = self._content_type(record)
+        value, content_type = self._opened(record)
         try:
-            transaction = wire.transaction_from_bytes(
-                record.value, content_type=content_type
-            )
+            transaction = wire.transaction_from_bytes(value, content_type=content_type)
             validate(transaction, exempt=self.exempt)
         except InvalidTransaction as error:
             raise _named(error) from error
@@ -70,9 +68,9 @@ class KafkaIntake:
 
     def label(self, record: Any) -> Label:
         """Admit one label; raises a `ScoringError` that becomes a dead letter."""
-        content_type = self._content_type(record)
+        value, content_type = self._opened(record)
         try:
-            label = wire.label_from_bytes(record.value, content_type=content_type)
+            label = wire.label_from_bytes(value, content_type=content_type)
             validate_label(label, exempt=self.exempt)
         except InvalidTransaction as error:
             raise _named(error) from error
@@ -80,7 +78,7 @@ class KafkaIntake:
         self._refuse_card_numbers(record, known=(key, label.transaction_id.encode()))
         return label
 
-    def _content_type(self, record: Any) -> str:
+    def _opened(self, record: Any) -> tuple[bytes, str]:
         if record.value is None:
             raise Malformed("the record has no value")
         if len(record.value) > self.message_bytes_max:
@@ -88,7 +86,7 @@ class KafkaIntake:
                 f"the message has {len(record.value)} bytes; "
                 f"at most {self.message_bytes_max} are taken"
             )
-        return content_type_of(record)
+        return opened(record)
 
     def _refuse_card_numbers(
         self, record: Any, known: tuple[bytes | None, bytes]
@@ -102,6 +100,14 @@ class KafkaIntake:
                 raise CardNumberRefused("headers")
 
 
+def opened(record: Any) -> tuple[bytes, str]:
+    """A record's value, without the frame of a schema registry, and what it is.
+
+    Raises `UnknownType`.
+    """
+    return wire.unframed(record.value), content_type_of(record)
+
+
 def content_type_of(record: Any) -> str:
     """What a record's value is; raises `UnknownType`.
 
@@ -110,7 +116,8 @@ def content_type_of(record: Any) -> str:
     """
     declared = header_of(record, "content-type")
     if declared is None:
-        return wire.JSON if record.value[:1] == b"{" else wire.PROTOBUF
+        json = wire.unframed(record.value)[:1] == b"{"
+        return wire.JSON if json else wire.PROTOBUF
     name = declared.decode("latin-1").strip().lower().replace(" ", "")
     if name in (wire.PROTOBUF, wire.JSON):
         return name

@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from scoring import wire
-from scoring.adapters.kafka_intake import content_type_of
+from scoring.adapters.kafka_intake import opened
 from scoring.core.label import Label
 from scoring.core.transaction import Transaction
 from scoring.errors import ScoringError
@@ -73,9 +73,8 @@ class LogLookup:
                 record = await consumer.getone(tp)
             if record.offset != offset:
                 return None
-            return wire.transaction_from_bytes(
-                record.value, content_type=content_type_of(record)
-            )
+            value, content_type = opened(record)
+            return wire.transaction_from_bytes(value, content_type=content_type)
         except (TimeoutError, ScoringError):
             return None
 

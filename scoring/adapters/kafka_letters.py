@@ -103,11 +103,12 @@ class Letters:
 
 def letters_in(record: Any) -> list[Letter]:
     """The letter of one record; none where it is not one of ours."""
+    value = wire.unframed(record.value or b"")
     try:
         if header_of(record, "content-type") == wire.JSON.encode():
-            letter = json_format.Parse(record.value, transaction_pb2.DeadLetter())
+            letter = json_format.Parse(value, transaction_pb2.DeadLetter())
         else:
-            letter = transaction_pb2.DeadLetter.FromString(record.value)
+            letter = transaction_pb2.DeadLetter.FromString(value)
     except (DecodeError, json_format.ParseError):
         return []
     return [Letter(f"{record.partition}@{record.offset}", letter)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -26,15 +26,23 @@ _REQUEST_TIMEOUT_MS = 20_000
 
 @dataclass(slots=True)
 class KafkaLog:
-    """Appends through one producer; idempotent wherever the broker can."""
+    """Appends through one producer; idempotent wherever the broker can.
+
+    `frames` holds, by topic, what a schema registry's clients expect before a value.
+    """
 
     producer: AIOKafkaProducer
     idempotent: bool
+    frames: Mapping[str, bytes] = field(default_factory=dict)
     _closed: bool = False
 
     @classmethod
     async def connect(
-        cls, bootstrap: str, *, options: Mapping[str, str] | None = None
+        cls,
+        bootstrap: str,
+        *,
+        options: Mapping[str, str] | None = None,
+        frames: Mapping[str, bytes] | None = None,
     ) -> KafkaLog:
         """Connect; raises `LogUnavailable`.
 
@@ -43,12 +51,14 @@ class KafkaLog:
         """
         chosen = client_options(options or {})
         try:
-            return cls(await _started(bootstrap, chosen, idempotent=True), True)
+            producer = await _started(bootstrap, chosen, idempotent=True)
+            return cls(producer, True, frames or {})
         except UnknownError:
             log.info("this broker has no idempotent producer: retries may repeat")
         except (KafkaError, OSError) as error:
             raise LogUnavailable(f"no broker answers at {bootstrap}") from error
-        return cls(await _started(bootstrap, chosen, idempotent=False), False)
+        producer = await _started(bootstrap, chosen, idempotent=False)
+        return cls(producer, False, frames or {})
 
     async def append(self, records: Sequence[LogRecord]) -> None:
         """Return when all is acknowledged; raises `LogUnavailable`.
@@ -71,11 +81,14 @@ class KafkaLog:
     async def _send(self, record: LogRecord) -> asyncio.Future[Any]:
         sent: asyncio.Future[Any] = await self.producer.send(
             record.topic,
-            value=record.value,
+            value=self._framed(record),
             key=record.key,
             headers=list(record.headers),
         )
         return sent
+
+    def _framed(self, record: LogRecord) -> bytes:
+        return self.frames.get(record.topic, b"") + record.value
 
     async def _send_batches(
         self, topic: str, partition: int, records: list[LogRecord]
@@ -84,12 +97,13 @@ class KafkaLog:
         sent = []
         batch = self.producer.create_batch()
         for record in records:
-            if not _added(batch, record):
+            value = self._framed(record)
+            if not _added(batch, record, value):
                 sent.append(
                     await self.producer.send_batch(batch, topic, partition=partition)
                 )
                 batch = self.producer.create_batch()
-                _added(batch, record)
+                _added(batch, record, value)
         sent.append(await self.producer.send_batch(batch, topic, partition=partition))
         return sent
 
@@ -107,11 +121,11 @@ def _place(record: LogRecord) -> tuple[str, int]:
     return record.topic, record.partition or 0
 
 
-def _added(batch: Any, record: LogRecord) -> bool:
+def _added(batch: Any, record: LogRecord, value: bytes) -> bool:
     added = batch.append(
         timestamp=None,
         key=record.key,
-        value=record.value,
+        value=value,
         headers=list(record.headers),
     )
     return added is not None

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from scoring import wire
-from scoring.adapters.kafka_intake import content_type_of
+from scoring.adapters.kafka_intake import opened
 from scoring.errors import ScoringError
 from scoring.topics import key_of
 
@@ -30,10 +30,9 @@ class Keys:
         """Count one record."""
         self.sampled += 1
         try:
-            transaction = wire.transaction_from_bytes(
-                record.value or b"", content_type=content_type_of(record)
-            )
-        except ScoringError:
+            value, content_type = opened(record)
+            transaction = wire.transaction_from_bytes(value, content_type=content_type)
+        except (ScoringError, TypeError):  # a record without a value has no bytes
             self.unreadable += 1
             return
         if not record.key:

@@ -83,9 +83,10 @@ async def decisions(
 
 def _decision(record: Any) -> decision_pb2.Decision | None:
     """The decision of a record; None where it is not one of ours."""
+    value = wire.unframed(record.value or b"")
     try:
         if header_of(record, "content-type") == wire.JSON.encode():
-            return json_format.Parse(record.value, decision_pb2.Decision())
-        return decision_pb2.Decision.FromString(record.value)
+            return json_format.Parse(value, decision_pb2.Decision())
+        return decision_pb2.Decision.FromString(value)
     except (DecodeError, json_format.ParseError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,6 +50,19 @@ def check(
     from scoring.settings import Settings
 
     asyncio.run(_run(Settings(), None, label_delay_days))
+
+
+@app.command()
+def schemas(
+    directory: Annotated[Path, typer.Argument(help="Where to; it is created.")],
+) -> None:
+    """Write the schemas of the topics' values: a descriptor set and JSON Schemas."""
+    from scoring.wire.schemas import published
+
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in published().items():
+        (directory / name).write_bytes(content())
+        typer.echo(str(directory / name))
 
 
 async def _run(settings: Settings, layout: object, label_delay_days: int) -> None:

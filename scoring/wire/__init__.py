@@ -12,6 +12,7 @@ from scoring.wire.decisions import (
     trace_to_bytes,
     transaction_of,
 )
+from scoring.wire.framing import frame_of, unframed
 from scoring.wire.labels import (
     label_from_bytes,
     label_from_proto,
@@ -44,6 +45,7 @@ __all__ = [
     "decision_to_json",
     "door_of",
     "field_to_bytes",
+    "frame_of",
     "label_from_bytes",
     "label_from_proto",
     "label_to_proto",
@@ -59,5 +61,6 @@ __all__ = [
     "transaction_from_proto",
     "transaction_of",
     "transaction_to_proto",
+    "unframed",
     "varint_to_bytes",
 ]

@@ -1,0 +1,126 @@
+"""The schemas of the topics' values, made from the messages themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+from google.protobuf import descriptor_pb2, timestamp_pb2
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+
+from scoring.v1 import decision_pb2, transaction_pb2
+
+Schema = dict[str, Any]
+# What a topic's value is, by the topic's name without its prefix.
+MESSAGES: dict[str, Descriptor] = {
+    "transactions": transaction_pb2.Transaction.DESCRIPTOR,
+    "decisions": decision_pb2.Decision.DESCRIPTOR,
+    "labels": transaction_pb2.Label.DESCRIPTOR,
+    "transactions.dead-letter": transaction_pb2.DeadLetter.DESCRIPTOR,
+    "labels.dead-letter": transaction_pb2.DeadLetter.DESCRIPTOR,
+}
+_F = FieldDescriptor
+_WHOLE = {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
+_REAL = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
+_TIMESTAMP = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
+_SCALARS: dict[int, Schema] = {
+    _F.TYPE_STRING: {"type": "string"},
+    _F.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
+    _F.TYPE_BOOL: {"type": "boolean"},
+    _F.TYPE_INT32: {"type": "integer"},
+    _F.TYPE_UINT32: {"type": "integer", "minimum": 0},
+    # JSON numbers do not hold 64 bits: they are written as strings.
+    _F.TYPE_INT64: _WHOLE,
+    _F.TYPE_UINT64: _WHOLE,
+    _F.TYPE_DOUBLE: _REAL,
+    _F.TYPE_FLOAT: _REAL,
+}
+
+
+def proto_text(file_name: str) -> str:
+    """The text of one of our .proto files, "decision.proto"."""
+    return resources.files("scoring.v1").joinpath(file_name).read_text("utf-8")
+
+
+def descriptor_set() -> bytes:
+    """Every message on the topics, with all it needs, as a FileDescriptorSet."""
+    files = (
+        timestamp_pb2.DESCRIPTOR,
+        transaction_pb2.DESCRIPTOR,
+        decision_pb2.DESCRIPTOR,
+    )
+    found = descriptor_pb2.FileDescriptorSet()
+    for file in files:
+        file.CopyToProto(found.file.add())
+    return found.SerializeToString(deterministic=True)
+
+
+def json_schema(message: Descriptor, *, title: str) -> Schema:
+    """The JSON Schema (2020-12) of a message's canonical JSON.
+
+    Names we do not know are not refused by the schema: a consumer must bear fields
+    that a later version adds. The service itself refuses them on its inputs.
+
+    >>> made = json_schema(transaction_pb2.Label.DESCRIPTOR, title="labels")
+    >>> made["$defs"]["Label"]["properties"]["transactionId"]
+    {'type': 'string'}
+    """
+    found: dict[str, Schema] = {}
+    _define(message, found)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": title,
+        "$ref": f"#/$defs/{message.name}",
+        "$defs": dict(sorted(found.items())),
+    }
+
+
+def _define(message: Descriptor, found: dict[str, Schema]) -> Schema:
+    if message.full_name == _TIMESTAMP:
+        return {"type": "string", "format": "date-time"}
+    if message.name not in found:
+        schema: Schema = {"type": "object", "properties": {}}
+        found[message.name] = schema  # first: a message may hold itself
+        schema["properties"] = {
+            field.json_name: _field(field, found) for field in message.fields
+        }
+    return {"$ref": f"#/$defs/{message.name}"}
+
+
+def _field(field: FieldDescriptor, found: dict[str, Schema]) -> Schema:
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        value = _single(kind.fields_by_name["value"], found)
+        return {"type": "object", "additionalProperties": value}
+    single = _single(field, found)
+    return {"type": "array", "items": single} if field.is_repeated else single
+
+
+def _single(field: FieldDescriptor, found: dict[str, Schema]) -> Schema:
+    if field.message_type is not None:
+        return _define(field.message_type, found)
+    if field.enum_type is not None:
+        return _enum(field.enum_type)
+    return _SCALARS[field.type]
+
+
+def _enum(kind: EnumDescriptor) -> Schema:
+    return {"enum": [value.name for value in kind.values]}
+
+
+def published() -> dict[str, Callable[[], bytes]]:
+    """The files of docs/schemas, by name."""
+
+    def rendered(topic: str, message: Descriptor) -> bytes:
+        return (json.dumps(json_schema(message, title=topic), indent=2) + "\n").encode()
+
+    return {
+        "scoring-v1.binpb": descriptor_set,
+        **{
+            f"{topic}.schema.json": (lambda t=topic, m=message: rendered(t, m))
+            for topic, message in MESSAGES.items()
+            if topic != "labels.dead-letter"  # as transactions.dead-letter
+        },
+    }
