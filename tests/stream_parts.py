@@ -83,7 +83,12 @@ async def create_topics(
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     made = [NewTopic(prefix + topic, partitions, 1) for topic in names]
-    await admin.create_topics(made)
+    while True:
+        try:
+            await admin.create_topics(made)
+            break
+        except AttributeError:  # a broker just started knows no controller yet
+            await asyncio.sleep(0.1)
     # A controller acknowledges a topic before the brokers have heard of it.
     while any(
         t["error_code"] for t in await admin.describe_topics([m.name for m in made])

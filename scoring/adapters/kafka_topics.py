@@ -208,7 +208,7 @@ class TopicAdmin:
             )
             for topic in topics.all
         ]
-        response = await self._client.create_topics(wanted)
+        response = await self._accepted(wanted)
         created = []
         for topic, code, said in response.topic_errors:
             if code == 0:
@@ -217,6 +217,20 @@ class TopicAdmin:
                 raise BadArtifact(f"{topic}: the broker refused it: {said or code}")
         await self._until_seen(topics.all)
         return created
+
+    async def _accepted(self, wanted: Sequence[NewTopic]) -> Any:
+        """The controller's answer; a broker just started may not know one yet."""
+        deadline = asyncio.get_running_loop().time() + _SEEN_WITHIN_S
+        while True:
+            try:
+                return await self._client.create_topics(wanted)
+            except AttributeError as error:  # what the client makes of no controller
+                if asyncio.get_running_loop().time() > deadline:
+                    raise LogUnavailable(
+                        f"{self.bootstrap} knows no controller after "
+                        f"{_SEEN_WITHIN_S:g} s; look at the brokers' logs"
+                    ) from error
+                await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _until_seen(self, names: Sequence[str]) -> None:
         # A controller acknowledges a topic before the brokers have heard of it.
