@@ -30,6 +30,11 @@ class Topics:
         return f"{self.prefix}decisions"
 
     @property
+    def challenger(self) -> str:
+        """What challengers would have decided; no door needs it."""
+        return f"{self.prefix}decisions.challenger"
+
+    @property
     def labels(self) -> str:
         """What turned out to be true."""
         return f"{self.prefix}labels"
@@ -46,7 +51,7 @@ class Topics:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Every topic the service reads or writes."""
+        """Every topic that the doors read or write."""
         return (
             self.transactions,
             self.decisions,
@@ -54,6 +59,11 @@ class Topics:
             self.transactions_dead_letter,
             self.labels_dead_letter,
         )
+
+    @property
+    def created(self) -> tuple[str, ...]:
+        """What `scoring topics create` makes: the doors' topics, and the shadow's."""
+        return (*self.all, self.challenger)
 
 
 def key_of(transaction: Transaction) -> bytes | None:

@@ -43,7 +43,7 @@ class Layout:
         """
         if topic == topics.transactions:
             return self.transactions_ms
-        if topic in (topics.decisions, topics.labels):
+        if topic in (topics.decisions, topics.labels, topics.challenger):
             return self.decisions_ms
         return self.dead_letters_ms
 
@@ -206,7 +206,7 @@ class TopicAdmin:
                     "cleanup.policy": "delete",
                 },
             )
-            for topic in topics.all
+            for topic in topics.created
         ]
         response = await self._accepted(wanted)
         created = []
@@ -215,7 +215,7 @@ class TopicAdmin:
                 created.append(topic)
             elif code != TopicAlreadyExistsError.errno:
                 raise BadArtifact(f"{topic}: the broker refused it: {said or code}")
-        await self._until_seen(topics.all)
+        await self._until_seen(topics.created)
         return created
 
     async def _accepted(self, wanted: Sequence[NewTopic]) -> Any:

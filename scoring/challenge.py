@@ -1,0 +1,106 @@
+"""What challengers would have decided on the champion's vectors: recorded, never
+returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scoring.core.decide import Evidence, decide
+from scoring.core.decision import (
+    DecisionCore,
+    Degradation,
+    DegradationCode,
+    Rung,
+    SecondLook,
+    Versions,
+)
+from scoring.core.policy import Policy
+from scoring.errors import ModelUnavailable
+from scoring.ports import Matrix, Model, Scores
+from scoring.wire.judged import Judged
+
+# What the champion lacked; a challenger has its own model and no record to make.
+_CHAMPIONS_OWN = (
+    DegradationCode.MODEL_UNAVAILABLE,
+    DegradationCode.NOT_RECORDED,
+    DegradationCode.SECOND_LOOK_SKIPPED,
+)
+_WITHOUT_HISTORY = (DegradationCode.HISTORY_UNAVAILABLE, DegradationCode.OUT_OF_TIME)
+_PARTIAL = (DegradationCode.HISTORY_PARTIAL, DegradationCode.HISTORY_CORRUPT)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """A model that only records, under the policy that is in force."""
+
+    model: Model
+    policy: Policy
+
+    def takes(self, judged: Judged) -> bool:
+        """Whether the vector is of the definitions that this model was trained on."""
+        evidence = judged.evidence
+        return (
+            evidence.vector is not None
+            and evidence.versions.features == self.model.features_version
+            and len(evidence.vector) == len(self.model.feature_names)
+        )
+
+    def decide_many(self, judged: Sequence[Judged]) -> list[DecisionCore]:
+        """One core each, as the champion's own function decides; in order.
+
+        The vector is left out: the champion's record holds it.
+        """
+        if not judged:
+            return []
+        rows: Matrix = np.array([j.evidence.vector for j in judged], np.float32)
+        try:
+            scores = self.model.predict(rows)
+        except ModelUnavailable:
+            scores = None
+        return [self._decided(one, i, scores) for i, one in enumerate(judged)]
+
+    def _decided(self, judged: Judged, i: int, scores: Scores | None) -> DecisionCore:
+        core = decide(
+            judged.transaction,
+            judged.payload_hash,
+            policy=self.policy,
+            evidence=self._evidence(judged.evidence, i, scores),
+        )
+        return replace(core, features=b"", second_look=SecondLook.UNSPECIFIED)
+
+    def _evidence(self, seen: Evidence, i: int, scores: Scores | None) -> Evidence:
+        kept = tuple(d for d in seen.degradations if d.code not in _CHAMPIONS_OWN)
+        versions = Versions(
+            self.model.version, self.policy.version, self.model.features_version
+        )
+        if scores is None:
+            missing = Degradation(DegradationCode.MODEL_UNAVAILABLE, "model")
+            return replace(seen, versions=versions, degradations=(*kept, missing),
+                           rung=Rung.RULES_ONLY)  # fmt: skip
+        return replace(
+            seen,
+            margin=float(scores.margin[i]),
+            probability=float(scores.probability[i]),
+            contributions=scores.contributions[i],
+            reason_groups=self.model.reason_groups,
+            versions=versions,
+            degradations=kept,
+            rung=_rung(kept),
+            target=scores.target,
+        )
+
+
+def _rung(degradations: tuple[Degradation, ...]) -> Rung:
+    """How much of the path a challenger had.
+
+    >>> _rung((Degradation(DegradationCode.HISTORY_PARTIAL, "card"),)).name
+    'PARTIAL_FEATURES'
+    """
+    codes = {degradation.code for degradation in degradations}
+    if codes.intersection(_WITHOUT_HISTORY):
+        return Rung.WITHOUT_HISTORY
+    return Rung.PARTIAL_FEATURES if codes.intersection(_PARTIAL) else Rung.FULL

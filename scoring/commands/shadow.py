@@ -1,0 +1,112 @@
+"""`scoring shadow`: challengers judge what the champion judged, beside the doors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scoring.adapters.kafka_shadow import Shadow
+    from scoring.challenge import Challenger
+    from scoring.settings import Settings
+
+_NICE = 10  # the doors' work goes first wherever the two share a machine
+
+
+def shadow(
+    versions: Annotated[list[str], typer.Argument(help="challengers on the shelf")],
+    *,
+    directory: Annotated[
+        Path, typer.Option("--dir", help="where models are kept")
+    ] = Path(".scoring/model"),
+    from_beginning: Annotated[
+        bool, typer.Option(help="Begin with what was decided before, the first time.")
+    ] = False,
+    until_end: Annotated[
+        bool, typer.Option(help="End when every decision so far was judged.")
+    ] = False,
+) -> None:
+    """Have challengers decide what the champion decided; never answer anybody.
+
+    Reads the vectors on the decisions topic and appends each challenger's decision
+    to decisions.challenger, until SIGTERM. Compare them with `scoring models
+    compare CHAMPION CHALLENGER`.
+    """
+    import asyncio
+    import os
+
+    from scoring.settings import Settings
+
+    os.nice(_NICE)
+    settings = Settings()
+    challengers = [_challenger(settings, directory, version) for version in versions]
+    asyncio.run(
+        _shadow(
+            settings, challengers, from_beginning=from_beginning, until_end=until_end
+        )
+    )
+
+
+def _challenger(settings: Settings, directory: Path, version: str) -> Challenger:
+    from scoring.adapters.model_shelf import ModelShelf
+    from scoring.adapters.onnx_model import load_model
+    from scoring.bootstrap import catalogue_from, policy_from
+    from scoring.challenge import Challenger
+
+    catalogue = catalogue_from(settings)
+    model = load_model(ModelShelf(directory).path(version), catalogue=catalogue)
+    return Challenger(model, policy_from(settings, catalogue))
+
+
+async def _shadow(
+    settings: Settings,
+    challengers: list[Challenger],
+    *,
+    from_beginning: bool,
+    until_end: bool,
+) -> None:
+    import asyncio
+    import signal
+
+    from scoring.bootstrap import log_from
+    from scoring.errors import BadArtifact
+
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    log = await log_from(settings)
+    if log is None:
+        raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
+    work = _work(settings, challengers, log)
+    try:
+        await work.run(
+            told,
+            from_beginning=from_beginning,
+            until_end=until_end,
+            ready=lambda: typer.echo(f"shadowing {work.topics.decisions}"),
+        )
+    finally:
+        await log.close()
+    typer.echo(f"{work.judged} judged, {work.passed_over} passed over")
+
+
+def _work(settings: Settings, challengers: list[Challenger], log: object) -> Shadow:
+    from scoring import wire
+    from scoring.adapters.kafka_options import client_options
+    from scoring.adapters.kafka_shadow import Shadow
+    from scoring.bootstrap import now_ms
+    from scoring.topics import Topics
+
+    json = settings.decision_format == "json"
+    return Shadow(
+        bootstrap=settings.kafka_bootstrap,
+        client=client_options(settings.kafka_options),
+        topics=Topics(settings.topic_prefix),
+        challengers=challengers,
+        log=log,  # type: ignore[arg-type]
+        content_type=wire.JSON if json else wire.PROTOBUF,
+        now_ms=now_ms,
+    )
