@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoring import wire
+from scoring.adapters.bundle_signature import Trust
 from scoring.adapters.kafka_log import KafkaLog
-from scoring.adapters.metrics_port import Liveness, open_metrics_port
 from scoring.adapters.kafka_options import client_options
-from scoring.adapters.model_watch import ModelWatch
-from scoring.adapters.onnx_model import load_model
+from scoring.adapters.metrics_port import Liveness, open_metrics_port
+from scoring.adapters.model_source import PULL_S, ModelSource
+from scoring.adapters.model_watch import POLL_S, ModelWatch
 from scoring.adapters.redis_store import RedisStore
+from scoring.adapters.remote_shelf import RemoteShelf
 from scoring.adapters.schema_registry import SchemaRegistry
 from scoring.adapters.spool import FileSpool
 from scoring.adapters.telemetry import PrometheusTelemetry
@@ -91,10 +93,27 @@ def _text(path: Path) -> str:
         raise BadArtifact(f"{path}: cannot be read: it is not UTF-8 text") from error
 
 
-def artifacts_from(settings: Settings) -> Artifacts:
+def models_from(settings: Settings, *, picks_target: bool = False) -> ModelSource:
+    """Where models come from; raises `BadArtifact`.
+
+    With `picks_target` (the stream door, whose batches are large) the setting may
+    send large batches to the tensor form.
+    """
+    directory, trusted = settings.model_dir, settings.model_trust_file
+    return ModelSource(
+        directory,
+        RemoteShelf.at(settings.model_url, directory) if settings.model_url else None,
+        Trust.from_file(trusted) if trusted else None,
+        settings.tensor_rows_min if picks_target else 0,
+        settings.tensor_device,
+    )
+
+
+def artifacts_from(settings: Settings, source: ModelSource | None = None) -> Artifacts:
     """Definitions, model and policy, proved to agree; raises `BadArtifact`."""
     catalogue = catalogue_from(settings)
-    model = load_model(settings.model_dir, catalogue=catalogue)
+    source = source or models_from(settings)
+    model = source.load(source.first(), catalogue=catalogue)
     return Artifacts(catalogue, model, policy_from(settings, catalogue))
 
 
@@ -131,14 +150,20 @@ async def _had_history(settings: Settings) -> bool:
 
 @asynccontextmanager
 async def service_from(
-    settings: Settings, *, name: str, publishes: bool = False
+    settings: Settings,
+    *,
+    name: str,
+    publishes: bool = False,
+    picks_target: bool = False,
 ) -> AsyncIterator[Service]:
     """Build a door's service and close it; `name` tells its spool from others'.
 
     With `publishes` and a broker, decisions are carried to the decisions topic in
-    the background (the gRPC door; the stream door appends its own).
+    the background (the gRPC door; the stream door appends its own). With
+    `picks_target`, see `models_from`.
     """
-    artifacts = artifacts_from(settings)
+    source = models_from(settings, picks_target=picks_target)
+    artifacts = artifacts_from(settings, source)
     telemetry = PrometheusTelemetry()
     liveness = Liveness()
     if settings.metrics_port:
@@ -163,7 +188,7 @@ async def service_from(
     log = await log_from(settings)
     publisher = _publisher(settings, store, log, telemetry) if publishes else None
     provisional.restore()
-    watching = asyncio.create_task(_watch(settings, scorer))
+    watching = asyncio.create_task(_watch(source, scorer))
     try:
         yield Service(
             settings, scorer, store, log, publisher, topics, telemetry, liveness
@@ -178,7 +203,7 @@ async def service_from(
         await store.close()
 
 
-async def _watch(settings: Settings, scorer: Scorer) -> None:
+async def _watch(source: ModelSource, scorer: Scorer) -> None:
     """Swap the model whenever another one is promoted; batches keep what they have."""
     catalogue = scorer.artifacts.catalogue
     log = logging.getLogger(__name__)
@@ -188,10 +213,12 @@ async def _watch(settings: Settings, scorer: Scorer) -> None:
         log.info("model %s decides from now on", model.version)
 
     await ModelWatch(
-        settings.model_dir,
-        load=partial(load_model, catalogue=catalogue),
+        source.directory,
+        load=partial(source.load, catalogue=catalogue),
         take=take,
         refused=lambda why: log.error("the promoted model is not taken: %s", why),
+        refresh=source.refresh,
+        poll_s=PULL_S if source.remote else POLL_S,
     ).follow(scorer.artifacts.model.version)
 
 

@@ -64,6 +64,10 @@ class ModelUnavailable(Unavailable):
     """The model could not score."""
 
 
+class ShelfUnavailable(Unavailable):
+    """The storage that models are kept in failed; what runs keeps its model."""
+
+
 class LogUnavailable(Unavailable):
     """The log did not acknowledge."""
 

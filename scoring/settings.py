@@ -40,6 +40,21 @@ class Settings(BaseSettings):
     model_dir: Path = Field(
         Path(".scoring/model"), description="a model bundle, or a shelf of them"
     )
+    model_url: str = Field(
+        "", description="a shelf in object storage (fsspec); mirrored to MODEL_DIR"
+    )
+    model_trust_file: Path | None = Field(
+        None, description="PEM public keys: set, only models that they signed are taken"
+    )
+    model_signing_file: Path | None = Field(
+        None, description="PEM private key that `scoring train` signs with"
+    )
+    tensor_rows_min: int = Field(
+        0, ge=0, description="stream batches this large use the tensor target; 0: none"
+    )
+    tensor_device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="what computes the tensor target; cuda or no start"
+    )
     policy_file: Path | None = Field(None, description="default: the shipped policy")
     features_file: Path | None = Field(None, description="default: the shipped one")
     state_dir: Path = Field(Path(".scoring"), description="spool and demo artifacts")

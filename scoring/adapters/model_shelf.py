@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -12,11 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from scoring.adapters.bundle_signature import Signer
 from scoring.core.bundle import MANIFEST_FILE, Manifest, manifest_from_json
+from scoring.core.promotion import (
+    POINTER_FILE,
+    History,
+    history_from_json,
+    history_to_json,
+    promoted,
+    rolled_back,
+)
 from scoring.errors import BadArtifact
 
-_POINTER_FILE = "promoted.json"
-_HISTORY_MAX = 100  # promotions remembered for rolling back
 _VERSION = re.compile(r"[0-9a-f]{16}")
 
 
@@ -33,12 +39,7 @@ class ModelShelf:
         """Where a version lies, present or not; raises `BadArtifact` for a name
         that is no version (and so cannot point elsewhere).
         """
-        if not _VERSION.fullmatch(version):
-            raise BadArtifact(
-                f"{version!r} is no model version: 16 hex digits; "
-                "see `scoring models list`"
-            )
-        return self.root / version
+        return self.root / checked_version(version)
 
     def versions(self) -> list[Manifest]:
         """Manifests of all bundles, oldest file first; damaged ones left out."""
@@ -60,16 +61,11 @@ class ModelShelf:
             )
         return manifest_from_json(path.read_text(), name=str(path))
 
-    def history(self) -> list[str]:
+    def history(self) -> History:
         """Promoted versions, the champion last; empty before the first."""
-        path = self.root / _POINTER_FILE
-        try:
-            versions = json.loads(path.read_text())["history"]
-            return [str(version) for version in versions]
-        except FileNotFoundError:
-            return []
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadArtifact(f"{path}: is damaged; promote a version again") from error
+        path = self.root / POINTER_FILE
+        text = path.read_bytes() if path.is_file() else None
+        return history_from_json(text, name=str(path))
 
     def promoted(self) -> str | None:
         """The champion's version, or None before the first promotion."""
@@ -79,28 +75,32 @@ class ModelShelf:
     def promote(self, version: str) -> None:
         """Make a version the champion; running services notice by themselves."""
         self.manifest(version)
+        self.point(promoted(self.history(), version))
+
+    def rollback(self) -> str:
+        """Return to the champion before this one, and name it."""
+        history = rolled_back(self.history(), name=str(self.root))
+        self.manifest(history[-1])
+        self.point(history)
+        return history[-1]
+
+    def sign(self, version: str, signer: Signer) -> None:
+        """Sign a version, replacing another signature."""
+        self.manifest(version)
+        signer.sign(self.path(version))
+
+    def point(self, history: History) -> None:
+        """Let `history` name the champion; raises `BadArtifact` for a directory
+        that is itself a bundle.
+        """
         if (self.root / MANIFEST_FILE).is_file():
             raise BadArtifact(
                 f"{self.root}: is itself a bundle and would be served instead; "
                 "keep models in a directory of their own"
             )
-        history = self.history()
-        if history[-1:] != [version]:
-            self._point([*history, version])
-
-    def rollback(self) -> str:
-        """Return to the champion before this one, and name it."""
-        history = self.history()
-        if len(history) < 2:  # noqa: PLR2004 - a champion and one before it
-            raise BadArtifact(f"{self.root}: no earlier model was promoted")
-        self.manifest(history[-2])
-        self._point(history[:-1])
-        return history[-2]
-
-    def _point(self, history: list[str]) -> None:
-        fresh = self.root / f".{_POINTER_FILE}.{os.getpid()}"
-        fresh.write_text(json.dumps({"history": history[-_HISTORY_MAX:]}) + "\n")
-        fresh.replace(self.root / _POINTER_FILE)
+        fresh = self.root / f".{POINTER_FILE}.{os.getpid()}"
+        fresh.write_text(history_to_json(history))
+        fresh.replace(self.root / POINTER_FILE)
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
@@ -109,17 +109,34 @@ class ModelShelf:
         with TemporaryDirectory(prefix=".draft-", dir=self.root) as directory:
             yield Path(directory) / "bundle"
 
-    def add(self, bundle: Path, version: str) -> bool:
-        """Move a bundle onto the shelf; the first one is promoted (then True)."""
+    def keep(self, bundle: Path, version: str) -> None:
+        """Move a bundle onto the shelf; one of that version may stand there."""
         place = self.path(version)
         if place.exists():
             shutil.rmtree(bundle)
         else:
             bundle.rename(place)
+
+    def add(self, bundle: Path, version: str) -> bool:
+        """Move a bundle onto the shelf; the first one is promoted (then True)."""
+        self.keep(bundle, version)
         if self.promoted() is None:
             self.promote(version)
             return True
         return False
+
+
+def checked_version(version: str) -> str:
+    """The version itself; raises `BadArtifact` for a name that is none.
+
+    >>> checked_version("0123456789abcdef")
+    '0123456789abcdef'
+    """
+    if not _VERSION.fullmatch(version):
+        raise BadArtifact(
+            f"{version!r} is no model version: 16 hex digits; see `scoring models list`"
+        )
+    return version
 
 
 def bundle_in(directory: Path) -> Path:

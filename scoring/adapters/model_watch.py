@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scoring.adapters.model_shelf import bundle_in
 from scoring.core.bundle import MANIFEST_FILE, manifest_from_json
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, ShelfUnavailable
 from scoring.ports import Model
 
 POLL_S = 1.0  # a promotion is a human act: a second later is at once
@@ -22,13 +22,14 @@ class ModelWatch:
     `load` proves and warms a bundle in a worker thread while the old model goes on
     deciding; `take` then gets it on the event loop, to swap one reference.
     `refused` is told why a bundle was not taken, once until it changes; the old one
-    stays.
+    stays. `refresh` brings the directory up to date before each look.
     """
 
     directory: Path
     load: Callable[[Path], Model]
     take: Callable[[Model], None]
     refused: Callable[[str], None]
+    refresh: Callable[[], None] = lambda: None
     poll_s: float = POLL_S
 
     async def follow(self, version: str) -> None:
@@ -36,7 +37,7 @@ class ModelWatch:
         seen: _Look | str = ""
         while True:
             await asyncio.sleep(self.poll_s)
-            look = await asyncio.to_thread(_look, self.directory)
+            look = await asyncio.to_thread(self._look)
             if look == seen:
                 continue
             seen = look
@@ -48,6 +49,14 @@ class ModelWatch:
             if model is not None:
                 self.take(model)
                 version = model.version
+
+    def _look(self) -> _Look | str:
+        """The bundle that is meant now, or why there is none; blocks."""
+        try:
+            self.refresh()
+        except (BadArtifact, ShelfUnavailable, OSError) as error:
+            return str(error)
+        return _look(self.directory)
 
     def _newer(self, look: _Look | str, version: str) -> Model | None:
         """The model looked at, loaded, where it is another one; blocks."""

@@ -6,6 +6,7 @@ package, which serving does not install.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from scoring.errors import BadArtifact
@@ -28,7 +29,10 @@ OPERATORS = frozenset(
 # Field numbers of onnx.proto (ModelProto, GraphProto, NodeProto, TensorProto).
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
-_NODE_OPERATOR, _NODE_DOMAIN = 4, 7
+_NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_ATTRIBUTE_STRINGS = 9
+# How a tree node decides, tens of thousands of times in a graph, as it is encoded.
+_OUR_MODES = re.compile(rb"(?:J\x09BRANCH_LT|J\x04LEAF)+")
 _TENSOR_LOCATION = 14
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _SEVEN_BITS, _MORE = 0x7F, 0x80
@@ -65,11 +69,25 @@ def _operators(raw: bytes) -> Iterator[str]:
 def _part(field: int, raw: bytes) -> Iterator[str]:
     if field == _GRAPH_NODE:
         texts = {k: v for k, v in _fields(raw) if isinstance(v, bytes)}
+        yield from _modes(raw)
         operator = texts.get(_NODE_OPERATOR, b"").decode()
         domain = texts.get(_NODE_DOMAIN, b"").decode()
         yield f"{'' if domain == 'ai.onnx' else domain}:{operator}"
     if field == _GRAPH_INITIALIZER and _TENSOR_LOCATION in dict(_fields(raw)):
         yield "a tensor outside the file"
+
+
+def _modes(node: bytes) -> Iterator[str]:
+    """Yield each way of a tree node to decide that is not ours: a categorical split
+    would be computed, and by rules that nothing here was compared with.
+    """
+    for field, attribute in _fields(node):
+        if field == _NODE_ATTRIBUTE and isinstance(attribute, bytes):
+            if b"nodes_modes" not in attribute:
+                continue
+            for inner, mode in _fields(_OUR_MODES.sub(b"", attribute)):
+                if inner == _ATTRIBUTE_STRINGS and isinstance(mode, bytes):
+                    yield f"TreeEnsembleRegressor with {mode.decode()} splits"
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, bytes | int]]:

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from scoring.adapters.bundle_signature import Trust
 from scoring.adapters.model_shelf import bundle_in
 from scoring.adapters.onnx_graph import check_graph
 from scoring.core import bundle
@@ -96,20 +97,22 @@ def load_model(
     catalogue: Catalogue | None = None,
     target: ComputeTarget = ComputeTarget.ENSEMBLE,
     device: Device = "cpu",
+    trust: Trust | None = None,
 ) -> OnnxModel:
     """Load a bundle, prove it and warm it up; blocks for tens of milliseconds.
 
     `directory` is a bundle or a shelf of bundles, of which the promoted one is meant.
-    Only the tensor target runs on "cuda".
+    Only the tensor target runs on "cuda". With `trust`, only a bundle signed by one
+    of its keys is loaded.
 
-    Raises `BadArtifact` naming what disagrees: the manifest with its own hash, a
-    file with the manifest, the feature order with the catalogue (when given), an
-    operator that is not ours, the device asked for with the one that would compute,
-    or a score with its golden vector.
+    Raises `BadArtifact` naming what disagrees: the signature with the keys, the
+    manifest with its own hash, a file with the manifest, the feature order with the
+    catalogue (when given), an operator that is not ours, the device asked for with
+    the one that would compute, or a score with its golden vector.
     """
     directory = bundle_in(directory)
     name = str(directory)
-    manifest, contents = _contents(directory)
+    manifest, contents = _contents(directory, trust)
     bundle.check_files(manifest, contents, name=name)
     if catalogue is not None:
         bundle.check_features(
@@ -142,12 +145,17 @@ def _graph(
     return contents[file]
 
 
-def _contents(directory: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """The manifest and the files that it names."""
+def _contents(
+    directory: Path, trust: Trust | None
+) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest, trusted before it is read, and the files that it names."""
     path = directory / bundle.MANIFEST_FILE
-    manifest = bundle.manifest_from_json(
-        _read(path).decode(errors="replace"), name=str(path)
-    )
+    raw = _read(path)
+    if trust is not None:
+        signature = directory / bundle.SIGNATURE_FILE
+        signed = _read(signature) if signature.is_file() else None
+        trust.check(raw, signed, name=str(directory))
+    manifest = bundle.manifest_from_json(raw.decode(errors="replace"), name=str(path))
     known = {*bundle.FILES, bundle.TENSOR_FILE}
     names = [*bundle.FILES, *(set(manifest.files) & known - set(bundle.FILES))]
     return manifest, {file: _read(directory / file) for file in names}

@@ -1,4 +1,4 @@
-"""`scoring models`: what stands on the shelf, and which model decides."""
+"""`scoring models`: what stands on the shelf, who vouches for it, which one decides."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ import typer
 if TYPE_CHECKING:
     from scoring.core.bundle import Manifest
 
-app = typer.Typer(help="List, promote and compare models.", no_args_is_help=True)
+app = typer.Typer(help="List, sign, promote and compare models.", no_args_is_help=True)
 
-Shelf = Annotated[Path, typer.Option("--dir", help="where models are kept")]
-_HERE = Path(".scoring/model")
+Shelf = Annotated[
+    str, typer.Option("--dir", help="where models are kept: a directory or a URL")
+]
+Mirror = Annotated[Path, typer.Option(help="copies of models that a URL keeps")]
+_HERE = ".scoring/model"
+_MIRROR = Path(".scoring/mirror")
 _FIGURES = ("auc", "average_precision", "card_precision_100", "ece")
 
 
-def _shelf(directory: Path) -> Any:
+def shelf_at(place: str, mirror: Path = _MIRROR) -> Any:
+    """The shelf in a directory, or at a URL with copies in `mirror`."""
     from scoring.adapters.model_shelf import ModelShelf
+    from scoring.adapters.remote_shelf import RemoteShelf, is_url
 
-    return ModelShelf(directory)
+    return RemoteShelf.at(place, mirror) if is_url(place) else ModelShelf(Path(place))
 
 
 @app.command("list")
@@ -29,10 +35,15 @@ def list_(directory: Shelf = _HERE) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shelf = _shelf(directory)
+    shelf = shelf_at(directory)
     champion = shelf.promoted()
+    found = shelf.versions()
+    if not found:
+        typer.echo(f"{directory} holds no models yet")
+        typer.echo(f"make one with: scoring train --out {directory}")
+        return
     table = Table("model", "", "features", "trained on", *_FIGURES)
-    for manifest in shelf.versions():
+    for manifest in found:
         table.add_row(
             manifest.version,
             "promoted" if manifest.version == champion else "",
@@ -50,16 +61,29 @@ def _cell(value: float | None) -> str:
 @app.command()
 def show(version: str, directory: Shelf = _HERE) -> None:
     """Print a model's manifest."""
-    typer.echo(_shelf(directory).manifest(version).to_json())
+    typer.echo(shelf_at(directory).manifest(version).to_json())
 
 
 @app.command()
-def promote(version: str, directory: Shelf = _HERE) -> None:
+def promote(
+    version: str,
+    directory: Shelf = _HERE,
+    mirror: Mirror = _MIRROR,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SCORING_MODEL_TRUST_FILE",
+            help="PEM public keys: refuse what they did not sign",
+        ),
+    ] = None,
+) -> None:
     """Make a model decide, once it has proved itself loadable."""
+    from scoring.adapters.bundle_signature import Trust
     from scoring.adapters.onnx_model import load_model
 
-    shelf = _shelf(directory)
-    load_model(shelf.path(version))
+    shelf = shelf_at(directory, mirror)
+    keys = Trust.from_file(trust) if trust else None
+    load_model(shelf.path(version), trust=keys)
     shelf.promote(version)
     typer.echo(f"{version} is promoted; running services take it within seconds")
 
@@ -67,7 +91,54 @@ def promote(version: str, directory: Shelf = _HERE) -> None:
 @app.command()
 def rollback(directory: Shelf = _HERE) -> None:
     """Let the model before this one decide again."""
-    typer.echo(f"{_shelf(directory).rollback()} is promoted again")
+    typer.echo(f"{shelf_at(directory).rollback()} is promoted again")
+
+
+@app.command()
+def sign(
+    version: str,
+    directory: Shelf = _HERE,
+    *,
+    key: Annotated[
+        Path,
+        typer.Option(
+            envvar="SCORING_MODEL_SIGNING_FILE", help="PEM private key, Ed25519"
+        ),
+    ],
+) -> None:
+    """Vouch for a model: services that trust the key will load it."""
+    from scoring.adapters.bundle_signature import Signer
+
+    shelf_at(directory).sign(version, Signer.from_file(key))
+    typer.echo(f"{version} is signed")
+
+
+@app.command()
+def push(
+    version: str,
+    to: Annotated[str, typer.Argument(help="the shelf to copy to, such as a URL")],
+    directory: Shelf = _HERE,
+    mirror: Mirror = _MIRROR,
+) -> None:
+    """Copy a model to another shelf; the first one there is promoted."""
+    import shutil
+
+    source, target = shelf_at(directory, mirror), shelf_at(to)
+    source.manifest(version)
+    with target.draft() as draft:
+        shutil.copytree(source.path(version), draft)
+        promoted = target.add(draft, version)
+    typer.echo(f"{version} is kept in {to}{' and promoted there' if promoted else ''}")
+
+
+@app.command()
+def key(directory: Annotated[Path, typer.Argument(help="where the pair goes")]) -> None:
+    """Make a pair of keys: one signs models, the other one trusts them."""
+    from scoring.adapters.bundle_signature import write_key_pair
+
+    private, public = write_key_pair(directory)
+    typer.echo(f"sign with SCORING_MODEL_SIGNING_FILE={private}; keep it secret")
+    typer.echo(f"trust with SCORING_MODEL_TRUST_FILE={public}, on every service")
 
 
 @app.command()
@@ -76,7 +147,7 @@ def compare(first: str, second: str, directory: Shelf = _HERE) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shelf = _shelf(directory)
+    shelf = shelf_at(directory)
     a, b = shelf.manifest(first), shelf.manifest(second)
     table = Table("", first, second)
     for name in sorted(a.metrics.keys() | b.metrics.keys()):

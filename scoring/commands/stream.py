@@ -72,7 +72,8 @@ async def _stream_until_told(settings: Settings, worker: int) -> None:
     # Before anything is loaded: a signal during start-up is a drain, not a kill.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    async with service_from(settings, name=f"stream-{max(worker, 0)}") as service:
+    name = f"stream-{max(worker, 0)}"
+    async with service_from(settings, name=name, picks_target=True) as service:
         door = stream_door_from(service)
         # What is loaded lives until the end: the collector need not look at it.
         gc.collect()

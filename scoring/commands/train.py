@@ -17,9 +17,9 @@ def train(
         typer.Argument(help="Parquet of our fields and `fraud`; none: simulate one"),
     ] = None,
     *,
-    out: Annotated[Path, typer.Option(help="where models are kept")] = Path(
-        ".scoring/model"
-    ),
+    out: Annotated[
+        str, typer.Option(help="where models are kept: a directory or a URL")
+    ] = ".scoring/model",
     features: Annotated[
         Path | None, typer.Option(help="feature definitions; none: the shipped ones")
     ] = None,
@@ -31,8 +31,11 @@ def train(
     rate: Annotated[float, typer.Option(min=0.001, max=1)] = 0.05,
     seed: int = 0,
 ) -> None:
-    """Train, calibrate, judge and pack a model; the first one is promoted."""
-    from scoring.adapters.model_shelf import ModelShelf
+    """Train, calibrate, judge and pack a model; the first one is promoted.
+
+    It is signed where SCORING_MODEL_SIGNING_FILE names a key.
+    """
+    from scoring.commands.models import shelf_at
     from scoring.training.build import Recipe, train_on
     from scoring.training.card import write_card
     from scoring.training.fit import Boosting
@@ -44,7 +47,8 @@ def train(
         label_delay_ms=int(label_delay_days * 86_400_000),
         seed=seed,
     )
-    shelf = ModelShelf(out)
+    signer = _signer()
+    shelf = shelf_at(out)
     with bar() as report, shelf.draft() as draft:
         dataset = dataset_of(
             _table(table, seed, report),
@@ -56,8 +60,10 @@ def train(
             dataset, draft, catalogue=catalogue, recipe=recipe, report=report
         )
         write_card(draft, dataset)
+        if signer:
+            signer.sign(draft)
         promoted = shelf.add(draft, manifest.version)
-    _summary(manifest, shelf, promoted=promoted)
+    _summary(manifest, out, promoted=promoted)
 
 
 def _table(path: Path | None, seed: int, report: Any) -> Any:
@@ -75,6 +81,15 @@ def _table(path: Path | None, seed: int, report: Any) -> Any:
         raise BadArtifact(f"{path}: cannot be read as Parquet: {error}") from error
 
 
+def _signer() -> Any:
+    """What signs the model, read before the work of training; None: nothing does."""
+    from scoring.adapters.bundle_signature import Signer
+    from scoring.settings import Settings
+
+    key = Settings().model_signing_file
+    return Signer.from_file(key) if key else None
+
+
 def _catalogue(path: Path | None) -> Any:
     from scoring.core.catalogue import default_catalogue, load_catalogue
 
@@ -83,7 +98,9 @@ def _catalogue(path: Path | None) -> Any:
     return load_catalogue(path.read_text(), name=str(path))
 
 
-def _summary(manifest: Manifest, shelf: Any, *, promoted: bool) -> None:
+def _summary(manifest: Manifest, out: str, *, promoted: bool) -> None:
+    from scoring.adapters.remote_shelf import is_url
+
     def figure(name: str) -> str:
         value = manifest.metrics.get(name)
         return "-" if value is None else f"{value:.3f}"
@@ -94,9 +111,9 @@ def _summary(manifest: Manifest, shelf: Any, *, promoted: bool) -> None:
         f"card precision@100 {figure('card_precision_100')} "
         f"on {manifest.metrics.get('rows', 0):,.0f} later transactions"
     )
-    path = shelf.path(manifest.version)
-    typer.echo(f"card: {path / 'card.md'}")
-    if promoted:
-        typer.echo(f"promoted: serve it with SCORING_MODEL_DIR={shelf.root}")
-    else:
+    typer.echo(f"card: {out}/{manifest.version}/card.md")
+    if not promoted:
         typer.echo(f"promote it with: scoring models promote {manifest.version}")
+        return
+    setting = "SCORING_MODEL_URL" if is_url(out) else "SCORING_MODEL_DIR"
+    typer.echo(f"promoted: serve it with {setting}={out}")

@@ -17,10 +17,14 @@ BOOSTER_FILE = "booster.json"
 GOLDEN_FILE = "golden.npz"
 # The same trees as tensor operations; absent where they are too deep for it.
 TENSOR_FILE = "tensor.onnx"
+# Signs the manifest, and so everything that the manifest has hashes of.
+SIGNATURE_FILE = "manifest.sig"
 FILES = (GRAPH_FILE, BOOSTER_FILE, GOLDEN_FILE)
 # How far a loaded model may be from what it scored when it was exported.
 GOLDEN_TOLERANCE = 1e-6
 
+# A name and no path: a manifest cannot point out of its own directory.
+FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*\.[a-z0-9]+$")]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -77,7 +81,7 @@ class Manifest(_Part):
     reason_method: Literal["path", "fitted"]
     # The expected margin: margin = reason_base + contributions (+ a residual).
     reason_base: float
-    files: dict[str, Hash]
+    files: dict[FileName, Hash]
     opset: dict[str, int]
     calibration: Calibration
     metrics: dict[str, float | None]

@@ -51,7 +51,7 @@ def test_promotion_and_rollback_change_what_is_loaded(shelf, versions):
 
 def test_promoting_twice_is_promoting_once(shelf, versions):
     shelf.promote(versions[0])
-    assert shelf.history() == [versions[0]]
+    assert shelf.history() == (versions[0],)
 
 
 def test_an_unknown_version_cannot_be_promoted(shelf):

@@ -134,6 +134,38 @@ def test_an_operator_that_we_never_write_is_refused(copy):
         load_model(copy)
 
 
+@pytest.mark.parametrize("mode", [b"BRANCH_EQ", b"BRANCH_LEQ", b"BRANCH_GT"])
+def test_a_graph_with_categorical_or_other_splits_is_refused(copy, mode):
+    def split_otherwise(graph):
+        tree = next(n for n in graph.node if n.op_type == "TreeEnsembleRegressor")
+        modes = next(a for a in tree.attribute if a.name == "nodes_modes")
+        modes.strings[modes.strings.index(b"BRANCH_LT")] = mode
+
+    graph = changed_graph((copy / bundle.GRAPH_FILE).read_bytes(), split_otherwise)
+    rewrite(copy, **{bundle.GRAPH_FILE: graph})
+    with pytest.raises(BadArtifact, match=f"{mode.decode()} splits"):
+        load_model(copy)
+
+
+def test_a_graph_of_several_classes_is_refused(copy):
+    def three_margins(graph):
+        import onnx
+
+        for node in graph.node:
+            for names in (node.input, node.output):
+                names[:] = ["one" if name == "margin" else name for name in names]
+        graph.node.append(
+            onnx.helper.make_node("Concat", ["one"] * 3, ["margin"], axis=1)
+        )
+        margin = next(o for o in graph.output if o.name == "margin")
+        margin.type.tensor_type.shape.dim[1].dim_value = 3
+
+    graph = changed_graph((copy / bundle.GRAPH_FILE).read_bytes(), three_margins)
+    rewrite(copy, **{bundle.GRAPH_FILE: graph})
+    with pytest.raises(BadArtifact, match=r"gives .*'margin': 3.*says .*'margin': 1"):
+        load_model(copy)
+
+
 def test_data_outside_the_file_is_refused(copy):
     def point_outside(graph):
         import onnx
