@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from scoring import wire
-from scoring.adapters.grpc_decisions import Decisions
+from scoring.adapters.grpc_group import GroupCommit
 from scoring.adapters.grpc_intake import Caller, Intake
 from scoring.adapters.grpc_status import (
     Context,
@@ -31,7 +31,7 @@ class Checks:
     """The calls that judge now: one transaction, or a batch of them."""
 
     intake: Intake
-    decisions: Decisions
+    group: GroupCommit
     message_bytes_max: int
     batch_budget_s: float
 
@@ -48,10 +48,8 @@ class Checks:
             raise InvalidTransaction("transaction", "is required")
         check = self.intake.check(request.transaction, caller, dry_run=request.dry_run)
         async with asyncio.timeout_at(caller.deadline + _GRACE_S):
-            answer = (await self.decisions.decide((check,)))[0]
-        if isinstance(answer, Decided):
-            return wire.field_to_bytes(1, answer.decision)
-        raise answer
+            decided = await self.group.decide(check)
+        return wire.field_to_bytes(1, decided.decision)
 
     async def batch(self, raw: bytes, context: Context) -> bytes:
         """BatchCheckTransactions: one result a transaction, in order."""
@@ -86,7 +84,8 @@ class Checks:
         if not checks:
             return []
         async with asyncio.timeout_at(caller.deadline + _GRACE_S):
-            return await self.decisions.decide(self.decisions.shortened(checks))
+            decisions = self.group.decisions
+            return await decisions.decide(decisions.shortened(checks))
 
     def _admit(
         self, message: transaction_pb2.Transaction, caller: Caller, *, dry_run: bool

@@ -13,6 +13,7 @@ from scoring.ports import Check
 from scoring.publisher import Publisher
 
 Key = tuple[str, str, bytes, bool]
+Following = asyncio.Future[Answer | None]
 Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 
 # What one more observation weighs in the running mean of the time per check.
@@ -57,6 +58,10 @@ class Publishing:
             await asyncio.gather(*handed)
 
 
+def _go_on() -> None:
+    """Nobody waits for the pipeline to be free."""
+
+
 @dataclass(slots=True)
 class Decisions:
     """Decides what the calls of one event loop bring.
@@ -71,32 +76,51 @@ class Decisions:
     monotonic: Callable[[], float]
     checks_max: int = 4_096
     check_s: float = 0.0002  # running mean of one check in a batch
-    _deciding: int = 0
-    _inflight: dict[Key, asyncio.Future[Answer | None] | None] = field(
-        default_factory=dict
-    )
+    _inflight: dict[Key, Following | None] = field(default_factory=dict)
 
     async def decide(self, checks: Sequence[Check]) -> list[Answer]:
         """One answer a check, in order. Raises `Refused` when overloaded."""
-        if self._deciding + len(checks) > self.checks_max:
-            raise Refused(overloaded())
+        self.refuse_overload(len(checks))
         mine: list[Check] = []
-        followed: dict[int, asyncio.Future[Answer | None]] = {}
+        followed: dict[int, Following] = {}
         for i, check in enumerate(checks):
-            key = _key(check)
-            if key in self._inflight:
-                followed[i] = self._follow(key)
-            else:
-                self._inflight[key] = None
+            following = self.claim(check)
+            if following is None:
                 mine.append(check)
-        answers = await self._lead(mine) if mine else []
+            else:
+                followed[i] = following
+        answers = await self.lead(mine) if mine else []
         if not followed:
             return answers
         own = iter(answers)
         return [
-            await self._answer_of(check, followed[i]) if i in followed else next(own)
+            await self.answer_of(check, followed[i]) if i in followed else next(own)
             for i, check in enumerate(checks)
         ]
+
+    def refuse_overload(self, count: int) -> None:
+        """Raise `Refused` where so many more are too many."""
+        if len(self._inflight) + count > self.checks_max:
+            raise Refused(overloaded())
+
+    def claim(self, check: Check) -> Following | None:
+        """None where nobody decides this check: the caller must `lead` or `abandon` it.
+
+        Otherwise what `answer_of` takes.
+        """
+        key = _key(check)
+        if key not in self._inflight:
+            self._inflight[key] = None
+            return None
+        waiting = self._inflight[key]
+        if waiting is None:
+            waiting = asyncio.get_running_loop().create_future()
+            self._inflight[key] = waiting
+        return waiting
+
+    def abandon(self, check: Check) -> None:
+        """Give up a claim: its caller has gone, and whoever followed decides anew."""
+        self._settle(check, None)
 
     def shortened(self, checks: Sequence[Check]) -> Sequence[Check]:
         """The same checks; where time is short, small amounts take the short path.
@@ -120,42 +144,43 @@ class Decisions:
             for i, check in enumerate(checks)
         ]
 
-    async def _lead(self, checks: list[Check]) -> list[Answer]:
-        self._deciding += len(checks)
+    async def lead(
+        self, checks: Sequence[Check], *, scored: Callable[[], None] = _go_on
+    ) -> list[Answer]:
+        """Decide claimed checks; one answer a check, in order.
+
+        `scored` is called once, when all that may be left is to wait for the log.
+        """
         started = self.monotonic()
         answers: Sequence[Answer | None] = [None] * len(checks)
         try:
-            decided = await self.pipeline.score_many(checks)
+            try:
+                decided = await self.pipeline.score_many(checks)
+            finally:
+                scored()
             await self.publish(checks, decided)
             answers = decided
         finally:
-            self._deciding -= len(checks)
             for check, answer in zip(checks, answers, strict=True):
-                waiting = self._inflight.pop(_key(check), None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(answer)
+                self._settle(check, answer)
         if len(checks) >= _TELLING_COUNT_MIN:
             took_s = (self.monotonic() - started) / len(checks)
             self.check_s += _NEWEST_WEIGHT * (took_s - self.check_s)
         return decided
 
-    def _follow(self, key: Key) -> asyncio.Future[Answer | None]:
-        waiting = self._inflight[key]
-        if waiting is None:
-            waiting = asyncio.get_running_loop().create_future()
-            self._inflight[key] = waiting
-        return waiting
+    def _settle(self, check: Check, answer: Answer | None) -> None:
+        waiting = self._inflight.pop(_key(check), None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
 
-    async def _answer_of(
-        self, check: Check, waiting: asyncio.Future[Answer | None]
-    ) -> Answer:
+    async def answer_of(self, check: Check, following: Following) -> Answer:
         """The first one's answer; decided anew where that caller left or is late."""
         patience_s = None
         if check.deadline is not None:
             patience_s = check.deadline - self.monotonic() - _FOLLOWER_RESERVE_S
             patience_s = max(patience_s, 0.0)
-        await asyncio.wait((waiting,), timeout=patience_s)
-        answer = waiting.result() if waiting.done() else None
+        await asyncio.wait((following,), timeout=patience_s)
+        answer = following.result() if following.done() else None
         if answer is None:
             return (await self.pipeline.score_many([check]))[0]
         if isinstance(answer, Decided):

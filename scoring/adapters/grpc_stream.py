@@ -11,7 +11,7 @@ import grpc
 
 from scoring import wire
 from scoring.adapters.grpc_checks import refused_to_bytes, result_to_bytes
-from scoring.adapters.grpc_decisions import Decisions
+from scoring.adapters.grpc_group import GroupCommit
 from scoring.adapters.grpc_intake import Caller, Intake
 from scoring.adapters.grpc_status import (
     Context,
@@ -25,10 +25,6 @@ from scoring.errors import InvalidTransaction, ScoringError
 from scoring.ports import Check
 from scoring.v1 import fraud_scoring_pb2
 
-# A group is one exchange with the store: longer ones make the first of them wait.
-GROUP_COUNT_MAX = 256
-# While one group waits for the store, another can be decided.
-_GROUPS_IN_FLIGHT_MAX = 2
 # Read ahead of the replies on one stream; beyond it HTTP/2 holds the sender back.
 _AHEAD_COUNT_MAX = 256
 _MS_PER_S = 1_000
@@ -45,6 +41,10 @@ class Conversation:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def take(self, check: Check, answer: Answer | Exception) -> None:
+        """Queue what a check was answered."""
+        self.reply(result_to_bytes(check.transaction.id, answer))
+
     def reply(self, result: bytes) -> None:
         """Queue a CheckResult for writing."""
         self.replies.append(wire.field_to_bytes(1, result))
@@ -56,55 +56,6 @@ class Conversation:
     def ended(self) -> bool:
         """Whether everything that was read is answered and written."""
         return self.finished_reading and not self.unanswered and not self.replies
-
-
-@dataclass(slots=True)
-class GroupCommit:
-    """Decides what is waiting, on whatever stream, in one pass.
-
-    No window: while a group is being decided the next one gathers.
-    """
-
-    decisions: Decisions
-    _waiting: deque[tuple[Check, Conversation]] = field(default_factory=deque)
-    _running: int = 0
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    def submit(self, check: Check, conversation: Conversation) -> None:
-        """Have the check decided; its result goes to the conversation."""
-        self._waiting.append((check, conversation))
-        if self._running < _GROUPS_IN_FLIGHT_MAX:
-            self._running += 1
-            task = asyncio.get_running_loop().create_task(self._run())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _run(self) -> None:
-        try:
-            while self._waiting:
-                await self._decide(self._next_group())
-        finally:
-            # Not by the task's callback: it comes a turn later, and what is
-            # submitted in between would wait for ever.
-            self._running -= 1
-
-    def _next_group(self) -> list[tuple[Check, Conversation]]:
-        count = min(len(self._waiting), GROUP_COUNT_MAX)
-        taken = [self._waiting.popleft() for _ in range(count)]
-        # Work for a caller who has gone is dropped.
-        return [(check, to) for check, to in taken if not to.gone]
-
-    async def _decide(self, group: list[tuple[Check, Conversation]]) -> None:
-        if not group:
-            return
-        checks = self.decisions.shortened([check for check, _ in group])
-        answers: list[Answer | Exception]
-        try:
-            answers = list(await self.decisions.decide(checks))
-        except Exception as error:  # noqa: BLE001 - every item gets the status
-            answers = [error] * len(group)
-        for (check, conversation), answer in zip(group, answers, strict=True):
-            conversation.reply(result_to_bytes(check.transaction.id, answer))
 
 
 @dataclass(slots=True)

@@ -1,0 +1,136 @@
+"""Group commit: one pass decides all that is waiting, whichever call brought it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from scoring.adapters.grpc_decisions import Decisions, Following
+from scoring.answer import Answer, Decided
+from scoring.ports import Check
+
+# A group is one exchange with the store: longer ones make the first of them wait.
+GROUP_COUNT_MAX = 256
+# While one group waits for the store another is decided, if it is worth an exchange:
+# under load two half groups cost more than one.
+_GROUPS_IN_FLIGHT_MAX = 2
+_SECOND_GROUP_COUNT_MIN = 8
+
+
+class Waiting(Protocol):
+    """Who waits for an answer."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is interested any more."""
+        ...
+
+    def take(self, check: Check, answer: Answer | Exception) -> None:
+        """Receive the answer; called once, unless gone."""
+        ...
+
+
+class _Call:
+    """A unary call: its task awaits `done`, and cancels it when the caller leaves."""
+
+    __slots__ = ("done",)
+
+    def __init__(self, done: asyncio.Future[Decided]) -> None:
+        self.done = done
+
+    @property
+    def gone(self) -> bool:
+        return self.done.done()
+
+    def take(self, _check: Check, answer: Answer | Exception) -> None:
+        if self.done.done():
+            return
+        if isinstance(answer, Exception):
+            self.done.set_exception(answer)
+        else:
+            self.done.set_result(answer)
+
+
+@dataclass(slots=True)
+class GroupCommit:
+    """Decides what is waiting, on whatever stream or call, in one pass.
+
+    No window: while a group is being decided the next one gathers, so that alone a
+    check waits for nothing, and under load many share what an exchange costs.
+    """
+
+    decisions: Decisions
+    _waiting: deque[tuple[Check, Waiting]] = field(default_factory=deque)
+    _running: int = 0
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def decide(self, check: Check) -> Decided:
+        """Decide one check together with whatever else is waiting.
+
+        Raises `Refused` when overloaded, and the `ScoringError` where there is no
+        decision.
+        """
+        call = _Call(asyncio.get_running_loop().create_future())
+        self.submit(check, call)
+        return await call.done
+
+    def submit(self, check: Check, to: Waiting) -> None:
+        """Have the check decided; `to` gets the answer. Raises `Refused`."""
+        self.decisions.refuse_overload(1)
+        following = self.decisions.claim(check)
+        if following is not None:
+            self._start(self._follow(check, following, to))
+            return
+        self._waiting.append((check, to))
+        self._next()
+
+    def _next(self) -> None:
+        """Begin a group, unless what waits may as well gather."""
+        enough = _SECOND_GROUP_COUNT_MIN if self._running else 1
+        if self._running < _GROUPS_IN_FLIGHT_MAX and len(self._waiting) >= enough:
+            self._running += 1
+            self._start(self._run())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self) -> None:
+        group = self._next_group()
+        if not group:
+            self._free()
+            return
+        checks = self.decisions.shortened([check for check, _ in group])
+        answers: Sequence[Answer | Exception]
+        try:
+            answers = await self.decisions.lead(checks, scored=self._free)
+        except Exception as error:  # noqa: BLE001 - every item gets the status
+            answers = [error] * len(group)
+        for (check, to), answer in zip(group, answers, strict=True):
+            to.take(check, answer)
+
+    def _free(self) -> None:
+        self._running -= 1
+        # Soon, not now: those who were just answered go before those who wait.
+        asyncio.get_running_loop().call_soon(self._next)
+
+    async def _follow(self, check: Check, following: Following, to: Waiting) -> None:
+        try:
+            to.take(check, await self.decisions.answer_of(check, following))
+        except Exception as error:  # noqa: BLE001 - the edge translates everything
+            to.take(check, error)
+
+    def _next_group(self) -> list[tuple[Check, Waiting]]:
+        count = min(len(self._waiting), GROUP_COUNT_MAX)
+        group = []
+        for _ in range(count):
+            check, to = self._waiting.popleft()
+            if to.gone:  # work for a caller who has gone is dropped
+                self.decisions.abandon(check)
+            else:
+                group.append((check, to))
+        return group
