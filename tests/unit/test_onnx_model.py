@@ -139,7 +139,7 @@ def test_a_graph_with_categorical_or_other_splits_is_refused(copy, mode):
     def split_otherwise(graph):
         tree = next(n for n in graph.node if n.op_type == "TreeEnsembleRegressor")
         modes = next(a for a in tree.attribute if a.name == "nodes_modes")
-        modes.strings[modes.strings.index(b"BRANCH_LT")] = mode
+        modes.strings[list(modes.strings).index(b"BRANCH_LT")] = mode
 
     graph = changed_graph((copy / bundle.GRAPH_FILE).read_bytes(), split_otherwise)
     rewrite(copy, **{bundle.GRAPH_FILE: graph})
