@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     policy_file: Path | None = Field(None, description="default: the shipped policy")
     features_file: Path | None = Field(None, description="default: the shipped one")
     state_dir: Path = Field(Path(".scoring"), description="spool and demo artifacts")
+    archive_dir: Path | None = Field(
+        None, description="Parquet archive of decisions and labels; unset: none"
+    )
 
     # Meaning ---------------------------------------------------------------
     lateness_s: int = Field(86_400, ge=0, description="later is read, never counted")

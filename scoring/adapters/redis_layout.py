@@ -21,7 +21,7 @@ _APPLIED = {
     b"D": Applied.DRY_RUN,
     b"X": Applied.CONFLICT,
 }
-_JOINER = "\x1f"  # not printable, so no token holds it
+JOINER = "\x1f"  # not printable, so no token holds it
 
 
 class Layout:
@@ -59,7 +59,7 @@ class Layout:
         tokens = [getattr(t, field) for field in entity.plan.fields]
         if not all(tokens):
             return None
-        tag = f"{entity.plan.name}:{t.tenant}:{_JOINER.join(tokens)}"
+        tag = f"{entity.plan.name}:{t.tenant}:{JOINER.join(tokens)}"
         stem = f"{self._namespace}:{self._catalogue.version[:8]}:{{{tag}}}:".encode()
         keys = [stem + b"e"]
         if entity.counterparts:
