@@ -187,25 +187,9 @@ async def latency(place: Place, name: str, *, rate: int, stub: bool = False) -> 
 
 def trained(directory: Path) -> Path:
     """A bundle of the size that serving has: 300 trees of depth 6."""
-    from scoring.core.catalogue import default_catalogue
-    from scoring.training.build import Recipe, train_on
-    from scoring.training.dataset import DAY_MS, Dataset
-    from scoring.training.fit import Boosting
+    from small_model import noise_bundle
 
-    catalogue, rows = default_catalogue(), 8_000
-    rng = np.random.default_rng(0)
-    matrix = rng.normal(size=(rows, len(catalogue.names))).astype(np.float32)
-    dataset = Dataset(
-        names=catalogue.names,
-        matrix=matrix,
-        fraud=rng.random(rows) < 1 / (1 + np.exp(3.5 - matrix[:, 0])),
-        occurred_at_ms=1_700_000_000_000 + np.sort(rng.integers(0, 20 * DAY_MS, rows)),
-        customers=rng.integers(0, 500, rows),
-        amount_minor=rng.integers(1, 10_000, rows),
-    )
-    recipe = Recipe(boosting=Boosting(rounds=300, depth_max=6), label_delay_ms=0)
-    train_on(dataset, directory, catalogue=catalogue, recipe=recipe)
-    return directory
+    return noise_bundle(directory, rows=8_000, rounds=300, depth=6)
 
 
 def median(runs: list[Run]) -> Run:

@@ -32,7 +32,7 @@ def grpc_door_from(
     service: Service,
     *,
     shares_port: bool = False,
-    load_explainer: Callable[[], Explainer] | None = None,
+    load_explainer: Callable[[str], Explainer] | None = None,
 ) -> GrpcServer:
     """The synchronous door of a service, not yet listening; raises `BadArtifact`."""
     settings = service.settings
@@ -73,7 +73,7 @@ def _decisions_from(service: Service) -> grpc_decisions.Decisions:
 
 
 def _explanations_from(
-    artifacts: Artifacts, load: Callable[[], Explainer]
+    artifacts: Artifacts, load: Callable[[str], Explainer]
 ) -> Explanations:
     rows = default_reasons().rows
     codes = {
@@ -81,8 +81,7 @@ def _explanations_from(
         for name, feature in artifacts.catalogue.features.items()
         if feature.reason_group in rows
     }
-    model = artifacts.model
-    return Explanations(load, model.version, model.feature_names, codes)
+    return Explanations(load, codes)
 
 
 def _server_options(settings: Settings, *, shares_port: bool) -> ServerOptions:

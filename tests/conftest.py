@@ -128,28 +128,9 @@ async def stream(
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model bundle for the default features, trained in a second on noise."""
-    import numpy as np
+    from small_model import noise_bundle
 
-    from scoring.core.catalogue import default_catalogue
-    from scoring.training.build import Recipe, train_on
-    from scoring.training.dataset import DAY_MS, Dataset
-    from scoring.training.fit import Boosting
-
-    catalogue, rows = default_catalogue(), 6_000
-    rng = np.random.default_rng(0)
-    matrix = rng.normal(size=(rows, len(catalogue.names))).astype(np.float32)
-    dataset = Dataset(
-        names=catalogue.names,
-        matrix=matrix,
-        fraud=rng.random(rows) < 1 / (1 + np.exp(3.5 - matrix[:, 0])),
-        occurred_at_ms=1_700_000_000_000 + np.sort(rng.integers(0, 20 * DAY_MS, rows)),
-        customers=rng.integers(0, 500, rows),
-        amount_minor=rng.integers(1, 10_000, rows),
-    )
-    directory = tmp_path_factory.mktemp("model") / "bundle"
-    recipe = Recipe(boosting=Boosting(rounds=30, depth_max=4), label_delay_ms=0)
-    train_on(dataset, directory, catalogue=catalogue, recipe=recipe)
-    return directory
+    return noise_bundle(tmp_path_factory.mktemp("model") / "bundle")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from scoring.adapters.memory_log import MemoryLog
 from scoring.adapters.memory_store import MemoryStore
 from scoring.adapters.spool import MemorySpool
 from scoring.adapters.telemetry import SilentTelemetry
-from scoring.bootstrap import Service, artifacts_from, now_ms
+from scoring.bootstrap import Service, artifacts_from, models_from, now_ms
 from scoring.provisional import Provisional
 from scoring.scorer import Scorer
 from scoring.settings import Settings
@@ -106,8 +106,10 @@ async def open_door(model_dir: Path, store=None, **settings) -> AsyncIterator[Do
     )
     log = MemoryLog()
     service = Service(chosen, scorer, store, log, None, Topics(), telemetry)
+    source = models_from(chosen)
     server = grpc_door_from(
-        service, load_explainer=lambda: Explainer.from_bundle(model_dir)
+        service,
+        load_explainer=lambda version: Explainer.from_bundle(source.bundle(version)),
     )
     await server.start()
     try:

@@ -1,11 +1,16 @@
-"""A model small enough to train in a test, on rows whose truth we know."""
+"""Models small enough to train in a test, on rows whose truth we know."""
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 
-from scoring.core.catalogue import Catalogue, load_catalogue
-from scoring.training.build import Recipe
+from scoring.adapters.model_shelf import ModelShelf
+from scoring.adapters.onnx_model import load_model
+from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
+from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting
 
@@ -51,3 +56,42 @@ def small_dataset(rows: int = 6_000, *, days: int = 20, seed: int = 0) -> Datase
         customers=rng.integers(0, 500, rows),
         amount_minor=rng.integers(1, 10_000, rows),
     )
+
+
+def noise_bundle(
+    out: Path, *, rows: int = 6_000, seed: int = 0, rounds: int = 30, depth: int = 4
+) -> Path:
+    """A bundle for the shipped features, trained on noise whose first column tells
+    a little of fraud; another seed, another model.
+    """
+    catalogue = default_catalogue()
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(rows, len(catalogue.names))).astype(np.float32)
+    dataset = Dataset(
+        names=catalogue.names,
+        matrix=matrix,
+        fraud=rng.random(rows) < 1 / (1 + np.exp(3.5 - matrix[:, 0])),
+        occurred_at_ms=START_MS + np.sort(rng.integers(0, 20 * DAY_MS, rows)),
+        customers=rng.integers(0, 500, rows),
+        amount_minor=rng.integers(1, 10_000, rows),
+    )
+    recipe = Recipe(boosting=Boosting(rounds=rounds, depth_max=depth), label_delay_ms=0)
+    train_on(dataset, out, catalogue=catalogue, recipe=recipe)
+    return out
+
+
+def noise_shelf(root: Path, promoted: Path) -> tuple[ModelShelf, str, str]:
+    """A shelf with a copy of the bundle `promoted` and another model beside it:
+    (shelf, version that decides, version of the other).
+    """
+    shelf = ModelShelf(root)
+    versions = []
+    for bundle in (promoted, None):
+        with shelf.draft() as draft:
+            if bundle is None:
+                noise_bundle(draft, rows=3_000, seed=1, rounds=20, depth=3)
+            else:
+                shutil.copytree(bundle, draft)
+            versions.append(load_model(draft).version)
+            shelf.add(draft, versions[-1])
+    return shelf, versions[0], versions[1]

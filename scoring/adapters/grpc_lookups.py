@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import grpc
@@ -15,11 +18,16 @@ from scoring import wire
 from scoring.adapters.grpc_intake import Caller, Intake
 from scoring.adapters.grpc_status import Context, Refusal, Refused, out_of_time
 from scoring.core.transaction import DEFAULT_TENANT, validate_key
+from scoring.errors import BadArtifact
 from scoring.ports import Store
 from scoring.v1 import fraud_scoring_pb2
 
 # Kept back from the deadline for the reply, seconds.
 _RESERVE_S = 0.002
+# For people, and not for a payment that waits: a model may have to be loaded first.
+_EXPLANATION_S = 30.0
+# Models whose trees stay in memory (about 11 MB each, 300 trees of depth 6).
+_EXPLAINERS_MAX = 4
 
 
 class Explanation(Protocol):
@@ -39,6 +47,11 @@ class Explanation(Protocol):
 class Explainer(Protocol):
     """Explains one vector exactly; blocks for milliseconds, so it gets a thread."""
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The order of its model's vector."""
+        ...
+
     def explain(self, vector: NDArray[np.float32]) -> Explanation:
         """Explain (features,) float32 in the model's order."""
         ...
@@ -46,27 +59,49 @@ class Explainer(Protocol):
 
 @dataclass(slots=True)
 class Explanations:
-    """Exact explanations of one model's decisions.
+    """Exact explanations of decisions, each by the model that made it.
 
-    `load` brings the explainer on first use: it is large, and most processes are
-    never asked. It raises `ImportError` where the library is not installed.
-    `codes` names the reason code of each feature.
+    `load` brings the explainer of a model version on first use: it is large, and
+    most processes are never asked. It raises `ImportError` where the library is not
+    installed, `BadArtifact` or `OSError` where the version is kept no more, and
+    `ShelfUnavailable`. `codes` names the reason code of each feature.
     """
 
-    load: Callable[[], Explainer]
-    model_version: str
-    feature_names: tuple[str, ...]
+    load: Callable[[str], Explainer]
     codes: Mapping[str, str]
-    _explainer: Explainer | None = None
+    _explainers: OrderedDict[str, Explainer] = field(default_factory=OrderedDict)
+    # One thread: explaining never takes more than a core from deciding.
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="explain")
+    )
 
-    def of(self, vector: NDArray[np.float32]) -> Explanation:
-        """Explain one vector; blocks. Raises `Refused` where nothing can."""
-        if self._explainer is None:
-            try:
-                self._explainer = self.load()
-            except (ImportError, OSError) as error:
-                raise Refused(_UNEXPLAINED) from error
-        return self._explainer.explain(vector)
+    async def of(
+        self, version: str, vector: NDArray[np.float32]
+    ) -> tuple[Explainer, Explanation]:
+        """Explain one vector by that version, off the event loop.
+
+        Raises `Refused` where nothing can.
+        """
+        work = partial(self._explained, version, vector)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _explained(
+        self, version: str, vector: NDArray[np.float32]
+    ) -> tuple[Explainer, Explanation]:
+        try:
+            explainer = self._explainer(version)
+            return explainer, explainer.explain(vector)
+        except ImportError as error:
+            raise Refused(_UNEXPLAINED) from error
+        except (BadArtifact, OSError) as error:
+            raise Refused(_gone(version)) from error
+
+    def _explainer(self, version: str) -> Explainer:
+        found = self._explainers.pop(version, None) or self.load(version)
+        self._explainers[version] = found
+        if len(self._explainers) > _EXPLAINERS_MAX:
+            self._explainers.popitem(last=False)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +122,7 @@ class Lookups:
 
     async def explain(self, raw: bytes, context: Context) -> bytes:
         """ExplainDecision: exact contributions for the recorded vector."""
-        caller = self.intake.caller(context, "ExplainDecision")
+        caller = self.intake.caller(context, "ExplainDecision", budget_s=_EXPLANATION_S)
         request = wire.message_from_bytes(
             raw, fraud_scoring_pb2.ExplainDecisionRequest, wire.PROTOBUF
         )
@@ -96,14 +131,20 @@ class Lookups:
             raise Refused(_UNEXPLAINED)
         decision = wire.decision_from_bytes(await self._recorded(request, caller))
         core = decision.core
-        if not core.features or core.versions.model != explanations.model_version:
-            raise Refused(_FOREIGN)
+        if not core.features or not core.HasField("margin"):
+            raise Refused(_UNSCORED)
         vector = np.asarray(core.features, np.float32)
-        explanation = await asyncio.to_thread(explanations.of, vector)
+        async with asyncio.timeout(self._left_s(caller)):
+            explainer, explanation = await explanations.of(core.versions.model, vector)
         return fraud_scoring_pb2.ExplainDecisionResponse(
             core=core,
             base=explanation.base,
-            contributions=_to_proto(explanations, vector, explanation),
+            contributions=_to_proto(
+                vector,
+                explanation,
+                names=explainer.feature_names,
+                codes=explanations.codes,
+            ),
         ).SerializeToString()
 
     async def _recorded(
@@ -117,15 +158,18 @@ class Lookups:
         validate_key(tenant, request.transaction_id, exempt=self.intake.exempt)
         if caller.identity:
             caller.identity.admit_lookup(tenant)
-        timeout_s = caller.deadline - self.intake.monotonic() - _RESERVE_S
-        if timeout_s <= 0:
-            raise Refused(out_of_time())
         found = await self.store.decisions(
-            [(tenant, request.transaction_id)], timeout_s=timeout_s
+            [(tenant, request.transaction_id)], timeout_s=self._left_s(caller)
         )
         if found[0] is None:
             raise Refused(_UNKNOWN)
         return found[0]
+
+    def _left_s(self, caller: Caller) -> float:
+        left_s = caller.deadline - self.intake.monotonic() - _RESERVE_S
+        if left_s <= 0:
+            raise Refused(out_of_time())
+        return left_s
 
 
 _UNKNOWN = Refusal(
@@ -133,10 +177,9 @@ _UNKNOWN = Refusal(
     "no decision is recorded for this id, or it is past the dedupe horizon",
     "transaction_id",
 )
-_FOREIGN = Refusal(
+_UNSCORED = Refusal(
     grpc.StatusCode.FAILED_PRECONDITION,
-    "this decision was made without a model, or by one that is not loaded here; "
-    "load the model named in versions.model",
+    "this decision was made without a score; there is nothing to explain",
 )
 _UNEXPLAINED = Refusal(
     grpc.StatusCode.UNIMPLEMENTED,
@@ -145,19 +188,28 @@ _UNEXPLAINED = Refusal(
 )
 
 
+def _gone(version: str) -> Refusal:
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        f"model {version} made this decision and is not kept here any more, or is "
+        "refused; keep bundles as long as decisions",
+    )
+
+
 def _to_proto(
-    explanations: Explanations,
     vector: NDArray[np.float32],
     explanation: Explanation,
+    *,
+    names: Sequence[str],
+    codes: Mapping[str, str],
 ) -> list[fraud_scoring_pb2.FeatureContribution]:
     largest_first = np.argsort(-np.abs(explanation.contributions)).tolist()
-    names = explanations.feature_names
     return [
         fraud_scoring_pb2.FeatureContribution(
             feature=names[i],
             value=float(vector[i]),
             contribution=float(explanation.contributions[i]),
-            reason_code=explanations.codes.get(names[i], ""),
+            reason_code=codes.get(names[i], ""),
         )
         for i in largest_first
     ]

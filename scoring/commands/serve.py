@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from scoring.adapters.model_source import ModelSource
     from scoring.settings import Settings
     from scoring.training.explain import Explainer
 
@@ -84,7 +84,7 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
     from functools import partial
 
     from scoring.adapters.grpc_server import serve_until
-    from scoring.bootstrap import service_from
+    from scoring.bootstrap import models_from, service_from
     from scoring.synchronous_door import grpc_door_from
 
     told = asyncio.Event()
@@ -97,9 +97,7 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
         server = grpc_door_from(
             service,
             shares_port=worker >= 0,
-            load_explainer=partial(
-                _explainer, settings.model_dir, service.scorer.artifacts.model.version
-            ),
+            load_explainer=partial(_explainer, models_from(settings)),
         )
         # What is loaded lives until the end: the collector need not look at it.
         gc.collect()
@@ -119,15 +117,11 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
         )
 
 
-def _explainer(model_dir: Path, version: str) -> Explainer:
-    """The explainer of the model that was loaded at start, also when another one is
-    promoted by now; raises `ImportError` without xgboost, `OSError` where it is gone.
+def _explainer(source: ModelSource, version: str) -> Explainer:
+    """The explainer of any version that is still kept; blocks.
+
+    Raises `ImportError` without xgboost, `BadArtifact` where it is gone.
     """
-    from scoring.adapters.model_shelf import ModelShelf
     from scoring.training.explain import Explainer
 
-    shelved = ModelShelf(model_dir).path(version)
-    explainer = Explainer.from_bundle(shelved if shelved.is_dir() else model_dir)
-    if explainer.manifest.version != version:
-        raise FileNotFoundError(f"{model_dir}: holds model {version} no more")
-    return explainer
+    return Explainer.from_bundle(source.bundle(version))

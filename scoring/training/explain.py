@@ -36,6 +36,11 @@ class Explainer:
     manifest: Manifest
     booster: Any
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The order of the model's vector."""
+        return self.manifest.feature_names
+
     @classmethod
     def from_bundle(cls, directory: Path) -> Explainer:
         """Load a bundle's booster; raises `BadArtifact` where it is not the one."""

@@ -1,11 +1,17 @@
 """What was decided can be looked up and explained; what turned out can be told."""
 
+import shutil
+from dataclasses import replace
+
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_parts import fresh_id, label, open_door, payment, request, status_of
+from small_model import noise_shelf
 
 from scoring import wire
+from scoring.adapters.onnx_model import OnnxModel, load_model
+from scoring.errors import ModelUnavailable
 from scoring.v1 import fraud_scoring_pb2 as calls
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -76,6 +82,59 @@ async def test_an_explanation_adds_up_to_the_margin(door):
     assert sizes == sorted(sizes, reverse=True)
     assert len(reply.contributions) == len(decision.core.features)
     assert all(c.reason_code for c in reply.contributions)
+
+
+async def explained(door, transaction):
+    return await door.stub.ExplainDecision(
+        calls.ExplainDecisionRequest(transaction_id=transaction.id), timeout=30
+    )
+
+
+async def test_each_decision_is_explained_by_the_model_that_made_it(
+    model_dir, tmp_path
+):
+    shelf, first, second = noise_shelf(tmp_path / "models", model_dir)
+    async with open_door(shelf.root) as door:
+        decided = []
+        for version in (first, second):
+            shelf.promote(version)
+            scorer = door.service.scorer
+            model = load_model(shelf.root, catalogue=scorer.artifacts.catalogue)
+            scorer.artifacts = replace(scorer.artifacts, model=model)
+            one = payment()
+            decided.append((one, (await door.check(one)).core))
+        assert [core.versions.model for _, core in decided] == [first, second]
+        for one, core in decided:
+            reply = await explained(door, one)
+            total = reply.base + sum(c.contribution for c in reply.contributions)
+            assert total == pytest.approx(core.margin, abs=1e-4)
+
+
+async def test_a_decision_whose_model_is_gone_says_which_one_to_keep(
+    model_dir, tmp_path
+):
+    shelf, first, second = noise_shelf(tmp_path / "models", model_dir)
+    async with open_door(shelf.root) as door:
+        one = payment()
+        await door.check(one)
+        shelf.promote(second)
+        shutil.rmtree(shelf.path(first))
+        code, _, message = await status_of(explained(door, one))
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert first in message
+        assert "keep bundles as long as decisions" in message
+
+
+async def test_a_decision_without_a_score_has_nothing_to_explain(door, monkeypatch):
+    def fails(_model, _matrix):
+        raise ModelUnavailable("down")
+
+    monkeypatch.setattr(OnnxModel, "predict", fails)
+    one = payment()
+    assert not (await door.check(one)).core.HasField("margin")
+    code, _, message = await status_of(explained(door, one))
+    assert code is grpc.StatusCode.FAILED_PRECONDITION
+    assert "without a score" in message
 
 
 async def test_labels_reach_the_labels_topic_one_outcome_each(door):
