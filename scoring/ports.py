@@ -162,7 +162,8 @@ class Store(Protocol):
         One (at_ms, values) for each instant after `after_ms` at which a window of
         one of the `features` loses an event, earliest first, at most
         `instants_max`: what the same payload would observe then, from the events
-        ordered at or before the transaction.
+        ordered at or before the transaction. Entities that own none of the
+        `features` are left unknown.
         """
         ...
 

@@ -159,10 +159,19 @@ class MemoryStore:
             if slot.window_ms and slot in wanted
         }
         later = sorted(instant for instant in instants if instant > after_ms)
-        return [
-            (instant, view.evaluate(replace(transaction, occurred_at_ms=instant)))
-            for instant in later[:instants_max]
+        asked = [
+            range(plan.first_slot, plan.first_slot + len(plan.slots))
+            for plan in self._catalogue.plans
+            if wanted.intersection(plan.slots)
         ]
+        places = [place for own in asked for place in own]
+        forecasts = []
+        for instant in later[:instants_max]:
+            seen = view.evaluate(replace(transaction, occurred_at_ms=instant))
+            values = unknown_values(self._catalogue)
+            values[places] = seen[places]
+            forecasts.append((instant, values))
+        return forecasts
 
     def _as_of(self, t: Transaction) -> Reference:
         """The transaction's entities with what is ordered at or before it."""

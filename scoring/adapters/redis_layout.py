@@ -120,6 +120,20 @@ class Layout:
         spread[self._places(entities)] = values
         return spread
 
+    def forecast(
+        self, entities: list[EntityProgram], reply: Any
+    ) -> list[tuple[int, NDArray[np.float64]]]:
+        """What the reply to `forecast` says of these entities, instant by instant."""
+        instants, packed = reply
+        width = 8 * sum(len(entity.plan.slots) for entity in entities)
+        return [
+            (
+                int.from_bytes(instants[6 * i : 6 * i + 6], "big"),
+                self.values(entities, packed[width * i : width * (i + 1)]),
+            )
+            for i in range(len(instants) // 6)
+        ]
+
     def _inexact(self, entities: list[EntityProgram], marked: bytes) -> tuple[str, ...]:
         places = self._places(entities)
         slots = {places[i - 1] for i in np.frombuffer(marked, ">u2").tolist()}
@@ -135,12 +149,3 @@ def order_of(t: Transaction) -> bytes:
 def outbox_field(tenant: str, id_: str) -> bytes:
     """The name of a transaction in the outbox."""
     return f"{tenant}:{id_}".encode()  # a tenant holds no colon
-
-
-def times_until(log: bytes, size: int, order: bytes) -> NDArray[np.int64]:
-    """When the events of a log occurred, up to a place in the total order."""
-    starts = range(0, len(log), size)
-    # Time and hash stand big-endian at the front, so bytes compare as the order.
-    orders = [log[i : i + len(order)] for i in starts]
-    times = [int.from_bytes(o[:6], "big") for o in orders if o <= order]
-    return np.array(times, dtype=np.int64)

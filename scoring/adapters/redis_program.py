@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -121,6 +122,17 @@ class EntityProgram:
             return (-_NARROW_MAX if self._narrow else _NONE, 0)
         located = column.kind is Kind.LAST and column.measure in _COORDINATES
         return (_NOWHERE,) if located else (0,)
+
+    @cached_property
+    def reads_clock(self) -> bool:
+        """Whether a filter rests on the time of day, so that inputs change with it."""
+        texts = "".join(column.filter for column in self.plan.columns)
+        return "hour" in texts or "weekday" in texts
+
+    def offsets(self, slots: Iterable[Slot]) -> bytes:
+        """How long after an event a window of these slots loses it, 6 bytes each."""
+        spans = {s.window_ms + s.delay_ms for s in slots if s.window_ms}
+        return b"".join(span.to_bytes(6, "big") for span in sorted(spans))
 
     def inputs(self, t: Transaction, amount: int | None) -> bytes:
         """Each column's value of a transaction as a double, NaN where it has none."""
@@ -323,7 +335,7 @@ class Program:
 
 CALLS = {
     "observe": "observe",
-    "peek": "peek",
+    "forecast": "forecast",
     "record": "record_decision",
     "learn": "learn",
 }

@@ -304,6 +304,13 @@ local function frauds_of(e, key, at)
   return frauds, lost
 end
 
+local function is_after(fraud, r)
+  for i = 1, 3 do
+    if fraud[i] ~= r[i] then return fraud[i] > r[i] end
+  end
+  return false
+end
+
 local function passes(bits, bit_)
   return floor(bits / bit_) % 2 == 1
 end
@@ -496,7 +503,13 @@ local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
     end
   end
   local frauds, lost
-  if labels_key then frauds, lost = frauds_of(e, labels_key, now) end
+  if labels_key then
+    frauds, lost = frauds_of(e, labels_key, now)
+    -- A forecast looks later than its events: what is ordered after them is unseen.
+    while b < e.n and #frauds > 0 and is_after(frauds[#frauds], prev) do
+      frauds[#frauds] = nil
+    end
+  end
   for k = 1, #plan.others do
     local s = plan.others[k]
     local op, value, unsure = s.op, nil, false
@@ -748,11 +761,9 @@ local function observe_one(it, out, inexact, at, hi, lo, counting)
   if counting and not it.present then write(e, b, cur, it.x, at, it.labels_key) end
 end
 
-local function peek_one(it, out, inexact, at, hi, lo, now)
-  local e = it.e
-  local b, present = place(e, at, hi, lo)
-  if present then b = b + 1 end
-  local cur, fresh = extend(e, record(e, b), b, now, hi, lo, it.x)
+local function forecast_one(it, out, inexact, now)
+  local e, b = it.e, it.b
+  local cur, fresh = extend(e, record(e, b), b, now, 0, 0, it.x)
   evaluate(e, b, cur, fresh, now, it.x, it.labels_key, out, inexact)
 end
 
@@ -820,15 +831,46 @@ local function observe(keys, args)
   return result
 end
 
--- As `observe` would see the same payload at a later instant, from what is ordered
--- at or before it. args: order, instant, plans, inputs.
-local function peek(keys, args)
+-- The instants after `after` at which one of the offsets' windows loses one of the
+-- entity's first b events, the earliest `most` of them, added to times.
+local function add_leaving(it, offsets, after, most, times)
+  for o = 1, #offsets, 6 do
+    local offset = up('>I6', offsets, o)
+    local j, left, last = until_(it.e, after - offset, it.b) + 1, most, nil
+    while j <= it.b and left > 0 do
+      local leaves = time_of(it.e, j) + offset
+      if leaves ~= last then times[#times + 1], last, left = leaves, leaves, left - 1 end
+      j = j + 1
+    end
+  end
+end
+
+-- As `observe` would see the same payload at each of the next instants at which a
+-- window loses an event, from what is ordered at or before it. args: order, after,
+-- most, plans, inputs, then the windows' offsets of each entity (6 bytes each).
+-- Returns the instants (6 bytes each) and, for each, the values of all entities.
+local function forecast(keys, args)
   bind()
   local at, hi, lo = up('>I6I4I4', args[1])
-  local now = up('>I6', args[2])
-  local found = entities_of(keys, 1, args, 4, args[3])
-  local values = gather(found, peek_one, at, hi, lo, now)
-  return doubles(values)
+  local after, most, plans = up('>I6', args[2]), tonumber(args[3]), args[4]
+  local found, times = entities_of(keys, 1, args, 5, plans), {}
+  for k, it in ipairs(found) do
+    if it.e then
+      local b, present = place(it.e, at, hi, lo)
+      it.b = present and b + 1 or b
+      add_leaving(it, args[4 + #plans + k], after, most, times)
+    end
+  end
+  table.sort(times)
+  local instants, packs, last = {}, {}, nil
+  for _, now in ipairs(times) do
+    if #instants == most then break end
+    if now ~= last then
+      instants[#instants + 1], last = pk('>I6', now), now
+      packs[#packs + 1] = doubles((gather(found, forecast_one, now)))
+    end
+  end
+  return { table.concat(instants), table.concat(packs) }
 end
 
 -- keys: decision, outbox. args: payload hash, decision, outbox field, logged.

@@ -16,18 +16,16 @@ from scoring.adapters.redis_layout import (
     Layout,
     order_of,
     outbox_field,
-    times_until,
 )
 from scoring.adapters.redis_program import (
+    CALLS,
     LABEL_BODY,
-    ORDER,
     EntityProgram,
     Program,
     Terms,
     split_ms,
 )
 from scoring.core.catalogue import Catalogue
-from scoring.core.statistic import Slot
 from scoring.core.transaction import Transaction, order_hash
 from scoring.errors import BadArtifact, CorruptState, StoreUnavailable
 from scoring.ports import (
@@ -126,7 +124,7 @@ class RedisStore:
     async def _load(self) -> None:
         """Load the program as functions, or as scripts on servers without them."""
         version = str((await self._client.info("server")).get("redis_version", "7"))
-        names = ("observe", "peek", "record", "learn")
+        names = tuple(CALLS)
         if int(version.partition(".")[0]) >= self._functions_from:
             await self._client.function_load(self._program.library(), replace=True)
             name = self._program.name
@@ -302,43 +300,42 @@ class RedisStore:
         timeout_s: float | None = None,
     ) -> list[tuple[int, NDArray[np.float64]]]:
         """See `ports.Store`."""
-        entities, keys, _ = self._layout.known(transaction)
         wanted = self._catalogue.slots_of(features)
-        emptied = [e for e in entities if wanted.intersection(e.plan.slots)]
-        instants = await self._instants(transaction, emptied, wanted, timeout_s)
-        instants = [i for i in instants if i > after_ms][:instants_max]
-        plans = b"".join([entity.byte for entity in entities])
-        commands: list[Command] = []
-        for instant in instants:
-            later = replace(transaction, occurred_at_ms=instant)
-            inputs = self._layout.known(later)[2]
-            at = ORDER.pack(*split_ms(instant), 0)[:6]
-            order = order_of(transaction)
-            script = self._scripts["peek"]
-            commands.append((*script, len(keys), *keys, order, at, plans, *inputs))
-        replies = await self._calls(commands, timeout_s)
-        values = [self._layout.values(entities, reply) for reply in replies]
-        return list(zip(instants, values, strict=True))
-
-    async def _instants(
-        self,
-        t: Transaction,
-        entities: list[EntityProgram],
-        wanted: frozenset[Slot],
-        timeout_s: float | None,
-    ) -> list[int]:
-        """When a window of the entities loses one of the events up to `t`."""
-        logs = [
-            (b"GET", (self._layout.entity_keys(t, e) or [b""])[0]) for e in entities
+        entities = [
+            entity
+            for entity in self._layout.known(transaction)[0]
+            if wanted.intersection(entity.plan.slots)
         ]
-        replies = await self._calls(list(logs), timeout_s)
-        instants: set[int] = set()
-        for entity, log in zip(entities, replies, strict=True):
-            times = times_until(log or b"", entity.size, order_of(t))
-            slots = wanted.intersection(entity.plan.slots)
-            for offset in {s.window_ms + s.delay_ms for s in slots if s.window_ms}:
-                instants.update((times + offset).tolist())
-        return sorted(instants)
+        if not entities:
+            return []
+
+        def command(as_of: Transaction, after_ms: int, most: int) -> Command:
+            amount = self._catalogue.amount(as_of)
+            keys = [self._layout.entity_keys(as_of, e) or [] for e in entities]
+            return (
+                *self._scripts["forecast"],
+                sum(map(len, keys)),
+                *[key for own in keys for key in own],
+                order_of(transaction),
+                after_ms.to_bytes(6, "big"),
+                most,
+                b"".join([e.byte for e in entities]),
+                *[e.inputs(as_of, amount) for e in entities],
+                *[e.offsets(wanted.intersection(e.plan.slots)) for e in entities],
+            )
+
+        once = [command(transaction, after_ms, instants_max)]
+        (reply,) = await self._calls(once, timeout_s)
+        found = self._layout.forecast(entities, reply)
+        if not any(entity.reads_clock for entity in entities):
+            return found
+        # What the payload counts for depends on the hour: ask as of each instant.
+        commands = [
+            command(replace(transaction, occurred_at_ms=at_ms), at_ms - 1, 1)
+            for at_ms, _ in found
+        ]
+        replies = await self._calls(commands, timeout_s)
+        return [row for r in replies for row in self._layout.forecast(entities, r)]
 
     async def ping(self, *, timeout_s: float | None = None) -> None:
         """See `ports.Store`."""

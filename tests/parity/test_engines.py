@@ -133,6 +133,41 @@ def offline(catalogue, stream, known, seq=None):
     )
 
 
+FORECASTS = (
+    ("card_count_1h", "card_payments_1d"),
+    ("terminal_fraud_rate_1d", "terminal_count_1h"),
+    ("device_cards_1d", "merchant_count_1h", "card_sum_7d"),
+)
+
+
+async def test_forecasts_of_the_online_engine_equal_the_reference(
+    store_url, store_namespace
+):
+    catalogue, rnd = CATALOGUES["card"], random.Random(7)
+    store = await RedisStore.connect(
+        store_url, catalogue=catalogue, namespace=store_namespace, **TERMS
+    )
+    oracle, shape = MemoryStore(catalogue, **TERMS), Shape(count=600)
+    stream, cells = transactions(rnd, shape), 0
+    for i in range(0, len(stream), 5):
+        for engine in (store, oracle):
+            await engine.observe([check(t) for t in stream[i : i + 5]])
+        known = labels(rnd, stream[i : i + 5], shape)
+        await store.learn(known)
+        await oracle.learn(known)
+        asked = {"features": rnd.choice(FORECASTS), "instants_max": rnd.choice((1, 16))}
+        newest = stream[i : i + 5][-1]
+        asked["after_ms"] = newest.occurred_at_ms
+        ours = await store.forecast(newest, **asked)
+        theirs = await oracle.forecast(newest, **asked)
+        assert [at_ms for at_ms, _ in ours] == [at_ms for at_ms, _ in theirs]
+        for (_, a), (_, b) in zip(ours, theirs, strict=True):
+            cells += a.size
+            assert not wrong_cells(catalogue, a, b)
+    await store.close()
+    assert cells > 10_000
+
+
 async def test_a_hot_entity_stays_bounded_and_within_its_bound(
     store_url, store_namespace
 ):
