@@ -76,6 +76,8 @@ def vectorise(
         for column, evaluate in program.values:
             value = evaluate(transaction, amount)
             matrix[i, column] = nan if value is None else value
+    # One NaN for every way of being missing, so that bytes survive their JSON.
+    matrix[np.isnan(matrix)] = nan
     return matrix
 
 
