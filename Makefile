@@ -17,7 +17,7 @@ help: ## Show this help
 setup: .venv/.synced ## Install everything into .venv (brings uv when it is missing)
 
 .venv/.synced: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
-	@"$(UV)" sync --frozen --all-extras
+	@"$(UV)" sync --frozen --all-extras --no-extra train-gpu
 	@touch .venv/.synced
 
 demo: setup ## Watch simulated payments become explained decisions
