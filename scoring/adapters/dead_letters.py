@@ -8,7 +8,12 @@ from typing import Any
 from google.protobuf import json_format
 
 from scoring import wire
-from scoring.adapters.kafka_intake import Malformed, Oversize, UnknownType
+from scoring.adapters.kafka_intake import (
+    Malformed,
+    Oversize,
+    UnknownType,
+    receipt_ms,
+)
 from scoring.core.card_number import masked
 from scoring.errors import (
     CardNumberRefused,
@@ -58,7 +63,7 @@ def dead_letter(record: Any, error: ScoringError) -> transaction_pb2.DeadLetter:
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        timestamp=wire.timestamp_from_ms(record.timestamp),
+        timestamp=wire.timestamp_from_ms(receipt_ms(record)),
         key=key,
         value=shown[:VALUE_BYTES_MAX] if isinstance(error, Oversize) else shown,
         value_size_bytes=len(value),

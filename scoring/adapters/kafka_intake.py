@@ -15,6 +15,9 @@ from scoring.errors import CardNumberRefused, InvalidTransaction, ScoringError
 from scoring.ports import Check, Telemetry
 from scoring.topics import key_of
 
+# The last instant that a Timestamp can say: the end of the year 9999.
+_TIMESTAMP_MS_MAX = 253_402_300_799_999
+
 
 class Oversize(ScoringError):
     """A record larger than one message may be."""
@@ -50,7 +53,8 @@ class KafkaIntake:
             raise _named(error) from error
         key = key_of(transaction)
         self._refuse_card_numbers(record, known=(key, transaction.id.encode()))
-        if transaction.occurred_at_ms > record.timestamp + self.skew_ms:
+        received_at_ms = receipt_ms(record)
+        if transaction.occurred_at_ms > received_at_ms + self.skew_ms:
             raise InvalidTransaction(
                 "occurred_at",
                 f"lies more than {self.skew_ms} ms after its receipt; send UTC",
@@ -60,7 +64,7 @@ class KafkaIntake:
         return Check(
             transaction=transaction,
             payload_hash=payload_hash(transaction),
-            received_at_ms=record.timestamp,
+            received_at_ms=received_at_ms,
             door=Door.KAFKA,
             position=f"{record.topic}/{record.partition}@{record.offset}",
             traceparent=_traceparent(record),
@@ -132,8 +136,20 @@ def header_of(record: Any, name: str) -> bytes | None:
     """The first header of a name."""
     for key, value in record.headers:
         if key == name:
-            return bytes(value)
+            return bytes(value or b"")
     return None
+
+
+def receipt_ms(record: Any) -> int:
+    """A record's timestamp, within what can be written down.
+
+    It may be the producer's own, and then be anything; without one it is -1.
+
+    >>> from types import SimpleNamespace
+    >>> receipt_ms(SimpleNamespace(timestamp=2**62)) == _TIMESTAMP_MS_MAX
+    True
+    """
+    return int(min(max(record.timestamp, 0), _TIMESTAMP_MS_MAX))
 
 
 def _traceparent(record: Any) -> str:

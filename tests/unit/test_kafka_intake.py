@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 from stream_parts import NOW_MS, PROTOBUF, transaction
 
-from scoring.adapters.dead_letters import dead_letter, is_refusal
+from scoring.adapters.dead_letters import dead_letter, is_refusal, letter_record
 from scoring.adapters.kafka_intake import KafkaIntake
 from scoring.adapters.telemetry import SilentTelemetry
 from scoring.errors import ScoringError, StoreUnavailable
@@ -177,3 +177,20 @@ def test_keyless_and_miskeyed_records_are_judged_and_counted(
 
 def test_what_is_not_the_inputs_fault_is_no_refusal():
     assert not is_refusal(StoreUnavailable("away"))
+
+
+def test_a_header_without_a_value_is_an_unknown_type(intake):
+    letter = letter_of(intake, record(good(), headers=(("content-type", None),)))
+    assert reason(letter) == "UNKNOWN_TYPE"
+
+
+@pytest.mark.parametrize("timestamp", [-1, 2**62])
+def test_a_record_of_an_impossible_time_becomes_a_letter_in_both_encodings(
+    intake, timestamp
+):
+    one = record(b"?")
+    one.timestamp = timestamp
+    with pytest.raises(ScoringError) as raised:
+        intake.check(one)
+    for content_type in (PROTOBUF, "application/json"):
+        letter_record(one, raised.value, topic="dead", content_type=content_type)

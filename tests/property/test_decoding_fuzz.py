@@ -1,0 +1,37 @@
+"""Coverage-guided fuzzing of decoding: every input is accepted or precisely refused."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HARNESS = Path(__file__).resolve().parent.parent / "fuzz_decoding.py"
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+CASES = 1_000_000 if NIGHTLY else 5_000
+RSS_MB_MAX = 256  # about 90 at the start; libFuzzer ends a run that exceeds it
+
+
+@pytest.mark.timeout(3_600)
+def test_whatever_is_read_from_outside_is_accepted_or_refused_by_name(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            HARNESS,
+            f"-runs={CASES}",
+            f"-rss_limit_mb={RSS_MB_MAX}",
+            "-max_len=2048",
+            "-len_control=0",
+            "-timeout=10",
+            *(() if NIGHTLY else ("-seed=1",)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4_000:]
+    assert re.search(rf"^Done {CASES} runs", done.stderr, re.MULTILINE)
+    print(done.stderr.splitlines()[-1])
