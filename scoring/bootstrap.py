@@ -183,6 +183,7 @@ async def service_from(
         monotonic=time.monotonic,
         budget=Budget(store_s=settings.store_budget_ms / _MS_PER_S),
         keeps_outbox=publishes and bool(settings.kafka_bootstrap),
+        publishes=publishes and bool(settings.kafka_bootstrap),
     )
     topics = Topics(settings.topic_prefix)
     log = await log_from(settings)

@@ -36,6 +36,7 @@ class Scorer:
     One instance serves one event loop. `now_ms` is the wall clock (traces only);
     `monotonic` is the clock that deadlines are instants of, seconds. Without
     `keeps_outbox` decisions leave nothing there: nobody publishes, or empties it.
+    Without `publishes` only those of the stream door are encoded for the log.
     """
 
     store: Store
@@ -46,6 +47,7 @@ class Scorer:
     monotonic: Callable[[], float]
     budget: Budget = field(default_factory=Budget)
     keeps_outbox: bool = True
+    publishes: bool = True
 
     async def score_many(
         self, checks: Sequence[Check], *, wait_for_store: bool = False
@@ -167,7 +169,10 @@ class Scorer:
         return await self._record(batch, cores)
 
     async def _record(self, batch: Batch, cores: list[DecisionCore]) -> list[Answer]:
-        recordings = [self._recording(batch, i, core) for i, core in enumerate(cores)]
+        at_ms = self.now_ms()
+        recordings = [
+            self._recording(batch, i, core, at_ms) for i, core in enumerate(cores)
+        ]
         batch.watch.lap("encode")
         kept = [i for i in range(len(cores)) if batch.recordable(i)]
         standing: dict[int, Recorded] = {}
@@ -208,13 +213,15 @@ class Scorer:
                 self.provisional.store_failed()
             raise
 
-    def _recording(self, batch: Batch, i: int, core: DecisionCore) -> Recording:
+    def _recording(
+        self, batch: Batch, i: int, core: DecisionCore, decided_at_ms: int
+    ) -> Recording:
         check = batch.checks[i]
         decision = wire.decision_to_bytes(
             wire.core_to_bytes(core),
             wire.trace_to_bytes(
                 check,
-                decided_at_ms=self.now_ms(),
+                decided_at_ms=decided_at_ms,
                 stages_us=batch.watch.durations_us,
                 batch_size=len(batch.checks),
                 processed_seq=batch.processed_seq(i),
@@ -247,7 +254,9 @@ class Scorer:
             return TransactionConflict(check.transaction.id)
         if not recorded.first:
             return standing_answer(check, recorded.decision)
-        logged = recording.logged or wire.logged_to_bytes(recorded.decision, check)
+        logged = recording.logged
+        if logged is None and (self.publishes or check.position):
+            logged = wire.logged_to_bytes(recorded.decision, check)
         return Decided(recorded.decision, core.outcome, first=True, logged=logged)
 
     def _provisional_answer(self, batch: Batch, i: int, core: DecisionCore) -> Decided:
@@ -263,7 +272,7 @@ class Scorer:
             core = replace(
                 core, provisional=True, degradations=(*core.degradations, missing)
             )
-        recording = self._recording(batch, i, core)
+        recording = self._recording(batch, i, core, self.now_ms())
         logged = recording.logged or wire.logged_to_bytes(recording.decision, check)
         self.provisional.keep(check, replace(recording, logged=logged), log=tried)
         return Decided(

@@ -17,7 +17,7 @@ GROUP_COUNT_MAX = 256
 # While one group waits for the store another is decided, if it is worth an exchange:
 # under load two half groups cost more than one.
 _GROUPS_IN_FLIGHT_MAX = 2
-_SECOND_GROUP_COUNT_MIN = 8
+_SECOND_GROUP_COUNT_MIN = 16
 
 
 class Waiting(Protocol):

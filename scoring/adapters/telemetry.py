@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 from scoring.answer import Decided
-from scoring.core.decision import Outcome
+from scoring.core.decision import Door, Outcome
 from scoring.errors import TransactionConflict
 from scoring.ports import Check
 
@@ -57,7 +57,7 @@ class PrometheusTelemetry:
             ["event"],
             registry=registry,
         )
-        self._children: dict[tuple[str, ...], Counter] = {}
+        self._children: dict[tuple[Outcome, Door, bool], Counter] = {}
         self._stage_children: dict[str, Histogram] = {}
 
     def answered(
@@ -82,14 +82,14 @@ class PrometheusTelemetry:
         if not (answer.first or answer.provisional):
             self._repeats.inc()
             return
-        labels = (
-            Outcome(answer.outcome).name.lower(),
-            check.door.name.lower(),
-            "true" if answer.provisional else "false",
-        )
-        child = self._children.get(labels)
+        key = (answer.outcome, check.door, answer.provisional)
+        child = self._children.get(key)
         if child is None:
-            child = self._children[labels] = self._decisions.labels(*labels)
+            child = self._children[key] = self._decisions.labels(
+                answer.outcome.name.lower(),
+                check.door.name.lower(),
+                "true" if answer.provisional else "false",
+            )
         child.inc()
 
     def _stage(self, stage: str) -> Histogram:

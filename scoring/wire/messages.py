@@ -118,6 +118,8 @@ def varint_to_bytes(number: int) -> bytes:
     >>> varint_to_bytes(300)
     b'\\xac\\x02'
     """
+    if number <= 0x7F:  # noqa: PLR2004
+        return bytes((number,))
     encoded = bytearray()
     while number > 0x7F:  # noqa: PLR2004
         encoded.append(number & 0x7F | 0x80)

@@ -1,6 +1,7 @@
 """The wire: what is read, what is refused, what comes back byte for byte."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,3 +180,29 @@ def test_json_and_protobuf_of_one_transaction_hash_equally():
     text = json_format.MessageToJson(message).encode()
     from_json = wire.transaction_from_bytes(text, content_type=wire.JSON)
     assert payload_hash(from_json) == CHECK.payload_hash
+
+
+@pytest.mark.parametrize("attempt", [0, 3])
+@pytest.mark.parametrize("traceparent", ["", "00-4bf92f3577b34da6a3ce929d0e0e4736-01"])
+@pytest.mark.parametrize("position", ["", "transactions/3@1234"])
+def test_a_trace_is_encoded_as_protobuf_itself_would(position, traceparent, attempt):
+    encoded = wire.trace_to_bytes(
+        replace(
+            CHECK,
+            position=position,
+            traceparent=traceparent,
+            transaction=replace(CHECK.transaction, attempt=attempt),
+        ),
+        decided_at_ms=1_700_000_000_300,
+        stages_us={"observe": 120, "predict": 0},
+        batch_size=400,
+        processed_seq=1 << 40,
+    )
+    trace = decision_pb2.DecisionTrace.FromString(encoded)
+    assert trace.SerializeToString(deterministic=True) == encoded
+    assert (trace.position, trace.traceparent) == (position, traceparent)
+    assert (trace.attempt, trace.processed_seq) == (attempt, 1 << 40)
+    assert [(s.stage, s.duration_us) for s in trace.stages] == [
+        ("observe", 120),
+        ("predict", 0),
+    ]
