@@ -165,6 +165,7 @@ async def service_from(
     source = models_from(settings, picks_target=picks_target)
     artifacts = artifacts_from(settings, source)
     telemetry = PrometheusTelemetry()
+    telemetry.expect(artifacts.model)
     liveness = Liveness()
     if settings.metrics_port:
         open_metrics_port(settings.metrics_host, settings.metrics_port, liveness)
@@ -189,7 +190,7 @@ async def service_from(
     log = await log_from(settings)
     publisher = _publisher(settings, store, log, telemetry) if publishes else None
     provisional.restore()
-    watching = asyncio.create_task(_watch(source, scorer))
+    watching = asyncio.create_task(_watch(source, scorer, telemetry))
     try:
         yield Service(
             settings, scorer, store, log, publisher, topics, telemetry, liveness
@@ -204,12 +205,15 @@ async def service_from(
         await store.close()
 
 
-async def _watch(source: ModelSource, scorer: Scorer) -> None:
+async def _watch(
+    source: ModelSource, scorer: Scorer, telemetry: PrometheusTelemetry
+) -> None:
     """Swap the model whenever another one is promoted; batches keep what they have."""
     catalogue = scorer.artifacts.catalogue
     log = logging.getLogger(__name__)
 
     def take(model: Model) -> None:
+        telemetry.expect(model)
         scorer.artifacts = replace(scorer.artifacts, model=model)
         log.info("model %s decides from now on", model.version)
 

@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.decision import ComputeTarget, Degradation, Door
+from scoring.core.bundle import Baseline
+from scoring.core.decision import ComputeTarget, Degradation, Door, Outcome
 from scoring.core.transaction import Transaction
 
 Matrix = NDArray[np.float32]
@@ -247,6 +248,11 @@ class Model(Protocol):
         """Reason group of each column of the contributions."""
         ...
 
+    @property
+    def baseline(self) -> Baseline | None:
+        """What scores and features looked like in training; None: not known."""
+        ...
+
     def predict(self, matrix: Matrix) -> Scores:
         """Score (n, features) float32 rows, NaN missing; runs in the caller's thread.
 
@@ -269,6 +275,14 @@ class Telemetry(Protocol):
 
     def count(self, event: str, n: int = 1) -> None:
         """Count something that has a name and nothing else."""
+        ...
+
+    def scored(self, model: str, matrix: Matrix, scores: Scores) -> None:
+        """Take note of one batch of vectors and of what a model version made of it."""
+        ...
+
+    def judged(self, model: str, score: float, *, fraud: bool) -> None:
+        """Count a transaction scored by a model version whose truth is known now."""
         ...
 
 

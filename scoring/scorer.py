@@ -147,6 +147,8 @@ class Scorer:
         batch.watch.lap("vectorise")
         scores = batch.predict(matrix)
         batch.watch.lap("predict")
+        if scores is not None and not any(check.dry_run for check in batch.checks):
+            self.telemetry.scored(batch.artifacts.model.version, matrix, scores)
         cores = [
             decide(
                 check.transaction,

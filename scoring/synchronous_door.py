@@ -56,7 +56,12 @@ def grpc_door_from(
         ),
         grpc_stream.Streams(intake, group, bytes_max, time.monotonic),
         Lookups(intake, store, explanations),
-        Labels(intake, LogSink(log, service.topics) if log else StoreSink(store)),
+        Labels(
+            intake,
+            LogSink(log, service.topics)
+            if log
+            else StoreSink(store, service.telemetry),
+        ),
     )
     options = _server_options(settings, shares_port=shares_port)
     return GrpcServer(calls, options)

@@ -12,10 +12,11 @@ import grpc
 from scoring import wire
 from scoring.adapters.grpc_intake import Caller, Intake
 from scoring.adapters.grpc_status import Context, Refusal, Refused, refusal_of
+from scoring.adapters.label_scores import LabelScores
 from scoring.core.card_number import masked
 from scoring.core.label import Label, validate_label
 from scoring.errors import InvalidTransaction, ScoringError
-from scoring.ports import DecisionLog, LabelledTransaction, LogRecord, Store
+from scoring.ports import DecisionLog, LabelledTransaction, LogRecord, Store, Telemetry
 from scoring.topics import Topics, key_of
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
@@ -61,6 +62,7 @@ class StoreSink:
     """Applies labels itself, where there is no log."""
 
     store: Store
+    telemetry: Telemetry
 
     async def take(self, labels: Sequence[Label]) -> list[Outcome]:
         """Apply those that bring their transaction; refuse the others."""
@@ -76,6 +78,7 @@ class StoreSink:
         ]
         if joined:
             await self.store.learn(joined)
+            await LabelScores(self.store, self.telemetry).tell(joined)
         return [None if label.transaction else Refused(_UNJOINED) for label in labels]
 
 

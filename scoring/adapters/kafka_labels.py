@@ -14,6 +14,7 @@ from scoring.adapters.kafka_intake import KafkaIntake
 from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_watermark import Outputs
 from scoring.adapters.kafka_works import Patience, Revoked, admitted
+from scoring.adapters.label_scores import LabelScores
 from scoring.core.label import Label
 from scoring.core.transaction import Transaction
 from scoring.errors import ScoringError
@@ -123,6 +124,7 @@ class LabelWork:
         if learned:
             await self._outlast(poll, lambda: self.store.learn(learned))
             self.telemetry.count("label", len(learned))
+            await LabelScores(self.store, self.telemetry).tell(learned)
 
     def _letter(self, record: Any, error: ScoringError) -> Any:
         self.telemetry.count("dead_letter")

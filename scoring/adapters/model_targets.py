@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scoring.adapters.onnx_model import OnnxModel
-from scoring.core.bundle import Manifest
+from scoring.core.bundle import Baseline, Manifest
 from scoring.ports import Matrix, Scores
 
 
@@ -46,6 +46,11 @@ class TargetedModel:
     def reason_groups(self) -> tuple[str, ...]:
         """Feature group of each column of the contributions."""
         return self.ensemble.reason_groups
+
+    @property
+    def baseline(self) -> Baseline:
+        """What scores and features looked like in training."""
+        return self.ensemble.manifest.baseline
 
     def predict(self, matrix: Matrix) -> Scores:
         """Score (n, features) float32 rows, NaN missing; see `ports.Model`."""

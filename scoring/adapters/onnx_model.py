@@ -15,7 +15,7 @@ from scoring.adapters.bundle_signature import Trust
 from scoring.adapters.model_shelf import bundle_in
 from scoring.adapters.onnx_graph import check_graph
 from scoring.core import bundle
-from scoring.core.bundle import GOLDEN_TOLERANCE, Manifest
+from scoring.core.bundle import GOLDEN_TOLERANCE, Baseline, Manifest
 from scoring.core.catalogue import Catalogue
 from scoring.core.decision import ComputeTarget
 from scoring.errors import BadArtifact, ModelUnavailable
@@ -70,6 +70,11 @@ class OnnxModel:
     def reason_groups(self) -> tuple[str, ...]:
         """Feature group of each column of the contributions."""
         return self.manifest.reason_groups
+
+    @property
+    def baseline(self) -> Baseline:
+        """What scores and features looked like in training."""
+        return self.manifest.baseline
 
     def predict(self, matrix: Matrix) -> Scores:
         """Score (n, features) float32 rows, NaN missing; see `ports.Model`."""

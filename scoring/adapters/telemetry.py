@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
+from scoring.adapters.model_drift import ModelDrift
 from scoring.answer import Decided
 from scoring.core.decision import Door, Outcome
 from scoring.errors import TransactionConflict
-from scoring.ports import Check
+from scoring.ports import Check, Matrix, Model, Scores
 
 _US_PER_S = 1_000_000
 _STAGE_BUCKETS_S = (
     50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.5,
 )  # fmt: skip
+
+# Of the calibrated score: most transactions lie in the first, most frauds beyond.
+_BAND_ENDS = (0.01, 0.05, 0.2, 0.5)
+_BANDS = ("0", *map(str, _BAND_ENDS))
 
 
 class PrometheusTelemetry:
@@ -57,6 +63,20 @@ class PrometheusTelemetry:
             ["event"],
             registry=registry,
         )
+        self._labelled = Counter(
+            "fraud_labelled",
+            "Labels that arrived, by model, band of its score and verdict.",
+            ["model", "band", "verdict"],
+            registry=registry,
+        )
+        self._expected = Counter(
+            "fraud_labelled_expected",
+            "Frauds that the scores of labelled transactions add up to.",
+            ["model", "band"],
+            registry=registry,
+        )
+        self._drift = ModelDrift()
+        registry.register(self._drift)
         self._children: dict[tuple[Outcome, Door, bool], Counter] = {}
         self._stage_children: dict[str, Histogram] = {}
 
@@ -102,6 +122,30 @@ class PrometheusTelemetry:
         """Count a named event."""
         self._events.labels(event).inc(n)
 
+    def expect(self, model: Model) -> None:
+        """Compare scores and features with this model's baseline from now on."""
+        self._drift.expect(model.version, model.feature_names, model.baseline)
+
+    def scored(self, model: str, matrix: Matrix, scores: Scores) -> None:
+        """Keep a sample of what was scored, for the next scrape."""
+        self._drift.seen(model, matrix, scores.probability)
+
+    def judged(self, model: str, score: float, *, fraud: bool) -> None:
+        """Count a label beside the score that the transaction got."""
+        band = _band(score)
+        verdict = "fraud" if fraud else "genuine"
+        self._labelled.labels(model, band, verdict).inc()
+        self._expected.labels(model, band).inc(score)
+
+
+def _band(score: float) -> str:
+    """The band of a score, by its lower end.
+
+    >>> _band(0.0), _band(0.07), _band(1.0)
+    ('0', '0.05', '0.5')
+    """
+    return _BANDS[bisect_right(_BAND_ENDS, score)]
+
 
 class SilentTelemetry:
     """Counts nothing: for offline use and tests that look elsewhere."""
@@ -115,4 +159,10 @@ class SilentTelemetry:
         """Count nothing."""
 
     def count(self, event: str, n: int = 1) -> None:
+        """Count nothing."""
+
+    def scored(self, model: str, matrix: Matrix, scores: Scores) -> None:
+        """Keep nothing."""
+
+    def judged(self, model: str, score: float, *, fraud: bool) -> None:
         """Count nothing."""
