@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from scoring.training.handbook import Outcome
 
+_NAMES = ("auc", "average_precision", "card_precision_100")
+
 app = typer.Typer(help="Compare with published results.", no_args_is_help=True)
 
 
@@ -24,8 +26,9 @@ def handbook(
     *,
     protocol: Annotated[Literal["a", "b"], typer.Option()] = "b",
     window: Annotated[
-        Literal["week", "long"], typer.Option(help="training window of protocol b")
-    ] = "week",
+        Literal["week", "long", "both"],
+        typer.Option(help="what protocol b is trained on"),
+    ] = "both",
 ) -> None:
     """Reproduce the Fraud Detection Handbook; the last line is one JSON object."""
     from scoring.core.catalogue import handbook_catalogue
@@ -46,10 +49,11 @@ def handbook(
         if protocol == "a":
             ours, extra = book.protocol_a(dataset, report=report)
         else:
-            ours, extra = book.protocol_b(dataset, long=window == "long", report=report)
+            windows = ("week", "long") if window == "both" else (window,)
+            ours, extra = book.protocol_b(dataset, windows=windows, report=report)
     published = book.PUBLISHED_A if protocol == "a" else book.PUBLISHED_B
     _show(f"Handbook, protocol {protocol.upper()}", published, ours)
-    _finish(protocol, ours, extra)
+    _finish(protocol, published, ours, extra)
 
 
 def _show(title: str, published: Any, ours: dict[str, Outcome]) -> None:
@@ -72,24 +76,36 @@ def _show(title: str, published: Any, ours: dict[str, Outcome]) -> None:
     typer.echo("Figures of a simulated world; they promise nothing for a real one.")
 
 
-def _finish(protocol: str, ours: dict[str, Outcome], extra: dict[str, Any]) -> None:
+def _finish(
+    protocol: str, published: Any, ours: dict[str, Outcome], extra: dict[str, Any]
+) -> None:
     import json
 
     from scoring.training.handbook import CEILING
 
-    line: dict[str, Any] = {"protocol": protocol}
+    line: dict[str, Any] = {
+        "protocol": protocol,
+        "published": {
+            row.model: dict(zip(_NAMES, row.figures, strict=True)) for row in published
+        },
+        "ours": {name: _plain(outcome) for name, outcome in ours.items()},
+    }
     for name, outcome in ours.items():
-        auc, ap, cards = (round(x, 4) for x in outcome.figures())
-        errors = [q.ece for q in outcome.qualities if q.ece is not None]
-        line[name] = {
-            "auc": auc,
-            "average_precision": ap,
-            "card_precision_100": cards,
-            "ece": round(sum(errors) / len(errors), 6),
-            "fit_s": round(sum(outcome.fit_s) / len(outcome.fit_s), 3),
-        }
         # The ceiling is of protocol B's four folds; one week alone may lie above.
         above = any(x > c for x, c in zip(outcome.figures(), CEILING, strict=True))
         if protocol == "b" and above:
             typer.echo(f"{name}: above what can be known, {CEILING}: look for a leak")
     typer.echo(json.dumps(line | extra))
+
+
+def _plain(outcome: Outcome) -> dict[str, Any]:
+    """The figures with their 95 % intervals, as JSON takes them."""
+    errors = [q.ece for q in outcome.qualities if q.ece is not None]
+    figures = zip(_NAMES, outcome.figures(), strict=True)
+    intervals = zip(_NAMES, outcome.intervals(), strict=False)
+    return {
+        **{name: round(x, 4) for name, x in figures},
+        "interval": {name: [round(x, 4) for x in both] for name, both in intervals},
+        "ece": round(sum(errors) / len(errors), 6),
+        "fit_s": round(sum(outcome.fit_s) / len(outcome.fit_s), 3),
+    }

@@ -9,6 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from scoring.core.bundle import Manifest
+    from scoring.core.rivalry import Rivalry
+    from scoring.settings import Settings
 
 app = typer.Typer(help="List, sign, promote and compare models.", no_args_is_help=True)
 
@@ -142,12 +144,29 @@ def key(directory: Annotated[Path, typer.Argument(help="where the pair goes")]) 
 
 
 @app.command()
-def compare(first: str, second: str, directory: Shelf = _HERE) -> None:
-    """Set two models' figures and settings side by side."""
+def compare(
+    first: str,
+    second: str,
+    directory: Shelf = _HERE,
+    *,
+    days: Annotated[
+        float, typer.Option(min=0.01, help="how far back decisions are read")
+    ] = 7,
+) -> None:
+    """Set two models side by side: as trained and, with a broker, as they decided.
+
+    What both said of the same transactions lies on the decisions topics once
+    `scoring shadow` runs: agreement, changed outcomes, and the quality of each on
+    the labels that arrived. The last line is then one JSON object.
+    """
+    _compare_trained(first, second, shelf_at(directory))
+    _compare_decided(first, second, days)
+
+
+def _compare_trained(first: str, second: str, shelf: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shelf = shelf_at(directory)
     a, b = shelf.manifest(first), shelf.manifest(second)
     table = Table("", first, second)
     for name in sorted(a.metrics.keys() | b.metrics.keys()):
@@ -155,6 +174,54 @@ def compare(first: str, second: str, directory: Shelf = _HERE) -> None:
     for name, left, right in _differences(a, b):
         table.add_row(name, left, right)
     Console(width=100).print(table)
+
+
+def _compare_decided(first: str, second: str, days: float) -> None:
+    import asyncio
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from scoring.settings import Settings
+    from scoring.training.rivals import changes, qualities
+
+    settings = Settings()
+    if not settings.kafka_bootstrap:
+        typer.echo("SCORING_KAFKA_BOOTSTRAP is not set: decisions are not compared")
+        return
+    both = asyncio.run(_decided(settings, first, second, days))
+    own = [quality.as_dict() for quality in qualities(both)]
+    table = Table("decided", first, second)
+    for name in own[0]:
+        table.add_row(name, *(_cell(quality.get(name)) for quality in own))
+    for change, count in changes(both).items():
+        table.add_row(change, "", f"{count:,}")
+    Console(width=100).print(table)
+    line = {
+        "transactions": len(both),
+        "agreement": both.agreement,
+        "changes": changes(both),
+        first: own[0],
+        second: own[1],
+    }
+    typer.echo(json.dumps(line))
+
+
+async def _decided(settings: Settings, first: str, second: str, days: float) -> Rivalry:
+    from scoring.adapters.kafka_options import client_options
+    from scoring.adapters.kafka_rivalry import Rivals
+    from scoring.bootstrap import now_ms
+    from scoring.topics import Topics
+
+    rivals = Rivals(
+        bootstrap=settings.kafka_bootstrap,
+        client=client_options(settings.kafka_options),
+        topics=Topics(settings.topic_prefix),
+    )
+    until_ms = now_ms()
+    since_ms = until_ms - int(days * 86_400_000)
+    return await rivals.compared(first, second, since_ms=since_ms, until_ms=until_ms)
 
 
 def _differences(a: Manifest, b: Manifest) -> list[tuple[str, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,8 +18,8 @@ def shadow(
     versions: Annotated[list[str], typer.Argument(help="challengers on the shelf")],
     *,
     directory: Annotated[
-        Path, typer.Option("--dir", help="where models are kept")
-    ] = Path(".scoring/model"),
+        str, typer.Option("--dir", help="where models are kept: a directory or a URL")
+    ] = ".scoring/model",
     from_beginning: Annotated[
         bool, typer.Option(help="Begin with what was decided before, the first time.")
     ] = False,
@@ -49,14 +48,20 @@ def shadow(
     )
 
 
-def _challenger(settings: Settings, directory: Path, version: str) -> Challenger:
-    from scoring.adapters.model_shelf import ModelShelf
+def _challenger(settings: Settings, directory: str, version: str) -> Challenger:
+    from scoring.adapters.bundle_signature import Trust
     from scoring.adapters.onnx_model import load_model
     from scoring.bootstrap import catalogue_from, policy_from
     from scoring.challenge import Challenger
+    from scoring.commands.models import shelf_at
 
     catalogue = catalogue_from(settings)
-    model = load_model(ModelShelf(directory).path(version), catalogue=catalogue)
+    trusted = settings.model_trust_file
+    model = load_model(
+        shelf_at(directory).path(version),
+        catalogue=catalogue,
+        trust=Trust.from_file(trusted) if trusted else None,
+    )
     return Challenger(model, policy_from(settings, catalogue))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scoring.core.bundle import Manifest
 
 
-def train(
+def train(  # noqa: PLR0913 one parameter an option
     table: Annotated[
         Path | None,
         typer.Argument(help="Parquet of our fields and `fraud`; none: simulate one"),
@@ -29,6 +29,9 @@ def train(
     rounds: Annotated[int, typer.Option(min=1, max=10_000)] = 300,
     depth: Annotated[int, typer.Option(min=1, max=12)] = 4,
     rate: Annotated[float, typer.Option(min=0.001, max=1)] = 0.05,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="choose the settings by earlier weeks")
+    ] = False,
     seed: int = 0,
 ) -> None:
     """Train, calibrate, judge and pack a model; the first one is promoted.
@@ -41,8 +44,10 @@ def train(
     from scoring.training.fit import Boosting
     from scoring.training.progress import bar
     from scoring.training.train import dataset_of
+    from scoring.training.tune import CANDIDATES
 
     recipe = Recipe(
+        candidates=CANDIDATES if tune else (),
         boosting=Boosting(rounds=rounds, rate=rate, depth_max=depth),
         label_delay_ms=int(label_delay_days * 86_400_000),
         seed=seed,

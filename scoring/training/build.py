@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from scoring.training.package import Compiled, baseline_of, run_graph, write_bun
 from scoring.training.progress import Report, silent
 from scoring.training.quality import Quality, quality_report
 from scoring.training.reasons import fitted_reasons
+from scoring.training.tune import Log, tuned
 
 _REASON_ROWS_MAX = 10_000
 _OVERLAP_ROWS_MAX = 400
@@ -35,9 +36,14 @@ _OVERLAP_ROWS_MAX = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How to train. `label_delay_ms`: labels become known that much later."""
+    """How to train. `label_delay_ms`: labels become known that much later.
+
+    With `candidates` the best of them is taken in place of `boosting`, chosen on
+    the rows to fit alone; how each did stands in the manifest.
+    """
 
     boosting: Boosting = field(default_factory=Boosting)
+    candidates: tuple[Boosting, ...] = ()
     label_delay_ms: int = 7 * DAY_MS
     seed: int = 0
 
@@ -80,6 +86,7 @@ def train_on(
     fitting = dataset.rows(split.from_ms, split.fitted_ms)
     refuse_one_class(dataset.fraud[fitting], what="table: the rows to fit")
     refuse_leaks(dataset)
+    recipe, selection = _chosen(dataset, split, recipe, report)
     booster = fit(
         dataset.matrix[fitting],
         dataset.fraud[fitting],
@@ -91,10 +98,29 @@ def train_on(
     compiled = _compiled(booster, dataset, split, groups, report)
     report("judge", 0.0)
     manifest = _manifest(compiled, dataset, split, catalogue, recipe)
+    training = manifest.training.model_copy(update={"selection": selection})
+    manifest = manifest.model_copy(update={"training": training})
     held_out = dataset.rows(split.fitted_ms, split.until_ms)
     manifest = write_bundle(out, compiled, manifest, rows=dataset.matrix[held_out])
     report("judge", 1.0)
     return manifest
+
+
+def _chosen(
+    dataset: Dataset, split: Split, recipe: Recipe, report: Report
+) -> tuple[Recipe, Log]:
+    """The recipe with its settings chosen, and the log of the choice."""
+    if not recipe.candidates:
+        return recipe, ()
+    boosting, log = tuned(
+        dataset,
+        (split.from_ms, split.fitted_ms),
+        candidates=recipe.candidates,
+        label_delay_ms=recipe.label_delay_ms,
+        seed=recipe.seed,
+        report=report,
+    )
+    return replace(recipe, boosting=boosting), log
 
 
 def _compiled(

@@ -29,7 +29,8 @@ class Dataset:
 
     `matrix` (n, features) float32, NaN missing; `fraud` (n,) the truth, known only
     `label_delay_ms` after `occurred_at_ms`; `customers` (n,) whom card precision
-    counts, never a feature; `amount_minor` (n,) for slices of the model card.
+    counts, never a feature; `amount_minor` (n,) and `segments` (n,), the channel's
+    name where the table tells it, for slices of the model card.
     """
 
     names: tuple[str, ...]
@@ -38,6 +39,7 @@ class Dataset:
     occurred_at_ms: NDArray[np.int64]
     customers: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
+    segments: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.fraud)

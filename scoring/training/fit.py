@@ -20,6 +20,8 @@ class Boosting:
     from the labels, whose hessians are then too small for rare frauds to be split
     off (average precision .639 becomes .564 on the Handbook's protocol A). 256 bins
     cannot place a threshold in the extreme tail, hence `bins_max`; 0 is exact.
+    `rows_share` of the rows and `columns_share` of the features are looked at by
+    each tree and each split: what is left out differs, and its average errs less.
     """
 
     rounds: int = 300
@@ -27,6 +29,8 @@ class Boosting:
     depth_max: int = 4
     bins_max: int = 2048
     base_score: float | None = 0.5
+    rows_share: float = 1.0
+    columns_share: float = 1.0
 
     def parameters(self, seed: int) -> dict[str, Any]:
         """As XGBoost calls them."""
@@ -34,6 +38,8 @@ class Boosting:
             "objective": "binary:logistic",
             "eta": self.rate,
             "max_depth": self.depth_max,
+            "subsample": self.rows_share,
+            "colsample_bynode": self.columns_share,
             "seed": seed,
             "nthread": min(len(os.sched_getaffinity(0)), 16),
         }

@@ -6,7 +6,8 @@
 The transactions view has the field names of `Transaction` (tenant, id,
 occurred_at_ms, amount_minor, currency, card … latitude, longitude); what it lacks
 counts as "not known", only id, occurred_at_ms, amount_minor and currency are
-required. An optional `processed_seq` reproduces the order in which a live store
+required, and `outcome` (approve, challenge, review, decline) where a statistic counts
+by outcome. An optional `processed_seq` reproduces the order in which a live store
 processed the rows; without it, event order is used. The labels view has
 transaction_id, version, fraud (NULL: withdrawn), known_at_ms and optionally tenant.
 """
@@ -22,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.catalogue import Catalogue, EntityPlan
-from scoring.core.expression import parse
+from scoring.core.expression import OUTCOME, parse
 from scoring.core.vector import Batch, Matrix, Reals, derive
+from scoring.errors import BadArtifact
 from scoring.training import offline_folds, offline_order
 from scoring.training.offline_sql import (
     amount_sql,
@@ -89,6 +91,10 @@ def _prepare(
     con: Connection, catalogue: Catalogue, transactions: str, labels: str | None
 ) -> None:
     present = {row[0] for row in con.sql(f"DESCRIBE {transactions}").fetchall()}
+    if OUTCOME not in present and any(plan.by_outcome for plan in catalogue.plans):
+        raise BadArtifact(
+            f"{transactions}: the definitions count by outcome: add a column `outcome`"
+        )
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE offline_rows AS
         SELECT row_number() OVER (ORDER BY occurred_at_ms, tie_hash) - 1 AS r,

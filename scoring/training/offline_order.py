@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scoring.core.catalogue import Catalogue, EntityPlan
+from scoring.core.measure import Decided
 from scoring.core.reference import Event, Reference, Verdict, event_of
 from scoring.core.transaction import Transaction
 from scoring.core.vector import Reals
@@ -27,6 +28,7 @@ class _Row:
     processed_seq: int
     too_late: bool
     transaction: Transaction
+    decided: Decided
 
 
 def mark_too_late(con: Connection, catalogue: Catalogue, lateness_ms: int) -> None:
@@ -75,7 +77,7 @@ def correct(
     place = slice(plan.first_slot, plan.first_slot + len(plan.slots))
     for rows in _histories(con, plan).values():
         events = [
-            event_of(plan, row.transaction, catalogue.amount(row.transaction))
+            event_of(plan, row.decided, catalogue.amount(row.transaction))
             for row in rows
         ]
         for row in rows:
@@ -121,14 +123,15 @@ def _histories(con: Connection, plan: EntityPlan) -> dict[_Key, list[_Row]]:
         ), whose AS (
             SELECT DISTINCT {key} FROM offline_rows JOIN wrong USING (r) WHERE {named}
         )
-        SELECT r, processed_seq, too_late, {", ".join(_FIELDS)}
+        SELECT r, processed_seq, too_late, upper(outcome), {", ".join(_FIELDS)}
         FROM offline_rows JOIN whose USING ({key}) ORDER BY r"""  # noqa: S608
     ).fetchall()
     grouped: dict[_Key, list[_Row]] = defaultdict(list)
-    for r, seq, too_late, *values in rows:
+    for r, seq, too_late, outcome, *values in rows:
         t = Transaction(**dict(zip(_FIELDS, values, strict=True)))
         own = (t.tenant, *(getattr(t, field) for field in plan.fields))
-        grouped[own].append(_Row(r, seq, too_late, t))
+        decided = Decided.from_transaction(t, outcome)
+        grouped[own].append(_Row(r, seq, too_late, t, decided))
     return grouped
 
 

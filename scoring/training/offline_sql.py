@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
 from scoring.core.definition import RATE_SCALE
-from scoring.core.expression import TEXT_FIELDS, parse
+from scoring.core.expression import OUTCOME, TEXT_FIELDS, parse
 from scoring.core.measure import LIMB_BITS
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
 
@@ -13,7 +13,7 @@ from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
 TIES = 1 << 20
 FOLDED = frozenset({*NORMAL, Kind.UNUSUAL})
 _EMPTY = {
-    **dict.fromkeys(("tenant", *TEXT_FIELDS), "''"),
+    **dict.fromkeys(("tenant", *TEXT_FIELDS, OUTCOME), "''"),
     **dict.fromkeys(("attempt", "channel", "entry_mode"), "0"),
     **dict.fromkeys(("latitude", "longitude"), "NULL::DOUBLE"),
     "processed_seq": "NULL::BIGINT",

@@ -152,6 +152,38 @@ def card_precision(
     return float(np.mean(shares))
 
 
+def resampled(
+    scores: Floats,
+    labels: NDArray[np.bool_],
+    *,
+    customers: NDArray[np.int64],
+    days: NDArray[np.int64],
+    draws: int,
+) -> Floats:
+    """What the ranking figures might have been with other customers like these.
+
+    (draws, 3): area under the curve, average precision and card precision@100 of as
+    many customers drawn with replacement, each with all of his rows; seeded.
+
+    >>> one = np.arange(400) % 4 == 0
+    >>> who, when = np.arange(400), np.zeros(400, np.int64)
+    >>> resampled(one * 1.0, one, customers=who, days=when, draws=5).min(0)[:2].tolist()
+    [1.0, 1.0]
+    """
+    rng = np.random.default_rng(0)
+    order = np.argsort(customers, kind="stable")
+    rows = np.split(order, np.flatnonzero(np.diff(customers[order])) + 1)
+    figures = []
+    for _ in range(draws):
+        drawn = [rows[i] for i in rng.integers(len(rows), size=len(rows))]
+        chosen = np.concatenate(drawn)
+        s, y = scores[chosen], labels[chosen]
+        own = np.repeat(np.arange(len(drawn)), [len(d) for d in drawn])
+        cards = card_precision(s, y, customers=own, days=days[chosen])
+        figures.append((auc(s, y), average_precision(s, y), cards))
+    return np.array(figures, dtype=np.float64)
+
+
 def calibration_error(p: Floats, labels: NDArray[np.bool_]) -> float:
     """Expected calibration error over 20 quantile bins; ties share a bin.
 

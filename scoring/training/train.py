@@ -15,6 +15,7 @@ from scoring.core.bundle import (
     manifest_from_json,
 )
 from scoring.core.catalogue import Catalogue
+from scoring.core.transaction import Channel
 from scoring.errors import BadArtifact
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
@@ -54,8 +55,9 @@ def train_bundle(
     """Train on a pyarrow table of our fields and write the bundle to `out`.
 
     The table has the columns of a Transaction and `fraud`; a fraud is known
-    `recipe.label_delay_ms` after it occurred, for features as for fitting. Raises
-    `BadArtifact` naming the column that is missing or wrong.
+    `recipe.label_delay_ms` after it occurred, for features as for fitting, or for
+    features at `known_at_ms` where the table has it. Raises `BadArtifact` naming the
+    column that is missing or wrong.
     """
     recipe = recipe or Recipe()
     dataset = dataset_of(
@@ -73,6 +75,7 @@ def dataset_of(
         raise BadArtifact(
             f"table: lacks the column {missing[0]}; name it in the column mapping"
         )
+    _refuse_early_labels(table, label_delay_ms)
     features = _features(table, catalogue, label_delay_ms, report)
     table = table.take(_positions(table["id"], features.ids))
     return Dataset(
@@ -82,6 +85,7 @@ def dataset_of(
         occurred_at_ms=features.occurred_at_ms,
         customers=_customers(table),
         amount_minor=table["amount_minor"].to_numpy(),
+        segments=_segments(table),
     )
 
 
@@ -113,14 +117,39 @@ def _labels(table: Any, delay_ms: int) -> Any:
     import pyarrow as pa
 
     count = table.num_rows
+    if "known_at_ms" in table.column_names:
+        known_at = table["known_at_ms"].to_numpy()
+    else:
+        known_at = table["occurred_at_ms"].to_numpy() + delay_ms
     return pa.table(
         {
             "transaction_id": table["id"],
             "version": pa.array(np.ones(count, dtype=np.int32)),
             "fraud": pa.array(_fraud(table)),
-            "known_at_ms": pa.array(table["occurred_at_ms"].to_numpy() + delay_ms),
+            "known_at_ms": pa.array(known_at),
         }
     )
+
+
+def _refuse_early_labels(table: Any, delay_ms: int) -> None:
+    """Raise `BadArtifact` for labels known before their payment, or after the delay
+    that the split by time counts on.
+    """
+    if "known_at_ms" not in table.column_names:
+        return
+    if table["known_at_ms"].null_count:
+        raise BadArtifact("table: known_at_ms is null in some rows; fill it in")
+    took_ms = table["known_at_ms"].to_numpy() - table["occurred_at_ms"].to_numpy()
+    if (took_ms < 0).any():
+        raise BadArtifact(
+            f"table: known_at_ms lies before occurred_at_ms in {(took_ms < 0).sum()} "
+            "rows; a label cannot be known before its payment"
+        )
+    if (took_ms > delay_ms).any():
+        raise BadArtifact(
+            f"table: known_at_ms lies up to {took_ms.max() / DAY_MS:.1f} days after "
+            "occurred_at_ms; raise --label-delay-days to that"
+        )
 
 
 def _positions(ids: Any, wanted: NDArray[np.object_]) -> Any:
@@ -147,6 +176,14 @@ def _customers(table: Any) -> NDArray[np.int64]:
     name = "customer" if "customer" in table.column_names else "card"
     codes = table[name].combine_chunks().dictionary_encode().indices
     return np.asarray(codes.to_numpy(zero_copy_only=False)).astype(np.int64)
+
+
+def _segments(table: Any) -> NDArray[np.str_] | None:
+    """Each row's channel by its name; None where the table has no such column."""
+    if "channel" not in table.column_names:
+        return None
+    names = np.array([channel.name.lower() for channel in Channel])
+    return np.asarray(names[table["channel"].fill_null(0).to_numpy()])
 
 
 def ensure_demo_model(

@@ -1,6 +1,7 @@
 """Challengers on both brokers: they record, are compared, and answer nobody."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -137,10 +138,14 @@ async def append(broker, topics: Topics, records: list[LogRecord]) -> None:
 
 async def shadowed(broker, topics: Topics, shelf: ModelShelf, *versions: str) -> str:
     """Run `scoring shadow` over everything decided so far; what it printed."""
+    arguments = ("shadow", *versions, "--from-beginning", "--until-end")
+    return await scoring(broker, topics, shelf, *arguments)
+
+
+async def scoring(broker, topics: Topics, shelf: ModelShelf, *arguments: str) -> str:
     ran = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "scoring", "shadow", *versions, "--dir", shelf.root,
-         "--from-beginning", "--until-end"],
+        [sys.executable, "-m", "scoring", *arguments, "--dir", shelf.root],
         env={**os.environ, "SCORING_KAFKA_BOOTSTRAP": broker.bootstrap,
              "SCORING_TOPIC_PREFIX": topics.prefix},
         capture_output=True, text=True, check=False, timeout=120,
@@ -194,6 +199,14 @@ async def test_challengers_record_their_own_scores_and_are_compared(
     expected = challenger.predict(ROWS).margin
     assert [margins[i] for i in range(COUNT)] == expected.tolist()
     assert not any(d.core.features or d.HasField("transaction") for d in found)
+
+    versions = (champion.version, challenger.version)
+    shown = await scoring(broker, topics, shelf, "models", "compare", *versions)
+    line = json.loads(shown.splitlines()[-1])
+    assert line["transactions"] == COUNT
+    assert line[champion.version]["auc"] == 1.0  # the truth was made of its margins
+    assert line[challenger.version]["auc"] < 1.0
+    assert line["agreement"] == 1 - sum(line["changes"].values()) / COUNT
 
     rivals = Rivals(bootstrap=broker.bootstrap, client={}, topics=topics)
     span = {"since_ms": 0, "until_ms": 2**60}

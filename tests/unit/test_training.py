@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +17,10 @@ from scoring.errors import BadArtifact
 from scoring.training.build import train_on
 from scoring.training.card import write_card
 from scoring.training.dataset import DAY_MS, refuse_answers, refuse_leaks, split_by_time
+from scoring.training.fit import Boosting
 from scoring.training.simulate import World, simulate
 from scoring.training.train import dataset_of, train_bundle
+from scoring.training.tune import tuned
 
 WORLD = World(seed=5, days=16, customers=150, terminals=300, radius=15.0)
 
@@ -122,6 +125,31 @@ def test_a_missing_column_is_named(table, tmp_path):
         train_bundle(table.drop(["amount_minor"]), default_catalogue(), tmp_path / "m")
 
 
+@pytest.mark.parametrize(
+    ("days", "problem"), [(-1, "before its payment"), (9, "--label-delay-days")]
+)
+def test_labels_before_their_time_or_after_their_delay_are_refused(
+    table, days, problem
+):
+    known_at = pc.add(table["occurred_at_ms"], days * DAY_MS)
+    with pytest.raises(BadArtifact, match=problem):
+        dataset_of(
+            table.append_column("known_at_ms", known_at),
+            handbook_catalogue(),
+            label_delay_ms=7 * DAY_MS,
+        )
+
+
+def test_a_label_enters_features_when_the_table_says_that_it_was_known(table):
+    known_at = pc.add(table["occurred_at_ms"], 7 * DAY_MS)
+    told = table.append_column("known_at_ms", known_at)
+    by_column, by_delay = (
+        dataset_of(t, handbook_catalogue(), label_delay_ms=7 * DAY_MS)
+        for t in (told, table)
+    )
+    assert np.array_equal(by_column.matrix, by_delay.matrix, equal_nan=True)
+
+
 def test_an_id_that_stands_twice_is_refused(table):
     import pyarrow as pa
 
@@ -152,6 +180,42 @@ def test_the_card_tells_the_figures_and_draws_them(tmp_path):
         assert chart.name in text
         assert chart.read_text().startswith("<svg")
     assert len(list(out.glob("*.svg"))) == 5
+
+
+def test_the_card_draws_recall_by_segment_where_the_table_tells_the_channel(
+    tmp_path, table
+):
+    dataset = dataset_of(table, handbook_catalogue(), label_delay_ms=0)
+    assert {"ecommerce", "point_of_sale"} <= set(dataset.segments.tolist())
+    out = tmp_path / "m"
+    train_on(dataset, out, catalogue=handbook_catalogue(), recipe=RECIPE)
+    assert "recall-by-segment.svg" in write_card(out, dataset).read_text()
+    assert "ecommerce" in (out / "recall-by-segment.svg").read_text()
+
+
+def test_the_choice_of_settings_is_in_the_manifest_and_looks_at_no_judged_row(
+    tmp_path,
+):
+    dataset = small_dataset()
+    split = split_by_time(dataset, label_delay_ms=0)
+    later = dataset.occurred_at_ms >= split.fitted_ms
+    turned = replace(dataset, fraud=np.where(later, ~dataset.fraud, dataset.fraud))
+    candidates = (Boosting(rounds=1, depth_max=1), Boosting(rounds=20, rate=0.2))
+    span = (split.from_ms, split.fitted_ms)
+    chosen, log = tuned(dataset, span, candidates=candidates, label_delay_ms=0)
+    assert chosen == candidates[1]
+    assert tuned(turned, span, candidates=candidates, label_delay_ms=0)[1] == log
+    recipe = replace(RECIPE, candidates=candidates)
+    manifest = train_on(
+        dataset, tmp_path / "m", catalogue=small_catalogue(), recipe=recipe
+    )
+    assert manifest.training.selection == log
+    assert manifest.training.parameters["rounds"] == 20
+
+
+def test_a_span_too_short_to_compare_settings_is_refused():
+    with pytest.raises(BadArtifact, match="without --tune"):
+        tuned(small_dataset(), (START_MS, START_MS), candidates=(), label_delay_ms=0)
 
 
 def test_the_manifest_says_what_was_trained_on(tmp_path):

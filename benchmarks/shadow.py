@@ -1,0 +1,161 @@
+"""What five challengers cost the champion: its median latency with ÷ without them.
+
+A real server, store and broker; unary calls at 30 % of the server's peak, Poisson
+arrivals; rounds with and without `scoring shadow` take turns, so that both meet the
+same machine. Everything shares its cores.
+
+    make bench NAME=shadow
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import sleep
+from typing import Any
+
+from benchmarks.grpc_drive import Driver, started
+from load_tests.open_loop import closed_loop
+from scoring.adapters.kafka_topics import create_topics
+from scoring.adapters.model_shelf import ModelShelf
+from scoring.core.catalogue import default_catalogue
+from scoring.embedded.service import parts
+from scoring.topics import Topics
+from scoring.training.build import train_on
+from scoring.training.simulate import simulate
+from scoring.training.train import DEMO_RECIPE, DEMO_WORLD, dataset_of
+
+CHALLENGERS = 5
+LOAD = 0.3
+ROUNDS = 4
+ROUND_S = 6.0
+SETTLE_S = 3.0  # the challengers catch up with what the round before left them
+PEAK_S = 3.0
+PREFIX = "bench-shadow."
+
+
+def shelf_in(directory: Path) -> tuple[ModelShelf, list[str]]:
+    """A champion and five challengers, which differ in their rounds."""
+    shelf, catalogue = ModelShelf(directory), default_catalogue()
+    world = replace(DEMO_WORLD, days=30)
+    dataset = dataset_of(
+        simulate(world), catalogue, label_delay_ms=DEMO_RECIPE.label_delay_ms
+    )
+    versions = []
+    for extra in range(CHALLENGERS + 1):
+        boosting = replace(
+            DEMO_RECIPE.boosting, rounds=DEMO_RECIPE.boosting.rounds + extra
+        )
+        with shelf.draft() as draft:
+            recipe = replace(DEMO_RECIPE, boosting=boosting)
+            manifest = train_on(dataset, draft, catalogue=catalogue, recipe=recipe)
+            shelf.add(draft, manifest.version)
+        versions.append(manifest.version)
+    return shelf, versions[1:]
+
+
+@contextmanager
+def shadowing(
+    environment: dict[str, str], shelf: ModelShelf, versions: list[str]
+) -> Iterator[None]:
+    """`scoring shadow` beside the server until the block ends."""
+    command = [sys.executable, "-u", "-m", "scoring", "shadow", *versions]
+    process = subprocess.Popen(
+        [*command, "--dir", str(shelf.root)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        if not process.stdout.readline().startswith("shadowing"):
+            raise SystemExit("the challengers never began")
+        sleep(SETTLE_S)
+        yield
+    finally:
+        process.terminate()
+        said = process.stdout.read()
+        process.wait(30)
+        judged = int(said.split(" judged")[0].split()[-1])
+        if not judged:
+            raise SystemExit("the challengers judged nothing")
+
+
+async def median_ms(driver: Driver, *, per_s: float, seed: int) -> tuple[float, bool]:
+    """The median latency of one round, and whether the generator was late."""
+    run = await driver.paced(per_s=per_s, seconds=ROUND_S, seed=seed)
+    summary = run.summary()
+    return float(summary["p50_ms"]), run.void  # type: ignore[arg-type]
+
+
+async def measured(
+    driver: Driver, environment: dict[str, str], shelf: ModelShelf, versions: list[str]
+) -> dict[str, Any]:
+    """Rounds in turn; the medians of each side, and their ratio."""
+    peak = await closed_loop(driver.unary, in_flight=32, seconds=PEAK_S)
+    per_s = LOAD * peak.statuses["OK"] / PEAK_S
+    without, with_them, void = [], [], 0
+    for seed in range(ROUNDS):
+        await asyncio.sleep(SETTLE_S)
+        alone, late = await median_ms(driver, per_s=per_s, seed=seed)
+        without.append(alone)
+        with shadowing(environment, shelf, versions):
+            beside, later = await median_ms(driver, per_s=per_s, seed=seed)
+        with_them.append(beside)
+        void += late + later
+    return {
+        "shadow_cost_ratio_5": round(
+            statistics.median(with_them) / statistics.median(without), 3
+        ),
+        "without_ms": without,
+        "with_ms": with_them,
+        "per_s": round(per_s),
+        "void_rounds": void,
+    }
+
+
+def main() -> None:
+    """Run it; the last line is one JSON object."""
+    with TemporaryDirectory() as scratch, parts() as outside:
+        shelf, versions = shelf_in(Path(scratch) / "models")
+        environment = {
+            **outside.environment,
+            "SCORING_TOPIC_PREFIX": PREFIX,
+            "SCORING_MODEL_DIR": str(shelf.root),
+            "SCORING_STATE_DIR": scratch,
+            "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
+        }
+        asyncio.run(create_topics(outside.client, Topics(PREFIX), partitions=4))
+        server, address = started(
+            [sys.executable, "-u", "-m", "scoring", "serve"], environment
+        )
+        try:
+            found = asyncio.run(
+                _driven(server.pid, address, environment, shelf, versions)
+            )
+        finally:
+            server.terminate()
+            server.wait(30)
+    print(json.dumps(found))
+
+
+async def _driven(
+    pid: int,
+    address: str,
+    environment: dict[str, str],
+    shelf: ModelShelf,
+    versions: list[str],
+) -> dict[str, Any]:
+    async with Driver(pid, address) as driver:
+        return await measured(driver, environment, shelf, versions)
+
+
+if __name__ == "__main__":
+    main()
