@@ -174,7 +174,7 @@ def compare(
 
 
 @app.command()
-def offline(
+def offline(  # noqa: PLR0913 one parameter an option
     file: Annotated[Path, typer.Argument(help="The table that was played")],
     decisions: Annotated[Path, typer.Argument(help="Decisions of the run")],
     *,
@@ -183,26 +183,37 @@ def offline(
     from_: From = 0,
     to: To = _EVER,
     difference_max: Annotated[float, typer.Option(help="Of a score.")] = 1e-6,
+    labels: Annotated[bool, typer.Option(help="The run fed labels back.")] = True,
+    as_processed: Annotated[
+        bool, typer.Option("--as-processed", help="An unordered run, in its own order.")
+    ] = False,
 ) -> None:
     """Score the same rows offline with the same bundle, and compare.
 
-    Takes an ordered run that fed labels. Exit status 1 where a score differs by
-    more than the limit, or a row has no decision.
+    Takes an ordered run, or, --as-processed, any run of one store: each row then
+    sees what the store had processed before it. Exit status 1 where a score differs
+    by more than the limit, a row has no decision, or a feature differs. When each
+    label was applied is not recorded by an unordered run that fed them: rows that
+    differ only in what labels tell are counted, and pass.
     """
     from scoring.bootstrap import artifacts_from
-    from scoring.replay.offline import agreement
+    from scoring.replay.offline import Terms, agreement
     from scoring.replay.session import with_model
     from scoring.replay.table import Span, Table
     from scoring.settings import Settings
 
-    chosen = _mapping(file, mapping)
-    artifacts = artifacts_from(with_model(Settings()))
+    chosen, settings = _mapping(file, mapping), Settings()
+    artifacts = artifacts_from(with_model(settings))
+    delay_ms = chosen.label_delay_ms if label_delay is None else label_delay
     found = agreement(
         Table(file, chosen, span=Span(from_, to)),
         decisions,
         catalogue=artifacts.catalogue,
         model=artifacts.model,
-        label_delay_ms=chosen.label_delay_ms if label_delay is None else label_delay,
+        terms=Terms(
+            label_delay_ms=delay_ms if labels else None,
+            lateness_ms=settings.lateness_s * 1_000 if as_processed else None,
+        ),
     )
     typer.echo(
         f"{found.rows:,} transactions scored offline too, {found.missing:,} without "
@@ -210,7 +221,13 @@ def offline(
     )
     for name, count in found.features_differing.items():
         typer.echo(f"  {name}: {count:,} values differ")
-    if found.missing or found.score_difference_max > difference_max:
+    if as_processed:
+        typer.echo(
+            f"{found.labels_late:,} rows differ in what labels tell, "
+            f"{found.unexplained:,} other values differ"
+        )
+    wrong = as_processed and found.unexplained
+    if found.missing or wrong or found.score_difference_max > difference_max:
         raise typer.Exit(1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,43 @@ from typing import Any
 import numpy as np
 
 from scoring.core.catalogue import Catalogue
+from scoring.core.statistic import Op
 from scoring.core.transaction import Transaction
+from scoring.errors import BadArtifact
 from scoring.ports import Model
 from scoring.replay.table import Row, Table
 
 _ROWS_PER_PREDICT = 8_192
+_LEARNED = frozenset({Op.FRAUDS, Op.STREAK, Op.STREAK_START, Op.FRAUD_TIME})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How the run was played.
+
+    `label_delay_ms` is None where no labels were fed. `lateness_ms` is given where
+    the rows are to be taken in the order in which the store processed them; else
+    they are taken in event order.
+    """
+
+    label_delay_ms: int | None
+    lateness_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Decided online against scored offline, over the rows in both."""
+    """Decided online against scored offline, over the rows in both.
+
+    `labels_late` counts the rows (only where labels were fed to an unordered run)
+    that differ in what labels tell: the run does not say when each label was
+    applied. The scores of these are not compared. `unexplained` counts all other
+    values that differ.
+    """
 
     rows: int
     missing: int
+    labels_late: int
+    unexplained: int
     score_difference_max: float
     features_differing: dict[str, int]
 
@@ -33,26 +57,75 @@ def agreement(
     *,
     catalogue: Catalogue,
     model: Model,
-    label_delay_ms: int,
+    terms: Terms,
 ) -> Agreement:
-    """Score a table offline and compare with a decisions file of the same rows."""
+    """Score a table offline and compare with a decisions file of the same rows.
+
+    Raises `BadArtifact` for a run that does not say how it was processed.
+    """
     import duckdb
 
     from scoring.training.offline import offline_features
 
-    rows = list(chain.from_iterable(table.batches(label_delay_ms=label_delay_ms)))
+    delay_ms = terms.label_delay_ms or 0
+    rows = list(chain.from_iterable(table.batches(label_delay_ms=delay_ms)))
     with duckdb.connect() as con:
-        con.register("transactions", transactions_of(rows))
-        con.register("labels", labels_of(rows))
-        found = offline_features(con, catalogue, "transactions", "labels")
+        con.register("played", transactions_of(rows))
+        view = "played"
+        if terms.lateness_ms is not None:
+            view = _as_processed(con, decisions)
+        con.register(
+            "labels", labels_of(rows if terms.label_delay_ms is not None else [])
+        )
+        found = offline_features(
+            con, catalogue, view, "labels", lateness_ms=terms.lateness_ms
+        )
     scores = np.concatenate(
         [
             model.predict(found.matrix[start : start + _ROWS_PER_PREDICT]).probability
             for start in range(0, len(found.matrix), _ROWS_PER_PREDICT)
         ]
     )
-    place = {str(id_): i for i, id_ in enumerate(found.ids)}
-    return _compared(decisions, place, found.matrix, scores, catalogue.names)
+    offline = _Offline(
+        {str(id_): i for i, id_ in enumerate(found.ids)}, found.matrix, scores
+    )
+    live_labels = terms.lateness_ms is not None and terms.label_delay_ms is not None
+    excused = _learned(catalogue) if live_labels else np.zeros(0, dtype=np.intp)
+    compared = _compared(decisions, offline, excused, catalogue.names)
+    return replace(compared, missing=len(rows) - compared.rows)
+
+
+def _as_processed(con: Any, decisions: Path) -> str:
+    """A view of the decided rows with the place of each in the processing order."""
+    import pyarrow.parquet as pq
+
+    con.register("found", pq.read_table(decisions, columns=["id", "processed_seq"]))
+    con.execute(
+        "CREATE TEMP VIEW processed AS SELECT played.*, "
+        "found.processed_seq::BIGINT AS processed_seq "
+        "FROM played JOIN found USING (id)"
+    )
+    ((unknown,),) = con.sql(
+        "SELECT count(*) FILTER (processed_seq = 0) FROM processed"
+    ).fetchall()
+    if unknown:
+        raise BadArtifact(
+            f"{decisions.name}: {unknown} decisions do not say when they were "
+            "processed: a store of several shards has no one order"
+        )
+    return "processed"
+
+
+def _learned(catalogue: Catalogue) -> Any:
+    """The places of the features that depend on labels."""
+    slots = [slot for plan in catalogue.plans for slot in plan.slots]
+    names = {
+        name
+        for slot, readers in zip(slots, catalogue.slot_features, strict=True)
+        if slot.op in _LEARNED
+        for name in readers
+    }
+    return np.flatnonzero([name in names for name in catalogue.names])
 
 
 def transactions_of(rows: list[Row]) -> Any:
@@ -86,36 +159,45 @@ def labels_of(rows: list[Row]) -> Any:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Offline:
+    """Rows scored offline: where each id stands, and what was found there."""
+
+    place: dict[str, int]
+    matrix: Any
+    scores: Any
+
+
 def _compared(
-    decisions: Path,
-    place: dict[str, int],
-    matrix: Any,
-    scores: Any,
-    names: tuple[str, ...],
+    decisions: Path, offline: _Offline, excused: Any, names: tuple[str, ...]
 ) -> Agreement:
     import pyarrow.parquet as pq
 
-    found, difference = 0, 0.0
+    found, late, difference = 0, 0, 0.0
     differing = np.zeros(len(names), dtype=np.int64)
     file = pq.ParquetFile(decisions)
     for batch in file.iter_batches(
         _ROWS_PER_PREDICT, columns=["id", "score", "features"]
     ):
         ours = batch.to_pydict()
-        rows = np.array([place.get(id_, -1) for id_ in ours["id"]])
+        rows = np.array([offline.place.get(id_, -1) for id_ in ours["id"]])
         known = rows >= 0
         found += int(known.sum())
-        online = np.array(ours["score"], dtype=np.float64)[known]
-        gaps = np.abs(online - scores[rows[known]])
-        # A missing score would compare as NaN and hide: it is a difference of one.
-        difference = max(difference, float(np.nan_to_num(gaps, nan=1.0).max(initial=0)))
         served = np.array(ours["features"], dtype=np.float32)[known]
-        offline = matrix[rows[known]]
-        same = (served == offline) | (np.isnan(served) & np.isnan(offline))
+        expected = offline.matrix[rows[known]]
+        same = (served == expected) | (np.isnan(served) & np.isnan(expected))
         differing += (~same).sum(axis=0)
+        waits = ~same[:, excused].all(axis=1)
+        late += int(waits.sum())
+        online = np.array(ours["score"], dtype=np.float64)[known]
+        # A missing score would compare as NaN and hide: it is a difference of one.
+        gaps = np.nan_to_num(np.abs(online - offline.scores[rows[known]]), nan=1.0)
+        difference = max(difference, float(gaps[~waits].max(initial=0)))
     return Agreement(
         rows=found,
-        missing=len(place) - found,
+        missing=0,
+        labels_late=late,
+        unexplained=int(differing.sum() - differing[excused].sum()),
         score_difference_max=difference,
         features_differing={
             n: int(c) for n, c in zip(names, differing, strict=True) if c

@@ -73,6 +73,23 @@ def test_a_replay_at_full_speed_decides_every_row_once(place):
     sent = pq.read_table(place / "world.parquet")["id"].to_pylist()
     decided = pq.read_table(place / "fast.parquet")["id"].to_pylist()
     assert sorted(decided) == sorted(sent)
+    check = ("replay", "offline", "world.parquet", "fast.parquet", "--as-processed")
+    assert " 0 other values differ" in scoring(place, *check)
+
+
+@pytest.mark.timeout(290)
+def test_at_full_speed_every_row_saw_what_was_processed_before_it(place):
+    play = ("replay", "world.parquet", "--no-labels", "--out", "unlabelled.parquet")
+    scoring(place, *play)
+    check = ("replay", "offline", "world.parquet", "unlabelled.parquet", "--no-labels")
+    said = scoring(place, *check, "--as-processed")
+    assert "largest score difference 0\n" in said
+    assert "0 rows differ in what labels tell, 0 other values differ" in said
+    rows = pq.read_table(place / "unlabelled.parquet").to_pylist()
+    in_order = [r["id"] for r in sorted(rows, key=lambda r: r["processed_seq"])]
+    by_time = [r["id"] for r in sorted(rows, key=lambda r: r["occurred_at_ms"])]
+    assert in_order != by_time, "nothing overtook: the test proves nothing"
+    scoring(place, *check, code=1)
 
 
 def test_runs_over_different_spans_do_not_compare_equal(place):
