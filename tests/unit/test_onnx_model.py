@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from small_model import RECIPE, small_catalogue, small_dataset
 
+from scoring.adapters.model_source import ModelSource
 from scoring.adapters.onnx_model import load_model
 from scoring.core import bundle
 from scoring.core.bundle import hashes, manifest_from_json
+from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import ComputeTarget
+from scoring.core.policy import default_policy
 from scoring.errors import BadArtifact, ModelUnavailable
 from scoring.training.build import train_on
 
@@ -210,6 +213,34 @@ def test_the_tensor_target_gives_the_same_scores_and_says_which_it_is(trained):
     assert np.abs(ensemble.probability - tensor.probability).max() <= 5e-6
     assert ensemble.target is ComputeTarget.ENSEMBLE
     assert tensor.target is ComputeTarget.TENSOR
+
+
+def test_the_size_of_the_batch_picks_the_target_and_hardly_any_outcome_flips(trained):
+    catalogue = small_catalogue()
+    model = ModelSource(trained, tensor_rows_min=64).load(trained, catalogue=catalogue)
+    rows = small_dataset(20_000, seed=9).matrix
+    few, many = model.predict(rows[:63]), model.predict(rows[:64])
+    assert few.target is ComputeTarget.ENSEMBLE
+    assert many.target is ComputeTarget.TENSOR
+    tensor = model.predict(rows).probability
+    ensemble = load_model(trained).predict(rows).probability
+    assert np.abs(tensor - ensemble).max() <= 5e-6
+    shipped = default_policy(default_catalogue()).file.thresholds.default
+    levels = (shipped.challenge, shipped.review, shipped.decline)
+    flips = {t: int(((tensor >= t) != (ensemble >= t)).sum()) for t in levels}
+    print(f"outcome flips of {len(rows)}: {flips}")
+    assert sum(flips.values()) <= 1
+
+
+def test_a_bundle_without_a_tensor_form_is_refused_where_it_is_asked_for(copy):
+    manifest = manifest_from_json((copy / bundle.MANIFEST_FILE).read_text(), name="m")
+    files = {f: h for f, h in manifest.files.items() if f != bundle.TENSOR_FILE}
+    (copy / bundle.MANIFEST_FILE).write_text(
+        manifest.model_copy(update={"files": files}).stamped().to_json()
+    )
+    source = ModelSource(copy, tensor_rows_min=64)
+    with pytest.raises(BadArtifact, match=r"has no tensor\.onnx"):
+        source.load(copy, catalogue=small_catalogue())
 
 
 def test_a_gpu_that_is_not_there_is_refused_and_not_replaced(trained, monkeypatch):
