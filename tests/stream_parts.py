@@ -99,7 +99,12 @@ async def create_topics(
 
 async def send(bootstrap: str, topic: str, inputs: Sequence[Input], *, rate=0) -> None:
     """Append all, acknowledged; `rate` records a second, 0 for as fast as it goes."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=2)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        linger_ms=2,
+        request_timeout_ms=240_000,  # it outlives a broker that is started again
+    )
     await producer.start()
     started = time.monotonic()
     sent = []
