@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -51,6 +52,8 @@ class LogReader:
 
     async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
+        # A client that is stopped before its tasks ever ran raises their cancellation.
+        await asyncio.sleep(0)
         await self._consumer.stop()
 
     async def extents(self, topic: str) -> dict[int, Extent]:
@@ -67,7 +70,11 @@ class LogReader:
     async def records(
         self, topic: str, spans: Mapping[int, Extent]
     ) -> AsyncGenerator[tuple[int, list[Any]], None]:
-        """Every record of the spans, as (partition, records in order of offsets)."""
+        """Every record of the spans, as (partition, records in order of offsets).
+
+        What was appended in the meantime may come along at the end of a span: a
+        broker may report an end that lies within its last batch.
+        """
         open_ = {TopicPartition(topic, p): s for p, s in spans.items()}
         open_ = {place: s for place, s in open_.items() if s.first < s.end}
         if not open_:
@@ -80,9 +87,7 @@ class LogReader:
                 *open_, timeout_ms=_POLL_MS, max_records=_POLL_RECORDS_MAX
             )
             for place, records in polled.items():
-                wanted = [r for r in records if r.offset < open_[place].end]
-                if wanted:
-                    yield place.partition, wanted
+                yield place.partition, records
             # A transaction marker takes an offset and is never handed out.
             for place in list(open_):
                 if await self._consumer.position(place) >= open_[place].end:

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from scoring.core.catalogue import Catalogue
+    from scoring.history.audit import Audit
 
 app = typer.Typer(help="Feature definitions: show them, check a file.")
 
@@ -65,3 +66,57 @@ def _load(file: Path | None) -> Catalogue:
     except (OSError, UnicodeDecodeError) as error:
         raise BadArtifact(f"{file}: cannot be read as UTF-8 text: {error}") from error
     return load_catalogue(text, name=str(file))
+
+
+@app.command()
+def audit(
+    archive: Annotated[
+        Path | None, typer.Option(help="Default: SCORING_ARCHIVE_DIR.")
+    ] = None,
+    *,
+    sample: Annotated[int, typer.Option(min=1, help="Decisions to compare.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Which sample.")] = 0,
+) -> None:
+    """Recompute logged vectors offline; exit 1 where serving saw something else."""
+    import asyncio
+
+    from scoring.bootstrap import catalogue_from
+    from scoring.history.audit import audit as audited
+    from scoring.history.bring import archive_from, brought, terms_from
+    from scoring.history.watch import watched
+    from scoring.settings import Settings
+
+    settings = Settings()
+    source = archive_from(settings, archive)
+    with watched() as progress:
+        asyncio.run(brought(settings, source, progress))
+        found = audited(
+            source,
+            catalogue_from(settings),
+            lateness_ms=terms_from(settings).lateness_ms,
+            sample=sample,
+            seed=seed,
+            progress=progress,
+        )
+    _report(found)
+    if found.mismatches or not found.compared:
+        raise typer.Exit(1)
+
+
+def _report(found: Audit) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for why, count in found.passed_over.items():
+        typer.echo(f"passed over: {count:,} {why}")
+    if found.mismatches:
+        table = Table("feature", "mismatches", "transaction", "served", "recomputed")
+        for m in sorted(found.mismatches, key=lambda m: -m.count):
+            numbers = (f"{m.served:g}", f"{m.recomputed:g}")
+            table.add_row(m.feature, f"{m.count:,}", m.transaction_id, *numbers)
+        Console().print(table)
+    wrong = sum(m.count for m in found.mismatches)
+    typer.echo(
+        f"{found.compared:,} decisions, {found.cells:,} cells compared, "
+        f"{wrong:,} differ; {found.inexact:,} are flagged as inexact"
+    )

@@ -1,0 +1,1 @@
+"""The history outside the store: archived, rebuilt from, audited and forgotten."""

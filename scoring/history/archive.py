@@ -1,0 +1,201 @@
+"""A directory of Parquet files that keeps the decisions and labels topics.
+
+    DIR/offsets.json                                what has been taken, by topic
+    DIR/decisions/day=2026-11-23/p0-0-20000.parquet  by the day of the payment (UTC)
+    DIR/labels/day=2026-11-23/p0-0-120.parquet       by the day it became known
+    DIR/forgotten.json                               what must not come back
+
+A file is named for the partition and the offsets it was made of. Offsets are noted
+after their files stand, so what a crash leaves is made again under the same offsets.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scoring.errors import BadArtifact
+from scoring.history.rows import DECISIONS, LABELS, Row
+
+SCHEMAS = {"decisions": DECISIONS, "labels": LABELS}
+_DAY_OF = {"decisions": "occurred_at_ms", "labels": "known_at_ms"}
+# Which of several records of one transaction, or one version of a label, stands.
+FIRST = {
+    "decisions": """row_number() OVER (PARTITION BY tenant, id
+        ORDER BY provisional, log_partition, log_offset) = 1""",
+    "labels": """row_number() OVER (PARTITION BY tenant, transaction_id, version
+        ORDER BY log_partition, log_offset) = 1""",
+}
+Standing = dict[str, dict[int, int]]  # topic, partition, next offset
+_FILE = re.compile(r"p(\d+)-(\d+)-(\d+)\.parquet")
+_MS_PER_S = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """One archive directory; nothing but one `scoring` command writes to it at once."""
+
+    directory: Path
+
+    def prepare(self) -> None:
+        """Create it, or clear away what an interrupted run left half done."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for kind in SCHEMAS:
+            taken = self.offsets(kind)
+            for path in self.files(kind):
+                partition, first, _ = _place(path)
+                if first >= taken.get(partition, 0):
+                    path.unlink()
+        for path in self.directory.rglob("*.part"):
+            path.unlink()
+
+    def files(self, kind: str) -> list[Path]:
+        """The files of one kind, oldest day first."""
+        return sorted((self.directory / kind).glob("day=*/p*.parquet"))
+
+    def offsets(self, kind: str) -> dict[int, int]:
+        """The next offset to take from each partition of a topic."""
+        noted = self._noted("offsets.json").get(kind, {})
+        return {int(partition): offset for partition, offset in noted.items()}
+
+    def standing(self) -> Standing:
+        """The next offsets of every topic: how far the archive has come."""
+        return {kind: self.offsets(kind) for kind in SCHEMAS}
+
+    def take(
+        self, kind: str, partition: int, rows: Sequence[Row], span: tuple[int, int]
+    ) -> None:
+        """Keep what the offsets [first, end) of a partition held, and note them."""
+        by_day: dict[str, list[Row]] = defaultdict(list)
+        masks = self.masks()
+        for row in rows:
+            by_day[_day(row[_DAY_OF[kind]])].append(_masked(row, masks))
+        for day, own in by_day.items():
+            folder = self.directory / kind / f"day={day}"
+            folder.mkdir(parents=True, exist_ok=True)
+            name = f"p{partition}-{span[0]}-{span[1]}.parquet"
+            write(folder / name, pa.Table.from_pylist(own, schema=SCHEMAS[kind]))
+        offsets = self._noted("offsets.json")
+        offsets.setdefault(kind, {})[str(partition)] = span[1]
+        self._note("offsets.json", offsets)
+
+    def views(self, con: Any) -> None:
+        """Make the views `decisions` (one row a transaction) and `labels`, and
+        `archived_decisions` and `archived_labels`, which have every record.
+
+        A transaction that was logged twice stands once: where a provisional answer
+        and a final one are there, the final one is what was recorded.
+        """
+        for kind, schema in SCHEMAS.items():
+            if self.files(kind):
+                pattern = str(self.directory / kind / "day=*" / "p*.parquet")
+                table = f"read_parquet({text_sql(pattern)}, hive_partitioning = true)"
+                con.execute(
+                    f"CREATE OR REPLACE VIEW archived_{kind} AS SELECT * FROM {table}"  # noqa: S608
+                )
+            else:
+                empty = schema.append(pa.field("day", pa.date32())).empty_table()
+                con.register("nothing_archived", empty)
+                con.execute(
+                    f"CREATE OR REPLACE TABLE archived_{kind} AS "  # noqa: S608
+                    "SELECT * FROM nothing_archived"
+                )
+            con.execute(
+                f"""CREATE OR REPLACE VIEW {kind} AS
+                SELECT * FROM archived_{kind} QUALIFY {FIRST[kind]}"""  # noqa: S608
+            )
+
+    def masks(self) -> dict[tuple[str, str, str], str]:
+        """What was forgotten: (tenant, field, digest of the token) to its mask."""
+        noted = self._noted("forgotten.json").get("entities", [])
+        return {(e["tenant"], e["field"], e["digest"]): e["mask"] for e in noted}
+
+    def remember_to_forget(
+        self, tenant: str, field: str, token: str, mask: str
+    ) -> None:
+        """Mask a token in whatever is taken from the topics from now on."""
+        noted = self._noted("forgotten.json")
+        entity = {"tenant": tenant, "field": field, "digest": digest(token)}
+        noted.setdefault("entities", []).append(entity | {"mask": mask})
+        self._note("forgotten.json", noted)
+
+    def _noted(self, name: str) -> dict[str, Any]:
+        path = self.directory / name
+        if not path.exists():
+            return {}
+        try:
+            noted: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise BadArtifact(
+                f"{path}: is not what `scoring archive` wrote; restore it, or move the "
+                "directory away and archive afresh"
+            ) from error
+        return noted
+
+    def _note(self, name: str, noted: Mapping[str, Any]) -> None:
+        path = self.directory / name
+        fresh = path.with_suffix(".part")
+        fresh.write_text(json.dumps(noted, indent=1, sort_keys=True), "utf-8")
+        fresh.replace(path)
+
+
+def write(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file that stands whole or not at all."""
+    fresh = path.with_suffix(".part")
+    pq.write_table(table, fresh, compression="zstd")
+    fresh.replace(path)
+
+
+def digest(token: str) -> str:
+    """What the archive keeps of a token that it was told to forget.
+
+    >>> len(digest("card-7"))
+    64
+    """
+    return sha256(token.encode()).hexdigest()
+
+
+def masked_row(row: Row, field: str, mask: str) -> Row:
+    """A decision's row without the token, or what would prove or answer it."""
+    return row | {field: mask, "payload_hash": None, "decision": None}
+
+
+def _masked(row: Row, masks: Mapping[tuple[str, str, str], str]) -> Row:
+    if not masks or "id" not in row:
+        return row
+    for tenant, field, known in masks:
+        token = row[field]
+        if tenant == row["tenant"] and token and digest(token) == known:
+            row = masked_row(row, field, masks[tenant, field, known])
+    return row
+
+
+def _place(path: Path) -> tuple[int, int, int]:
+    found = _FILE.fullmatch(path.name)
+    if found is None:
+        raise BadArtifact(f"{path}: no file of an archive; move it away")
+    partition, first, end = found.groups()
+    return int(partition), int(first), int(end)
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / _MS_PER_S, UTC).date().isoformat()
+
+
+def text_sql(value: str) -> str:
+    """A SQL literal.
+
+    >>> text_sql("it's")
+    "'it''s'"
+    """
+    return "'" + value.replace("'", "''") + "'"

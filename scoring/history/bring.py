@@ -1,0 +1,74 @@
+"""From the settings to an archive that is up to date, and a store to fill from it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from scoring.adapters.kafka_history import LogReader
+from scoring.adapters.kafka_options import client_options
+from scoring.adapters.redis_history import RedisHistory
+from scoring.adapters.redis_program import Terms
+from scoring.core.catalogue import Catalogue
+from scoring.errors import BadArtifact
+from scoring.history.archive import Archive
+from scoring.history.take import Progress, Taken, take
+from scoring.settings import Settings
+from scoring.topics import Topics
+
+_MS_PER_S = 1_000
+
+
+def archive_from(settings: Settings, directory: Path | None = None) -> Archive:
+    """The archive that is named, else one of the moment in the state directory."""
+    working = settings.state_dir / f"history-{settings.namespace}"
+    return Archive(directory or settings.archive_dir or working)
+
+
+async def brought(
+    settings: Settings, archive: Archive, progress: Progress
+) -> Taken | None:
+    """Bring the archive up to date with the topics; None where there is no broker."""
+    if not settings.kafka_bootstrap:
+        if not archive.files("decisions"):
+            raise BadArtifact(
+                "there is nothing to read: name your brokers in "
+                f"SCORING_KAFKA_BOOTSTRAP, or an archive; {archive.directory} has no "
+                "decisions"
+            )
+        return None
+    reader = LogReader(
+        settings.kafka_bootstrap,
+        client_options(settings.kafka_options),
+        settings.fetch_wait_ms,
+    )
+    async with reader:
+        return await take(
+            archive,
+            reader,
+            Topics(settings.topic_prefix),
+            exempt=settings.numeric_ids,
+            progress=progress,
+        )
+
+
+def terms_from(settings: Settings) -> Terms:
+    """Lateness and dedupe horizon as the store has them."""
+    return Terms(settings.lateness_s * _MS_PER_S, settings.dedupe_s * _MS_PER_S)
+
+
+@asynccontextmanager
+async def store_to_fill(
+    settings: Settings, catalogue: Catalogue
+) -> AsyncIterator[RedisHistory]:
+    """The store of the settings; raises `BadArtifact`, `StoreUnavailable`."""
+    if not settings.redis_url:
+        raise BadArtifact("SCORING_REDIS_URL is not set: name the store")
+    async with RedisHistory.open(
+        settings.redis_url,
+        catalogue=catalogue,
+        namespace=settings.namespace,
+        terms=terms_from(settings),
+    ) as store:
+        yield store

@@ -1,0 +1,169 @@
+"""Erases what is kept of one entity, and says what the topics still hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+
+from scoring.adapters.redis_history import RedisHistory
+from scoring.core.catalogue import Catalogue
+from scoring.errors import BadArtifact
+from scoring.history.archive import Archive, masked_row, write
+from scoring.history.rows import DECISIONS, LABELS
+from scoring.history.take import Progress, silent
+
+_FIELDS = ("card", "customer", "merchant", "terminal", "device")
+_DAY_MS = 86_400_000
+_MS_PER_S = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One entity by the field of a transaction that names it."""
+
+    tenant: str
+    field: str
+    token: str
+
+
+@dataclass(slots=True)
+class Forgotten:
+    """What was erased, and what was not."""
+
+    state_keys: int = 0
+    decisions: int = 0
+    archived: int = 0
+    newest_ms: int = 0  # when the entity's last transaction was received
+    topics: dict[str, int | None] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """What the operator tells whoever asked."""
+        lines = [
+            (
+                f"erased: {self.state_keys:,} keys of state, {self.decisions:,} "
+                f"recorded decisions; masked: {self.archived:,} archived transactions"
+            ),
+            *(
+                f"{topic} still holds its records {_until(self.newest_ms, kept_ms)}"
+                for topic, kept_ms in self.topics.items()
+                if self.newest_ms
+            ),
+        ]
+        return "\n".join(lines)
+
+
+def _until(newest_ms: int, kept_ms: int | None) -> str:
+    """Until when a topic's retention keeps a record.
+
+    >>> _until(1_767_225_600_000, 90 * 86_400_000)
+    'until 2026-04-01 at the latest'
+    >>> _until(1_767_225_600_000, -1)
+    'for ever: give it a retention'
+    """
+    if kept_ms is None:
+        return "for as long as its retention, which the broker does not tell"
+    if kept_ms < 0:
+        return "for ever: give it a retention"
+    # A segment goes when its newest record is old enough, and the day is begun.
+    last = datetime.fromtimestamp((newest_ms + kept_ms) / _MS_PER_S, UTC)
+    return f"until {last.date().isoformat()} at the latest"
+
+
+def named_entity(text: str, tenant: str, catalogue: Catalogue) -> Entity:
+    """Read KIND:TOKEN; raises `BadArtifact` for a kind that names nobody.
+
+    >>> from scoring.core.catalogue import default_catalogue
+    >>> named_entity("card:c-4711", "default", default_catalogue()).token
+    'c-4711'
+    """
+    kind, _, token = text.partition(":")
+    single = {p.name: p.fields[0] for p in catalogue.plans if len(p.fields) == 1}
+    known = {**{name: name for name in _FIELDS}, **single}
+    if kind not in known or not token:
+        raise BadArtifact(
+            f"{text!r} names no entity: write KIND:TOKEN, KIND one of "
+            f"{', '.join(sorted(known))}"
+        )
+    return Entity(tenant, known[kind], token)
+
+
+async def forget(
+    entity: Entity,
+    archive: Archive,
+    store: RedisHistory,
+    catalogue: Catalogue,
+    progress: Progress = silent,
+) -> Forgotten:
+    """Erase an entity from the store and mask it in an archive that is up to date.
+
+    Other entities keep what they counted with it: their numbers stay right, and
+    what is masked cannot be traced back. Safe to repeat.
+    """
+    forgotten = Forgotten()
+    ids = _transactions(entity, archive, forgotten)
+    for plan in catalogue.plans:
+        if entity.field in plan.fields:
+            forgotten.state_keys += await store.forget_entity(
+                plan, tenant=entity.tenant, field=entity.field, token=entity.token
+            )
+    forgotten.decisions = await store.forget_decisions(
+        [(entity.tenant, id_) for id_ in ids]
+    )
+    mask = f"forgotten-{token_hex(8)}"
+    archive.remember_to_forget(entity.tenant, entity.field, entity.token, mask)
+    _mask(entity, archive, mask, forgotten, progress)
+    return forgotten
+
+
+def _transactions(entity: Entity, archive: Archive, forgotten: Forgotten) -> list[str]:
+    con: Any = duckdb.connect()
+    archive.views(con)
+    rows = con.execute(
+        f"SELECT id, received_at_ms FROM decisions "  # noqa: S608 - one of our fields
+        f"WHERE tenant = ? AND {entity.field} = ?",
+        [entity.tenant, entity.token],
+    ).fetchall()
+    con.close()
+    forgotten.newest_ms = max((at_ms for _, at_ms in rows), default=0)
+    return [id_ for id_, _ in rows]
+
+
+def _mask(
+    entity: Entity,
+    archive: Archive,
+    mask: str,
+    forgotten: Forgotten,
+    progress: Progress,
+) -> None:
+    masked: set[str] = set()
+    files = archive.files("decisions")
+    for i, path in enumerate(files, 1):
+        progress("masking", i, len(files))
+        table = pq.read_table(path, schema=DECISIONS, partitioning=None)
+        if entity.token not in table[entity.field].to_pylist():
+            continue
+        rows = table.to_pylist(maps_as_pydicts="strict")
+        for n, row in enumerate(rows):
+            if (row["tenant"], row[entity.field]) == (entity.tenant, entity.token):
+                rows[n] = masked_row(row, entity.field, mask)
+                masked.add(row["id"])
+        write(path, table.from_pylist(rows, schema=DECISIONS))
+    forgotten.archived = len(masked)
+    _mask_labels(archive, entity.tenant, masked)
+
+
+def _mask_labels(archive: Archive, tenant: str, ids: set[str]) -> None:
+    """Take the embedded transactions out of the labels: the archive has its own."""
+    for path in archive.files("labels"):
+        table = pq.read_table(path, schema=LABELS, partitioning=None)
+        rows = table.to_pylist()
+        own = [r for r in rows if r["tenant"] == tenant and r["transaction_id"] in ids]
+        if any(row["transaction"] is not None for row in own):
+            for row in own:
+                row["transaction"] = None
+            write(path, table.from_pylist(rows, schema=LABELS))

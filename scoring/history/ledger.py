@@ -1,0 +1,219 @@
+"""The history as one table in the order in which it was processed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from scoring import wire
+from scoring.core.catalogue import Catalogue
+from scoring.core.decision import Door
+from scoring.core.transaction import Transaction, payload_hash
+from scoring.history.archive import FIRST, Archive, text_sql
+from scoring.history.rows import TRANSACTION_FIELDS
+from scoring.ports import Check, LabelledTransaction
+from scoring.v1 import transaction_pb2
+
+Offsets = Mapping[int, int]
+_FETCHED_ROWS = 5_000
+_FIELDS = ", ".join(TRANSACTION_FIELDS)
+_THREADS = 1  # figures are by the core
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which part of the log: offsets by topic, from and until (not included)."""
+
+    since: Mapping[str, Offsets] = field(default_factory=dict)
+    until: Mapping[str, Offsets] = field(default_factory=dict)
+
+    def of(self, kind: str, row: str = "") -> str:
+        """The condition that a row lies in it.
+
+        >>> Span(since={"labels": {0: 7}}).of("labels")
+        'coalesce(log_offset >= MAP {0: 7}[log_partition], true)'
+        """
+        bounds = [
+            (self.since.get(kind), ">=", "true"),
+            (self.until.get(kind), "<", "false"),
+        ]
+        parts = [
+            f"coalesce({row}log_offset {op} MAP {{"
+            + ", ".join(f"{p}: {offset}" for p, offset in offsets.items())
+            + f"}}[{row}log_partition], {else_})"
+            for offsets, op, else_ in bounds
+            if offsets
+        ]
+        return " AND ".join(parts) or "true"
+
+
+EVERYTHING = Span()
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One decided transaction; `decision` is None where it was forgotten."""
+
+    n: int
+    check: Check
+    decided_at_ms: int
+    decision: bytes | None
+
+
+class Ledger:
+    """What an archive holds between two sets of offsets, in processing order.
+
+    `n` counts from 0. A store numbers what it processes; an answer given without
+    the store has no number and stands where it was decided, by the wall clock.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        catalogue: Catalogue,
+        *,
+        lateness_ms: int,
+        span: Span = EVERYTHING,
+        scratch: Path | None = None,
+    ) -> None:
+        self.con: Any = duckdb.connect(":memory:")
+        self.con.execute(f"SET threads = {_THREADS}")
+        if scratch is not None:
+            self.con.execute(f"SET temp_directory = {text_sql(str(scratch))}")
+        self.catalogue = catalogue
+        self._span = span
+        archive.views(self.con)
+        self._number()
+        self._mark_too_late(lateness_ms)
+
+    def _number(self) -> None:
+        self.con.execute(
+            f"""CREATE OR REPLACE TABLE history AS
+            SELECT *, false AS too_late, row_number() OVER (
+                ORDER BY place, decided_at_ms, occurred_at_ms, log_partition,
+                    log_offset) - 1 AS n
+            FROM (SELECT * EXCLUDE (features, day), CASE WHEN processed_seq > 0
+                THEN processed_seq ELSE coalesce(max(processed_seq) OVER (
+                    ORDER BY decided_at_ms, processed_seq ROWS UNBOUNDED PRECEDING
+                ), 0) END AS place
+            FROM (SELECT * FROM archived_decisions WHERE {self._span.of("decisions")}
+                QUALIFY {FIRST["decisions"]}))"""  # noqa: S608
+        )
+
+    def _mark_too_late(self, lateness_ms: int) -> None:
+        """Mark what the store read and never counted: it was too far behind.
+
+        Too late for one of its entities is too late for all. What is behind the
+        newest of everything, counted or not, is looked at row by row.
+        """
+        behind = " OR ".join(
+            f"""(max(occurred_at_ms) OVER (PARTITION BY tenant, {", ".join(p.fields)}
+            ORDER BY n) - {lateness_ms} > occurred_at_ms AND {named(p.fields)})"""
+            for p in self.catalogue.plans
+        )
+        suspects = self.con.execute(
+            f"SELECT count(*) FROM (SELECT {behind} AS late FROM history) WHERE late"  # noqa: S608
+        ).fetchone()[0]
+        if suspects:
+            self._walk(lateness_ms)
+
+    def _walk(self, lateness_ms: int) -> None:
+        newest: dict[tuple[str, ...], int] = {}
+        late: list[tuple[int]] = []
+        plans = [(plan.name, plan.fields) for plan in self.catalogue.plans]
+        for decided in self.decided():
+            t = decided.check.transaction
+            keys = [
+                (name, t.tenant, *own)
+                for name, fields in plans
+                if all(own := [getattr(t, field) for field in fields])
+            ]
+            at_ms = t.occurred_at_ms
+            if any(newest.get(key, 0) - lateness_ms > at_ms for key in keys):
+                late.append((decided.n,))
+                continue
+            for key in keys:
+                newest[key] = max(newest.get(key, 0), at_ms)
+        if late:
+            self.con.executemany("UPDATE history SET too_late = true WHERE n = ?", late)
+
+    @property
+    def count(self) -> int:
+        """How many transactions."""
+        found: int = self.con.execute("SELECT count(*) FROM history").fetchone()[0]
+        return found
+
+    @property
+    def last_place(self) -> int:
+        """The highest number that the store gave, 0 for none."""
+        found = self.con.execute("SELECT max(processed_seq) FROM history").fetchone()[0]
+        return int(found or 0)
+
+    def decided(self, *, start: int = 0, where: str = "true") -> Iterator[Decided]:
+        """The transactions from number `start` that a condition holds for."""
+        cursor = self.con.cursor()
+        rows = cursor.execute(
+            f"""SELECT n, received_at_ms, decided_at_ms, door, payload_hash, decision,
+            {_FIELDS} FROM history WHERE n >= {start} AND {where} ORDER BY n"""  # noqa: S608
+        )
+        while chunk := rows.fetchmany(_FETCHED_ROWS):
+            for n, received_at_ms, decided_at_ms, door, hash_, decision, *own in chunk:
+                t = Transaction(*own)
+                check = Check(
+                    transaction=t,
+                    payload_hash=hash_ or payload_hash(t),
+                    received_at_ms=received_at_ms,
+                    door=Door[door.upper()],
+                )
+                yield Decided(n, check, decided_at_ms, decision)
+
+    def labels(self) -> Iterator[LabelledTransaction]:
+        """Labels of known transactions, in the order of their arrival.
+
+        The whole archive is looked at for the transaction: it is older than its
+        label. What nothing is known of is left out.
+        """
+        fields = ", ".join(f"d.{name}" for name in TRANSACTION_FIELDS)
+        rows = self.con.cursor().execute(
+            f"""SELECT l.version, l.fraud, l.known_at_ms, l.transaction, {fields}
+            FROM labels l LEFT JOIN decisions d
+                ON d.id = l.transaction_id AND d.tenant = l.tenant
+            WHERE {self._span.of("labels", "l.")}
+            ORDER BY l.known_at_ms, l.tenant, l.transaction_id, l.version"""  # noqa: S608
+        )
+        while chunk := rows.fetchmany(_FETCHED_ROWS):
+            for version, fraud, known_at_ms, embedded, *own in chunk:
+                transaction = _transaction(embedded, own)
+                if transaction is not None:
+                    yield LabelledTransaction(
+                        transaction=transaction,
+                        version=version,
+                        fraud=fraud,
+                        known_at_ms=known_at_ms,
+                    )
+
+    def close(self) -> None:
+        """Release the tables."""
+        self.con.close()
+
+
+def _transaction(embedded: bytes | None, own: list[Any]) -> Transaction | None:
+    if own[1] is not None:
+        return Transaction(*own)
+    if embedded is None:
+        return None
+    message = transaction_pb2.Transaction.FromString(embedded)
+    return wire.transaction_from_proto(message)
+
+
+def named(fields: tuple[str, ...]) -> str:
+    """The condition that a row names an entity.
+
+    >>> named(("card", "merchant"))
+    "card <> '' AND merchant <> ''"
+    """
+    return " AND ".join(f"{field} <> ''" for field in fields)

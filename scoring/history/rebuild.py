@@ -1,0 +1,218 @@
+"""Fills a store from the history: state, decisions, labels, then what came meanwhile.
+
+While it runs, a word stands in the store where transactions are numbered, and no
+server reads or counts: gRPC answers are degraded and provisional, the stream waits.
+What they append meanwhile is replayed before the number is put back, and again after,
+for what slipped in between: both are harmless to repeat.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from scoring.adapters.redis_history import Item, RedisHistory
+from scoring.core.catalogue import Catalogue
+from scoring.errors import BadArtifact
+from scoring.history.archive import Archive, Standing
+from scoring.history.ledger import Decided, Ledger, Span
+from scoring.history.take import Progress, silent
+
+T = TypeVar("T")
+Take = Callable[[], Awaitable[object]]  # brings the archive up to date
+_REPLAYED_PER_EXCHANGE = 500
+_INSTALLED_PER_EXCHANGE = 1_000
+REBUILDING = "rebuilding"
+
+
+@dataclass(slots=True)
+class Milestones:
+    """How far a rebuild has come, in a file beside the archive it reads."""
+
+    file: Path
+    key: str  # which store, namespace and definitions
+    base: Standing = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, file: Path, key: str) -> Milestones:
+        """Where an interrupted rebuild of the same stopped, else the beginning."""
+        fresh = cls(file, key)
+        if not file.exists():
+            return fresh
+        noted = json.loads(file.read_text("utf-8"))
+        if noted["key"] != key:
+            return fresh
+        base = {
+            kind: {int(p): offset for p, offset in own.items()}
+            for kind, own in noted["base"].items()
+        }
+        return cls(file, key, base, noted["done"])
+
+    def reach(self, stage: str, position: int) -> None:
+        """Note that a stage has come to a position."""
+        self.done[stage] = position
+        noted = {k: v for k, v in asdict(self).items() if k != "file"}
+        fresh = self.file.with_suffix(".part")
+        fresh.write_text(json.dumps(noted), "utf-8")
+        fresh.replace(self.file)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild put back."""
+
+    transactions: int
+    decisions: int
+    labels: int
+    tail: int
+
+    def __str__(self) -> str:
+        """One line for the operator.
+
+        >>> print(Rebuilt(1200, 300, 7, 0))
+        1,200 transactions, 300 decisions and 7 labels are back, 0 of them meanwhile
+        """
+        return (
+            f"{self.transactions:,} transactions, {self.decisions:,} decisions and "
+            f"{self.labels:,} labels are back, {self.tail:,} of them meanwhile"
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Rebuild:
+    """One rebuild of a namespace from an archive; `run` may be called again.
+
+    `marks` is false where the history is put under the keys of other definitions
+    than the live ones: nobody reads those yet, so nobody has to wait. `dedupe_ms`
+    is how long after it was made a decision answers its repeats, `now_ms` the wall
+    clock that this is measured by.
+    """
+
+    store: RedisHistory
+    archive: Archive
+    catalogue: Catalogue
+    lateness_ms: int
+    dedupe_ms: int
+    now_ms: Callable[[], int]
+    take: Take
+    milestones: Milestones
+    marks: bool = True
+    progress: Progress = silent
+    decisions: int = 0
+    labels: int = 0
+    last_place: int = 1
+    _since: Standing = field(default_factory=dict)
+
+    async def run(self) -> Rebuilt:
+        """Put everything back; raises `StoreUnavailable`, `LogUnavailable`."""
+        if self.marks:
+            await self._begin()
+        await self.take()
+        if not self.milestones.base:
+            # What the archive holds now is the bulk; the rest comes as the tail.
+            self.milestones.base = self.archive.standing()
+            self.milestones.reach("base", 0)
+        self._since = self.milestones.base
+        bulk = await self._bulk()
+        meanwhile = await self._meanwhile()
+        if self.marks:
+            await self.store.set_mark(self.last_place)
+            await self.take()
+            meanwhile += await self._meanwhile()
+        self.milestones.file.unlink(missing_ok=True)
+        return Rebuilt(bulk + meanwhile, self.decisions, self.labels, meanwhile)
+
+    async def _begin(self) -> None:
+        mark = await self.store.mark()
+        if mark.isdigit() and int(mark) > 1:
+            raise BadArtifact(
+                f"the store has a history ({mark} processed): a rebuild begins with an "
+                "empty one; add --wipe to clear it first"
+            )
+        if mark != REBUILDING:
+            # Another store than the one that was half filled, or the same but wiped.
+            self.milestones.base, self.milestones.done = {}, {}
+        await self.store.set_mark(REBUILDING)
+
+    async def _bulk(self) -> int:
+        ledger = self._ledger(Span(until=self.milestones.base))
+        count = await self._replay(ledger, "transactions")
+        await self._restore(ledger, "decisions")
+        await self._learn(ledger, "labels")
+        return count
+
+    async def _meanwhile(self) -> int:
+        """Replay what was appended since, until there is no more; returns how many."""
+        count = 0
+        while self._since != (now := self.archive.standing()):
+            ledger = self._ledger(Span(since=self._since))
+            self._since = now
+            count += await self._replay(ledger, "")
+            await self._restore(ledger, "")
+            await self._learn(ledger, "")
+            await self.take()
+        return count
+
+    def _ledger(self, span: Span) -> Ledger:
+        ledger = Ledger(
+            self.archive, self.catalogue, lateness_ms=self.lateness_ms, span=span
+        )
+        self.last_place = max(self.last_place, ledger.last_place)
+        return ledger
+
+    async def _replay(self, ledger: Ledger, stage: str) -> int:
+        """Count everything again, in processing order; returns how many."""
+        done, whole = self.milestones.done.get(stage, 0), ledger.count
+        rows = ledger.decided(start=done, where="NOT too_late")
+        for chunk in _chunks(rows, _REPLAYED_PER_EXCHANGE):
+            await self.store.replay([decided.check for decided in chunk])
+            self._reached(stage, chunk[-1].n + 1, whole)
+        return whole
+
+    async def _restore(self, ledger: Ledger, stage: str) -> None:
+        """Put back the decisions that still answer repeats."""
+        done, whole = self.milestones.done.get(stage, 0), ledger.count
+        oldest = self.now_ms() - self.dedupe_ms
+        rows = ledger.decided(
+            start=done, where=f"decision IS NOT NULL AND decided_at_ms > {oldest}"
+        )
+        for chunk in _chunks(rows, _INSTALLED_PER_EXCHANGE):
+            await self.store.install([self._item(one, oldest) for one in chunk])
+            self.decisions += len(chunk)
+            self._reached(stage, chunk[-1].n + 1, whole)
+
+    def _item(self, one: Decided, oldest: int) -> Item:
+        assert one.decision is not None
+        check, left_ms = one.check, one.decided_at_ms - oldest
+        return self.store.decided(
+            check.transaction, check.payload_hash, one.decision, left_ms
+        )
+
+    async def _learn(self, ledger: Ledger, stage: str) -> None:
+        done, position = self.milestones.done.get(stage, 0), 0
+        for chunk in _chunks(ledger.labels(), _REPLAYED_PER_EXCHANGE):
+            position += len(chunk)
+            if position > done:
+                await self.store.learn(chunk)
+                self._reached(stage, position, position)
+        self.labels += position
+
+    def _reached(self, stage: str, position: int, whole: int) -> None:
+        if stage:  # the tail is short: it begins anew
+            self.milestones.reach(stage, position)
+            self.progress(stage, position, whole)
+
+
+def _chunks(rows: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to `size`.
+
+    >>> list(_chunks(iter("abc"), 2))
+    [['a', 'b'], ['c']]
+    """
+    while chunk := list(islice(rows, size)):
+        yield chunk

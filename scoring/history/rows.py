@@ -1,0 +1,153 @@
+"""Records of the log as rows of a table: one column a field, and the bytes beside."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pyarrow as pa
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+from scoring import wire
+from scoring.adapters.kafka_intake import content_type_of
+from scoring.core.decision import DegradationCode, Door, Outcome
+from scoring.core.label import LabelSource, Verdict, validate_label
+from scoring.core.transaction import Transaction
+from scoring.errors import ScoringError
+from scoring.v1 import decision_pb2
+
+Row = dict[str, Any]
+_INTEGERS = frozenset({"occurred_at_ms", "amount_minor"})
+_SMALL = frozenset({"attempt", "channel", "entry_mode"})
+_REALS = frozenset({"latitude", "longitude"})
+PLACE = (("log_partition", pa.int32()), ("log_offset", pa.int64()))
+
+
+def _type_of(name: str) -> pa.DataType:
+    if name in _INTEGERS:
+        return pa.int64()
+    if name in _SMALL:
+        return pa.int32()
+    if name in _REALS:
+        return pa.float64()
+    if name == "attributes":
+        return pa.map_(pa.string(), pa.string())
+    return pa.string()
+
+
+TRANSACTION_FIELDS = tuple(f.name for f in fields(Transaction))
+DECISIONS = pa.schema(
+    [
+        *((name, _type_of(name)) for name in TRANSACTION_FIELDS),
+        ("payload_hash", pa.binary()),
+        ("received_at_ms", pa.int64()),
+        ("decided_at_ms", pa.int64()),
+        ("processed_seq", pa.int64()),
+        ("door", pa.string()),
+        ("outcome", pa.string()),
+        ("score", pa.float64()),
+        ("provisional", pa.bool_()),
+        ("degradations", pa.list_(pa.string())),
+        ("inexact_features", pa.list_(pa.string())),
+        ("model_version", pa.string()),
+        ("policy_version", pa.string()),
+        ("features_version", pa.string()),
+        ("features", pa.list_(pa.float32())),
+        ("decision", pa.binary()),  # core and trace, as recorded
+        *PLACE,
+    ]
+)
+LABELS = pa.schema(
+    [
+        ("tenant", pa.string()),
+        ("transaction_id", pa.string()),
+        ("version", pa.int64()),
+        ("verdict", pa.string()),
+        ("fraud", pa.bool_()),
+        ("known_at_ms", pa.int64()),
+        ("source", pa.string()),
+        ("transaction", pa.binary()),  # the embedded one, where there is one
+        *PLACE,
+    ]
+)
+
+
+def decision_row(record: Any) -> Row | None:
+    """One record of the decisions topic; None where it is not one of ours."""
+    message = _decision(record)
+    if message is None or not message.HasField("transaction"):
+        return None
+    try:
+        transaction = wire.transaction_from_proto(message.transaction)
+    except ScoringError:
+        return None
+    core, trace = message.core, message.trace
+    return {
+        **{name: getattr(transaction, name) for name in TRANSACTION_FIELDS},
+        "payload_hash": core.payload_hash,
+        "received_at_ms": wire.ms_from_timestamp(message.received_at),
+        "decided_at_ms": wire.ms_from_timestamp(trace.decided_at),
+        "processed_seq": trace.processed_seq,
+        "door": Door(trace.door).name.lower(),
+        "outcome": Outcome(core.outcome).name.lower(),
+        "score": core.score if core.HasField("score") else None,
+        "provisional": core.provisional,
+        "degradations": [_degradation(d.code) for d in core.degradations],
+        "inexact_features": list(core.inexact_features),
+        "model_version": core.versions.model,
+        "policy_version": core.versions.policy,
+        "features_version": core.versions.features,
+        "features": list(core.features),
+        "decision": _recorded(message),
+        "log_partition": record.partition,
+        "log_offset": record.offset,
+    }
+
+
+def _degradation(code: int) -> str:
+    return DegradationCode(code).name.lower()
+
+
+def _decision(record: Any) -> decision_pb2.Decision | None:
+    try:
+        if content_type_of(record) == wire.JSON:
+            return json_format.Parse(record.value, decision_pb2.Decision())
+        return decision_pb2.Decision.FromString(record.value)
+    except (DecodeError, json_format.ParseError, ScoringError):
+        return None
+
+
+def _recorded(message: decision_pb2.Decision) -> bytes:
+    """The bytes that the store held: the record without what the log adds."""
+    return wire.decision_to_bytes(
+        message.core.SerializeToString(deterministic=True),
+        message.trace.SerializeToString(deterministic=True),
+    )
+
+
+def label_row(record: Any, exempt: frozenset[str]) -> Row | None:
+    """One record of the labels topic; None where the stream door refuses it too.
+
+    `exempt` names the fields whose digits are never taken for a card number.
+    """
+    try:
+        label = wire.label_from_bytes(
+            record.value or b"", content_type=content_type_of(record)
+        )
+        validate_label(label, exempt=exempt)
+    except ScoringError:
+        return None
+    embedded = label.transaction and wire.transaction_to_proto(label.transaction)
+    return {
+        "tenant": label.tenant,
+        "transaction_id": label.transaction_id,
+        "version": label.version,
+        "verdict": Verdict(label.verdict).name.lower(),
+        "fraud": label.fraud,
+        "known_at_ms": label.known_at_ms,
+        "source": LabelSource(label.source).name.lower(),
+        "transaction": embedded.SerializeToString() if embedded else None,
+        "log_partition": record.partition,
+        "log_offset": record.offset,
+    }

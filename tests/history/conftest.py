@@ -1,0 +1,39 @@
+"""A life in a store and a log of its own, and where its history is archived."""
+
+import pytest
+from history_parts import DEDUPE_S, Life, connected
+from stream_parts import create_topics
+
+from scoring.adapters.kafka_log import KafkaLog
+from scoring.embedded.broker import FETCH_WAIT_MS
+from scoring.history.archive import Archive
+from scoring.settings import Settings
+from scoring.topics import Topics
+
+
+@pytest.fixture
+async def settings(own_store, embedded_bootstrap, topic_prefix, store_namespace):
+    await create_topics(embedded_bootstrap, topic_prefix, partitions=2)
+    return Settings(
+        redis_url=own_store.url,
+        kafka_bootstrap=embedded_bootstrap,
+        topic_prefix=topic_prefix,
+        namespace=store_namespace,
+        fetch_wait_ms=FETCH_WAIT_MS,
+        dedupe_s=DEDUPE_S,
+    )
+
+
+@pytest.fixture
+async def life(settings, model_dir):
+    store = await connected(settings.redis_url, settings.namespace)
+    log = await KafkaLog.connect(settings.kafka_bootstrap, options={})
+    made = Life(store, log, Topics(settings.topic_prefix), model_dir)
+    yield made
+    await made.close()
+    await log.close()
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return Archive(tmp_path / "archive")

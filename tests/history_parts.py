@@ -1,0 +1,193 @@
+"""Parts of the history tests: a life lived in a real store and log, and its state."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+from redis.asyncio import Redis
+from streams import DAY_MS, LATENESS_MS, check
+
+from scoring import wire
+from scoring.adapters.kafka_log import KafkaLog
+from scoring.adapters.onnx_model import load_model
+from scoring.adapters.redis_store import RedisStore
+from scoring.adapters.spool import MemorySpool
+from scoring.adapters.telemetry import SilentTelemetry
+from scoring.answer import Decided
+from scoring.batch import Artifacts
+from scoring.budget import Budget
+from scoring.core.catalogue import Catalogue, default_catalogue
+from scoring.core.label import Label, Verdict
+from scoring.core.policy import default_policy
+from scoring.core.transaction import Transaction
+from scoring.history.bring import brought, store_to_fill, terms_from
+from scoring.history.rebuild import Milestones, Rebuild
+from scoring.history.take import silent
+from scoring.ports import LabelledTransaction, LogRecord
+from scoring.provisional import Provisional
+from scoring.scorer import Scorer
+from scoring.topics import Topics, decision_record, key_of
+
+DEDUPE_S = 8 * 86_400
+_VERDICTS = {
+    True: Verdict.FRAUD,
+    False: Verdict.LEGITIMATE,
+    None: Verdict.WITHDRAWN,
+}
+
+
+async def connected(url, namespace, catalogue=None, **options) -> RedisStore:
+    return await RedisStore.connect(
+        url,
+        catalogue=catalogue or default_catalogue(),
+        namespace=namespace,
+        lateness_ms=LATENESS_MS,
+        dedupe_ms=DEDUPE_S * 1_000,
+        **options,
+    )
+
+
+@dataclass
+class Life:
+    """A scorer on a real store, whose decisions and labels go to a real log."""
+
+    store: RedisStore
+    log: KafkaLog
+    topics: Topics
+    model_dir: object
+    catalogue: Catalogue = field(default_factory=default_catalogue)
+    decided: dict[str, bytes] = field(default_factory=dict)
+    labelled: list[LabelledTransaction] = field(default_factory=list)
+    content_type: str = wire.PROTOBUF
+
+    def __post_init__(self):
+        model = load_model(self.model_dir, catalogue=self.catalogue)
+        policy = default_policy(self.catalogue)
+        telemetry = SilentTelemetry()
+        spool = MemorySpool(count_max=10_000)
+        self.provisional = Provisional(self.store, spool, telemetry, 10_000)
+        self.scorer = Scorer(
+            store=self.store,
+            artifacts=Artifacts(self.catalogue, model, policy),
+            provisional=self.provisional,
+            telemetry=telemetry,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            monotonic=asyncio.get_running_loop().time,
+            keeps_outbox=False,
+            budget=Budget(store_s=30.0),  # the machine is shared
+        )
+
+    async def pay(self, stream: list[Transaction], rnd: random.Random) -> list[Decided]:
+        """Decide a stream in groups, some of it twice, and log each new decision."""
+        answers, i = [], 0
+        while i < len(stream):
+            group = stream[i : i + rnd.choice((1, 7, 40))]
+            i += len(group)
+            twice = [t for t in group if rnd.random() < 0.1]
+            answers += await self.decide(group + twice)
+        return answers
+
+    async def decide(self, group: list[Transaction]) -> list[Decided]:
+        answers = await self.scorer.score_many([check(t) for t in group])
+        fresh = [
+            (t, a) for t, a in zip(group, answers, strict=True) if a.logged is not None
+        ]
+        for t, answer in fresh:
+            self.decided[t.id] = answer.decision
+        await self.log.append(
+            [
+                decision_record(
+                    self.topics, a.logged, t, content_type=self.content_type
+                )
+                for t, a in fresh
+            ]
+        )
+        return answers
+
+    async def learn(self, labels: list[LabelledTransaction], *, bare: bool) -> None:
+        """Apply labels and log them; `bare` ones leave their transaction out."""
+        self.labelled += labels
+        await self.store.learn(labels)
+        await self.log.append([self._record(label, bare=bare) for label in labels])
+
+    def _record(self, labelled: LabelledTransaction, *, bare: bool) -> LogRecord:
+        t = labelled.transaction
+        label = Label(
+            t.tenant,
+            t.id,
+            labelled.version,
+            _VERDICTS[labelled.fraud],
+            labelled.known_at_ms,
+            transaction=None if bare else t,
+        )
+        return LogRecord(
+            topic=self.topics.labels,
+            key=key_of(t),
+            value=wire.label_to_proto(label).SerializeToString(),
+            headers=(("content-type", wire.PROTOBUF.encode()),),
+        )
+
+    async def close(self) -> None:
+        await self.provisional.close()
+        await self.store.close()
+
+
+async def state(url: str, namespace: str) -> dict[bytes, bytes]:
+    """Every key of a namespace with its value."""
+    async with Redis.from_url(url) as redis:
+        keys = [key async for key in redis.scan_iter(f"{namespace}:*", count=1_000)]
+        values = await redis.mget(keys) if keys else []
+    return dict(zip(keys, values, strict=True))
+
+
+async def cells(store: RedisStore, stream: list[Transaction]) -> list:
+    """What fresh payments of each of the stream's entities would observe, at times
+    within and beyond what the stream covered; nothing is counted.
+    """
+    newest = max(t.occurred_at_ms for t in stream)
+    probes = [
+        replace(t, id=f"probe-{i}-{n}", occurred_at_ms=newest + after_ms)
+        for i, t in enumerate({_who(t): t for t in stream}.values())
+        for n, after_ms in enumerate((1, DAY_MS, 9 * DAY_MS))
+    ]
+    probes += [replace(t, id=f"late-{t.id}") for t in stream[:: len(stream) // 50 + 1]]
+    seen = await store.observe([check(t, dry_run=True) for t in probes])
+    assert not any(o.degradations for o in seen)
+    return [(o.values, o.inexact) for o in seen]
+
+
+def _who(t: Transaction) -> tuple[str, ...]:
+    return t.card, t.customer, t.merchant, t.terminal, t.device
+
+
+def same(ours: list, theirs: list) -> tuple[int, int]:
+    """How many cells were compared, and how many differ."""
+    count = wrong = 0
+    for (a, inexact_a), (b, inexact_b) in zip(ours, theirs, strict=True):
+        count += a.size
+        wrong += int((~((a == b) | (np.isnan(a) & np.isnan(b)))).sum())
+        wrong += inexact_a != inexact_b
+    return count, wrong
+
+
+async def rebuilt(settings, archive, *, catalogue=None, marks=True):
+    """Run `scoring rebuild` as its command does."""
+    catalogue, terms = catalogue or default_catalogue(), terms_from(settings)
+    archive.prepare()
+    async with store_to_fill(settings, catalogue) as store:
+        return await Rebuild(
+            store=store,
+            archive=archive,
+            catalogue=catalogue,
+            lateness_ms=terms.lateness_ms,
+            dedupe_ms=terms.dedupe_ms,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            take=partial(brought, settings, archive, silent),
+            milestones=Milestones.load(archive.directory / "rebuild.json", "r"),
+            marks=marks,
+        ).run()
