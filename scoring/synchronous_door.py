@@ -72,8 +72,13 @@ def _decisions_from(service: Service) -> grpc_decisions.Decisions:
     if service.publisher is not None:
         waits = service.settings.reply_after == "log"
         publish = grpc_decisions.Publishing(service.publisher, waits)
+    scorer = service.scorer
     return grpc_decisions.Decisions(
-        service.scorer, publish, time.monotonic, service.settings.grpc_checks_max
+        scorer,
+        publish,
+        time.monotonic,
+        scorer.artifacts.catalogue.amount,
+        service.settings.grpc_checks_max,
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Protocol
 
 from scoring.adapters.grpc_status import Refused, overloaded
 from scoring.answer import Answer, Decided
+from scoring.core.transaction import Transaction
 from scoring.ports import Check
 from scoring.publisher import Publisher
 
@@ -69,11 +71,13 @@ class Decisions:
     Concurrent duplicates wait for the first and share its bytes. At most
     `checks_max` are decided at a time, the rest is turned away at once. `publish`
     returns when a reply may be sent (with `reply_after=log`, after the log).
+    `amount` is a transaction's in one currency, None where its rate is not known.
     """
 
     pipeline: Pipeline
     publish: Publish
     monotonic: Callable[[], float]
+    amount: Callable[[Transaction], int | None]
     checks_max: int = 4_096
     check_s: float = 0.0002  # running mean of one check in a batch
     _inflight: dict[Key, Following | None] = field(default_factory=dict)
@@ -127,16 +131,17 @@ class Decisions:
 
         Their deadline becomes now: they are answered without history, flagged, so
         that large amounts keep the full path. The order stays: it is the order of
-        the features. Amounts are compared in minor units across currencies, a
-        rough order of value at risk that needs no rate table.
+        the features. Amounts are compared in one currency; one that the rate table
+        lacks may be the largest, and keeps the full path.
         """
         now = self.monotonic()
         left_s = max((c.deadline or now + 1.0) for c in checks) - now
         fits = int(left_s / self.check_s)
         if fits >= len(checks):
             return checks
+        values = [self.amount(check.transaction) for check in checks]
         by_amount = sorted(
-            range(len(checks)), key=lambda i: -checks[i].transaction.amount_minor
+            range(len(checks)), key=lambda i: -inf if (v := values[i]) is None else -v
         )
         short = frozenset(by_amount[max(fits, 1) :])
         return [

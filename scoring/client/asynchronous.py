@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -54,7 +53,7 @@ class AsyncClient:
     ) -> Decision:
         """Have one transaction judged."""
         request = messages.check_request(transaction, dry_run=dry_run)
-        with _translated(transaction.id):
+        with messages.translated(transaction.id):
             reply = await self._stub.CheckTransaction(request, timeout=self._timeout_s)
         return reply.decision
 
@@ -63,11 +62,11 @@ class AsyncClient:
     ) -> list[Decision | ScoringError]:
         """Have up to 1,000 judged; one answer a transaction, in order."""
         request = messages.batch_request(transactions, dry_run=dry_run)
-        with _translated():
+        with messages.translated():
             reply = await self._stub.BatchCheckTransactions(
                 request, timeout=self._timeout_s
             )
-        return [messages.answer_of(result) for result in reply.results]
+        return messages.answers_of(reply)
 
     async def check_stream(
         self, transactions: AsyncIterable[Transaction], *, budget_ms: int = 0
@@ -81,33 +80,20 @@ class AsyncClient:
             async for transaction in transactions:
                 yield messages.stream_request(transaction, budget_ms=budget_ms)
 
-        with _translated():
+        with messages.translated():
             async for reply in self._stub.StreamCheckTransactions(requests()):
                 yield reply.result.transaction_id, messages.answer_of(reply.result)
 
     async def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
         """Return the recorded decision; `ScoringError` when there is none."""
         request = calls.GetDecisionRequest(tenant=tenant, transaction_id=transaction_id)
-        with _translated(transaction_id):
+        with messages.translated(transaction_id):
             reply = await self._stub.GetDecision(request, timeout=self._timeout_s)
         return reply.decision
 
     async def report(self, labels: Sequence[Label]) -> list[ScoringError | None]:
         """Report labels; None where one was taken (or known already)."""
         request = messages.labels_request(labels)
-        with _translated():
+        with messages.translated():
             reply = await self._stub.ReportLabels(request, timeout=self._timeout_s)
-        return [
-            messages.error_of_item(result.error, result.transaction_id)
-            if result.HasField("error")
-            else None
-            for result in reply.results
-        ]
-
-
-@contextmanager
-def _translated(transaction_id: str = "") -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise messages.error_of(error, transaction_id) from error
+        return messages.labels_answers_of(reply)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import grpc
@@ -62,6 +63,32 @@ def answer_of(result: calls.CheckResult) -> Decision | ScoringError:
     if result.HasField("decision"):
         return result.decision
     return error_of_item(result.error, result.transaction_id)
+
+
+def answers_of(
+    reply: calls.BatchCheckTransactionsResponse,
+) -> list[Decision | ScoringError]:
+    """The answers to a batch, in order."""
+    return [answer_of(result) for result in reply.results]
+
+
+def labels_answers_of(reply: calls.ReportLabelsResponse) -> list[ScoringError | None]:
+    """None where a label was taken (or known already), in order."""
+    return [
+        error_of_item(result.error, result.transaction_id)
+        if result.HasField("error")
+        else None
+        for result in reply.results
+    ]
+
+
+@contextmanager
+def translated(transaction_id: str = "") -> Iterator[None]:
+    """Raise what a status means; `TimeoutError` when the deadline passed."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise error_of(error, transaction_id) from error
 
 
 def error_of_item(error: calls.CheckError, transaction_id: str) -> ScoringError:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -57,7 +56,7 @@ class Client:
     def check(self, transaction: Transaction, *, dry_run: bool = False) -> Decision:
         """Have one transaction judged."""
         request = messages.check_request(transaction, dry_run=dry_run)
-        with _translated(transaction.id):
+        with messages.translated(transaction.id):
             reply = self._stub.CheckTransaction(request, timeout=self._timeout_s)
         return reply.decision
 
@@ -66,32 +65,19 @@ class Client:
     ) -> list[Decision | ScoringError]:
         """Have up to 1,000 judged; one answer a transaction, in order."""
         request = messages.batch_request(transactions, dry_run=dry_run)
-        with _translated():
+        with messages.translated():
             reply = self._stub.BatchCheckTransactions(request, timeout=self._timeout_s)
-        return [messages.answer_of(result) for result in reply.results]
+        return messages.answers_of(reply)
 
     def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
         """Return the recorded decision; `ScoringError` when there is none."""
         request = calls.GetDecisionRequest(tenant=tenant, transaction_id=transaction_id)
-        with _translated(transaction_id):
+        with messages.translated(transaction_id):
             return self._stub.GetDecision(request, timeout=self._timeout_s).decision
 
     def report(self, labels: Sequence[Label]) -> list[ScoringError | None]:
         """Report labels; None where one was taken (or known already)."""
         request = messages.labels_request(labels)
-        with _translated():
+        with messages.translated():
             reply = self._stub.ReportLabels(request, timeout=self._timeout_s)
-        return [
-            messages.error_of_item(result.error, result.transaction_id)
-            if result.HasField("error")
-            else None
-            for result in reply.results
-        ]
-
-
-@contextmanager
-def _translated(transaction_id: str = "") -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise messages.error_of(error, transaction_id) from error
+        return messages.labels_answers_of(reply)
