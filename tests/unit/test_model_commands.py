@@ -1,0 +1,76 @@
+"""`scoring models` works on a directory and on object storage alike."""
+
+from __future__ import annotations
+
+import pytest
+from small_model import noise_shelf
+from typer.testing import CliRunner
+
+from scoring.__main__ import assemble
+from scoring.adapters.bundle_signature import Trust
+from scoring.adapters.model_shelf import ModelShelf
+from scoring.adapters.onnx_model import load_model
+from scoring.errors import BadArtifact
+
+
+@pytest.fixture(scope="module")
+def models(model_dir, tmp_path_factory):
+    """(directory of two models, the one that decides, the other one)."""
+    shelf, first, second = noise_shelf(tmp_path_factory.mktemp("m") / "m", model_dir)
+    return shelf.root, first, second
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        done = CliRunner().invoke(assemble(), ["models", *map(str, words)])
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    return run
+
+
+def test_without_models_the_list_says_how_to_make_one(run):
+    for place in ("models", "memory://nothing-here"):
+        told = run("list", "--dir", place)
+        assert f"scoring train --out {place}" in told
+
+
+def test_a_model_goes_to_object_storage_and_is_promoted_and_rolled_back_there(
+    run, models, tmp_path
+):
+    directory, first, second = models
+    url = f"file://{tmp_path}/storage"
+    assert "promoted there" in run("push", first, url, "--dir", directory)
+    assert "promoted" not in run("push", second, url, "--dir", directory)
+    listed = run("list", "--dir", url)
+    assert first in listed
+    assert second in listed
+    assert second in run("show", second, "--dir", url)
+    run("promote", second, "--dir", url)
+    assert ModelShelf(tmp_path / "storage").promoted() == second
+    assert first in run("rollback", "--dir", url)
+    assert ModelShelf(tmp_path / "storage").promoted() == first
+
+
+def test_what_is_signed_with_one_key_is_trusted_by_the_other(run, models, tmp_path):
+    directory, first, _ = models
+    url = f"file://{tmp_path}/storage"
+    run("push", first, url, "--dir", directory)
+    run("key", "keys")
+    trust = tmp_path / "keys" / "model-trust.pem"
+    with pytest.raises(BadArtifact, match="only signed models"):
+        run("promote", first, "--dir", url, "--trust", trust)
+    run("sign", first, "--dir", url, "--key", "keys/model-signing.pem")
+    run("promote", first, "--dir", url, "--trust", trust)
+    stored = ModelShelf(tmp_path / "storage").path(first)
+    assert load_model(stored, trust=Trust.from_file(trust))
+
+
+def test_a_version_that_is_not_there_is_refused_by_name(run, models):
+    with pytest.raises(BadArtifact, match="holds no model"):
+        run("push", "0" * 16, "elsewhere", "--dir", models[0])
