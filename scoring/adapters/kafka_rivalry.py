@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from scoring import wire
-from scoring.adapters.kafka_intake import UnknownType, content_type_of
+from scoring.adapters.kafka_intake import UnknownType, opened
 from scoring.core.decision import Outcome
 from scoring.core.rivalry import Key, Rivalry, Said, rivalry
 from scoring.errors import InvalidTransaction, LogUnavailable
@@ -32,9 +32,8 @@ class _Heard:
     labels: dict[Key, tuple[int, bool | None]] = field(default_factory=dict)
 
     def decision(self, record: Any) -> None:
-        decision = wire.message_from_bytes(
-            record.value, decision_pb2.Decision, content_type_of(record)
-        )
+        value, content_type = opened(record)
+        decision = wire.message_from_bytes(value, decision_pb2.Decision, content_type)
         core = decision.core
         if core.versions.model in self.versions:
             said = Said(
@@ -46,9 +45,8 @@ class _Heard:
             own.setdefault((core.tenant, core.transaction_id), said)
 
     def label(self, record: Any) -> None:
-        label = wire.label_from_bytes(
-            record.value, content_type=content_type_of(record)
-        )
+        value, content_type = opened(record)
+        label = wire.label_from_bytes(value, content_type=content_type)
         key = (label.tenant, label.transaction_id)
         if label.version >= self.labels.get(key, (0, None))[0]:
             self.labels[key] = (label.version, label.fraud)

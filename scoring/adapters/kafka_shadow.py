@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from scoring import wire
-from scoring.adapters.kafka_intake import UnknownType, content_type_of
+from scoring.adapters.kafka_intake import UnknownType, opened
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.challenge import Challenger
 from scoring.core.decision import DecisionCore
@@ -134,7 +134,8 @@ class Shadow:
 
     def _read(self, record: Any) -> Judged | None:
         try:
-            return judged_from_bytes(record.value, content_type=content_type_of(record))
+            value, content_type = opened(record)
+            return judged_from_bytes(value, content_type=content_type)
         except (InvalidTransaction, UnknownType, ValueError) as error:
             log.warning("a record is not a decision of ours: %s", error)
             return None
