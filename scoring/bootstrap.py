@@ -166,9 +166,7 @@ async def service_from(
     artifacts = artifacts_from(settings, source)
     telemetry = PrometheusTelemetry()
     telemetry.expect(artifacts.model)
-    liveness = Liveness()
-    if settings.metrics_port:
-        open_metrics_port(settings.metrics_host, settings.metrics_port, liveness)
+    liveness = _liveness_from(settings)
     store = await store_from(settings, artifacts.catalogue)
     spool = FileSpool(
         settings.state_dir / f"provisional-{settings.namespace}-{name}.spool",
@@ -203,6 +201,13 @@ async def service_from(
         if log is not None:
             await log.close()
         await store.close()
+
+
+def _liveness_from(settings: Settings) -> Liveness:
+    liveness = Liveness()
+    if settings.metrics_port:
+        open_metrics_port(settings.metrics_host, settings.metrics_port, liveness)
+    return liveness
 
 
 async def _watch(
