@@ -4,14 +4,16 @@ import asyncio
 
 import grpc
 import pytest
+from fuzzing import MESSAGES, STREAMS, tried
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_parts import SERVICE, open_door, payment, request
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.transaction_pb2 import Label, Location, Transaction
 
+pytestmark = pytest.mark.timeout(3_600)
 METHODS = (
     "CheckTransaction",
     "BatchCheckTransactions",
@@ -119,7 +121,7 @@ async def code_of(call):
     return grpc.StatusCode.OK
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tried(MESSAGES)
 @given(raw=hostile)
 def test_any_bytes_on_any_method_get_a_precise_status(door, loop, raw):
     for method in METHODS:
@@ -137,6 +139,7 @@ async def streamed(door, raws):
     ]
 
 
+@tried(STREAMS)
 @given(raws=st.lists(hostile, max_size=8))
 def test_any_bytes_on_a_stream_get_an_answer_each(door, loop, raws):
     one = payment()
