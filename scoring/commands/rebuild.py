@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.history.rebuild import Rebuilt
     from scoring.history.take import Progress
     from scoring.settings import Settings
+
+_FOLLOWS_EVERY_S = 1.0
 
 
 def rebuild(
@@ -23,22 +24,33 @@ def rebuild(
         Path | None,
         typer.Option(help="Warm the keys of these definitions beside the live ones."),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option(help="With --features: keep them warm until Ctrl-C.")
+    ] = False,
     wipe: Annotated[
         bool, typer.Option(help="Clear the namespace first; answers are degraded.")
     ] = False,
 ) -> None:
     """Put back every history and decision; interrupted, it goes on where it was."""
     import asyncio
+    import contextlib
 
+    from scoring.errors import BadArtifact
     from scoring.history.watch import watched
     from scoring.settings import Settings
 
+    if features and wipe:
+        raise BadArtifact("--features warms beside the live keys: leave --wipe out")
+    if follow and not features:
+        raise BadArtifact("--follow keeps other definitions warm: name --features")
     settings = Settings()
-    with watched() as progress:
-        rebuilt = asyncio.run(
-            _run(settings, archive, progress, features=features, wipe=wipe)
-        )
-    typer.echo(str(rebuilt))
+    if features:
+        settings = settings.model_copy(update={"features_file": features})
+    with watched() as progress, contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(
+            _run(settings, archive, progress, beside=features is not None, wipe=wipe,
+                 follow=follow)
+        )  # fmt: skip
 
 
 async def _run(
@@ -46,20 +58,17 @@ async def _run(
     directory: Path | None,
     progress: Progress,
     *,
-    features: Path | None,
+    beside: bool,
     wipe: bool,
-) -> Rebuilt:
+    follow: bool,
+) -> None:
+    import asyncio
     from functools import partial
 
     from scoring.bootstrap import catalogue_from, now_ms
-    from scoring.errors import BadArtifact
     from scoring.history.bring import archive_from, brought, store_to_fill, terms_from
     from scoring.history.rebuild import Milestones, Rebuild
 
-    if features and wipe:
-        raise BadArtifact("--features warms beside the live keys: leave --wipe out")
-    if features:
-        settings = settings.model_copy(update={"features_file": features})
     catalogue, terms = catalogue_from(settings), terms_from(settings)
     source = archive_from(settings, directory)
     source.prepare()
@@ -77,7 +86,10 @@ async def _run(
             now_ms=now_ms,
             take=partial(brought, settings, source, progress),
             milestones=Milestones.load(source.directory / f"{name}.json", name),
-            marks=features is None,
+            marks=not beside,
             progress=progress,
         )
-        return await work.run()
+        typer.echo(str(await work.run()))
+        while follow:
+            await work.follow()
+            await asyncio.sleep(_FOLLOWS_EVERY_S)

@@ -127,6 +127,11 @@ class Rebuild:
         self.milestones.file.unlink(missing_ok=True)
         return Rebuilt(bulk + meanwhile, self.decisions, self.labels, meanwhile)
 
+    async def follow(self) -> int:
+        """Take and replay what was appended since `run`; returns how many."""
+        await self.take()
+        return await self._meanwhile()
+
     async def _begin(self) -> None:
         mark = await self.store.mark()
         if mark.isdigit() and int(mark) > 1:
@@ -142,7 +147,8 @@ class Rebuild:
     async def _bulk(self) -> int:
         ledger = self._ledger(Span(until=self.milestones.base))
         count = await self._replay(ledger, "transactions")
-        await self._restore(ledger, "decisions")
+        if self.marks:
+            await self._restore(ledger, "decisions")
         await self._learn(ledger, "labels")
         return count
 
@@ -153,7 +159,8 @@ class Rebuild:
             ledger = self._ledger(Span(since=self._since))
             self._since = now
             count += await self._replay(ledger, "")
-            await self._restore(ledger, "")
+            if self.marks:
+                await self._restore(ledger, "")
             await self._learn(ledger, "")
             await self.take()
         return count
