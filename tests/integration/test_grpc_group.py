@@ -1,0 +1,166 @@
+"""Group commit: what waits is decided in one pass, and nobody waits for another."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+from grpc_parts import open_door, payment
+
+from scoring import wire
+from scoring.adapters.grpc_decisions import Decisions, publish_nothing
+from scoring.adapters.grpc_group import GroupCommit
+from scoring.adapters.grpc_intake import Caller, Intake
+from scoring.bootstrap import now_ms
+from scoring.core.catalogue import default_catalogue
+from scoring.errors import LogUnavailable
+
+
+@pytest.fixture
+async def service(model_dir):
+    async with open_door(model_dir) as door:
+        yield door.service
+
+
+def deciding(service, publish=publish_nothing, **known):
+    scorer = service.scorer
+    amount = scorer.artifacts.catalogue.amount
+    return Decisions(scorer, publish, time.monotonic, amount, **known)
+
+
+@pytest.fixture
+def check():
+    intake = Intake(
+        budget_s=5,
+        skew_ms=0,
+        exempt=frozenset(),
+        now_ms=now_ms,
+        monotonic=time.monotonic,
+    )
+
+    def fresh(*, deadline=None, **fields):
+        within = time.monotonic() + 10 if deadline is None else deadline
+        return intake.check(payment(**fields), Caller(within))
+
+    return fresh
+
+
+def trace_of(decided):
+    return wire.decision_from_bytes(decided.decision).trace
+
+
+async def test_calls_that_arrive_together_are_decided_in_one_pass(service, check):
+    group = GroupCommit(deciding(service))
+    checks = [check() for _ in range(20)]
+    answers = await asyncio.gather(*map(group.decide, checks))
+    assert [trace_of(answer).batch_size for answer in answers] == [20] * 20
+    ids = [wire.decision_from_bytes(a.decision).core.transaction_id for a in answers]
+    assert ids == [c.transaction.id for c in checks]
+
+
+async def test_a_call_alone_waits_for_nobody(service, check):
+    answer = await GroupCommit(deciding(service)).decide(check())
+    assert trace_of(answer).batch_size == 1
+
+
+async def test_work_for_a_caller_who_left_is_dropped(service, check):
+    group = GroupCommit(deciding(service))
+    leaving, staying = check(), check()
+    gone = asyncio.create_task(group.decide(leaving))
+    await asyncio.sleep(0)
+    gone.cancel()
+    answer = await group.decide(staying)
+    assert trace_of(answer).batch_size == 1
+    key = (leaving.transaction.tenant, leaving.transaction.id)
+    assert await service.store.decisions([key]) == [None]
+
+
+async def test_one_who_follows_a_caller_who_left_is_decided(service, check):
+    group = GroupCommit(deciding(service))
+    one = check()
+    leaving = asyncio.create_task(group.decide(one))
+    await asyncio.sleep(0)
+    following = asyncio.create_task(group.decide(one))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert (await following).decision
+
+
+async def test_the_same_check_twice_is_one_decision(service, check):
+    group = GroupCommit(deciding(service))
+    one = check()
+    first, second = await asyncio.gather(group.decide(one), group.decide(one))
+    assert first.decision == second.decision
+    assert (first.first, second.first) == (True, False)
+
+
+async def test_waiting_for_the_log_holds_nobody_else_up(service, check):
+    waiting, logged = asyncio.Event(), asyncio.Event()
+    slow = check()
+
+    async def publish(checks, _answers):
+        if slow in checks:
+            waiting.set()
+            await logged.wait()
+
+    group = GroupCommit(deciding(service, publish))
+    first = asyncio.create_task(group.decide(slow))
+    await waiting.wait()
+    for _ in range(5):  # more than may be decided at a time
+        assert (await group.decide(check())).first
+    assert not first.done()
+    logged.set()
+    assert (await first).first
+
+
+async def test_without_the_log_everyone_in_the_group_is_told(service, check):
+    async def publish(_checks, _answers):
+        raise LogUnavailable("the broker is away")
+
+    group = GroupCommit(deciding(service, publish))
+    told = await asyncio.gather(
+        *(group.decide(check()) for _ in range(3)), return_exceptions=True
+    )
+    assert [type(each) for each in told] == [LogUnavailable] * 3
+
+
+async def test_a_deadline_in_a_group_degrades_no_one_else(service, check):
+    group = GroupCommit(deciding(service))
+    hurried, patient = check(deadline=time.monotonic()), check()
+    late, full = await asyncio.gather(group.decide(hurried), group.decide(patient))
+    core = wire.decision_from_bytes(late.decision).core
+    assert [d.code for d in core.degradations]
+    assert not wire.decision_from_bytes(full.decision).core.degradations
+
+
+async def test_where_time_is_short_large_amounts_keep_the_full_path(service, check):
+    checks = [
+        check(deadline=100.0031, amount_minor=amount, currency=currency)
+        for amount, currency in (
+            (900, "EUR"),
+            (50_000, "JPY"),  # about 300 euros, more in minor units than any other
+            (40_000, "EUR"),
+            (1_000, "XTS"),  # no rate: it may be the largest
+            (31_000, "EUR"),
+        )
+    ]
+    decisions = replace(
+        deciding(service), monotonic=lambda: 100.0, check_s=0.001, _inflight={}
+    )
+    cut = decisions.shortened(checks)
+    assert [c.deadline == 100.0 for c in cut] == [True, True, False, False, False]
+    assert [c.transaction for c in cut] == [c.transaction for c in checks]
+
+
+async def test_where_there_is_time_nothing_is_cut(service, check):
+    checks = [check(deadline=101.0) for _ in range(5)]
+    decisions = replace(
+        deciding(service), monotonic=lambda: 100.0, check_s=0.001, _inflight={}
+    )
+    assert decisions.shortened(checks) is checks
+
+
+def test_the_example_of_the_cut_rests_on_the_rates_that_ship():
+    rates = default_catalogue().rates
+    assert "XTS" not in rates
+    assert 50_000 * rates["JPY"] < 31_000 * rates["EUR"]
