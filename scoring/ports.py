@@ -76,7 +76,8 @@ class Recording:
     `decision` is the encoded Decision (core and trace); `logged` is the record for
     the decisions topic (the same with its transaction), kept in the outbox until
     `published` is told; None keeps no outbox entry (the stream door's own input
-    log carries it).
+    log carries it). `transaction` and `outcome` let the statistics that count by
+    outcome see it; without them they never do.
     """
 
     tenant: str
@@ -84,6 +85,8 @@ class Recording:
     payload_hash: bytes
     decision: bytes
     logged: bytes | None = None
+    transaction: Transaction | None = None
+    outcome: Outcome = Outcome.UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,10 @@ class Store(Protocol):
     async def record(
         self, recordings: Sequence[Recording], *, timeout_s: float | None = None
     ) -> list[Recorded]:
-        """Record decisions in one exchange; the first writer wins."""
+        """Record decisions in one exchange; the first writer wins.
+
+        With the decision its outcome is counted, where a statistic asks for it.
+        """
         ...
 
     async def decisions(

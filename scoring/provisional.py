@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TypeVar
 
 from scoring import wire
+from scoring.core.decision import Outcome
 from scoring.core.transaction import payload_hash
 from scoring.errors import StoreUnavailable, TransactionConflict
 from scoring.ports import Applied, Check, Recording, Spool, Store, Telemetry
@@ -96,6 +97,8 @@ class Provisional:
                 payload_hash=check.payload_hash,
                 decision=wire.decision_part(logged),
                 logged=logged,
+                transaction=transaction,
+                outcome=Outcome(message.core.outcome),
             )
             self._kept[transaction.tenant, transaction.id] = Kept(check, recording)
         if self._kept:

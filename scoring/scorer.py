@@ -11,6 +11,7 @@ from scoring.answer import Answer, Decided, repeated_answer, standing_answer
 from scoring.batch import Artifacts, Batch, Seen
 from scoring.budget import Budget
 from scoring.clearing import with_clearing_times
+from scoring.core.apart import apart
 from scoring.core.decide import decide
 from scoring.core.decision import DecisionCore, Degradation, DegradationCode
 from scoring.errors import StoreUnavailable, TransactionConflict
@@ -59,7 +60,19 @@ class Scorer:
         and provisional; with `wait_for_store` (nobody waits) `StoreUnavailable` is
         raised for the whole batch instead, and repeating the call is safe. A check
         whose deadline passes is answered degraded and takes no other along.
+
+        Where statistics count by outcome, a transaction must see how those before it
+        were decided: the batch is then decided in several pieces.
         """
+        transactions = [check.transaction for check in checks]
+        answers: list[Answer] = []
+        for piece in apart(self.artifacts.catalogue, transactions):
+            answers += await self._score(checks[piece], wait_for_store=wait_for_store)
+        return answers
+
+    async def _score(
+        self, checks: Sequence[Check], *, wait_for_store: bool
+    ) -> list[Answer]:
         watch = Stopwatch(self.monotonic)
         answers: list[Answer | None] = [
             repeated_answer(kept) if isinstance(kept, bytes) else kept
@@ -237,6 +250,8 @@ class Scorer:
             payload_hash=check.payload_hash,
             decision=decision,
             logged=wire.logged_to_bytes(decision, check) if outboxed else None,
+            transaction=check.transaction,
+            outcome=core.outcome,
         )
 
     def _answer(

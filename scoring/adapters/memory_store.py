@@ -31,6 +31,7 @@ class _Claim:
     claimed_at_ms: int
     observation: Observation | None = None
     decision: bytes | None = None
+    outcome: str = ""  # of the decision, where statistics are to see it
 
 
 class MemoryStore:
@@ -74,6 +75,8 @@ class MemoryStore:
             self._claims[t.tenant, t.id] = claim
         if claim.observation is None:
             claim.observation = self._counted(t)
+            if claim.outcome:
+                self._engine.settle(t, claim.outcome)
             return replace(claim.observation, stored=claim.decision)
         seen = claim.observation
         late = seen.applied is Applied.TOO_LATE
@@ -117,6 +120,10 @@ class MemoryStore:
             return Recorded(claim.decision or b"", first=False, conflict=True)
         if claim.decision is None:
             claim.decision = recording.decision
+            t = recording.transaction
+            if t is not None and recording.outcome:
+                claim.outcome = recording.outcome.name
+                self._engine.settle(t, claim.outcome)  # nothing if not yet counted
             if recording.logged is not None:
                 self._outbox[key] = recording.logged
         return Recorded(claim.decision, first=claim.decision == recording.decision)

@@ -82,6 +82,17 @@ class Layout:
                 inputs.append(entity.inputs(t, amount))
         return entities, keys, inputs
 
+    def settled(self, t: Transaction) -> tuple[list[bytes], list[bytes]]:
+        """Where a recorded outcome is counted: keys of events, and the arguments."""
+        entities = [e for e in self._program.entities if e.plan.by_outcome]
+        keyed = [(e, k[0]) for e in entities if (k := self.entity_keys(t, e))]
+        if not keyed:
+            return [], []
+        amount = self._catalogue.amount(t)
+        plans = b"".join([entity.byte for entity, _ in keyed])
+        inputs = [entity.inputs(t, amount) for entity, _ in keyed]
+        return [key for _, key in keyed], [order_of(t), plans, *inputs]
+
     def observation(self, entities: list[EntityProgram], reply: Any) -> Observation:
         """What the reply to `observe` says of these entities."""
         done, seq, packed, inexact, corrupt, stored = reply

@@ -12,7 +12,10 @@ from struct import Struct
 from typing import Any
 
 from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.decision import Outcome
 from scoring.core.definition import RATE_SCALE
+from scoring.core.expression import names_of
+from scoring.core.measure import Decided
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction import AMOUNT_MINOR_MAX, Transaction
 
@@ -80,7 +83,7 @@ class EntityProgram:
         self.label_columns = tuple(
             dict.fromkeys(s.column for s in plan.slots if s.op in LABEL_OPS)
         )
-        self._inputs = Struct(f"<{len(plan.columns)}d")
+        self._inputs = Struct(f"<{len(plan.columns)}d{len(plan.by_outcome)}B")
         highest = AMOUNT_MINOR_MAX * max(catalogue.rates.values()) // RATE_SCALE
         self._narrow = highest < _NARROW_MAX
 
@@ -126,8 +129,8 @@ class EntityProgram:
     @cached_property
     def reads_clock(self) -> bool:
         """Whether a filter rests on the time of day, so that inputs change with it."""
-        texts = "".join(column.filter for column in self.plan.columns)
-        return "hour" in texts or "weekday" in texts
+        names = [names_of(column.filter) for column in self.plan.columns]
+        return bool(frozenset().union(*names) & {"hour", "weekday"})
 
     def offsets(self, slots: Iterable[Slot]) -> bytes:
         """How long after an event a window of these slots loses it, 6 bytes each."""
@@ -135,9 +138,20 @@ class EntityProgram:
         return b"".join(span.to_bytes(6, "big") for span in sorted(spans))
 
     def inputs(self, t: Transaction, amount: int | None) -> bytes:
-        """Each column's value of a transaction as a double, NaN where it has none."""
+        """Each column's value of a transaction as a double, NaN where it has none.
+
+        A column that is counted by outcome brings the value that it may come to
+        have, and at the end a mask of the outcomes with which it has it.
+        """
         values = [read(t, amount) for read in self.plan.readers]
-        return self._inputs.pack(*[nan if v is None else v for v in values])
+        masks = [0] * len(self.plan.by_outcome)
+        for outcome in Outcome if masks else ():
+            decided = Decided.from_transaction(t, outcome.name)
+            for k, i in enumerate(self.plan.by_outcome):
+                value = self.plan.readers[i](decided, amount)
+                if outcome and value is not None:
+                    values[i], masks[k] = value, masks[k] | 1 << outcome
+        return self._inputs.pack(*[nan if v is None else v for v in values], *masks)
 
     def label_bits(self, t: Transaction, amount: int | None, *, fraud: bool) -> int:
         """Bit 0: fraud; the others: whether each label column counts the event."""
@@ -158,7 +172,10 @@ class EntityProgram:
             "size": self.size,
             "width": _HEAD_FIELDS + sum(1 + (c.kind is Kind.MAX) for c in columns),
             "format": _HEAD + "".join(self._stored(c)[0] for c in columns) + "I3",
-            "inputs": "<" + "d" * len(self.plan.columns),
+            "inputs": "<"
+            + "d" * len(self.plan.columns)
+            + "I1" * len(self.plan.by_outcome),
+            "outcomes": [i + 1 for i in self.plan.by_outcome],
             "zero": [0] * _HEAD_FIELDS
             + [v for c in columns for v in self._zero(c)],
             "columns": [self._column(c) for c in self.plan.columns],

@@ -712,12 +712,23 @@ local function shield(it, step, ...)
   it.corrupt = e.corrupt
 end
 
+-- Each column's value of a transaction; what is counted by outcome has none before
+-- there is one. The inputs end with a mask of outcomes (a byte) for each such column.
+local function inputs_of(plan, packed_inputs, outcome)
+  local x = { up(plan.inputs, packed_inputs) }
+  for k, c in ipairs(plan.outcomes) do
+    local mask = x[#plan.columns + k]
+    if outcome == 0 or floor(mask / 2 ^ outcome) % 2 == 0 then x[c] = NAN end
+  end
+  return x
+end
+
 -- The entities named by `plans` (a byte each), with their keys from keys[from].
-local function entities_of(keys, from, args, first_arg, plans)
+local function entities_of(keys, from, args, first_arg, plans, outcome)
   local found, k = {}, from
   for i = 1, #plans do
     local plan = PLANS[byte(plans, i)]
-    local it = { plan = plan, x = { up(plan.inputs, args[first_arg + i - 1]) } }
+    local it = { plan = plan, x = inputs_of(plan, args[first_arg + i - 1], outcome) }
     local events_key, seen_key = keys[k], nil
     k = k + 1
     if #plan.hashes > 0 then seen_key = keys[k]; k = k + 1 end
@@ -785,18 +796,18 @@ local function observe(keys, args)
   bind()
   local mode, hash = args[1], args[2]
   local claim = pcall_('GET', keys[1])
-  local wrong_claim, standing = '', nil  -- standing: decided, not yet observed
+  local wrong_claim, standing, outcome = '', nil, 0  -- standing: decided, not observed
   if type(claim) == 'table' then claim, wrong_claim = nil, 'decision' end
   if claim then
     local kind = sub(claim, 1, 1)
-    if kind ~= 'C' and kind ~= 'D' and kind ~= 'P' then
+    if not find('CDP1234', kind, 1, true) then
       wrong_claim = 'decision'
     elseif sub(claim, 2, 33) ~= hash then
       return { 'X', 0, '', '', '', '' }
     elseif kind == 'D' and mode ~= 'D' then
       return { 'R', 0, '', '', '', sub(claim, 34) }
-    elseif kind == 'P' then
-      standing = sub(claim, 34)
+    elseif kind ~= 'C' and kind ~= 'D' then
+      standing, outcome = sub(claim, 34), tonumber(kind) or 0
     elseif mode ~= 'D' then
       local past = cmsgpack.unpack(sub(claim, 34))
       if past[1] == 'N' then past[1] = 'R' end
@@ -808,7 +819,7 @@ local function observe(keys, args)
   local seq = next_place(keys[2], mode == 'D')
   if not seq then return redis.error_reply('REBUILD the history is not there') end
   local at, hi, lo = up('>I6I4I4', args[3])
-  local found = entities_of(keys, 3, args, 5, args[4])
+  local found = entities_of(keys, 3, args, 5, args[4], outcome)
   local done = mode
   for _, it in ipairs(found) do
     local e = it.e
@@ -853,7 +864,7 @@ local function forecast(keys, args)
   bind()
   local at, hi, lo = up('>I6I4I4', args[1])
   local after, most, plans = up('>I6', args[2]), tonumber(args[3]), args[4]
-  local found, times = entities_of(keys, 1, args, 5, plans), {}
+  local found, times = entities_of(keys, 1, args, 5, plans, 0), {}
   for k, it in ipairs(found) do
     if it.e then
       local b, present = place(it.e, at, hi, lo)
@@ -873,28 +884,58 @@ local function forecast(keys, args)
   return { table.concat(instants), table.concat(packs) }
 end
 
--- keys: decision, outbox. args: payload hash, decision, outbox field, logged.
+-- Whether the entity counted the event; merged events cannot be told apart.
+local function counted(e, at, hi, lo)
+  local b, present = place(e, at, hi, lo)
+  return present or (b < e.n and count_of(e, b + 1) - count_of(e, b) > 1), b
+end
+
+-- Add what is counted by outcome to the event's record and to all after it.
+local function settle_one(plan, key, order, x)
+  local e, out = events_of(plan, key), {}
+  local at, hi, lo = up('>I6I4I4', order)
+  local known, b = counted(e, at, hi, lo)
+  if not known then return end
+  for i = b + 1, e.n do
+    local r = record(e, i)
+    for _, c in ipairs(plan.outcomes) do
+      local p = plan.columns[c].at
+      if x[c] == x[c] then r[p] = r[p] + x[c] end
+    end
+    out[#out + 1] = packed(plan, r)
+  end
+  call('SETRANGE', key, b * plan.size, table.concat(out))
+end
+
+-- keys: decision, outbox, then the events of each entity that counts by outcome.
+-- args: payload hash, decision, outbox field, logged ('' where none), outcome, and
+-- where there are such entities: order, plans, then each entity's inputs.
 -- Returns { 1 ours stands, 0 another's stands, -1 another payload; decision }.
 local function record_decision(keys, args)
   bind()
-  local claim = pcall_('GET', keys[1])
+  local claim, outcome = pcall_('GET', keys[1]), tonumber(args[5])
   local kind = type(claim) == 'string' and sub(claim, 1, 1) or ''
-  if kind == 'C' or kind == 'D' or kind == 'P' then
+  if kind ~= '' and find('CDP1234', kind, 1, true) then
     local standing = kind ~= 'C' and sub(claim, 34) or ''
     if sub(claim, 2, 33) ~= args[1] then return { -1, standing } end
     if kind ~= 'C' then return { standing == args[2] and 1 or 0, standing } end
   end
-  -- D: decided and observed; P: decided without the store, still to be observed.
-  local now = kind == 'C' and 'D' or 'P'
+  -- D: decided and observed; P (1 to 4 where the outcome is to be counted): decided
+  -- without the store, still to be observed.
+  local now = kind == 'C' and 'D' or outcome > 0 and args[5] or 'P'
   call('SET', keys[1], now .. args[1] .. args[2], 'PX', CONFIG.dedupe_ms)
-  if args[4] then call('HSET', keys[2], args[3], args[4]) end
+  if #args[4] > 0 then call('HSET', keys[2], args[3], args[4]) end
+  local is_counted = kind == 'C' and outcome > 0
+    and cmsgpack.unpack(sub(claim, 34))[1] ~= 'L'
+  if is_counted then
+    for i = 1, #args[7] do
+      local plan = PLANS[byte(args[7], i)]
+      local x = inputs_of(plan, args[7 + i], outcome)
+      -- Damage is named by the next look at the entity; the decision stands.
+      shield({}, settle_one, plan, keys[2 + i], args[6], x)
+    end
+  end
   return { 1, args[2] }
-end
-
--- Whether the entity counted the event; merged events cannot be told apart.
-local function counted(e, at, hi, lo)
-  local b, present = place(e, at, hi, lo)
-  return present or (b < e.n and count_of(e, b + 1) - count_of(e, b) > 1)
 end
 
 local function learn_one(plan, events_key, key, body)

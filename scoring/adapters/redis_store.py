@@ -11,22 +11,19 @@ from numpy.typing import NDArray
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from scoring.adapters.redis_arguments import Arguments, Call
 from scoring.adapters.redis_connection import Command, RedisConnection
 from scoring.adapters.redis_layout import (
     Layout,
-    order_of,
     outbox_field,
 )
 from scoring.adapters.redis_program import (
     CALLS,
-    LABEL_BODY,
-    EntityProgram,
     Program,
     Terms,
-    split_ms,
 )
 from scoring.core.catalogue import Catalogue
-from scoring.core.transaction import Transaction, order_hash
+from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact, CorruptState, StoreUnavailable
 from scoring.ports import (
     Check,
@@ -38,6 +35,7 @@ from scoring.ports import (
 
 TIMEOUT_S_DEFAULT = 5.0
 _OTHER_PAYLOAD = -1
+_DECIDED = b"DP1234"  # what a recorded decision begins with; see the Lua program
 # What stands in place of the number of transactions processed; the program counts on
 # from the first, so that 1 means that the key was gone.
 _FIRST, _LOST = 1, b"lost"
@@ -64,6 +62,7 @@ class RedisStore:
         self._connection = RedisConnection(client)
         self._scripts: dict[str, Command] = {}
         self._layout = Layout(catalogue, self._program, namespace, claims=claims)
+        self._arguments = Arguments(catalogue, self._program, self._layout)
 
     @classmethod
     async def connect(
@@ -183,32 +182,17 @@ class RedisStore:
         self, checks: Sequence[Check], *, timeout_s: float | None = None
     ) -> list[Observation]:
         """See `ports.Store`."""
-        commands, entities = [], []
-        for check in checks:
-            known, command = self._observe_command(check)
-            entities.append(known)
-            commands.append(command)
+        asked = [self._arguments.observe(check) for check in checks]
+        commands = [self._command("observe", call) for _, call in asked]
         replies = await self._calls(commands, timeout_s)
         return [
-            self._layout.observation(known, reply)
-            for known, reply in zip(entities, replies, strict=True)
+            self._layout.observation(entities, reply)
+            for (entities, _), reply in zip(asked, replies, strict=True)
         ]
 
-    def _observe_command(self, check: Check) -> tuple[list[EntityProgram], Command]:
-        t = check.transaction
-        entities, keys, inputs = self._layout.known(t)
-        return entities, (
-            *self._scripts["observe"],
-            2 + len(keys),
-            self._layout.decision_key(t.tenant, t.id),
-            self._layout.processed_key,
-            *keys,
-            b"D" if check.dry_run else b"N",
-            check.payload_hash,
-            order_of(t),
-            b"".join([entity.byte for entity in entities]),
-            *inputs,
-        )
+    def _command(self, name: str, call: Call) -> Command:
+        keys, arguments = call
+        return (*self._scripts[name], len(keys), *keys, *arguments)
 
     # Recording ---------------------------------------------------------------
 
@@ -216,19 +200,13 @@ class RedisStore:
         self, recordings: Sequence[Recording], *, timeout_s: float | None = None
     ) -> list[Recorded]:
         """See `ports.Store`."""
-        commands = [self._record_command(recording) for recording in recordings]
+        calls = map(self._arguments.record, recordings)
+        commands = [self._command("record", call) for call in calls]
         replies = await self._calls(commands, timeout_s)
         return [
             Recorded(decision, first=code == 1, conflict=code == _OTHER_PAYLOAD)
             for code, decision in replies
         ]
-
-    def _record_command(self, r: Recording) -> Command:
-        key = self._layout.decision_key(r.tenant, r.transaction_id)
-        args: Command = (r.payload_hash, r.decision)
-        if r.logged is not None:
-            args = (*args, outbox_field(r.tenant, r.transaction_id), r.logged)
-        return (*self._scripts["record"], 2, key, self._layout.outbox_key, *args)
 
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
@@ -238,7 +216,7 @@ class RedisStore:
             return []
         wanted = [self._layout.decision_key(*key) for key in keys]
         values = (await self._whole([(b"MGET", *wanted)], timeout_s))[0]
-        return [v[33:] if v and v[:1] in b"DP" else None for v in values]
+        return [v[33:] if v and v[:1] in _DECIDED else None for v in values]
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
         """See `ports.Store`."""
@@ -260,35 +238,11 @@ class RedisStore:
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
     ) -> None:
         """See `ports.Store`."""
-        commands = [c for label in labels if (c := self._learn_command(label))]
+        calls = filter(None, map(self._arguments.learn, labels))
+        commands = [self._command("learn", call) for call in calls]
         corrupt = b",".join(filter(None, await self._whole(commands, timeout_s)))
         if corrupt:
             raise CorruptState(f"not ours, or damaged: {corrupt.decode()}")
-
-    def _learn_command(self, label: LabelledTransaction) -> Command | None:
-        t = label.transaction
-        amount = self._catalogue.amount(t)
-        keys, plans, bodies = [], b"", []
-        for entity in self._program.entities:
-            found = (
-                self._layout.entity_keys(t, entity) if entity.plan.labelled else None
-            )
-            if found:
-                bits = entity.label_bits(t, amount, fraud=label.fraud is True)
-                keys += [found[0], found[-1]]
-                plans += entity.byte
-                bodies.append(
-                    LABEL_BODY.pack(
-                        *split_ms(t.occurred_at_ms),
-                        order_hash(t.id),
-                        label.version,
-                        *split_ms(label.known_at_ms),
-                        bits,
-                    )
-                )
-        if not keys:
-            return None
-        return (*self._scripts["learn"], len(keys), *keys, plans, *bodies)
 
     async def forecast(
         self,
@@ -300,42 +254,22 @@ class RedisStore:
         timeout_s: float | None = None,
     ) -> list[tuple[int, NDArray[np.float64]]]:
         """See `ports.Store`."""
-        wanted = self._catalogue.slots_of(features)
-        entities = [
-            entity
-            for entity in self._layout.known(transaction)[0]
-            if wanted.intersection(entity.plan.slots)
-        ]
-        if not entities:
+        ask = self._arguments.forecast(transaction, features)
+        if ask is None:
             return []
-
-        def command(as_of: Transaction, after_ms: int, most: int) -> Command:
-            amount = self._catalogue.amount(as_of)
-            keys = [self._layout.entity_keys(as_of, e) or [] for e in entities]
-            return (
-                *self._scripts["forecast"],
-                sum(map(len, keys)),
-                *[key for own in keys for key in own],
-                order_of(transaction),
-                after_ms.to_bytes(6, "big"),
-                most,
-                b"".join([e.byte for e in entities]),
-                *[e.inputs(as_of, amount) for e in entities],
-                *[e.offsets(wanted.intersection(e.plan.slots)) for e in entities],
-            )
-
-        once = [command(transaction, after_ms, instants_max)]
+        once = [
+            self._command("forecast", ask.call(transaction, after_ms, instants_max))
+        ]
         (reply,) = await self._calls(once, timeout_s)
-        found = self._layout.forecast(entities, reply)
-        if not any(entity.reads_clock for entity in entities):
+        found = self._layout.forecast(ask.entities, reply)
+        if not any(entity.reads_clock for entity in ask.entities):
             return found
         # What the payload counts for depends on the hour: ask as of each instant.
-        commands = [
-            command(replace(transaction, occurred_at_ms=at_ms), at_ms - 1, 1)
-            for at_ms, _ in found
-        ]
+        later = [replace(transaction, occurred_at_ms=at_ms) for at_ms, _ in found]
+        calls = [ask.call(t, t.occurred_at_ms - 1, 1) for t in later]
+        commands = [self._command("forecast", call) for call in calls]
         replies = await self._calls(commands, timeout_s)
-        return [row for r in replies for row in self._layout.forecast(entities, r)]
+        return [row for r in replies for row in self._layout.forecast(ask.entities, r)]
 
     async def ping(self, *, timeout_s: float | None = None) -> None:
         """See `ports.Store`."""

@@ -17,6 +17,7 @@ from scoring.core.definition import (
     DefinitionFile,
     span_ms,
 )
+from scoring.core.expression import OUTCOME, names_of
 from scoring.core.measure import Read, column_reader
 from scoring.core.statistic import STATISTICS, Column, Slot, Wanted
 from scoring.core.transaction import Transaction
@@ -64,6 +65,12 @@ class EntityPlan:
     first_slot: int
     readers: tuple[Read, ...]
     labelled: bool
+    by_outcome: tuple[int, ...] = ()  # columns that wait for the decision
+
+    def tokens(self, transaction: Transaction) -> tuple[str, ...]:
+        """What names the entity in a transaction; empty where it does not."""
+        tokens = tuple(getattr(transaction, field) for field in self.fields)
+        return tokens if all(tokens) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -225,7 +232,8 @@ def _feature(
         unit=definition.unit or statistic.unit,
         description=definition.description.replace("{window}", window or ""),
         reason_group=definition.reason_group,
-        includes_current=statistic.includes_current,
+        includes_current=statistic.includes_current
+        and OUTCOME not in names_of(definition.filter),
         windowed=statistic.windowed,
         derive=statistic.derive,
         slots=tuple(positions[slot] for slot in statistic.slots(wanted)),
@@ -269,6 +277,7 @@ def _plan(
         first_slot=first,
         readers=tuple(column_reader(column).read for column in columns),
         labelled=any(slot.op in LABEL_OPS for slot in slots),
+        by_outcome=tuple(i for i, c in enumerate(columns) if c.by_outcome),
     )
 
 

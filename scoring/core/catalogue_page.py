@@ -8,14 +8,16 @@ from scoring.core.statistic import Column, Kind
 # Bytes that a column adds to each kept event; see redis_program.py for the layout.
 _COLUMN_BYTES: dict[Kind, int] = {
     Kind.COUNT: 4,
-    Kind.MAX: 10,
+    Kind.MAX: 8,
     Kind.COUNTERPART: 6,
     Kind.FIRST: 6,
+    Kind.LAST: 6,
     Kind.NORMAL_COUNT: 4,
     Kind.UNUSUAL: 4,
 }
-_REAL_BYTES = 8
-_EVENT_BYTES = 22
+_SUM_BYTES = 7
+_COORDINATE_BYTES = 8
+_EVENT_BYTES = 21
 # Server time of one slot, measured by `make bench NAME=features`, rounded up.
 _SLOT_US = 1.0
 _HEADINGS = (
@@ -87,7 +89,9 @@ def _row(feature: Feature, plan: EntityPlan | None) -> tuple[str, ...]:
 def _bytes(column: Column) -> int:
     if column == Column(Kind.COUNT):
         return 0  # the event's own running count
-    return _COLUMN_BYTES.get(column.kind, _REAL_BYTES)
+    if column.measure in {"latitude", "longitude"}:
+        return _COORDINATE_BYTES
+    return _COLUMN_BYTES.get(column.kind, _SUM_BYTES)
 
 
 def _memory_row(plan: EntityPlan, catalogue: Catalogue) -> str:

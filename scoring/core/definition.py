@@ -16,7 +16,14 @@ from pydantic import (
     model_validator,
 )
 
-from scoring.core.expression import FIELDS, TEXT_FIELDS, parse, parse_filter
+from scoring.core.expression import (
+    FIELDS,
+    OUTCOME,
+    TEXT_FIELDS,
+    names_of,
+    parse,
+    parse_filter,
+)
 from scoring.core.statistic import STATISTICS
 
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -146,6 +153,8 @@ class Definition(_Strict):
     @field_validator("expression")
     @classmethod
     def _evaluates(cls, text: str) -> str:
+        if text and OUTCOME in names_of(text):
+            raise ValueError("a transaction's own outcome is not decided yet")
         if text and parse(text).kind == "text":
             raise ValueError("must be a number or a truth, but is a text")
         return text
@@ -160,6 +169,9 @@ class Definition(_Strict):
             raise ValueError(f"statistic {self.statistic!r} needs the field {field!r}")
         for field in sorted(given - statistic.needs - statistic.takes):
             raise ValueError(f"statistic {self.statistic!r} takes no {field!r}")
+        if OUTCOME in names_of(self.filter) and not statistic.counts_outcomes:
+            named = ", ".join(n for n, s in STATISTICS.items() if s.counts_outcomes)
+            raise ValueError(f"only {named} can be filtered by the outcome")
         if statistic.windowed != bool(self.windows):
             verb = "needs" if statistic.windowed else "takes no"
             raise ValueError(f"statistic {self.statistic!r} {verb} windows")

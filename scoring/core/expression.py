@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from scoring.core.decision import Outcome
 from scoring.core.transaction import Channel, EntryMode, Transaction
 
 Evaluate = Callable[[Transaction, float | None], Any]
@@ -27,6 +28,8 @@ TEXT_FIELDS = (
     "device", "merchant_category", "card_country", "merchant_country", "ip_country",
 )  # fmt: skip
 _NAMED = {"channel": Channel, "entry_mode": EntryMode}
+OUTCOME = "outcome"  # of an earlier transaction's decision; only in filters
+OUTCOMES = tuple(outcome.name for outcome in Outcome if outcome)
 _NUMBERS: dict[str, tuple[Evaluate, str]] = {
     "amount": (lambda _, amount: amount, "amount"),
     "attempt": (lambda t, _: t.attempt or None, "nullif(attempt, 0)"),
@@ -42,6 +45,7 @@ _NUMBERS: dict[str, tuple[Evaluate, str]] = {
     "longitude": (lambda t, _: t.longitude, "longitude"),
 }
 FIELDS = (*TEXT_FIELDS, *_NAMED, *_NUMBERS)
+_OUTCOME_LIST = ", ".join(OUTCOMES)
 _COMPARE: dict[type[ast.cmpop], tuple[Callable[[Any, Any], Any], str]] = {
     ast.Eq: (operator.eq, "="),
     ast.NotEq: (operator.ne, "<>"),
@@ -91,8 +95,18 @@ def parse(text: str) -> Expression:
     return Expression(text, kind, evaluate, sql)
 
 
+def names_of(text: str) -> frozenset[str]:
+    """The names that a checked expression reads.
+
+    >>> sorted(names_of("hour <= 6 and known(card)"))
+    ['card', 'hour', 'known']
+    """
+    nodes = ast.walk(ast.parse(text, mode="eval")) if text else ()
+    return frozenset(node.id for node in nodes if isinstance(node, ast.Name))
+
+
 def parse_filter(text: str) -> Expression:
-    """`parse`, for a text that must be true or false.
+    """`parse`, for a text that must be true or false; it may read the outcome.
 
     >>> parse_filter("hour")
     Traceback (most recent call last):
@@ -139,6 +153,9 @@ def _name(node: ast.Name) -> _Compiled:
         return "text", lambda t, _: texts[getattr(t, name)], f"([{listed}])[{name}]"
     if name in TEXT_FIELDS:
         return "text", lambda t, _: getattr(t, name) or None, f"nullif({name}, '')"
+    if name == OUTCOME:
+        sql = f"nullif(upper({name}), '')"
+        return "text", lambda t, _: getattr(t, OUTCOME, "") or None, sql
     close = get_close_matches(name, FIELDS, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(FIELDS)}"
     raise ValueError(f"unknown field {name!r}{hint}")
@@ -167,6 +184,7 @@ def _compare(node: ast.Compare) -> _Compiled:
     act, sign = _COMPARE[type(node.ops[0])]
     left = _node(node.left)
     right = _of_kind(node.comparators[0], left[0])
+    _check_outcomes(node.left, node.comparators)
 
     def evaluate(t: Transaction, amount: float | None) -> bool | None:
         a, b = left[1](t, amount), right[1](t, amount)
@@ -183,6 +201,7 @@ def _member(node: ast.Compare) -> _Compiled:
     parts = [_of_kind(part, left[0]) for part in listed.elts]
     if not all(isinstance(part, ast.Constant) for part in listed.elts):
         raise ValueError(f"{ast.unparse(node)!r}: `in` needs a list of literals")
+    _check_outcomes(node.left, listed.elts)
     members = {part.value for part in listed.elts if isinstance(part, ast.Constant)}
     inside = isinstance(node.ops[0], ast.In)
 
@@ -192,6 +211,14 @@ def _member(node: ast.Compare) -> _Compiled:
 
     sign = "IN" if inside else "NOT IN"
     return "truth", evaluate, f"({left[2]} {sign} ({', '.join(p[2] for p in parts)}))"
+
+
+def _check_outcomes(left: ast.expr, right: list[ast.expr]) -> None:
+    if not (isinstance(left, ast.Name) and left.id == OUTCOME):
+        return
+    for part in right:
+        if isinstance(part, ast.Constant) and part.value not in OUTCOMES:
+            raise ValueError(f"{part.value!r} is no outcome; known: {_OUTCOME_LIST}")
 
 
 def _logic(node: ast.BoolOp) -> _Compiled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from hashlib import sha256
 
@@ -36,6 +36,23 @@ def counterpart_hash(text: str) -> int:
     True
     """
     return int.from_bytes(sha256(text.encode()).digest()[:6], "big") or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(Transaction):
+    """A transaction whose recorded outcome ("APPROVE", "DECLINE" …) is known."""
+
+    outcome: str = ""
+
+    @classmethod
+    def from_transaction(cls, transaction: Transaction, outcome: str) -> Decided:
+        """The same transaction, with what was decided of it.
+
+        >>> Decided.from_transaction(Transaction("default", "t1"), "DECLINE").outcome
+        'DECLINE'
+        """
+        own = {f.name: getattr(transaction, f.name) for f in fields(Transaction)}
+        return cls(**own, outcome=outcome)
 
 
 def text_of(transaction: Transaction, field: str) -> str:
@@ -84,6 +101,12 @@ def _filtered(column: Column, read: Read) -> Read:
     if not column.filter:
         return read
     passes = parse_filter(column.filter).evaluate
+    if column.by_outcome:
+        return lambda t, amount: (
+            read(t, amount)
+            if isinstance(t, Decided) and passes(t, amount) is True
+            else None
+        )
     return lambda t, amount: read(t, amount) if passes(t, amount) is True else None
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.catalogue import Catalogue, EntityPlan
+from scoring.core.measure import Decided
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction import Transaction, order_hash
 
@@ -79,6 +80,16 @@ class Reference:
             at = bisect_left(events, event)
             if at == len(events) or events[at].id != t.id:
                 insort(events, event)
+
+    def settle(self, t: Transaction, outcome: str) -> None:
+        """Let what is counted by outcome see how a counted transaction was decided."""
+        decided, amount = Decided.from_transaction(t, outcome), self.catalogue.amount(t)
+        for plan, key in self.entities(t):
+            event = event_of(plan, decided, amount)
+            events = self.events.get(key, [])
+            at = bisect_left(events, event)
+            if at < len(events) and events[at].id == t.id:
+                events[at] = event
 
     def learn(self, t: Transaction, verdict: Verdict) -> None:
         """Keep one version of a label; repeating it changes nothing."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scoring.core.expression import OUTCOME, names_of
+
 
 class Op(StrEnum):
     """How a slot is read from an entity's events."""
@@ -53,6 +55,11 @@ class Column:
     filter: str = ""
     trim: float = 0.0
 
+    @property
+    def by_outcome(self) -> bool:
+        """Whether it keeps what is known only once the transaction is decided."""
+        return OUTCOME in names_of(self.filter)
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -90,10 +97,12 @@ class Statistic:
     includes_current: bool = True
     needs: frozenset[str] = frozenset()  # fields that the definition must give
     takes: frozenset[str] = frozenset()  # fields that it may give
+    counts_outcomes: bool = False  # whether its filter may read the outcome
 
 
 def _total(w: Wanted, kind: Kind, measure: str, *, current: bool = True) -> Slot:
     column = Column(kind, measure, w.filter)
+    current = current and not column.by_outcome  # it is not decided yet
     return Slot(w.entity, Op.TOTAL, column, w.window_ms, w.delay_ms, current)
 
 
@@ -209,15 +218,29 @@ _MONEY = "minor units of the reference currency"
 
 STATISTICS: dict[str, Statistic] = {
     "count": Statistic(
-        slots=_count, derive="copy", unit="transactions", takes=_FILTER | {"delay"}
+        slots=_count,
+        derive="copy",
+        unit="transactions",
+        takes=_FILTER | {"delay"},
+        counts_outcomes=True,
     ),
     "sum": Statistic(
-        slots=_sum, derive="copy", unit=_MONEY, takes=_MEASURE | {"delay"}
+        slots=_sum,
+        derive="copy",
+        unit=_MONEY,
+        takes=_MEASURE | {"delay"},
+        counts_outcomes=True,
     ),
     "mean": Statistic(
-        slots=_mean, derive="mean", unit=_MONEY, takes=_MEASURE | {"delay"}
+        slots=_mean,
+        derive="mean",
+        unit=_MONEY,
+        takes=_MEASURE | {"delay"},
+        counts_outcomes=True,
     ),
-    "std": Statistic(slots=_std, derive="std", unit=_MONEY, takes=_MEASURE),
+    "std": Statistic(
+        slots=_std, derive="std", unit=_MONEY, takes=_MEASURE, counts_outcomes=True
+    ),
     "max": Statistic(slots=_largest, derive="copy", unit=_MONEY, takes=_MEASURE),
     "min": Statistic(slots=_smallest, derive="negate", unit=_MONEY, takes=_MEASURE),
     "distinct": Statistic(

@@ -59,6 +59,22 @@ def load(*features):
         ({"statistic": "fraud_rate"}, 7, "needs the field 'delay'"),
         ({"reason_grup": "X"}, 13, "did you mean 'reason_group'?"),
         ({"description": '""'}, 12, "at least 1 character"),
+        ({"filter": "\"outcome == 'DECLIEND'\""}, 13, "known: APPROVE, CHALLENGE"),
+        (
+            {"statistic": "max", "filter": "\"outcome == 'DECLINE'\""},
+            7,
+            "only count, sum, mean, std can be filtered by the outcome",
+        ),
+        (
+            {
+                "entity": "transaction",
+                "statistic": "value",
+                "windows": None,
+                "expression": "\"outcome == 'DECLINE'\"",
+            },
+            12,
+            "own outcome is not decided yet",
+        ),
     ],
 )
 def test_a_bad_definition_is_refused_with_line_field_and_remedy(fields, line, says):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from outcomes import OUTCOMES
 
 from scoring import wire
 from scoring.adapters.memory_store import MemoryStore
@@ -14,7 +15,7 @@ from scoring.answer import Decided
 from scoring.batch import Artifacts
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode, Door, Rung
-from scoring.core.policy import default_policy
+from scoring.core.policy import default_policy, load_policy
 from scoring.core.transaction import Transaction, payload_hash
 from scoring.errors import ModelUnavailable, StoreUnavailable, TransactionConflict
 from scoring.ports import Check, Scores
@@ -24,6 +25,16 @@ from scoring.scorer import Scorer
 DAY_MS = 86_400_000
 NOW_MS = 1_700_000_000_000
 CATALOGUE = default_catalogue()
+DECLINE_ALL = """
+version: 1
+name: declines
+thresholds: {default: {}}
+rules:
+  - {id: all, when: 'features.card_count_1h >= 1.0', then: decline, reason_code: FAST}
+default: {reason_code: FAST}
+approved: FAST
+reasons: {FAST: It was used very often.}
+"""
 
 
 class SteadyModel:
@@ -289,3 +300,22 @@ async def test_where_nothing_is_published_nothing_is_put_into_the_outbox(scorer,
     scorer.keeps_outbox = False
     await only(scorer)
     assert await store.outbox(count_max=10) == []
+
+
+async def test_within_a_batch_a_payment_sees_how_the_one_before_it_was_decided(model):
+    store = MemoryStore(OUTCOMES, lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS)
+    telemetry = SilentTelemetry()
+    policy = load_policy(DECLINE_ALL, catalogue=OUTCOMES, name="declines.yaml")
+    scorer = Scorer(
+        store=store,
+        artifacts=Artifacts(OUTCOMES, model, policy),
+        provisional=Provisional(store, MemorySpool(count_max=9), telemetry, 9),
+        telemetry=telemetry,
+        now_ms=lambda: NOW_MS,
+        monotonic=asyncio.get_running_loop().time,
+    )
+    batch = [check(f"t{i}", card="c1", after_ms=i) for i in range(3)]
+    answers = await scorer.score_many(batch)
+    place = OUTCOMES.names.index("card_declined_1h")
+    cores = [wire.decision_from_bytes(answer.decision).core for answer in answers]
+    assert [core.features[place] for core in cores] == [0, 1, 2]

@@ -1,0 +1,123 @@
+"""What each call of the program in the store is given: keys, then arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scoring.adapters.redis_layout import Layout, order_of, outbox_field
+from scoring.adapters.redis_program import (
+    LABEL_BODY,
+    EntityProgram,
+    Program,
+    split_ms,
+)
+from scoring.core.catalogue import Catalogue
+from scoring.core.statistic import Slot
+from scoring.core.transaction import Transaction, order_hash
+from scoring.ports import Check, LabelledTransaction, Recording
+
+Call = tuple[list[bytes], list[bytes | int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A forecast of some slots of one transaction's entities."""
+
+    order: bytes
+    entities: list[EntityProgram]
+    keys: list[bytes]
+    offsets: list[bytes]
+    catalogue: Catalogue
+
+    def call(self, as_of: Transaction, after_ms: int, instants_max: int) -> Call:
+        """The next instants after `after_ms`, with the payload as it is then."""
+        amount = self.catalogue.amount(as_of)
+        return self.keys, [
+            self.order,
+            after_ms.to_bytes(6, "big"),
+            instants_max,
+            b"".join([entity.byte for entity in self.entities]),
+            *[entity.inputs(as_of, amount) for entity in self.entities],
+            *self.offsets,
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The calls of one catalogue under one layout; the Lua program says what of."""
+
+    catalogue: Catalogue
+    program: Program
+    layout: Layout
+
+    def observe(self, check: Check) -> tuple[list[EntityProgram], Call]:
+        """The entities that the reply speaks of, and the call."""
+        t = check.transaction
+        entities, keys, inputs = self.layout.known(t)
+        claim = self.layout.decision_key(t.tenant, t.id)
+        return entities, (
+            [claim, self.layout.processed_key, *keys],
+            [
+                b"D" if check.dry_run else b"N",
+                check.payload_hash,
+                order_of(t),
+                b"".join([entity.byte for entity in entities]),
+                *inputs,
+            ],
+        )
+
+    def record(self, r: Recording) -> Call:
+        """The decision, and where its outcome is counted."""
+        keys: list[bytes] = []
+        settled: list[bytes] = []
+        if r.transaction is not None and r.outcome:
+            keys, settled = self.layout.settled(r.transaction)
+        claim = self.layout.decision_key(r.tenant, r.transaction_id)
+        return [claim, self.layout.outbox_key, *keys], [
+            r.payload_hash,
+            r.decision,
+            outbox_field(r.tenant, r.transaction_id),
+            r.logged or b"",
+            int(r.outcome) if keys else 0,
+            *settled,
+        ]
+
+    def learn(self, label: LabelledTransaction) -> Call | None:
+        """None where no entity of the transaction keeps labels."""
+        t = label.transaction
+        amount = self.catalogue.amount(t)
+        keys, plans, bodies = [], b"", []
+        for entity in self.program.entities:
+            found = self.layout.entity_keys(t, entity) if entity.plan.labelled else None
+            if found:
+                bits = entity.label_bits(t, amount, fraud=label.fraud is True)
+                keys += [found[0], found[-1]]
+                plans += entity.byte
+                bodies.append(_label_body(label, bits))
+        return (keys, [plans, *bodies]) if keys else None
+
+    def forecast(self, t: Transaction, features: Sequence[str]) -> Ask | None:
+        """None where no entity of the transaction owns one of the features."""
+        wanted = self.catalogue.slots_of(features)
+        owned: list[tuple[EntityProgram, frozenset[Slot]]] = [
+            (entity, own)
+            for entity in self.layout.known(t)[0]
+            if (own := wanted.intersection(entity.plan.slots))
+        ]
+        if not owned:
+            return None
+        entities = [entity for entity, _ in owned]
+        keys = [key for e in entities for key in self.layout.entity_keys(t, e) or []]
+        offsets = [entity.offsets(own) for entity, own in owned]
+        return Ask(order_of(t), entities, keys, offsets, self.catalogue)
+
+
+def _label_body(label: LabelledTransaction, bits: int) -> bytes:
+    return LABEL_BODY.pack(
+        *split_ms(label.transaction.occurred_at_ms),
+        order_hash(label.transaction.id),
+        label.version,
+        *split_ms(label.known_at_ms),
+        bits,
+    )
