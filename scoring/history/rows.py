@@ -111,9 +111,10 @@ def _degradation(code: int) -> str:
 
 def _decision(record: Any) -> decision_pb2.Decision | None:
     try:
+        value = wire.unframed(record.value or b"")
         if content_type_of(record) == wire.JSON:
-            return json_format.Parse(record.value, decision_pb2.Decision())
-        return decision_pb2.Decision.FromString(record.value)
+            return json_format.Parse(value, decision_pb2.Decision())
+        return decision_pb2.Decision.FromString(value)
     except (DecodeError, json_format.ParseError, ScoringError):
         return None
 
@@ -133,7 +134,7 @@ def label_row(record: Any, exempt: frozenset[str]) -> Row | None:
     """
     try:
         label = wire.label_from_bytes(
-            record.value or b"", content_type=content_type_of(record)
+            wire.unframed(record.value or b""), content_type=content_type_of(record)
         )
         validate_label(label, exempt=exempt)
     except ScoringError:
