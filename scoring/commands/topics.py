@@ -104,7 +104,9 @@ def _needs(settings: Settings, label_delay_days: int) -> Needs:
     lateness_ms = settings.lateness_s * _MS_PER_S
     return Needs(
         dedupe_ms=settings.dedupe_s * _MS_PER_S,
-        rebuild_ms=longest_ms + lateness_ms + label_delay_days * 86_400_000,
+        rebuild_ms=0
+        if settings.archive_dir
+        else longest_ms + lateness_ms + label_delay_days * 86_400_000,
     )
 
 
