@@ -12,14 +12,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import xgboost
 from numpy.typing import NDArray
 
+from scoring.adapters.model_drift import ModelDrift
 from scoring.adapters.onnx_model import load_model, session_of
+from scoring.core.bundle import Manifest
 from scoring.core.catalogue import default_catalogue
+from scoring.core.decision import ComputeTarget
 from scoring.training.build import Groups, Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.explain import exact_contributions, grouped, top_overlap
@@ -30,7 +35,7 @@ from scoring.training.reasons import Reasons
 from scoring.training.simulate import simulate
 from scoring.training.train import DEMO_WORLD, dataset_of
 
-ROUNDS = 7
+ROUNDS = 15
 Rows = NDArray[np.float32]
 
 
@@ -177,6 +182,46 @@ def _worst_gap_ms(work: Callable[[], object]) -> float:
     return 1e3 * worst
 
 
+def watching(manifest: Manifest, rows: Rows) -> dict[str, float]:
+    """Microseconds that watching for drift adds to a batch of one and of 256 rows."""
+    drift = ModelDrift()
+    drift.expect(manifest.version, manifest.feature_names, manifest.baseline)
+    calls = {}
+    for size in (1, 256):
+        block, scores = rows[:size], rows[:size, 0].copy()
+        calls[f"watching_us_{size}"] = partial(
+            _watched, drift, manifest.version, block, scores
+        )
+    return medians_us(calls, repeats=2_000)
+
+
+def _watched(
+    drift: ModelDrift, version: str, block: Rows, scores: Rows, _: int
+) -> None:
+    drift.seen(version, block, scores)
+
+
+def gpu_crossover(directory: Path, rows: Rows) -> int | None:
+    """The smallest batch that the tensor form on a GPU scores faster than the trees
+    on the CPU; None where there is no GPU, or it never does.
+    """
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        return None
+    trees = load_model(directory)
+    tensor = load_model(directory, target=ComputeTarget.TENSOR, device="cuda")
+    for size in (2**power for power in range(15)):
+        block = np.resize(rows, (size, rows.shape[1]))
+        calls = {
+            name: lambda _, model=model, block=block: model.predict(block)
+            for name, model in (("trees", trees), ("tensor", tensor))
+        }
+        found = medians_us(calls, repeats=20)
+        print(f"batch of {size}, CPU trees and GPU tensors, µs: {rounded(found)}")
+        if found["tensor"] < found["trees"]:
+            return size
+    return None
+
+
 def rounded(times: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in times.items()}
 
@@ -238,7 +283,7 @@ def measured(directory: Path) -> dict[str, object]:
             overlap(
                 graphs["explained"],
                 booster,
-                fresh[:5_000],
+                fresh[:20_000],
                 Groups.from_catalogue(default_catalogue()),
             ),
             4,
@@ -247,6 +292,8 @@ def measured(directory: Path) -> dict[str, object]:
         "tensor_over_ensemble_cpu": round(tensor_ratio, 2),
         "load_ms": round(load_ms, 1),
         "swap_max_stall_ms": round(stall_ms, 1),
+        **rounded(watching(load_model(directory).manifest, fresh)),
+        "gpu_crossover_rows": gpu_crossover(directory, fresh),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -97,11 +98,12 @@ class RemoteShelf:
     def path(self, version: str) -> Path:
         """A version's directory on this machine, copied here where it is not yet."""
         place = self.cache.path(version)
-        if not _whole(place):
-            self._copy(version)
-        signature = self._read(version, SIGNATURE_FILE)
-        if signature is not None and _signature(place) != signature:
-            _replace(place / SIGNATURE_FILE, signature)
+        with self._alone():
+            if not _whole(place):
+                self._copy(version)
+            signature = self._read(version, SIGNATURE_FILE)
+            if signature is not None and _signature(place) != signature:
+                _replace(place / SIGNATURE_FILE, signature)
         return place
 
     def history(self) -> History:
@@ -165,6 +167,14 @@ class RemoteShelf:
 
     def _point(self, history: History) -> None:
         self._write(history_to_json(history).encode(), POINTER_FILE)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes of this machine from copying at the same time."""
+        self.cache.root.mkdir(parents=True, exist_ok=True)
+        with (self.cache.root / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _copy(self, version: str) -> None:
         """Copy a bundle here, prove it, and put it in its place in one step."""

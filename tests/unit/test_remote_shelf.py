@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import fsspec
@@ -139,6 +140,28 @@ def test_a_signature_that_comes_after_the_promotion_is_brought_too(remote, tmp_p
     model = source.load(source.first(), catalogue=catalogue)
     assert model.version == remote.promoted()
     assert (remote.cache.path(model.version) / SIGNATURE_FILE).is_file()
+
+
+def test_workers_that_start_together_copy_a_model_once(remote, bundles, tmp_path):
+    version, bundle = next(iter(bundles.items()))
+    taken = []
+
+    class Counting:
+        """The storage, telling which files were read."""
+
+        def cat_file(self, path):
+            taken.append(path.rsplit("/", 1)[-1])
+            return remote.files.cat_file(path)
+
+    cache = ModelShelf(tmp_path / "shared")
+    workers = [
+        RemoteShelf(remote.url, Counting(), remote.root, cache) for _ in range(4)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        places = list(pool.map(lambda worker: worker.path(version), workers))
+    assert set(places) == {cache.path(version)}
+    assert (places[0] / GRAPH_FILE).read_bytes() == (bundle / GRAPH_FILE).read_bytes()
+    assert taken.count(GRAPH_FILE) == 1
 
 
 class Broken:
