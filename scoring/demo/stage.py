@@ -55,6 +55,7 @@ def staged(
         "SCORING_MODEL_DIR": str(model_dir.resolve()),
         "SCORING_STATE_DIR": str(directory.resolve()),
         "SCORING_DECISION_FORMAT": "json",
+        "SCORING_SCHEMA_REGISTRY_URL": "",  # topics of a moment have no subjects
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
         "SCORING_REFLECTION": "true",
         # Everything shares this machine; a real server keeps the defaults.

@@ -128,20 +128,20 @@ class KafkaDoor:
                     self._record(partition.topic, record)
 
     def _record(self, topic: str, record: Any) -> None:
-        headers = dict(record.headers)
+        headers, value = dict(record.headers), wire.unframed(record.value)
         content_type = headers.get("content-type", wire.PROTOBUF.encode()).decode()
         if topic == self.topics.decisions:
             decision = wire.message_from_bytes(
-                record.value, decision_pb2.Decision, content_type
+                value, decision_pb2.Decision, content_type
             )
             self.collector.take(decision)
             return
         letter = wire.message_from_bytes(
-            record.value, transaction_pb2.DeadLetter, content_type
+            value, transaction_pb2.DeadLetter, content_type
         )
         with suppress(ScoringError):  # somebody else's garbage in a live topic
             transaction = wire.message_from_bytes(
-                letter.value, transaction_pb2.Transaction, wire.PROTOBUF
+                wire.unframed(letter.value), transaction_pb2.Transaction, wire.PROTOBUF
             )
             self.collector.refuse(transaction.id, f"{letter.field} {letter.message}")
 

@@ -198,6 +198,7 @@ def _environment(
         "SCORING_TOPIC_PREFIX": topics.prefix,
         "SCORING_MODEL_DIR": str(settings.model_dir.resolve()),
         "SCORING_DECISION_FORMAT": "protobuf",
+        "SCORING_SCHEMA_REGISTRY_URL": "",  # topics of a moment have no subjects
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
     }
     for name in ("policy_file", "features_file"):
