@@ -11,6 +11,7 @@ from small_model import RECIPE, small_catalogue, small_dataset
 from scoring.adapters.model_shelf import ModelShelf
 from scoring.adapters.model_watch import ModelWatch
 from scoring.adapters.onnx_model import load_model
+from scoring.adapters.remote_shelf import RemoteShelf
 from scoring.training.build import train_on
 
 
@@ -30,11 +31,16 @@ def shelf(tmp_path):
 
 
 @asynccontextmanager
-async def following(shelf):
+async def following(shelf, **options):
     taken: asyncio.Queue = asyncio.Queue()
     refused: asyncio.Queue = asyncio.Queue()
     watch = ModelWatch(
-        shelf.root, load_model, taken.put_nowait, refused.put_nowait, poll_s=0.01
+        shelf.root,
+        load_model,
+        taken.put_nowait,
+        refused.put_nowait,
+        poll_s=0.01,
+        **options,
     )
     task = asyncio.create_task(watch.follow(shelf.promoted()))
     try:
@@ -81,3 +87,22 @@ async def test_a_shelf_that_vanishes_leaves_the_model_in_place(shelf):
         pointer.write_text(content)
         await asyncio.sleep(0.2)
         assert taken.empty()
+
+
+async def test_a_promotion_in_object_storage_is_taken_once_it_answers_again(
+    shelf, tmp_path
+):
+    first, second = (manifest.version for manifest in shelf.versions())
+    mirror = RemoteShelf.at(f"file://{shelf.root}", tmp_path / "mirror")
+    mirror.pull()
+    away = shelf.root.with_name("away")
+    async with following(mirror.cache, refresh=mirror.pull) as (taken, refused):
+        shelf.promote(second)
+        shelf.root.rename(away)
+        shelf.root.write_text("no directory any more")
+        assert "models" in await asyncio.wait_for(refused.get(), 20)
+        shelf.root.unlink()
+        away.rename(shelf.root)
+        assert (await asyncio.wait_for(taken.get(), 20)).version == second
+        shelf.rollback()
+        assert (await asyncio.wait_for(taken.get(), 20)).version == first
