@@ -64,6 +64,7 @@ class Heard:
     words: dict[int, str] = field(default_factory=dict)  # grpc-message
     http: dict[int, int] = field(default_factory=dict)
     reset: set[int] = field(default_factory=set)
+    settings: dict[int, int] = field(default_factory=dict)
     goaway: bool = False
     closed: bool = False
 
@@ -127,6 +128,8 @@ def _note(
                 heard.words[stream] = str(value)
             elif name == ":status":
                 heard.http[stream] = int(value)
+    elif kind == SETTINGS:
+        heard.settings |= dict(struct.iter_unpack(">HI", payload))
     elif kind == RST_STREAM:
         heard.reset.add(stream)
     elif kind == GOAWAY:

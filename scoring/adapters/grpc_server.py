@@ -54,7 +54,9 @@ class ServerOptions:
                 self.message_bytes_max * _BATCH_MESSAGES,
             ),
             ("grpc.max_send_message_length", -1),
+            # Both: between a soft and a hard limit gRPC refuses by chance.
             ("grpc.max_metadata_size", _METADATA_BYTES_MAX),
+            ("grpc.absolute_max_metadata_size", _METADATA_BYTES_MAX),
             ("grpc.max_concurrent_streams", self.streams_max),
             ("grpc.http.overload_protection", 0),
             ("grpc.so_reuseport", int(self.shares_port)),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from dataclasses import dataclass, field
 
@@ -11,7 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from grpc_parts import label, open_door, payment, request
 from jwt.algorithms import get_default_algorithms
+from toolbox import ROOT
 
+from scoring.adapters.grpc_identity import load_access
 from scoring.errors import BadArtifact
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
@@ -280,6 +283,34 @@ async def test_every_item_of_a_batch_counts_towards_the_rate(door):
     assert decided == [True, True, False, False]
     exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
     assert reply.results[3].error.code == exhausted
+
+
+def test_the_access_file_of_the_guide_is_one(tmp_path):
+    guide = (ROOT / "docs" / "guide-sre.md").read_text()
+    shown = re.search(
+        r"<!-- file: access.yaml -->\n```yaml\n(.*?)```", guide, re.DOTALL
+    )
+    path = tmp_path / "access.yaml"
+    path.write_text(shown[1])
+    access = load_access(path, monotonic=time.monotonic)
+    assert access.by_name.keys() == {"spiffe://bank/gateway"}
+    assert access.by_subject["shop-17"].quota.burst_count == 400
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("{methods: [x]}", "needs a name"),
+        ("{subject: a, methods: [x], burst_count: 2}", "rate_per_s"),
+        ("{subject: a, methods: [x], rate_per_s: 0}", "greater than 0"),
+        ("{subject: a, methods: [x]}\n  - {subject: a, methods: [y]}", "given twice"),
+    ],
+)
+def test_a_rule_with_a_mistake_is_refused(tmp_path, rule, problem):
+    path = tmp_path / "access.yaml"
+    path.write_text(f"callers:\n  - {rule}\n")
+    with pytest.raises(BadArtifact, match=problem):
+        load_access(path, monotonic=time.monotonic)
 
 
 WRONG_JWKS = {
