@@ -42,7 +42,7 @@ def grpc_door_from(
         exempt=settings.numeric_ids,
         now_ms=now_ms,
         monotonic=time.monotonic,
-        access=_access_from(settings),
+        access=_access_from(settings, service.telemetry.count),
     )
     group = GroupCommit(_decisions_from(service))
     explanations = None
@@ -120,7 +120,9 @@ def _credentials_from(settings: Settings) -> ServerCredentials | None:
     ).credentials()
 
 
-def _access_from(settings: Settings) -> ListedAccess | None:
+def _access_from(
+    settings: Settings, count: Callable[[str], None]
+) -> ListedAccess | None:
     tokens = _tokens_from(settings)
     if settings.access_file is None:
         if tokens is not None:
@@ -134,7 +136,9 @@ def _access_from(settings: Settings) -> ListedAccess | None:
             f"{settings.access_file}: callers are known by certificate or token; set "
             "SCORING_TLS_CLIENT_CA_FILE or SCORING_JWT_JWKS_FILE as well"
         )
-    return load_access(settings.access_file, monotonic=time.monotonic, tokens=tokens)
+    return load_access(
+        settings.access_file, monotonic=time.monotonic, tokens=tokens, count=count
+    )
 
 
 def _tokens_from(settings: Settings) -> Tokens | None:

@@ -142,6 +142,10 @@ class ListedCaller:
         )
 
 
+def ignored(_event: str) -> None:
+    """Nobody counts who is turned away."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListedAccess:
     """Lets in who is listed, by verified token, else by verified certificate.
@@ -153,9 +157,17 @@ class ListedAccess:
     by_name: dict[str, ListedCaller]
     by_subject: dict[str, ListedCaller] = field(default_factory=dict)
     tokens: Tokens | None = None
+    count: Callable[[str], None] = ignored
 
     def identify(self, context: Context, method: str) -> Identity:
-        """Who calls; raises `Refused`."""
+        """Who calls; raises `Refused`, and counts it by its status."""
+        try:
+            return self._identified(context, method)
+        except Refused as refused:
+            self.count(f"caller_{refused.refusal.code.name.lower()}")
+            raise
+
+    def _identified(self, context: Context, method: str) -> Identity:
         if self.tokens and (sent := _authorization(context)):
             return self._by_token(self.tokens, sent, method)
         names = names_of(context.auth_context())
@@ -190,7 +202,11 @@ _DENIED = Refusal(
 
 
 def load_access(
-    path: Path, *, monotonic: Callable[[], float], tokens: Tokens | None = None
+    path: Path,
+    *,
+    monotonic: Callable[[], float],
+    tokens: Tokens | None = None,
+    count: Callable[[str], None] = ignored,
 ) -> ListedAccess:
     """Read who may call what; raises `BadArtifact` with line and field."""
     try:
@@ -203,6 +219,7 @@ def load_access(
         {one.rule.name: one for one in listed if one.rule.name},
         {one.rule.subject: one for one in listed if one.rule.subject},
         tokens,
+        count,
     )
 
 

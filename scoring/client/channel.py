@@ -43,20 +43,47 @@ class Security:
     """Files for TLS; certificate and key of our own make it mutual TLS.
 
     `server_name` overrides the name that the server's certificate must carry.
+    `token_file` holds a signed token that names us; it is read for every call, so
+    whoever writes a fresh one there need tell nobody.
     """
 
     ca_file: Path
     cert_file: Path | None = None
     key_file: Path | None = None
     server_name: str = ""
+    token_file: Path | None = None
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Read the files; raises `OSError`."""
-        return grpc.ssl_channel_credentials(
+        encrypted = grpc.ssl_channel_credentials(
             self.ca_file.read_bytes(),
             self.key_file.read_bytes() if self.key_file else None,
             self.cert_file.read_bytes() if self.cert_file else None,
         )
+        if self.token_file is None:
+            return encrypted
+        token = grpc.metadata_call_credentials(Bearer(self.token_file))
+        return grpc.composite_channel_credentials(encrypted, token)
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer(grpc.AuthMetadataPlugin):
+    """Sends the token of a file along with every call."""
+
+    token_file: Path
+
+    def __call__(
+        self,
+        context: grpc.AuthMetadataContext,  # noqa: ARG002 - every call gets the same
+        callback: grpc.AuthMetadataPluginCallback,
+    ) -> None:
+        """Read the file; where it cannot be read the call fails with its error."""
+        try:
+            token = self.token_file.read_text().strip()
+        except OSError as error:
+            callback((), error)
+        else:
+            callback((("authorization", f"Bearer {token}"),), None)
 
 
 def channel_arguments(security: Security | None = None) -> list[tuple[str, Any]]:

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 import grpc
 import jwt
 import pytest
+from certificates import Authority
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from grpc_parts import label, open_door, payment, request
 from jwt.algorithms import get_default_algorithms
 from toolbox import ROOT
 
 from scoring.adapters.grpc_identity import load_access
-from scoring.errors import BadArtifact
+from scoring.adapters.telemetry import SilentTelemetry
+from scoring.bootstrap import now_ms
+from scoring.client import AsyncClient, Security, Transaction
+from scoring.errors import BadArtifact, ScoringError
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 
@@ -252,6 +256,37 @@ async def test_a_stream_outlives_its_token_but_is_no_longer_served(model_dir, tm
         await stream.done_writing()
     assert first.result.HasField("decision")
     assert second.result.error.code == grpc.StatusCode.UNAUTHENTICATED.value[0]
+
+
+async def test_our_client_sends_the_token_that_stands_in_its_file(model_dir, tmp_path):
+    authority = Authority.made(tmp_path)
+    leaf = authority.leaf("localhost", san="DNS:localhost")
+    token_file = tmp_path / "token"
+    security = Security(authority.root, token_file=token_file)
+    settings = token_settings(tmp_path, MAIN)
+    settings |= {"tls_cert_file": leaf.cert, "tls_key_file": leaf.key}
+    one = Transaction("default", "t-client", occurred_at_ms=now_ms(), currency="EUR")
+    async with open_door(model_dir, **settings) as door:
+        address = f"localhost:{door.server.address.rpartition(':')[2]}"
+        async with AsyncClient(address, timeout_s=5, security=security) as client:
+            token_file.write_text(MAIN.token(exp=1))
+            with pytest.raises(ScoringError, match="it has expired"):
+                await client.check(one)
+            token_file.write_text(MAIN.token())
+            assert (await client.check(one)).core.transaction_id == "t-client"
+
+
+async def test_who_is_turned_away_is_counted_by_status(
+    model_dir, tmp_path, monkeypatch
+):
+    counted = []
+    monkeypatch.setattr(
+        SilentTelemetry, "count", lambda _self, event: counted.append(event)
+    )
+    async with open_door(model_dir, **token_settings(tmp_path, MAIN)) as door:
+        await refusal(door, tampered())
+        await refusal(door, MAIN.token(sub="stranger"))
+    assert counted == ["caller_unauthenticated", "caller_permission_denied"]
 
 
 async def test_who_goes_too_fast_is_pushed_back_and_others_are_not(door):
