@@ -1,0 +1,137 @@
+"""Callers of the fault drills: fixed connections, and what they were answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import grpc
+
+from load_tests.traffic import Traffic
+from scoring.client.channel import channel_arguments
+from scoring.v1.decision_pb2 import Decision, DecisionCore, DegradationCode, Rung
+from scoring.v1.fraud_scoring_pb2 import (
+    CheckTransactionRequest,
+    CheckTransactionResponse,
+    GetDecisionRequest,
+    GetDecisionResponse,
+)
+
+_SERVICE = "/scoring.v1.FraudScoring/"
+CONNECTIONS = 8
+_ADOPTED_SAMPLE = 200
+_PATIENCE_S = 30.0
+_WARM_UPS = 2 * CONNECTIONS
+_NOT_RECORDED = DegradationCode.DEGRADATION_CODE_NOT_RECORDED
+
+
+@dataclass(slots=True)
+class Callers:
+    """Callers of one server, over fixed connections, and what they were answered."""
+
+    address: str
+    deadline_s: float
+    traffic: Traffic
+    degraded: Counter[str] = field(default_factory=Counter)
+    degraded_at: list[float] = field(default_factory=list)
+    provisional: dict[str, Decision] = field(default_factory=dict)
+    retried: int = 0
+    _channels: list[grpc.aio.Channel] = field(default_factory=list)
+
+    def connect(self) -> None:
+        """Open the connections as our own client does."""
+        options = [*channel_arguments(), ("grpc.use_local_subchannel_pool", 1)]
+        self._channels = [
+            grpc.aio.insecure_channel(self.address, options) for _ in range(CONNECTIONS)
+        ]
+
+    async def warm_up(self) -> None:
+        """Use every connection: what connecting costs is not what is asked."""
+        for index in range(_WARM_UPS):
+            await self._check(self._next(), index, 10.0)
+        self.degraded_at.clear()
+        self.degraded.clear()
+        self.provisional.clear()
+
+    def _next(self) -> bytes:
+        request = CheckTransactionRequest(transaction=self.traffic.next())
+        return request.SerializeToString()
+
+    async def close(self) -> None:
+        """Close them."""
+        for channel in self._channels:
+            await channel.close()
+
+    async def call(self, index: int) -> str:
+        """One check; returns its status."""
+        ends = time.perf_counter() + self.deadline_s
+        raw = self._next()
+        status = await self._check(raw, index, self.deadline_s)
+        if status == "UNAVAILABLE" and (left_s := ends - time.perf_counter()) > 0:
+            # The connection that died may have been the one that was retried on.
+            self.retried += 1
+            status = await self._check(raw, index + 1, left_s)
+        return status
+
+    async def _check(self, raw: bytes, index: int, timeout_s: float) -> str:
+        method = self._channels[index % CONNECTIONS].unary_unary(
+            _SERVICE + "CheckTransaction"
+        )
+        try:
+            reply = await method(raw, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            return str(error.code().name)
+        self._note(CheckTransactionResponse.FromString(reply).decision)
+        return "OK"
+
+    def _note(self, decision: Decision) -> None:
+        core = decision.core
+        if core.rung != Rung.RUNG_FULL or core.provisional:
+            self.degraded_at.append(time.perf_counter())
+            for degradation in core.degradations:
+                self.degraded[DegradationCode.Name(degradation.code)] += 1
+        if core.provisional and len(self.provisional) < _ADOPTED_SAMPLE:
+            self.provisional[core.transaction_id] = decision
+
+    async def full(self) -> bool:
+        """Whether answers become full again, asked one by one."""
+        gives_up_at = time.perf_counter() + _PATIENCE_S
+        while time.perf_counter() < gives_up_at:
+            before = len(self.degraded_at)
+            status = await self._check(self._next(), 0, 5.0)
+            if status == "OK" and len(self.degraded_at) == before:
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+    async def adopted(self) -> int:
+        """How many of the provisional answers kept here became the record."""
+        look_up = self._channels[0].unary_unary(_SERVICE + "GetDecision")
+        gives_up_at = time.perf_counter() + _PATIENCE_S
+        equal: set[str] = set()
+        while len(equal) < len(self.provisional):
+            for id_, given in self.provisional.items():
+                request = GetDecisionRequest(transaction_id=id_)
+                try:
+                    raw = await look_up(request.SerializeToString(), timeout=5)
+                except grpc.aio.AioRpcError:
+                    continue
+                if _same(given.core, GetDecisionResponse.FromString(raw).decision.core):
+                    equal.add(id_)
+            if time.perf_counter() > gives_up_at:
+                break
+            await asyncio.sleep(0.2)
+        return len(equal)
+
+
+def _same(given: DecisionCore, stands: DecisionCore) -> bool:
+    """Whether an answer became the record, or told the outcome of what stood there.
+
+    An answer that could not say whether it was recorded is flagged so; the record
+    then holds the same decision without the flag.
+    """
+    if any(d.code == _NOT_RECORDED for d in given.degradations):
+        return (given.outcome, given.score) == (stands.outcome, stands.score)
+    return given == stands

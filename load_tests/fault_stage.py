@@ -1,0 +1,165 @@
+"""The parts that the fault drills break: a store behind a proxy, a broker, a server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from load_tests.delay_proxy import DelayProxy
+from load_tests.traffic import Traffic
+from scoring.embedded.broker import FETCH_WAIT_MS, broker_in_directory
+from scoring.embedded.child import Child
+from scoring.embedded.store import EmbeddedStore
+from scoring.v1.fraud_scoring_pb2 import (
+    CheckTransactionRequest,
+    CheckTransactionResponse,
+)
+
+_METHOD = "/scoring.v1.FraudScoring/CheckTransaction"
+_READY = "serving grpc on "
+_WARM_UPS_MAX = 50
+
+
+@dataclass(slots=True)
+class Stage:
+    """Everything that runs; `canned` is a decision for the null server to repeat."""
+
+    store: EmbeddedStore
+    proxy: DelayProxy
+    broker: Child
+    server: subprocess.Popen[str]
+    address: str
+    model_dir: Path
+    canned: Path
+
+    def kill_worker(self) -> None:
+        """SIGKILL one of the server's workers."""
+        pid = self.server.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+
+
+@asynccontextmanager
+async def staged(
+    scratch: Path, *, workers: int, settings: Mapping[str, object]
+) -> AsyncIterator[Stage]:
+    """Start all parts; the model is the demo's unless `model_dir` is set."""
+    model_dir = scratch / "model"
+    shutil.copytree(_model(settings), model_dir)
+    store = EmbeddedStore.in_directory(scratch, persist=True)
+    broker = broker_in_directory(scratch)
+    store.start()
+    broker.start()
+    try:
+        async with DelayProxy("127.0.0.1", store.child.port) as proxy:
+            env = _environment(scratch, proxy, broker, settings)
+            env["SCORING_MODEL_DIR"] = str(model_dir)
+            # In a thread: the proxy is ours, and the server asks through it.
+            await asyncio.to_thread(_create_topics, env)
+            options = ["serve", f"--workers={workers}"]
+            command = [sys.executable, "-m", "scoring", *options]
+            with _running(command, env) as server:
+                address = await asyncio.to_thread(_ready, server)
+                canned = scratch / "canned.bin"
+                canned.write_bytes(await _decision(address))
+                yield Stage(store, proxy, broker, server, address, model_dir, canned)
+    finally:
+        broker.stop(kill=True)
+        store.stop(kill=True)
+
+
+def _model(settings: Mapping[str, object]) -> Path:
+    if "model_dir" in settings:
+        return Path(str(settings["model_dir"]))
+    from scoring.core.catalogue import default_catalogue
+    from scoring.training.progress import bar
+    from scoring.training.train import ensure_demo_model
+
+    directory = Path(".scoring/demo/model")
+    with bar(transient=True) as report:
+        ensure_demo_model(directory, default_catalogue(), report)
+    return directory
+
+
+def _environment(
+    scratch: Path, proxy: DelayProxy, broker: Child, settings: Mapping[str, object]
+) -> dict[str, str]:
+    told = {
+        "redis_url": f"redis://{proxy.address}/0",
+        "kafka_bootstrap": broker.address,
+        "fetch_wait_ms": FETCH_WAIT_MS,
+        "topic_prefix": "drill.",
+        "state_dir": scratch,
+        "grpc_address": "127.0.0.1:0",
+        **settings,
+    }
+    return {f"SCORING_{name.upper()}": str(value) for name, value in told.items()}
+
+
+def _create_topics(env: dict[str, str]) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "scoring", "topics", "create"],
+        env={**os.environ, **env},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+@contextmanager
+def null_server(canned: Path) -> Iterator[str]:
+    """A server that does nothing, on the same options; yields its address."""
+    command = [sys.executable, "-m", "benchmarks.grpc_null", str(canned)]
+    with _running(command, {}) as server:
+        yield _ready(server)
+
+
+@contextmanager
+def _running(
+    command: list[str], env: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **env}
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _ready(server: subprocess.Popen[str]) -> str:
+    assert server.stdout is not None
+    for line in server.stdout:
+        if line.startswith(_READY):
+            return line.removeprefix(_READY).strip()
+    raise SystemExit(f"{server.args!r}: it never answered")
+
+
+async def _decision(address: str) -> bytes:
+    """A decision, once the server is warm enough to make one in its budget."""
+    traffic = Traffic(0)
+    async with grpc.aio.insecure_channel(address) as channel:
+        check = channel.unary_unary(_METHOD)
+        for _ in range(_WARM_UPS_MAX):
+            request = CheckTransactionRequest(transaction=traffic.next())
+            try:
+                raw = await check(request.SerializeToString(), timeout=10)
+            except grpc.aio.AioRpcError:
+                continue
+            decision = CheckTransactionResponse.FromString(raw).decision
+            return decision.SerializeToString()
+    raise SystemExit("the server never decided within its budget")
