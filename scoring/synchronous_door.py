@@ -44,7 +44,9 @@ def grpc_door_from(
         monotonic=time.monotonic,
         access=_access_from(settings, service.telemetry.count),
     )
-    group = GroupCommit(_decisions_from(service))
+    group = GroupCommit(
+        _decisions_from(service), gather_s=settings.grpc_gather_ms / _MS_PER_S
+    )
     explanations = None
     if load_explainer is not None:
         explanations = _explanations_from(service.scorer.artifacts, load_explainer)

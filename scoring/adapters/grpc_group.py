@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol
 
 from scoring.adapters.grpc_decisions import Decisions, Following
@@ -14,10 +15,12 @@ from scoring.ports import Check
 
 # A group is one exchange with the store: longer ones make the first of them wait.
 GROUP_COUNT_MAX = 256
-# While one group waits for the store another is decided, if it is worth an exchange:
-# under load two half groups cost more than one.
+# While one group waits for the store another can be decided.
 _GROUPS_IN_FLIGHT_MAX = 2
-_SECOND_GROUP_COUNT_MIN = 16
+# Worth an exchange of their own: fewer gather until the group before them is decided.
+_ENOUGH_COUNT = 16
+# Whoever has less than so many times the gathering to spend is not made to wait.
+_PATIENT = 8
 
 
 class Waiting(Protocol):
@@ -58,11 +61,15 @@ class _Call:
 class GroupCommit:
     """Decides what is waiting, on whatever stream or call, in one pass.
 
-    No window: while a group is being decided the next one gathers, so that alone a
-    check waits for nothing, and under load many share what an exchange costs.
+    While a group is being decided the next one gathers, and groups begin at least
+    `gather_s` apart unless many wait: alone a check waits for nothing, and under load
+    many share what an exchange costs.
     """
 
     decisions: Decisions
+    gather_s: float = 0.0
+    _began_at: float = -inf
+    _gathering: bool = False
     _waiting: deque[tuple[Check, Waiting]] = field(default_factory=deque)
     _running: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -89,10 +96,30 @@ class GroupCommit:
 
     def _next(self) -> None:
         """Begin a group, unless what waits may as well gather."""
-        enough = _SECOND_GROUP_COUNT_MIN if self._running else 1
-        if self._running < _GROUPS_IN_FLIGHT_MAX and len(self._waiting) >= enough:
-            self._running += 1
-            self._start(self._run())
+        if not self._waiting or self._running >= _GROUPS_IN_FLIGHT_MAX:
+            return
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) < _ENOUGH_COUNT:
+            if self._running or self._gathering:
+                return
+            now = loop.time()
+            left_s = self._began_at + self.gather_s - now
+            if left_s > 0 and not self._hurried(now):
+                self._gathering = True
+                loop.call_later(left_s, self._gathered)
+                return
+        self._running += 1
+        self._began_at = loop.time()
+        self._start(self._run())
+
+    def _hurried(self, now: float) -> bool:
+        """Whether the newest has no time to give away."""
+        deadline = self._waiting[-1][0].deadline
+        return deadline is not None and deadline - now < _PATIENT * self.gather_s
+
+    def _gathered(self) -> None:
+        self._gathering = False
+        self._next()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -164,3 +164,29 @@ def test_the_example_of_the_cut_rests_on_the_rates_that_ship():
     rates = default_catalogue().rates
     assert "XTS" not in rates
     assert 50_000 * rates["JPY"] < 31_000 * rates["EUR"]
+
+
+async def test_under_load_calls_gather_for_the_next_pass(service, check):
+    group = GroupCommit(deciding(service), gather_s=0.5)
+    alone = await group.decide(check())
+    first = asyncio.create_task(group.decide(check()))
+    await asyncio.sleep(0.01)
+    second = await group.decide(check())
+    assert trace_of(alone).batch_size == 1
+    assert [trace_of(each).batch_size for each in (await first, second)] == [2, 2]
+
+
+async def test_whoever_is_in_a_hurry_gathers_for_nobody(service, check):
+    group = GroupCommit(deciding(service), gather_s=600)
+    await group.decide(check())
+    in_time = check(deadline=time.monotonic() + 5)
+    assert trace_of(await group.decide(in_time)).batch_size == 1
+
+
+async def test_many_need_not_gather_any_longer(service, check):
+    group = GroupCommit(deciding(service), gather_s=600)
+    await group.decide(check())
+    far = time.monotonic() + 100_000
+    waiting = [check(deadline=far) for _ in range(16)]
+    answers = await asyncio.gather(*map(group.decide, waiting))
+    assert [trace_of(answer).batch_size for answer in answers] == [16] * 16
