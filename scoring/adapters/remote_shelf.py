@@ -171,8 +171,15 @@ class RemoteShelf:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other processes of this machine from copying at the same time."""
-        self.cache.root.mkdir(parents=True, exist_ok=True)
-        with (self.cache.root / ".lock").open("w") as lock:
+        try:
+            self.cache.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.cache.root / ".lock").open("w")
+        except OSError as error:
+            raise BadArtifact(
+                f"{self.cache.root}: must be writable, to hold copies of the models "
+                f"in {self.url} ({error.strerror})"
+            ) from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

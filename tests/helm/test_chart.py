@@ -22,6 +22,7 @@ from chart import (
     with_values,
 )
 
+from scoring.adapters.bundle_signature import Trust
 from scoring.settings import Settings
 
 VALIDATE = ("-m", "kubernetes_validate", "--strict")
@@ -90,6 +91,21 @@ def test_what_is_configured_is_what_the_service_reads(helm, monkeypatch):
         "fraud-scoring",
     )
     assert str(read.access_file) == "/etc/scoring/access.yaml"
+
+
+def test_models_from_storage_are_mirrored_where_a_pod_may_write(helm, tmp_path):
+    manifests = rendered(helm, *with_values(CHART / "ci/stream-only-values.yaml"))
+    told = one(manifests, "ConfigMap", "-settings")["data"]
+    assert told["SCORING_MODEL_URL"] == "s3://models/fraud"
+    name = told["SCORING_MODEL_TRUST_FILE"].removeprefix("/etc/scoring/")
+    trust = tmp_path / name
+    trust.write_text(one(manifests, "ConfigMap", "-files")["data"][name])
+    assert len(Trust.from_file(trust).keys) == 1
+    pod = one(manifests, "Deployment", "-stream")["spec"]["template"]["spec"]
+    mounts = {m["name"]: m for m in pod["containers"][0]["volumeMounts"]}
+    assert mounts["model"]["readOnly"] is False
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "model"]
+    assert "emptyDir" in volume
 
 
 def test_every_environment_name_is_a_setting_of_the_service(newest_helm):
@@ -172,6 +188,7 @@ def test_every_default_is_a_value_that_the_schema_knows():
         ("model.source=internet", "source"),
         ("model.existingClaim=", "model.existingClaim"),
         ("model.source=image", "model.image"),
+        ("model.source=url", "model.url"),
         ("tls.clientCaSecret.name=ca", "tls.existingSecret"),
         ("access.content=callers", "tls.clientCaSecret.name or jwt"),
         ("jwt.jwksConfigMap.name=keys", "jwt.issuer and jwt.audience"),

@@ -164,6 +164,15 @@ def test_workers_that_start_together_copy_a_model_once(remote, bundles, tmp_path
     assert taken.count(GRAPH_FILE) == 1
 
 
+def test_a_place_for_copies_that_cannot_be_written_is_refused(remote, tmp_path):
+    (tmp_path / "file").write_text("no directory")
+    shelf = RemoteShelf(
+        remote.url, remote.files, remote.root, ModelShelf(tmp_path / "file" / "mirror")
+    )
+    with pytest.raises(BadArtifact, match="must be writable"):
+        shelf.pull()
+
+
 class Broken:
     """Storage that does not answer."""
 

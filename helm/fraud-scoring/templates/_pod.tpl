@@ -70,7 +70,7 @@ initContainers:
 {{- if ne .Values.model.source "baked" }}
 - name: model
   mountPath: /model
-  readOnly: true
+  readOnly: {{ ne .Values.model.source "url" }}
   {{- if and (eq .Values.model.source "claim") .Values.model.subPath }}
   subPath: {{ .Values.model.subPath }}
   {{- end }}
@@ -91,7 +91,7 @@ initContainers:
   persistentVolumeClaim:
     claimName: {{ required "model.existingClaim: required with model.source=claim" .root.Values.model.existingClaim }}
     readOnly: true
-{{- else if eq .root.Values.model.source "image" }}
+{{- else if has .root.Values.model.source (list "image" "url") }}
 - name: model
   emptyDir: {sizeLimit: 1Gi}
 {{- end }}
