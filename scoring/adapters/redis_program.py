@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from importlib import resources
-from math import isnan, nan
+from math import nan
 from struct import Struct
 from typing import Any
 
+from scoring.adapters.lua_literal import lua_literal
 from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
 from scoring.core.decision import Outcome
 from scoring.core.definition import RATE_SCALE
@@ -18,9 +19,10 @@ from scoring.core.expression import names_of
 from scoring.core.measure import Decided
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction import AMOUNT_MINOR_MAX, Transaction
+from scoring.errors import BadArtifact
 
 ORDER = Struct(">HIQ")  # time in 6 bytes (2 + 4), then the id's hash
-LABEL_BODY = Struct(">HIQIHIB")  # time, id hash, version, known at, bits
+LABEL_BODY = Struct(">HIQIHIH")  # time, id hash, version, known at, bits
 LABELS_MAX = 384
 _HEAD = ">I6I4I4I4"
 _HEAD_BYTES = 18
@@ -29,7 +31,7 @@ _CHECK_BYTES = 3
 # A future-dated event within the skew allowed must not expire what is still needed.
 _SKEW_MS = 3_600_000
 _TTL_MARGIN_MS = 86_400_000
-_LABEL_COLUMNS_MAX = 7
+_LABEL_COLUMNS_MAX = 14  # a bit each, beside the verdict and the park bit
 
 _LAYOUT: dict[Kind, tuple[str, str, int]] = {  # kind in Lua, format, bytes
     Kind.COUNT: ("add", "I4", 4),
@@ -83,6 +85,10 @@ class EntityProgram:
         self.label_columns = tuple(
             dict.fromkeys(s.column for s in plan.slots if s.op in LABEL_OPS)
         )
+        if len(self.label_columns) > _LABEL_COLUMNS_MAX:
+            raise BadArtifact(
+                f"{plan.name}: at most {_LABEL_COLUMNS_MAX} different filters of labels"
+            )
         self._inputs = Struct(f"<{len(plan.columns)}d{len(plan.by_outcome)}B")
         highest = AMOUNT_MINOR_MAX * max(catalogue.rates.values()) // RATE_SCALE
         self._narrow = highest < _NARROW_MAX
@@ -332,8 +338,8 @@ class Program:
         plans = [entity.table(terms) for entity in self.entities]
         body = resources.files("scoring.adapters").joinpath("redis_store.lua")
         self.source = (
-            f"local CONFIG = {_lua({'dedupe_ms': terms.dedupe_ms})}\n"
-            f"local PLANS = {_lua(plans)}\n{body.read_text('utf-8')}"
+            f"local CONFIG = {lua_literal({'dedupe_ms': terms.dedupe_ms})}\n"
+            f"local PLANS = {lua_literal(plans)}\n{body.read_text('utf-8')}"
         )
         self.name = "scoring_" + sha256(self.source.encode()).hexdigest()[:16]
 
@@ -356,22 +362,3 @@ CALLS = {
     "record": "record_decision",
     "learn": "learn",
 }
-
-
-def _lua(value: Any) -> str:
-    """A value as a Lua literal.
-
-    >>> _lua({"a": [1, True], "b": "x"})
-    '{["a"]={1,true},["b"]="x"}'
-    """
-    if isinstance(value, dict):
-        return "{" + ",".join(f'["{k}"]={_lua(v)}' for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "{" + ",".join(_lua(item) for item in value) + "}"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, float) and isnan(value):
-        return "(0/0)"
-    return repr(value)

@@ -14,7 +14,8 @@
 local up, pk, call, pcall_, sub, rep, find, byte, floor
 local NAN = 0 / 0
 local SEEN = 12   -- counterpart 6, last seen 6
-local LABEL = 29  -- time 6, tie 8, version 4, known 6, bits 1, check 4
+local LABEL = 30  -- time 6, tie 8, version 4, known 6, bits 2, check 4
+local PARKED = 32768  -- a bit: its transaction is not counted, or not yet
 
 -- The server's libraries exist in calls, not yet while functions are loaded.
 local function bind()
@@ -293,11 +294,12 @@ local function frauds_of(e, key, at)
   for i = 7, #text, LABEL do
     if check(sub(text, i, i + LABEL - 5)) ~= sub(text, i + LABEL - 4, i + LABEL - 1)
     then corrupt(e.plan.name .. ' labels') end
-    local t, h, l, _, known, b = up('>I6I4I4I4I6I1', text, i)
+    local t, h, l, _, known, b = up('>I6I4I4I4I6I2', text, i)
     if t ~= pt or h ~= ph or l ~= pl then
       if bits and bits % 2 == 1 then frauds[#frauds + 1] = { pt, ph, pl, bits } end
       pt, ph, pl, bits = t, h, l, nil
     end
+    if b >= PARKED then e.parked, known = true, math.huge end
     if known <= at then bits = b end
   end
   if bits and bits % 2 == 1 then frauds[#frauds + 1] = { pt, ph, pl, bits } end
@@ -431,7 +433,7 @@ local function read_seen(e, s, b, now, x)
   for j = b, 1, -1 do
     local r = record(e, j)
     if r[1] <= start then break end
-    if r[s.at] == own then return r[1] end
+    if r[s.at] == own then return r[1], merged end
     if r[4] - count_of(e, j - 1) ~= 1 then merged = true end
   end
   if merged then return NAN, true end
@@ -695,6 +697,21 @@ local function write(e, b, cur, x, at, labels_key)
   end
 end
 
+-- Let labels that came before their transaction count from now on.
+local function unpark(e, key, at, hi, lo)
+  local text, out = read(key, e.plan.name .. ' labels'), {}
+  out[1] = sub(text, 1, 6)
+  for i = 7, #text, LABEL do
+    local body = sub(text, i, i + LABEL - 5)
+    local t, h, l, version, known, bits = up('>I6I4I4I4I6I2', body)
+    if t == at and h == hi and l == lo and bits >= PARKED then
+      body = pk('>I6I4I4I4I6I2', t, h, l, version, known, bits - PARKED)
+    end
+    out[#out + 1] = body .. check(body)
+  end
+  call('SET', key, table.concat(out), 'KEEPTTL')
+end
+
 -- Calls -------------------------------------------------------------------
 
 local function load(plan, events_key, seen_key)
@@ -769,7 +786,9 @@ local function observe_one(it, out, inexact, at, hi, lo, counting)
     cur, fresh = extend(e, record(e, b), b, at, hi, lo, it.x)
   end
   evaluate(e, b, cur, fresh, at, it.x, it.labels_key, out, inexact)
-  if counting and not it.present then write(e, b, cur, it.x, at, it.labels_key) end
+  if not counting or it.present then return end
+  write(e, b, cur, it.x, at, it.labels_key)
+  if e.parked then unpark(e, it.labels_key, at, hi, lo) end
 end
 
 local function forecast_one(it, out, inexact, now)
@@ -941,7 +960,10 @@ end
 local function learn_one(plan, events_key, key, body)
   local e = events_of(plan, events_key)
   local t, h, l, v = up('>I6I4I4I4', body)
-  if not counted(e, t, h, l) then return end
+  if not counted(e, t, h, l) then
+    local bits = up('>I2', body, #body - 1)
+    body = sub(body, 1, -3) .. pk('>I2', bits + PARKED)
+  end
   local text = read(key, plan.name .. ' labels')
   if text ~= '' and (#text - 6) % LABEL ~= 0 then corrupt(plan.name .. ' labels') end
   local lost = text ~= '' and up('>I6', text) or 0
@@ -967,7 +989,8 @@ local function learn_one(plan, events_key, key, body)
 end
 
 -- keys: events and labels of each entity. args: plans, then each entity's label.
--- The transaction must have been observed. Returns the corrupt parts.
+-- A label of a transaction that was not observed waits for it. Returns the corrupt
+-- parts.
 local function learn(keys, args)
   bind()
   local wrong = {}

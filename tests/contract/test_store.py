@@ -179,6 +179,30 @@ async def test_a_fraud_counts_after_its_delay_and_its_arrival(store):
     assert feature(after, seen, "terminal_fraud_streak") == 1
 
 
+def fraud(t, known_at_ms=START_MS + HOUR_MS):
+    return LabelledTransaction(
+        transaction=t, version=1, fraud=True, known_at_ms=known_at_ms
+    )
+
+
+async def test_a_label_that_came_before_its_payment_counts_once_that_is_counted(store):
+    await observed(store, at(-1, "earlier"))
+    await store.learn([fraud(PAID)])
+    await observed(store, PAID)
+    after = at(8 * 24, "b")
+    (seen,) = await observed(store, after)
+    assert feature(after, seen, "terminal_fraud_streak") == 1
+
+
+async def test_a_label_of_a_payment_that_never_came_counts_nowhere(store):
+    await observed(store, PAID)
+    await store.learn([fraud(at(0, "never"))])
+    after = at(8 * 24, "b")
+    (seen,) = await observed(store, after)
+    assert feature(after, seen, "terminal_fraud_streak") == 0
+    assert np.isnan(feature(after, seen, "terminal_since_fraud"))
+
+
 async def test_a_withdrawn_label_undoes_exactly_what_it_said(store):
     await observed(store, PAID)
     for version, fraud in ((1, True), (2, None)):

@@ -197,6 +197,20 @@ async def test_a_hot_entity_stays_bounded_and_within_its_bound(
     assert worst <= 0.03
 
 
+async def test_late_events_among_merged_ones_are_right_or_flagged(
+    store_url, store_namespace
+):
+    catalogue = CATALOGUES["card"]
+    store = await RedisStore.connect(
+        store_url, catalogue=catalogue, namespace=store_namespace, **TERMS
+    )
+    oracle = MemoryStore(catalogue, **TERMS)
+    shape = Shape(count=1_200, late=0.1, silence=0, hot=True)
+    _, wrong = await compared(store, oracle, catalogue, random.Random(3), shape)
+    await store.close()
+    assert not wrong
+
+
 @pytest.mark.parametrize("name", CATALOGUES)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_offline_sees_what_a_live_store_saw_in_its_processing_order(name, seed):
