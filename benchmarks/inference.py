@@ -144,10 +144,9 @@ def single_equals_batch(graph: bytes, rows: Rows) -> bool:
     )
 
 
-def overlap(
-    graph: bytes, booster: xgboost.Booster, rows: Rows, groups: Groups
-) -> float:
+def overlap(graph: bytes, booster: xgboost.Booster, rows: Rows) -> float:
     """Top-3 agreement with exact TreeSHAP by group, on the top tenth of scores."""
+    groups = Groups.from_catalogue(default_catalogue())
     outputs = scorer(graph)(rows)
     top = np.argsort(-outputs[0][:, 0])[: len(rows) // 10]
     exact = exact_contributions(booster, rows[top])[:, :-1]
@@ -280,13 +279,7 @@ def measured(directory: Path) -> dict[str, object]:
         "reasons_ratio": round(reasons_ratio, 3),
         "reasons_ratio_one_row": round(small["explained"] / small["plain"], 3),
         "reasons_overlap_top10": round(
-            overlap(
-                graphs["explained"],
-                booster,
-                fresh[:20_000],
-                Groups.from_catalogue(default_catalogue()),
-            ),
-            4,
+            overlap(graphs["explained"], booster, fresh[:20_000]), 4
         ),
         "reasons_table_s": round(reasons_s, 1),
         "tensor_over_ensemble_cpu": round(tensor_ratio, 2),

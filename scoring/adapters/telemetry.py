@@ -63,18 +63,7 @@ class PrometheusTelemetry:
             ["event"],
             registry=registry,
         )
-        self._labelled = Counter(
-            "fraud_labelled",
-            "Labels that arrived, by model, band of its score and verdict.",
-            ["model", "band", "verdict"],
-            registry=registry,
-        )
-        self._expected = Counter(
-            "fraud_labelled_expected",
-            "Frauds that the scores of labelled transactions add up to.",
-            ["model", "band"],
-            registry=registry,
-        )
+        self._labelled, self._expected = _label_counters(registry)
         self._drift = ModelDrift()
         registry.register(self._drift)
         self._children: dict[tuple[Outcome, Door, bool], Counter] = {}
@@ -136,6 +125,23 @@ class PrometheusTelemetry:
         verdict = "fraud" if fraud else "genuine"
         self._labelled.labels(model, band, verdict).inc()
         self._expected.labels(model, band).inc(score)
+
+
+def _label_counters(registry: CollectorRegistry) -> tuple[Counter, Counter]:
+    """Labels that arrived, and what their scores had foretold."""
+    labelled = Counter(
+        "fraud_labelled",
+        "Labels that arrived, by model, band of its score and verdict.",
+        ["model", "band", "verdict"],
+        registry=registry,
+    )
+    expected = Counter(
+        "fraud_labelled_expected",
+        "Frauds that the scores of labelled transactions add up to.",
+        ["model", "band"],
+        registry=registry,
+    )
+    return labelled, expected
 
 
 def _band(score: float) -> str:
