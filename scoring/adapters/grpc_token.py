@@ -125,7 +125,8 @@ class Tokens:
                     "verify_exp": False, "verify_nbf": False, "verify_iat": False,
                 },
             )  # fmt: skip
-        except jwt.InvalidTokenError as error:
+        # The latter: a header of brackets in brackets, which the parser recurses into.
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise _refused(_reason_of(error)) from None
         return self._bearer_of(claims)
 
@@ -219,7 +220,7 @@ def _instant(claims: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def _reason_of(error: jwt.InvalidTokenError) -> str:
+def _reason_of(error: Exception) -> str:
     """What is wrong with a token, in words that hold none of it."""
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):

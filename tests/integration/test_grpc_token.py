@@ -1,6 +1,7 @@
 """Callers known by a signed token: who may call, until when, and how fast."""
 
 import asyncio
+import base64
 import json
 import re
 import time
@@ -146,7 +147,14 @@ def tampered():
     return ".".join((head, MAIN.token().split(".")[1], signature))
 
 
+def nested():
+    """A header that a parser recurses into."""
+    deep = base64.urlsafe_b64encode(b'{"kid":' + b"[" * 3_000).decode().rstrip("=")
+    return f"{deep}.e30.e30"
+
+
 REFUSED = {
+    "nests brackets in brackets": (nested, "it is no token"),
     "is missing": (lambda: None, "send a token"),
     "is empty": (lambda: "", "it is no token"),
     "is no token": (lambda: "a.b.c", "it is no token"),
