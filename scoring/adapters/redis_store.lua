@@ -62,7 +62,11 @@ local function weigh(value, place) return value % 65521 * (2 * place + 1) end
 
 local function sum_of(plan, r)
   local s = 7
-  for i = 1, plan.width do s = s + floor(r[i]) % 65521 * (2 * i + 1) end
+  if #plan.reals == 0 then
+    for i = 1, plan.width do s = s + r[i] % 65521 * (2 * i + 1) end
+    return s % 16777216
+  end
+  for i = 1, plan.width do s = s + weigh(floor(r[i]), i) end
   for _, i in ipairs(plan.reals) do
     -- Beside its whole part, taken above, the fraction in two limbs of 53 bits.
     local high = r[i] % 1 * 9007199254740992
