@@ -10,7 +10,7 @@ import pytest
 
 HARNESS = Path(__file__).resolve().parent.parent / "fuzz_decoding.py"
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-CASES = 1_000_000 if NIGHTLY else 5_000
+CASES = 1_000_000 if NIGHTLY else 2_000
 RSS_MB_MAX = 256  # about 90 at the start; libFuzzer ends a run that exceeds it
 
 
