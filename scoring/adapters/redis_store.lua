@@ -823,7 +823,7 @@ local function observe(keys, args)
   if type(claim) == 'table' then claim, wrong_claim = nil, 'decision' end
   if claim then
     local kind = sub(claim, 1, 1)
-    if not find('CDP1234', kind, 1, true) then
+    if kind == '' or not find('CDP1234', kind, 1, true) then
       wrong_claim = 'decision'
     elseif sub(claim, 2, 33) ~= hash then
       return { 'X', 0, '', '', '', '' }

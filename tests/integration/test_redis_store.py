@@ -114,6 +114,15 @@ async def test_a_foreign_decision_key_is_named_and_replaced(
     assert again.applied is Applied.REPEATED
 
 
+async def test_an_empty_decision_key_is_not_taken_for_another_payload(
+    store, client, store_namespace
+):
+    await client.set(f"{store_namespace}:d:default:t1", b"")
+    (seen,) = await store.observe([check(PAID)])
+    assert [d.detail for d in seen.degradations] == ["decision"]
+    assert seen.applied is Applied.COUNTED
+
+
 async def test_every_key_expires(store, client, store_namespace):
     await store.observe([check(PAID)])
     keys = [

@@ -8,11 +8,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from streams import DEDUPE_MS, LATENESS_MS, Shape, check, labels, transactions
+from streams import DEDUPE_MS, HOUR_MS, LATENESS_MS, Shape, check, labels, transactions
 
 from scoring.adapters.memory_store import MemoryStore
 from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import default_catalogue, handbook_catalogue
+from scoring.core.catalogue import (
+    default_catalogue,
+    handbook_catalogue,
+    load_catalogue,
+)
 from scoring.core.reference import Reference, Verdict
 from scoring.core.transaction import Transaction, order_hash
 from scoring.core.vector import vectorise
@@ -131,6 +135,39 @@ def offline(catalogue, stream, known, seq=None):
     return offline_features(
         con, catalogue, "payments", "labels", lateness_ms=LATENESS_MS
     )
+
+
+NIGHTS = load_catalogue(
+    """\
+name: nights
+currency: {reference: EUR}
+entities: {card: card}
+features:
+  - {name: 'card_nights_{window}', entity: card, statistic: count, windows: [1h, 1d],
+     filter: hour <= 6, reason_group: ANY, description: attempts at night}
+""",
+    name="nights.yaml",
+)
+
+
+async def test_a_forecast_counts_the_payment_only_at_hours_that_its_filter_lets_in(
+    store_url, store_namespace
+):
+    store = await RedisStore.connect(
+        store_url, catalogue=NIGHTS, namespace=store_namespace, **TERMS
+    )
+    oracle, rnd, hours = MemoryStore(NIGHTS, **TERMS), random.Random(3), set()
+    for t in transactions(rnd, Shape(count=100, late=0, silence=0)):
+        asked = {"features": NIGHTS.names, "after_ms": t.occurred_at_ms}
+        told = []
+        for engine in (store, oracle):
+            await engine.observe([check(t)])
+            told.append(await engine.forecast(t, **asked, instants_max=8))
+        for (at_ms, a), (same_ms, b) in zip(*told, strict=True):
+            hours.add(at_ms // HOUR_MS % 24 <= 6)
+            assert (at_ms, a.tolist()) == (same_ms, b.tolist())
+    await store.close()
+    assert hours == {True, False}
 
 
 FORECASTS = (
