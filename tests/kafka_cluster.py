@@ -6,8 +6,10 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from certificates import Authority
 
 from scoring.embedded.child import LOOPBACK, Child, accepts, free_port
 
@@ -34,10 +36,10 @@ PROPERTIES = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{more}
+advertised.listeners=PLAINTEXT://{host}:{port}{more}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={logs}
 offsets.topic.num.partitions=1
 offsets.topic.replication.factor=1
@@ -52,6 +54,49 @@ num.io.threads=2
 log.cleaner.enable=false
 log.segment.bytes=67108864
 """
+
+
+# A listener that asks for a certificate, and one that asks for a password over TLS.
+SECURED = """
+ssl.keystore.type=PEM
+ssl.keystore.location={keys}
+ssl.truststore.type=PEM
+ssl.truststore.location={root}
+listener.name.mutual.ssl.client.auth=required
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.password.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required user_risk="{password}";
+listener.name.password.scram-sha-256.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+PASSWORD = "not 4 the public"  # noqa: S105 - of a node that lives for a test
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """What a node has more when its clients must prove who they are."""
+
+    addresses: dict[str, str] = field(default_factory=dict)
+    listeners: str = ""
+    protocols: str = ""
+    properties: str = ""
+    users: tuple[str, ...] = ()
+
+    @classmethod
+    def by(cls, authority: Authority) -> Secured:
+        leaf = authority.leaf("broker", san=f"IP:{LOOPBACK}")
+        keys = authority.directory / "broker.pem"
+        keys.write_text(leaf.key.read_text() + leaf.cert.read_text())
+        addresses = {
+            name: f"{LOOPBACK}:{free_port()}" for name in ("MUTUAL", "PASSWORD")
+        }
+        return cls(
+            addresses,
+            "".join(f",{name}://{place}" for name, place in addresses.items()),
+            ",MUTUAL:SSL,PASSWORD:SASL_SSL",
+            SECURED.format(keys=keys, root=authority.root, password=PASSWORD),
+            ("--add-scram", f"SCRAM-SHA-256=[name=risk,password={PASSWORD}]"),
+        )
 
 
 def why_not() -> str:
@@ -99,13 +144,17 @@ class KafkaCluster:
     """One node that can be stopped, killed, paused and started again in place."""
 
     child: Child
+    secure: dict[str, str] = field(default_factory=dict)  # address by listener's name
 
     @property
     def bootstrap(self) -> str:
         return self.child.address
 
     @classmethod
-    def in_directory(cls, directory: Path) -> KafkaCluster:
+    def in_directory(
+        cls, directory: Path, authority: Authority | None = None
+    ) -> KafkaCluster:
+        secured = Secured.by(authority) if authority else Secured()
         classpath = f"{fetched_jars()}/*"
         properties = directory / "server.properties"
         controller_port = free_port()
@@ -119,10 +168,13 @@ class KafkaCluster:
                     port=port,
                     controller_port=controller_port,
                     logs=directory / "logs",
+                    more=secured.listeners,
+                    protocols=secured.protocols,
                 )
+                + secured.properties
             )
             if not (directory / "logs").exists():
-                formatted(java, classpath, properties)
+                formatted(java, classpath, properties, *secured.users)
             return [
                 *(java, "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"),
                 *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classpath),
@@ -130,7 +182,9 @@ class KafkaCluster:
             ]
 
         log_file = directory / "kafka.log"
-        return cls(Child(command, accepts, log_file, ready_s=READY_S))
+        return cls(
+            Child(command, accepts, log_file, ready_s=READY_S), secured.addresses
+        )
 
     def start(self) -> None:
         self.child.start()
@@ -139,17 +193,20 @@ class KafkaCluster:
         self.child.stop(kill=kill)
 
 
-def formatted(java: str, classpath: str, properties: Path) -> None:
+def formatted(java: str, classpath: str, properties: Path, *users: str) -> None:
     subprocess.run(
         [java, "-cp", classpath, "kafka.tools.StorageTool", "format",
-         "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", str(properties)],
+         "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", str(properties), *users],
         check=True, capture_output=True, timeout=60,
     )  # fmt: skip
 
 
 @contextmanager
-def kafka_cluster(directory: Path) -> Iterator[KafkaCluster]:
-    cluster = KafkaCluster.in_directory(directory)
+def kafka_cluster(
+    directory: Path, authority: Authority | None = None
+) -> Iterator[KafkaCluster]:
+    """A running node; with an authority it has the listeners of `Secured`, too."""
+    cluster = KafkaCluster.in_directory(directory, authority)
     cluster.start()
     try:
         yield cluster

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from scoring import wire
+from scoring.adapters.kafka_contact import first_contact, started
 from scoring.adapters.kafka_intake import header_of
-from scoring.errors import LogUnavailable
 from scoring.ports import LogRecord
 from scoring.v1 import transaction_pb2
 
@@ -72,14 +71,12 @@ class Letters:
             auto_offset_reset="earliest",
             **self.options,
         )
-        try:
-            await consumer.start()
+        with first_contact(self.bootstrap):
+            await started(consumer, self.bootstrap)
             try:
                 records = await self._records(consumer)
             finally:
                 await consumer.stop()
-        except (KafkaError, OSError) as error:
-            raise LogUnavailable(f"no broker answers at {self.bootstrap}") from error
         records.sort(key=lambda record: record.timestamp)
         return [letter for record in records for letter in letters_in(record)]
 

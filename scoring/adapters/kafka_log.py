@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownError
 
+from scoring.adapters.kafka_contact import started
 from scoring.adapters.kafka_options import client_options
 from scoring.errors import LogUnavailable
 from scoring.ports import LogRecord
@@ -55,8 +56,6 @@ class KafkaLog:
             return cls(producer, True, frames or {})
         except UnknownError:
             log.info("this broker has no idempotent producer: retries may repeat")
-        except (KafkaError, OSError) as error:
-            raise LogUnavailable(f"no broker answers at {bootstrap}") from error
         producer = await _started(bootstrap, chosen, idempotent=False)
         return cls(producer, False, frames or {})
 
@@ -143,14 +142,4 @@ async def _started(
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
         **options,
     )
-    sender = logging.getLogger("aiokafka.producer.sender")
-    level = sender.level
-    sender.setLevel(logging.CRITICAL)  # that a broker lacks idempotence is no error
-    try:
-        await producer.start()
-    except BaseException:
-        await producer.stop()
-        raise
-    finally:
-        sender.setLevel(level)
-    return producer
+    return await started(producer, bootstrap)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from scoring import wire
+from scoring.adapters.kafka_contact import started
 from scoring.adapters.kafka_intake import header_of
 from scoring.core.decision import Outcome
-from scoring.errors import LogUnavailable
 from scoring.v1 import decision_pb2
 
 
@@ -68,10 +67,7 @@ async def decisions(
         fetch_max_wait_ms=fetch_wait_ms,
         **options,
     )
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        raise LogUnavailable(f"no broker answers at {bootstrap}") from error
+    await started(consumer, bootstrap)
     try:
         async for record in consumer:
             decision = _decision(record)

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import TopicAlreadyExistsError
 
+from scoring.adapters.kafka_contact import started
 from scoring.errors import BadArtifact, LogUnavailable
 from scoring.topics import Topics
 
@@ -180,11 +181,7 @@ class TopicAdmin:
     async def __aenter__(self) -> Self:
         """Connect; raises `LogUnavailable`."""
         client = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, **self.options)
-        try:
-            await client.start()
-        except (KafkaError, OSError) as error:
-            raise LogUnavailable(f"no broker answers at {self.bootstrap}") from error
-        self._client = client
+        self._client = await started(client, self.bootstrap)
         return self
 
     async def __aexit__(self, *_: object) -> None:
