@@ -18,10 +18,11 @@ Key = tuple[str, str, bytes, bool]
 Following = asyncio.Future[Answer | None]
 Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 
-# What one more observation weighs in the running mean of the time per check.
-_NEWEST_WEIGHT = 0.1
-# Smaller groups mostly wait for the store: they say nothing about the cost of many.
-_TELLING_COUNT_MIN = 32
+# What one more pass weighs in the running mean of the time per check.
+_NEWEST_WEIGHT = 0.3
+# Smaller passes mostly wait for the store: they may show that a check costs less than
+# was thought, and never that it costs more.
+_TELLING_COUNT_MIN = 4
 # Kept back by a follower for an answer of its own, seconds.
 _FOLLOWER_RESERVE_S = 0.003
 
@@ -79,7 +80,7 @@ class Decisions:
     monotonic: Callable[[], float]
     amount: Callable[[Transaction], int | None]
     checks_max: int = 4_096
-    check_s: float = 0.0002  # running mean of one check in a batch
+    check_s: float = 0.0002  # running mean of one check among others
     _inflight: dict[Key, Following | None] = field(default_factory=dict)
 
     async def decide(self, checks: Sequence[Check]) -> list[Answer]:
@@ -162,16 +163,19 @@ class Decisions:
             try:
                 decided = await self.pipeline.score_many(checks)
             finally:
+                self._learn(len(checks), self.monotonic() - started)
                 scored()
             await self.publish(checks, decided)
             answers = decided
         finally:
             for check, answer in zip(checks, answers, strict=True):
                 self._settle(check, answer)
-        if len(checks) >= _TELLING_COUNT_MIN:
-            took_s = (self.monotonic() - started) / len(checks)
-            self.check_s += _NEWEST_WEIGHT * (took_s - self.check_s)
         return decided
+
+    def _learn(self, count: int, took_s: float) -> None:
+        seen_s = took_s / count
+        if seen_s < self.check_s or count >= _TELLING_COUNT_MIN:
+            self.check_s += _NEWEST_WEIGHT * (seen_s - self.check_s)
 
     def _settle(self, check: Check, answer: Answer | None) -> None:
         waiting = self._inflight.pop(_key(check), None)

@@ -10,6 +10,7 @@ from math import inf
 from typing import Any, Protocol
 
 from scoring.adapters.grpc_decisions import Decisions, Following
+from scoring.adapters.grpc_status import Refused, overloaded
 from scoring.answer import Answer, Decided
 from scoring.ports import Check
 
@@ -19,6 +20,9 @@ GROUP_COUNT_MAX = 256
 _GROUPS_IN_FLIGHT_MAX = 2
 # Worth an exchange of their own: fewer gather until the group before them is decided.
 _ENOUGH_COUNT = 16
+# What is ahead of a call, and it, may take this share of its time: the rest is for what
+# a mean does not know.
+_WAIT_SHARE_MAX = 0.7
 # Whoever has less than so many times the gathering to spend is not made to wait.
 _PATIENT = 8
 
@@ -72,17 +76,31 @@ class GroupCommit:
     _gathering: bool = False
     _waiting: deque[tuple[Check, Waiting]] = field(default_factory=deque)
     _running: int = 0
+    _deciding: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def decide(self, check: Check) -> Decided:
         """Decide one check together with whatever else is waiting.
 
-        Raises `Refused` when overloaded, and the `ScoringError` where there is no
-        decision.
+        Raises `Refused` when overloaded, at once, and the `ScoringError` where there
+        is no decision.
         """
+        self._refuse_late(check)
         call = _Call(asyncio.get_running_loop().create_future())
         self.submit(check, call)
         return await call.done
+
+    def _refuse_late(self, check: Check) -> None:
+        """Refuse what those ahead leave no time for: its caller can still do something.
+
+        Never while nobody waits: a look at the true cost is always taken.
+        """
+        if not self._waiting or check.deadline is None:
+            return
+        left_s = check.deadline - self.decisions.monotonic()
+        ahead = len(self._waiting) + self._deciding
+        if (ahead + 1) * self.decisions.check_s > _WAIT_SHARE_MAX * left_s:
+            raise Refused(overloaded())
 
     def submit(self, check: Check, to: Waiting) -> None:
         """Have the check decided; `to` gets the answer. Raises `Refused`."""
@@ -133,8 +151,14 @@ class GroupCommit:
             return
         checks = self.decisions.shortened([check for check, _ in group])
         answers: Sequence[Answer | Exception]
+        self._deciding += len(group)
+
+        def scored() -> None:
+            self._deciding -= len(group)
+            self._free()
+
         try:
-            answers = await self.decisions.lead(checks, scored=self._free)
+            answers = await self.decisions.lead(checks, scored=scored)
         except Exception as error:  # noqa: BLE001 - every item gets the status
             answers = [error] * len(group)
         for (check, to), answer in zip(group, answers, strict=True):
