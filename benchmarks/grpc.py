@@ -23,8 +23,9 @@ from typing import Any
 import uvloop
 
 from benchmarks.grpc_drive import BATCH, Driver, cpu_s, started
+from benchmarks.grpc_overload import overloaded
 from benchmarks.stream import trained
-from load_tests.open_loop import Run, percentile
+from load_tests.open_loop import percentile
 from scoring.adapters.redis_connection import RedisConnection
 from scoring.embedded.store import embedded_store
 from scoring.v1.decision_pb2 import Rung
@@ -32,7 +33,6 @@ from scoring.v1.fraud_scoring_pb2 import CheckTransactionResponse
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-DEADLINE_S = 0.05
 P99_MS_MAX = 5.0
 # A bundle to serve instead of training one; and ratios alone, for a busy machine.
 MODEL_DIR = os.environ.get("BENCH_MODEL_DIR", "")
@@ -107,32 +107,11 @@ async def highest(pair: Pair, kind: str) -> float:
     return best
 
 
-def in_time(run: Run) -> float:
-    """Answers within the deadline, a second."""
-    return (
-        sum(ms <= DEADLINE_S * 1e3 for ms in run.latencies_ms)
-        * (run.statuses["OK"] / max(sum(run.statuses.values()), 1))
-        / max(run.seconds, 1e-9)
-    )
-
-
-async def goodput(pair: Pair, times: float) -> dict[str, Any]:
-    """Answers within the deadline at a multiple of the peak, over the peak."""
-    peak = pair.rate("real unary")
-    run = await pair.service.paced(
-        per_s=times * peak, seconds=2 * SECONDS, seed=3, timeout_s=DEADLINE_S
-    )
-    name = f"goodput_{str(times).replace('.', '_').removesuffix('_0')}x"
-    return {name: in_time(run) / peak, f"{name}_void": run.void}
-
-
 async def under_load(pair: Pair) -> dict[str, Any]:
-    """Latencies, the highest rates in time, and what overload leaves."""
+    """Latencies, and the highest rates in time."""
     found = await latencies(pair)
     for kind in ("unary", "stream"):
         found[f"max_{kind}_rps_p99_5ms"] = await highest(pair, kind)
-    for times in (1.5, 5.0):
-        found |= await goodput(pair, times)
     return found
 
 
@@ -161,7 +140,12 @@ def proved(driver: Driver) -> dict[str, Any]:
         CheckTransactionResponse.FromString(r).decision.core for r in driver.replies
     ]
     full = [c for c in cores if c.rung == Rung.RUNG_FULL and c.versions.model]
+    passes = [
+        CheckTransactionResponse.FromString(r).decision.trace.batch_size
+        for r in driver.replies
+    ]
     return {
+        "checks_in_a_pass": statistics.fmean(passes) if passes else 0.0,
         "sampled_replies": len(cores),
         "sampled_full": len(full),
         "features_in_a_reply": len(full[0].features) if full else 0,
@@ -202,6 +186,7 @@ async def measure(url: str, scratch: Path) -> dict[str, Any]:
             found |= proved(a)
             if not RATIOS_ONLY:
                 found |= await under_load(pair)
+                found |= await overloaded(env, 2 * SECONDS)
             found["service_cpu_s"] = cpu_s(service.pid)
     finally:
         for process in (service, control):

@@ -29,6 +29,18 @@ class Run:
     lags_ms: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    ok_ms: list[float] = field(default_factory=list)
+
+    def note(self, status: str, latency_ms: float) -> None:
+        """Count one call."""
+        self.latencies_ms.append(latency_ms)
+        self.statuses[status] += 1
+        if status == "OK":
+            self.ok_ms.append(latency_ms)
+
+    def decided_within_ms(self, limit_ms: float) -> int:
+        """Calls that were answered with a decision in time."""
+        return sum(ms <= limit_ms for ms in self.ok_ms)
 
     @property
     def void(self) -> bool:
@@ -89,8 +101,7 @@ async def open_loop(
     async def one(index: int, intended: float) -> None:
         status = await call(index)
         if index >= skipped:
-            run.latencies_ms.append((time.perf_counter() - intended) * 1e3)
-            run.statuses[status] += 1
+            run.note(status, (time.perf_counter() - intended) * 1e3)
 
     for index, at_s in enumerate(times):
         intended = started + at_s
@@ -114,8 +125,7 @@ async def closed_loop(call: Call, *, in_flight: int, seconds: float) -> Run:
     async def worker() -> None:
         while (began := time.perf_counter()) < ends:
             status = await call(next(counter))
-            run.latencies_ms.append((time.perf_counter() - began) * 1e3)
-            run.statuses[status] += 1
+            run.note(status, (time.perf_counter() - began) * 1e3)
 
     await asyncio.gather(*(worker() for _ in range(in_flight)))
     return run
