@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow.parquet as pq
 import pytest
 from small_model import noise_shelf
 from typer.testing import CliRunner
@@ -11,6 +12,7 @@ from scoring.adapters.bundle_signature import Trust
 from scoring.adapters.model_shelf import ModelShelf
 from scoring.adapters.onnx_model import load_model
 from scoring.errors import BadArtifact
+from scoring.training.simulate import World, simulate
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,24 @@ def test_what_is_signed_with_one_key_is_trusted_by_the_other(run, models, tmp_pa
     run("promote", first, "--dir", url, "--trust", trust)
     stored = ModelShelf(tmp_path / "storage").path(first)
     assert load_model(stored, trust=Trust.from_file(trust))
+
+
+def test_what_is_trained_where_a_signing_key_is_set_is_signed(
+    run, tmp_path, monkeypatch
+):
+    run("key", "keys")
+    world = World(seed=5, days=12, customers=120, terminals=200, radius=15.0)
+    pq.write_table(simulate(world), tmp_path / "town.parquet")
+    key = tmp_path / "keys" / "model-signing.pem"
+    monkeypatch.setenv("SCORING_MODEL_SIGNING_FILE", str(key))
+    url = f"file://{tmp_path}/storage"
+    options = ["--rounds", "3", "--depth", "2", "--label-delay-days", "1", "--out"]
+    done = CliRunner().invoke(assemble(), ["train", "town.parquet", *options, url])
+    assert done.exit_code == 0, done.output
+    assert f"SCORING_MODEL_URL={url}" in done.output
+    stored = ModelShelf(tmp_path / "storage")
+    trust = Trust.from_file(tmp_path / "keys" / "model-trust.pem")
+    assert load_model(stored.root, trust=trust).version == stored.promoted()
 
 
 def test_a_version_that_is_not_there_is_refused_by_name(run, models):
