@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+from oracle import out_of_order
 from stream_parts import PROTOBUF, Input, create_topics, transaction
 
 from scoring.v1.decision_pb2 import Decision
@@ -77,15 +78,16 @@ def poison(kind: int, id_: str) -> tuple[Input, str]:
 
 
 async def test_poison_is_laid_aside_for_its_reason_and_the_rest_is_decided(stream):
-    bad = [poison(n % 7, f"p{n}") for n in range(70)]
-    inputs = payments(630)
+    bad = [poison(n % 7, f"p{n}") for n in range(200)]
+    inputs = payments(1_800)
     for n, (one, _) in enumerate(bad):
         inputs.insert(n * 10, one)
     stream.worker()
     await stream.send(inputs)
-    counted = await stream.count(700)
-    assert not counted.lost(ids(630))
+    counted = await stream.count(2_000)
+    assert not counted.lost(ids(1_800))
     assert counted.duplicated == 0
+    assert not out_of_order(raw for [raw] in counted.raw.values())
     expected: dict[str, int] = {}
     for _, reason in bad:
         expected[reason] = expected.get(reason, 0) + 1
