@@ -5,6 +5,7 @@ decision names the model that made it.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 import grpc
@@ -16,6 +17,7 @@ from small_model import noise_bundle, noise_shelf
 from stream_parts import Input, Worker, count, create_topics, send
 
 from scoring.adapters.bundle_signature import Signer, write_key_pair
+from scoring.adapters.model_shelf import bundle_in
 from scoring.adapters.onnx_model import load_model
 from scoring.core.decision import ComputeTarget
 from scoring.v1 import fraud_scoring_pb2 as calls
@@ -23,6 +25,7 @@ from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 
 WAITED_S_MAX = 90
 TENSOR_ROWS_MIN = 8
+SWAPS = int(os.environ.get("SCORING_DRILL_SWAPS", "1"))
 
 
 @pytest.fixture
@@ -121,10 +124,11 @@ async def test_a_promotion_and_a_rollback_drop_nothing_behind_either_door(
 ):
     models_shelf, first, second, _ = shelf
     await doors.decide_until(first)
-    models_shelf.promote(second)
-    await doors.decide_until(second)
-    models_shelf.rollback()
-    await doors.decide_until(first)
+    for _ in range(SWAPS):
+        models_shelf.promote(second)
+        await doors.decide_until(second)
+        models_shelf.rollback()
+        await doors.decide_until(first)
     models = {
         (version, target): load_model(models_shelf.path(version), target=target)
         for version in (first, second)
@@ -147,6 +151,7 @@ async def test_a_promotion_and_a_rollback_drop_nothing_behind_either_door(
     counted = await count(embedded_bootstrap, topic_prefix, until=len(everything))
     assert counted.lost([one.core.transaction_id for one in everything]) == set()
     assert (counted.duplicated, counted.conflicting) == (0, 0)
+    print(f"{2 * SWAPS} swaps under {len(everything)} decisions")
 
 
 async def test_an_unsigned_model_is_not_taken_and_the_running_one_goes_on(doors, shelf):
@@ -162,3 +167,25 @@ async def test_an_unsigned_model_is_not_taken_and_the_running_one_goes_on(doors,
     await doors.decide_until(first)
     made = [one for door in doors.decided.values() for one in door]
     assert {one.core.versions.model for one in made} == {first}
+
+
+def test_a_promotion_in_object_storage_reaches_a_server_that_mirrors_it(
+    settings, shelf, tmp_path
+):
+    models_shelf, first, second, _ = shelf
+    mirror = tmp_path / "mirror"
+    settings |= {"model_dir": mirror, "model_url": f"file://{models_shelf.root}"}
+    with serving(**settings) as served, grpc.insecure_channel(served.address) as opened:
+        stub = stubs.FraudScoringStub(opened)
+
+        def check():
+            return stub.CheckTransaction(request(payment()), timeout=30).decision.core
+
+        assert check().versions.model == first
+        models_shelf.promote(second)
+        until = time.monotonic() + WAITED_S_MAX
+        while check().versions.model != second:
+            assert time.monotonic() < until, served.errors
+            time.sleep(0.05)
+        assert served.stop() == 0
+    assert bundle_in(mirror).name == second
