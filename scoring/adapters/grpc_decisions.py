@@ -19,7 +19,7 @@ Following = asyncio.Future[Answer | None]
 Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 
 # What one more pass weighs in the running mean of the time per check.
-_NEWEST_WEIGHT = 0.3
+_NEWEST_WEIGHT = 0.5
 # Smaller passes mostly wait for the store: they may show that a check costs less than
 # was thought, and never that it costs more.
 _TELLING_COUNT_MIN = 4
@@ -81,6 +81,7 @@ class Decisions:
     amount: Callable[[Transaction], int | None]
     checks_max: int = 4_096
     check_s: float = 0.0002  # running mean of one check among others
+    _seen_s: float = 0.0
     _inflight: dict[Key, Following | None] = field(default_factory=dict)
 
     async def decide(self, checks: Sequence[Check]) -> list[Answer]:
@@ -174,8 +175,11 @@ class Decisions:
 
     def _learn(self, count: int, took_s: float) -> None:
         seen_s = took_s / count
-        if seen_s < self.check_s or count >= _TELLING_COUNT_MIN:
-            self.check_s += _NEWEST_WEIGHT * (seen_s - self.check_s)
+        if seen_s > self.check_s and count < _TELLING_COUNT_MIN:
+            return
+        # Two passes in a row must say so: one may just have been held up.
+        believed_s, self._seen_s = min(seen_s, self._seen_s), seen_s
+        self.check_s += _NEWEST_WEIGHT * (believed_s - self.check_s)
 
     def _settle(self, check: Check, answer: Answer | None) -> None:
         waiting = self._inflight.pop(_key(check), None)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 
+import grpc
 import pytest
 from grpc_parts import open_door, payment
 
@@ -11,6 +12,7 @@ from scoring import wire
 from scoring.adapters.grpc_decisions import Decisions, publish_nothing
 from scoring.adapters.grpc_group import GroupCommit
 from scoring.adapters.grpc_intake import Caller, Intake
+from scoring.adapters.grpc_status import Refused
 from scoring.bootstrap import now_ms
 from scoring.core.catalogue import default_catalogue
 from scoring.errors import LogUnavailable
@@ -190,3 +192,55 @@ async def test_many_need_not_gather_any_longer(service, check):
     waiting = [check(deadline=far) for _ in range(16)]
     answers = await asyncio.gather(*map(group.decide, waiting))
     assert [trace_of(answer).batch_size for answer in answers] == [16] * 16
+
+
+class Held:
+    """The pipeline, held up until it is let go."""
+
+    def __init__(self, scorer):
+        self.scorer, self.go, self.passes = scorer, asyncio.Event(), 0
+
+    async def score_many(self, checks):
+        self.passes += 1
+        await self.go.wait()
+        return await self.scorer.score_many(checks)
+
+
+async def test_a_call_that_those_ahead_leave_no_time_for_is_refused_at_once(
+    service, check
+):
+    held = Held(service.scorer)
+    group = GroupCommit(replace(deciding(service), pipeline=held, check_s=1.0))
+    ahead = [asyncio.create_task(group.decide(check()))]
+    while not held.passes:
+        await asyncio.sleep(0)
+    ahead.append(asyncio.create_task(group.decide(check())))
+    await asyncio.sleep(0)
+    with pytest.raises(Refused) as refused:
+        await group.decide(check(deadline=time.monotonic() + 3))
+    assert refused.value.refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused.value.refusal.pushback_ms
+    ahead.append(asyncio.create_task(group.decide(check())))  # it has ten seconds
+    held.go.set()
+    assert all(answer.decision for answer in await asyncio.gather(*ahead))
+
+
+async def test_one_pass_that_was_held_up_makes_nobody_look_late(service, check):
+    decisions = deciding(service)
+    held = Held(service.scorer)
+    decisions.pipeline = held
+    group = GroupCommit(decisions)
+    before = decisions.check_s
+    slow = [asyncio.create_task(group.decide(check())) for _ in range(8)]
+    await asyncio.sleep(0.3)
+    held.go.set()
+    await asyncio.gather(*slow)
+    assert decisions.check_s < 2 * before
+
+
+async def test_what_a_check_costs_is_learned_from_passes_of_many(service, check):
+    decisions = deciding(service, check_s=1e-9)
+    group = GroupCommit(decisions)
+    for _ in range(2):
+        await asyncio.gather(*(group.decide(check()) for _ in range(8)))
+    assert decisions.check_s > 1e-6
