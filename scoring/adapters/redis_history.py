@@ -14,9 +14,10 @@ from scoring.adapters.redis_layout import JOINER, Layout
 from scoring.adapters.redis_program import Program, Terms
 from scoring.adapters.redis_store import RedisStore
 from scoring.core.catalogue import Catalogue, EntityPlan
+from scoring.core.decision import Outcome
 from scoring.core.transaction import Transaction
 from scoring.errors import StoreUnavailable
-from scoring.ports import Check, LabelledTransaction
+from scoring.ports import Check, LabelledTransaction, Recording
 
 _TIMEOUT_S = 60.0  # nobody waits for a rebuild; a busy store is no failure
 _KEYS_PER_COMMAND = 500
@@ -38,6 +39,9 @@ class RedisHistory:
     layout: Layout
     scratch: Layout
     namespace: str
+    url: str
+    catalogue: Catalogue
+    terms: Terms
 
     @classmethod
     @asynccontextmanager
@@ -63,6 +67,9 @@ class RedisHistory:
             layout=Layout(catalogue, program, namespace),
             scratch=Layout(catalogue, program, namespace, claims=claims),
             namespace=namespace,
+            url=url,
+            catalogue=catalogue,
+            terms=terms,
         )
         try:
             yield history
@@ -71,6 +78,21 @@ class RedisHistory:
             await history.connection.close()
             await client.aclose()
             await store.close()
+
+    @asynccontextmanager
+    async def aside(self, name: str) -> AsyncIterator[RedisHistory]:
+        """Another namespace of the same store, gone with the block."""
+        async with RedisHistory.open(
+            self.url,
+            catalogue=self.catalogue,
+            namespace=f"{self.namespace}:{name}",
+            terms=self.terms,
+        ) as other:
+            try:
+                yield other
+            finally:
+                await other.wipe()
+                await self.client.delete(other.layout.processed_key)
 
     # The mark ----------------------------------------------------------------
 
@@ -83,12 +105,24 @@ class RedisHistory:
         """A word keeps every server from the history; a number lets them at it."""
         await self.client.set(self.layout.processed_key, mark)
 
+    async def is_begun(self) -> bool:
+        """Whether any entity has a history under these definitions."""
+        version = self.catalogue.version[:8]
+        async for _ in self._found(f"{_literal(self.namespace)}:{version}:*"):
+            return True
+        return False
+
     # Putting back ------------------------------------------------------------
 
-    async def replay(self, checks: Sequence[Check]) -> None:
-        """Count transactions in this order, as the store did when they came."""
-        await self.store.observe(checks, timeout_s=_TIMEOUT_S)
-        keys = [self._claim(check.transaction) for check in checks]
+    async def replay(self, rows: Sequence[tuple[Check, Outcome]]) -> None:
+        """Count transactions in this order, as the store did when they came, and
+        what was decided of them.
+        """
+        await self.store.observe([check for check, _ in rows], timeout_s=_TIMEOUT_S)
+        if any(plan.by_outcome for plan in self.catalogue.plans):
+            recordings = [_recording(check, outcome) for check, outcome in rows]
+            await self.store.record(recordings, timeout_s=_TIMEOUT_S)
+        keys = [self._claim(check.transaction) for check, _ in rows]
         await self._send([(b"UNLINK", *keys)])
 
     def _claim(self, t: Transaction) -> bytes:
@@ -116,6 +150,11 @@ class RedisHistory:
         failed = next((r for r in replies if isinstance(r, Exception)), None)
         if failed is not None:
             raise StoreUnavailable(f"the store refused: {failed}")
+
+    async def values(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """What stands under keys."""
+        found: Any = await self.client.mget(keys) if keys else []
+        return list(found)
 
     # Taking away -------------------------------------------------------------
 
@@ -167,6 +206,19 @@ class RedisHistory:
         for i in range(0, len(keys), _KEYS_PER_COMMAND):
             count += await self.client.unlink(*keys[i : i + _KEYS_PER_COMMAND])
         return count
+
+
+def _recording(check: Check, outcome: Outcome) -> Recording:
+    """What a claim of the moment needs, so that the outcome is counted."""
+    t = check.transaction
+    return Recording(
+        tenant=t.tenant,
+        transaction_id=t.id,
+        payload_hash=check.payload_hash,
+        decision=b"",
+        transaction=t,
+        outcome=outcome,
+    )
 
 
 def tokens_of(key: bytes, stem: str) -> list[str]:

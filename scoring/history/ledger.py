@@ -11,7 +11,7 @@ import duckdb
 
 from scoring import wire
 from scoring.core.catalogue import Catalogue
-from scoring.core.decision import Door
+from scoring.core.decision import Door, Outcome
 from scoring.core.transaction import Transaction, payload_hash
 from scoring.history.archive import FIRST, Archive, text_sql
 from scoring.history.rows import TRANSACTION_FIELDS
@@ -60,6 +60,7 @@ class Decided:
 
     n: int
     check: Check
+    outcome: Outcome
     decided_at_ms: int
     decision: bytes | None
 
@@ -157,19 +158,12 @@ class Ledger:
         """The transactions from number `start` that a condition holds for."""
         cursor = self.con.cursor()
         rows = cursor.execute(
-            f"""SELECT n, received_at_ms, decided_at_ms, door, payload_hash, decision,
-            {_FIELDS} FROM history WHERE n >= {start} AND {where} ORDER BY n"""  # noqa: S608
+            f"""SELECT n, received_at_ms, decided_at_ms, door, outcome, payload_hash,
+            decision, {_FIELDS} FROM history
+            WHERE n >= {start} AND {where} ORDER BY n"""  # noqa: S608
         )
         while chunk := rows.fetchmany(_FETCHED_ROWS):
-            for n, received_at_ms, decided_at_ms, door, hash_, decision, *own in chunk:
-                t = Transaction(*own)
-                check = Check(
-                    transaction=t,
-                    payload_hash=hash_ or payload_hash(t),
-                    received_at_ms=received_at_ms,
-                    door=Door[door.upper()],
-                )
-                yield Decided(n, check, decided_at_ms, decision)
+            yield from map(_decided, chunk)
 
     def labels(self) -> Iterator[LabelledTransaction]:
         """Labels of known transactions, in the order of their arrival.
@@ -199,6 +193,18 @@ class Ledger:
     def close(self) -> None:
         """Release the tables."""
         self.con.close()
+
+
+def _decided(row: tuple[Any, ...]) -> Decided:
+    n, received_at_ms, decided_at_ms, door, outcome, hash_, decision = row[:7]
+    t = Transaction(*row[7:])
+    check = Check(
+        transaction=t,
+        payload_hash=hash_ or payload_hash(t),
+        received_at_ms=received_at_ms,
+        door=Door[door.upper()],
+    )
+    return Decided(n, check, Outcome[outcome.upper()], decided_at_ms, decision)
 
 
 def _transaction(embedded: bytes | None, own: list[Any]) -> Transaction | None:

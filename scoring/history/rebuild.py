@@ -9,20 +9,19 @@ for what slipped in between: both are harmless to repeat.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from scoring.adapters.redis_history import Item, RedisHistory
 from scoring.core.catalogue import Catalogue
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive, Standing
+from scoring.history.bulk import Bulk
 from scoring.history.ledger import Decided, Ledger, Span
+from scoring.history.proof import chunks, installed, proved
 from scoring.history.take import Progress, silent
 
-T = TypeVar("T")
 Take = Callable[[], Awaitable[object]]  # brings the archive up to date
 _REPLAYED_PER_EXCHANGE = 500
 _INSTALLED_PER_EXCHANGE = 1_000
@@ -146,7 +145,7 @@ class Rebuild:
 
     async def _bulk(self) -> int:
         ledger = self._ledger(Span(until=self.milestones.base))
-        count = await self._replay(ledger, "transactions")
+        count = await self._replay(ledger, "transactions", await self._packed(ledger))
         if self.marks:
             await self._restore(ledger, "decisions")
         await self._learn(ledger, "labels")
@@ -172,12 +171,25 @@ class Rebuild:
         self.last_place = max(self.last_place, ledger.last_place)
         return ledger
 
-    async def _replay(self, ledger: Ledger, stage: str) -> int:
-        """Count everything again, in processing order; returns how many."""
+    async def _packed(self, ledger: Ledger) -> str:
+        """Install what can be packed; returns the condition of what is to be replayed.
+
+        Nothing is packed over a history that has begun, or where the program makes
+        other bytes of a sample: then everything is replayed, which is slow and right.
+        """
+        bulk = Bulk(ledger, self.store.layout, self.store.terms)
+        if not self.milestones.done.get("transactions") and (
+            await self.store.is_begun() or not await proved(bulk, self.store)
+        ):
+            return "true"
+        return await installed(bulk, self.store, self.progress)
+
+    async def _replay(self, ledger: Ledger, stage: str, where: str = "true") -> int:
+        """Count everything again, in processing order; returns how many there are."""
         done, whole = self.milestones.done.get(stage, 0), ledger.count
-        rows = ledger.decided(start=done, where="NOT too_late")
-        for chunk in _chunks(rows, _REPLAYED_PER_EXCHANGE):
-            await self.store.replay([decided.check for decided in chunk])
+        rows = ledger.decided(start=done, where=f"NOT too_late AND ({where})")
+        for chunk in chunks(rows, _REPLAYED_PER_EXCHANGE):
+            await self.store.replay([(one.check, one.outcome) for one in chunk])
             self._reached(stage, chunk[-1].n + 1, whole)
         return whole
 
@@ -188,7 +200,7 @@ class Rebuild:
         rows = ledger.decided(
             start=done, where=f"decision IS NOT NULL AND decided_at_ms > {oldest}"
         )
-        for chunk in _chunks(rows, _INSTALLED_PER_EXCHANGE):
+        for chunk in chunks(rows, _INSTALLED_PER_EXCHANGE):
             await self.store.install([self._item(one, oldest) for one in chunk])
             self.decisions += len(chunk)
             self._reached(stage, chunk[-1].n + 1, whole)
@@ -202,7 +214,7 @@ class Rebuild:
 
     async def _learn(self, ledger: Ledger, stage: str) -> None:
         done, position = self.milestones.done.get(stage, 0), 0
-        for chunk in _chunks(ledger.labels(), _REPLAYED_PER_EXCHANGE):
+        for chunk in chunks(ledger.labels(), _REPLAYED_PER_EXCHANGE):
             position += len(chunk)
             if position > done:
                 await self.store.learn(chunk)
@@ -213,13 +225,3 @@ class Rebuild:
         if stage:  # the tail is short: it begins anew
             self.milestones.reach(stage, position)
             self.progress(stage, position, whole)
-
-
-def _chunks(rows: Iterator[T], size: int) -> Iterator[list[T]]:
-    """Lists of up to `size`.
-
-    >>> list(_chunks(iter("abc"), 2))
-    [['a', 'b'], ['c']]
-    """
-    while chunk := list(islice(rows, size)):
-        yield chunk

@@ -1,0 +1,154 @@
+"""Builds the state of whole groups of entities offline, once it is proved right.
+
+An entity that is busier than what the store keeps exactly was merged in steps that
+depend on when each event came: those are left to be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scoring.adapters.redis_history import Item
+from scoring.adapters.redis_layout import Layout
+from scoring.adapters.redis_program import EntityProgram, Program, Terms
+from scoring.core.catalogue import Catalogue
+from scoring.core.transaction import Transaction
+from scoring.history.ledger import Decided, Ledger, named
+from scoring.history.pack import Events, records, sightings
+from scoring.training.offline_sql import amount_sql, column_sql
+
+_EVENTS_PER_GROUP = 400_000  # of one kind of entity, in memory at once
+_PROOF_ENTITIES, _PROOF_EVENTS_MAX = 8, 120
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The state of one entity; no items where it has to be replayed."""
+
+    tokens: tuple[str, ...]  # the tenant, then what names it
+    items: tuple[Item, ...]
+
+
+class Bulk:
+    """The histories of a ledger, packed by kind of entity."""
+
+    def __init__(self, ledger: Ledger, layout: Layout, terms: Terms) -> None:
+        self.ledger = ledger
+        self.catalogue: Catalogue = ledger.catalogue
+        self.layout = layout
+        program = Program(self.catalogue, terms)
+        self.entities = program.entities
+        self.tables = {e.plan.name: e.table(terms) for e in self.entities}
+        ledger.con.execute(
+            f"""CREATE OR REPLACE TABLE counted AS
+            SELECT *, {amount_sql(self.catalogue)} AS amount,
+                ('0x' || substr(sha256(id), 1, 8))::BIGINT AS hi,
+                ('0x' || substr(sha256(id), 9, 8))::BIGINT AS lo
+            FROM (SELECT * EXCLUDE (decision, payload_hash) FROM history)
+            WHERE NOT too_late"""  # noqa: S608 - our own rates
+        )
+
+    def groups(self) -> Iterator[tuple[EntityProgram, str]]:
+        """Every kind of entity in groups that fit into memory, as a condition."""
+        rows = max(self.ledger.count // _EVENTS_PER_GROUP + 1, 1)
+        for entity in self.entities:
+            key = ", ".join(("tenant", *entity.plan.fields))
+            for i in range(rows):
+                yield entity, f"hash({key}) % {rows} = {i}"
+
+    def packed(
+        self, entity: EntityProgram, where: str, *, layout: Layout | None = None
+    ) -> list[Packed]:
+        """The state of a group's entities; raises `OverflowError`."""
+        layout = layout or self.layout
+        names, events = self._events(entity, where)
+        if not names:
+            return []
+        table, plan = self.tables[entity.plan.name], entity.plan
+        counts = np.diff(events.starts, append=len(events.n))
+        logs = records(table, events)
+        seen, most = sightings(table, events) if table["hashes"] else ([], counts * 0)
+        hot = (counts >= table["events_max"]) | (most > table["distinct_max"])
+        found = []
+        for i, (tenant, *tokens) in enumerate(names):
+            items: tuple[Item, ...] = ()
+            if not hot[i]:
+                own: dict[str, Any] = dict(zip(plan.fields, tokens, strict=True))
+                t = Transaction(tenant, "", **own)
+                keys = layout.entity_keys(t, entity) or []
+                values = [logs[i], *([seen[i]] if seen else [])]
+                items = tuple(
+                    (k, v, table["ttl"]) for k, v in zip(keys, values, strict=False)
+                )
+            found.append(Packed((tenant, *tokens), items))
+        return found
+
+    def _events(
+        self, entity: EntityProgram, where: str
+    ) -> tuple[list[tuple[str, ...]], Events]:
+        plan, con = entity.plan, self.ledger.con
+        key = ", ".join(("tenant", *plan.fields))
+        own = f"FROM counted WHERE {named(plan.fields)} AND {where}"
+        grouped = con.execute(
+            f"SELECT {key}, count(*) {own} GROUP BY {key} ORDER BY {key}"
+        ).fetchall()
+        columns = "".join(
+            f", ({column_sql(c)})::DOUBLE AS c{i}" for i, c in enumerate(plan.columns)
+        )
+        rows = con.execute(
+            f"""SELECT occurred_at_ms AS at_ms, hi, lo, n{columns} {own}
+            ORDER BY {key}, occurred_at_ms, hi, lo"""
+        ).fetchnumpy()
+        counts = [count for *_, count in grouped]
+        number = np.repeat(np.arange(len(counts)), counts)
+        at_ms = rows["at_ms"]
+        inputs = [
+            np.ma.filled(np.ma.asarray(rows[f"c{i}"], np.float64), np.nan)
+            for i in range(len(plan.columns))
+        ]
+        since = np.diff(at_ms, prepend=0)
+        fresh = (np.diff(number, prepend=-1) != 0) | (since > self.catalogue.horizon_ms)
+        events = Events(number, at_ms, rows["hi"], rows["lo"], rows["n"], fresh, inputs)
+        return [tuple(names) for *names, _ in grouped], events
+
+    def put_aside(
+        self, entity: EntityProgram, busy: list[tuple[str, ...]], name: str
+    ) -> str:
+        """Note entities that have to be replayed; returns their condition."""
+        key = ("tenant", *entity.plan.fields)
+        columns = ", ".join(f"{field} VARCHAR" for field in key)
+        self.ledger.con.execute(f"CREATE OR REPLACE TABLE {name} ({columns})")
+        holes = ", ".join("?" * len(key))
+        self.ledger.con.executemany(f"INSERT INTO {name} VALUES ({holes})", busy)  # noqa: S608
+        return f"({', '.join(key)}) IN (SELECT * FROM {name})"  # noqa: S608
+
+    def sample(self) -> list[tuple[EntityProgram, str]]:
+        """A few entities of each kind that are neither new nor busy, as conditions."""
+        chosen = []
+        for entity in self.entities:
+            key = ", ".join(("tenant", *entity.plan.fields))
+            rows = self.ledger.con.execute(
+                f"""SELECT {key} FROM counted WHERE {named(entity.plan.fields)}
+                GROUP BY {key} HAVING count(*) <= {_PROOF_EVENTS_MAX}
+                ORDER BY count(*) DESC, hash({key}) LIMIT {_PROOF_ENTITIES}"""  # noqa: S608
+            ).fetchall()
+            if rows:
+                listed = ", ".join(map(_literals, rows))
+                chosen.append((entity, f"({key}) IN ({listed})"))
+        return chosen
+
+    def history_of(self, sample: list[tuple[EntityProgram, str]]) -> list[Decided]:
+        """Every counted transaction of the sample, in processing order."""
+        where = " OR ".join(f"({condition})" for _, condition in sample)
+        if not where:
+            return []
+        return list(self.ledger.decided(where=f"NOT too_late AND ({where})"))
+
+
+def _literals(row: tuple[Any, ...]) -> str:
+    texts = ", ".join("'" + str(value).replace("'", "''") + "'" for value in row)
+    return f"({texts})"

@@ -1,0 +1,61 @@
+"""Installs packed state, after the store's own program has made the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TypeVar
+
+from scoring.adapters.redis_history import RedisHistory
+from scoring.history.bulk import Bulk
+from scoring.history.take import Progress
+
+T = TypeVar("T")
+_REPLAYED_PER_EXCHANGE = 500
+_INSTALLED_PER_EXCHANGE = 1_000
+
+
+async def proved(bulk: Bulk, store: RedisHistory) -> bool:
+    """Whether what is packed of a sample equals what the program makes of it.
+
+    The sample is replayed in a namespace of its own, which is cleared away.
+    """
+    sample = bulk.sample()
+    async with store.aside("proof") as scratch:
+        for chunk in chunks(iter(bulk.history_of(sample)), _REPLAYED_PER_EXCHANGE):
+            await scratch.replay([(one.check, one.outcome) for one in chunk])
+        for entity, where in sample:
+            try:
+                packed = bulk.packed(entity, where, layout=scratch.layout)
+            except OverflowError:
+                return False
+            items = [item for one in packed for item in one.items]
+            made = await scratch.values([key for key, _, _ in items])
+            if made != [value for _, value, _ in items]:
+                return False
+    return True
+
+
+async def installed(bulk: Bulk, store: RedisHistory, progress: Progress) -> str:
+    """Install every entity; returns the condition of what is left to be replayed."""
+    groups = list(bulk.groups())
+    left: list[str] = []
+    for i, (entity, where) in enumerate(groups, 1):
+        packed = bulk.packed(entity, where)
+        items = (item for one in packed for item in one.items)
+        for chunk in chunks(items, _INSTALLED_PER_EXCHANGE):
+            await store.install(chunk)
+        if busy := [one.tokens for one in packed if not one.items]:
+            left.append(bulk.put_aside(entity, busy, f"busy_{i}"))
+        progress("state", i, len(groups))
+    return " OR ".join(left) or "false"
+
+
+def chunks(rows: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to `size`.
+
+    >>> list(chunks(iter("abc"), 2))
+    [['a', 'b'], ['c']]
+    """
+    while chunk := list(islice(rows, size)):
+        yield chunk
