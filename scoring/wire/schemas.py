@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -119,7 +120,7 @@ def published() -> dict[str, Callable[[], bytes]]:
     return {
         "scoring-v1.binpb": descriptor_set,
         **{
-            f"{topic}.schema.json": (lambda t=topic, m=message: rendered(t, m))
+            f"{topic}.schema.json": partial(rendered, topic, message)
             for topic, message in MESSAGES.items()
             if topic != "labels.dead-letter"  # as transactions.dead-letter
         },
