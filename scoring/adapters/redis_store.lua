@@ -534,16 +534,31 @@ end
 
 -- Writing -----------------------------------------------------------------
 
+-- Whether a record brought a place of its own; one of the same millisecond may have
+-- passed its place on.
+local function is_located(plan, r, prev)
+  for _, c in ipairs(plan.columns) do
+    if c.kind == 'last' and c.own_time then
+      if r[c.own] ~= r[1] then return false end
+      if prev[c.own] ~= r[1] or r[c.at] ~= prev[c.at] then return true end
+    end
+  end
+  return false
+end
+
 -- What record i itself brought; `n` events stand behind it, more when merged.
 local function item_of(e, i)
   local plan, r, prev = e.plan, record(e, i), record(e, i - 1)
-  local x, unusual = {}, {}
+  local x, unusual, located = {}, {}, is_located(plan, r, prev)
   for k, c in ipairs(plan.columns) do
     local v = r[c.at]
     if c.kind == 'add' then x[k] = v - prev[c.at]
     elseif c.kind == 'hash' then x[k] = v == 0 and NAN or v
     elseif c.kind == 'max' then x[k] = v == c.none and NAN or v
-    elseif c.kind == 'last' then x[k] = v ~= c.none and r[c.own] == (c.own_time and r[1] or v) and v or NAN
+    elseif c.kind == 'last' then
+      local own = r[c.own] == v
+      if c.own_time then own = located end
+      x[k] = own and v ~= c.none and v or NAN
     else x[k] = NAN end
   end
   for g, c in ipairs(plan.normals) do
@@ -556,13 +571,15 @@ end
 
 -- The first record to stay, and after it the last record of each bucket of time.
 -- Buckets widen with age, so that an edge of window w moves by at most w / buckets.
+-- Third: whether the first record stands for all that were cut off, now or before.
 local function kept_of(e, newest)
   local plan = e.plan
   local first = math.max(until_(e, newest - plan.keep, e.n), 1)
+  local cut = first > 1 or is_base(e)
   local kept, spans = {}, plan.spans
   if e.n - first + 1 <= plan.events_max * 3 / 4 then
     for i = first, e.n do kept[#kept + 1] = i end
-    return first, kept
+    return first, kept, cut
   end
   local buckets, held = floor(plan.events_max / 2 / #spans), nil
   for i = first, e.n do
@@ -572,9 +589,9 @@ local function kept_of(e, newest)
     local width = age < spans[k] and spans[k] or math.max(spans[k], 4 * (plan.keep - spans[k]))
     local bucket = k * 1e15 + floor(at / floor(width / buckets))
     kept[bucket == held and #kept or #kept + 1] = i
-    held = bucket
+    held = not (cut and i == first) and bucket or nil  -- what is cut off stays apart
   end
-  return first, kept
+  return first, kept, cut
 end
 
 -- Replace `count` numbers of a record's bytes; they stand at `place` and at `offset`.
@@ -621,8 +638,7 @@ end
 -- are made anew, so that the cost for each event stays small.
 local function compact(e, at)
   local plan, size, changed, out = e.plan, e.plan.size, {}, {}
-  local first, kept = kept_of(e, math.max(at, time_of(e, e.n)))
-  local cut = first > 1 or is_base(e)
+  local first, kept, cut = kept_of(e, math.max(at, time_of(e, e.n)))
   if #kept < e.n - first + 1 then
     for _, c in ipairs(plan.tops) do relink(e, c, first, kept, changed) end
   end
@@ -661,19 +677,36 @@ local function folds_stand(plan, r, prev, item)
   end
 end
 
--- Write what comes after a late event anew: all of it rests on what came before.
-local function insert(e, b, cur)
-  local plan, items, out = e.plan, {}, { packed(e.plan, cur) }
+-- One event more among those that a merged record stands for.
+local function absorb(plan, item, x)
+  for k, c in ipairs(plan.columns) do
+    local v, own = x[k], item.x[k]
+    if v == v and c.kind == 'add' then item.x[k] = own + v
+    elseif v == v and c.kind == 'max' and not (own > v) then item.x[k] = v end
+  end
+  item.n = item.n + 1
+end
+
+-- Write what comes after a late event anew: all of it rests on what came before. The
+-- event gets a record of its own, except beside merged ones, some of which may stand
+-- before it: there it is merged as well.
+local function insert(e, b, cur, x)
+  local plan, items, out = e.plan, {}, {}
   for i = b + 1, e.n do items[i - b] = item_of(e, i) end
-  local log = { plan = plan, n = b + 1, memo = { [b + 1] = cur }, under = e }
-  local prev = cur
-  for k, item in ipairs(items) do
-    local i = b + 1 + k
+  local log = { plan = plan, n = b, memo = {}, under = e }
+  local prev = record(e, b)
+  if items[1].n > 1 then
+    absorb(plan, items[1], x)
+  else
+    log.n, log.memo[b + 1], prev, out[1] = b + 1, cur, cur, packed(plan, cur)
+  end
+  for _, item in ipairs(items) do
+    local i = log.n + 1
     local r = extend(log, prev, i - 1, item.at, item.hi, item.lo, item.x)
     r[4] = prev[4] + item.n
     if item.n > 1 then folds_stand(plan, r, prev, item) end
     log.memo[i], log.n, prev = r, i, r
-    out[k + 1] = packed(plan, r)
+    out[#out + 1] = packed(plan, r)
   end
   call('SETRANGE', e.key, b * plan.size, table.concat(out))
 end
@@ -687,7 +720,7 @@ local function write(e, b, cur, x, at, labels_key)
   end
   if e.n == 0 then call('SET', e.key, packed(plan, cur)) -- exact size, no slack
   elseif b == e.n then call('APPEND', e.key, packed(plan, cur))
-  else insert(e, b, cur) end
+  else insert(e, b, cur, x) end
   if #plan.hashes > 0 then
     for i, h in ipairs(plan.hashes) do
       if x[h] == x[h] then sight(e, e.seen[i], x[h], at) end

@@ -234,6 +234,55 @@ async def test_a_hot_entity_stays_bounded_and_within_its_bound(
     assert worst <= 0.03
 
 
+SMALL = load_catalogue(
+    """\
+name: small
+currency: {reference: EUR, rates: {JPY: 0.6}}
+horizon: 7d
+limits: {events_max: 64}
+entities: {merchant: merchant}
+features:
+  - {name: 'max_{window}', entity: merchant, statistic: max, windows: [1h, 1d, 7d],
+     reason_group: ANY, description: any}
+  - {name: 'min_{window}', entity: merchant, statistic: min, windows: [7d],
+     reason_group: ANY, description: any}
+  - {name: 'count_{window}', entity: merchant, statistic: count, windows: [1h, 7d],
+     reason_group: ANY, description: any}
+  - {name: 'std_{window}', entity: merchant, statistic: std, windows: [1d],
+     reason_group: ANY, description: any}
+  - {name: 'cards_{window}', entity: merchant, statistic: distinct, of: card,
+     windows: [1d], reason_group: ANY, description: any}
+  - {name: unusual, entity: merchant, statistic: zscore,
+     reason_group: ANY, description: any}
+  - {name: speed, entity: merchant, statistic: speed,
+     reason_group: ANY, description: any}
+""",
+    name="small.yaml",
+)
+
+
+@pytest.mark.parametrize("hot", [False, True])
+async def test_histories_that_are_cut_and_merged_again_and_again_are_right_or_flagged(
+    hot, store_url, store_namespace
+):
+    store = await RedisStore.connect(
+        store_url, catalogue=SMALL, namespace=store_namespace, **TERMS
+    )
+    oracle, rnd = MemoryStore(SMALL, **TERMS), random.Random(2 if hot else 1)
+    stream = transactions(rnd, Shape(count=1_300, late=0.08, silence=0.001, hot=hot))
+    inexact = 0
+    for i in range(0, len(stream), 50):
+        checks = [check(t) for t in stream[i : i + 50]]
+        ours, theirs = await store.observe(checks), await oracle.observe(checks)
+        for a, b in zip(ours, theirs, strict=True):
+            assert not a.degradations
+            assert not wrong_cells(SMALL, a.values, b.values, a.inexact)
+            inexact += bool(a.inexact)
+    await store.close()
+    assert inexact or not hot, "nothing was ever merged: the test proves less"
+
+
+@pytest.mark.skipif(not NIGHTLY, reason="half a minute: nightly only")
 async def test_late_events_among_merged_ones_are_right_or_flagged(
     store_url, store_namespace
 ):
