@@ -22,6 +22,10 @@ Offsets = Mapping[int, int]
 _FETCHED_ROWS = 5_000
 _FIELDS = ", ".join(TRANSACTION_FIELDS)
 _THREADS = 1  # figures are by the core
+# Where an answer given without the store stands among those that have a number.
+_PLACE = """CASE WHEN processed_seq > 0 THEN processed_seq
+    ELSE coalesce(max(processed_seq) OVER (ORDER BY decided_at_ms, processed_seq
+        ROWS UNBOUNDED PRECEDING), 0) END"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +96,21 @@ class Ledger:
         self._mark_too_late(lateness_ms)
 
     def _number(self) -> None:
+        source = f"archived_decisions WHERE {self._span.of('decisions')}"
+        copies, unnumbered = self.con.execute(
+            "SELECT count(*) - count(DISTINCT (tenant, id)), "  # noqa: S608
+            f"count(*) FILTER (processed_seq = 0) FROM {source}"
+        ).fetchone()
+        # Both are rare, and windows over whole rows are dear.
+        once = f"QUALIFY {FIRST['decisions']}" if copies else ""
+        place = _PLACE if unnumbered else "processed_seq"
         self.con.execute(
             f"""CREATE OR REPLACE TABLE history AS
             SELECT *, false AS too_late, row_number() OVER (
                 ORDER BY place, decided_at_ms, occurred_at_ms, log_partition,
                     log_offset) - 1 AS n
-            FROM (SELECT * EXCLUDE (features, day), CASE WHEN processed_seq > 0
-                THEN processed_seq ELSE coalesce(max(processed_seq) OVER (
-                    ORDER BY decided_at_ms, processed_seq ROWS UNBOUNDED PRECEDING
-                ), 0) END AS place
-            FROM (SELECT * FROM archived_decisions WHERE {self._span.of("decisions")}
-                QUALIFY {FIRST["decisions"]}))"""  # noqa: S608
+            FROM (SELECT * EXCLUDE (features, day), {place} AS place
+            FROM (SELECT * FROM {source} {once}))"""  # noqa: S608
         )
 
     def _mark_too_late(self, lateness_ms: int) -> None:
@@ -111,6 +119,12 @@ class Ledger:
         Too late for one of its entities is too late for all. What is behind the
         newest of everything, counted or not, is looked at row by row.
         """
+        (apart,) = self.con.execute(
+            """SELECT max(newest - occurred_at_ms) FROM (SELECT occurred_at_ms,
+            max(occurred_at_ms) OVER (ORDER BY n) AS newest FROM history)"""
+        ).fetchone()
+        if (apart or 0) <= lateness_ms:
+            return
         behind = " OR ".join(
             f"""(max(occurred_at_ms) OVER (PARTITION BY tenant, {", ".join(p.fields)}
             ORDER BY n) - {lateness_ms} > occurred_at_ms AND {named(p.fields)})"""
