@@ -32,6 +32,13 @@ HELM = {
     ),
 }
 GRPCURL = "1.9.4"
+# Go programs by the name of their binary: module and version.
+GO_TOOLS = {
+    "ghz": "github.com/bojand/ghz/cmd/ghz@v0.121.0",
+    "grpc-health-probe": "github.com/grpc-ecosystem/grpc-health-probe@v0.4.61",
+    "protoc-gen-go": "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12",
+    "protoc-gen-go-grpc": ("google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2"),
+}
 KAFKAJS = "2.2.4"
 KUBERNETES_VALIDATE = "1.37.0"
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,8 +63,9 @@ def command(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) ->
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise Missing(f"{words[0]}: {error}") from error
     if done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()
-        raise Missing(f"{' '.join(map(str, words[:3]))}: {last[-1]}")
+        said = f"{done.stdout}\n{done.stderr}"
+        last = [line for line in said.splitlines() if line.strip()] or ["no word"]
+        raise Missing(f"{' '.join(map(str, words[:3]))}: {' / '.join(last[-5:])}")
 
 
 def kept(name: str, fetch: Callable[[Path], None]) -> Path:
@@ -100,14 +108,24 @@ def helm(version: str) -> Path:
     return binary
 
 
-def grpcurl() -> Path:
-    """The grpcurl binary, built by Go from the module proxy."""
+def installed_by_go(name: str, module: str) -> Path:
+    """A binary that Go builds from the module proxy."""
 
     def fetch(into: Path) -> None:
-        module = f"github.com/fullstorydev/grpcurl/cmd/grpcurl@v{GRPCURL}"
         command("go", "install", module, cwd=into, env={"GOBIN": str(into)})
 
-    return kept(f"grpcurl-{GRPCURL}", fetch) / "grpcurl"
+    return kept(f"{name}-{module.rpartition('@v')[2]}", fetch) / name
+
+
+def grpcurl() -> Path:
+    """The grpcurl binary."""
+    module = f"github.com/fullstorydev/grpcurl/cmd/grpcurl@v{GRPCURL}"
+    return installed_by_go("grpcurl", module)
+
+
+def go_tool(name: str) -> Path:
+    """One of `GO_TOOLS`."""
+    return installed_by_go(name, GO_TOOLS[name])
 
 
 def kafkajs() -> Path:
@@ -141,12 +159,22 @@ def kubernetes_validate() -> Path:
     return kept(f"kubernetes-validate-{KUBERNETES_VALIDATE}-py{python}", fetch)
 
 
+def of_debian(name: str) -> Path:
+    """A program that Debian packages under its own name."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None:
+        raise Missing(f"{name} is not installed: apt-get install {name}")
+    return Path(found)
+
+
 def kcat() -> Path:
     """Debian's kcat."""
-    found = shutil.which("kcat")
-    if found is None:
-        raise Missing("kcat is not installed: apt-get install kcat")
-    return Path(found)
+    return of_debian("kcat")
+
+
+def nginx() -> Path:
+    """Debian's nginx."""
+    return of_debian("nginx")
 
 
 def required(bring: Callable[[], Path]) -> Path:
@@ -162,12 +190,15 @@ def required(bring: Callable[[], Path]) -> Path:
 def everything() -> dict[str, Callable[[], Path]]:
     """Every tool by name."""
     helms = {f"helm {v}": lambda v=v: helm(v) for v in HELM}
+    by_go = {name: lambda name=name: go_tool(name) for name in GO_TOOLS}
     return {
         **helms,
+        **by_go,
         "kubernetes-validate": kubernetes_validate,
         "grpcurl": grpcurl,
         "kafkajs": kafkajs,
         "kcat": kcat,
+        "nginx": nginx,
     }
 
 
