@@ -577,7 +577,7 @@ local function kept_of(e, newest)
   local first = math.max(until_(e, newest - plan.keep, e.n), 1)
   local cut = first > 1 or is_base(e)
   local kept, spans = {}, plan.spans
-  if e.n - first + 1 <= plan.events_max * 3 / 4 then
+  if e.n - first + 1 <= plan.events_max * 5 / 8 then
     for i = first, e.n do kept[#kept + 1] = i end
     return first, kept, cut
   end
@@ -719,6 +719,9 @@ local function write(e, b, cur, x, at, labels_key)
     cur = extend(e, record(e, b), b, cur[1], cur[2], cur[3], x)
   end
   if e.n == 0 then call('SET', e.key, packed(plan, cur)) -- exact size, no slack
+  elseif b == e.n and e.n == floor(plan.events_max * 9 / 16) then
+    -- The server doubles the room of what grows: from here once more is enough.
+    call('SET', e.key, e.log .. packed(plan, cur), 'KEEPTTL')
   elseif b == e.n then call('APPEND', e.key, packed(plan, cur))
   else insert(e, b, cur, x) end
   if #plan.hashes > 0 then
