@@ -128,4 +128,4 @@ def test_the_names_are_the_order_of_the_vector():
 
 def test_the_shipped_catalogues_stay_small_enough_for_the_hot_path():
     assert 50 <= len(default_catalogue().names) <= 70
-    assert len(handbook_catalogue().names) == 15 + 8
+    assert 15 < len(handbook_catalogue().names) <= 40
