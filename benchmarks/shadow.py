@@ -36,9 +36,9 @@ from scoring.training.train import DEMO_RECIPE, DEMO_WORLD, dataset_of
 
 CHALLENGERS = 5
 LOAD = 0.3
-ROUNDS = 4
+ROUNDS = 3
 ROUND_S = 6.0
-SETTLE_S = 3.0  # the challengers catch up with what the round before left them
+SETTLE_S = 2.0  # the challengers catch up with what the round before left them
 PEAK_S = 3.0
 PREFIX = "bench-shadow."
 
@@ -46,7 +46,7 @@ PREFIX = "bench-shadow."
 def shelf_in(directory: Path) -> tuple[ModelShelf, list[str]]:
     """A champion and five challengers, which differ in their rounds."""
     shelf, catalogue = ModelShelf(directory), default_catalogue()
-    world = replace(DEMO_WORLD, days=30)
+    world = replace(DEMO_WORLD, days=16, customers=500, terminals=1_000)
     dataset = dataset_of(
         simulate(world), catalogue, label_delay_ms=DEMO_RECIPE.label_delay_ms
     )
@@ -131,6 +131,9 @@ def main() -> None:
             "SCORING_MODEL_DIR": str(shelf.root),
             "SCORING_STATE_DIR": scratch,
             "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
+            # A budget that ends would cut short what is measured.
+            "SCORING_BUDGET_MS": "5000",
+            "SCORING_STORE_BUDGET_MS": "2500",
         }
         asyncio.run(create_topics(outside.client, Topics(PREFIX), partitions=4))
         server, address = started(
