@@ -121,12 +121,13 @@ def _note(
     heard: Heard, decoder: hpack.Decoder, kind: int, stream: int, payload: bytes
 ) -> None:
     if kind == HEADERS:
-        for name, value in decoder.decode(payload):
-            if name == "grpc-status":
+        # As bytes: gRPC repeats the text of a caller's GOAWAY, whatever it is.
+        for name, value in decoder.decode(payload, raw=True):
+            if name == b"grpc-status":
                 heard.status[stream] = int(value)
-            elif name == "grpc-message":
-                heard.words[stream] = str(value)
-            elif name == ":status":
+            elif name == b"grpc-message":
+                heard.words[stream] = bytes(value).decode(errors="replace")
+            elif name == b":status":
                 heard.http[stream] = int(value)
     elif kind == SETTINGS:
         heard.settings |= dict(struct.iter_unpack(">HI", payload))
