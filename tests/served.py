@@ -62,6 +62,7 @@ def start(*options: str, **settings: object) -> Served:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
         )
     )
     threading.Thread(target=served.read, daemon=True).start()

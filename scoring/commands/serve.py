@@ -30,8 +30,12 @@ def serve(
     Settings come from the environment (SCORING_…). Prints `serving grpc on
     host:port` once it can answer.
     """
+    import os
+
     from scoring.settings import Settings
 
+    # Before gRPC is imported: its own log repeats bytes that a caller sent.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     settings = Settings()
     if address:
         settings = settings.model_copy(update={"grpc_address": address})

@@ -7,7 +7,17 @@ import grpc
 import pytest
 from fuzzing import FRAMES, tried
 from grpc_parts import SERVICE, payment, request
-from http2 import DATA, END_STREAM, PREFACE, SETTINGS, call, frame, message, talk
+from http2 import (
+    DATA,
+    END_STREAM,
+    GOAWAY,
+    PREFACE,
+    SETTINGS,
+    call,
+    frame,
+    message,
+    talk,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from served import serving
@@ -51,6 +61,8 @@ def server(store_url, model_dir, tmp_path_factory):
     with serving(
         redis_url=store_url,
         namespace="frames",
+        budget_ms=10_000,  # the machine of the tests is shared
+        store_budget_ms=5_000,
         model_dir=model_dir,
         state_dir=tmp_path_factory.mktemp("frames"),
     ) as served:
@@ -68,6 +80,16 @@ def server(store_url, model_dir, tmp_path_factory):
 def address(server):
     host, port = server.address.split(":")
     return host, int(port)
+
+
+def test_what_a_caller_says_when_it_leaves_is_not_logged(server, address):
+    said = b"4111 1111 1111 1111"
+    leaving = frame(GOAWAY, 0, 0, bytes(7) + b"\x02" + said)
+    talk(
+        address, HELLO + call(f"{SERVICE}GetDecision".encode()) + leaving, hangs_up=True
+    )
+    check_well(server)
+    assert said.decode() not in "".join(server.errors)
 
 
 frames = st.builds(
