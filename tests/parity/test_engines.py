@@ -48,7 +48,8 @@ async def compared(store, reference_store, catalogue, rnd, shape):
         size = rnd.choice((1, 3, 20))
         fresh = stream[i : i + size]
         i += size
-        batch = fresh + [t for t in rnd.sample(stream[:i], 2) if rnd.random() < 0.5]
+        again = rnd.sample(stream[:i], min(2, i))
+        batch = fresh + [t for t in again if rnd.random() < 0.5]
         checks = [check(t) for t in batch]
         ours = await store.observe(checks)
         theirs = await reference_store.observe(checks)
