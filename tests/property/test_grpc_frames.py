@@ -10,7 +10,6 @@ from grpc_parts import SERVICE, payment, request
 from http2 import (
     DATA,
     END_STREAM,
-    GOAWAY,
     PREFACE,
     SETTINGS,
     call,
@@ -80,16 +79,6 @@ def server(store_url, model_dir, tmp_path_factory):
 def address(server):
     host, port = server.address.split(":")
     return host, int(port)
-
-
-def test_what_a_caller_says_when_it_leaves_is_not_logged(server, address):
-    said = b"4111 1111 1111 1111"
-    leaving = frame(GOAWAY, 0, 0, bytes(7) + b"\x02" + said)
-    talk(
-        address, HELLO + call(f"{SERVICE}GetDecision".encode()) + leaving, hangs_up=True
-    )
-    check_well(server)
-    assert said.decode() not in "".join(server.errors)
 
 
 frames = st.builds(
