@@ -119,9 +119,11 @@ async def _seek(consumer: AIOKafkaConsumer, topics: list[str], since_ms: int) ->
 async def _records(
     consumer: AIOKafkaConsumer, since_ms: int, until_ms: int
 ) -> AsyncIterator[Any]:
-    """Records of the span; ends once polls bring none of it, however much comes."""
+    """Records of the span; ends behind what there was, once polls bring none of it."""
+    places = consumer.assignment()
+    ends = await consumer.end_offsets(list(places)) if places else {}
     empty = 0
-    while empty < _EMPTY_READS and consumer.assignment():
+    while places and (empty < _EMPTY_READS or await _behind(consumer, ends)):
         found = await consumer.getmany(
             timeout_ms=_PATIENCE_MS, max_records=_POLL_RECORDS_MAX
         )
@@ -135,3 +137,7 @@ async def _records(
         for record in wanted:
             if record.timestamp >= since_ms:
                 yield record
+
+
+async def _behind(consumer: AIOKafkaConsumer, ends: Mapping[Any, int]) -> bool:
+    return any([await consumer.position(tp) < end for tp, end in ends.items()])
