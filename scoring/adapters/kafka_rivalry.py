@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from scoring import wire
 from scoring.adapters.kafka_intake import UnknownType, opened
+from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.core.decision import Outcome
 from scoring.core.rivalry import Key, Rivalry, Said, rivalry
 from scoring.errors import InvalidTransaction, LogUnavailable
@@ -82,7 +83,7 @@ class Rivals:
         )
         try:
             await consumer.start()
-            await _seek(consumer, list(take), since_ms)
+            await _seek(consumer, await self._places(list(take)), since_ms)
             async for record in _records(consumer, since_ms, until_ms):
                 try:
                     take[record.topic](record)
@@ -96,14 +97,20 @@ class Rivals:
         labels = {key: fraud for key, (_, fraud) in heard.labels.items()}
         return rivalry(said.get(first, {}), said.get(second, {}), labels)
 
+    async def _places(self, topics: list[str]) -> list[TopicPartition]:
+        """Every partition of these topics; of a missing one none."""
+        async with TopicAdmin(self.bootstrap, self.client) as admin:
+            found = await admin.found(topics)
+        return [
+            TopicPartition(topic, partition)
+            for topic in topics
+            for partition in range(found[topic].partitions)
+        ]
 
-async def _seek(consumer: AIOKafkaConsumer, topics: list[str], since_ms: int) -> None:
-    await consumer.topics()  # brings the metadata
-    places = [
-        TopicPartition(topic, partition)
-        for topic in topics
-        for partition in sorted(consumer.partitions_for_topic(topic) or ())
-    ]
+
+async def _seek(
+    consumer: AIOKafkaConsumer, places: list[TopicPartition], since_ms: int
+) -> None:
     consumer.assign(places)
     if not places:
         return
