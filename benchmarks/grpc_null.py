@@ -40,13 +40,13 @@ async def serve(canned: bytes) -> None:
             calls.StreamCheckTransactionsRequest.FromString(raw)
             yield item
 
-    server.add_registered_method_handlers(
-        SERVICE,
-        {
-            "CheckTransaction": grpc.unary_unary_rpc_method_handler(check),
-            "BatchCheckTransactions": grpc.unary_unary_rpc_method_handler(batch),
-            "StreamCheckTransactions": grpc.stream_stream_rpc_method_handler(stream),
-        },
+    methods = {
+        "CheckTransaction": grpc.unary_unary_rpc_method_handler(check),
+        "BatchCheckTransactions": grpc.unary_unary_rpc_method_handler(batch),
+        "StreamCheckTransactions": grpc.stream_stream_rpc_method_handler(stream),
+    }
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(SERVICE, methods),)
     )
     port = server.add_insecure_port(options.address)
     told = asyncio.Event()

@@ -111,7 +111,9 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen; raises `CannotListen`. `address` then holds the actual port."""
         methods = self._calls.methods()
-        self._server.add_registered_method_handlers(SERVICE, methods)
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(SERVICE, methods),)
+        )
         self._health.add_to(self._server)
         if self._options.reflection:
             _reflect(self._server)

@@ -30,12 +30,14 @@ def serve(
     Settings come from the environment (SCORING_…). Prints `serving grpc on
     host:port` once it can answer.
     """
+    import logging
     import os
 
     from scoring.settings import Settings
 
-    # Before gRPC is imported: its own log repeats bytes that a caller sent.
+    # Before gRPC is imported: its own logs repeat bytes that a caller sent.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)
     settings = Settings()
     if address:
         settings = settings.model_copy(update={"grpc_address": address})
@@ -81,6 +83,13 @@ def _serve(settings: Settings, worker: int) -> None:
         runner.run(_serve_until_told(settings, worker))
 
 
+def _say_briefly(_loop: object, context: dict[str, object]) -> None:
+    """One line and no values: what a caller sent may stand in the exception."""
+    error = context.get("exception")
+    kind = type(error).__name__ if error else "no exception"
+    typer.echo(f"scoring serve: {context['message']}: {kind}", err=True)
+
+
 async def _serve_until_told(settings: Settings, worker: int) -> None:
     import asyncio
     import gc
@@ -93,6 +102,7 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
 
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_say_briefly)
     # Before anything is loaded: a signal during start-up is a drain, not a kill.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)

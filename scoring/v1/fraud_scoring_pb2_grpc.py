@@ -5,7 +5,7 @@ import warnings
 
 from scoring.v1 import fraud_scoring_pb2 as scoring_dot_v1_dot_fraud__scoring__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.83.2'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
