@@ -16,7 +16,7 @@ from scoring.core.decision import (
 from scoring.core.policy import Policy
 from scoring.core.vector import unknown_values, vectorise
 from scoring.errors import ModelUnavailable
-from scoring.ports import Check, Matrix, Model, Observation, Scores
+from scoring.ports import Applied, Check, Matrix, Model, Observation, Scores
 from scoring.stopwatch import Stopwatch
 
 # What the store knew, or why it was not asked in time.
@@ -101,7 +101,7 @@ class Batch:
 
 def _degradations(seen: Seen, scores: Scores | None) -> tuple[Degradation, ...]:
     degradations = (
-        seen.degradations
+        _of_history(seen)
         if isinstance(seen, Observation)
         else (Degradation(seen, "store"),)
     )
@@ -109,6 +109,12 @@ def _degradations(seen: Seen, scores: Scores | None) -> tuple[Degradation, ...]:
         missing = Degradation(DegradationCode.MODEL_UNAVAILABLE, "model")
         return (*degradations, missing)
     return degradations
+
+
+def _of_history(seen: Observation) -> tuple[Degradation, ...]:
+    if seen.applied is not Applied.TOO_LATE:
+        return seen.degradations
+    return (*seen.degradations, Degradation(DegradationCode.TOO_LATE, "history"))
 
 
 def _rung(

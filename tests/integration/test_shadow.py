@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer
-from conftest import Broker
 from stream_parts import NOW_MS, TOPICS, create_topics
 
 from scoring import wire
@@ -238,11 +237,10 @@ async def test_a_vector_of_other_definitions_is_passed_over_and_counted(
 
 
 @pytest.mark.kafka
-async def test_without_its_topic_a_shadow_names_the_remedy(
-    kafka_bootstrap, topic_prefix, shelf
-):
-    await create_topics(kafka_bootstrap, topic_prefix)
-    broker, version = Broker(kafka_bootstrap, embedded=False), shelf.promoted()
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)
+async def test_without_its_topic_a_shadow_names_the_remedy(broker, topic_prefix, shelf):
+    await create_topics(broker.bootstrap, topic_prefix)
+    version = shelf.promoted()
     told = await shadowed(broker, Topics(topic_prefix), shelf, version)
     assert "decisions.challenger" in told
     assert "scoring topics create" in told

@@ -188,6 +188,14 @@ async def test_a_dry_run_decides_and_leaves_nothing_behind(scorer):
     assert feature(real, "card_count_1h") == feature(dry, "card_count_1h") == 1
 
 
+async def test_a_payment_that_comes_too_late_is_decided_and_says_so(scorer):
+    await only(scorer, "newest", after_ms=2 * DAY_MS)
+    late = await only(scorer, "late")
+    (told,) = core_of(late).degradations
+    assert told.code == DegradationCode.TOO_LATE
+    assert core_of(late).rung == Rung.FULL
+
+
 async def test_a_redelivered_record_is_logged_again_and_a_copy_of_it_is_not(scorer):
     first = await only(scorer, position="transactions/0@7")
     redelivered = await only(scorer, position="transactions/0@7")
