@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
+from scoring.adapters.kafka_contact import started
 from scoring.adapters.kafka_topics import TopicAdmin
-from scoring.errors import BadArtifact, LogUnavailable
+from scoring.errors import BadArtifact
 
 _POLL_MS = 500
 _POLL_RECORDS_MAX = 10_000
@@ -43,11 +43,7 @@ class LogReader:
             fetch_max_wait_ms=self.fetch_wait_ms,
             **self.options,
         )
-        try:
-            await consumer.start()
-        except (KafkaError, OSError) as error:
-            raise LogUnavailable(f"no broker answers at {self.bootstrap}") from error
-        self._consumer = consumer
+        self._consumer = await started(consumer, self.bootstrap)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -6,18 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from scoring import wire
-from scoring.adapters.kafka_contact import first_contact, started
+from scoring.adapters.kafka_history import LogReader
 from scoring.adapters.kafka_intake import header_of
 from scoring.ports import LogRecord
 from scoring.v1 import transaction_pb2
-
-_EMPTY_READS = 3
-_PATIENCE_MS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,41 +57,19 @@ class Letters:
     topic: str
 
     async def read(self) -> list[Letter]:
-        """All letters, oldest first; raises `LogUnavailable`.
+        """All letters, oldest first.
 
-        Reads on until nothing more comes: the embedded broker reports ends too low.
+        Raises `LogUnavailable`, and `BadArtifact` where there is no such topic.
         """
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            **self.options,
-        )
-        with first_contact(self.bootstrap):
-            await started(consumer, self.bootstrap)
-            try:
-                records = await self._records(consumer)
-            finally:
-                await consumer.stop()
+        async with LogReader(self.bootstrap, self.options) as log:
+            spans = await log.extents(self.topic)
+            records = [
+                record
+                async for _, batch in log.records(self.topic, spans)
+                for record in batch
+            ]
         records.sort(key=lambda record: record.timestamp)
         return [letter for record in records for letter in letters_in(record)]
-
-    async def _records(self, consumer: AIOKafkaConsumer) -> list[Any]:
-        # Asking for the partitions of a topic brings its metadata.
-        await consumer.topics()
-        partitions = consumer.partitions_for_topic(self.topic) or ()
-        places = [TopicPartition(self.topic, p) for p in sorted(partitions)]
-        records: list[Any] = []
-        if not places:
-            return records
-        consumer.assign(places)
-        await consumer.seek_to_beginning(*places)
-        empty = 0
-        while empty < _EMPTY_READS:
-            polled = await consumer.getmany(timeout_ms=_PATIENCE_MS)
-            empty = 0 if polled else empty + 1
-            records += [record for batch in polled.values() for record in batch]
-        return records
 
 
 def letters_in(record: Any) -> list[Letter]:

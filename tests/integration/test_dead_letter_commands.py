@@ -32,14 +32,14 @@ def record(offset: int, value: bytes, topic: str):
 
 
 @pytest.fixture
-def laid_aside(embedded_bootstrap, topic_prefix, monkeypatch):
+def laid_aside(broker, topic_prefix, monkeypatch):
     """Three letters: a conflict, garbage, and one that held a card number."""
     source = f"{topic_prefix}transactions"
     letters = f"{source}.dead-letter"
 
     async def write():
-        await create_topics(embedded_bootstrap, topic_prefix)
-        log = await KafkaLog.connect(embedded_bootstrap)
+        await create_topics(broker.bootstrap, topic_prefix)
+        log = await KafkaLog.connect(broker.bootstrap)
         refused = [
             (record(0, RAW, source), TransactionConflict("t1"), wire.PROTOBUF),
             (record(1, b"garbage", source), Malformed("no message"), wire.JSON),
@@ -51,7 +51,7 @@ def laid_aside(embedded_bootstrap, topic_prefix, monkeypatch):
         await log.close()
 
     asyncio.run(write())
-    monkeypatch.setenv("SCORING_KAFKA_BOOTSTRAP", embedded_bootstrap)
+    monkeypatch.setenv("SCORING_KAFKA_BOOTSTRAP", broker.bootstrap)
     monkeypatch.setenv("SCORING_TOPIC_PREFIX", topic_prefix)
     monkeypatch.setenv("COLUMNS", "200")
     return source
@@ -83,14 +83,12 @@ def test_a_position_without_a_letter_is_said():
     assert CliRunner().invoke(app, ["show", "3@9"]).exit_code == 1
 
 
-def test_replay_sends_the_original_bytes_and_leaves_masked_ones(
-    laid_aside, embedded_bootstrap
-):
+def test_replay_sends_the_original_bytes_and_leaves_masked_ones(laid_aside, broker):
     assert "sent 2 again" in run("replay", "--yes")
 
     async def sent():
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=embedded_bootstrap, auto_offset_reset="earliest"
+            bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest"
         )
         await consumer.start()
         consumer.subscribe([laid_aside])
