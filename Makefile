@@ -23,8 +23,8 @@ setup: .venv/.synced ## Install everything into .venv (brings uv when it is miss
 demo: setup ## Watch simulated payments become explained decisions
 	@$(RUN) scoring demo
 
-test: setup ## Run every test (real store, real brokers)
-	@$(RUN) pytest
+test: setup ## Run every test (real store, real brokers), two files at a time
+	@$(RUN) pytest -n 2 --dist loadfile
 
 check: setup ## Format, lint, types, architecture, protos: what CI checks first
 	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports && $(RUN) buf lint protos && $(RUN) buf breaking protos --against protos/released.binpb

@@ -36,7 +36,12 @@ class Load:
     def __init__(self, addresses):
         # What a headless Service resolves to: one name, several replicas.
         target = f"ipv4:{','.join(addresses)}"
-        options = dict(channel_arguments()) | {"grpc.enable_retries": 0}
+        options = dict(channel_arguments()) | {
+            "grpc.enable_retries": 0,
+            # A replica that is back is tried before the other one goes.
+            "grpc.initial_reconnect_backoff_ms": 100,
+            "grpc.max_reconnect_backoff_ms": 500,
+        }
         self.channel = grpc.aio.insecure_channel(target, list(options.items()))
         self.seen = Counter()
         self.stopping = False
