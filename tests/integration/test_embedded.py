@@ -15,8 +15,10 @@ from scoring.embedded.broker import embedded_broker
 from scoring.embedded.child import Child, accepts
 from scoring.embedded.store import EmbeddedStore, embedded_store
 
+# Whoever starts the tests in the background may have had SIGINT ignored.
 PARENT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from scoring.embedded.store import EmbeddedStore
 from scoring.embedded.broker import broker_in_directory
