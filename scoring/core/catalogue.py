@@ -137,7 +137,7 @@ def default_catalogue() -> Catalogue:
 
 @cache
 def handbook_catalogue() -> Catalogue:
-    """The Handbook's 15 features and more of the payers' past, for `evaluate handbook`."""
+    """The Handbook's 15 features and more of the payers' past."""
     return load_default("handbook")
 
 
