@@ -1,7 +1,8 @@
 """One worker process of the stream benchmark, by name; each does the same work.
 
 `ours` is the stream door. `raw` is a plain aiokafka loop with whole polls, the same
-intake, scorer and log. `tutorial` is Faust and `quix` Quix Streams, each written as
+intake, scorer and log; `transactional` commits its outputs and offsets in one Kafka
+transaction a poll. `tutorial` is Faust and `quix` Quix Streams, each written as
 its documentation does: records one at a time through the same scorer. With --stub
 the scorer answers at once, which leaves the framework alone.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import tempfile
@@ -102,6 +104,50 @@ async def raw(door: StreamDoor, told: asyncio.Event) -> None:
     await consumer.stop()
 
 
+async def transactional(door: StreamDoor, told: asyncio.Event) -> None:
+    """The raw loop with Kafka's transactions: outputs and offsets commit together.
+
+    One transaction a poll: what waits longer for its commit is seen later.
+    """
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+    options, judge = door.options, Judge(door)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=options.bootstrap,
+        transactional_id=os.environ.get("BENCH_TRANSACTIONAL_ID", options.group),
+        transaction_timeout_ms=int(options.session_timeout_s * 1_000),
+        max_batch_size=262_144,
+    )
+    await producer.start()  # fences the process that had this id before
+    log = KafkaLog(producer, idempotent=True)
+    consumer = AIOKafkaConsumer(
+        options.topics.transactions,
+        bootstrap_servers=options.bootstrap,
+        group_id=options.group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=options.poll_records_max,
+        fetch_max_wait_ms=options.fetch_wait_ms,
+        session_timeout_ms=int(options.session_timeout_s * 1_000),
+    )
+    await consumer.start()
+    ready()
+    while not told.is_set():
+        polled = await consumer.getmany(timeout_ms=200)
+        if not polled:
+            continue
+        async with producer.transaction():
+            for records in polled.values():
+                await log.append(await judge.outputs(records))
+            read = {
+                TopicPartition(tp.topic, tp.partition): records[-1].offset + 1
+                for tp, records in polled.items()
+            }
+            await producer.send_offsets_to_transaction(read, options.group)
+    await consumer.stop()
+    await producer.stop()
+
+
 async def tutorial(door: StreamDoor, told: asyncio.Event) -> None:
     import faust
 
@@ -169,7 +215,15 @@ async def run(name: str, *, stub: bool) -> None:
     async with service_from(Settings(), name=f"bench-{name}") as service:
         assert isinstance(service.log, KafkaLog)
         door = door_of(service, stub=stub)
-        await {"ours": ours, "raw": raw, "tutorial": tutorial}[name](door, told)
+        await LOOPS[name](door, told)
+
+
+LOOPS = {
+    "ours": ours,
+    "raw": raw,
+    "transactional": transactional,
+    "tutorial": tutorial,
+}
 
 
 def quix(*, stub: bool) -> None:
@@ -210,7 +264,7 @@ def quix(*, stub: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=["ours", "raw", "tutorial", "quix"])
+    parser.add_argument("name", choices=[*LOOPS, "quix"])
     parser.add_argument("--stub", action="store_true")
     chosen = parser.parse_args()
     if chosen.name == "quix":
