@@ -138,11 +138,12 @@ def play(  # noqa: PLR0913 one parameter an option
 
 def _plan(file: Path, mapping: str, from_ms: int, to_ms: int) -> Plan:
     from scoring.bootstrap import catalogue_from
+    from scoring.replay.describe import chosen_mapping
     from scoring.replay.run import Plan
     from scoring.replay.table import Span, Table
     from scoring.settings import Settings
 
-    table = Table(file, _mapping(file, mapping), span=Span(from_ms, to_ms))
+    table = Table(file, chosen_mapping(file, mapping), span=Span(from_ms, to_ms))
     return Plan(table=table, catalogue=catalogue_from(Settings()))
 
 
@@ -197,12 +198,13 @@ def offline(  # noqa: PLR0913 one parameter an option
     differ only in what labels tell are counted, and pass.
     """
     from scoring.bootstrap import artifacts_from
+    from scoring.replay.describe import chosen_mapping
     from scoring.replay.offline import Terms, agreement
     from scoring.replay.session import with_model
     from scoring.replay.table import Span, Table
     from scoring.settings import Settings
 
-    chosen, settings = _mapping(file, mapping), Settings()
+    chosen, settings = chosen_mapping(file, mapping), Settings()
     artifacts = artifacts_from(with_model(settings))
     delay_ms = chosen.label_delay_ms if label_delay is None else label_delay
     found = agreement(
@@ -240,27 +242,3 @@ def _describe(file: Path) -> None:
     typer.echo(proposal.text, nl=False)
     if not proposal.complete:
         raise typer.Exit(1)
-
-
-def _mapping(file: Path, name: str) -> Any:
-    """The mapping named, or the one that fits the table; raises `BadArtifact`."""
-    from scoring.errors import BadArtifact
-    from scoring.replay.describe import describe
-    from scoring.replay.mapping import SHIPPED, load_mapping, shipped_mapping
-
-    if name in SHIPPED:
-        return shipped_mapping(name)
-    if name:
-        path = Path(name)
-        if not path.is_file():
-            raise BadArtifact(
-                f"{name}: is neither a file nor one of {', '.join(SHIPPED)}"
-            )
-        return load_mapping(path.read_text(encoding="utf-8"), name=name)
-    proposal = describe(file)
-    if not proposal.complete:
-        raise BadArtifact(
-            f"{file.name}: its columns are not obvious. Write a mapping, starting "
-            f"from `scoring replay --describe {file}`, and pass it by --mapping"
-        )
-    return load_mapping(proposal.text, name="the proposed mapping")

@@ -10,13 +10,20 @@ import typer
 if TYPE_CHECKING:
     from scoring.core.bundle import Manifest
 
+_DAY_MS = 86_400_000
+_DELAY_DAYS = 7  # how late most chargebacks are known by
+
 
 def train(  # noqa: PLR0913 one parameter an option
     table: Annotated[
         Path | None,
-        typer.Argument(help="Parquet of our fields and `fraud`; none: simulate one"),
+        typer.Argument(help="Parquet, CSV or JSON lines; none: simulate one"),
     ] = None,
     *,
+    mapping: Annotated[
+        str,
+        typer.Option(help="which column is which: a file, or handbook; else guessed"),
+    ] = "",
     out: Annotated[
         str, typer.Option(help="where models are kept: a directory or a URL")
     ] = ".scoring/model",
@@ -24,8 +31,11 @@ def train(  # noqa: PLR0913 one parameter an option
         Path | None, typer.Option(help="feature definitions; none: the shipped ones")
     ] = None,
     label_delay_days: Annotated[
-        float, typer.Option(min=0, help="a fraud is known that much later")
-    ] = 7,
+        float | None,
+        typer.Option(
+            min=0, help="a fraud is known that much later; else the mapping's, or 7"
+        ),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=10_000)] = 300,
     depth: Annotated[int, typer.Option(min=1, max=12)] = 4,
     rate: Annotated[float, typer.Option(min=0.001, max=1)] = 0.05,
@@ -46,17 +56,20 @@ def train(  # noqa: PLR0913 one parameter an option
     from scoring.training.train import dataset_of
     from scoring.training.tune import CANDIDATES
 
-    recipe = Recipe(
-        candidates=CANDIDATES if tune else (),
-        boosting=Boosting(rounds=rounds, rate=rate, depth_max=depth),
-        label_delay_ms=int(label_delay_days * 86_400_000),
-        seed=seed,
-    )
     signer = _signer()
     shelf = shelf_at(out)
     with bar() as report, shelf.draft() as draft:
+        rows, label_delay_ms = _rows(
+            table, mapping, label_delay_days, seed=seed, report=report
+        )
+        recipe = Recipe(
+            candidates=CANDIDATES if tune else (),
+            boosting=Boosting(rounds=rounds, rate=rate, depth_max=depth),
+            label_delay_ms=label_delay_ms,
+            seed=seed,
+        )
         dataset = dataset_of(
-            _table(table, seed, report),
+            rows,
             catalogue := _catalogue(features),
             label_delay_ms=recipe.label_delay_ms,
             report=report,
@@ -71,19 +84,52 @@ def train(  # noqa: PLR0913 one parameter an option
     _summary(manifest, out, promoted=promoted)
 
 
-def _table(path: Path | None, seed: int, report: Any) -> Any:
+def _rows(
+    path: Path | None,
+    mapping: str,
+    delay_days: float | None,
+    *,
+    seed: int,
+    report: Any,
+) -> tuple[Any, int]:
+    """The labelled rows as a pyarrow table of our fields, and their label delay, ms."""
+    delay_ms = None if delay_days is None else int(delay_days * _DAY_MS)
+    if path is not None and (mapping or not _is_ours(path)):
+        return _mapped(path, mapping, delay_ms)
+    if delay_ms is None:
+        delay_ms = _DELAY_DAYS * _DAY_MS
+    if path is None:
+        from scoring.training.simulate import World, simulate
+
+        world = World(seed=seed, days=60, customers=2_000, terminals=4_000, radius=8.0)
+        return simulate(world, report=report), delay_ms
     import pyarrow.parquet as pq
 
-    from scoring.errors import BadArtifact
-    from scoring.training.simulate import World, simulate
+    return pq.read_table(path), delay_ms
 
-    if path is None:
-        world = World(seed=seed, days=60, customers=2_000, terminals=4_000, radius=8.0)
-        return simulate(world, report=report)
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is Parquet of our own fields, read as it stands."""
+    import pyarrow.parquet as pq
+
     try:
-        return pq.read_table(path)
-    except (OSError, ValueError) as error:
-        raise BadArtifact(f"{path}: cannot be read as Parquet: {error}") from error
+        names = pq.read_schema(path).names
+    except (OSError, ValueError):
+        return False
+    return {"occurred_at_ms", "amount_minor"} <= set(names)
+
+
+def _mapped(path: Path, mapping: str, delay_ms: int | None) -> tuple[Any, int]:
+    """Any table, its columns named by a mapping, which also tells the label delay."""
+    from scoring.replay.describe import chosen_mapping
+    from scoring.replay.offline import labelled_transactions_of
+    from scoring.replay.table import Table
+
+    chosen = chosen_mapping(path, mapping)
+    if delay_ms is None:
+        delay_ms = chosen.label_delay_ms
+    table = Table(path, chosen)
+    return labelled_transactions_of(table, label_delay_ms=delay_ms), delay_ms
 
 
 def _signer() -> Any:

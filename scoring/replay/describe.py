@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from scoring.core.card_number import holds_card_number
-from scoring.replay.mapping import SHIPPED, TableMapping, shipped_mapping
+from scoring.errors import BadArtifact
+from scoring.replay.mapping import SHIPPED, TableMapping, load_mapping, shipped_mapping
 from scoring.replay.table import columns_of, sample_of
 
 # Column names seen in payment tables, normalised (lower case, letters and digits
@@ -181,3 +182,26 @@ def _text(guess: _Guess) -> str:
     if "fraud" in guess.columns:
         plain["label_delay"] = "7d"
     return yaml.safe_dump(plain, sort_keys=False)
+
+
+def chosen_mapping(table: Path, name: str = "") -> TableMapping:
+    """The mapping named (a shipped one or a file), or else the one that fits the table.
+
+    Raises `BadArtifact` where the name is neither, or the columns are not obvious.
+    """
+    if name in SHIPPED:
+        return shipped_mapping(name)
+    if name:
+        path = Path(name)
+        if not path.is_file():
+            raise BadArtifact(
+                f"{name}: is neither a file nor one of {', '.join(SHIPPED)}"
+            )
+        return load_mapping(path.read_text(encoding="utf-8"), name=name)
+    proposal = describe(table)
+    if not proposal.complete:
+        raise BadArtifact(
+            f"{table.name}: its columns are not obvious. Write a mapping, starting "
+            f"from `scoring replay --describe {table}`, and pass it by --mapping"
+        )
+    return load_mapping(proposal.text, name="the proposed mapping")

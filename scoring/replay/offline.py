@@ -141,6 +141,28 @@ def transactions_of(rows: list[Row]) -> Any:
     return pa.table(columns)
 
 
+def labelled_transactions_of(table: Table, *, label_delay_ms: int) -> Any:
+    """A labelled table as a pyarrow table of our fields, `fraud` and `known_at_ms`.
+
+    Raises `BadArtifact` where the mapping names no label.
+    """
+    import pyarrow as pa
+
+    if not table.labelled:
+        raise BadArtifact(
+            "mapping: names no column for fraud; a model learns from what was found out"
+        )
+    rows = list(chain.from_iterable(table.batches(label_delay_ms=label_delay_ms)))
+    fraud = pa.array([row.fraud for row in rows], pa.bool_())
+    known = pa.array([row.known_at_ms for row in rows], pa.int64())
+    return (
+        transactions_of(rows)
+        .drop_columns(sorted(table.untold))
+        .append_column("fraud", fraud)
+        .append_column("known_at_ms", known)
+    )
+
+
 def labels_of(rows: list[Row]) -> Any:
     """What the rows' labels say, as a pyarrow table, one version each."""
     import pyarrow as pa

@@ -12,6 +12,7 @@ from scoring.errors import BadArtifact
 from scoring.replay.mapping import (
     NUMBER_FIELDS,
     REAL_FIELDS,
+    TEXT_FIELDS,
     TIME_FIELDS,
     TableMapping,
     amount_minor,
@@ -81,6 +82,12 @@ class Table:
     def labelled(self) -> bool:
         """Whether the table says what turned out to be fraud."""
         return "fraud" in self._mapping.columns
+
+    @property
+    def untold(self) -> frozenset[str]:
+        """Text and number fields of a transaction that the mapping says nothing of."""
+        told = {*self._mapping.columns, *self._mapping.constants, "tenant"}
+        return frozenset((*TEXT_FIELDS, *NUMBER_FIELDS, *REAL_FIELDS)) - told
 
     def __len__(self) -> int:
         query = f"SELECT count(*) FROM ({self._query()})"  # noqa: S608 quoted names
