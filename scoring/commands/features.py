@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from scoring.core.catalogue import Catalogue
     from scoring.history.audit import Audit
 
+_WIDE = 120  # columns of a terminal in which whole sentences stay readable
+
 app = typer.Typer(help="Feature definitions: show them, check a file.")
 
 _FILE = Annotated[
@@ -32,15 +34,28 @@ def describe(
     if markdown:
         typer.echo(as_markdown(catalogue), nl=False)
         return
+    _show(f"{catalogue.name} {catalogue.version}", rows(catalogue))
+
+
+def _show(title: str, listed: list[tuple[str, ...]]) -> None:
+    """Print the table; where the terminal is narrow, without what explains most."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{catalogue.name} {catalogue.version}")
-    for heading in rows(catalogue)[0]:
-        table.add_column(heading, overflow="fold")
-    for row in rows(catalogue)[1:]:
-        table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    narrow = console.width < _WIDE
+    box = None if narrow else SIMPLE_HEAD
+    table = Table(title=title, box=box, pad_edge=False)
+    for heading in listed[0][: -1 if narrow else None]:
+        table.add_column(
+            heading, overflow="fold", no_wrap=heading in {"name", "entity"}
+        )
+    for row in listed[1:]:
+        table.add_row(*(row[:-1] if narrow else row))
+    console.print(table)
+    if narrow:
+        console.print(f"A terminal of {_WIDE} columns shows what each means, too.")
 
 
 @app.command()

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from scoring.core.catalogue import default_catalogue
+
 
 def run(*arguments, **environment):
     return subprocess.run(
@@ -46,3 +48,10 @@ def test_a_store_url_that_is_none_is_one_line_that_does_not_repeat_it(tmp_path):
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     assert "s3cret" not in refused.stderr
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_every_feature_stands_whole_in_the_table_on_a_terminal_of_any_width(columns):
+    printed = run("features", "describe", COLUMNS=columns).stdout
+    first = {line.split()[0] for line in printed.splitlines() if line.strip()}
+    assert set(default_catalogue().names) <= first
