@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 import grpc
@@ -36,9 +36,12 @@ class Callers:
     traffic: Traffic
     degraded: Counter[str] = field(default_factory=Counter)
     degraded_at: list[float] = field(default_factory=list)
+    full_at: list[float] = field(default_factory=list)
+    missed_at: list[float] = field(default_factory=list)
     provisional: dict[str, Decision] = field(default_factory=dict)
     retried: int = 0
     _channels: list[grpc.aio.Channel] = field(default_factory=list)
+    _prepared: deque[bytes] = field(default_factory=deque)
 
     def connect(self) -> None:
         """Open the connections as our own client does."""
@@ -52,10 +55,18 @@ class Callers:
         for index in range(_WARM_UPS):
             await self._check(self._next(), index, 10.0)
         self.degraded_at.clear()
+        self.full_at.clear()
         self.degraded.clear()
         self.provisional.clear()
 
+    def prepare(self, count: int) -> None:
+        """Make requests ahead: making them costs what sending one does."""
+        self._prepared.extend(self._made() for _ in range(count))
+
     def _next(self) -> bytes:
+        return self._prepared.popleft() if self._prepared else self._made()
+
+    def _made(self) -> bytes:
         request = CheckTransactionRequest(transaction=self.traffic.next())
         return request.SerializeToString()
 
@@ -73,6 +84,8 @@ class Callers:
             # The connection that died may have been the one that was retried on.
             self.retried += 1
             status = await self._check(raw, index + 1, left_s)
+        if status != "OK":
+            self.missed_at.append(time.perf_counter())
         return status
 
     async def _check(self, raw: bytes, index: int, timeout_s: float) -> str:
@@ -92,6 +105,8 @@ class Callers:
             self.degraded_at.append(time.perf_counter())
             for degradation in core.degradations:
                 self.degraded[DegradationCode.Name(degradation.code)] += 1
+        else:
+            self.full_at.append(time.perf_counter())
         if core.provisional and len(self.provisional) < _ADOPTED_SAMPLE:
             self.provisional[core.transaction_id] = decision
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,11 @@ import grpc
 
 from load_tests.delay_proxy import DelayProxy
 from load_tests.traffic import Traffic
+from scoring.adapters.kafka_topics import create_topics
 from scoring.embedded.broker import FETCH_WAIT_MS, broker_in_directory
 from scoring.embedded.child import Child
 from scoring.embedded.store import EmbeddedStore
+from scoring.topics import Topics
 from scoring.v1.fraud_scoring_pb2 import (
     CheckTransactionRequest,
     CheckTransactionResponse,
@@ -28,6 +30,8 @@ from scoring.v1.fraud_scoring_pb2 import (
 _METHOD = "/scoring.v1.FraudScoring/CheckTransaction"
 _READY = "serving grpc on "
 _WARM_UPS_MAX = 50
+_PARTITIONS = 4
+TOPIC_PREFIX = "drill."
 
 
 @dataclass(slots=True)
@@ -35,12 +39,17 @@ class Stage:
     """Everything that runs; `canned` is a decision for the null server to repeat."""
 
     store: EmbeddedStore
-    proxy: DelayProxy
+    proxy: DelayProxy | None
     broker: Child
     server: subprocess.Popen[str]
     address: str
     model_dir: Path
     canned: Path
+
+    async def start_broker(self) -> None:
+        """Start it again; it kept everything in memory, so it begins anew."""
+        await asyncio.to_thread(self.broker.start)
+        await make_topics(self.broker)
 
     def kill_worker(self) -> None:
         """SIGKILL one of the server's workers."""
@@ -51,31 +60,40 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    scratch: Path, *, workers: int, settings: Mapping[str, object]
+    scratch: Path, *, workers: int, delays: bool, settings: Mapping[str, object]
 ) -> AsyncIterator[Stage]:
-    """Start all parts; the model is the demo's unless `model_dir` is set."""
+    """Start all parts; the model is the demo's unless `model_dir` is set.
+
+    With `delays` the server reaches its store through a proxy that can be made slow.
+    """
     model_dir = scratch / "model"
     shutil.copytree(_model(settings), model_dir)
     store = EmbeddedStore.in_directory(scratch, persist=True)
     broker = broker_in_directory(scratch)
-    store.start()
-    broker.start()
-    try:
-        async with DelayProxy("127.0.0.1", store.child.port) as proxy:
-            env = _environment(scratch, proxy, broker, settings)
-            env["SCORING_MODEL_DIR"] = str(model_dir)
-            # In a thread: the proxy is ours, and the server asks through it.
-            await asyncio.to_thread(_create_topics, env)
-            options = ["serve", f"--workers={workers}"]
-            command = [sys.executable, "-m", "scoring", *options]
-            with _running(command, env) as server:
-                address = await asyncio.to_thread(_ready, server)
-                canned = scratch / "canned.bin"
-                canned.write_bytes(await _decision(address))
-                yield Stage(store, proxy, broker, server, address, model_dir, canned)
-    finally:
-        broker.stop(kill=True)
-        store.stop(kill=True)
+    async with AsyncExitStack() as stack:
+        stack.callback(store.stop, kill=True)
+        stack.callback(broker.stop, kill=True)
+        store.start()
+        broker.start()
+        proxy = None
+        if delays:
+            proxy = await stack.enter_async_context(
+                DelayProxy("127.0.0.1", store.child.port)
+            )
+        told = {
+            "redis_url": f"redis://{(proxy or store.child).address}/0",
+            "kafka_bootstrap": broker.address,
+            **settings,
+            "model_dir": model_dir,
+        }
+        env = _environment(scratch, told)
+        await make_topics(broker)
+        command = [sys.executable, "-m", "scoring", "serve", f"--workers={workers}"]
+        server = stack.enter_context(_running(command, env))
+        address = await asyncio.to_thread(_ready, server)
+        canned = scratch / "canned.bin"
+        canned.write_bytes(await _decision(address))
+        yield Stage(store, proxy, broker, server, address, model_dir, canned)
 
 
 def _model(settings: Mapping[str, object]) -> Path:
@@ -91,14 +109,10 @@ def _model(settings: Mapping[str, object]) -> Path:
     return directory
 
 
-def _environment(
-    scratch: Path, proxy: DelayProxy, broker: Child, settings: Mapping[str, object]
-) -> dict[str, str]:
+def _environment(scratch: Path, settings: Mapping[str, object]) -> dict[str, str]:
     told = {
-        "redis_url": f"redis://{proxy.address}/0",
-        "kafka_bootstrap": broker.address,
         "fetch_wait_ms": FETCH_WAIT_MS,
-        "topic_prefix": "drill.",
+        "topic_prefix": TOPIC_PREFIX,
         "state_dir": scratch,
         "grpc_address": "127.0.0.1:0",
         **settings,
@@ -106,13 +120,10 @@ def _environment(
     return {f"SCORING_{name.upper()}": str(value) for name, value in told.items()}
 
 
-def _create_topics(env: dict[str, str]) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "scoring", "topics", "create"],
-        env={**os.environ, **env},
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+async def make_topics(broker: Child) -> None:
+    """Create the topics of the service on a broker that has none."""
+    client = {"bootstrap_servers": broker.address}
+    await create_topics(client, Topics(TOPIC_PREFIX), partitions=_PARTITIONS)
 
 
 @contextmanager

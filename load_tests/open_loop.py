@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-# The timers of an event loop are good to a millisecond: the rest is polled.
-_SLEPT_SHORT_S = 0.002
+from load_tests.fine_timer import FineTimer
+
 # A generator later than this at its 99th percentile measured itself: void.
 LAG_MS_P99_MAX = 1.0
 
@@ -103,14 +103,16 @@ async def open_loop(
         if index >= skipped:
             run.note(status, (time.perf_counter() - intended) * 1e3)
 
-    for index, at_s in enumerate(times):
-        intended = started + at_s
-        await _until(intended)
-        if index >= skipped:
-            run.lags_ms.append((time.perf_counter() - intended) * 1e3)
-        task = asyncio.get_running_loop().create_task(one(index, intended))
-        pending.add(task)
-        task.add_done_callback(pending.discard)
+    loop = asyncio.get_running_loop()
+    with FineTimer() as timer:
+        for index, at_s in enumerate(times):
+            intended = started + at_s
+            await timer.until(intended)
+            if index >= skipped:
+                run.lags_ms.append((time.perf_counter() - intended) * 1e3)
+            task = loop.create_task(one(index, intended))
+            pending.add(task)
+            task.add_done_callback(pending.discard)
     if pending:
         await asyncio.wait(pending, timeout=30)
     return run
@@ -129,9 +131,3 @@ async def closed_loop(call: Call, *, in_flight: int, seconds: float) -> Run:
 
     await asyncio.gather(*(worker() for _ in range(in_flight)))
     return run
-
-
-async def _until(instant: float) -> None:
-    while (left_s := instant - time.perf_counter()) > 0:  # noqa: ASYNC110
-        # Nothing sets an event at an instant: this is the timer itself.
-        await asyncio.sleep(max(left_s - _SLEPT_SHORT_S, 0))

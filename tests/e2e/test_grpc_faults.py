@@ -19,9 +19,7 @@ async def test_every_caller_is_answered_through_a_fault(fault, model_dir, tmp_pa
     found = await drilled(
         Drill(fault, SECONDS, PER_S, deadline_s=5.0),
         tmp_path,
-        model_dir=model_dir,
-        budget_ms=4_000,
-        store_budget_ms=90,
+        {"model_dir": model_dir, "budget_ms": 4_000, "store_budget_ms": 90},
     )
     assert set(found["statuses"]) == {"OK"}, found
     assert found["full_again"]
