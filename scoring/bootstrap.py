@@ -271,15 +271,15 @@ def _publisher(
     return publisher
 
 
-def _record_of(settings: Settings, logged: bytes) -> tuple[LogRecord, Transaction]:
-    transaction = wire.transaction_of(logged)
-    record = decision_record(
+def _record_of(
+    settings: Settings, logged: bytes, transaction: Transaction | None
+) -> LogRecord:
+    return decision_record(
         Topics(settings.topic_prefix),
         logged,
-        transaction,
+        transaction or wire.transaction_of(logged),
         content_type=CONTENT_TYPES[settings.decision_format],
     )
-    return record, transaction
 
 
 def stream_door_from(service: Service) -> StreamDoor:

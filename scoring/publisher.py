@@ -24,11 +24,15 @@ _SWEEP_INTERVAL_S = 5.0
 class Pending:
     """One decision on its way to the log; `done` resolves when it is there."""
 
-    tenant: str
-    transaction_id: str
+    transaction: Transaction
     logged: bytes
     provisional: bool
     done: asyncio.Future[None]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Tenant and transaction id."""
+        return self.transaction.tenant, self.transaction.id
 
 
 @dataclass(slots=True)
@@ -39,11 +43,12 @@ class Publisher:
     sweep appends what an earlier process left. A provisional one waits here (it
     also stands in the spool). Bounded by `count_max`: beyond it, final decisions
     are left to the sweep and provisional ones are counted as `log_overflow`.
+    `record_of` makes the log's record; without a transaction it reads it from there.
     """
 
     store: Store
     log: DecisionLog
-    record_of: Callable[[bytes], tuple[LogRecord, Transaction]]
+    record_of: Callable[[bytes, Transaction | None], LogRecord]
     telemetry: Telemetry
     count_max: int
     _queue: deque[Pending] = field(default_factory=deque)
@@ -67,8 +72,7 @@ class Publisher:
             # The caller may not look: the overflow is counted, not logged as an error.
             done.exception()
             return done
-        pending = Pending(transaction.tenant, transaction.id, logged, provisional, done)
-        self._queue.append(pending)
+        self._queue.append(Pending(transaction, logged, provisional, done))
         self._more.set()
         return done
 
@@ -80,7 +84,9 @@ class Publisher:
                 count = min(len(self._queue), _APPENDED_PER_CALL)
                 batch = [self._queue[i] for i in range(count)]
                 try:
-                    await self.log.append([self.record_of(p.logged)[0] for p in batch])
+                    await self.log.append(
+                        [self.record_of(p.logged, p.transaction) for p in batch]
+                    )
                 except LogUnavailable:
                     self.telemetry.count("log_retry")
                     await asyncio.sleep(_RETRY_S)
@@ -89,9 +95,7 @@ class Publisher:
                     self._queue.popleft()
                     if not pending.done.done():
                         pending.done.set_result(None)
-                await self._acknowledge(
-                    [(p.tenant, p.transaction_id) for p in batch if not p.provisional]
-                )
+                await self._acknowledge([p.key for p in batch if not p.provisional])
 
     async def _acknowledge(self, keys: list[tuple[str, str]]) -> None:
         if not keys:
@@ -113,11 +117,13 @@ class Publisher:
     async def sweep(self) -> int:
         """Append what two sweeps in a row found in the outbox; returns how many."""
         entries = await self.store.outbox(count_max=_APPENDED_PER_CALL)
-        held = {(p.tenant, p.transaction_id) for p in self._queue}
+        held = {pending.key for pending in self._queue}
         due = [e for e in entries if (e[0], e[1]) in self._seen - held]
         self._seen = {(tenant, id_) for tenant, id_, _ in entries}
         if due:
-            await self.log.append([self.record_of(logged)[0] for _, _, logged in due])
+            await self.log.append(
+                [self.record_of(logged, None) for _, _, logged in due]
+            )
             await self._acknowledge([(tenant, id_) for tenant, id_, _ in due])
             self.telemetry.count("outbox_swept", len(due))
         return len(due)

@@ -23,6 +23,10 @@ _REQUEST_BYTES_MAX = 1_048_576
 _BATCH_BYTES_MAX = 262_144
 # Below the group's request timeout, so that a broker that is away is seen here first.
 _REQUEST_TIMEOUT_MS = 20_000
+# After an outage much is appended at once on a loop where callers wait for answers:
+# so many are some half a millisecond, and after them the others have as much.
+_SENT_PER_TURN = 32
+_REST_S = 0.001
 
 
 @dataclass(slots=True)
@@ -67,7 +71,7 @@ class KafkaLog:
         if self._closed:
             raise LogUnavailable("the log is closed")
         try:
-            sent = [await self._send(record) for record in records if _free(record)]
+            sent = await self._send_gently([r for r in records if _free(r)])
             bound = [record for record in records if not _free(record)]
             for (topic, partition), group in groupby(
                 sorted(bound, key=_place), key=_place
@@ -76,6 +80,17 @@ class KafkaLog:
             await asyncio.gather(*sent)
         except (KafkaError, OSError) as error:
             raise LogUnavailable(f"the log did not acknowledge: {error}") from error
+
+    async def _send_gently(
+        self, records: Sequence[LogRecord]
+    ) -> list[asyncio.Future[Any]]:
+        """Send to the partitions of the keys; others have their turns in between."""
+        sent = []
+        for i, record in enumerate(records, 1):
+            sent.append(await self._send(record))
+            if i % _SENT_PER_TURN == 0:
+                await asyncio.sleep(_REST_S)
+        return sent
 
     async def _send(self, record: LogRecord) -> asyncio.Future[Any]:
         sent: asyncio.Future[Any] = await self.producer.send(

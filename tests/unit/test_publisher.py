@@ -42,10 +42,7 @@ async def publisher(store, log):
     publisher = Publisher(
         store=store,
         log=log,
-        record_of=lambda logged: (
-            LogRecord(topic="decisions", key=None, value=logged),
-            TRANSACTION,
-        ),
+        record_of=lambda logged, _: LogRecord("decisions", None, logged),
         telemetry=SilentTelemetry(),
         count_max=3,
     )
