@@ -1,5 +1,6 @@
 """One suite for every log: in memory, on the embedded broker, on Apache Kafka."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -112,6 +113,27 @@ async def test_records_of_one_key_keep_their_order(bench):
         [record(bench.topic, b"card", b"%d" % i) for i in range(100)]
     )
     assert [int(r.value) for r in await bench.read(100)] == list(range(100))
+
+
+async def test_a_backlog_leaves_others_their_turns(embedded_bootstrap, topic_prefix):
+    async with kafka_bench(embedded_bootstrap, f"{topic_prefix}decisions") as bench:
+        log = bench.log
+        assert isinstance(log, KafkaLog)
+        turns, seen, send = 0, set(), log.producer.send
+
+        async def noted(*args, **fields):
+            seen.add(turns)
+            return await send(*args, **fields)
+
+        log.producer.send = noted
+        appending = asyncio.create_task(
+            log.append([record(bench.topic, b"%d" % i, b"v") for i in range(500)])
+        )
+        while not appending.done():
+            turns += 1
+            await asyncio.sleep(0)
+        await appending
+        assert len(seen) > 10
 
 
 async def test_large_records_fill_more_than_one_batch(bench):
