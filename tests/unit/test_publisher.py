@@ -42,7 +42,9 @@ async def publisher(store, log):
     publisher = Publisher(
         store=store,
         log=log,
-        record_of=lambda logged, _: LogRecord("decisions", None, logged),
+        record_of=lambda logged, _: LogRecord(
+            topic="decisions", key=None, value=logged
+        ),
         telemetry=SilentTelemetry(),
         count_max=3,
     )
