@@ -21,6 +21,7 @@ from scoring.adapters.kafka_topics import create_topics
 from scoring.embedded.broker import FETCH_WAIT_MS, broker_in_directory
 from scoring.embedded.child import Child
 from scoring.embedded.store import EmbeddedStore
+from scoring.embedded.store_cluster import EmbeddedCluster
 from scoring.topics import Topics
 from scoring.v1.fraud_scoring_pb2 import (
     CheckTransactionRequest,
@@ -36,7 +37,10 @@ TOPIC_PREFIX = "drill."
 
 @dataclass(slots=True)
 class Stage:
-    """Everything that runs; `canned` is a decision for the null server to repeat."""
+    """Everything that runs; `canned` is a decision for the null server to repeat.
+
+    The server asks the `cluster` where there is one, else the store by the proxy.
+    """
 
     store: EmbeddedStore
     proxy: DelayProxy | None
@@ -45,6 +49,7 @@ class Stage:
     address: str
     model_dir: Path
     canned: Path
+    cluster: EmbeddedCluster | None = None
 
     async def start_broker(self) -> None:
         """Start it again; it kept everything in memory, so it begins anew."""
@@ -60,11 +65,17 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    scratch: Path, *, workers: int, delays: bool, settings: Mapping[str, object]
+    scratch: Path,
+    *,
+    workers: int,
+    delays: bool,
+    clustered: bool,
+    settings: Mapping[str, object],
 ) -> AsyncIterator[Stage]:
     """Start all parts; the model is the demo's unless `model_dir` is set.
 
-    With `delays` the server reaches its store through a proxy that can be made slow.
+    With `delays` the server reaches its store through a proxy that can be made slow;
+    `clustered`, its store is a cluster of three primaries and three replicas.
     """
     model_dir = scratch / "model"
     shutil.copytree(_model(settings), model_dir)
@@ -80,8 +91,11 @@ async def staged(
             proxy = await stack.enter_async_context(
                 DelayProxy("127.0.0.1", store.child.port)
             )
+        cluster = _cluster(scratch, stack) if clustered else None
+        url = f"redis://{(proxy or store.child).address}/0"
         told = {
-            "redis_url": f"redis://{(proxy or store.child).address}/0",
+            "redis_url": cluster.url if cluster else url,
+            "redis_cluster": clustered,
             "kafka_bootstrap": broker.address,
             **settings,
             "model_dir": model_dir,
@@ -93,7 +107,14 @@ async def staged(
         address = await asyncio.to_thread(_ready, server)
         canned = scratch / "canned.bin"
         canned.write_bytes(await _decision(address))
-        yield Stage(store, proxy, broker, server, address, model_dir, canned)
+        yield Stage(store, proxy, broker, server, address, model_dir, canned, cluster)
+
+
+def _cluster(scratch: Path, stack: AsyncExitStack) -> EmbeddedCluster:
+    cluster = EmbeddedCluster(scratch / "cluster")
+    stack.callback(cluster.stop)
+    cluster.start()
+    return cluster
 
 
 def _model(settings: Mapping[str, object]) -> Path:

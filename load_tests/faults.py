@@ -79,6 +79,20 @@ async def _kill_worker(stage: Stage) -> None:
     stage.kill_worker()
 
 
+async def _kill_primary(stage: Stage) -> None:
+    assert stage.cluster is not None
+    await asyncio.to_thread(stage.cluster.primary_of(0).stop, kill=True)
+
+
+async def _await_failover(stage: Stage) -> None:
+    """Its replica takes its place: a live node names one that lives."""
+    assert stage.cluster is not None
+    while True:
+        if (await asyncio.to_thread(stage.cluster.primary_of, 0)).running:
+            return
+        await asyncio.sleep(0.02)
+
+
 async def _nothing(_stage: Stage) -> None:
     """The supervisor cures it."""
 
@@ -91,6 +105,8 @@ class Fault:
     cure: Act
     workers: int = 1
     delays: bool = False
+    clustered: bool = False
+    heals: bool = False  # the parts cure it themselves, as soon as they can
 
 
 FAULTS = {
@@ -100,6 +116,7 @@ FAULTS = {
         partial(_delay_store, seconds=0.0),
         delays=True,
     ),
+    "redis-failover": Fault(_kill_primary, _await_failover, clustered=True, heals=True),
     "kafka-frozen": Fault(_freeze_broker, _thaw_broker),
     "kafka-stopped": Fault(_kill_broker, _start_broker),
     "model-unreadable": Fault(_hide_model, _show_model),
@@ -149,7 +166,8 @@ class Drill:
         await asyncio.sleep(self.seconds * _BROKEN_FROM)
         broken_at = time.perf_counter()
         await fault.break_(stage)
-        await asyncio.sleep(self.seconds * (_CURED_AT - _BROKEN_FROM))
+        if not fault.heals:
+            await asyncio.sleep(self.seconds * (_CURED_AT - _BROKEN_FROM))
         await fault.cure(stage)
         return broken_at, time.perf_counter()
 
@@ -169,7 +187,11 @@ async def drilled(
     """Bring the parts up, run one drill on them, and take them down."""
     fault = FAULTS[drill.fault]
     async with staged(
-        scratch, workers=fault.workers, delays=fault.delays, settings=settings
+        scratch,
+        workers=fault.workers,
+        delays=fault.delays,
+        clustered=fault.clustered,
+        settings=settings,
     ) as stage:
         with null_server(stage.canned) as null_address:
             return await drill.run(stage, null_address)

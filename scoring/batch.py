@@ -72,8 +72,8 @@ class Batch:
         return isinstance(self.observations[i], Observation)
 
     def recordable(self, i: int) -> bool:
-        """Whether the decision may become final: its history was asked for."""
-        return self.knows(i) and not self.checks[i].dry_run
+        """Whether the decision may become final: all its history was asked for."""
+        return _is_whole(self.observations[i]) and not self.checks[i].dry_run
 
     def processed_seq(self, i: int) -> int:
         """Order in which the store processed it; 0 where it did not."""
@@ -95,8 +95,12 @@ class Batch:
             inexact=seen.inexact if isinstance(seen, Observation) else (),
             rung=_rung(seen, scores, degradations),
             target=scores.target if scores else ComputeTarget.UNSPECIFIED,
-            provisional=not (isinstance(seen, Observation) or self.checks[i].dry_run),
+            provisional=not (_is_whole(seen) or self.checks[i].dry_run),
         )
+
+
+def _is_whole(seen: Seen) -> bool:
+    return isinstance(seen, Observation) and seen.applied is not Applied.PARTLY
 
 
 def _degradations(seen: Seen, scores: Scores | None) -> tuple[Degradation, ...]:
@@ -124,7 +128,9 @@ def _rung(
         return Rung.RULES_ONLY
     if not isinstance(seen, Observation):
         return Rung.WITHOUT_HISTORY
-    partial = (DegradationCode.HISTORY_PARTIAL, DegradationCode.HISTORY_CORRUPT)
-    if any(degradation.code in partial for degradation in degradations):
+    codes = {degradation.code for degradation in degradations}
+    if DegradationCode.HISTORY_UNAVAILABLE in codes:
+        return Rung.WITHOUT_HISTORY
+    if codes & {DegradationCode.HISTORY_PARTIAL, DegradationCode.HISTORY_CORRUPT}:
         return Rung.PARTIAL_FEATURES
     return Rung.FULL

@@ -19,6 +19,7 @@ from scoring.adapters.kafka_options import client_options
 from scoring.adapters.metrics_port import Liveness, open_metrics_port
 from scoring.adapters.model_source import PULL_S, ModelSource
 from scoring.adapters.model_watch import POLL_S, ModelWatch
+from scoring.adapters.redis_address import StoreAddress
 from scoring.adapters.redis_store import RedisStore
 from scoring.adapters.remote_shelf import RemoteShelf
 from scoring.adapters.schema_registry import SchemaRegistry
@@ -117,20 +118,30 @@ def artifacts_from(settings: Settings, source: ModelSource | None = None) -> Art
     return Artifacts(catalogue, model, policy_from(settings, catalogue))
 
 
-async def store_from(settings: Settings, catalogue: Catalogue) -> RedisStore:
-    """A connected store; raises `BadArtifact` without a URL, `StoreUnavailable`."""
+def address_from(settings: Settings) -> StoreAddress:
+    """Where the store is; raises `BadArtifact` without a URL."""
     if not settings.redis_url:
         raise BadArtifact(
             "SCORING_REDIS_URL is not set: name your store, such as "
             "redis://127.0.0.1:6379/0, or try `scoring demo`, which brings its own"
         )
-    return await RedisStore.connect(
+    return StoreAddress(
         settings.redis_url,
+        cluster=settings.redis_cluster,
+        sentinels=settings.redis_sentinels,
+        sentinel_username=settings.redis_sentinel_username,
+        sentinel_password=settings.redis_sentinel_password.get_secret_value(),
+    )
+
+
+async def store_from(settings: Settings, catalogue: Catalogue) -> RedisStore:
+    """A connected store; raises `BadArtifact` without a URL, `StoreUnavailable`."""
+    return await RedisStore.connect(
+        address_from(settings),
         catalogue=catalogue,
         namespace=settings.namespace,
         lateness_ms=settings.lateness_s * _MS_PER_S,
         dedupe_ms=settings.dedupe_s * _MS_PER_S,
-        cluster=settings.redis_cluster,
         had_history=partial(_had_history, settings),
     )
 

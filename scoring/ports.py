@@ -49,6 +49,7 @@ class Applied(Enum):
     TOO_LATE = "too_late"  # beyond the lateness allowed: read, never counted
     DRY_RUN = "dry_run"  # evaluated as if counted, nothing changed
     CONFLICT = "conflict"  # the id is claimed by another payload: nothing changed
+    PARTLY = "partly"  # a part of the store was away: to be repeated when it is back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,8 @@ class Observation:
     `values` holds the catalogue's stored statistics (float64, NaN unknown) in
     compiled order; `inexact` names those known only within their bound.
     `stored` is the recorded decision (Decision bytes) when there is one already.
-    `processed_seq` orders all observations of one store, 0 where it spans shards.
+    `processed_seq` orders all observations of one store; in a cluster, of those that
+    overlap in two processes an entity may have seen the later first.
     """
 
     values: NDArray[np.float64]
@@ -94,11 +96,13 @@ class Recorded:
     """What stands in the record after `record`: the first writer's bytes.
 
     `first` is true where ours is what stands; `conflict` where another payload is.
+    Where `reached` is false, what stands is not known: its part of the store was away.
     """
 
     decision: bytes
     first: bool
     conflict: bool = False
+    reached: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +127,11 @@ class Store(Protocol):
     """
 
     async def observe(
-        self, checks: Sequence[Check], *, timeout_s: float | None = None
+        self,
+        checks: Sequence[Check],
+        *,
+        timeout_s: float | None = None,
+        partly: bool = False,
     ) -> list[Observation]:
         """Claim, update and read, in one exchange; atomic per entity.
 
@@ -131,15 +139,24 @@ class Store(Protocol):
         order; the transactions of one batch see each other in that order. A check
         with `dry_run` changes nothing. An id claimed by another payload changes
         nothing and comes back as CONFLICT.
+
+        With `partly`, a store of several parts answers while some are away: what it
+        cannot tell whole comes back as PARTLY, its known values with a degradation
+        that says what is missing. Such a check is to be observed again.
         """
         ...
 
     async def record(
-        self, recordings: Sequence[Recording], *, timeout_s: float | None = None
+        self,
+        recordings: Sequence[Recording],
+        *,
+        timeout_s: float | None = None,
+        partly: bool = False,
     ) -> list[Recorded]:
         """Record decisions in one exchange; the first writer wins.
 
-        With the decision its outcome is counted, where a statistic asks for it.
+        With the decision its outcome is counted, where a statistic asks for it. With
+        `partly`, those whose part of the store is away come back as not `reached`.
         """
         ...
 

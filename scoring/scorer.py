@@ -121,7 +121,8 @@ class Scorer:
             return await self._observe_patient(checks, allowed, timeout_s)
         started = self.monotonic()
         try:
-            return list(await self.store.observe(checks, timeout_s=timeout_s))
+            seen = await self.store.observe(checks, timeout_s=timeout_s, partly=True)
+            return list(seen)
         except StoreUnavailable:
             if self._hurried(started, timeout_s):
                 return await self._observe_patient(checks, allowed, timeout_s)
@@ -193,7 +194,9 @@ class Scorer:
         standing: dict[int, Recorded] = {}
         try:
             recorded = await self._store_record(batch, [recordings[i] for i in kept])
-            standing = dict(zip(kept, recorded, strict=True))
+            standing = {
+                i: one for i, one in zip(kept, recorded, strict=True) if one.reached
+            }
         except StoreUnavailable:
             if batch.wait_for_store:
                 raise
@@ -222,7 +225,7 @@ class Scorer:
         )
         started = self.monotonic()
         try:
-            return await self.store.record(recordings, timeout_s=timeout_s)
+            return await self.store.record(recordings, timeout_s=timeout_s, partly=True)
         except StoreUnavailable:
             if not self._hurried(started, timeout_s):
                 self.provisional.store_failed()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -22,7 +22,16 @@ class Settings(BaseSettings):
 
     # Outside systems -------------------------------------------------------
     redis_url: str = Field("", description="redis://, rediss:// or unix://")
-    redis_cluster: bool = Field(False, description="the URL names a Redis Cluster")
+    redis_cluster: bool = Field(
+        False, description="the URL names servers of a Redis Cluster, comma separated"
+    )
+    redis_sentinels: str = Field(
+        "", description="host:port, comma separated; the URL's host is what they watch"
+    )
+    redis_sentinel_username: str = Field("", description="of the sentinels themselves")
+    redis_sentinel_password: SecretStr = Field(
+        SecretStr(""), description="of the sentinels themselves"
+    )
     kafka_bootstrap: str = Field("", description="host:port, comma separated")
     kafka_options: dict[str, str] = Field(
         default_factory=dict,

@@ -15,10 +15,12 @@ from kafka_cluster import kafka_cluster, why_not
 from stream_bench import StreamBench
 from stream_parts import create_topics
 
+from scoring.adapters.redis_address import StoreAddress
 from scoring.demo.stage import Stage, staged
 from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
 from scoring.embedded.service import Parts
 from scoring.embedded.store import EmbeddedStore, embedded_store
+from scoring.embedded.store_cluster import embedded_cluster
 
 # The machine is shared: a slow example is no failure of the product.
 settings.register_profile(
@@ -58,6 +60,19 @@ def store_url() -> Iterator[str]:
     """A real embedded Valkey, shared; keep apart by `store_namespace`."""
     with embedded_store() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def redis_address(store_url: str) -> StoreAddress:
+    """The shared Valkey, as an address."""
+    return StoreAddress(store_url)
+
+
+@pytest.fixture(scope="session")
+def cluster_address() -> Iterator[StoreAddress]:
+    """A real cluster of three primaries and three replicas, shared likewise."""
+    with embedded_cluster() as cluster:
+        yield StoreAddress(cluster.url, cluster=True)
 
 
 @pytest.fixture

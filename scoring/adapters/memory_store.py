@@ -54,10 +54,14 @@ class MemoryStore:
         self._received_at_ms = 0
 
     async def observe(
-        self, checks: Sequence[Check], *, timeout_s: float | None = None
+        self,
+        checks: Sequence[Check],
+        *,
+        timeout_s: float | None = None,
+        partly: bool = False,
     ) -> list[Observation]:
         """See `ports.Store`."""
-        del timeout_s
+        del timeout_s, partly
         return [self._observe(check) for check in checks]
 
     def _observe(self, check: Check) -> Observation:
@@ -105,10 +109,14 @@ class MemoryStore:
                 del self._claims[key]
 
     async def record(
-        self, recordings: Sequence[Recording], *, timeout_s: float | None = None
+        self,
+        recordings: Sequence[Recording],
+        *,
+        timeout_s: float | None = None,
+        partly: bool = False,
     ) -> list[Recorded]:
         """See `ports.Store`."""
-        del timeout_s
+        del timeout_s, partly
         return [self._record(recording) for recording in recordings]
 
     def _record(self, recording: Recording) -> Recorded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scoring.adapters.redis_layout import Layout, order_of, outbox_field
 from scoring.adapters.redis_program import (
@@ -17,7 +17,7 @@ from scoring.core.statistic import Slot
 from scoring.core.transaction import Transaction, order_hash
 from scoring.ports import Check, LabelledTransaction, Recording
 
-Call = tuple[list[bytes], list[bytes | int]]
+Call = tuple[Sequence[bytes], Sequence[bytes | int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,28 @@ class Ask:
 
     order: bytes
     entities: list[EntityProgram]
-    keys: list[bytes]
+    keys: list[list[bytes]]
     offsets: list[bytes]
     catalogue: Catalogue
 
-    def call(self, as_of: Transaction, after_ms: int, instants_max: int) -> Call:
-        """The next instants after `after_ms`, with the payload as it is then."""
+    def apart(self) -> list[Ask]:
+        """The same, entity by entity."""
+        return [
+            replace(self, entities=[entity], keys=[keys], offsets=[offsets])
+            for entity, keys, offsets in zip(
+                self.entities, self.keys, self.offsets, strict=True
+            )
+        ]
+
+    def call(self, as_of: Transaction, after: int | bytes, instants_max: int) -> Call:
+        """The next instants after `after` (ms), with the payload as it is then.
+
+        With an `instants_max` of 0, `after` is the instants, 6 bytes each.
+        """
         amount = self.catalogue.amount(as_of)
-        return self.keys, [
+        return [key for keys in self.keys for key in keys], [
             self.order,
-            after_ms.to_bytes(6, "big"),
+            after if isinstance(after, bytes) else after.to_bytes(6, "big"),
             instants_max,
             b"".join([entity.byte for entity in self.entities]),
             *[entity.inputs(as_of, amount) for entity in self.entities],
@@ -55,9 +67,9 @@ class Arguments:
         """The entities that the reply speaks of, and the call."""
         t = check.transaction
         entities, keys, inputs = self.layout.known(t)
-        claim = self.layout.decision_key(t.tenant, t.id)
+        claims = self.layout.claims
         return entities, (
-            [claim, self.layout.processed_key, *keys],
+            [claims.decision(t.tenant, t.id), claims.processed, *keys],
             [
                 b"D" if check.dry_run else b"N",
                 check.payload_hash,
@@ -73,8 +85,9 @@ class Arguments:
         settled: list[bytes] = []
         if r.transaction is not None and r.outcome:
             keys, settled = self.layout.settled(r.transaction)
-        claim = self.layout.decision_key(r.tenant, r.transaction_id)
-        return [claim, self.layout.outbox_key, *keys], [
+        claim = self.layout.claims.decision(r.tenant, r.transaction_id)
+        outbox = self.layout.claims.outbox(r.tenant, r.transaction_id)
+        return [claim, outbox, *keys], [
             r.payload_hash,
             r.decision,
             outbox_field(r.tenant, r.transaction_id),
@@ -83,19 +96,23 @@ class Arguments:
             *settled,
         ]
 
-    def learn(self, label: LabelledTransaction) -> Call | None:
-        """None where no entity of the transaction keeps labels."""
+    def learn(self, label: LabelledTransaction, *, apart: bool) -> list[Call]:
+        """One call for all entities that keep labels, or `apart` one for each."""
         t = label.transaction
         amount = self.catalogue.amount(t)
-        keys, plans, bodies = [], b"", []
+        keys, plans, bodies = [], [], []
         for entity in self.program.entities:
             found = self.layout.entity_keys(t, entity) if entity.plan.labelled else None
             if found:
                 bits = entity.label_bits(t, amount, fraud=label.fraud is True)
-                keys += [found[0], found[-1]]
-                plans += entity.byte
+                keys.append([found[0], found[-1]])
+                plans.append(entity.byte)
                 bodies.append(_label_body(label, bits))
-        return (keys, [plans, *bodies]) if keys else None
+        if apart:
+            each = zip(keys, plans, bodies, strict=True)
+            return [(own, [plan, body]) for own, plan, body in each]
+        joined = [key for own in keys for key in own]
+        return [(joined, [b"".join(plans), *bodies])] if keys else []
 
     def forecast(self, t: Transaction, features: Sequence[str]) -> Ask | None:
         """None where no entity of the transaction owns one of the features."""
@@ -108,7 +125,7 @@ class Arguments:
         if not owned:
             return None
         entities = [entity for entity, _ in owned]
-        keys = [key for e in entities for key in self.layout.entity_keys(t, e) or []]
+        keys = [self.layout.entity_keys(t, entity) or [] for entity in entities]
         offsets = [entity.offsets(own) for entity, own in owned]
         return Ask(order_of(t), entities, keys, offsets, self.catalogue)
 

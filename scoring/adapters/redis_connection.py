@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import hiredis
 from redis.asyncio import Redis
@@ -31,6 +31,28 @@ class _Owed:
     missing: int
     done: asyncio.Future[list[Any]]
     replies: list[Any] = field(default_factory=list)
+
+
+class Link(Protocol):
+    """The way to a store: one server, or a cluster of them."""
+
+    async def exchange(
+        self, commands: Sequence[Command], *, timeout_s: float
+    ) -> list[Any]:
+        """Send all commands at once and return their replies in order."""
+        ...
+
+    async def connect(self) -> None:
+        """Open it; raises what redis-py raises, or `StoreUnavailable`."""
+        ...
+
+    async def primaries(self) -> list[RedisConnection]:
+        """A connection to each server that takes writes."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection; waiting callers are told."""
+        ...
 
 
 class RedisConnection:
@@ -61,19 +83,28 @@ class RedisConnection:
         """
         if not commands:
             return []
-        packed = b"".join([hiredis.pack_command(command) for command in commands])
         try:
             async with asyncio.timeout(timeout_s):
                 if self._connection is None:
-                    await self._connect()
-                return await self._send(packed, len(commands))
+                    await self.connect()
+                return await self.send(commands)
         except TimeoutError as error:
-            self._drop_if_stalled()
+            self.drop_if_stalled()
             raise StoreUnavailable(f"no answer within {timeout_s:g} s") from error
         except (OSError, RedisError) as error:
             raise StoreUnavailable(f"connection failed: {error}") from error
 
-    def _send(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
+    @property
+    def connected(self) -> bool:
+        """Whether commands can be sent."""
+        return self._connection is not None
+
+    def send(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        """Send all commands at once; the future holds their replies in order.
+
+        Raises `StoreUnavailable` where the connection is not open.
+        """
+        packed, count = b"".join(map(hiredis.pack_command, commands)), len(commands)
         connection = self._connection
         if connection is None:
             raise StoreUnavailable("connection lost")
@@ -90,7 +121,8 @@ class RedisConnection:
         writer.write(packed)
         return owed.done
 
-    async def _connect(self) -> None:
+    async def connect(self) -> None:
+        """Open the connection unless it is open."""
         async with self._connecting:
             if self._connection is not None:
                 return
@@ -141,8 +173,9 @@ class RedisConnection:
         if writer is not None:
             writer.close()
 
-    def _drop_if_stalled(self) -> None:
-        # Nothing heard for long: the peer may be gone without a word (no RST).
+    def drop_if_stalled(self) -> None:
+        """Give up a connection that owes replies and was not heard of for long."""
+        # The peer may be gone without a word (no RST).
         if self._connection is None or not self._owed:
             return
         if asyncio.get_running_loop().time() - self._heard_at > self._stalled_s:
@@ -150,6 +183,10 @@ class RedisConnection:
             self._lose(connection, "no answer; reconnecting")
             if reader is not None:
                 reader.cancel()
+
+    async def primaries(self) -> list[RedisConnection]:
+        """This one: all there is."""
+        return [self]
 
     async def close(self) -> None:
         """Close the connection; waiting callers are told."""

@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-
-from scoring.adapters.redis_connection import Command, RedisConnection
+from scoring.adapters.redis_address import StoreAddress
+from scoring.adapters.redis_connection import Command, Link
 from scoring.adapters.redis_layout import JOINER, Layout
 from scoring.adapters.redis_program import Program, Terms
 from scoring.adapters.redis_store import RedisStore
@@ -19,8 +18,8 @@ from scoring.core.transaction import Transaction
 from scoring.errors import StoreUnavailable
 from scoring.ports import Check, LabelledTransaction, Recording
 
+_KEYS_PER_EXCHANGE = 10_000
 _TIMEOUT_S = 60.0  # nobody waits for a rebuild; a busy store is no failure
-_KEYS_PER_COMMAND = 500
 _PATTERN_SPECIAL = str.maketrans({c: f"\\{c}" for c in "*?[]\\"})
 Item = tuple[bytes, bytes, int]  # key, value, milliseconds until it expires
 
@@ -33,57 +32,60 @@ class RedisHistory:
     claims nor the decisions restored here answer in its place.
     """
 
-    client: Redis
-    connection: RedisConnection
+    link: Link
     store: RedisStore
     layout: Layout
     scratch: Layout
     namespace: str
-    url: str
+    address: StoreAddress
     catalogue: Catalogue
     terms: Terms
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, url: str, *, catalogue: Catalogue, namespace: str, terms: Terms
+        cls,
+        address: StoreAddress | str,
+        *,
+        catalogue: Catalogue,
+        namespace: str,
+        terms: Terms,
     ) -> AsyncIterator[RedisHistory]:
         """Connect; raises as `RedisStore.connect`. What is scratch is cleared away."""
+        if isinstance(address, str):
+            address = StoreAddress(address)
         claims = f"{namespace}:rebuild"
         store = await RedisStore.connect(
-            url,
+            address,
             catalogue=catalogue,
             namespace=namespace,
             lateness_ms=terms.lateness_ms,
             dedupe_ms=terms.dedupe_ms,
             claims=claims,
         )
-        client = Redis.from_url(url)
-        program = Program(catalogue, terms)
+        program, parted = Program(catalogue, terms), address.cluster
         history = cls(
-            client=client,
-            connection=RedisConnection(client),
+            link=await address.connected(),
             store=store,
-            layout=Layout(catalogue, program, namespace),
-            scratch=Layout(catalogue, program, namespace, claims=claims),
+            layout=Layout(catalogue, program, namespace, parted=parted),
+            scratch=Layout(catalogue, program, namespace, claims=claims, parted=parted),
             namespace=namespace,
-            url=url,
+            address=address,
             catalogue=catalogue,
             terms=terms,
         )
         try:
             yield history
         finally:
-            await client.delete(history.scratch.processed_key)
-            await history.connection.close()
-            await client.aclose()
+            await history.unlink(history.scratch.claims.numbering)
+            await history.link.close()
             await store.close()
 
     @asynccontextmanager
     async def aside(self, name: str) -> AsyncIterator[RedisHistory]:
         """Another namespace of the same store, gone with the block."""
         async with RedisHistory.open(
-            self.url,
+            self.address,
             catalogue=self.catalogue,
             namespace=f"{self.namespace}:{name}",
             terms=self.terms,
@@ -92,18 +94,24 @@ class RedisHistory:
                 yield other
             finally:
                 await other.wipe()
-                await self.client.delete(other.layout.processed_key)
+                await other.unlink(other.layout.claims.numbering)
 
     # The mark ----------------------------------------------------------------
 
     async def mark(self) -> str:
         """What stands where transactions are numbered: a number, a word or nothing."""
-        found: Any = await self.client.get(self.layout.processed_key)
+        (found,) = await self.values([self.layout.claims.processed])
         return (found or b"").decode()
 
-    async def set_mark(self, mark: str | int) -> None:
-        """A word keeps every server from the history; a number lets them at it."""
-        await self.client.set(self.layout.processed_key, mark)
+    async def set_mark(self, mark: str | int, *, newest_ms: int = 0) -> None:
+        """A word keeps every server from the history; a number lets them at it, in
+        which no event is newer than `newest_ms`.
+        """
+        claims = self.layout.claims
+        if claims.marks and isinstance(mark, int):
+            await self._send([(b"SET", key, 1) for key in claims.marks])
+            await self._send([(b"SET", claims.newest, newest_ms)])
+        await self._send([(b"SET", claims.processed, mark)])
 
     async def is_begun(self) -> bool:
         """Whether any entity has a history under these definitions."""
@@ -123,10 +131,10 @@ class RedisHistory:
             recordings = [_recording(check, outcome) for check, outcome in rows]
             await self.store.record(recordings, timeout_s=_TIMEOUT_S)
         keys = [self._claim(check.transaction) for check, _ in rows]
-        await self._send([(b"UNLINK", *keys)])
+        await self.unlink(keys)
 
     def _claim(self, t: Transaction) -> bytes:
-        return self.scratch.decision_key(t.tenant, t.id)
+        return self.scratch.claims.decision(t.tenant, t.id)
 
     async def learn(self, labels: Sequence[LabelledTransaction]) -> None:
         """Apply labels, as `ports.Store`."""
@@ -140,21 +148,19 @@ class RedisHistory:
         self, t: Transaction, payload_hash: bytes, decision: bytes, ttl_ms: int
     ) -> Item:
         """A recorded decision, to be installed."""
-        key = self.layout.decision_key(t.tenant, t.id)
+        key = self.layout.claims.decision(t.tenant, t.id)
         return key, b"D" + payload_hash + decision, ttl_ms
 
-    async def _send(self, commands: list[Command]) -> None:
-        if not commands:
-            return
-        replies = await self.connection.exchange(commands, timeout_s=_TIMEOUT_S)
+    async def _send(self, commands: list[Command]) -> list[Any]:
+        replies = await self.link.exchange(commands, timeout_s=_TIMEOUT_S)
         failed = next((r for r in replies if isinstance(r, Exception)), None)
         if failed is not None:
             raise StoreUnavailable(f"the store refused: {failed}")
+        return replies
 
     async def values(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """What stands under keys."""
-        found: Any = await self.client.mget(keys) if keys else []
-        return list(found)
+        return await self._send([(b"GET", key) for key in keys])
 
     # Taking away -------------------------------------------------------------
 
@@ -162,14 +168,10 @@ class RedisHistory:
         """Remove every entity and decision of the namespace; what is yet to be
         published stays. Returns how many keys went.
         """
-        kept = {
-            self.layout.processed_key,
-            self.layout.outbox_key,
-            self.scratch.processed_key,
-        }
+        kept = self.layout.claims.lasting | self.scratch.claims.lasting
         count = 0
         async for keys in self._found(f"{_literal(self.namespace)}:*"):
-            count += await self._unlink([key for key in keys if key not in kept])
+            count += await self.unlink([key for key in keys if key not in kept])
         return count
 
     async def forget_entity(
@@ -184,27 +186,33 @@ class RedisHistory:
         count = 0
         async for keys in self._found(pattern):
             own = [k for k in keys if tokens_of(k, stem)[place : place + 1] == [token]]
-            count += await self._unlink(own)
+            count += await self.unlink(own)
         return count
 
     async def forget_decisions(self, ids: Sequence[tuple[str, str]]) -> int:
         """Remove recorded decisions by (tenant, transaction id)."""
-        return await self._unlink([self.layout.decision_key(*id_) for id_ in ids])
+        return await self.unlink([self.layout.claims.decision(*id_) for id_ in ids])
 
     async def _found(self, pattern: str) -> AsyncIterator[list[bytes]]:
-        cursor = 0
-        while True:
-            keys: Any
-            cursor, keys = await self.client.scan(cursor, match=pattern, count=1_000)
-            if keys:
-                yield keys
-            if not cursor:
-                return
+        for node in await self.link.primaries():
+            cursor: Any = 0
+            while True:
+                scan: Command = (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", 1_000)
+                (found,) = await node.exchange([scan], timeout_s=_TIMEOUT_S)
+                if isinstance(found, Exception):
+                    raise StoreUnavailable(f"the store refused: {found}")
+                cursor, keys = found
+                if keys:
+                    yield keys
+                if cursor == b"0":
+                    break
 
-    async def _unlink(self, keys: Sequence[bytes]) -> int:
+    async def unlink(self, keys: Iterable[bytes]) -> int:
+        """Remove keys; returns how many there were."""
+        commands: list[Command] = [(b"UNLINK", key) for key in keys]
         count = 0
-        for i in range(0, len(keys), _KEYS_PER_COMMAND):
-            count += await self.client.unlink(*keys[i : i + _KEYS_PER_COMMAND])
+        for i in range(0, len(commands), _KEYS_PER_EXCHANGE):
+            count += sum(await self._send(commands[i : i + _KEYS_PER_EXCHANGE]))
         return count
 
 

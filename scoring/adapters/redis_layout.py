@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.adapters.redis_claims import ClaimKeys
 from scoring.adapters.redis_program import ORDER, EntityProgram, Program, split_ms
 from scoring.core.catalogue import Catalogue
 from scoring.core.decision import Degradation, DegradationCode
@@ -28,9 +29,7 @@ class Layout:
     """Keys, inputs and replies of one namespace and catalogue.
 
     `<namespace>:<catalogue>:{<entity>:<tenant>:<token>}:e|s|l` hold an entity's
-    events, counterparts and labels; `<namespace>:d:<tenant>:<id>` a claim or
-    decision; `<namespace>:outbox` what is to be published; `<namespace>:processed`
-    how many were processed: no number there means that the history is incomplete.
+    events, counterparts and labels; what else there is, `ClaimKeys` names.
     `claims` is another namespace for all but the entities: a rebuild's own.
     """
 
@@ -41,18 +40,13 @@ class Layout:
         namespace: str,
         *,
         claims: str = "",
+        parted: bool = False,
     ) -> None:
         self._catalogue = catalogue
         self._program = program
         self._namespace = namespace
-        self._claims = claims or namespace
-        self.processed_key = f"{self._claims}:processed".encode()
-        self.outbox_key = f"{self._claims}:outbox".encode()
-        self._unknown = unknown_values(catalogue)
-
-    def decision_key(self, tenant: str, id_: str) -> bytes:
-        """Where the claim or the decision of a transaction stands."""
-        return f"{self._claims}:d:{tenant}:{id_}".encode()
+        self.claims = ClaimKeys(claims or namespace, parted=parted)
+        self.unknown = unknown_values(catalogue)
 
     def entity_keys(self, t: Transaction, entity: EntityProgram) -> list[bytes] | None:
         """Keys of one entity's history; None where the transaction does not name it."""
@@ -81,6 +75,17 @@ class Layout:
                 keys += found
                 inputs.append(entity.inputs(t, amount))
         return entities, keys, inputs
+
+    def known_apart(
+        self, t: Transaction
+    ) -> list[tuple[EntityProgram, list[bytes], bytes]]:
+        """The same, entity by entity."""
+        amount = self._catalogue.amount(t)
+        return [
+            (entity, keys, entity.inputs(t, amount))
+            for entity in self._program.entities
+            if (keys := self.entity_keys(t, entity))
+        ]
 
     def settled(self, t: Transaction) -> tuple[list[bytes], list[bytes]]:
         """Where a recorded outcome is counted: keys of events, and the arguments."""
@@ -123,11 +128,11 @@ class Layout:
     ) -> NDArray[np.float64]:
         """Stored values in compiled order; unknown for entities that were not asked."""
         if not packed:
-            return self._unknown
+            return self.unknown
         values = np.frombuffer(packed, "<f8")
         if len(values) == self._catalogue.stored_count:
             return values
-        spread = self._unknown.copy()
+        spread = self.unknown.copy()
         spread[self._places(entities)] = values
         return spread
 

@@ -754,6 +754,12 @@ end
 
 -- Calls -------------------------------------------------------------------
 
+-- What a claim or a decision begins with. O: claimed, not yet observed. C: observed, and
+-- what was seen. D: decided and observed. P (1 to 4 where the outcome is to be counted):
+-- decided, still to be observed.
+local KINDS = 'OCDP1234'
+local NO_HISTORY = 'REBUILD the history is not there'
+
 local function load(plan, events_key, seen_key)
   local e = events_of(plan, events_key)
   if e.n > 0 then record(e, e.n) end
@@ -848,49 +854,84 @@ local function next_place(key, dry)
   return seq
 end
 
+-- Whether the entity counted the event; merged events cannot be told apart.
+local function counted(e, at, hi, lo)
+  local b, present = place(e, at, hi, lo)
+  return present or (b < e.n and count_of(e, b + 1) - count_of(e, b) > 1), b
+end
+
+-- Add what is counted by outcome to the event's record and to all after it, once.
+local function settle_one(plan, key, order, x)
+  local e, out = events_of(plan, key), {}
+  local at, hi, lo = up('>I6I4I4', order)
+  local known, b = counted(e, at, hi, lo)
+  if not known then return end
+  local first, prev, fresh = record(e, b + 1), record(e, b), {}
+  local alone = first[4] - prev[4] == 1
+  for _, c in ipairs(plan.outcomes) do
+    local p = plan.columns[c].at
+    if x[c] == x[c] and not (alone and first[p] ~= prev[p]) then fresh[p] = x[c] end
+  end
+  if not next(fresh) then return end
+  for i = b + 1, e.n do
+    local r = record(e, i)
+    for p, v in pairs(fresh) do r[p] = r[p] + v end
+    out[#out + 1] = packed(plan, r)
+  end
+  call('SETRANGE', key, b * plan.size, table.concat(out))
+end
+
+-- What stands under the key of a decision, for the payload with this hash: either the
+-- answer to give, or what is still to be counted: the decision that stands unobserved
+-- (nil: none), its outcome, and what is wrong with the key.
+local function claimed(key, mode, hash)
+  local claim = pcall_('GET', key)
+  if not claim then return nil, nil, 0, '' end
+  local kind = type(claim) == 'string' and sub(claim, 1, 1) or ''
+  if kind == '' or not find(KINDS, kind, 1, true) then return nil, nil, 0, 'decision' end
+  if sub(claim, 2, 33) ~= hash then return { 'X', 0, '', '', '', '' } end
+  if kind == 'D' and mode ~= 'D' then return { 'R', 0, '', '', '', sub(claim, 34) } end
+  if kind == 'P' or tonumber(kind) then
+    return nil, sub(claim, 34), tonumber(kind) or 0, ''
+  end
+  if kind == 'C' and mode ~= 'D' then
+    local past = cmsgpack.unpack(sub(claim, 34))
+    if past[1] == 'N' then past[1] = 'R' end
+    if type(past[3]) == 'table' then past[3] = doubles(past[3]) end
+    past[6] = ''
+    return past
+  end
+  return nil, nil, 0, ''
+end
+
+-- Find the event's place among each entity's; whether it is too late to be counted.
+local function placed(found, at, hi, lo)
+  local late = false
+  for _, it in ipairs(found) do
+    local e = it.e
+    if e and e.n > 0 then
+      it.b, it.present = place(e, at, hi, lo)
+      if not it.present and time_of(e, e.n) - e.plan.lateness > at then late = true end
+    else
+      it.b = 0
+    end
+  end
+  return late
+end
+
 -- keys: decision, processed, then each entity's. args: mode, payload hash, order
 -- (time 6, id hash 8), plans, then each entity's inputs. Returns { what was done,
 -- sequence, values, inexact slots, corrupt parts, recorded decision }.
 local function observe(keys, args)
   bind()
   local mode, hash = args[1], args[2]
-  local claim = pcall_('GET', keys[1])
-  local wrong_claim, standing, outcome = '', nil, 0  -- standing: decided, not observed
-  if type(claim) == 'table' then claim, wrong_claim = nil, 'decision' end
-  if claim then
-    local kind = sub(claim, 1, 1)
-    if kind == '' or not find('CDP1234', kind, 1, true) then
-      wrong_claim = 'decision'
-    elseif sub(claim, 2, 33) ~= hash then
-      return { 'X', 0, '', '', '', '' }
-    elseif kind == 'D' and mode ~= 'D' then
-      return { 'R', 0, '', '', '', sub(claim, 34) }
-    elseif kind ~= 'C' and kind ~= 'D' then
-      standing, outcome = sub(claim, 34), tonumber(kind) or 0
-    elseif mode ~= 'D' then
-      local past = cmsgpack.unpack(sub(claim, 34))
-      if past[1] == 'N' then past[1] = 'R' end
-      past[3] = doubles(past[3])
-      past[6] = ''
-      return past
-    end
-  end
+  local answer, standing, outcome, wrong_claim = claimed(keys[1], mode, hash)
+  if answer then return answer end
   local seq = next_place(keys[2], mode == 'D')
-  if not seq then return redis.error_reply('REBUILD the history is not there') end
+  if not seq then return redis.error_reply(NO_HISTORY) end
   local at, hi, lo = up('>I6I4I4', args[3])
   local found = entities_of(keys, 3, args, 5, args[4], outcome)
-  local done = mode
-  for _, it in ipairs(found) do
-    local e = it.e
-    if e and e.n > 0 then
-      it.b, it.present = place(e, at, hi, lo)
-      if mode == 'N' and not it.present and time_of(e, e.n) - e.plan.lateness > at then
-        done = 'L'
-      end
-    else
-      it.b = 0
-    end
-  end
+  local done = placed(found, at, hi, lo) and mode == 'N' and 'L' or mode
   local values, marked, wrong = gather(found, observe_one, at, hi, lo, done == 'N')
   if wrong_claim ~= '' then wrong = wrong == '' and wrong_claim or wrong .. ',' .. wrong_claim end
   if mode == 'D' then return { 'D', 0, doubles(values), marked, wrong, '' } end
@@ -899,6 +940,91 @@ local function observe(keys, args)
   call('SET', keys[1], kept, 'PX', CONFIG.dedupe_ms)
   result[3], result[6] = doubles(values), standing or ''
   return result
+end
+
+-- In a cluster, where an entity and a claim stand on different servers, observing is
+-- the five calls from here on: reach and claim, then (seldom) late, then number and
+-- count, then keep.
+
+-- keys: processed, newest. args: the newest time of a batch, 0 where nothing is to be
+-- counted. No entity has an event that is newer than what stands under `newest`.
+-- Returns what stood there before ('' unknown).
+local function reach(keys, args)
+  bind()
+  if not tonumber(pcall_('GET', keys[1]) or nil) then
+    return redis.error_reply(NO_HISTORY)
+  end
+  local newest = call('GET', keys[2])
+  if newest and tonumber(newest) < tonumber(args[1]) then call('SET', keys[2], args[1]) end
+  return newest or ''
+end
+
+-- keys: decision, and the mark of this part of the history. args: mode, payload hash.
+-- Returns the answer as `observe`, or, of what is to be counted: { 'O', outcome, the
+-- decision that stands, '', what is wrong, '' }.
+local function claim_only(keys, args)
+  bind()
+  if not pcall_('GET', keys[2]) then return redis.error_reply(NO_HISTORY) end
+  local mode, hash = args[1], args[2]
+  local answer, standing, outcome, wrong = claimed(keys[1], mode, hash)
+  if answer then return answer end
+  if mode ~= 'D' and not standing then
+    call('SET', keys[1], 'O' .. hash, 'PX', CONFIG.dedupe_ms)
+  end
+  return { 'O', outcome, standing or '', '', wrong, '' }
+end
+
+-- keys: an entity's. args: order, plan. Whether the event is too late for it.
+local function late_one(keys, args)
+  bind()
+  local e = {}
+  e.e = shield(e, events_of, PLANS[byte(args[2])], keys[1])
+  return placed({ e }, up('>I6I4I4', args[1])) and 1 or 0
+end
+
+-- keys: processed. args: how many are counted. Returns the sequence of the last.
+local function number(keys, args)
+  bind()
+  local seq = pcall_('INCRBY', keys[1], args[1])
+  if type(seq) == 'table' then return redis.error_reply(NO_HISTORY) end
+  if seq == tonumber(args[1]) then
+    call('SET', keys[1], 'lost')
+    return redis.error_reply(NO_HISTORY)
+  end
+  return seq
+end
+
+-- keys: an entity's. args: mode, order, outcome, plan, inputs. Returns { values,
+-- inexact slots, corrupt parts }.
+local function count_one(keys, args)
+  bind()
+  local at, hi, lo = up('>I6I4I4', args[2])
+  local outcome = tonumber(args[3])
+  local found = entities_of(keys, 1, args, 5, args[4], outcome)
+  placed(found, at, hi, lo)
+  local values, marked, wrong = gather(found, observe_one, at, hi, lo, args[1] == 'N')
+  local it = found[1]
+  if args[1] == 'N' and outcome > 0 and it.present and not it.corrupt then
+    -- Counted before its outcome was.
+    shield(it, settle_one, it.plan, keys[1], args[2], it.x)
+  end
+  return { doubles(values), marked, wrong }
+end
+
+-- keys: decision. args: payload hash, then what was observed: what was done, sequence,
+-- values, inexact slots, corrupt parts. A repeat is answered with it. Where a decision
+-- stands already, it is observed from now on.
+local function keep(keys, args)
+  bind()
+  local claim = pcall_('GET', keys[1])
+  local kind = type(claim) == 'string' and sub(claim, 1, 1) or 'O'
+  if kind == 'P' or tonumber(kind) then
+    if sub(claim, 2, 33) == args[1] then call('SETRANGE', keys[1], 0, 'D') end
+  elseif kind == 'O' or not find(KINDS, kind, 1, true) then
+    local seen = { args[2], tonumber(args[3]), args[4], args[5], args[6] }
+    call('SET', keys[1], 'C' .. args[1] .. cmsgpack.pack(seen), 'PX', CONFIG.dedupe_ms)
+  end
+  return 1
 end
 
 -- The instants after `after` at which one of the offsets' windows loses one of the
@@ -917,18 +1043,22 @@ end
 
 -- As `observe` would see the same payload at each of the next instants at which a
 -- window loses an event, from what is ordered at or before it. args: order, after,
--- most, plans, inputs, then the windows' offsets of each entity (6 bytes each).
+-- most, plans, inputs, then the windows' offsets of each entity (6 bytes each). With a
+-- `most` of 0, `after` is the instants themselves (6 bytes each).
 -- Returns the instants (6 bytes each) and, for each, the values of all entities.
 local function forecast(keys, args)
   bind()
   local at, hi, lo = up('>I6I4I4', args[1])
   local after, most, plans = up('>I6', args[2]), tonumber(args[3]), args[4]
   local found, times = entities_of(keys, 1, args, 5, plans, 0), {}
+  local given = most == 0
+  if given then most = #args[2] / 6 end
+  for i = 1, given and #args[2] or 0, 6 do times[#times + 1] = up('>I6', args[2], i) end
   for k, it in ipairs(found) do
     if it.e then
       local b, present = place(it.e, at, hi, lo)
       it.b = present and b + 1 or b
-      add_leaving(it, args[4 + #plans + k], after, most, times)
+      if not given then add_leaving(it, args[4 + #plans + k], after, most, times) end
     end
   end
   table.sort(times)
@@ -943,49 +1073,29 @@ local function forecast(keys, args)
   return { table.concat(instants), table.concat(packs) }
 end
 
--- Whether the entity counted the event; merged events cannot be told apart.
-local function counted(e, at, hi, lo)
-  local b, present = place(e, at, hi, lo)
-  return present or (b < e.n and count_of(e, b + 1) - count_of(e, b) > 1), b
-end
-
--- Add what is counted by outcome to the event's record and to all after it.
-local function settle_one(plan, key, order, x)
-  local e, out = events_of(plan, key), {}
-  local at, hi, lo = up('>I6I4I4', order)
-  local known, b = counted(e, at, hi, lo)
-  if not known then return end
-  for i = b + 1, e.n do
-    local r = record(e, i)
-    for _, c in ipairs(plan.outcomes) do
-      local p = plan.columns[c].at
-      if x[c] == x[c] then r[p] = r[p] + x[c] end
-    end
-    out[#out + 1] = packed(plan, r)
-  end
-  call('SETRANGE', key, b * plan.size, table.concat(out))
-end
-
 -- keys: decision, outbox, then the events of each entity that counts by outcome.
 -- args: payload hash, decision, outbox field, logged ('' where none), outcome, and
 -- where there are such entities: order, plans, then each entity's inputs.
--- Returns { 1 ours stands, 0 another's stands, -1 another payload; decision }.
+-- Returns { 1 ours stands, 0 another's stands, -1 another payload; decision; 1 where
+-- the outcome is still to be counted }.
 local function record_decision(keys, args)
   bind()
   local claim, outcome = pcall_('GET', keys[1]), tonumber(args[5])
   local kind = type(claim) == 'string' and sub(claim, 1, 1) or ''
-  if kind ~= '' and find('CDP1234', kind, 1, true) then
-    local standing = kind ~= 'C' and sub(claim, 34) or ''
+  if kind ~= '' and find(KINDS, kind, 1, true) then
+    local open = kind == 'C' or kind == 'O'
+    local standing = open and '' or sub(claim, 34)
     if sub(claim, 2, 33) ~= args[1] then return { -1, standing } end
-    if kind ~= 'C' then return { standing == args[2] and 1 or 0, standing } end
+    if not open then return { standing == args[2] and 1 or 0, standing } end
   end
-  -- D: decided and observed; P (1 to 4 where the outcome is to be counted): decided
-  -- without the store, still to be observed.
-  local now = kind == 'C' and 'D' or outcome > 0 and args[5] or 'P'
-  call('SET', keys[1], now .. args[1] .. args[2], 'PX', CONFIG.dedupe_ms)
-  if #args[4] > 0 then call('HSET', keys[2], args[3], args[4]) end
   local is_counted = kind == 'C' and outcome > 0
     and cmsgpack.unpack(sub(claim, 34))[1] ~= 'L'
+  -- In a cluster entities stand elsewhere: they count the outcome in a call of their own.
+  local elsewhere = is_counted and #args < 6
+  local now = kind == 'C' and not elsewhere and 'D' or outcome > 0 and args[5] or 'P'
+  call('SET', keys[1], now .. args[1] .. args[2], 'PX', CONFIG.dedupe_ms)
+  if #args[4] > 0 then call('HSET', keys[2], args[3], args[4]) end
+  if elsewhere then return { 1, args[2], 1 } end
   if is_counted then
     for i = 1, #args[7] do
       local plan = PLANS[byte(args[7], i)]
@@ -995,6 +1105,14 @@ local function record_decision(keys, args)
     end
   end
   return { 1, args[2] }
+end
+
+-- keys: an entity's events. args: outcome, order, plan, inputs.
+local function settle(keys, args)
+  bind()
+  local plan = PLANS[byte(args[3])]
+  shield({}, settle_one, plan, keys[1], args[2], inputs_of(plan, args[4], tonumber(args[1])))
+  return 1
 end
 
 local function learn_one(plan, events_key, key, body)

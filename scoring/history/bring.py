@@ -10,6 +10,7 @@ from scoring.adapters.kafka_history import LogReader
 from scoring.adapters.kafka_options import client_options
 from scoring.adapters.redis_history import RedisHistory
 from scoring.adapters.redis_program import Terms
+from scoring.bootstrap import address_from
 from scoring.core.catalogue import Catalogue
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
@@ -63,10 +64,8 @@ async def store_to_fill(
     settings: Settings, catalogue: Catalogue
 ) -> AsyncIterator[RedisHistory]:
     """The store of the settings; raises `BadArtifact`, `StoreUnavailable`."""
-    if not settings.redis_url:
-        raise BadArtifact("SCORING_REDIS_URL is not set: name the store")
     async with RedisHistory.open(
-        settings.redis_url,
+        address_from(settings),
         catalogue=catalogue,
         namespace=settings.namespace,
         terms=terms_from(settings),

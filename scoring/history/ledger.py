@@ -168,6 +168,14 @@ class Ledger:
         found = self.con.execute("SELECT max(processed_seq) FROM history").fetchone()[0]
         return int(found or 0)
 
+    @property
+    def newest_ms(self) -> int:
+        """When the newest transaction occurred, 0 for none."""
+        found = self.con.execute("SELECT max(occurred_at_ms) FROM history").fetchone()[
+            0
+        ]
+        return int(found or 0)
+
     def decided(self, *, start: int = 0, where: str = "true") -> Iterator[Decided]:
         """The transactions from number `start` that a condition holds for."""
         cursor = self.con.cursor()

@@ -25,6 +25,8 @@ from scoring.history.take import Progress, silent
 Take = Callable[[], Awaitable[object]]  # brings the archive up to date
 _REPLAYED_PER_EXCHANGE = 500
 _INSTALLED_PER_EXCHANGE = 1_000
+# What is replayed after the number is back may be newer than the log was before.
+_AHEAD_MS = 3_600_000
 REBUILDING = "rebuilding"
 
 
@@ -105,6 +107,7 @@ class Rebuild:
     decisions: int = 0
     labels: int = 0
     last_place: int = 1
+    newest_ms: int = 0
     _since: Standing = field(default_factory=dict)
 
     async def run(self) -> Rebuilt:
@@ -120,7 +123,8 @@ class Rebuild:
         bulk = await self._bulk()
         meanwhile = await self._meanwhile()
         if self.marks:
-            await self.store.set_mark(self.last_place)
+            newest_ms = max(self.newest_ms, self.now_ms() + _AHEAD_MS)
+            await self.store.set_mark(self.last_place, newest_ms=newest_ms)
             await self.take()
             meanwhile += await self._meanwhile()
         self.milestones.file.unlink(missing_ok=True)
@@ -169,6 +173,7 @@ class Rebuild:
             self.archive, self.catalogue, lateness_ms=self.lateness_ms, span=span
         )
         self.last_place = max(self.last_place, ledger.last_place)
+        self.newest_ms = max(self.newest_ms, ledger.newest_ms)
         return ledger
 
     async def _packed(self, ledger: Ledger) -> str:

@@ -29,15 +29,15 @@ PAID = Transaction(
 )
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def store(request, store_namespace):
     terms = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
     if request.param == "memory":
         yield MemoryStore(CATALOGUE, **terms)
         return
-    url = request.getfixturevalue("store_url")
+    address = request.getfixturevalue(f"{request.param}_address")
     made = await RedisStore.connect(
-        url, catalogue=CATALOGUE, namespace=store_namespace, **terms
+        address, catalogue=CATALOGUE, namespace=store_namespace, **terms
     )
     yield made
     await made.close()

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 # the tests is shared, so here the deadline is long and the fault the same.
 SECONDS = float(os.environ.get("SCORING_DRILL_SECONDS", "3"))
 PER_S = float(os.environ.get("SCORING_DRILL_PER_S", "40"))
-LOSES_HISTORY = {"redis-stopped", "redis-slow"}
+LOSES_HISTORY = {"redis-stopped", "redis-slow", "redis-failover"}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -35,7 +35,8 @@ async def test_packing_is_proved_by_the_program_and_nothing_is_left_over(
         assert bulk.sample()
         assert await proved(bulk, store)
         was = await state(settings.redis_url, settings.namespace)
-        await store.client.flushall()
+        async with Redis.from_url(settings.redis_url) as redis:
+            await redis.flushall()
         assert await installed(bulk, store, silent) == "false"
     now = await state(settings.redis_url, settings.namespace)
     entities = {key: value for key, value in was.items() if b":{" in key}

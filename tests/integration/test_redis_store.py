@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, START_MS, Shape, check, transactions
 
+from scoring.adapters.redis_calls import Calls
 from scoring.adapters.redis_connection import RedisConnection
 from scoring.adapters.redis_store import RedisStore
 from scoring.core.catalogue import default_catalogue
@@ -179,7 +180,7 @@ async def test_a_server_without_functions_runs_the_same_program_as_scripts(
 ):
     store = await connected(own_store.url, store_namespace)
     (by_function,) = await store.observe([check(PAID)])
-    monkeypatch.setattr(RedisStore, "_functions_from", 99)
+    monkeypatch.setattr(Calls, "functions_from", 99)
     scripted = await connected(own_store.url, store_namespace + "-s")
     (by_script,) = await scripted.observe([check(PAID)])
     assert np.array_equal(by_function.values, by_script.values, equal_nan=True)

@@ -1,0 +1,129 @@
+"""Where the store is: one server, one that sentinels name, or a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import RedisError
+
+from scoring.adapters.redis_cluster import ClusterConnection, Place
+from scoring.adapters.redis_connection import Link, RedisConnection
+from scoring.errors import BadArtifact, StoreUnavailable
+
+TIMEOUT_S_DEFAULT = 5.0
+_SCHEMES = "SCORING_REDIS_URL: must begin with redis://, rediss:// or unix://"
+_PORT, _SENTINEL_PORT = 6379, 26379
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAddress:
+    """How the store is reached.
+
+    `url` holds the scheme (rediss: TLS), user, password and database. Its host is
+    the server's; of a `cluster`, one or several of its servers, comma separated;
+    with `sentinels` (host:port, comma separated), the name under which those watch
+    the primary. The sentinels' own user and password are theirs alone.
+    """
+
+    url: str
+    cluster: bool = False
+    sentinels: str = ""
+    sentinel_username: str = ""
+    sentinel_password: str = ""
+
+    async def connected(self) -> Link:
+        """An open link; raises `BadArtifact`, `StoreUnavailable`."""
+        link = self._link()
+        try:
+            async with asyncio.timeout(TIMEOUT_S_DEFAULT):
+                await link.connect()
+        except (OSError, RedisError, TimeoutError) as error:
+            await link.close()
+            raise StoreUnavailable(f"connection failed: {error}") from error
+        return link
+
+    def _link(self) -> Link:
+        if self.cluster and self.sentinels:
+            raise BadArtifact(
+                "SCORING_REDIS_SENTINELS: a Redis Cluster has none; leave it out, or "
+                "SCORING_REDIS_CLUSTER"
+            )
+        if self.cluster:
+            seeds = _places("SCORING_REDIS_URL", self._hosts(), _PORT)
+            host, port = seeds[0]
+            return ClusterConnection(_client(self._at(f"{host}:{port}")), seeds)
+        if self.sentinels:
+            return RedisConnection(self._watched())
+        return RedisConnection(_client(self.url))
+
+    def _hosts(self) -> str:
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    def _at(self, host: str) -> str:
+        """The URL with another host."""
+        parts = urlsplit(self.url)
+        if parts.path not in {"", "/", "/0"}:
+            raise BadArtifact(
+                "SCORING_REDIS_URL: a Redis Cluster has one database; leave out the "
+                "number at the end"
+            )
+        user, at, _ = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{user}{at}{host}").geturl()
+
+    def _watched(self) -> Redis:
+        """A client of whichever server the sentinels say is the primary."""
+        plain = _client(self.url)
+        pool: Any = plain.connection_pool  # carries no types
+        told = dict(pool.connection_kwargs)
+        service = str(told.pop("host", ""))
+        told.pop("port", None)
+        if not service:
+            raise BadArtifact(
+                "SCORING_REDIS_URL: with SCORING_REDIS_SENTINELS its host is the name "
+                "of the primary that they watch, such as redis://mymaster/0"
+            )
+        tls = {k: v for k, v in told.items() if k.startswith("ssl")}
+        secure = self.url.startswith("rediss://")
+        watching: Any = Sentinel  # carries no types
+        sentinel = watching(
+            _places("SCORING_REDIS_SENTINELS", self.sentinels, _SENTINEL_PORT),
+            sentinel_kwargs={
+                **tls,
+                "ssl": secure,
+                "username": self.sentinel_username or None,
+                "password": self.sentinel_password or None,
+                "socket_connect_timeout": 1.0,
+                "socket_timeout": 1.0,
+            },
+        )
+        client: Redis = sentinel.master_for(service, **told, ssl=secure)
+        return client
+
+
+def _client(url: str) -> Redis:
+    try:
+        return Redis.from_url(url, socket_connect_timeout=TIMEOUT_S_DEFAULT)
+    except ValueError as error:
+        # Never the URL itself: it may hold a password.
+        raise BadArtifact(_SCHEMES) from error
+
+
+def _places(setting: str, text: str, port: int) -> list[Place]:
+    """Servers as they are written, host:port, comma separated.
+
+    >>> _places("X", "a:7000, b", 6379)
+    [('a', 7000), ('b', 6379)]
+    """
+    found = []
+    for part in text.split(","):
+        host, _, told = part.strip().rpartition(":")
+        host, told = (host, told) if host else (told, str(port))
+        if not host or not told.isdigit():
+            raise BadArtifact(f"{setting}: write host:port, comma separated")
+        found.append((host.strip("[]"), int(told)))
+    return found

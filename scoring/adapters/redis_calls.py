@@ -1,0 +1,110 @@
+"""The program in the store: loaded on every server that takes writes, and called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT
+from scoring.adapters.redis_arguments import Call
+from scoring.adapters.redis_connection import Command, Link, RedisConnection
+from scoring.adapters.redis_program import CALLS, Program
+from scoring.errors import BadArtifact, StoreUnavailable
+
+_INFO: Command = (b"INFO",)
+
+
+class Calls:
+    """Calls of one program over one link."""
+
+    functions_from = 7  # the release of Redis that brought functions
+
+    def __init__(self, link: Link, program: Program) -> None:
+        self.link = link
+        self._program = program
+        self._scripts: dict[str, Command] = {}
+
+    def command(self, name: str, call: Call) -> Command:
+        """One call as it is sent."""
+        keys, arguments = call
+        return (*self._scripts[name], len(keys), *keys, *arguments)
+
+    async def ask(
+        self,
+        commands: list[Command],
+        timeout_s: float | None,
+        *,
+        partly: bool = False,
+    ) -> list[Any]:
+        """The replies in order; raises `StoreUnavailable` where one is an error.
+
+        With `partly`, `StoreUnavailable` stands in the place of a reply whose server
+        is away, unless all are.
+        """
+        timeout_s = TIMEOUT_S_DEFAULT if timeout_s is None else timeout_s
+        replies = await self.link.exchange(commands, timeout_s=timeout_s)
+        lost = [i for i, r in enumerate(replies) if _is_unloaded(r)]
+        if lost:  # a server was restarted or its functions were flushed
+            await self.load()
+            again = await self.link.exchange(
+                [commands[i] for i in lost], timeout_s=timeout_s
+            )
+            for i, reply in zip(lost, again, strict=True):
+                replies[i] = reply
+        for reply in replies:
+            if isinstance(reply, StoreUnavailable):
+                if not partly:
+                    raise reply
+            elif isinstance(reply, Exception):
+                raise StoreUnavailable(f"the store refused: {reply}")
+        return replies
+
+    async def load(self) -> None:
+        """Load the program as functions, or as scripts on servers without them.
+
+        Raises `StoreUnavailable`.
+        """
+        for node in await self.link.primaries():
+            self._scripts = await self._load(node)
+
+    async def _load(self, node: RedisConnection) -> dict[str, Command]:
+        names, program = tuple(CALLS), self._program
+        version = (await _info(node)).get("redis_version", "7")
+        if int(version.partition(".")[0]) >= self.functions_from:
+            library = (b"FUNCTION", b"LOAD", b"REPLACE", program.library())
+            await _said(node, [library])
+            return {n: (b"FCALL", f"{program.name}_{n}".encode()) for n in names}
+        scripts: list[Command] = [
+            (b"SCRIPT", b"LOAD", program.script(name)) for name in names
+        ]
+        shas = await _said(node, scripts)
+        return {n: (b"EVALSHA", sha) for n, sha in zip(names, shas, strict=True)}
+
+    async def refuse_eviction(self) -> None:
+        """Raise `BadArtifact` where a server may evict."""
+        for node in await self.link.primaries():
+            policy = (await _info(node)).get("maxmemory_policy", "noeviction")
+            if policy != "noeviction":
+                raise BadArtifact(
+                    f"the store's maxmemory-policy is {policy!r}, which may evict "
+                    "history and decisions; run CONFIG SET maxmemory-policy noeviction"
+                )
+
+
+async def _said(node: RedisConnection, commands: list[Command]) -> list[Any]:
+    replies = await node.exchange(commands, timeout_s=TIMEOUT_S_DEFAULT)
+    failed = next((r for r in replies if isinstance(r, Exception)), None)
+    if failed is not None:
+        raise StoreUnavailable(f"the store refused: {failed}")
+    return replies
+
+
+async def _info(node: RedisConnection) -> dict[str, str]:
+    (text,) = await _said(node, [_INFO])
+    lines = [line.partition(":") for line in text.decode().splitlines()]
+    return {name: value for name, _, value in lines}
+
+
+def _is_unloaded(reply: Any) -> bool:
+    return isinstance(reply, Exception) and (
+        "NOSCRIPT" in str(reply) or "Function not found" in str(reply)
+    )

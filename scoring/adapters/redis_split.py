@@ -1,0 +1,411 @@
+"""Observing and recording in a cluster, where nothing spans servers.
+
+A transaction's claim and its entities stand in different slots. What one call does on
+one server is here three rounds, each one pipeline a server: claim, count at each
+entity, keep what was observed; the last is not waited for by who observes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT
+from scoring.adapters.redis_arguments import Arguments, Ask
+from scoring.adapters.redis_calls import Calls
+from scoring.adapters.redis_connection import Command
+from scoring.adapters.redis_layout import Layout, order_of
+from scoring.adapters.redis_program import EntityProgram, Terms
+from scoring.core.decision import Degradation, DegradationCode
+from scoring.core.transaction import Transaction
+from scoring.errors import StoreUnavailable
+from scoring.ports import Applied, Check, Observation, Recorded, Recording
+
+_OTHER_PAYLOAD = -1
+_OPEN = b"O"  # claimed, and to be counted
+_Entity = tuple[EntityProgram, list[bytes], bytes]  # with its keys and inputs
+
+
+@dataclass(slots=True)
+class _Look:
+    """One transaction that is being observed."""
+
+    check: Check
+    claim: bytes
+    entities: list[_Entity]
+    order: bytes
+    mode: bytes  # N count, L too late, D dry run
+    outcome: int = 0  # of a decision that stands, and was not observed
+    standing: bytes = b""
+    wrong: bytes = b""
+    parts: list[Any] = field(default_factory=list)  # what each entity's server said
+    seq: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether every entity was asked, and the transaction has its number."""
+        numbered = self.mode == b"D" or self.seq > 0
+        return numbered and not any(isinstance(p, Exception) for p in self.parts)
+
+
+class Split:
+    """Exchanges of the store with a cluster."""
+
+    def __init__(
+        self, calls: Calls, layout: Layout, arguments: Arguments, terms: Terms
+    ) -> None:
+        self._calls = calls
+        self._layout = layout
+        self._arguments = arguments
+        self._lateness_ms = terms.lateness_ms
+        # What is on its way to be kept: recording waits for it.
+        self._keeping: dict[bytes, asyncio.Task[None]] = {}
+
+    # Observing ---------------------------------------------------------------
+
+    async def observe(
+        self, checks: Sequence[Check], *, timeout_s: float | None, partly: bool
+    ) -> list[Observation]:
+        """See `ports.Store`."""
+        ends = ends_at(timeout_s)
+        seen: list[Observation] = []
+        for piece in self._pieces(checks):
+            seen += await self._observe(piece, ends, partly=partly)
+        return seen
+
+    def _pieces(self, checks: Sequence[Check]) -> list[Sequence[Check]]:
+        """Cut where one may be too late beside one before it, which it has to see."""
+        newest, start, pieces = 0, 0, []
+        for i, check in enumerate(checks):
+            at_ms = check.transaction.occurred_at_ms
+            if at_ms < newest - self._lateness_ms and not check.dry_run:
+                pieces.append(checks[start:i])
+                newest, start = 0, i
+            newest = max(newest, at_ms)
+        return [*pieces, checks[start:]]
+
+    async def _observe(
+        self, checks: Sequence[Check], ends: float, *, partly: bool
+    ) -> list[Observation]:
+        seen: list[Observation | None] = [None] * len(checks)
+        newest, looks = await self._claimed(checks, seen, ends, partly=partly)
+        await self._mark_late(list(looks.values()), newest, ends, partly=partly)
+        await self._counted(list(looks.values()), ends, partly=partly)
+        found: dict[bytes, Observation] = {}
+        for i, look in looks.items():
+            first = found.get(look.claim)
+            if first is None or look.mode == b"D":
+                first = found[look.claim] = seen[i] = self._observation(look)
+            else:
+                seen[i] = replace(first, applied=_repeated(first.applied))
+        self._keep(list(looks.values()))
+        return [observation for observation in seen if observation is not None]
+
+    async def _claimed(
+        self,
+        checks: Sequence[Check],
+        seen: list[Observation | None],
+        ends: float,
+        *,
+        partly: bool,
+    ) -> tuple[int | None, dict[int, _Look]]:
+        """Claim; what is answered already is `seen`. The others, and how new events
+        of the store may be (None: not known).
+        """
+        claims = self._layout.claims
+        counted = [c.transaction.occurred_at_ms for c in checks if not c.dry_run]
+        reach = self._calls.command(
+            "reach", ([claims.processed, claims.newest], [max(counted, default=0)])
+        )
+        commands, owners = [reach], []
+        for check in checks:
+            t = check.transaction
+            claim = claims.decision(t.tenant, t.id)
+            mode = b"D" if check.dry_run else b"N"
+            call = [claim, claims.mark(t.tenant, t.id)], [mode, check.payload_hash]
+            commands.append(self._calls.command("claim", call))
+            owners.append(claim)
+        with contextlib.suppress(StoreUnavailable):  # then a repeat looks again
+            await self._all_kept(owners, ends)
+        newest, *replies = await self._calls.ask(commands, left_s(ends), partly=partly)
+        looks = {}
+        for i, (check, claim, reply) in enumerate(
+            zip(checks, owners, replies, strict=True)
+        ):
+            if isinstance(reply, Exception):
+                seen[i] = self._away(reply)
+            elif reply[0] == _OPEN:
+                looks[i] = self._look(check, claim, reply)
+            else:
+                entities = [
+                    e for e, _, _ in self._layout.known_apart(check.transaction)
+                ]
+                seen[i] = self._layout.observation(entities, reply)
+        told = not isinstance(newest, Exception) and newest
+        return int(newest) if told else None, looks
+
+    def _look(self, check: Check, claim: bytes, reply: list[Any]) -> _Look:
+        t = check.transaction
+        _, outcome, standing, _, wrong, _ = reply
+        return _Look(
+            check,
+            claim,
+            self._layout.known_apart(t),
+            order_of(t),
+            b"D" if check.dry_run else b"N",
+            outcome,
+            standing,
+            wrong,
+        )
+
+    def _away(self, why: Exception) -> Observation:
+        """Nothing is known: not even whether it was decided before."""
+        missing = Degradation(DegradationCode.HISTORY_UNAVAILABLE, "store")
+        del why
+        return Observation(
+            values=self._layout.unknown,
+            applied=Applied.PARTLY,
+            degradations=(missing,),
+        )
+
+    async def _mark_late(
+        self, looks: list[_Look], newest: int | None, ends: float, *, partly: bool
+    ) -> None:
+        """Find out which are too late for an entity, and count nowhere."""
+        suspects = [
+            (look, keys[0], entity.byte)
+            for look in looks
+            if look.mode == b"N"
+            and (
+                newest is None
+                or look.check.transaction.occurred_at_ms < newest - self._lateness_ms
+            )
+            for entity, keys, _ in look.entities
+        ]
+        commands = [
+            self._calls.command("late", ([key], [look.order, plan]))
+            for look, key, plan in suspects
+        ]
+        if commands:
+            late = await self._calls.ask(commands, left_s(ends), partly=partly)
+            for (look, _, _), is_late in zip(suspects, late, strict=True):
+                if is_late == 1:
+                    look.mode = b"L"
+
+    async def _counted(self, looks: list[_Look], ends: float, *, partly: bool) -> None:
+        """Number the transactions and count each at its entities, in this order.
+
+        All of it is sent at once, so that those of one process are counted everywhere
+        in the order of their numbers.
+        """
+        if not looks:
+            return
+        fresh = [look for look in looks if look.mode != b"D"]
+        name, processed = "count", self._layout.claims.processed
+        commands: list[Command] = []
+        if fresh:
+            commands.append(self._calls.command("number", ([processed], [len(fresh)])))
+        for look in looks:
+            outcome = look.outcome
+            for entity, keys, inputs in look.entities:
+                told: list[bytes | int] = [
+                    look.mode,
+                    look.order,
+                    outcome,
+                    entity.byte,
+                    inputs,
+                ]
+                commands.append(self._calls.command(name, (keys, told)))
+        replies = iter(await self._calls.ask(commands, left_s(ends), partly=partly))
+        last = next(replies) if fresh else 0
+        for look in looks:
+            look.parts = [next(replies) for _ in look.entities]
+        if not isinstance(last, Exception):
+            for seq, look in enumerate(fresh, last - len(fresh) + 1):
+                look.seq = seq
+
+    def _observation(self, look: _Look) -> Observation:
+        entities = [entity for entity, _, _ in look.entities]
+        reply = [look.mode, look.seq, *_merged(look), look.standing]
+        observation = self._layout.observation(entities, reply)
+        if look.whole:
+            return observation
+        missing = [
+            Degradation(DegradationCode.HISTORY_PARTIAL, entity.plan.name)
+            for (entity, _, _), part in zip(look.entities, look.parts, strict=True)
+            if isinstance(part, Exception)
+        ] or [Degradation(DegradationCode.HISTORY_PARTIAL, "order")]
+        return replace(
+            observation,
+            applied=Applied.PARTLY,
+            degradations=(*observation.degradations, *missing),
+        )
+
+    # Keeping -----------------------------------------------------------------
+
+    def _keep(self, looks: list[_Look]) -> None:
+        """Have what was observed kept with the claims, in the background.
+
+        Nobody else has seen it yet: where it is lost with this process, a repeat
+        looks again, and nothing was decided of what was seen first.
+        """
+        kept = [look for look in looks if look.mode != b"D" and look.whole]
+        if not kept:
+            return
+        commands = [
+            self._calls.command(
+                "keep",
+                ([look.claim],
+                 [look.check.payload_hash, look.mode, look.seq, *_merged(look)]),
+            )
+            for look in kept
+        ]  # fmt: skip
+        task = asyncio.get_running_loop().create_task(self._ask(commands))
+        for look in kept:
+            self._keeping[look.claim] = task
+        task.add_done_callback(lambda done: self._kept(done, kept))
+
+    async def _ask(self, commands: list[Command]) -> None:
+        await self._calls.ask(commands, TIMEOUT_S_DEFAULT)
+
+    def _kept(self, task: asyncio.Task[None], looks: list[_Look]) -> None:
+        if not task.cancelled():
+            task.exception()  # who records is told; nobody else has to know
+        for look in looks:
+            if self._keeping.get(look.claim) is task:
+                del self._keeping[look.claim]
+
+    # Recording ---------------------------------------------------------------
+
+    async def record(
+        self, recordings: Sequence[Recording], *, timeout_s: float | None, partly: bool
+    ) -> list[Recorded]:
+        """See `ports.Store`."""
+        ends = ends_at(timeout_s)
+        calls = [self._arguments.record(recording) for recording in recordings]
+        await self._all_kept([keys[0] for (keys, _) in calls], ends)
+        # Entities stand elsewhere: they count the outcome in a call of their own.
+        commands = [
+            self._calls.command("record", (keys[:2], arguments[:5]))
+            for keys, arguments in calls
+        ]
+        replies = await self._calls.ask(commands, left_s(ends), partly=partly)
+        to_settle = [
+            recording
+            for recording, reply in zip(recordings, replies, strict=True)
+            if not isinstance(reply, Exception) and len(reply) > _UNSETTLED
+        ]
+        if to_settle:
+            await self._settle(to_settle, ends)
+        return [
+            Recorded(b"", first=False, reached=False)
+            if isinstance(reply, Exception)
+            else Recorded(
+                reply[1], first=reply[0] == 1, conflict=reply[0] == _OTHER_PAYLOAD
+            )
+            for reply in replies
+        ]
+
+    async def _all_kept(self, claims: list[bytes], ends: float) -> None:
+        if not self._keeping:
+            return
+        waiting = {self._keeping[claim] for claim in claims if claim in self._keeping}
+        if not waiting:
+            return
+        done, late = await asyncio.wait(waiting, timeout=left_s(ends))
+        failed = [task.exception() for task in done if not task.cancelled()]
+        if late or any(failed):
+            raise StoreUnavailable("what was observed could not be kept")
+
+    async def _settle(self, recordings: list[Recording], ends: float) -> None:
+        """Count outcomes at the entities, once each, then say that it was done."""
+        commands, kept = [], []
+        for recording in recordings:
+            t = recording.transaction
+            assert t is not None
+            keys, (order, plans, *inputs) = self._layout.settled(t)
+            for i, key in enumerate(keys):
+                told: list[bytes | int] = [
+                    int(recording.outcome),
+                    order,
+                    plans[i : i + 1],
+                    inputs[i],
+                ]
+                commands.append(self._calls.command("settle", ([key], told)))
+            claim = self._layout.claims.decision(t.tenant, t.id)
+            kept.append(
+                self._calls.command("keep", ([claim], [recording.payload_hash]))
+            )
+        await self._calls.ask(commands, left_s(ends))
+        await self._calls.ask(kept, left_s(ends))
+
+    # Forecasts ---------------------------------------------------------------
+
+    async def forecast(
+        self, ask: Ask, as_of: Transaction, after_ms: int, most: int, ends: float
+    ) -> list[Any]:
+        """The reply of one server that had all entities: instants, and values."""
+        asked = [one.call(as_of, after_ms, most) for one in ask.apart()]
+        first = [self._calls.command("forecast", call) for call in asked]
+        replies = await self._calls.ask(first, left_s(ends))
+        if len(replies) == 1:
+            return list(replies[0])
+        instants = sorted({
+            instants[i : i + 6] for instants, _ in replies
+            for i in range(0, len(instants), 6)
+        })[:most]  # fmt: skip
+        if not instants:
+            return [b"", b""]
+        wanted = b"".join(instants)
+        again = [
+            self._calls.command("forecast", one.call(as_of, wanted, 0))
+            for one in ask.apart()
+        ]
+        packs = [pack for _, pack in await self._calls.ask(again, left_s(ends))]
+        widths = [len(pack) // len(instants) for pack in packs]
+        values = [
+            pack[i * width : (i + 1) * width]
+            for i in range(len(instants))
+            for pack, width in zip(packs, widths, strict=True)
+        ]
+        return [wanted, b"".join(values)]
+
+
+_UNSETTLED = 2  # a reply that is longer asks for the outcome to be counted
+
+
+def _merged(look: _Look) -> tuple[bytes, bytes, bytes]:
+    """Values, inexact slots and corrupt parts of all entities, as one call has them."""
+    values, inexact, wrong, base = [], [], [look.wrong], 0
+    for (entity, _, _), part in zip(look.entities, look.parts, strict=True):
+        count = len(entity.plan.slots)
+        if isinstance(part, Exception):
+            values.append(np.full(count, np.nan).tobytes())
+        else:
+            values.append(part[0])
+            if part[1]:
+                own = np.frombuffer(part[1], ">u2") + base
+                inexact.append(own.astype(">u2").tobytes())
+            wrong.append(part[2])
+        base += count
+    return b"".join(values), b"".join(inexact), b",".join(filter(None, wrong))
+
+
+def _repeated(applied: Applied) -> Applied:
+    return Applied.REPEATED if applied is Applied.COUNTED else applied
+
+
+def ends_at(timeout_s: float | None) -> float:
+    """When an exchange that may take so long has to end, on the loop's clock."""
+    left = TIMEOUT_S_DEFAULT if timeout_s is None else timeout_s
+    return asyncio.get_running_loop().time() + left
+
+
+def left_s(ends: float) -> float:
+    """What is left until then, seconds."""
+    return max(ends - asyncio.get_running_loop().time(), 0.0)
