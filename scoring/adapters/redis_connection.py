@@ -106,6 +106,10 @@ class RedisConnection:
         """
         packed, count = b"".join(map(hiredis.pack_command, commands)), len(commands)
         connection = self._connection
+        if connection is not None and _is_closing(connection):
+            # The peer is gone, and the reader has not been told yet.
+            self._lose(connection, "connection lost")
+            connection = None
         if connection is None:
             raise StoreUnavailable("connection lost")
         if self._owed_count + count > _OWED_MAX:
@@ -198,6 +202,11 @@ class RedisConnection:
 
 
 _NOT_YET = object()
+
+
+def _is_closing(connection: Any) -> bool:
+    writer = connection._writer  # noqa: SLF001 - held by a test
+    return writer is None or bool(writer.transport.is_closing())
 
 
 def _new_connection(client: Redis) -> Any:
