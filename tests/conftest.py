@@ -20,7 +20,7 @@ from scoring.demo.stage import Stage, staged
 from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
 from scoring.embedded.service import Parts
 from scoring.embedded.store import EmbeddedStore, embedded_store
-from scoring.embedded.store_cluster import embedded_cluster
+from scoring.embedded.store_cluster import EmbeddedCluster, embedded_cluster
 
 # The machine is shared: a slow example is no failure of the product.
 settings.register_profile(
@@ -69,10 +69,23 @@ def redis_address(store_url: str) -> StoreAddress:
 
 
 @pytest.fixture(scope="session")
-def cluster_address() -> Iterator[StoreAddress]:
-    """A real cluster of three primaries and three replicas, shared likewise."""
+def shared_cluster() -> Iterator[EmbeddedCluster]:
+    """A real cluster of three primaries, shared likewise."""
+    with embedded_cluster(replicas=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster_address(shared_cluster: EmbeddedCluster) -> StoreAddress:
+    """The shared cluster, as an address."""
+    return StoreAddress(shared_cluster.url, cluster=True)
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[EmbeddedCluster]:
+    """Three primaries and three replicas of this test's own, to be broken."""
     with embedded_cluster() as cluster:
-        yield StoreAddress(cluster.url, cluster=True)
+        yield cluster
 
 
 @pytest.fixture

@@ -47,10 +47,6 @@ class ClaimKeys:
         """Where a decision waits to be published: beside itself."""
         return self.outboxes[self._part(tenant, id_)]
 
-    def mark(self, tenant: str, id_: str) -> bytes:
-        """What is there as long as the servers that keep this claim lost nothing."""
-        return self.marks[self._part(tenant, id_)] if self.marks else self.processed
-
     @property
     def numbering(self) -> set[bytes]:
         """What says that the history is there, and how far it goes."""

@@ -49,6 +49,8 @@ class ClusterConnection:
         self._host = seeds[0][0]  # of servers that name no host
         self._nodes: dict[Place, RedisConnection] = {}
         self._owners: list[RedisConnection | None] = [None] * SLOTS
+        self._marks: Sequence[bytes] = ()
+        self._mark_of: dict[RedisConnection | None, bytes] = {}
         self._reviving: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
@@ -60,6 +62,17 @@ class ClusterConnection:
             await node.exchange([_PING], timeout_s=_CONNECT_S)
 
     # Asking ------------------------------------------------------------------
+
+    def watch(self, marks: Sequence[bytes]) -> None:
+        """Ask each server for one of these keys that is its own, with every exchange.
+
+        A server that has not got it has lost what it knew: `StoreUnavailable`.
+        """
+        self._marks = marks
+        self._find_marks()
+
+    def _find_marks(self) -> None:
+        self._mark_of = {self._owners[slot_of(key)]: key for key in self._marks}
 
     async def exchange(
         self, commands: Sequence[Command], *, timeout_s: float
@@ -120,6 +133,8 @@ class ClusterConnection:
             asked = [commands[i] for i in own]
             if asking:
                 asked = [c for i in own for c in _asked(commands[i], i in asking)]
+            if node in self._mark_of:
+                asked.append((b"GET", self._mark_of[node]))
             try:
                 if node is None:
                     raise StoreUnavailable("no server owns the slot")  # noqa: TRY301
@@ -152,6 +167,10 @@ class ClusterConnection:
                 if i in asking and not lost:
                     next(found)  # of ASKING itself
                 replies[i] = lost or next(found)
+            if next(found, b"") is None:
+                raise StoreUnavailable(
+                    "a server lost its part of the history: `scoring rebuild --wipe`"
+                )
 
     async def _redirected(
         self,
@@ -233,6 +252,7 @@ class ClusterConnection:
             ]
             owners[first : last + 1] = [primary] * (last + 1 - first)
         self._owners = owners
+        self._find_marks()
 
     def _revive(self) -> None:
         """Learn and connect in the background until every slot is served."""

@@ -127,7 +127,7 @@ class Split:
             t = check.transaction
             claim = claims.decision(t.tenant, t.id)
             mode = b"D" if check.dry_run else b"N"
-            call = [claim, claims.mark(t.tenant, t.id)], [mode, check.payload_hash]
+            call = [claim], [mode, check.payload_hash]
             commands.append(self._calls.command("claim", call))
             owners.append(claim)
         with contextlib.suppress(StoreUnavailable):  # then a repeat looks again

@@ -959,12 +959,11 @@ local function reach(keys, args)
   return newest or ''
 end
 
--- keys: decision, and the mark of this part of the history. args: mode, payload hash.
+-- keys: decision. args: mode, payload hash.
 -- Returns the answer as `observe`, or, of what is to be counted: { 'O', outcome, the
 -- decision that stands, '', what is wrong, '' }.
 local function claim_only(keys, args)
   bind()
-  if not pcall_('GET', keys[2]) then return redis.error_reply(NO_HISTORY) end
   local mode, hash = args[1], args[2]
   local answer, standing, outcome, wrong = claimed(keys[1], mode, hash)
   if answer then return answer end

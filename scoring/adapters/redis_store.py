@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scoring.adapters.redis_address import StoreAddress
 from scoring.adapters.redis_arguments import Arguments, Ask
 from scoring.adapters.redis_calls import Calls
+from scoring.adapters.redis_cluster import ClusterConnection
 from scoring.adapters.redis_connection import Command, Link
 from scoring.adapters.redis_layout import Layout, outbox_field
 from scoring.adapters.redis_program import Program, Terms
@@ -83,8 +84,9 @@ class RedisStore:
         """
         if isinstance(address, str):
             address = StoreAddress(address)
+        link = await address.connected()
         store = cls(
-            await address.connected(),
+            link,
             catalogue,
             namespace=namespace,
             terms=Terms(lateness_ms, dedupe_ms),
@@ -95,6 +97,8 @@ class RedisStore:
             await store._calls.refuse_eviction()
             await store._calls.load()
             await store._begin(had_history)
+            if isinstance(link, ClusterConnection):
+                link.watch(store._layout.claims.marks)
         except BaseException:
             await store.close()
             raise
@@ -119,11 +123,9 @@ class RedisStore:
         self, commands: list[Command], timeout_s: float | None
     ) -> list[Any]:
         """The replies of a store whose history is complete, else `StoreUnavailable`."""
-        marks = [self._layout.claims.processed, *self._layout.claims.marks]
-        asked: list[Command] = [*commands, *[(b"GET", key) for key in marks]]
-        found = await self._calls.ask(asked, timeout_s)
-        replies, marked = found[: len(commands)], found[len(commands) :]
-        if not all((mark or b"").isdigit() for mark in marked):
+        asked: list[Command] = [*commands, (b"GET", self._layout.claims.processed)]
+        *replies, processed = await self._calls.ask(asked, timeout_s)
+        if not (processed or b"").isdigit():
             raise StoreUnavailable(_NOT_THERE)
         return replies
 
@@ -176,12 +178,8 @@ class RedisStore:
         if not keys:
             return []
         claims = self._layout.claims
-        marks = {claims.mark(*key) for key in keys} | {claims.processed}
-        asked = [claims.decision(*key) for key in keys] + list(marks)
-        found = await self._calls.ask([(b"GET", key) for key in asked], timeout_s)
-        values, marked = found[: len(keys)], found[len(keys) :]
-        if not all((mark or b"").isdigit() for mark in marked):
-            raise StoreUnavailable(_NOT_THERE)
+        wanted = [claims.decision(*key) for key in keys]
+        values = await self._whole([(b"GET", key) for key in wanted], timeout_s)
         return [v[33:] if v and v[:1] in _DECIDED else None for v in values]
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
@@ -263,7 +261,10 @@ class RedisStore:
 
     async def ping(self, *, timeout_s: float | None = None) -> None:
         """See `ports.Store`."""
-        await self._whole([], timeout_s)
+        # Every server of a cluster: each has some of the marks.
+        marks: list[Command] = [(b"GET", key) for key in self._layout.claims.marks]
+        if None in await self._whole(marks, timeout_s):
+            raise StoreUnavailable(_NOT_THERE)
 
     async def close(self) -> None:
         """See `ports.Store`."""

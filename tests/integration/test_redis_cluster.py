@@ -1,0 +1,228 @@
+"""What only a real cluster can show: parts away, slots that move, lost functions."""
+
+import asyncio
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from redis.asyncio import Redis
+from streams import DEDUPE_MS, LATENESS_MS, START_MS, Shape, check, labels, transactions
+
+from scoring.adapters.redis_address import StoreAddress
+from scoring.adapters.redis_cluster import slot_of
+from scoring.adapters.redis_store import RedisStore
+from scoring.core.catalogue import default_catalogue
+from scoring.core.decision import DegradationCode
+from scoring.core.transaction import Transaction
+from scoring.errors import BadArtifact, StoreUnavailable
+from scoring.ports import Applied
+
+CATALOGUE = default_catalogue()
+PAID = Transaction(
+    "default",
+    "t1",
+    occurred_at_ms=START_MS,
+    amount_minor=1_000,
+    currency="EUR",
+    card="c1",
+    customer="u1",
+    merchant="m1",
+    terminal="x1",
+    device="d1",
+)
+
+
+async def connected(address, namespace):
+    return await RedisStore.connect(
+        address,
+        catalogue=CATALOGUE,
+        namespace=namespace,
+        lateness_ms=LATENESS_MS,
+        dedupe_ms=DEDUPE_MS,
+    )
+
+
+@pytest.fixture
+async def store(cluster_address, store_namespace):
+    made = await connected(cluster_address, store_namespace)
+    yield made
+    await made.close()
+
+
+def later(i, **changes):
+    return replace(
+        PAID, id=f"later-{i}", occurred_at_ms=START_MS + i * 1_000, **changes
+    )
+
+
+async def test_a_cluster_sees_what_one_server_sees(
+    store, redis_address, store_namespace
+):
+    rnd, shape = random.Random(5), Shape(count=400)
+    stream = transactions(rnd, shape)
+    single = await connected(redis_address, store_namespace)
+    for i in range(0, len(stream), 40):
+        batch = [check(t) for t in stream[i : i + 40]]
+        ours, theirs = await store.observe(batch), await single.observe(batch)
+        for a, b in zip(ours, theirs, strict=True):
+            assert np.array_equal(a.values, b.values, equal_nan=True)
+            assert (a.applied, a.inexact) == (b.applied, b.inexact)
+            assert a.processed_seq == b.processed_seq
+        known = labels(rnd, stream[i : i + 40], shape)
+        await store.learn(known)
+        await single.learn(known)
+    await single.close()
+
+
+async def test_copies_in_one_batch_are_counted_once(store):
+    first, copy, after = await store.observe(
+        [check(PAID), check(PAID), check(later(1))]
+    )
+    assert (first.applied, copy.applied) == (Applied.COUNTED, Applied.REPEATED)
+    assert np.array_equal(first.values, copy.values, equal_nan=True)
+    assert after.values[0] == first.values[0] + 1
+
+
+async def test_another_payload_in_the_same_batch_counts_nowhere(store):
+    other = replace(PAID, card="c2", occurred_at_ms=START_MS + 5)
+    _, seen = await store.observe([check(PAID), check(other)])
+    assert seen.applied is Applied.CONFLICT
+    (after,) = await store.observe([check(later(1, card="c2"))])
+    assert after.values[places("card")][0] == 1
+
+
+def places(entity):
+    plan = next(p for p in CATALOGUE.plans if p.name == entity)
+    return slice(plan.first_slot, plan.first_slot + len(plan.slots))
+
+
+async def test_functions_that_one_server_lost_are_loaded_again(store, shared_cluster):
+    await store.observe([check(PAID)])
+    for node in shared_cluster.nodes[:3]:
+        async with Redis(port=node.port) as client:
+            await client.function_flush()
+    (seen,) = await store.observe([check(later(1))])
+    assert seen.applied is Applied.COUNTED
+    assert not seen.degradations
+
+
+async def test_a_slot_that_moves_is_followed(store, shared_cluster, store_namespace):
+    """Every state of a move: asked for, key by key, and done."""
+    await store.observe([check(PAID)])
+    stem = f"{store_namespace}:{CATALOGUE.version[:8]}:{{card:default:c1}}:"
+    slot = slot_of(f"{stem}e".encode())
+    clients = [Redis(port=node.port) for node in shared_cluster.nodes[:3]]
+    ids = [await client.execute_command("CLUSTER", "MYID") for client in clients]
+    owner = shared_cluster.primary_of(slot).port
+    at = next(i for i, n in enumerate(shared_cluster.nodes) if n.port == owner)
+    to = (at + 1) % 3
+    source, target = clients[at], clients[to]
+    await target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[at])
+    await source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[to])
+    keys = await source.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100)
+    port = shared_cluster.nodes[to].port
+    observing = asyncio.create_task(store.observe([check(later(1))]))
+    await asyncio.sleep(0.05)
+    await source.execute_command(
+        "MIGRATE", "127.0.0.1", port, "", 0, 5_000, "KEYS", *keys
+    )
+    for client, id_ in ((target, ids[to]), (source, ids[to])):
+        await client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", id_)
+    (seen,) = await observing
+    assert seen.values[places("card")][0] == 2
+    (seen,) = await store.observe([check(later(2))])
+    assert seen.values[places("card")][0] == 3
+    for client in clients:
+        await client.aclose()
+
+
+async def test_a_server_that_forgot_its_history_is_not_believed(
+    own_cluster, store_namespace
+):
+    store = await connected(
+        StoreAddress(own_cluster.url, cluster=True), store_namespace
+    )
+    await store.observe([check(PAID)])
+    async with Redis(port=own_cluster.primary_of(0).port) as client:
+        await client.flushall()
+    with pytest.raises(StoreUnavailable, match="history"):
+        await store.ping()
+    for i in range(20):  # whichever servers they concern
+        with pytest.raises(StoreUnavailable, match="history"):
+            await store.observe([check(later(i))])
+    await store.close()
+
+
+async def test_a_primary_that_dies_is_missed_and_its_replica_makes_it_whole(
+    own_cluster, store_namespace, store_url
+):
+    stream = busy_minutes(random.Random(4), 300)
+    before, during, after = stream[:150], stream[150:200], stream[200:]
+    store = await connected(
+        StoreAddress(own_cluster.url, cluster=True), store_namespace
+    )
+    single = await connected(StoreAddress(store_url), store_namespace)
+    await store.observe([check(t) for t in before])
+    await replicated(own_cluster)
+
+    own_cluster.primary_of(0).stop(kill=True)
+    partial = await store.observe([check(t) for t in during], partly=True)
+    assert Applied.PARTLY in {o.applied for o in partial}
+    codes = {d.code for o in partial for d in o.degradations}
+    assert codes == {
+        DegradationCode.HISTORY_PARTIAL,
+        DegradationCode.HISTORY_UNAVAILABLE,
+    }
+    told = [o for o in partial if not np.isnan(o.values).all()]
+    assert told, "the servers that live were not asked"
+    with pytest.raises(StoreUnavailable):
+        await store.observe([check(t) for t in during])
+    while True:
+        try:
+            await store.ping(timeout_s=1.0)
+            break
+        except StoreUnavailable:
+            await asyncio.sleep(0.05)
+
+    whole = await store.observe([check(t) for t in during])
+    again = await store.observe([check(t) for t in during])
+    for first, a, b in zip(partial, whole, again, strict=True):
+        assert np.array_equal(a.values, b.values, equal_nan=True)
+        assert b.applied is Applied.REPEATED
+        if first.applied is Applied.COUNTED:
+            assert np.array_equal(first.values, a.values, equal_nan=True)
+    ours = await store.observe([check(t) for t in after])
+    await single.observe([check(t) for t in before + during])
+    theirs = await single.observe([check(t) for t in after])
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.array_equal(a.values, b.values, equal_nan=True)
+    await store.close()
+    await single.close()
+
+
+def busy_minutes(rnd, count):
+    """Payments a second apart, of a few cards at a few merchants."""
+    return [
+        later(
+            i,
+            card=f"c{rnd.randrange(20)}",
+            customer=f"u{rnd.randrange(20)}",
+            merchant=f"m{rnd.randrange(8)}",
+            terminal=f"x{rnd.randrange(8)}",
+            amount_minor=rnd.randrange(100, 9_000),
+        )
+        for i in range(count)
+    ]
+
+
+async def replicated(cluster):
+    """Until the replicas have what the primaries wrote: they follow by themselves."""
+    for node in cluster.nodes[:3]:
+        async with Redis(port=node.port) as client:
+            await client.wait(1, 5_000)
+
+
+async def test_a_database_other_than_the_only_one_is_refused(cluster_address):
+    with pytest.raises(BadArtifact, match="one database"):
+        await connected(replace(cluster_address, url=cluster_address.url + "/1"), "x")
