@@ -7,50 +7,23 @@ entity, keep what was observed; the last is not waited for by who observes.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT
-from scoring.adapters.redis_arguments import Arguments, Ask
+from scoring.adapters.redis_arguments import Arguments
 from scoring.adapters.redis_calls import Calls
 from scoring.adapters.redis_connection import Command
+from scoring.adapters.redis_keeping import Keeping, Look, ends_at, left_s
 from scoring.adapters.redis_layout import Layout, order_of
-from scoring.adapters.redis_program import EntityProgram, Terms
+from scoring.adapters.redis_program import Terms
 from scoring.core.decision import Degradation, DegradationCode
-from scoring.core.transaction import Transaction
 from scoring.errors import StoreUnavailable
 from scoring.ports import Applied, Check, Observation, Recorded, Recording
 
 _OTHER_PAYLOAD = -1
 _OPEN = b"O"  # claimed, and to be counted
-_Entity = tuple[EntityProgram, list[bytes], bytes]  # with its keys and inputs
-
-
-@dataclass(slots=True)
-class _Look:
-    """One transaction that is being observed."""
-
-    check: Check
-    claim: bytes
-    entities: list[_Entity]
-    order: bytes
-    mode: bytes  # N count, L too late, D dry run
-    outcome: int = 0  # of a decision that stands, and was not observed
-    standing: bytes = b""
-    wrong: bytes = b""
-    parts: list[Any] = field(default_factory=list)  # what each entity's server said
-    seq: int = 0
-
-    @property
-    def whole(self) -> bool:
-        """Whether every entity was asked, and the transaction has its number."""
-        numbered = self.mode == b"D" or self.seq > 0
-        return numbered and not any(isinstance(p, Exception) for p in self.parts)
 
 
 class Split:
@@ -63,8 +36,7 @@ class Split:
         self._layout = layout
         self._arguments = arguments
         self._lateness_ms = terms.lateness_ms
-        # What is on its way to be kept: recording waits for it.
-        self._keeping: dict[bytes, asyncio.Task[None]] = {}
+        self._keeping = Keeping(calls)
 
     # Observing ---------------------------------------------------------------
 
@@ -103,7 +75,7 @@ class Split:
                 first = found[look.claim] = seen[i] = self._observation(look)
             else:
                 seen[i] = replace(first, applied=_repeated(first.applied))
-        self._keep(list(looks.values()))
+        self._keeping.keep(list(looks.values()))
         return [observation for observation in seen if observation is not None]
 
     async def _claimed(
@@ -113,7 +85,7 @@ class Split:
         ends: float,
         *,
         partly: bool,
-    ) -> tuple[int | None, dict[int, _Look]]:
+    ) -> tuple[int | None, dict[int, Look]]:
         """Claim; what is answered already is `seen`. The others, and how new events
         of the store may be (None: not known).
         """
@@ -131,7 +103,7 @@ class Split:
             commands.append(self._calls.command("claim", call))
             owners.append(claim)
         with contextlib.suppress(StoreUnavailable):  # then a repeat looks again
-            await self._all_kept(owners, ends)
+            await self._keeping.settled(owners, ends)
         newest, *replies = await self._calls.ask(commands, left_s(ends), partly=partly)
         looks = {}
         for i, (check, claim, reply) in enumerate(
@@ -149,10 +121,10 @@ class Split:
         told = not isinstance(newest, Exception) and newest
         return int(newest) if told else None, looks
 
-    def _look(self, check: Check, claim: bytes, reply: list[Any]) -> _Look:
+    def _look(self, check: Check, claim: bytes, reply: list[Any]) -> Look:
         t = check.transaction
         _, outcome, standing, _, wrong, _ = reply
-        return _Look(
+        return Look(
             check,
             claim,
             self._layout.known_apart(t),
@@ -174,7 +146,7 @@ class Split:
         )
 
     async def _mark_late(
-        self, looks: list[_Look], newest: int | None, ends: float, *, partly: bool
+        self, looks: list[Look], newest: int | None, ends: float, *, partly: bool
     ) -> None:
         """Find out which are too late for an entity, and count nowhere."""
         suspects = [
@@ -197,7 +169,7 @@ class Split:
                 if is_late == 1:
                     look.mode = b"L"
 
-    async def _counted(self, looks: list[_Look], ends: float, *, partly: bool) -> None:
+    async def _counted(self, looks: list[Look], ends: float, *, partly: bool) -> None:
         """Number the transactions and count each at its entities, in this order.
 
         All of it is sent at once, so that those of one process are counted everywhere
@@ -229,9 +201,9 @@ class Split:
             for seq, look in enumerate(fresh, last - len(fresh) + 1):
                 look.seq = seq
 
-    def _observation(self, look: _Look) -> Observation:
+    def _observation(self, look: Look) -> Observation:
         entities = [entity for entity, _, _ in look.entities]
-        reply = [look.mode, look.seq, *_merged(look), look.standing]
+        reply = [look.mode, look.seq, *look.merged(), look.standing]
         observation = self._layout.observation(entities, reply)
         if look.whole:
             return observation
@@ -246,40 +218,6 @@ class Split:
             degradations=(*observation.degradations, *missing),
         )
 
-    # Keeping -----------------------------------------------------------------
-
-    def _keep(self, looks: list[_Look]) -> None:
-        """Have what was observed kept with the claims, in the background.
-
-        Nobody else has seen it yet: where it is lost with this process, a repeat
-        looks again, and nothing was decided of what was seen first.
-        """
-        kept = [look for look in looks if look.mode != b"D" and look.whole]
-        if not kept:
-            return
-        commands = [
-            self._calls.command(
-                "keep",
-                ([look.claim],
-                 [look.check.payload_hash, look.mode, look.seq, *_merged(look)]),
-            )
-            for look in kept
-        ]  # fmt: skip
-        task = asyncio.get_running_loop().create_task(self._ask(commands))
-        for look in kept:
-            self._keeping[look.claim] = task
-        task.add_done_callback(lambda done: self._kept(done, kept))
-
-    async def _ask(self, commands: list[Command]) -> None:
-        await self._calls.ask(commands, TIMEOUT_S_DEFAULT)
-
-    def _kept(self, task: asyncio.Task[None], looks: list[_Look]) -> None:
-        if not task.cancelled():
-            task.exception()  # who records is told; nobody else has to know
-        for look in looks:
-            if self._keeping.get(look.claim) is task:
-                del self._keeping[look.claim]
-
     # Recording ---------------------------------------------------------------
 
     async def record(
@@ -288,7 +226,7 @@ class Split:
         """See `ports.Store`."""
         ends = ends_at(timeout_s)
         calls = [self._arguments.record(recording) for recording in recordings]
-        await self._all_kept([keys[0] for (keys, _) in calls], ends)
+        await self._keeping.settled([keys[0] for (keys, _) in calls], ends)
         # Entities stand elsewhere: they count the outcome in a call of their own.
         commands = [
             self._calls.command("record", (keys[:2], arguments[:5]))
@@ -310,17 +248,6 @@ class Split:
             )
             for reply in replies
         ]
-
-    async def _all_kept(self, claims: list[bytes], ends: float) -> None:
-        if not self._keeping:
-            return
-        waiting = {self._keeping[claim] for claim in claims if claim in self._keeping}
-        if not waiting:
-            return
-        done, late = await asyncio.wait(waiting, timeout=left_s(ends))
-        failed = [task.exception() for task in done if not task.cancelled()]
-        if late or any(failed):
-            raise StoreUnavailable("what was observed could not be kept")
 
     async def _settle(self, recordings: list[Recording], ends: float) -> None:
         """Count outcomes at the entities, once each, then say that it was done."""
@@ -344,68 +271,9 @@ class Split:
         await self._calls.ask(commands, left_s(ends))
         await self._calls.ask(kept, left_s(ends))
 
-    # Forecasts ---------------------------------------------------------------
-
-    async def forecast(
-        self, ask: Ask, as_of: Transaction, after_ms: int, most: int, ends: float
-    ) -> list[Any]:
-        """The reply of one server that had all entities: instants, and values."""
-        asked = [one.call(as_of, after_ms, most) for one in ask.apart()]
-        first = [self._calls.command("forecast", call) for call in asked]
-        replies = await self._calls.ask(first, left_s(ends))
-        if len(replies) == 1:
-            return list(replies[0])
-        instants = sorted({
-            instants[i : i + 6] for instants, _ in replies
-            for i in range(0, len(instants), 6)
-        })[:most]  # fmt: skip
-        if not instants:
-            return [b"", b""]
-        wanted = b"".join(instants)
-        again = [
-            self._calls.command("forecast", one.call(as_of, wanted, 0))
-            for one in ask.apart()
-        ]
-        packs = [pack for _, pack in await self._calls.ask(again, left_s(ends))]
-        widths = [len(pack) // len(instants) for pack in packs]
-        values = [
-            pack[i * width : (i + 1) * width]
-            for i in range(len(instants))
-            for pack, width in zip(packs, widths, strict=True)
-        ]
-        return [wanted, b"".join(values)]
-
 
 _UNSETTLED = 2  # a reply that is longer asks for the outcome to be counted
 
 
-def _merged(look: _Look) -> tuple[bytes, bytes, bytes]:
-    """Values, inexact slots and corrupt parts of all entities, as one call has them."""
-    values, inexact, wrong, base = [], [], [look.wrong], 0
-    for (entity, _, _), part in zip(look.entities, look.parts, strict=True):
-        count = len(entity.plan.slots)
-        if isinstance(part, Exception):
-            values.append(np.full(count, np.nan).tobytes())
-        else:
-            values.append(part[0])
-            if part[1]:
-                own = np.frombuffer(part[1], ">u2") + base
-                inexact.append(own.astype(">u2").tobytes())
-            wrong.append(part[2])
-        base += count
-    return b"".join(values), b"".join(inexact), b",".join(filter(None, wrong))
-
-
 def _repeated(applied: Applied) -> Applied:
     return Applied.REPEATED if applied is Applied.COUNTED else applied
-
-
-def ends_at(timeout_s: float | None) -> float:
-    """When an exchange that may take so long has to end, on the loop's clock."""
-    left = TIMEOUT_S_DEFAULT if timeout_s is None else timeout_s
-    return asyncio.get_running_loop().time() + left
-
-
-def left_s(ends: float) -> float:
-    """What is left until then, seconds."""
-    return max(ends - asyncio.get_running_loop().time(), 0.0)

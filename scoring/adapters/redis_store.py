@@ -14,9 +14,11 @@ from scoring.adapters.redis_arguments import Arguments, Ask
 from scoring.adapters.redis_calls import Calls
 from scoring.adapters.redis_cluster import ClusterConnection
 from scoring.adapters.redis_connection import Command, Link
+from scoring.adapters.redis_forecast import forecast_apart
+from scoring.adapters.redis_keeping import ends_at, left_s
 from scoring.adapters.redis_layout import Layout, outbox_field
 from scoring.adapters.redis_program import Program, Terms
-from scoring.adapters.redis_split import Split, ends_at, left_s
+from scoring.adapters.redis_split import Split
 from scoring.core.catalogue import Catalogue
 from scoring.core.transaction import Transaction
 from scoring.errors import CorruptState, StoreUnavailable
@@ -252,7 +254,9 @@ class RedisStore:
     ) -> list[Any]:
         if self._split is not None:
             return [
-                await self._split.forecast(ask, as_of, after_ms, most, ends)
+                await forecast_apart(
+                    self._calls, ask, as_of, after_ms, most=most, ends=ends
+                )
                 for as_of, after_ms in asked
             ]
         calls = [ask.call(as_of, after_ms, most) for as_of, after_ms in asked]

@@ -181,6 +181,8 @@ def test_every_default_is_a_value_that_the_schema_knows():
         ("redis.url=", "redis"),
         ("redis.url=redis://user:secret@redis:6379/0", "redis"),
         ("redis.existingSecret.name=both", "not both"),
+        ("redis.sentinels=one", "sentinels"),
+        ("redis.cluster=true,redis.sentinels=a:1", "no sentinels"),
         ("serve.replicas=many", "replicas"),
         ("serve.replica=3", "replica"),
         ("settings.budget_m=3", "budget_m"),

@@ -68,6 +68,19 @@ def test_credentials_are_named_and_never_written(newest_helm):
         }
 
 
+def test_sentinels_are_named_and_their_password_is_not(newest_helm):
+    values = CHART / "ci/configured-values.yaml"
+    manifests = rendered(newest_helm, *with_values(values))
+    settings = one(manifests, "ConfigMap", "-settings")["data"]
+    assert settings["SCORING_REDIS_URL"] == "redis://mymaster/0"
+    assert settings["SCORING_REDIS_SENTINELS"].count("26379") == 2
+    pod = one(manifests, "Deployment", "-serve")["spec"]["template"]["spec"]
+    env = {entry["name"]: entry for entry in pod["containers"][0]["env"]}
+    for name, key in (("PASSWORD", "password"), ("USERNAME", "user")):
+        told = env[f"SCORING_REDIS_SENTINEL_{name}"]["valueFrom"]["secretKeyRef"]
+        assert told == {"name": "sentinels", "key": key}
+
+
 def test_a_change_of_the_policy_rolls_both_workloads(newest_helm):
     before = rendered(newest_helm, *setting())
     after = rendered(newest_helm, *setting("policy.content=version: 2"))

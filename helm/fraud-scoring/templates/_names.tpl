@@ -38,6 +38,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if and (not .Values.redis.url) (not .Values.redis.existingSecret.name) -}}
 {{- fail "redis: set redis.url, or redis.existingSecret.name for a URL with credentials" -}}
 {{- end -}}
+{{- if and .Values.redis.cluster .Values.redis.sentinels -}}
+{{- fail "redis: a Redis Cluster has no sentinels; set redis.cluster or redis.sentinels" -}}
+{{- end -}}
 {{- if and .Values.redis.url .Values.redis.existingSecret.name -}}
 {{- fail "redis: set redis.url or redis.existingSecret.name, not both" -}}
 {{- end -}}

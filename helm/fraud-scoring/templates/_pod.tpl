@@ -30,6 +30,22 @@ capabilities:
       name: {{ .Values.redis.existingSecret.name }}
       key: {{ .Values.redis.existingSecret.key }}
 {{- end }}
+{{- with .Values.redis.sentinelSecret }}
+{{- if .name }}
+- name: SCORING_REDIS_SENTINEL_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .passwordKey }}
+{{- if .usernameKey }}
+- name: SCORING_REDIS_SENTINEL_USERNAME
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .usernameKey }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if .Values.kafka.existingSecret.name }}
 - name: SCORING_KAFKA_OPTIONS
   valueFrom:

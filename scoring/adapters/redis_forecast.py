@@ -1,0 +1,49 @@
+"""Forecasts in a cluster, where each entity's part stands on a server of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scoring.adapters.redis_arguments import Ask
+from scoring.adapters.redis_calls import Calls
+from scoring.adapters.redis_keeping import left_s
+from scoring.core.transaction import Transaction
+
+
+async def forecast_apart(
+    calls: Calls,
+    ask: Ask,
+    as_of: Transaction,
+    after_ms: int,
+    *,
+    most: int,
+    ends: float,
+) -> list[Any]:
+    """The reply of one server that had all entities: instants, and values.
+
+    Each entity is asked for the next instants of its own; where there are several,
+    all are asked again for their values at the earliest instants of all.
+    """
+    asked = [one.call(as_of, after_ms, most) for one in ask.apart()]
+    first = [calls.command("forecast", call) for call in asked]
+    replies = await calls.ask(first, left_s(ends))
+    if len(replies) == 1:
+        return list(replies[0])
+    instants = sorted({
+        instants[i : i + 6] for instants, _ in replies
+        for i in range(0, len(instants), 6)
+    })[:most]  # fmt: skip
+    if not instants:
+        return [b"", b""]
+    wanted = b"".join(instants)
+    again = [
+        calls.command("forecast", one.call(as_of, wanted, 0)) for one in ask.apart()
+    ]
+    packs = [pack for _, pack in await calls.ask(again, left_s(ends))]
+    widths = [len(pack) // len(instants) for pack in packs]
+    values = [
+        pack[i * width : (i + 1) * width]
+        for i in range(len(instants))
+        for pack, width in zip(packs, widths, strict=True)
+    ]
+    return [wanted, b"".join(values)]
