@@ -183,7 +183,8 @@ class EntityProgram:
             + "I1" * len(self.plan.by_outcome),
             "outcomes": [i + 1 for i in self.plan.by_outcome],
             "zero": [0] * _HEAD_FIELDS
-            + [v for c in columns for v in self._zero(c)],
+            + [v for c in columns for v in self._zero(c)]
+            + [0],
             "columns": [self._column(c) for c in self.plan.columns],
             "normals": self._normals(),
             "hashes": [i + 1 for i in self.counterparts],

@@ -11,7 +11,7 @@
 -- Every record ends with a check of its bytes: what is not ours is refused.
 -- Names: n records; b of them stand before the transaction at hand.
 
-local up, pk, call, pcall_, sub, rep, find, byte, floor
+local up, pk, call, pcall_, sub, rep, find, byte, floor, unpack_
 local NAN = 0 / 0
 local SEEN = 12   -- counterpart 6, last seen 6
 local LABEL = 30  -- time 6, tie 8, version 4, known 6, bits 2, check 4
@@ -22,7 +22,7 @@ local function bind()
   if up then return end
   up, pk, call, pcall_ = struct.unpack, struct.pack, redis.call, redis.pcall
   sub, rep, find, byte = string.sub, string.rep, string.find, string.byte
-  floor = math.floor
+  floor, unpack_ = math.floor, unpack
 end
 
 local function check(body)
@@ -63,7 +63,7 @@ local function weigh(value, place) return value % 65521 * (2 * place + 1) end
 local function sum_of(plan, r)
   local s = 7
   if #plan.reals == 0 then
-    for i = 1, plan.width do s = s + r[i] % 65521 * (2 * i + 1) end
+    for i = 1, plan.width do s = s + r[i] % 65521 * (i + i + 1) end
     return s % 16777216
   end
   for i = 1, plan.width do s = s + weigh(floor(r[i]), i) end
@@ -88,7 +88,7 @@ end
 
 local function packed(plan, r)
   r[plan.width + 1] = sum_of(plan, r)
-  return pk(plan.format, unpack(r, 1, plan.width + 1))
+  return pk(plan.format, unpack_(r, 1, plan.width + 1))
 end
 
 -- A maximum's value, and the record with a larger one before it (0 or less: none),
@@ -133,10 +133,11 @@ end
 -- A record's own part is `x` (plan.columns numbers, NaN none); `prev` the one before.
 local function extend(e, prev, b, at, hi, lo, x)
   local plan = e.plan
-  local r = { at, hi, lo, prev[4] + 1 }
+  local columns, r = plan.columns, { unpack_(plan.zero) }  -- of its full size at once
+  r[1], r[2], r[3], r[4] = at, hi, lo, prev[4] + 1
   local fresh = b == 0 or at - prev[1] > plan.horizon
-  for i = 1, #plan.columns do
-    local c, v = plan.columns[i], x[i]
+  for i = 1, #columns do
+    local c, v = columns[i], x[i]
     local p, kind = c.at, c.kind
     if kind == 'add' then
       r[p] = v == v and prev[p] + v or prev[p]
@@ -218,27 +219,6 @@ local function seen_of(e, key)
   e.seen = parts
 end
 
-local function write_seen(e)
-  local out = {}
-  for i, part in ipairs(e.seen) do
-    out[2 * i - 1] = pk('>I2I6', #part[1] / SEEN, part[2])
-    out[2 * i] = part[1]
-  end
-  local body = table.concat(out)
-  local old, new = e.seen_text, body .. check(body)
-  if #new < #old or #old == 0 then
-    call('SET', e.seen_key, new, 'KEEPTTL')
-    return
-  end
-  -- Entries before the one that moved stay: only the rest is written.
-  local low, high = 0, #old - 4
-  while low < high do
-    local mid = floor((low + high + 1) / 2)
-    if sub(old, 1, mid) == sub(new, 1, mid) then low = mid else high = mid - 1 end
-  end
-  call('SETRANGE', e.seen_key, low, sub(new, low + 1))
-end
-
 local function find_seen(entries, hash6)
   local from = 1
   while true do
@@ -247,6 +227,15 @@ local function find_seen(entries, hash6)
     if (at - 1) % SEEN == 0 then return at end
     from = at + 1
   end
+end
+
+-- Where the counterpart of the transaction at hand stands, found once.
+local function find_own(part, hash)
+  if part.own ~= hash then
+    part.own, part.own6 = hash, pk('>I6', hash)
+    part.found = find_seen(part[1], part.own6)
+  end
+  return part.found
 end
 
 local function seen_after(entries, instant)
@@ -262,27 +251,51 @@ end
 
 -- Put a sighting in its place; the oldest go when they expire or are too many.
 local function sight(e, part, hash, at)
-  local entries = part[1]
-  local hash6 = pk('>I6', hash)
-  local found = find_seen(entries, hash6)
-  if found then
-    if up('>I6', entries, found + 6) >= at then return end
-    entries = sub(entries, 1, found - 1) .. sub(entries, found + SEEN)
+  local entries, found = part[1], find_own(part, hash)
+  if found and up('>I6', entries, found + 6) >= at then return end
+  local entry = part.own6 .. pk('>I6', at)
+  local from = found or #entries + 1
+  local newest = entries ~= '' and up('>I6', entries, #entries - 5) or at
+  if newest <= at then
+    newest = at
+    if not found then entries = entries .. entry
+    else entries = sub(entries, 1, found - 1) .. sub(entries, found + SEEN) .. entry end
+  else
+    if found then entries = sub(entries, 1, found - 1) .. sub(entries, found + SEEN) end
+    local cut = #entries - seen_after(entries, at) * SEEN
+    entries = sub(entries, 1, cut) .. entry .. sub(entries, cut + 1)
+    if cut < from then from = cut + 1 end
+    newest = up('>I6', entries, #entries - 5)
   end
-  local after = seen_after(entries, at) * SEEN
-  local cut = #entries - after
-  entries = sub(entries, 1, cut) .. hash6 .. pk('>I6', at) .. sub(entries, cut + 1)
-  local newest = up('>I6', entries, #entries - 5)
-  local oldest = newest - e.plan.keep
-  local drop = 0
-  while drop * SEEN < #entries and up('>I6', entries, drop * SEEN + 7) <= oldest do
-    drop = drop + 1
+  local oldest, drop = newest - e.plan.keep, 0
+  while drop < #entries and up('>I6', entries, drop + 7) <= oldest do
+    drop = drop + SEEN
   end
-  while #entries / SEEN - drop > e.plan.distinct_max do
-    part[2] = math.max(part[2], (up('>I6', entries, drop * SEEN + 7)))
-    drop = drop + 1
+  while #entries - drop > e.plan.distinct_max * SEEN do
+    part[2] = math.max(part[2], (up('>I6', entries, drop + 7)))
+    drop = drop + SEEN
   end
-  part[1] = drop > 0 and sub(entries, drop * SEEN + 1) or entries
+  if drop > 0 then entries, from = sub(entries, drop + 1), 1 end
+  if #entries ~= #part[1] then from = -7 end  -- the number of entries changes, too
+  part[1], part.from, part.own = entries, from, nil
+end
+
+-- Write what was sighted; what stands before the first change stays.
+local function write_seen(e)
+  local out, at, low = {}, 0, nil
+  for i, part in ipairs(e.seen) do
+    out[2 * i - 1] = pk('>I2I6', #part[1] / SEEN, part[2])
+    out[2 * i] = part[1]
+    if part.from and not low then low = at + 7 + part.from end
+    at = at + 8 + #part[1]
+  end
+  local body = table.concat(out)
+  local size = #e.seen_text
+  if size == 0 or at + 4 < size then
+    call('SET', e.seen_key, body .. check(body), 'KEEPTTL')
+  elseif low then
+    call('SETRANGE', e.seen_key, low, sub(body, low + 1) .. check(body))
+  end
 end
 
 -- Labels ------------------------------------------------------------------
@@ -331,19 +344,34 @@ local function is_base(e)
 end
 
 -- Where the windows' edges lie among the first b records; `coarse` where a merged
--- record may hold events on both sides of an edge.
-local function edges_of(e, now, b)
+-- record may hold events on both sides of an edge. Events are mostly spread evenly: a
+-- few guesses by their times come near, and halving does the rest.
+local function edges_of(e, now, b, prev)
   local plan, log, size = e.plan, e.log, e.plan.size
-  local edge, coarse, high = {}, nil, b
-  for i = 1, #plan.edges do  -- ascending offsets, descending instants
-    local instant, low = now - plan.edges[i], 0
-    while low < high do
-      local mid = low + high + 1
-      mid = (mid - mid % 2) / 2
-      if up('>I6', log, (mid - 1) * size + 1) <= instant then low = mid
-      else high = mid - 1 end
+  local edges, edge, coarse = plan.edges, {}, nil
+  local first = b > 0 and up('>I6', log, 1)
+  local high, after = b, prev[1]  -- record `high` is the last before the edge, or after
+  for i = 1, #edges do  -- ascending offsets, descending instants
+    local instant = now - edges[i]
+    if b == 0 or first > instant then high = 0
+    elseif high > 0 and after > instant then
+      local low, before, guesses = 1, first, 3
+      while high - low > 1 do
+        local mid
+        if guesses > 0 then
+          guesses = guesses - 1
+          mid = floor(low + (high - low) * (instant - before) / (after - before))
+          if mid <= low then mid = low + 1 elseif mid >= high then mid = high - 1 end
+        else
+          mid = low + high
+          mid = (mid - mid % 2) / 2
+        end
+        local t = up('>I6', log, (mid - 1) * size + 1)
+        if t <= instant then low, before = mid, t else high, after = mid, t end
+      end
+      high, after = low, before
     end
-    edge[i], high = low, low
+    edge[i] = high
   end
   if e.n > 0 and count_of(e, e.n) ~= e.n then
     coarse = {}
@@ -358,16 +386,18 @@ local function edges_of(e, now, b)
 end
 
 local function read_largest(e, b, cur, edge, coarse, base, out, inexact)
-  local plan = e.plan
+  local plan, log, size = e.plan, e.log, e.plan.size
   for k = 1, #plan.tops do
     local c = plan.tops[k]
     local best, j, from = cur[c.at], b, nil
-    for n = 1, #c.slots, 2 do
-      local i, lower = c.slots[n], c.slots[n + 1]
-      while j > edge[lower] do
-        local v, link = top_of(e, j, c)
+    local slots, format, offset = c.slots, c.format, c.offset - size
+    for n = 1, #slots, 2 do
+      local i, lower = slots[n], slots[n + 1]
+      local start = edge[lower]
+      while j > start do  -- as top_of, without a call
+        local v, back = up(format, log, j * size + offset)
         if v > best then best, from = v, j end
-        j = link
+        j = back == 0 and 0 or j - back
       end
       if from then record(e, from) end  -- checks it
       out[base + i] = best == c.none and NAN or best
@@ -385,13 +415,15 @@ local function read_distinct(e, b, now, x, edge, coarse, base, out, inexact)
       local entries, lost = e.seen[c.part][1], e.seen[c.part][2]
       local last
       if own == own then
-        local at = find_seen(entries, pk('>I6', own))
+        local at = find_own(e.seen[c.part], own)
         last = at and up('>I6', entries, at + 6) or 0
       end
       local n = #entries / SEEN
-      local high = n
-      for m = 1, #c.slots, 3 do
-        local i, instant, low = c.slots[m], now - c.slots[m + 2], 0
+      local high, oldest = n, n > 0 and up('>I6', entries, 7)
+      local slots = c.slots
+      for m = 1, #slots, 3 do
+        local i, instant, low = slots[m], now - slots[m + 2], 0
+        if high > 0 and oldest > instant then high = 0 end
         while low < high do
           local mid = low + high + 1
           mid = (mid - mid % 2) / 2
@@ -427,7 +459,7 @@ local function read_seen(e, s, b, now, x)
   if own ~= own then return NAN end
   if b == e.n then
     local part = e.seen[s.part]
-    local at = find_seen(part[1], pk('>I6', own))
+    local at = find_own(part, own)
     local value = at and up('>I6', part[1], at + 6) or 0
     if value > start then return value end
     if part[2] > start then return NAN, true end
@@ -483,19 +515,19 @@ local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
   end
   -- A late event beside merged ones: some of those may stand before it.
   local beside = b < e.n and count_of(e, b + 1) - count_of(e, b) > 1
-  for i = 1, plan.slots do
-    out[base + i] = 0
-    if beside then inexact[#inexact + 1] = base + i end
+  for i = base + 1, base + plan.slots do out[i] = 0 end
+  if beside then
+    for i = 1, plan.slots do inexact[#inexact + 1] = base + i end
   end
   local prev = record(e, b)
-  local edge, coarse = edges_of(e, now, b)
-  local totals = plan.totals
+  local edge, coarse = edges_of(e, now, b, prev)
+  local totals, upto = plan.totals, { [0] = cur, [-1] = prev }  -- records by edge
   for k = 1, #totals, 4 do
     local i, at, lower, upper = totals[k], totals[k + 1], totals[k + 2], totals[k + 3]
-    local from
-    if upper == 0 then from = cur elseif upper == -1 then from = prev
-    else from = record(e, edge[upper]) end
-    out[base + i] = from[at] - record(e, edge[lower])[at]
+    local from, to = upto[lower], upto[upper]
+    if not from then from = record(e, edge[lower]); upto[lower] = from end
+    if not to then to = record(e, edge[upper]); upto[upper] = to end
+    out[base + i] = to[at] - from[at]
     if coarse and (coarse[lower] or (upper > 0 and coarse[upper])) then
       inexact[#inexact + 1] = base + i
     end
@@ -818,8 +850,13 @@ local function gather(found, step, a, c, d, f, g)
   return out, marked, table.concat(wrong, ',')
 end
 
+local DOUBLES = {}
+
 local function doubles(out)
-  return pk('<' .. rep('d', #out), unpack(out))
+  local n = #out
+  local format = DOUBLES[n]
+  if not format then format = '<' .. rep('d', n); DOUBLES[n] = format end
+  return pk(format, unpack_(out))
 end
 
 local function observe_one(it, out, inexact, at, hi, lo, counting)

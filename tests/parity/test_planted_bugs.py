@@ -14,8 +14,8 @@ CATALOGUE = default_catalogue()
 TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
 BUGS = {
     "a window closed at both ends": (
-        "if up('>I6', log, (mid - 1) * size + 1) <= instant",
-        "if up('>I6', log, (mid - 1) * size + 1) < instant",
+        "local instant = now - edges[i]",
+        "local instant = now - edges[i] - 1",
     ),
     "money summed in floats": (
         "r[p] = v == v and prev[p] + v or prev[p]",
