@@ -13,6 +13,7 @@ from scoring.adapters.grpc_checks import Checks
 from scoring.adapters.grpc_health import SERVICE, Health
 from scoring.adapters.grpc_labels import Labels
 from scoring.adapters.grpc_lookups import Lookups
+from scoring.adapters.grpc_port import Port, leaving_s
 from scoring.adapters.grpc_status import Context, method
 from scoring.adapters.grpc_stream import Streams
 from scoring.errors import CannotListen
@@ -24,6 +25,7 @@ _METADATA_BYTES_MAX = 8_192
 _PING_INTERVAL_MS = 10_000
 _KEEPALIVE_MS = 30_000
 _MS_PER_S = 1_000
+_LOOKS_INTERVAL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +132,29 @@ class GrpcServer:
         await self._health.serving()
 
     async def drain(self, *, notice_s: float, grace_s: float) -> None:
-        """NOT_SERVING first, then no new calls, then finish those in flight."""
+        """NOT_SERVING first, then no new connections, then no new calls; finish those
+        in flight.
+
+        gRPC cancels the calls that arrive while it says that it stops. Where
+        connections have an age, each is told to go when it comes to it, still served,
+        and nothing arrives any more when the last one has gone.
+        """
         await self._health.draining()
         await asyncio.sleep(notice_s)
+        if self._options.connection_age_s:
+            await self._see_off(Port.at(self.address))
         self._calls.streams.drain()
         await self._server.stop(grace_s)
         if self._probes:
             await self._probes.stop(None)
+
+    async def _see_off(self, port: Port) -> None:
+        port.close()
+        loop = asyncio.get_running_loop()
+        gives_up_at = loop.time() + leaving_s(self._options.connection_age_s)
+        # The kernel sets no event when the last one has gone.
+        while port.connections and loop.time() < gives_up_at:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOKS_INTERVAL_S)
 
 
 async def serve_until(

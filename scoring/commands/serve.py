@@ -51,7 +51,7 @@ def _supervise(settings: Settings, workers: int) -> None:
     import asyncio
     import sys
 
-    from scoring.adapters.grpc_port import reserved
+    from scoring.adapters.grpc_port import leaving_s, reserved
     from scoring.workers import Workers
 
     with reserved(settings.grpc_address) as address:
@@ -59,9 +59,12 @@ def _supervise(settings: Settings, workers: int) -> None:
             *(sys.executable, "-m", "scoring", "serve", f"--address={address}"),
             "--worker",
         )
-        supervisor = Workers(
-            command, workers, settings.drain_s + _CLOSING_S, ready_line=_READY
+        drains_s = (
+            settings.drain_notice_s
+            + leaving_s(settings.grpc_connection_age_s)
+            + settings.drain_s
         )
+        supervisor = Workers(command, workers, drains_s + _CLOSING_S, ready_line=_READY)
         code = asyncio.run(supervisor.run())
     raise typer.Exit(code)
 

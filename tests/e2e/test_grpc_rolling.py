@@ -1,6 +1,7 @@
 """A rolling restart under load drops nothing, without a single retry."""
 
 import asyncio
+import json
 import os
 from collections import Counter
 
@@ -12,7 +13,7 @@ from served import start
 from scoring.client.channel import SERVICE_CONFIG, channel_arguments
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(1_800)]
-ROUNDS = int(os.environ.get("SCORING_DRILL_RESTARTS", "2"))
+ROUNDS = int(os.environ.get("SCORING_DRILL_RESTARTS", "1"))
 CALLERS = 8
 NOTICE_S = 2.0  # the machine of the tests is shared: callers learn of it late
 
@@ -30,18 +31,27 @@ def settings(model_dir, store_url, store_namespace, tmp_path):
     }
 
 
+# A replica that is back is tried before the other one goes.
+RECONNECTS = {
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 500,
+}
+# Our own client's, but for its retries.
+WATCHES_HEALTH = dict(channel_arguments()) | RECONNECTS | {"grpc.enable_retries": 0}
+
+
+def plain(policy):
+    """What any gRPC client does that was told no more than how to balance."""
+    config = {"loadBalancingConfig": [{policy: {}}]}
+    return RECONNECTS | {"grpc.service_config": json.dumps(config)}
+
+
 class Load:
     """Callers that never stop and never retry."""
 
-    def __init__(self, addresses):
+    def __init__(self, addresses, options):
         # What a headless Service resolves to: one name, several replicas.
         target = f"ipv4:{','.join(addresses)}"
-        options = dict(channel_arguments()) | {
-            "grpc.enable_retries": 0,
-            # A replica that is back is tried before the other one goes.
-            "grpc.initial_reconnect_backoff_ms": 100,
-            "grpc.max_reconnect_backoff_ms": 500,
-        }
         self.channel = grpc.aio.insecure_channel(target, list(options.items()))
         self.seen = Counter()
         self.stopping = False
@@ -77,10 +87,16 @@ async def ready(served):
     return served
 
 
-async def test_callers_that_watch_health_miss_nothing(settings):
+@pytest.mark.parametrize(
+    ("options", "age_s"),
+    [(WATCHES_HEALTH, 0), (plain("round_robin"), 2), (plain("pick_first"), 2)],
+    ids=["watches health", "round robin", "pick first"],
+)
+async def test_a_rolling_restart_fails_no_call(options, age_s, settings):
     assert SERVICE_CONFIG["healthCheckConfig"], "else nobody watches"
+    settings |= {"grpc_connection_age_s": age_s}
     replicas = [await ready(start(**settings)) for _ in range(2)]
-    load = Load([replica.address for replica in replicas])
+    load = Load([replica.address for replica in replicas], options)
 
     async def roll():
         await asyncio.sleep(1)
@@ -92,6 +108,7 @@ async def test_callers_that_watch_health_miss_nothing(settings):
 
     try:
         await load.run(roll)
+        print(f"{load.seen.total()} calls")
         assert set(load.seen) == {"OK"}
     finally:
         for replica in replicas:
