@@ -148,6 +148,15 @@ def test_a_stream_worker_is_alive_while_it_goes_forward(newest_helm):
     assert asked == {"path": LIVENESS_PATH, "port": "metrics"}
 
 
+def test_a_pod_waits_for_connections_to_leave_at_their_age(newest_helm):
+    def given_s(*pairs):
+        manifests = rendered(newest_helm, *setting(*pairs))
+        serve = one(manifests, "Deployment", "-serve")
+        return serve["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+
+    assert given_s("settings.grpc_connection_age_s=60") == given_s() + 66
+
+
 def test_a_pod_is_given_longer_than_it_drains(newest_helm):
     closing_s = 10  # to settle, commit and leave the group
     manifests = rendered(
