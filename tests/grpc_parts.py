@@ -86,7 +86,9 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(model_dir: Path, store=None, **settings) -> AsyncIterator[Door]:
+async def open_door(
+    model_dir: Path, store=None, *, logs: bool = True, **settings
+) -> AsyncIterator[Door]:
     """Serve on loopback with the in-memory store, unless another is given."""
     known = {"grpc_address": "127.0.0.1:0", "model_dir": model_dir, "budget_ms": 2_000}
     chosen = Settings(**{**known, **settings})
@@ -104,7 +106,7 @@ async def open_door(model_dir: Path, store=None, **settings) -> AsyncIterator[Do
         now_ms=now_ms,
         monotonic=time.monotonic,
     )
-    log = MemoryLog()
+    log = MemoryLog() if logs else None
     service = Service(chosen, scorer, store, log, None, Topics(), telemetry)
     source = models_from(chosen)
     server = grpc_door_from(

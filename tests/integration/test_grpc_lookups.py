@@ -6,11 +6,22 @@ from dataclasses import replace
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_parts import fresh_id, label, open_door, payment, request, status_of
+from grpc_parts import (
+    DAY_MS,
+    at,
+    fresh_id,
+    label,
+    open_door,
+    payment,
+    request,
+    status_of,
+)
 from small_model import noise_shelf
 
 from scoring import wire
 from scoring.adapters.onnx_model import OnnxModel, load_model
+from scoring.bootstrap import now_ms
+from scoring.core.catalogue import default_catalogue
 from scoring.errors import ModelUnavailable
 from scoring.v1 import fraud_scoring_pb2 as calls
 
@@ -151,6 +162,23 @@ async def test_labels_reach_the_labels_topic_one_outcome_each(door):
     (record,) = door.service.log.of(door.service.topics.labels)
     told = wire.label_from_bytes(record.value)
     assert (told.transaction_id, told.version) == (good.transaction_id, 1)
+
+
+async def test_without_a_log_a_label_reported_twice_counts_once(model_dir):
+    ten_days_ago = payment(terminal="t-bad", at_ms=now_ms() - 10 * DAY_MS)
+    told = label(
+        ten_days_ago.id, transaction=ten_days_ago, known_at=at(now_ms() - 9 * DAY_MS)
+    )
+    streak = default_catalogue().names.index("terminal_fraud_streak")
+    async with open_door(model_dir, logs=False) as door:
+        await door.check(ten_days_ago)
+        for _ in range(2):
+            reply = await door.stub.ReportLabels(
+                calls.ReportLabelsRequest(labels=[told]), timeout=5
+            )
+            assert not reply.results[0].HasField("error")
+        decision = await door.check(payment(terminal="t-bad"))
+    assert decision.core.features[streak] == 1
 
 
 async def test_a_label_with_its_transaction_is_keyed_like_it(door):

@@ -6,6 +6,7 @@ import time
 import grpc
 import pytest
 from certificates import Authority
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_parts import SERVICE, label, open_door, payment, request
 
 from scoring.adapters.grpc_identity import load_access
@@ -21,7 +22,7 @@ callers:
     methods: ["*"]
     tenants: ["default", "north"]
   - name: {SHOP}
-    methods: [CheckTransaction, GetDecision]
+    methods: [CheckTransaction, GetDecision, ExplainDecision]
     merchants: [merchant-shop]
 """
 
@@ -70,6 +71,7 @@ async def status(door, root, leaf, transaction=None, method="CheckTransaction"):
             transactions=[transaction or payment()]
         ),
         "GetDecision": calls.GetDecisionRequest(transaction_id="t-none"),
+        "ExplainDecision": calls.ExplainDecisionRequest(transaction_id="t-none"),
         "ReportLabels": calls.ReportLabelsRequest(labels=[label("t-none")]),
     }[method]
     async with channel_to(door, root, leaf) as channel:
@@ -115,6 +117,23 @@ async def test_a_valid_caller_that_nobody_listed_is_denied(door, authority):
     assert found is grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_probes_need_no_certificate_on_their_own_port(
+    model_dir, authority, server_leaf
+):
+    async with open_door(
+        model_dir,
+        tls_cert_file=server_leaf.cert,
+        tls_key_file=server_leaf.key,
+        tls_client_ca_file=authority.root,
+        grpc_health_address="127.0.0.1:0",
+    ) as door:
+        assert await status(door, authority.root, None) is grpc.StatusCode.UNAVAILABLE
+        async with grpc.aio.insecure_channel(door.server.health_address) as channel:
+            probe = health_pb2_grpc.HealthStub(channel)
+            asked = health_pb2.HealthCheckRequest(service="scoring.v1.FraudScoring")
+            assert (await probe.Check(asked, timeout=5)).status == 1
+
+
 LIMITS = {
     "its own merchant": ({"merchant": "merchant-shop"}, "CheckTransaction", "OK"),
     "another merchant": ({"merchant": "m-9"}, "CheckTransaction", "PERMISSION_DENIED"),
@@ -126,6 +145,7 @@ LIMITS = {
     ),
     "a method not listed": ({}, "BatchCheckTransactions", "PERMISSION_DENIED"),
     "a look-up": ({}, "GetDecision", "PERMISSION_DENIED"),
+    "an explanation": ({}, "ExplainDecision", "PERMISSION_DENIED"),
     "a label": ({}, "ReportLabels", "PERMISSION_DENIED"),
 }
 
