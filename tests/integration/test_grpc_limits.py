@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
-from grpc_parts import open_door
+from grpc_parts import open_door, payment
 from http2 import PREFACE, SETTINGS, frame, talk
+
+from scoring.adapters.grpc_port import Port
 
 HELLO = PREFACE + frame(SETTINGS, 0, 0)
 MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE = 0x3, 0x6
@@ -32,3 +34,17 @@ async def test_by_default_a_connection_stays(model_dir):
     async with open_door(model_dir) as door:
         with pytest.raises(TimeoutError):
             await heard(door, hangs_up=False, patience_s=2)
+
+
+async def test_a_closed_port_serves_the_connections_that_stand_and_takes_no_more(
+    model_dir,
+):
+    async with open_door(model_dir) as door:
+        await door.check(payment())
+        port = Port.at(door.server.address)
+        assert port.connections == 1
+        port.close()
+        assert (await door.check(payment())).core.reasons
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port.number)
+        assert port.connections == 1
