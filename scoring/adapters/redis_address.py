@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from scoring.adapters.redis_cluster import ClusterConnection, Place
@@ -30,11 +32,11 @@ class StoreAddress:
     the primary. The sentinels' own user and password are theirs alone.
     """
 
-    url: str
+    url: str = field(repr=False)
     cluster: bool = False
     sentinels: str = ""
     sentinel_username: str = ""
-    sentinel_password: str = ""
+    sentinel_password: str = field(default="", repr=False)
 
     async def connected(self) -> Link:
         """An open link; raises `BadArtifact`, `StoreUnavailable`."""
@@ -44,7 +46,7 @@ class StoreAddress:
                 await link.connect()
         except (OSError, RedisError, TimeoutError) as error:
             await link.close()
-            raise StoreUnavailable(f"connection failed: {error}") from error
+            raise StoreUnavailable(f"connection failed: {_why(error)}") from error
         return link
 
     def _link(self) -> Link:
@@ -56,7 +58,8 @@ class StoreAddress:
         if self.cluster:
             seeds = _places("SCORING_REDIS_URL", self._hosts(), _PORT)
             host, port = seeds[0]
-            return ClusterConnection(_client(self._at(f"{host}:{port}")), seeds)
+            url = self._at(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            return ClusterConnection(_client(url, retry=_never()), seeds)
         if self.sentinels:
             return RedisConnection(self._watched())
         return RedisConnection(_client(self.url))
@@ -77,7 +80,7 @@ class StoreAddress:
 
     def _watched(self) -> Redis:
         """A client of whichever server the sentinels say is the primary."""
-        plain = _client(self.url)
+        plain = _client(self.url, retry=_never())
         pool: Any = plain.connection_pool  # carries no types
         told = dict(pool.connection_kwargs)
         service = str(told.pop("host", ""))
@@ -99,15 +102,31 @@ class StoreAddress:
                 "password": self.sentinel_password or None,
                 "socket_connect_timeout": 1.0,
                 "socket_timeout": 1.0,
+                "retry": _never(),
             },
         )
         client: Redis = sentinel.master_for(service, **told, ssl=secure)
         return client
 
 
-def _client(url: str) -> Redis:
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT_S_DEFAULT:g} s"
+    if not isinstance(error, MasterNotFoundError):
+        return str(error)
+    if "AuthenticationError" in str(error):
+        return "the sentinels refuse SCORING_REDIS_SENTINEL_PASSWORD"
+    return "no sentinel answers that knows the primary by the name in SCORING_REDIS_URL"
+
+
+def _never() -> Retry:
+    """Who connects here tries again by itself, and asks first where to."""
+    return Retry(NoBackoff(), 0)
+
+
+def _client(url: str, **options: Any) -> Redis:
     try:
-        return Redis.from_url(url, socket_connect_timeout=TIMEOUT_S_DEFAULT)
+        return Redis.from_url(url, socket_connect_timeout=TIMEOUT_S_DEFAULT, **options)
     except ValueError as error:
         # Never the URL itself: it may hold a password.
         raise BadArtifact(_SCHEMES) from error

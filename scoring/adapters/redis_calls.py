@@ -42,7 +42,10 @@ class Calls:
         """
         timeout_s = TIMEOUT_S_DEFAULT if timeout_s is None else timeout_s
         replies = await self.link.exchange(commands, timeout_s=timeout_s)
-        lost = [i for i, r in enumerate(replies) if _is_unloaded(r)]
+        failed = [i for i, r in enumerate(replies) if isinstance(r, Exception)]
+        if not failed:
+            return replies
+        lost = [i for i in failed if _is_unloaded(replies[i])]
         if lost:  # a server was restarted or its functions were flushed
             await self.load()
             again = await self.link.exchange(
@@ -50,13 +53,20 @@ class Calls:
             )
             for i, reply in zip(lost, again, strict=True):
                 replies[i] = reply
-        for reply in replies:
+        for reply in (replies[i] for i in failed):
             if isinstance(reply, StoreUnavailable):
                 if not partly:
                     raise reply
             elif isinstance(reply, Exception):
+                if str(reply).startswith("READONLY"):
+                    await self._leave()
                 raise StoreUnavailable(f"the store refused: {reply}")
         return replies
+
+    async def _leave(self) -> None:
+        """Leave a primary that was made a replica: the next to ask finds another."""
+        for node in await self.link.primaries():
+            node.drop("it is a replica now")
 
     async def load(self) -> None:
         """Load the program as functions, or as scripts on servers without them.

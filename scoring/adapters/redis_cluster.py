@@ -22,13 +22,14 @@ SLOTS = 16_384
 _CALLS = frozenset({b"FCALL", b"EVALSHA"})
 _CONNECT_S = 1.0
 _REVIVE_INTERVAL_S = 0.05
-_TRY_AGAIN_S = 0.002  # a slot on its way moves key by key
+_TRY_AGAIN_S = 0.002  # longer each time: a slot on its way moves key by key
 _STALLED_S = 0.5  # a server that owes replies and is silent for this long is left
 _REDIRECTS_MAX = 16  # of one exchange; more are a cluster at odds with itself
 # What a server says that cannot serve now, and will be asked again later.
 _AWAY = ("CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY")
 # What it says that knows better where the answer is.
-_GOES_ON = ("MOVED", "ASK", "TRYAGAIN")
+_TRY_AGAIN = "TRYAGAIN"  # one of the command's keys has moved, and one has not
+_GOES_ON = ("MOVED", "ASK", _TRY_AGAIN)
 _ASKING: Command = (b"ASKING",)
 _PING: Command = (b"PING",)
 _SLOTS_OF: Command = (b"CLUSTER", b"SLOTS")
@@ -87,9 +88,8 @@ class ClusterConnection:
             return []
         places = [self._owners[slot_of(_key(command))] for command in commands]
         replies = await self._exchange(commands, places, timeout_s)
-        lost = [reply for reply in replies if isinstance(reply, StoreUnavailable)]
-        if len(lost) == len(commands):
-            raise lost[0]
+        if all(isinstance(reply, StoreUnavailable) for reply in replies):
+            raise replies[0]
         return replies
 
     async def _exchange(
@@ -102,16 +102,20 @@ class ClusterConnection:
         replies: list[Any] = [None] * len(commands)
         left: Sequence[int] = range(len(commands))
         asking: frozenset[int] = frozenset()
-        for _ in range(_REDIRECTS_MAX):
+        for turn in range(_REDIRECTS_MAX):
             sent = self._sent(commands, places, replies, left, asking)
             if sent:
                 await self._answered(sent, replies, asking, ends)
-            again = [i for i in left if _says(replies[i]) in _GOES_ON]
+            failed = [i for i in left if isinstance(replies[i], Exception)]
+            again = [i for i in failed if _says(replies[i]) in _GOES_ON]
             if not again:
                 break
+            if any(_says(replies[i]) == _TRY_AGAIN for i in again):
+                await asyncio.sleep(turn * _TRY_AGAIN_S)
             left, asking = again, await self._redirected(again, replies, places, ends)
         for i, reply in enumerate(replies):
-            if _says(reply) in _AWAY or _says(reply) in _GOES_ON:
+            said = _says(reply) if isinstance(reply, Exception) else ""
+            if said in _AWAY or said in _GOES_ON:
                 replies[i] = StoreUnavailable(f"a part of the store is away: {reply}")
                 self._revive()
         return replies
@@ -162,11 +166,14 @@ class ClusterConnection:
             lost = future.exception()
             if lost is not None:
                 self._revive()
-            found = iter(() if lost else future.result())
+                for i in own:
+                    replies[i] = lost
+                continue
+            found = iter(future.result())
             for i in own:
-                if i in asking and not lost:
+                if asking and i in asking:
                     next(found)  # of ASKING itself
-                replies[i] = lost or next(found)
+                replies[i] = next(found)
             if next(found, b"") is None:
                 raise StoreUnavailable(
                     "a server lost its part of the history: `scoring rebuild --wipe`"
@@ -183,9 +190,7 @@ class ClusterConnection:
         asking = set()
         for i in again:
             said, _, rest = str(replies[i]).partition(" ")
-            if said == "TRYAGAIN":
-                # It moves key by key: one of the command's keys is there, one is here.
-                await asyncio.sleep(_TRY_AGAIN_S)
+            if said == _TRY_AGAIN:
                 continue
             slot, _, address = rest.partition(" ")
             node = self._node(_place(address, self._host))
@@ -203,10 +208,6 @@ class ClusterConnection:
     async def primaries(self) -> list[RedisConnection]:
         """A connection to each server that owns slots, as was last learnt."""
         return list(dict.fromkeys(node for node in self._owners if node is not None))
-
-    def owner(self, slot: int) -> RedisConnection | None:
-        """Who serves a slot, as was last learnt."""
-        return self._owners[slot]
 
     def _node(self, place: Place) -> RedisConnection:
         if place not in self._nodes:
@@ -244,13 +245,18 @@ class ClusterConnection:
 
     def _take(self, found: list[Any]) -> None:
         owners: list[RedisConnection | None] = [None] * SLOTS
+        listed: set[Place] = set()
         for first, last, *servers in found:
             # Replicas too: one of them may be all that is left to ask.
-            primary, *_ = [
-                self._node(((host or b"").decode() or self._host, port))
+            places = [
+                ((host or b"").decode() or self._host, port)
                 for host, port, *_ in servers
             ]
+            primary, *_ = map(self._node, places)
             owners[first : last + 1] = [primary] * (last + 1 - first)
+            listed.update(places)
+        for place in self._nodes.keys() - listed:
+            self._nodes.pop(place).drop("no server of the cluster any more")
         self._owners = owners
         self._find_marks()
 

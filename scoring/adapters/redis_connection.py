@@ -188,6 +188,11 @@ class RedisConnection:
             if reader is not None:
                 reader.cancel()
 
+    def drop(self, reason: str) -> None:
+        """Give up the connection; the next to ask opens another."""
+        if self._connection is not None:
+            self._lose(self._connection, reason)
+
     async def primaries(self) -> list[RedisConnection]:
         """This one: all there is."""
         return [self]

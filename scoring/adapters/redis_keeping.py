@@ -16,6 +16,7 @@ from scoring.errors import StoreUnavailable
 from scoring.ports import Check
 
 Entity = tuple[EntityProgram, list[bytes], bytes]  # with its keys and inputs
+Seen = tuple[bytes, bytes, bytes]  # values, inexact slots, corrupt parts of all
 
 
 @dataclass(slots=True)
@@ -32,25 +33,30 @@ class Look:
     wrong: bytes = b""
     parts: list[Any] = field(default_factory=list)  # what each entity's server said
     seq: int = 0
+    whole: bool = True  # every entity was asked, and the transaction has its number
+    seen: Seen = (b"", b"", b"")
 
-    @property
-    def whole(self) -> bool:
-        """Whether every entity was asked, and the transaction has its number."""
-        numbered = self.mode == b"D" or self.seq > 0
-        return numbered and not any(isinstance(p, Exception) for p in self.parts)
+    def take(self, parts: list[Any], *, torn: bool) -> None:
+        """What the entities' servers said; `torn` where some of a batch's did not."""
+        self.parts, self.seen = parts, self._merged(parts)
+        if torn:
+            numbered = self.mode == b"D" or self.seq > 0
+            self.whole = numbered and not any(isinstance(p, Exception) for p in parts)
 
-    def merged(self) -> tuple[bytes, bytes, bytes]:
-        """Values, inexact slots and corrupt parts of all entities, as of one call."""
+    def _merged(self, parts: list[Any]) -> Seen:
+        if not self.wrong and all(type(part) is bytes for part in parts):
+            return b"".join(parts), b"", b""
         values, inexact, wrong, base = [], [], [self.wrong], 0
-        for (entity, _, _), part in zip(self.entities, self.parts, strict=True):
+        for (entity, _, _), part in zip(self.entities, parts, strict=True):
             count = len(entity.plan.slots)
             if isinstance(part, Exception):
                 values.append(np.full(count, np.nan).tobytes())
+            elif isinstance(part, bytes):
+                values.append(part)
             else:
+                own = np.frombuffer(part[1], ">u2") + base
                 values.append(part[0])
-                if part[1]:
-                    own = np.frombuffer(part[1], ">u2") + base
-                    inexact.append(own.astype(">u2").tobytes())
+                inexact.append(own.astype(">u2").tobytes())
                 wrong.append(part[2])
             base += count
         return b"".join(values), b"".join(inexact), b",".join(filter(None, wrong))
@@ -77,7 +83,7 @@ class Keeping:
             self._calls.command(
                 "keep",
                 ([look.claim],
-                 [look.check.payload_hash, look.mode, look.seq, *look.merged()]),
+                 [look.check.payload_hash, look.mode, look.seq, *look.seen]),
             )
             for look in kept
         ]  # fmt: skip

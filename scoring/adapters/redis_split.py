@@ -183,27 +183,23 @@ class Split:
         if fresh:
             commands.append(self._calls.command("number", ([processed], [len(fresh)])))
         for look in looks:
-            outcome = look.outcome
+            told = bytes([look.outcome]) + look.order
             for entity, keys, inputs in look.entities:
-                told: list[bytes | int] = [
-                    look.mode,
-                    look.order,
-                    outcome,
-                    entity.byte,
-                    inputs,
-                ]
-                commands.append(self._calls.command(name, (keys, told)))
-        replies = iter(await self._calls.ask(commands, left_s(ends), partly=partly))
-        last = next(replies) if fresh else 0
-        for look in looks:
-            look.parts = [next(replies) for _ in look.entities]
+                call = keys, [look.mode + entity.byte + told, inputs]
+                commands.append(self._calls.command(name, call))
+        replies = await self._calls.ask(commands, left_s(ends), partly=partly)
+        torn = partly and any(isinstance(reply, Exception) for reply in replies)
+        said = iter(replies)
+        last = next(said) if fresh else 0
         if not isinstance(last, Exception):
             for seq, look in enumerate(fresh, last - len(fresh) + 1):
                 look.seq = seq
+        for look in looks:
+            look.take([next(said) for _ in look.entities], torn=torn)
 
     def _observation(self, look: Look) -> Observation:
         entities = [entity for entity, _, _ in look.entities]
-        reply = [look.mode, look.seq, *look.merged(), look.standing]
+        reply = [look.mode, look.seq, *look.seen, look.standing]
         observation = self._layout.observation(entities, reply)
         if look.whole:
             return observation

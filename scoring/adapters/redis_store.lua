@@ -1030,20 +1030,21 @@ local function number(keys, args)
   return seq
 end
 
--- keys: an entity's. args: mode, order, outcome, plan, inputs. Returns { values,
--- inexact slots, corrupt parts }.
+-- keys: an entity's. args: mode, plan, outcome (a byte each) and order; inputs. Returns
+-- values, or, where there is more to say, { values, inexact slots, corrupt parts }.
 local function count_one(keys, args)
   bind()
-  local at, hi, lo = up('>I6I4I4', args[2])
-  local outcome = tonumber(args[3])
-  local found = entities_of(keys, 1, args, 5, args[4], outcome)
+  local mode, outcome = sub(args[1], 1, 1), byte(args[1], 3)
+  local at, hi, lo = up('>I6I4I4', args[1], 4)
+  local found = entities_of(keys, 1, args, 2, sub(args[1], 2, 2), outcome)
   placed(found, at, hi, lo)
-  local values, marked, wrong = gather(found, observe_one, at, hi, lo, args[1] == 'N')
+  local values, marked, wrong = gather(found, observe_one, at, hi, lo, mode == 'N')
   local it = found[1]
-  if args[1] == 'N' and outcome > 0 and it.present and not it.corrupt then
+  if mode == 'N' and outcome > 0 and it.present and not it.corrupt then
     -- Counted before its outcome was.
-    shield(it, settle_one, it.plan, keys[1], args[2], it.x)
+    shield(it, settle_one, it.plan, keys[1], sub(args[1], 4), it.x)
   end
+  if marked == '' and wrong == '' then return doubles(values) end
   return { doubles(values), marked, wrong }
 end
 

@@ -19,7 +19,8 @@ from scoring.embedded.store import server_binary
 _PRIMARIES = 3
 _SLOTS = 16_384
 _FORMED_S = 60.0
-_FAILS_AFTER_MS = 1_000  # unheard for this long, a node is taken for failed
+_FAILS_AFTER_MS = 2_000  # unheard for this long, a node is taken for failed
+_NEVER_FAILS_MS = 60_000  # where nobody could take its place
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class EmbeddedCluster:
                 *("--cluster-port", str(bus)),
                 *("--cluster-node-timeout", str(self.fails_after_ms)),
                 *("--cluster-replica-validity-factor", "0"),
+                *("--cluster-require-full-coverage", "no"),
                 *("--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb"),
                 *("--maxmemory-policy", "noeviction", "--save", ""),
                 *("--appendonly", "yes" if self.persist else "no"),
@@ -151,8 +153,11 @@ def _is_ready(client: Any) -> bool:
 @contextmanager
 def embedded_cluster(*, replicas: bool = True) -> Iterator[EmbeddedCluster]:
     """Run a cluster on free loopback ports; it ends with the block."""
+    fails_after_ms = _FAILS_AFTER_MS if replicas else _NEVER_FAILS_MS
     with tempfile.TemporaryDirectory(prefix="scoring-cluster-") as scratch:
-        cluster = EmbeddedCluster(Path(scratch), replicas=replicas)
+        cluster = EmbeddedCluster(
+            Path(scratch), replicas=replicas, fails_after_ms=fails_after_ms
+        )
         try:
             cluster.start()
             yield cluster

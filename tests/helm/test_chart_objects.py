@@ -69,7 +69,7 @@ def test_credentials_are_named_and_never_written(newest_helm):
 
 
 def test_sentinels_are_named_and_their_password_is_not(newest_helm):
-    values = CHART / "ci/configured-values.yaml"
+    values = CHART / "ci/sentinels-values.yaml"
     manifests = rendered(newest_helm, *with_values(values))
     settings = one(manifests, "ConfigMap", "-settings")["data"]
     assert settings["SCORING_REDIS_URL"] == "redis://mymaster/0"

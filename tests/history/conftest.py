@@ -5,6 +5,7 @@ from history_parts import DEDUPE_S, Life, connected
 from stream_parts import create_topics
 
 from scoring.adapters.kafka_log import KafkaLog
+from scoring.bootstrap import address_from
 from scoring.embedded.broker import FETCH_WAIT_MS
 from scoring.history.archive import Archive
 from scoring.settings import Settings
@@ -26,7 +27,7 @@ async def settings(own_store, embedded_bootstrap, topic_prefix, store_namespace)
 
 @pytest.fixture
 async def life(settings, model_dir):
-    store = await connected(settings.redis_url, settings.namespace)
+    store = await connected(address_from(settings), settings.namespace)
     log = await KafkaLog.connect(settings.kafka_bootstrap, options={})
     made = Life(store, log, Topics(settings.topic_prefix), model_dir)
     yield made

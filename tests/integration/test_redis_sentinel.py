@@ -97,7 +97,13 @@ async def test_a_primary_that_was_demoted_is_left(watched, store_namespace):
 
 async def test_wrong_credentials_of_the_sentinels_are_named(watched, store_namespace):
     address = address_of(watched, sentinel_password="")
-    with pytest.raises(StoreUnavailable, match=SERVICE):
+    with pytest.raises(StoreUnavailable, match="SENTINEL_PASSWORD"):
+        await connected(address, store_namespace)
+
+
+async def test_a_primary_that_no_sentinel_knows_is_named(watched, store_namespace):
+    address = replace(address_of(watched), url="redis://unknown/0")
+    with pytest.raises(StoreUnavailable, match="knows the primary"):
         await connected(address, store_namespace)
 
 

@@ -1,0 +1,91 @@
+"""What a cluster costs our process beside one server, batch by batch, by turns.
+
+Two questions. The same commands, one call for each entity: grouped by slot into a
+pipeline for each of three servers, against one plain pipeline to one server. And the
+whole of `observe`, where a cluster needs more commands than one server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from scoring.adapters.redis_address import StoreAddress
+from scoring.adapters.redis_layout import order_of
+from scoring.adapters.redis_store import RedisStore
+from scoring.core.catalogue import Catalogue
+from scoring.embedded.store_cluster import embedded_cluster
+from scoring.ports import Check
+
+ROUNDS = 40
+_WARM_UP = 5
+Batch = Callable[[], list[Check]]
+
+
+async def cluster_figures(
+    single: RedisStore, catalogue: Catalogue, batch: Batch, terms: dict[str, int]
+) -> dict[str, float]:
+    """CPU of this process on the cluster ÷ on one server, medians of rounds."""
+    with embedded_cluster(replicas=False) as cluster:
+        clustered = await RedisStore.connect(
+            StoreAddress(cluster.url, cluster=True),
+            catalogue=catalogue,
+            namespace="cluster",
+            **terms,
+        )
+        stores = {"single": single, "cluster": clustered}
+        calls: dict[str, list[float]] = {name: [] for name in stores}
+        observed: dict[str, list[float]] = {name: [] for name in stores}
+        clock: dict[str, list[float]] = {name: [] for name in stores}
+        for _ in range(ROUNDS):
+            for name, store in stores.items():
+                checks = batch()
+                calls[name].append(await _calls_us(store, checks))
+                checks = batch()
+                used, took = await _observe_us(store, checks)
+                observed[name].append(used)
+                clock[name].append(took)
+        await clustered.close()
+    return {
+        "cluster_over_single": _ratio(calls),
+        "cluster_observe_over_single": _ratio(observed),
+        "cluster_observe_wall_over_single": _ratio(clock),
+        "cluster_client_us_per_tx": float(np.median(calls["cluster"][_WARM_UP:])),
+        "cluster_observe_client_us_per_tx": float(
+            np.median(observed["cluster"][_WARM_UP:])
+        ),
+    }
+
+
+async def _calls_us(store: RedisStore, checks: list[Check]) -> float:
+    """CPU of one call for each entity, made, sent and answered; µs a transaction."""
+    layout, program, link = store._layout, store._calls, store._calls.link  # noqa: SLF001
+    began = time.process_time()
+    commands = []
+    for check in checks:
+        order = order_of(check.transaction)
+        for entity, keys, inputs in layout.known_apart(check.transaction):
+            told = b"N" + entity.byte + b"\0" + order
+            commands.append(program.command("count", (keys, [told, inputs])))
+    replies = await link.exchange(commands, timeout_s=5)
+    used = time.process_time() - began
+    assert not any(isinstance(reply, Exception) for reply in replies)
+    return used * 1e6 / len(checks)
+
+
+async def _observe_us(store: RedisStore, checks: list[Check]) -> tuple[float, float]:
+    """CPU and time of a whole observation, kept and all; µs a transaction."""
+    began, started = time.process_time(), time.perf_counter()
+    await store.observe(checks)
+    took = time.perf_counter() - started
+    await asyncio.sleep(0.01)  # what is kept in the background is paid for, too
+    used = time.process_time() - began
+    return used * 1e6 / len(checks), took * 1e6 / len(checks)
+
+
+def _ratio(taken: dict[str, list[float]]) -> float:
+    cluster, single = (np.median(taken[n][_WARM_UP:]) for n in ("cluster", "single"))
+    return float(cluster / single)
