@@ -156,12 +156,15 @@ class ClusterConnection:
         asking: frozenset[int],
         ends: float,
     ) -> None:
-        timeout_s = ends - asyncio.get_running_loop().time()
-        _, late = await asyncio.wait([f for _, f in sent], timeout=max(timeout_s, 0))
-        if late:
+        try:
+            async with asyncio.timeout_at(ends):
+                for _, future in sent:
+                    with contextlib.suppress(StoreUnavailable):
+                        await future
+        except TimeoutError as error:
             for node in self._nodes.values():
                 node.drop_if_stalled()
-            raise StoreUnavailable(f"no answer within {timeout_s:g} s")
+            raise StoreUnavailable("no answer in time") from error
         for own, future in sent:
             lost = future.exception()
             if lost is not None:

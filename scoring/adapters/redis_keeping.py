@@ -15,6 +15,8 @@ from scoring.adapters.redis_program import EntityProgram
 from scoring.errors import StoreUnavailable
 from scoring.ports import Check
 
+# A decision takes a few milliseconds; with it, keeping costs no exchange of its own.
+_HELD_S = 0.02
 Entity = tuple[EntityProgram, list[bytes], bytes]  # with its keys and inputs
 Seen = tuple[bytes, bytes, bytes]  # values, inexact slots, corrupt parts of all
 
@@ -63,7 +65,7 @@ class Look:
 
 
 class Keeping:
-    """Keeps what was observed with the claims, in the background.
+    """Keeps what was observed with the claims: on the way of the decision, or soon.
 
     Nobody else has seen it yet: where it is lost with this process, a repeat looks
     again, and nothing was decided of what was seen first.
@@ -71,48 +73,71 @@ class Keeping:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        # What is on its way: recording waits for it, and so does a repeat.
-        self._keeping: dict[bytes, asyncio.Task[None]] = {}
+        self._held: dict[bytes, Command] = {}  # for the decision to take along
+        self._sent: dict[bytes, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     def keep(self, looks: list[Look]) -> None:
-        """Begin to keep those that are whole and are no dry run."""
-        kept = [look for look in looks if look.mode != b"D" and look.whole]
-        if not kept:
-            return
-        commands = [
-            self._calls.command(
-                "keep",
-                ([look.claim],
-                 [look.check.payload_hash, look.mode, look.seq, *look.seen]),
-            )
-            for look in kept
-        ]  # fmt: skip
-        task = asyncio.get_running_loop().create_task(self._ask(commands))
-        for look in kept:
-            self._keeping[look.claim] = task
-        task.add_done_callback(lambda done: self._kept(done, kept))
+        """Keep those that are whole and are no dry run, within milliseconds."""
+        for look in looks:
+            if look.whole and look.mode != b"D":
+                told: list[bytes | int] = [look.check.payload_hash, look.mode]
+                told += [look.seq, *look.seen]
+                command = self._calls.command("keep", ([look.claim], told))
+                self._held[look.claim] = command
+        if self._held and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_HELD_S, self._send)
+
+    def taken(self, claims: list[bytes]) -> list[Command]:
+        """What is still to be kept of these claims, for the caller to send."""
+        if not self._held:
+            return []
+        return [self._held.pop(claim) for claim in claims if claim in self._held]
+
+    def _send(self) -> None:
+        held, self._held, self._timer = self._held, {}, None
+        if held:
+            commands = list(held.values())
+            task = asyncio.get_running_loop().create_task(self._ask(commands))
+            self._sent.update(dict.fromkeys(held, task))
+            task.add_done_callback(lambda done: self._kept(done, list(held)))
 
     async def _ask(self, commands: list[Command]) -> None:
         await self._calls.ask(commands, TIMEOUT_S_DEFAULT)
 
-    def _kept(self, task: asyncio.Task[None], looks: list[Look]) -> None:
+    def _kept(self, task: asyncio.Task[None], claims: list[bytes]) -> None:
         if not task.cancelled():
-            task.exception()  # who records is told; nobody else has to know
-        for look in looks:
-            if self._keeping.get(look.claim) is task:
-                del self._keeping[look.claim]
+            task.exception()  # who waits is told; nobody else has to know
+        for claim in claims:
+            if self._sent.get(claim) is task:
+                del self._sent[claim]
 
-    async def settled(self, claims: list[bytes], ends: float) -> None:
-        """Return when these claims are kept; raises `StoreUnavailable` if not."""
-        if not self._keeping:
+    async def settled(
+        self, claims: list[bytes], ends: float, *, held: bool = False
+    ) -> None:
+        """Return when what was sent of these claims is kept, and what is `held`, too.
+
+        Raises `StoreUnavailable` where it could not be kept.
+        """
+        if held and self._held and not self._held.keys().isdisjoint(claims):
+            self._send()
+        if not self._sent:
             return
-        waiting = {self._keeping[claim] for claim in claims if claim in self._keeping}
+        waiting = {self._sent[claim] for claim in claims if claim in self._sent}
         if not waiting:
             return
         done, late = await asyncio.wait(waiting, timeout=left_s(ends))
         failed = [task.exception() for task in done if not task.cancelled()]
         if late or any(failed):
             raise StoreUnavailable("what was observed could not be kept")
+
+    async def close(self) -> None:
+        """Send what is held, and wait for it."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._send()
+        await asyncio.gather(*self._sent.values(), return_exceptions=True)
 
 
 def ends_at(timeout_s: float | None) -> float:

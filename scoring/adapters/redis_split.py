@@ -2,7 +2,7 @@
 
 A transaction's claim and its entities stand in different slots. What one call does on
 one server is here three rounds, each one pipeline a server: claim, count at each
-entity, keep what was observed; the last is not waited for by who observes.
+entity, keep what was observed; the last goes along with the decision, or soon.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Split:
             commands.append(self._calls.command("claim", call))
             owners.append(claim)
         with contextlib.suppress(StoreUnavailable):  # then a repeat looks again
-            await self._keeping.settled(owners, ends)
+            await self._keeping.settled(owners, ends, held=True)
         newest, *replies = await self._calls.ask(commands, left_s(ends), partly=partly)
         looks = {}
         for i, (check, claim, reply) in enumerate(
@@ -214,6 +214,10 @@ class Split:
             degradations=(*observation.degradations, *missing),
         )
 
+    async def close(self) -> None:
+        """Send what is still to be kept."""
+        await self._keeping.close()
+
     # Recording ---------------------------------------------------------------
 
     async def record(
@@ -222,13 +226,16 @@ class Split:
         """See `ports.Store`."""
         ends = ends_at(timeout_s)
         calls = [self._arguments.record(recording) for recording in recordings]
-        await self._keeping.settled([keys[0] for (keys, _) in calls], ends)
+        claims = [keys[0] for keys, _ in calls]
+        await self._keeping.settled(claims, ends)
+        kept = self._keeping.taken(claims)
         # Entities stand elsewhere: they count the outcome in a call of their own.
-        commands = [
+        commands = kept + [
             self._calls.command("record", (keys[:2], arguments[:5]))
             for keys, arguments in calls
         ]
-        replies = await self._calls.ask(commands, left_s(ends), partly=partly)
+        said = await self._calls.ask(commands, left_s(ends), partly=partly)
+        replies = said[len(kept) :]
         to_settle = [
             recording
             for recording, reply in zip(recordings, replies, strict=True)

@@ -272,4 +272,6 @@ class RedisStore:
 
     async def close(self) -> None:
         """See `ports.Store`."""
+        if self._split is not None:
+            await self._split.close()
         await self._calls.link.close()
