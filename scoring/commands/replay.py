@@ -78,6 +78,10 @@ TimeLapse = Annotated[
 LabelDelay = Annotated[
     int | None, typer.Option(parser=_span, metavar="SPAN", help="Such as 7d.")
 ]
+LabelLead = Annotated[
+    int | None,
+    typer.Option(parser=_span, metavar="SPAN", help="Send labels so long before due."),
+]
 _date = partial(typer.Option, parser=_instant, metavar="DATE", show_default=False)
 From = Annotated[int, _date("--from", help="Inclusive.")]
 To = Annotated[int, _date("--to", help="Exclusive.")]
@@ -101,6 +105,7 @@ def play(  # noqa: PLR0913 one parameter an option
     rate: Rate = None,
     time_lapse: TimeLapse = None,
     label_delay: LabelDelay = None,
+    label_lead: LabelLead = None,
     labels: Annotated[bool, typer.Option(help="Feed labels back.")] = True,
     from_: From = 0,
     to: To = _EVER,
@@ -123,11 +128,14 @@ def play(  # noqa: PLR0913 one parameter an option
         return
     if rate is not None and time_lapse is not None:
         raise typer.BadParameter("--rate and --time-lapse exclude each other")
+    if ordered and label_lead is not None:
+        raise typer.BadParameter("--ordered sends each label exactly when it is due")
     plan = replace(
         _plan(file, mapping, from_, to),
         ordered=ordered,
         feed_labels=labels,
         label_delay_ms=label_delay,
+        label_lead_ms=label_lead or 0,
         rate=rate,
         time_lapse=time_lapse,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -35,8 +36,12 @@ T = TypeVar("T")
 class Door(Protocol):
     """Takes labels and rows; decisions and refusals arrive at the collector."""
 
-    async def learn(self, labels: Sequence[Label], *, applied: bool) -> None:
-        """Report labels; with `applied`, return when features reflect them."""
+    async def learn(self, labels: Sequence[Label]) -> None:
+        """Report labels, in the order in which they become known."""
+        ...
+
+    async def applied(self, until_ms: int) -> None:
+        """Return when features reflect the labels known by an instant."""
         ...
 
     async def check(self, rows: Sequence[Row]) -> None:
@@ -62,45 +67,36 @@ class KafkaDoor:
     topics: Topics
     collector: Collector
     group: str
-    _labels_end: dict[Any, int] = field(default_factory=dict)
+    _labels: deque[tuple[int, Awaitable[Any]]] = field(default_factory=deque)
+    _committed: dict[Any, int] = field(default_factory=dict)
 
-    async def learn(self, labels: Sequence[Label], *, applied: bool) -> None:
-        """Append; with `applied`, wait for the worker's commit."""
-        sent = []
+    async def learn(self, labels: Sequence[Label]) -> None:
+        """Append, keyed like transactions."""
         for label in labels:
             key = key_of(label.transaction) if label.transaction else None
             value = wire.label_to_proto(label).SerializeToString()
-            sent.append(
-                await self.producer.send(
-                    self.topics.labels, value, key=key, headers=_HEADERS
-                )
+            sent = await self.producer.send(
+                self.topics.labels, value, key=key, headers=_HEADERS
             )
-        if not applied or not sent:
-            return
-        await self.producer.flush()
-        for future in sent:
-            record = await future
-            end = self._labels_end
-            partition = record.topic_partition
-            end[partition] = max(end.get(partition, 0), record.offset + 1)
-        await self._until_committed()
+            self._labels.append((label.known_at_ms, sent))
 
-    async def _until_committed(self) -> None:
+    async def applied(self, until_ms: int) -> None:
+        """Wait for the worker's commit of what was appended."""
+        due: dict[Any, int] = {}
+        while self._labels and self._labels[0][0] <= until_ms:
+            record = await self._labels.popleft()[1]
+            due[record.topic_partition] = record.offset + 1
         ends_at = asyncio.get_running_loop().time() + _APPLIED_TIMEOUT_S
-        while True:
-            committed = await self.admin.list_consumer_group_offsets(
-                self.group, partitions=list(self._labels_end)
-            )
-            if all(
-                partition in committed and committed[partition].offset >= end
-                for partition, end in self._labels_end.items()
-            ):
-                return
+        while any(self._committed.get(p, 0) < end for p, end in due.items()):
             if asyncio.get_running_loop().time() > ends_at:
                 raise Unavailable(
                     f"the stream worker did not apply labels in {_APPLIED_TIMEOUT_S} s"
                 )
             await asyncio.sleep(_APPLIED_POLL_S)
+            told = await self.admin.list_consumer_group_offsets(
+                self.group, partitions=list(due)
+            )
+            self._committed |= {place: at.offset for place, at in told.items()}
 
     async def check(self, rows: Sequence[Row]) -> None:
         """Append transactions, keyed by card, else customer."""
@@ -158,9 +154,11 @@ class GrpcDoor:
     ordered: bool
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def learn(self, labels: Sequence[Label], *, applied: bool) -> None:
+    async def applied(self, until_ms: int) -> None:
+        """Nothing to wait for: a reply comes after the store has the labels."""
+
+    async def learn(self, labels: Sequence[Label]) -> None:
         """Report in one call a thousand; the reply says that they are safe."""
-        del applied  # the reply comes after the store has them
         stub = fraud_scoring_pb2_grpc.FraudScoringStub(self.channel)
         for part in parts_of(labels):
             request = fraud_scoring_pb2.ReportLabelsRequest(

@@ -29,6 +29,7 @@ from scoring.topics import Topics
 _STEP_ROWS_MAX = 500
 _PENDING_MAX = 5_000  # rows on their way through Kafka: bounds memory and drain
 _REQUEST_BYTES_MAX = 1_048_576
+_EVER_MS = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class Plan:
     """What to play and how.
 
     `label_delay_ms` None takes the mapping's; `feed_labels` False keeps the truth
-    to the report.
+    to the report; `label_lead_ms` sends labels so long before they are known.
     """
 
     table: Table
@@ -44,6 +45,7 @@ class Plan:
     ordered: bool = False
     feed_labels: bool = True
     label_delay_ms: int | None = None
+    label_lead_ms: int = 0
     rate: float | None = None
     time_lapse: float | None = None
 
@@ -65,14 +67,15 @@ async def play(
     `progress` is told how many rows are answered. Raises `Unavailable` when
     nothing comes back any more.
     """
-    outcome, due = Outcome(), LabelsDue(fed=plan.feed_labels)
+    outcome, due = Outcome(), LabelsDue(plan.feed_labels, plan.label_lead_ms)
     pace = Pace(time.monotonic, asyncio.sleep, plan.rate, plan.time_lapse)
     began = time.monotonic()
     for step in _steps(plan, due, pace):
         if step.rows:
             first_ms = step.rows[0].transaction.occurred_at_ms
             await pace.ready(first_ms, rows=len(step.rows))
-        await door.learn(step.labels, applied=plan.ordered)
+        await door.learn(step.labels)
+        await door.applied(_applied_by(plan, step))
         await door.check(step.rows)
         if plan.ordered:
             await door.settle()
@@ -85,6 +88,15 @@ async def play(
     outcome.labels_left = len(due)
     outcome.seconds = time.monotonic() - began
     return outcome
+
+
+def _applied_by(plan: Plan, step: Step) -> int:
+    """The instant whose labels a step needs: ordered, all; ahead, what it may know."""
+    if plan.ordered:
+        return _EVER_MS
+    if plan.label_lead_ms and step.rows:
+        return step.rows[-1].transaction.occurred_at_ms
+    return 0
 
 
 def _steps(plan: Plan, due: LabelsDue, pace: Pace) -> Iterator[Step]:

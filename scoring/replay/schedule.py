@@ -32,10 +32,12 @@ class Step:
 class LabelsDue:
     """Labels of rows already seen, by the instant at which they become known.
 
-    Not `fed`: the truth is for the report alone.
+    Not `fed`: the truth is for the report alone. `lead_ms` gives them out so long
+    before they are known; they count from that instant all the same.
     """
 
     fed: bool = True
+    lead_ms: int = 0
     _waiting: list[tuple[int, int, Label]] = field(default_factory=list)
     _count: int = 0
 
@@ -48,8 +50,8 @@ class LabelsDue:
         heappush(self._waiting, (row.known_at_ms, self._count, label_of(row)))
 
     def until(self, instant_ms: int) -> Iterator[Label]:
-        """Remove and give the labels known at or before an instant."""
-        while self._waiting and self._waiting[0][0] <= instant_ms:
+        """Remove and give the labels known at or before an instant, and the lead."""
+        while self._waiting and self._waiting[0][0] <= instant_ms + self.lead_ms:
             yield heappop(self._waiting)[2]
 
     def __len__(self) -> int:

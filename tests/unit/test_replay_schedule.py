@@ -108,3 +108,15 @@ def test_plain_steps_keep_the_order_of_rows_and_bring_labels_when_due():
     known = [r for r in rows if r.fraud is not None and r.known_at_ms <= last]
     assert sum(len(step.labels) for step in steps) == len(known)
     assert len(due) == sum(r.fraud is not None for r in rows) - len(known)
+
+
+def test_labels_sent_ahead_come_so_long_before_they_are_known():
+    rows = [
+        Row(Transaction("d", str(at_ms), occurred_at_ms=at_ms), True, at_ms + 300)
+        for at_ms in range(0, 1_000, 100)
+    ]
+    due = LabelsDue(lead_ms=200)
+    steps = list(plain_steps(rows, due, rows_max=1))
+    sent = {t.id: n for n, step in enumerate(steps) for t in
+            (label.transaction for label in step.labels)}  # fmt: skip
+    assert sent == {str(at_ms): at_ms // 100 + 1 for at_ms in range(0, 900, 100)}
