@@ -16,6 +16,9 @@ from scoring.core.card_number import masked
 
 # While one poll waits for the store or the log, others use the processor.
 DEPTH = 4
+# Polls taken and not finished: as many as keep the lanes of other partitions full
+# while one partition's wait for their turn, and few enough to hold in memory.
+TAKEN_MAX = 16
 
 
 class Work(Protocol):
@@ -32,10 +35,17 @@ class Work(Protocol):
 
 @dataclass(slots=True)
 class Lanes:
-    """Takes polls in delivery order; at most `DEPTH` are worked on at a time."""
+    """Takes polls in delivery order; at most `DEPTH` are worked on at a time.
+
+    A poll that waits for the one before it in its partition holds up no other
+    partition.
+    """
 
     work: Work
     fail: Callable[[BaseException], None]
+    _taken: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(TAKEN_MAX)
+    )
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DEPTH))
     _turns: defaultdict[Any, asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock)
@@ -43,8 +53,8 @@ class Lanes:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def take(self, poll: Poll, acknowledge: Callable[[], Awaitable[Any]]) -> None:
-        """Start a poll as soon as there is a slot; returns before it is finished."""
-        await self._slots.acquire()
+        """Take a poll as soon as there is room; returns before it is finished."""
+        await self._taken.acquire()
         poll.idle.clear()
         task = asyncio.get_running_loop().create_task(self._run(poll, acknowledge))
         self._tasks.add(task)
@@ -52,7 +62,8 @@ class Lanes:
 
     async def _run(self, poll: Poll, acknowledge: Callable[[], Awaitable[Any]]) -> None:
         try:
-            async with self._turns[poll.tp]:  # first come, first served
+            # First come, first served: the turn first, so that a slot is never idle.
+            async with self._turns[poll.tp], self._slots:
                 if not poll.revoked:
                     await self.work(poll)
             if poll.finished:
@@ -63,7 +74,7 @@ class Lanes:
             self.fail(error)
         finally:
             poll.idle.set()
-            self._slots.release()
+            self._taken.release()
 
 
 def end_process(error: BaseException) -> None:

@@ -8,6 +8,7 @@ the header (the gRPC door's) are passed over.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -50,6 +51,12 @@ class OutputTail:
         self, topics: Sequence[str], partition: int, *, first: Any
     ) -> set[int]:
         """Offsets, from the input record `first` on, that these outputs hold."""
+        held = await asyncio.gather(
+            *(self._held(TopicPartition(topic, partition), first) for topic in topics)
+        )
+        return set().union(*held)
+
+    async def _held(self, tp: TopicPartition, first: Any) -> set[int]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap,
             enable_auto_commit=False,
@@ -59,12 +66,8 @@ class OutputTail:
         )
         await consumer.start()
         try:
-            found: set[int] = set()
-            for topic in topics:
-                tp = TopicPartition(topic, partition)
-                consumer.assign([tp])
-                found |= await self._tail(consumer, tp, first)
-            return found
+            consumer.assign([tp])
+            return await self._tail(consumer, tp, first)
         finally:
             await consumer.stop()
 
