@@ -82,7 +82,16 @@ async def create_topics(
     """Create topics; what exists stays as it is."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
-    made = [NewTopic(prefix + topic, partitions, 1) for topic in names]
+    # Times are the broker's, as `scoring topics create` has it.
+    made = [
+        NewTopic(
+            prefix + topic,
+            partitions,
+            1,
+            topic_configs={"message.timestamp.type": "LogAppendTime"},
+        )
+        for topic in names
+    ]
     while True:
         try:
             await admin.create_topics(made)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from scoring.adapters.kafka_intake import KafkaIntake
 from scoring.adapters.kafka_join import LogLookup
 from scoring.adapters.kafka_labels import LabelWork
 from scoring.adapters.kafka_log import KafkaLog
 from scoring.adapters.kafka_options import client_options
+from scoring.adapters.kafka_passes import SharedPasses
 from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_stream import StreamOptions, stream_until
 from scoring.adapters.kafka_topics import TopicAdmin, broken_layout
@@ -83,7 +85,7 @@ class StreamDoor:
     def _transactions(self, progress: Progress) -> TransactionWork:
         topics = self.options.topics
         return TransactionWork(
-            scorer=self.scorer,
+            passes=SharedPasses(partial(self.scorer.score_many, wait_for_store=True)),
             log=self.log,
             outputs=self._outputs(topics.decisions, topics.transactions_dead_letter),
             intake=self.intake(),

@@ -17,6 +17,9 @@ from scoring.topics import Topics
 
 _MS_PER_DAY = 86_400_000
 _FOREVER = -1
+# Of three replicas or more: one may be away, and no broker's death loses a record.
+_ACKNOWLEDGING = 2
+_BY_BROKER = "LogAppendTime"
 _SEEN_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.1
 
@@ -47,6 +50,11 @@ class Layout:
         if topic in (topics.decisions, topics.labels, topics.challenger):
             return self.decisions_ms
         return self.dead_letters_ms
+
+    @property
+    def acknowledging(self) -> int:
+        """How many replicas must have a record before it counts as written."""
+        return min(_ACKNOWLEDGING, max(1, self.replication - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +108,8 @@ def faults(topics: Topics, found: Mapping[str, Found], needs: Needs) -> list[str
         *_kept_longer_than_answered(found[topics.transactions], needs),
         *_kept_too_short(found[topics.decisions], needs),
         *_kept_too_short(found[topics.labels], needs),
+        *_timed_by_producers(found[topics.transactions]),
+        *(fault for topic in topics.all for fault in _written_by_one(found[topic])),
     ]
 
 
@@ -166,6 +176,32 @@ def _kept_too_short(topic: Found, needs: Needs) -> list[str]:
     ]
 
 
+def _timed_by_producers(topic: Found) -> list[str]:
+    if topic.configs.get("message.timestamp.type", _BY_BROKER) == _BY_BROKER:
+        return []
+    return [
+        (
+            f"{topic.name} takes its producers' clocks for the time of receipt, by "
+            "which the future is refused: set message.timestamp.type=LogAppendTime"
+        )
+    ]
+
+
+def _written_by_one(topic: Found) -> list[str]:
+    needed = topic.configs.get("min.insync.replicas")
+    if topic.replication <= _ACKNOWLEDGING or needed is None:
+        return []
+    if int(needed) >= _ACKNOWLEDGING:
+        return []
+    return [
+        (
+            f"{topic.name} counts a record as written when one of its "
+            f"{topic.replication} replicas has it: a broker's death would lose it; "
+            "set min.insync.replicas=2"
+        )
+    ]
+
+
 def _days(ms: int) -> str:
     return "for ever" if ms == _FOREVER else f"{ms / _MS_PER_DAY:g} days"
 
@@ -201,6 +237,8 @@ class TopicAdmin:
                 topic_configs={
                     "retention.ms": str(layout.retention_ms(topics, topic)),
                     "cleanup.policy": "delete",
+                    "message.timestamp.type": _BY_BROKER,
+                    "min.insync.replicas": str(layout.acknowledging),
                 },
             )
             for topic in topics.created

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 from scoring.adapters.dead_letters import is_refusal, letter_record
 from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_intake import KafkaIntake
+from scoring.adapters.kafka_passes import SharedPasses
 from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_watermark import Outputs
 from scoring.adapters.kafka_works import Patience, Revoked, admitted
 from scoring.answer import Answer
 from scoring.errors import ScoringError
 from scoring.ports import Check, DecisionLog, LogRecord, Telemetry
-from scoring.scorer import Scorer
 from scoring.topics import Topics, decision_record
 
 
@@ -27,7 +26,7 @@ class TransactionWork:
     Without the store it waits, and degrades nothing: nobody is waiting for it.
     """
 
-    scorer: Scorer
+    passes: SharedPasses
     log: DecisionLog
     outputs: Outputs
     intake: KafkaIntake
@@ -56,12 +55,12 @@ class TransactionWork:
         poll.finished = True
         self.progress.judged(missing)
 
-    async def _answers(self, poll: Poll, checks: Sequence[Check]) -> list[Answer]:
+    async def _answers(self, poll: Poll, checks: list[Check]) -> list[Answer]:
         """One answer a check; raises `Revoked`."""
         if not checks:
             return []
         return await Patience(self.telemetry, self.progress).outlast(
-            poll, lambda: self.scorer.score_many(checks, wait_for_store=True)
+            poll, lambda: self.passes.answers(checks)
         )
 
     def _output(

@@ -22,6 +22,7 @@ GOLDEN = "fdh_golden_features_d101_d157.parquet"
 HANDBOOK = handbook_catalogue()
 FIRST_DAY, LAST_DAY = 101, 157
 ROWS_MIN = 20_000
+PATIENCE_S = 300.0  # the machine may be busy
 CHECKED_FROM_MS = 1_531_267_200_000  # 2018-07-11, day 101
 BATCH = 500
 # Ten pairs of payments of one customer in one second: their order is not published.
@@ -201,9 +202,9 @@ async def served(store, arrived, *, again=0.0):
         due = []
         while unlearned and unlearned[0][0] <= newest_ms:
             due.append(heappop(unlearned)[2])
-        await store.learn(due)
+        await store.learn(due, timeout_s=PATIENCE_S)
         batch = [t for t, _ in fresh] + [t for t, _ in fresh if rnd.random() < again]
-        seen = await store.observe([check(t) for t in batch])
+        seen = await store.observe([check(t) for t in batch], timeout_s=PATIENCE_S)
         if newest_ms >= CHECKED_FROM_MS:
             vectors = vectorise(HANDBOOK, batch, [o.values for o in seen])
             found |= {

@@ -18,6 +18,8 @@ def sound() -> dict[str, Found]:
             {
                 "retention.ms": str(LAYOUT.retention_ms(TOPICS, topic)),
                 "cleanup.policy": "delete",
+                "message.timestamp.type": "LogAppendTime",
+                "min.insync.replicas": str(LAYOUT.acknowledging),
             },
         )
         for topic in TOPICS.all
@@ -75,3 +77,20 @@ def test_what_the_store_is_rebuilt_from_is_kept_long_enough(name):
 def test_what_the_broker_does_not_tell_is_not_held_against_it():
     silent = {topic: Found(topic, 4) for topic in TOPICS.all}
     assert faults(TOPICS, silent, NEEDS) == []
+
+
+def test_the_receipt_is_timed_by_the_broker_not_by_whoever_sends():
+    found = with_topic("transactions", message_timestamp_type="CreateTime")
+    [fault] = faults(TOPICS, found, NEEDS)
+    assert "set message.timestamp.type=LogAppendTime" in fault
+
+
+@pytest.mark.parametrize("name", TOPICS.all)
+def test_a_record_counts_as_written_when_two_of_three_replicas_have_it(name):
+    [fault] = faults(TOPICS, with_topic(name, min_insync_replicas="1"), NEEDS)
+    assert f"{name} counts a record as written when one of its 3" in fault
+
+
+@pytest.mark.parametrize(("replicas", "needed"), [(1, 1), (2, 1), (3, 2), (5, 2)])
+def test_one_replica_may_always_be_away(replicas, needed):
+    assert Layout(partitions=1, replication=replicas).acknowledging == needed

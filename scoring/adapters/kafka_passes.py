@@ -1,0 +1,91 @@
+"""One pass of the scorer for the small polls of several partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from scoring.answer import Answer
+from scoring.ports import Check
+
+# What an exchange costs is shared by so many; a poll of as many has its own pass.
+PASS_MAX = 256
+# While one pass waits for the store the next may use the processor, if it is worth
+# an exchange of its own; fewer gather until the pass before them is over.
+_PASSES_MAX = 2
+_ENOUGH = 16
+
+Score = Callable[[list[Check]], Awaitable[list[Answer]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Share:
+    """One poll's part of a pass."""
+
+    checks: list[Check]
+    answers: asyncio.Future[list[Answer]]
+
+
+@dataclass(slots=True)
+class SharedPasses:
+    """Decides what is waiting, of whichever partition, in one pass.
+
+    Nothing waits on a clock: a pass begins as soon as none is running, with all
+    that came meanwhile, so a lone record waits for nothing and many share the cost.
+    """
+
+    score: Score
+    _waiting: deque[_Share] = field(default_factory=deque)
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def answers(self, checks: list[Check]) -> list[Answer]:
+        """One answer a check; raises what the pass raised, for all who shared it."""
+        if len(checks) >= PASS_MAX:
+            return await self.score(checks)
+        share = _Share(checks, asyncio.get_running_loop().create_future())
+        self._waiting.append(share)
+        self._begin()
+        return await share.answers
+
+    def _begin(self) -> None:
+        """Begin a pass, unless what waits may as well gather."""
+        count = sum(len(share.checks) for share in self._waiting)
+        if not count or len(self._running) >= _PASSES_MAX:
+            return
+        if self._running and count < _ENOUGH:
+            return
+        task = asyncio.get_running_loop().create_task(self._pass(self._group()))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._begin()
+
+    def _group(self) -> list[_Share]:
+        """Whole polls in the order of their coming, up to the bound."""
+        group: list[_Share] = []
+        count = 0
+        while self._waiting:
+            count += len(self._waiting[0].checks)
+            if group and count > PASS_MAX:
+                break
+            group.append(self._waiting.popleft())
+        return group
+
+    async def _pass(self, group: Sequence[_Share]) -> None:
+        try:
+            answers = await self.score([c for share in group for c in share.checks])
+        except Exception as error:  # noqa: BLE001 - every share's owner decides
+            for share in group:
+                if not share.answers.done():
+                    share.answers.set_exception(error)
+            return
+        start = 0
+        for share in group:
+            end = start + len(share.checks)
+            if not share.answers.done():
+                share.answers.set_result(answers[start:end])
+            start = end
