@@ -1,7 +1,7 @@
 """Unchanged third-party tools, pinned, kept in a cache outside the checkout.
 
 `python tests/toolbox.py` fetches all of them. Each comes from its registry's own
-client: npm, the Go module proxy, Debian.
+client: npm, Maven, the Go module proxy, Debian.
 """
 
 import hashlib
@@ -39,6 +39,7 @@ GO_TOOLS = {
     "protoc-gen-go": "google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12",
     "protoc-gen-go-grpc": ("google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2"),
 }
+APICURIO = "3.0.9"  # the last that runs on Java 17
 KAFKAJS = "2.2.4"
 KUBERNETES_VALIDATE = "1.37.0"
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,6 +139,25 @@ def kafkajs() -> Path:
     return kept(f"kafkajs-{KAFKAJS}", fetch)
 
 
+def apicurio() -> Path:
+    """The jar that starts Apicurio Registry, its libraries beside it."""
+
+    def fetch(into: Path) -> None:
+        found = f"io.apicurio:apicurio-registry-app:{APICURIO}:tar.gz:all"
+        command(
+            *("mvn", "-q", "-B", "dependency:copy", f"-Dartifact={found}"),
+            f"-DoutputDirectory={into}",
+            cwd=into,
+        )
+        archive = next(into.glob("*.tar.gz"))
+        with tarfile.open(archive) as tar:
+            tar.extractall(into, filter="data")
+        archive.unlink()
+
+    home = kept(f"apicurio-registry-{APICURIO}", fetch)
+    return home / f"apicurio-registry-app-{APICURIO}-runner.jar"
+
+
 def uv() -> str:
     """The uv that `make setup` uses."""
     own = ROOT / ".uv" / "bin" / "uv"
@@ -197,6 +217,7 @@ def everything() -> dict[str, Callable[[], Path]]:
         "kubernetes-validate": kubernetes_validate,
         "grpcurl": grpcurl,
         "kafkajs": kafkajs,
+        "apicurio": apicurio,
         "kcat": kcat,
         "nginx": nginx,
     }
