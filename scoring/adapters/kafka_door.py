@@ -104,6 +104,7 @@ class StreamDoor:
                 bootstrap=self.options.bootstrap,
                 options=client_options(self.options.client),
                 fetch_wait_ms=self.options.fetch_wait_ms,
+                progress=progress,
             ),
             log=self.log,
             outputs=self._outputs(topics.labels_dead_letter),

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from scoring import wire
 from scoring.adapters.kafka_intake import opened
+from scoring.adapters.kafka_progress import Progress
 from scoring.core.label import Label
 from scoring.core.transaction import Transaction
 from scoring.errors import ScoringError
@@ -33,6 +35,7 @@ class LogLookup:
     bootstrap: str
     options: dict[str, Any]
     fetch_wait_ms: int
+    progress: Progress
 
     async def transactions(self, labels: Sequence[Label]) -> list[Transaction | None]:
         """One transaction a label; raises `StoreUnavailable`."""
@@ -46,6 +49,9 @@ class LogLookup:
             enable_auto_commit=False,
             fetch_max_wait_ms=self.fetch_wait_ms,
             max_poll_records=1,
+            # What is kept no longer is told at once, never waited for: labels come
+            # weeks after their transactions, and many at a time.
+            auto_offset_reset="none",
             **self.options,
         )
         await consumer.start()
@@ -65,6 +71,7 @@ class LogLookup:
     ) -> Transaction | None:
         if place is None:
             return None
+        self.progress.forward()  # one read is bounded; hundreds may take a while
         tp, offset = place
         consumer.assign([tp])
         consumer.seek(tp, offset)
@@ -75,7 +82,7 @@ class LogLookup:
                 return None
             value, content_type = opened(record)
             return wire.transaction_from_bytes(value, content_type=content_type)
-        except (TimeoutError, ScoringError):
+        except (TimeoutError, OffsetOutOfRangeError, ScoringError):
             return None
 
 

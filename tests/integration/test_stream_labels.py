@@ -1,5 +1,8 @@
 """Labels by topic: applied once, joined by id, refused with a reason."""
 
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from google.protobuf.timestamp_pb2 import Timestamp
 from stream_parts import NOW_MS, Input, transaction
 
@@ -63,6 +66,30 @@ async def test_a_label_without_its_transaction_is_joined_by_the_record(stream):
     await stream.send([Input.of(payment("here", days_ago=0, terminal="bad"))])
     counted = await stream.count(2)
     assert feature(counted, "here") == feature(counted, "here")
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("broker", ["kafka"], indirect=True)
+async def test_many_labels_later_than_the_log_do_not_hold_up_the_others(stream):
+    """Each used to wait 2 s for its expired record, and 120 s ended the worker."""
+    await stream.worker().ready()
+    inputs = [Input.of(transaction(f"t{i}")) for i in range(100)]
+    await stream.send(inputs)
+    await stream.count(100, settle_s=0)
+    await expire(stream)
+    await stream.send([label(f"t{i}") for i in range(100)], topic="labels")
+    counted = await stream.label_letters(200)
+    assert counted.reasons == {"UNKNOWN_TRANSACTION": 100}
+
+
+async def expire(stream) -> None:
+    """Drop what the transactions topic holds, as its retention would."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stream.broker.bootstrap)
+    await admin.start()
+    to_the_end = RecordsToDelete(before_offset=-1)
+    topic = f"{stream.prefix}transactions"
+    await admin.delete_records({TopicPartition(topic, p): to_the_end for p in range(4)})
+    await admin.close()
 
 
 async def test_a_label_earlier_than_its_transaction_waits_for_it(stream):
