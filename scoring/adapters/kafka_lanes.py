@@ -14,10 +14,8 @@ from typing import Any, Protocol
 from scoring.adapters.kafka_delivery import Poll
 from scoring.core.card_number import masked
 
-# While one poll waits for the store or the log, others use the processor.
-DEPTH = 4
-# Polls taken and not finished: as many as keep the lanes of other partitions full
-# while one partition's wait for their turn, and few enough to hold in memory.
+# Polls taken and not finished: enough that a partition's wait for their turn without
+# keeping other partitions from beginning, and few enough to hold in memory.
 TAKEN_MAX = 16
 
 
@@ -35,10 +33,10 @@ class Work(Protocol):
 
 @dataclass(slots=True)
 class Lanes:
-    """Takes polls in delivery order; at most `DEPTH` are worked on at a time.
+    """Takes polls in delivery order; those of one partition go one after the other.
 
-    A poll that waits for the one before it in its partition holds up no other
-    partition.
+    A poll that waits for the one before it holds up no other partition. How much is
+    decided at a time is not bounded here: see `SharedPasses`.
     """
 
     work: Work
@@ -46,7 +44,6 @@ class Lanes:
     _taken: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(TAKEN_MAX)
     )
-    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DEPTH))
     _turns: defaultdict[Any, asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock)
     )
@@ -62,8 +59,7 @@ class Lanes:
 
     async def _run(self, poll: Poll, acknowledge: Callable[[], Awaitable[Any]]) -> None:
         try:
-            # First come, first served: the turn first, so that a slot is never idle.
-            async with self._turns[poll.tp], self._slots:
+            async with self._turns[poll.tp]:  # first come, first served
                 if not poll.revoked:
                     await self.work(poll)
             if poll.finished:

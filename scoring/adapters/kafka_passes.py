@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from scoring.answer import Answer
 from scoring.ports import Check
 
-# What an exchange costs is shared by so many; a poll of as many has its own pass.
+# What an exchange costs is shared by so many; a larger poll is a pass of its own.
 PASS_MAX = 256
-# While one pass waits for the store the next may use the processor, if it is worth
-# an exchange of its own; fewer gather until the pass before them is over.
-_PASSES_MAX = 2
-_ENOUGH = 16
+# How many passes may be in flight when so many checks wait: while one waits for the
+# store, another uses the processor, if it is worth an exchange of its own. Fewer
+# gather until the pass before them is over.
+_IN_FLIGHT = ((PASS_MAX, 4), (16, 2), (1, 1))
 
 Score = Callable[[list[Check]], Awaitable[list[Answer]]]
 
@@ -42,23 +42,21 @@ class SharedPasses:
 
     async def answers(self, checks: list[Check]) -> list[Answer]:
         """One answer a check; raises what the pass raised, for all who shared it."""
-        if len(checks) >= PASS_MAX:
-            return await self.score(checks)
         share = _Share(checks, asyncio.get_running_loop().create_future())
         self._waiting.append(share)
         self._begin()
         return await share.answers
 
     def _begin(self) -> None:
-        """Begin a pass, unless what waits may as well gather."""
-        count = sum(len(share.checks) for share in self._waiting)
-        if not count or len(self._running) >= _PASSES_MAX:
-            return
-        if self._running and count < _ENOUGH:
-            return
-        task = asyncio.get_running_loop().create_task(self._pass(self._group()))
-        self._running.add(task)
-        task.add_done_callback(self._ended)
+        """Begin passes, unless what waits may as well gather."""
+        while self._waiting and len(self._running) < self._allowed():
+            task = asyncio.get_running_loop().create_task(self._pass(self._group()))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _allowed(self) -> int:
+        waiting = sum(len(share.checks) for share in self._waiting)
+        return next(passes for count, passes in _IN_FLIGHT if waiting >= count)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

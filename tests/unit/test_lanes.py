@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from faust.types import TP
 
 from scoring.adapters.kafka_delivery import Poll
-from scoring.adapters.kafka_lanes import DEPTH, TAKEN_MAX, Lanes
+from scoring.adapters.kafka_lanes import TAKEN_MAX, Lanes
 
 
 def poll(partition: int, offset: int) -> Poll:
@@ -56,16 +56,8 @@ async def test_polls_of_one_partition_go_one_after_the_other():
 
 async def test_polls_that_wait_for_their_turn_hold_up_no_other_partition():
     bench = Bench()
-    await bench.take(*(poll(0, n) for n in range(DEPTH)), poll(1, 0), poll(2, 0))
+    await bench.take(*(poll(0, n) for n in range(5)), poll(1, 0), poll(2, 0))
     assert bench.begun == [(0, 0), (1, 0), (2, 0)]
-
-
-async def test_no_more_are_worked_on_at_a_time_than_there_are_slots():
-    bench = Bench()
-    await bench.take(*(poll(n, 0) for n in range(DEPTH + 2)))
-    assert len(bench.begun) == DEPTH
-    await bench.let_go(bench.begun[0])
-    assert len(bench.begun) == DEPTH + 1
 
 
 async def test_polls_beyond_the_bound_are_not_taken():

@@ -69,21 +69,20 @@ async def test_enough_of_them_go_beside_the_pass_that_waits_for_the_store(scorer
     assert [len(checks) for checks in scorer.passes] == [1, 50]
 
 
-async def test_a_full_poll_has_a_pass_of_its_own(scorer, ask):
-    for _ in range(3):
+async def test_full_polls_have_passes_of_their_own_and_four_are_in_flight(scorer, ask):
+    for _ in range(6):
         await ask(*range(PASS_MAX))
-    assert [len(checks) for checks in scorer.passes] == [PASS_MAX] * 3
+    assert [len(checks) for checks in scorer.passes] == [PASS_MAX] * 4
+    scorer.gates[2].set()
+    await settled()
+    assert len(scorer.passes) == 5
 
 
 async def test_a_pass_takes_whole_polls_up_to_its_bound(scorer, ask):
     await ask(1)
-    await ask(2)
     for _ in range(4):
         await ask(*range(100))
-    assert [len(checks) for checks in scorer.passes] == [1, 101]
-    scorer.gates[0].set()
-    await settled()
-    assert [len(checks) for checks in scorer.passes] == [1, 101, 200]
+    assert [len(checks) for checks in scorer.passes] == [1, 100, 200]
 
 
 async def test_an_error_reaches_all_who_shared_the_pass_and_the_next_goes_on(
