@@ -38,7 +38,7 @@ class Calls:
         """The replies in order; raises `StoreUnavailable` where one is an error.
 
         With `partly`, `StoreUnavailable` stands in the place of a reply whose server
-        is away, unless all are.
+        is away, unless every server is.
         """
         timeout_s = TIMEOUT_S_DEFAULT if timeout_s is None else timeout_s
         replies = await self.link.exchange(commands, timeout_s=timeout_s)

@@ -82,15 +82,18 @@ class ClusterConnection:
 
         An error reply is returned as an exception in its place, and so is
         `StoreUnavailable` where the server is away. Raises `StoreUnavailable` when
-        the others do not all answer within `timeout_s`, or all servers are away.
+        the others do not all answer within `timeout_s`, or every server is away.
         """
         if not commands:
             return []
         places = [self._owners[slot_of(_key(command))] for command in commands]
         replies = await self._exchange(commands, places, timeout_s)
-        if all(isinstance(reply, StoreUnavailable) for reply in replies):
+        if isinstance(replies[0], StoreUnavailable) and not self._any_connected():
             raise replies[0]
         return replies
+
+    def _any_connected(self) -> bool:
+        return any(node.connected for node in self._nodes.values())
 
     async def _exchange(
         self,
