@@ -358,15 +358,7 @@ class Program:
 
 
 CALLS = {
-    "observe": "observe",
-    "reach": "reach",
-    "claim": "claim_only",
-    "late": "late_one",
-    "number": "number",
-    "count": "count_one",
-    "keep": "keep",
-    "settle": "settle",
-    "forecast": "forecast",
-    "record": "record_decision",
-    "learn": "learn",
-}
+    "observe": "observe", "forecast": "forecast", "record": "record_decision",
+    "learn": "learn", "reach": "reach", "claim": "claim_only", "late": "late_one",
+    "number": "number", "count": "count_one", "keep": "keep", "settle": "settle",
+}  # fmt: skip
