@@ -20,7 +20,7 @@ import duckdb
 import numpy as np
 from redis.asyncio import Redis
 
-from benchmarks.features_cluster import cluster_figures
+from benchmarks.features_cluster import clustered
 from scoring.adapters.redis_connection import RedisConnection
 from scoring.adapters.redis_store import RedisStore
 from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
@@ -298,23 +298,6 @@ async def replication(bench: Bench) -> float:
     return float(after - before) / len(checks)
 
 
-async def clustered(bench: Bench) -> dict[str, float]:
-    """A cluster of three servers beside one, entities met again and again."""
-    single = await bench.store(catalogue_of_forty(), "single")
-
-    def batch() -> list[Check]:
-        start_ms = NOW_MS + bench.made
-        return [
-            bench.check(start_ms + i, f"c{i % 50}", f"t{i % 20}", full=False)
-            for i in range(BATCH)
-        ]
-
-    terms = {"lateness_ms": DAY_MS, "dedupe_ms": 10**9}
-    figures = await cluster_figures(single, catalogue_of_forty(), batch, terms)
-    await single.close()
-    return figures
-
-
 def offline_tx_per_s() -> float:
     """The offline engine, whole default catalogue, for each core (CPU seconds)."""
     con = duckdb.connect()
@@ -355,7 +338,7 @@ async def measure() -> dict[str, float]:
             figures |= await latencies(bench)
             figures |= await memory(bench)
             figures["replication_bytes_per_tx"] = await replication(bench)
-            figures |= await clustered(bench)
+            figures |= await clustered(bench, catalogue_of_forty(), start_ms=NOW_MS)
     figures["offline_tx_per_s"] = offline_tx_per_s()
     return figures
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -20,21 +21,53 @@ from scoring.core.catalogue import Catalogue
 from scoring.embedded.store_cluster import embedded_cluster
 from scoring.ports import Check
 
+BATCH = 100
 ROUNDS = 40
 _WARM_UP = 5
-Batch = Callable[[], list[Check]]
 
 
-async def cluster_figures(
-    single: RedisStore, catalogue: Catalogue, batch: Batch, terms: dict[str, int]
+class Making(Protocol):
+    """What makes stores on one server, and payments."""
+
+    made: int
+
+    async def store(self, catalogue: Catalogue, namespace: str) -> RedisStore:
+        """A store in a namespace of its own."""
+        ...
+
+    def check(self, at_ms: int, customer: str, terminal: str, *, full: bool) -> Check:
+        """A payment; `full` names all five entities."""
+        ...
+
+
+async def clustered(
+    bench: Making, catalogue: Catalogue, *, start_ms: int
 ) -> dict[str, float]:
-    """CPU of this process on the cluster ÷ on one server, medians of rounds."""
+    """CPU of this process on the cluster ÷ on one server, entities met again."""
+    single = await bench.store(catalogue, "single")
+
+    def batch() -> list[Check]:
+        at_ms = start_ms + bench.made
+        return [
+            bench.check(at_ms + i, f"c{i % 50}", f"t{i % 20}", full=False)
+            for i in range(BATCH)
+        ]
+
+    figures = await _figures(single, catalogue, batch)
+    await single.close()
+    return figures
+
+
+async def _figures(
+    single: RedisStore, catalogue: Catalogue, batch: Callable[[], list[Check]]
+) -> dict[str, float]:
     with embedded_cluster(replicas=False) as cluster:
         clustered = await RedisStore.connect(
             StoreAddress(cluster.url, cluster=True),
             catalogue=catalogue,
             namespace="cluster",
-            **terms,
+            lateness_ms=86_400_000,
+            dedupe_ms=10**9,
         )
         stores = {"single": single, "cluster": clustered}
         calls: dict[str, list[float]] = {name: [] for name in stores}
