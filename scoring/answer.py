@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from scoring import wire
 from scoring.core.decision import Outcome
+from scoring.core.quick import quick
 from scoring.errors import ScoringError
 from scoring.ports import Check
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A decision, as it stands in the record (or provisionally, without one).

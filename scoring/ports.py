@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from scoring.core.bundle import Baseline
 from scoring.core.decision import ComputeTarget, Degradation, Door, Outcome
+from scoring.core.quick import quick
 from scoring.core.transaction import Transaction
 
 Matrix = NDArray[np.float32]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One accepted transaction on its way to a decision.
@@ -52,6 +54,7 @@ class Applied(Enum):
     PARTLY = "partly"  # a part of the store was away: to be repeated when it is back
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What the store knows as of one transaction.
@@ -71,6 +74,7 @@ class Observation:
     processed_seq: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """A decision to be recorded.
@@ -91,6 +95,7 @@ class Recording:
     outcome: Outcome = Outcome.UNSPECIFIED
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What stands in the record after `record`: the first writer's bytes.

@@ -27,6 +27,7 @@ from scoring.core.decision import (
     Versions,
 )
 from scoring.core.policy import Measure, Policy
+from scoring.core.quick import quick
 from scoring.core.transaction import Transaction
 from scoring.core.verdict import Verdict
 
@@ -36,6 +37,7 @@ _APPROVE = Outcome.APPROVE
 _FEATURE = re.compile(r"\bfeatures\.(\w+)")
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything a decision rests on besides the transaction and the policy.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from scoring.core.quick import quick
+
 
 class Outcome(IntEnum):
     """What the payment system should do; a larger number is stricter."""
@@ -103,6 +105,7 @@ class Velocity:
     exact: bool = True
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why, in one stable code with its public wording."""
@@ -133,6 +136,7 @@ class Versions:
     features: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class DecisionCore:
     """The deterministic part of a decision.

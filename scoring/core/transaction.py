@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
 
-from scoring.core.card_number import field_with_card_number
+from scoring.core.card_number import field_with_card_number, may_hold_card_number
+from scoring.core.quick import quick
 from scoring.errors import CardNumberRefused, InvalidTransaction
 
 DEFAULT_TENANT = "default"
@@ -28,6 +30,7 @@ _TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _CATEGORY = re.compile(r"[0-9]{4}")
+_CODES_MAX = 4_096  # combinations of codes remembered as valid
 
 
 class Channel(IntEnum):
@@ -53,6 +56,7 @@ class EntryMode(IntEnum):
     WALLET = 6
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """One payment attempt. Empty strings and None mean "not known".
@@ -111,11 +115,11 @@ def validate(transaction: Transaction, *, exempt: frozenset[str] = frozenset()) 
     tokens = (
         t.id, t.payment_id, t.card, t.customer, t.merchant, t.terminal, t.device
     )  # fmt: skip
-    for name, value in zip(TOKEN_FIELDS, tokens, strict=True):
-        if value and (len(value) > TOKEN_CHARACTERS_MAX or not value.isprintable()):
-            raise InvalidTransaction(
-                name, f"must be at most {TOKEN_CHARACTERS_MAX} printable characters"
-            )
+    if (
+        max(map(len, tokens)) > TOKEN_CHARACTERS_MAX
+        or not "".join(tokens).isprintable()
+    ):
+        raise _not_a_token(tokens)
     if not OCCURRED_AT_MS_MIN <= t.occurred_at_ms <= OCCURRED_AT_MS_MAX:
         raise InvalidTransaction(
             "occurred_at", "is required and must lie between the years 2000 and 2100"
@@ -124,12 +128,44 @@ def validate(transaction: Transaction, *, exempt: frozenset[str] = frozenset()) 
         raise InvalidTransaction(
             "amount_minor", f"must lie between 0 and {AMOUNT_MINOR_MAX}"
         )
-    if not _CURRENCY.fullmatch(t.currency):
-        raise InvalidTransaction("currency", "must be an ISO 4217 code such as EUR")
+    _validate_codes(
+        t.currency,
+        t.merchant_category,
+        t.card_country,
+        t.merchant_country,
+        t.ip_country,
+    )
     _validate_optional(t)
-    guilty = field_with_card_number(_texts(t, tokens), exempt)
-    if guilty:
-        raise CardNumberRefused(guilty)
+    # Each field by its name only where all together may hold one.
+    if t.attributes or may_hold_card_number("\n".join((t.tenant, *tokens))):
+        guilty = field_with_card_number(_texts(t, tokens), exempt)
+        if guilty:
+            raise CardNumberRefused(guilty)
+
+
+def _not_a_token(tokens: tuple[str, ...]) -> InvalidTransaction:
+    """The error of the first that is too long or not printable."""
+    name = next(
+        name
+        for name, value in zip(TOKEN_FIELDS, tokens, strict=True)
+        if len(value) > TOKEN_CHARACTERS_MAX or not value.isprintable()
+    )
+    return InvalidTransaction(
+        name, f"must be at most {TOKEN_CHARACTERS_MAX} printable characters"
+    )
+
+
+@lru_cache(maxsize=_CODES_MAX)
+def _validate_codes(currency: str, category: str, *countries: str) -> None:
+    """Look at the codes; what they may be together is little, and is remembered."""
+    if not _CURRENCY.fullmatch(currency):
+        raise InvalidTransaction("currency", "must be an ISO 4217 code such as EUR")
+    if category and not _CATEGORY.fullmatch(category):
+        raise InvalidTransaction("merchant_category", "must be four digits")
+    names = ("card_country", "merchant_country", "ip_country")
+    for name, value in zip(names, countries, strict=True):
+        if value and not _COUNTRY.fullmatch(value):
+            raise InvalidTransaction(name, "must be an ISO 3166-1 alpha-2 code")
 
 
 def validate_key(
@@ -161,12 +197,6 @@ def _validate_optional(t: Transaction) -> None:
         raise InvalidTransaction("channel", "is not a known channel")
     if not 0 <= t.entry_mode <= EntryMode.WALLET:
         raise InvalidTransaction("entry_mode", "is not a known entry mode")
-    if t.merchant_category and not _CATEGORY.fullmatch(t.merchant_category):
-        raise InvalidTransaction("merchant_category", "must be four digits")
-    for name in ("card_country", "merchant_country", "ip_country"):
-        value = getattr(t, name)
-        if value and not _COUNTRY.fullmatch(value):
-            raise InvalidTransaction(name, "must be an ISO 3166-1 alpha-2 code")
     if t.latitude is not None or t.longitude is not None:
         _validate_location(t)
     if t.attributes:
@@ -211,13 +241,7 @@ def _texts(t: Transaction, tokens: tuple[str, ...]) -> dict[str, str]:
 _TEXT = Struct(">BI")
 _NUMBER = Struct(">Bq")
 _REAL = Struct(">Bd")
-_HASH_TEXT_FIELDS = (
-    (8, "card"), (9, "customer"), (10, "merchant"), (11, "terminal"), (12, "device"),
-)  # fmt: skip
-_HASH_TAIL_FIELDS = (
-    (15, "merchant_category"), (16, "card_country"), (17, "merchant_country"),
-    (18, "ip_country"),
-)  # fmt: skip
+_HEADS_MAX = 4_096  # pairs of field number and length remembered
 
 
 def payload_hash(transaction: Transaction) -> bytes:
@@ -234,18 +258,20 @@ def payload_hash(transaction: Transaction) -> bytes:
     """
     t = transaction
     parts: list[bytes] = []
-    _hash_texts(parts, t, ((1, "tenant"), (2, "id"), (3, "payment_id")))
+    _hash_texts(parts, 1, (t.tenant, t.id, t.payment_id))
     if t.attempt:
         parts.append(_NUMBER.pack(4, t.attempt))
     parts.append(_NUMBER.pack(5, t.occurred_at_ms))
     if t.amount_minor:
         parts.append(_NUMBER.pack(6, t.amount_minor))
-    _hash_texts(parts, t, ((7, "currency"), *_HASH_TEXT_FIELDS))
+    named = (t.currency, t.card, t.customer, t.merchant, t.terminal, t.device)
+    _hash_texts(parts, 7, named)
     if t.channel:
         parts.append(_NUMBER.pack(13, t.channel))
     if t.entry_mode:
         parts.append(_NUMBER.pack(14, t.entry_mode))
-    _hash_texts(parts, t, _HASH_TAIL_FIELDS)
+    coded = (t.merchant_category, t.card_country, t.merchant_country, t.ip_country)
+    _hash_texts(parts, 15, coded)
     if t.latitude is not None and t.longitude is not None:
         parts.append(_REAL.pack(19, t.latitude) + _REAL.pack(19, t.longitude))
     for key in sorted(t.attributes):
@@ -256,14 +282,17 @@ def payload_hash(transaction: Transaction) -> bytes:
     return sha256(b"".join(parts)).digest()
 
 
-def _hash_texts(
-    parts: list[bytes], t: Transaction, fields: tuple[tuple[int, str], ...]
-) -> None:
-    for number, name in fields:
-        text = getattr(t, name)
+def _hash_texts(parts: list[bytes], first: int, texts: tuple[str, ...]) -> None:
+    """Add the known ones of some texts, whose field numbers follow each other."""
+    for number, text in enumerate(texts, first):
         if text:
             encoded = text.encode()
-            parts.append(_TEXT.pack(number, len(encoded)) + encoded)
+            parts += (_text_head(number, len(encoded)), encoded)
+
+
+@lru_cache(maxsize=_HEADS_MAX)
+def _text_head(number: int, length: int) -> bytes:
+    return _TEXT.pack(number, length)
 
 
 def order_hash(transaction_id: str) -> int:

@@ -3,72 +3,138 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from struct import Struct
 
 from google.protobuf import json_format
 
-from scoring.core.decision import DecisionCore, Door, Reason
+from scoring.core.decision import (
+    ComputeTarget,
+    DecisionCore,
+    Degradation,
+    Door,
+    Reason,
+    ReasonSource,
+    RuleHit,
+    Rung,
+    SecondLook,
+    Versions,
+)
 from scoring.core.transaction import Transaction
 from scoring.ports import Check
 from scoring.v1 import decision_pb2
 from scoring.wire.messages import field_to_bytes, timestamp_from_ms, varint_to_bytes
 from scoring.wire.transactions import transaction_from_proto, transaction_to_proto
 
+_MODEL = ReasonSource.MODEL
+_CONTRIBUTION = Struct("<Bf")
+_CONTRIBUTION_TAG = 4 << 3 | 5  # field 4, four bytes
+_PARTS_MAX = 1_024  # recurring parts remembered, each a few hundred bytes
+
 
 def core_to_bytes(core: DecisionCore) -> bytes:
-    """Encode the deterministic part; equal cores give equal bytes."""
-    message = decision_pb2.DecisionCore(
+    """Encode the deterministic part; equal cores give equal bytes.
+
+    In the order of the fields, as protobuf itself would: what many decisions have
+    alike is encoded once.
+    """
+    opening = decision_pb2.DecisionCore(
         tenant=core.tenant,
         transaction_id=core.transaction_id,
         payload_hash=core.payload_hash,
         outcome=core.outcome,  # type: ignore[arg-type]
         score=core.score,
         margin=core.margin,
-        provisional=core.provisional,
-        rung=core.rung,  # type: ignore[arg-type]
-        inexact_features=core.inexact_features,
-        target=core.target,  # type: ignore[arg-type]
-        second_look=core.second_look,  # type: ignore[arg-type]
     )
-    for reason in core.reasons:
-        _add_reason(message, reason)
-    for hit in core.rule_hits:
+    parts = [opening.SerializeToString()]
+    parts += [field_to_bytes(7, _reason_to_bytes(reason)) for reason in core.reasons]
+    parts.append(
+        _middle_of_core(
+            core.rule_hits,
+            core.degradations,
+            core.provisional,
+            core.rung,
+            core.versions,
+        )
+    )
+    if core.features:
+        # Packed little-endian float32 is the wire format of `features` itself.
+        parts.append(field_to_bytes(13, core.features))
+    parts.append(_end_of_core(core.inexact_features, core.target, core.second_look))
+    return b"".join(parts)
+
+
+def _reason_to_bytes(reason: Reason) -> bytes:
+    if reason.source is _MODEL and reason.velocity is None and reason.contribution:
+        head = _head_of_model_reason(reason.code, reason.wording)
+        return head + _CONTRIBUTION.pack(_CONTRIBUTION_TAG, reason.contribution)
+    message = decision_pb2.Reason(
+        code=reason.code,
+        wording=reason.wording,
+        source=reason.source,  # type: ignore[arg-type]
+        contribution=reason.contribution,
+    )
+    velocity = reason.velocity
+    if velocity:
+        message.velocity.feature = velocity.feature
+        message.velocity.observed = velocity.observed
+        message.velocity.limit = velocity.limit
+        message.velocity.exact = velocity.exact
+        if velocity.clears_at_ms is not None:
+            clears_at = timestamp_from_ms(velocity.clears_at_ms)
+            message.velocity.clears_at.CopyFrom(clears_at)
+    return message.SerializeToString(deterministic=True)
+
+
+@lru_cache(maxsize=_PARTS_MAX)
+def _head_of_model_reason(code: str, wording: str) -> bytes:
+    return decision_pb2.Reason(
+        code=code,
+        wording=wording,
+        source=_MODEL,  # type: ignore[arg-type]
+    ).SerializeToString(deterministic=True)
+
+
+@lru_cache(maxsize=_PARTS_MAX)
+def _middle_of_core(
+    rule_hits: tuple[RuleHit, ...],
+    degradations: tuple[Degradation, ...],
+    provisional: bool,  # noqa: FBT001  # a key of the cache
+    rung: Rung,
+    versions: Versions,
+) -> bytes:
+    """Fields 8 to 12."""
+    message = decision_pb2.DecisionCore(
+        provisional=provisional,
+        rung=rung,  # type: ignore[arg-type]
+    )
+    for hit in rule_hits:
         message.rule_hits.add(
             rule=hit.rule,
             outcome=hit.outcome,
             mode=hit.mode,
             unknown=hit.unknown,
         )
-    for degradation in core.degradations:
+    for degradation in degradations:
         message.degradations.add(
             code=degradation.code,
             detail=degradation.detail,
         )
-    message.versions.model = core.versions.model
-    message.versions.policy = core.versions.policy
-    message.versions.features = core.versions.features
-    if core.features:
-        # Packed little-endian float32 is the wire format of `features` itself.
-        message.MergeFromString(
-            b"\x6a" + varint_to_bytes(len(core.features)) + core.features
-        )
+    message.versions.model = versions.model
+    message.versions.policy = versions.policy
+    message.versions.features = versions.features
     return message.SerializeToString(deterministic=True)
 
 
-def _add_reason(message: decision_pb2.DecisionCore, reason: Reason) -> None:
-    added = message.reasons.add(
-        code=reason.code,
-        wording=reason.wording,
-        source=reason.source,
-        contribution=reason.contribution,
-    )
-    if reason.velocity:
-        velocity = reason.velocity
-        added.velocity.feature = velocity.feature
-        added.velocity.observed = velocity.observed
-        added.velocity.limit = velocity.limit
-        added.velocity.exact = velocity.exact
-        if velocity.clears_at_ms is not None:
-            added.velocity.clears_at.CopyFrom(timestamp_from_ms(velocity.clears_at_ms))
+@lru_cache(maxsize=_PARTS_MAX)
+def _end_of_core(
+    inexact: tuple[str, ...], target: ComputeTarget, second_look: SecondLook
+) -> bytes:
+    """Fields 14 to 16."""
+    return decision_pb2.DecisionCore(
+        inexact_features=inexact,
+        target=target,  # type: ignore[arg-type]
+        second_look=second_look,  # type: ignore[arg-type]
+    ).SerializeToString(deterministic=True)
 
 
 def trace_to_bytes(
