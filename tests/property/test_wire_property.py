@@ -5,8 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring import wire
+from scoring.core.decision import (
+    ComputeTarget,
+    DecisionCore,
+    Degradation,
+    DegradationCode,
+    Outcome,
+    Reason,
+    ReasonSource,
+    RuleHit,
+    RuleMode,
+    Rung,
+    SecondLook,
+    Velocity,
+    Versions,
+)
 from scoring.core.transaction import Transaction, payload_hash
 from scoring.errors import InvalidTransaction
+from scoring.v1 import decision_pb2
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 transactions = st.builds(
@@ -59,3 +75,56 @@ def test_any_bytes_are_a_transaction_or_a_refusal(raw, content_type):
         wire.transaction_from_bytes(raw, content_type=content_type)
     except InvalidTransaction as refusal:
         assert str(refusal)  # noqa: PT017
+
+
+floats = st.floats(width=32)
+velocities = st.builds(
+    Velocity,
+    texts,
+    st.floats(),
+    st.floats(),
+    exact=st.booleans(),
+    clears_at_ms=st.none() | st.integers(0, 4_102_444_800_000),
+)
+reasons = st.builds(
+    Reason,
+    texts,
+    texts,
+    st.sampled_from(ReasonSource),
+    floats,
+    st.none() | velocities,
+)
+hits = st.builds(
+    RuleHit, texts, st.sampled_from(Outcome), st.sampled_from(RuleMode), st.booleans()
+)
+cores = st.builds(
+    DecisionCore,
+    texts,
+    texts,
+    st.binary(max_size=32),
+    st.sampled_from(Outcome),
+    st.none() | st.floats(),
+    st.none() | st.floats(),
+    st.lists(reasons, max_size=3).map(tuple),
+    st.lists(hits, max_size=2).map(tuple),
+    st.lists(
+        st.builds(Degradation, st.sampled_from(DegradationCode), texts), max_size=2
+    ).map(tuple),
+    st.booleans(),
+    st.sampled_from(Rung),
+    st.builds(Versions, texts, texts, texts),
+    st.binary(max_size=4).map(lambda part: part * 4),
+    st.lists(texts, max_size=2).map(tuple),
+    st.sampled_from(ComputeTarget),
+    st.sampled_from(SecondLook),
+)
+
+
+@given(cores)
+def test_a_core_is_encoded_to_the_bytes_that_protobuf_itself_would_write(core):
+    encoded = wire.core_to_bytes(core)
+    read = decision_pb2.DecisionCore.FromString(encoded)
+    assert read.SerializeToString(deterministic=True) == encoded
+    assert [reason.code for reason in read.reasons] == [r.code for r in core.reasons]
+    assert [hit.rule for hit in read.rule_hits] == [h.rule for h in core.rule_hits]
+    assert read.second_look == core.second_look
