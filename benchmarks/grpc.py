@@ -88,12 +88,13 @@ async def latencies(pair: Pair) -> dict[str, Any]:
         for key, run in (("unary_p99_ms_1000", unary), ("stream_p99_ms_3000", stream)):
             found[f"{name}{key}"] = percentile(run.latencies_ms, 99)
             found[f"{name}{key}_void"] = run.void
+            found[f"{name}{key}_lag_ms_p99"] = percentile(run.lags_ms, 99)
     return found
 
 
-async def highest(pair: Pair, kind: str) -> float:
-    """The highest rate tried whose p99 stays under 5 ms."""
-    best = 0.0
+async def highest(pair: Pair, kind: str) -> tuple[float, bool]:
+    """The highest rate tried whose p99 stays under 5 ms; whether that run is void."""
+    best, void = 0.0, False
     for share in (0.25, 0.4, 0.55, 0.7, 0.85):
         per_s = share * pair.rate(f"real {kind}")
         run = await (
@@ -103,15 +104,16 @@ async def highest(pair: Pair, kind: str) -> float:
         )
         if percentile(run.latencies_ms, 99) >= P99_MS_MAX:
             break
-        best = per_s
-    return best
+        best, void = per_s, run.void
+    return best, void
 
 
 async def under_load(pair: Pair) -> dict[str, Any]:
     """Latencies, and the highest rates in time."""
     found = await latencies(pair)
     for kind in ("unary", "stream"):
-        found[f"max_{kind}_rps_p99_5ms"] = await highest(pair, kind)
+        name = f"max_{kind}_rps_p99_5ms"
+        found[name], found[f"{name}_void"] = await highest(pair, kind)
     return found
 
 

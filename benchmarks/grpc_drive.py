@@ -12,6 +12,7 @@ from typing import Self
 
 import grpc
 
+from load_tests.fine_timer import FineTimer
 from load_tests.open_loop import Run, arrivals, closed_loop, open_loop
 from load_tests.traffic import Traffic
 from scoring.v1 import fraud_scoring_pb2 as calls
@@ -140,14 +141,15 @@ class Driver:
         started_s = time.perf_counter()
 
         async def send() -> None:
-            for at_s in arrivals(per_s=per_s, seconds=seconds, seed=seed):
-                intended = started_s + at_s
-                await asyncio.sleep(max(0.0, intended - time.perf_counter()))
-                run.lags_ms.append((time.perf_counter() - intended) * 1e3)
-                transaction = traffic.next()
-                sent[transaction.id] = intended
-                request = calls.StreamCheckTransactionsRequest(transaction=transaction)
-                await call.write(request.SerializeToString())
+            with FineTimer() as timer:
+                for at_s in arrivals(per_s=per_s, seconds=seconds, seed=seed):
+                    intended = started_s + at_s
+                    await timer.until(intended)
+                    run.lags_ms.append((time.perf_counter() - intended) * 1e3)
+                    check = traffic.next()
+                    sent[check.id] = intended
+                    request = calls.StreamCheckTransactionsRequest(transaction=check)
+                    await call.write(request.SerializeToString())
             await call.done_writing()
 
         sending = asyncio.get_running_loop().create_task(send())

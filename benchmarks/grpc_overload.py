@@ -68,6 +68,7 @@ async def _at(
     return {
         f"goodput_{name}": in_time(run) / max(peak_per_s, 1e-9),
         f"goodput_{name}_void": run.void,
+        f"goodput_{name}_lag_ms_p99": percentile(run.lags_ms, 99),
         # Seen by the caller, so an upper bound of what it takes from the receipt.
         f"reject_ms_p99_{name}": percentile(refused_ms, 99),
         f"refused_share_{name}": run.statuses[_REFUSED] / calls,
