@@ -18,6 +18,7 @@ from scoring.training.quality import average_precision
 CANDIDATES = (
     Boosting(rounds=300, rate=0.05, depth_max=4),
     Boosting(rounds=300, rate=0.05, depth_max=4, rows_share=0.7, columns_share=0.5),
+    Boosting(rounds=150, rate=0.05, depth_max=4, rows_share=0.7, columns_share=0.5),
     Boosting(rounds=300, rate=0.05, depth_max=5, rows_share=0.7, columns_share=0.5),
     Boosting(rounds=400, rate=0.04, depth_max=6, rows_share=0.7, columns_share=0.3),
 )
