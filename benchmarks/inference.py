@@ -25,12 +25,13 @@ from scoring.adapters.onnx_model import load_model, session_of
 from scoring.core.bundle import Manifest
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import ComputeTarget
-from scoring.training.build import Groups, Recipe, train_on
+from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.explain import exact_contributions, grouped, top_overlap
 from scoring.training.export import ensemble_graph
 from scoring.training.fit import Boosting, fit
 from scoring.training.forest import Forest, forest_from_json
+from scoring.training.ground import Groups
 from scoring.training.reasons import Reasons
 from scoring.training.simulate import simulate
 from scoring.training.train import DEMO_WORLD, dataset_of

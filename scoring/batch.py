@@ -11,12 +11,14 @@ from scoring.core.decision import (
     Degradation,
     DegradationCode,
     Rung,
+    SecondLook,
     Versions,
 )
 from scoring.core.policy import Policy
 from scoring.core.vector import unknown_values, vectorise
 from scoring.errors import ModelUnavailable
 from scoring.ports import Applied, Check, Matrix, Model, Observation, Scores
+from scoring.second_look import Looked
 from scoring.stopwatch import Stopwatch
 
 # What the store knew, or why it was not asked in time.
@@ -80,10 +82,24 @@ class Batch:
         seen = self.observations[i]
         return seen.processed_seq if isinstance(seen, Observation) else 0
 
-    def evidence(self, i: int, matrix: Matrix, scores: Scores | None) -> Evidence:
-        """Everything that the decision of one check rests on."""
+    def evidence(
+        self,
+        i: int,
+        matrix: Matrix,
+        scores: Scores | None,
+        looked: Looked | None = None,
+    ) -> Evidence:
+        """Everything that the decision of one check rests on.
+
+        With `looked`, a second look that was taken makes the score.
+        """
         seen = self.observations[i]
         degradations = _degradations(seen, scores)
+        look = SecondLook.UNSPECIFIED
+        if looked is not None:
+            look = looked.looks[i]
+            scores = looked.of(i)
+            degradations = (*degradations, *looked.missing(i))
         return Evidence(
             vector=matrix[i],
             margin=float(scores.margin[i]) if scores else None,
@@ -96,6 +112,7 @@ class Batch:
             rung=_rung(seen, scores, degradations),
             target=scores.target if scores else ComputeTarget.UNSPECIFIED,
             provisional=not (_is_whole(seen) or self.checks[i].dry_run),
+            second_look=look,
         )
 
 

@@ -15,12 +15,12 @@ from scoring.core.decision import (
     Degradation,
     DegradationCode,
     Rung,
-    SecondLook,
     Versions,
 )
 from scoring.core.policy import Policy
 from scoring.errors import ModelUnavailable
 from scoring.ports import Matrix, Model, Scores
+from scoring.second_look import Looked, look_again
 from scoring.wire.judged import Judged
 
 # What the champion lacked; a challenger has its own model and no record to make.
@@ -61,16 +61,41 @@ class Challenger:
             scores = self.model.predict(rows)
         except ModelUnavailable:
             scores = None
-        return [self._decided(one, i, scores) for i, one in enumerate(judged)]
+        looked = self._look_again(rows, scores)
+        return [self._decided(one, i, scores, looked) for i, one in enumerate(judged)]
 
-    def _decided(self, judged: Judged, i: int, scores: Scores | None) -> DecisionCore:
+    def _look_again(self, rows: Matrix, scores: Scores | None) -> Looked | None:
+        """Take every second look that is due: nobody waits."""
+        if self.model.deeper is None or scores is None:
+            return None
+        return look_again(self.model.deeper, rows, scores)
+
+    def _decided(
+        self, judged: Judged, i: int, scores: Scores | None, looked: Looked | None
+    ) -> DecisionCore:
+        evidence = self._evidence(judged.evidence, i, scores)
+        if looked is not None:
+            evidence = self._after(evidence, i, looked)
         core = decide(
             judged.transaction,
             judged.payload_hash,
             policy=self.policy,
-            evidence=self._evidence(judged.evidence, i, scores),
+            evidence=evidence,
         )
-        return replace(core, features=b"", second_look=SecondLook.UNSPECIFIED)
+        return replace(core, features=b"")
+
+    def _after(self, evidence: Evidence, i: int, looked: Looked) -> Evidence:
+        """The evidence after the challenger's own second look."""
+        scores = looked.of(i)
+        return replace(
+            evidence,
+            margin=float(scores.margin[i]),
+            probability=float(scores.probability[i]),
+            contributions=scores.contributions[i],
+            target=scores.target,
+            degradations=(*evidence.degradations, *looked.missing(i)),
+            second_look=looked.looks[i],
+        )
 
     def _evidence(self, seen: Evidence, i: int, scores: Scores | None) -> Evidence:
         kept = tuple(d for d in seen.degradations if d.code not in _CHAMPIONS_OWN)

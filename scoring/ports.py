@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.bundle import Baseline
+from scoring.core.bundle import Band, Baseline
 from scoring.core.decision import ComputeTarget, Degradation, Door, Outcome
 from scoring.core.quick import quick
 from scoring.core.transaction import Transaction
@@ -253,6 +253,14 @@ class Scores:
     target: ComputeTarget = ComputeTarget.ENSEMBLE
 
 
+@dataclass(frozen=True, slots=True)
+class DeeperModel:
+    """The larger model of a bundle, and the first scores for which it is asked."""
+
+    band: Band
+    model: Model
+
+
 class Model(Protocol):
     """A loaded model bundle."""
 
@@ -279,6 +287,11 @@ class Model(Protocol):
     @property
     def baseline(self) -> Baseline | None:
         """What scores and features looked like in training; None: not known."""
+        ...
+
+    @property
+    def deeper(self) -> DeeperModel | None:
+        """What looks again where the first score leaves doubt; None: nothing."""
         ...
 
     def predict(self, matrix: Matrix) -> Scores:

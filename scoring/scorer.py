@@ -18,12 +18,15 @@ from scoring.errors import StoreUnavailable, TransactionConflict
 from scoring.ports import (
     Applied,
     Check,
+    Matrix,
     Recorded,
     Recording,
+    Scores,
     Store,
     Telemetry,
 )
 from scoring.provisional import Provisional
+from scoring.second_look import Looked, look_again
 from scoring.stopwatch import Stopwatch
 
 # The least time an exchange to record is given, seconds: a loopback round trip.
@@ -163,12 +166,13 @@ class Scorer:
         batch.watch.lap("predict")
         if scores is not None and not any(check.dry_run for check in batch.checks):
             self.telemetry.scored(batch.artifacts.model.version, matrix, scores)
+        looked = self._look_again(batch, matrix, scores)
         cores = [
             decide(
                 check.transaction,
                 check.payload_hash,
                 policy=batch.artifacts.policy,
-                evidence=batch.evidence(i, matrix, scores),
+                evidence=batch.evidence(i, matrix, scores, looked),
             )
             for i, check in enumerate(batch.checks)
         ]
@@ -183,6 +187,27 @@ class Scorer:
                 )
         batch.watch.lap("decide")
         return await self._record(batch, cores)
+
+    def _look_again(
+        self, batch: Batch, matrix: Matrix, scores: Scores | None
+    ) -> Looked | None:
+        """Look again where the first score leaves doubt and the batch has time."""
+        deeper = batch.artifacts.model.deeper
+        if deeper is None or scores is None:
+            return None
+        deadlines = [check.deadline for check in batch.checks]
+        now = self.monotonic()
+        end = self.budget.looks_until(deadlines, now)
+
+        def in_time(i: int) -> bool:
+            deadline = deadlines[i]
+            return (deadline is None or deadline > now) and self.monotonic() < end
+
+        looked = look_again(deeper, matrix, scores, in_time=in_time)
+        for event, count in looked.counts().items():
+            self.telemetry.count(event, count)
+        batch.watch.lap("second_look")
+        return looked
 
     async def _record(self, batch: Batch, cores: list[DecisionCore]) -> list[Answer]:
         at_ms = self.now_ms()

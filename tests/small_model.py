@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scoring.adapters.model_shelf import ModelShelf
 from scoring.adapters.onnx_model import load_model
+from scoring.core import bundle as parts
+from scoring.core.bundle import hashes, manifest_from_json
 from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
@@ -56,6 +60,27 @@ def small_dataset(rows: int = 6_000, *, days: int = 20, seed: int = 0) -> Datase
         customers=rng.integers(0, 500, rows),
         amount_minor=rng.integers(1, 10_000, rows),
     )
+
+
+def rewrite(directory: Path, **files: bytes) -> None:
+    """Replace files and make the manifest agree: a careful forger."""
+    path = directory / parts.MANIFEST_FILE
+    manifest = manifest_from_json(path.read_text(), name="manifest")
+    contents = {f: (directory / f).read_bytes() for f in manifest.files} | files
+    for file, raw in contents.items():
+        (directory / file).write_bytes(raw)
+    path.write_text(
+        manifest.model_copy(update={"files": hashes(contents)}).stamped().to_json()
+    )
+
+
+def changed_graph(raw: bytes, change: Callable[[Any], None]) -> bytes:
+    """An ONNX model with its graph changed in place."""
+    import onnx
+
+    model = onnx.load_from_string(raw)
+    change(model.graph)
+    return model.SerializeToString()
 
 
 def noise_bundle(

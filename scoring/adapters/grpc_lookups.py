@@ -20,7 +20,7 @@ from scoring.adapters.grpc_status import Context, Refusal, Refused, out_of_time
 from scoring.core.transaction import DEFAULT_TENANT, validate_key
 from scoring.errors import BadArtifact
 from scoring.ports import Store
-from scoring.v1 import fraud_scoring_pb2
+from scoring.v1 import decision_pb2, fraud_scoring_pb2
 
 # Kept back from the deadline for the reply, seconds.
 _RESERVE_S = 0.002
@@ -52,8 +52,13 @@ class Explainer(Protocol):
         """The order of its model's vector."""
         ...
 
-    def explain(self, vector: NDArray[np.float32]) -> Explanation:
-        """Explain (features,) float32 in the model's order."""
+    def explain(
+        self, vector: NDArray[np.float32], *, deeper: bool = False
+    ) -> Explanation:
+        """Explain (features,) float32 in the model's order.
+
+        With `deeper`, as the larger model of its second look scored it.
+        """
         ...
 
 
@@ -76,21 +81,21 @@ class Explanations:
     )
 
     async def of(
-        self, version: str, vector: NDArray[np.float32]
+        self, version: str, vector: NDArray[np.float32], *, deeper: bool = False
     ) -> tuple[Explainer, Explanation]:
-        """Explain one vector by that version, off the event loop.
+        """Explain one vector by that version, off the event loop; see `Explainer`.
 
         Raises `Refused` where nothing can.
         """
-        work = partial(self._explained, version, vector)
+        work = partial(self._explained, version, vector, deeper=deeper)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _explained(
-        self, version: str, vector: NDArray[np.float32]
+        self, version: str, vector: NDArray[np.float32], *, deeper: bool
     ) -> tuple[Explainer, Explanation]:
         try:
             explainer = self._explainer(version)
-            return explainer, explainer.explain(vector)
+            return explainer, explainer.explain(vector, deeper=deeper)
         except ImportError as error:
             raise Refused(_UNEXPLAINED) from error
         except (BadArtifact, OSError) as error:
@@ -135,7 +140,11 @@ class Lookups:
             raise Refused(_UNSCORED)
         vector = np.asarray(core.features, np.float32)
         async with asyncio.timeout(self._left_s(caller)):
-            explainer, explanation = await explanations.of(core.versions.model, vector)
+            explainer, explanation = await explanations.of(
+                core.versions.model,
+                vector,
+                deeper=core.second_look == decision_pb2.SECOND_LOOK_TAKEN,
+            )
         return fraud_scoring_pb2.ExplainDecisionResponse(
             core=core,
             base=explanation.base,

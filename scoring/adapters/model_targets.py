@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scoring.adapters.onnx_model import OnnxModel
 from scoring.core.bundle import Baseline, Manifest
-from scoring.ports import Matrix, Scores
+from scoring.ports import DeeperModel, Matrix, Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,11 @@ class TargetedModel:
     def baseline(self) -> Baseline:
         """What scores and features looked like in training."""
         return self.ensemble.manifest.baseline
+
+    @property
+    def deeper(self) -> DeeperModel | None:
+        """The larger model; always by its trees: few rows at a time are asked of it."""
+        return self.ensemble.deeper
 
     def predict(self, matrix: Matrix) -> Scores:
         """Score (n, features) float32 rows, NaN missing; see `ports.Model`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from scoring.core.bundle import GOLDEN_TOLERANCE, Baseline, Manifest
 from scoring.core.catalogue import Catalogue
 from scoring.core.decision import ComputeTarget
 from scoring.errors import BadArtifact, ModelUnavailable
-from scoring.ports import Matrix, Scores
+from scoring.ports import DeeperModel, Matrix, Scores
 
 Device = Literal["cpu", "cuda"]
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -50,6 +50,7 @@ class OnnxModel:
     manifest: Manifest
     session: Any
     target: ComputeTarget = ComputeTarget.ENSEMBLE
+    deeper: DeeperModel | None = None
 
     @property
     def version(self) -> str:
@@ -125,13 +126,33 @@ def load_model(
         )
     graph = _graph(contents, target, device, name)
     model = OnnxModel(manifest, session_of(graph, name=name, device=device), target)
+    _prove(model, contents, bundle.GOLDEN_FILE, name)
+    if manifest.deeper is None:
+        return model
+    return replace(model, deeper=_deeper(model, contents, name))
+
+
+def _deeper(model: OnnxModel, contents: dict[str, bytes], name: str) -> DeeperModel:
+    """The larger model of the same bundle, proved like the first one."""
+    assert model.manifest.deeper is not None
+    graph = contents[bundle.SECOND_GRAPH_FILE]
+    where = f"{name}/{bundle.SECOND_GRAPH_FILE}"
+    check_graph(graph, name=where)
+    larger = OnnxModel(model.manifest, session_of(graph, name=where))
+    _prove(larger, contents, bundle.SECOND_GOLDEN_FILE, where)
+    return DeeperModel(model.manifest.deeper.band, larger)
+
+
+def _prove(
+    model: OnnxModel, contents: dict[str, bytes], golden: str, name: str
+) -> None:
+    """Check shape, golden vectors and extremes, and so warm it up."""
     _check_shape(model, name)
     try:
-        _check_golden(model, contents[bundle.GOLDEN_FILE], name)
+        _check_golden(model, contents[golden], name)
         _check_extremes(model, name)
     except ModelUnavailable as error:
         raise BadArtifact(f"{name}: {error}") from error
-    return model
 
 
 def _graph(
@@ -161,7 +182,7 @@ def _contents(
         signed = _read(signature) if signature.is_file() else None
         trust.check(raw, signed, name=str(directory))
     manifest = bundle.manifest_from_json(raw.decode(errors="replace"), name=str(path))
-    known = {*bundle.FILES, bundle.TENSOR_FILE}
+    known = {*bundle.FILES, *bundle.SECOND_FILES, bundle.TENSOR_FILE}
     names = [*bundle.FILES, *(set(manifest.files) & known - set(bundle.FILES))]
     return manifest, {file: _read(directory / file) for file in names}
 

@@ -59,7 +59,8 @@ class PrometheusTelemetry:
             "fraud_events",
             "Named events: store_lost, store_back, provisional_adopted, "
             "provisional_overflow, log_retry, log_overflow, outbox_swept, dead_letter, "
-            "label, keyless, miskeyed, stream_waited.",
+            "label, keyless, miskeyed, stream_waited, second_look_taken, "
+            "second_look_skipped, second_look_failed.",
             ["event"],
             registry=registry,
         )

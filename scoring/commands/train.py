@@ -42,6 +42,9 @@ def train(  # noqa: PLR0913 one parameter an option
     tune: Annotated[
         bool, typer.Option("--tune", help="choose the settings by earlier weeks")
     ] = False,
+    second_look: Annotated[
+        bool, typer.Option("--second-look", help="a larger model for scores in doubt")
+    ] = False,
     seed: int = 0,
 ) -> None:
     """Train, calibrate, judge and pack a model; the first one is promoted.
@@ -53,6 +56,7 @@ def train(  # noqa: PLR0913 one parameter an option
     from scoring.training.card import write_card
     from scoring.training.fit import Boosting
     from scoring.training.progress import bar
+    from scoring.training.second_look import SecondLook
     from scoring.training.train import dataset_of
     from scoring.training.tune import CANDIDATES
 
@@ -65,6 +69,7 @@ def train(  # noqa: PLR0913 one parameter an option
         recipe = Recipe(
             candidates=CANDIDATES if tune else (),
             boosting=Boosting(rounds=rounds, rate=rate, depth_max=depth),
+            second_look=SecondLook() if second_look else None,
             label_delay_ms=label_delay_ms,
             seed=seed,
         )
@@ -82,6 +87,23 @@ def train(  # noqa: PLR0913 one parameter an option
             signer.sign(draft)
         promoted = shelf.add(draft, manifest.version)
     _summary(manifest, out, promoted=promoted)
+    if second_look:
+        _second_look(manifest)
+
+
+def _second_look(manifest: Manifest) -> None:
+    deeper = manifest.deeper
+    if deeper is None:
+        typer.echo(
+            "no second look: on earlier rows the larger model ranked no better "
+            "(training.selection in the manifest)"
+        )
+        return
+    share = deeper.metrics["looked_at_again"] or 0.0
+    typer.echo(
+        f"second look: at scores from {deeper.band.low:.4g} to {deeper.band.high:.4g}, "
+        f"{share:.1%} of the later transactions"
+    )
 
 
 def _rows(

@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from scoring.errors import BadArtifact
 
@@ -20,6 +28,11 @@ TENSOR_FILE = "tensor.onnx"
 # Signs the manifest, and so everything that the manifest has hashes of.
 SIGNATURE_FILE = "manifest.sig"
 FILES = (GRAPH_FILE, BOOSTER_FILE, GOLDEN_FILE)
+# The larger model of a second look; all three or none.
+SECOND_GRAPH_FILE = "second.onnx"
+SECOND_BOOSTER_FILE = "second_booster.json"
+SECOND_GOLDEN_FILE = "second_golden.npz"
+SECOND_FILES = (SECOND_GRAPH_FILE, SECOND_BOOSTER_FILE, SECOND_GOLDEN_FILE)
 # How far a loaded model may be from what it scored when it was exported.
 GOLDEN_TOLERANCE = 1e-6
 
@@ -37,6 +50,44 @@ class Calibration(_Part):
 
     slope: float
     intercept: float
+
+
+class Band(_Part):
+    """First scores that leave doubt: low <= score < high. One of 1 leaves none.
+
+    >>> Band(low=0.25, high=0.5).holds(np.array([0.2, 0.25, 0.4, 0.5], np.float32))
+    array([False,  True,  True, False])
+    """
+
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("holds no score: `low` must lie below `high`")
+        return self
+
+    def holds(self, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of the first scores (n,) a second look is due for."""
+        return np.asarray((scores >= self.low) & (scores < self.high))
+
+
+class Deeper(_Part):
+    """The larger model that looks again where the first score lies in `band`.
+
+    `metrics` are of the rows that judge the bundle: the share that is looked at
+    again, and the average precision of the first look, of both and of the larger
+    model alone. `selection` says how the bands compared did on earlier rows.
+    """
+
+    band: Band
+    calibration: Calibration
+    reason_method: Literal["path", "fitted"]
+    reason_base: float
+    parameters: dict[str, float | int | str]
+    metrics: dict[str, float | None]
+    selection: tuple[dict[str, float | int | str], ...] = ()
 
 
 class Distribution(_Part):
@@ -87,10 +138,12 @@ class Manifest(_Part):
     metrics: dict[str, float | None]
     baseline: Baseline
     training: Training
+    deeper: Deeper | None = None
 
     def content_version(self) -> str:
         """The hash of everything but the version itself: 16 hex digits."""
-        plain = self.model_dump(mode="json", exclude={"version"})
+        unsaid = {"version"} if self.deeper else {"version", "deeper"}
+        plain = self.model_dump(mode="json", exclude=unsaid)
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
         return sha256(text.encode()).hexdigest()[:16]
 
@@ -100,7 +153,8 @@ class Manifest(_Part):
 
     def to_json(self) -> str:
         """The manifest as a file that people can read."""
-        return self.model_dump_json(indent=2) + "\n"
+        unsaid = None if self.deeper else {"deeper"}
+        return self.model_dump_json(indent=2, exclude=unsaid) + "\n"
 
 
 def manifest_from_json(text: str, *, name: str) -> Manifest:
@@ -123,7 +177,8 @@ def check_files(
     manifest: Manifest, contents: Mapping[str, bytes], *, name: str
 ) -> None:
     """Raise `BadArtifact` naming the first file that is not the one exported."""
-    for file in FILES:
+    deeper = SECOND_FILES if manifest.deeper else ()
+    for file in (*FILES, *deeper):
         if file not in manifest.files:
             raise BadArtifact(f"{name}: files: {file} has no hash")
     for file in manifest.files:

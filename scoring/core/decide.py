@@ -23,6 +23,7 @@ from scoring.core.decision import (
     Reason,
     ReasonSource,
     Rung,
+    SecondLook,
     Velocity,
     Versions,
 )
@@ -59,6 +60,7 @@ class Evidence:
     rung: Rung = Rung.FULL
     target: ComputeTarget = ComputeTarget.UNSPECIFIED
     provisional: bool = False
+    second_look: SecondLook = SecondLook.UNSPECIFIED
 
 
 def decide(
@@ -95,6 +97,7 @@ def decide(
         b"" if vector is None else vector.astype("<f4", copy=False).tobytes(),
         evidence.inexact,
         evidence.target,
+        evidence.second_look,
     )
 
 

@@ -107,6 +107,9 @@ class Collector:
             "score": core.score if core.HasField("score") else None,
             "margin": core.margin if core.HasField("margin") else None,
             "degraded": bool(core.degradations),
+            "second_look": decision_pb2.SecondLook.Name(core.second_look).removeprefix(
+                "SECOND_LOOK_"
+            ),
             "core_sha256": sha256(core.SerializeToString(deterministic=True)).digest(),
             "processed_seq": trace.processed_seq,
             "decided_at_ms": wire.ms_from_timestamp(trace.decided_at),
@@ -146,6 +149,7 @@ def decisions_schema() -> Any:
             ("score", pa.float64()),
             ("margin", pa.float32()),
             ("degraded", pa.bool_()),
+            ("second_look", pa.string()),
             ("core_sha256", pa.binary(32)),
             ("processed_seq", pa.uint64()),
             ("decided_at_ms", pa.int64()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def agreement(
         ]
     )
     offline = _Offline(
-        {str(id_): i for i, id_ in enumerate(found.ids)}, found.matrix, scores
+        {str(id_): i for i, id_ in enumerate(found.ids)}, found.matrix, scores, model
     )
     live_labels = terms.lateness_ms is not None and terms.label_delay_ms is not None
     excused = _learned(catalogue) if live_labels else np.zeros(0, dtype=np.intp)
@@ -183,11 +183,26 @@ def labels_of(rows: list[Row]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Offline:
-    """Rows scored offline: where each id stands, and what was found there."""
+    """Rows scored offline: where each id stands, and what was found there.
+
+    `scores` are of the first look; a second one is taken where it was recorded.
+    """
 
     place: dict[str, int]
     matrix: Any
     scores: Any
+    model: Model
+
+    def scored(self, rows: Any, looks: list[str]) -> Any:
+        """The scores of some rows, by the look that each decision rests on."""
+        scores = self.scores[rows].astype(np.float64)
+        taken = np.flatnonzero([look == "TAKEN" for look in looks])
+        if len(taken) and self.model.deeper is None:
+            scores[taken] = np.nan  # another model's decisions: differ, visibly
+        elif len(taken) and self.model.deeper is not None:
+            larger = self.model.deeper.model
+            scores[taken] = larger.predict(self.matrix[rows[taken]]).probability
+        return scores
 
 
 def _compared(
@@ -199,7 +214,7 @@ def _compared(
     differing = np.zeros(len(names), dtype=np.int64)
     file = pq.ParquetFile(decisions)
     for batch in file.iter_batches(
-        _ROWS_PER_PREDICT, columns=["id", "score", "features"]
+        _ROWS_PER_PREDICT, columns=["id", "score", "features", "second_look"]
     ):
         ours = batch.to_pydict()
         rows = np.array([offline.place.get(id_, -1) for id_ in ours["id"]])
@@ -213,7 +228,9 @@ def _compared(
         late += int(waits.sum())
         online = np.array(ours["score"], dtype=np.float64)[known]
         # A missing score would compare as NaN and hide: it is a difference of one.
-        gaps = np.nan_to_num(np.abs(online - offline.scores[rows[known]]), nan=1.0)
+        looks = list(compress(ours["second_look"], known))
+        expected_scores = offline.scored(rows[known], looks)
+        gaps = np.nan_to_num(np.abs(online - expected_scores), nan=1.0)
         difference = max(difference, float(gaps[~waits].max(initial=0)))
     return Agreement(
         rows=found,

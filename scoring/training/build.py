@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.bundle import Calibration, Manifest, Training, rounded
 from scoring.core.catalogue import Catalogue
-from scoring.training.calibrate import Platt, fit_platt
+from scoring.training.calibrate import Platt
 from scoring.training.dataset import (
     DAY_MS,
     Dataset,
@@ -21,16 +20,16 @@ from scoring.training.dataset import (
     refuse_one_class,
     split_by_time,
 )
+from scoring.training.deepen import Deepened, deepened
 from scoring.training.explain import exact_contributions, grouped, top_overlap
-from scoring.training.fit import Boosting, fit, margins
-from scoring.training.forest import forest_from_json
+from scoring.training.fit import Boosting, margins
+from scoring.training.ground import Ground, Groups
 from scoring.training.package import Compiled, baseline_of, run_graph, write_bundle
 from scoring.training.progress import Report, silent
 from scoring.training.quality import Quality, quality_report
-from scoring.training.reasons import fitted_reasons
+from scoring.training.second_look import SecondLook
 from scoring.training.tune import Log, tuned
 
-_REASON_ROWS_MAX = 10_000
 _OVERLAP_ROWS_MAX = 400
 
 
@@ -39,31 +38,15 @@ class Recipe:
     """How to train. `label_delay_ms`: labels become known that much later.
 
     With `candidates` the best of them is taken in place of `boosting`, chosen on
-    the rows to fit alone; how each did stands in the manifest.
+    the rows to fit alone; how each did stands in the manifest. With `second_look` a
+    larger model is trained too, and the scores for which it is asked are chosen.
     """
 
     boosting: Boosting = field(default_factory=Boosting)
     candidates: tuple[Boosting, ...] = ()
+    second_look: SecondLook | None = None
     label_delay_ms: int = 7 * DAY_MS
     seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Reason groups in the order of the contributions' columns.
-
-    `of` (features,) gives each feature's group as an index into `names`.
-    """
-
-    names: tuple[str, ...]
-    of: NDArray[np.int64]
-
-    @classmethod
-    def from_catalogue(cls, catalogue: Catalogue) -> Groups:
-        """The groups of a catalogue's features, in the order of first use."""
-        groups = [catalogue.features[name].reason_group for name in catalogue.names]
-        names = tuple(dict.fromkeys(groups))
-        return cls(names, np.array([names.index(g) for g in groups]))
 
 
 def train_on(
@@ -87,21 +70,27 @@ def train_on(
     refuse_one_class(dataset.fraud[fitting], what="table: the rows to fit")
     refuse_leaks(dataset)
     recipe, selection = _chosen(dataset, split, recipe, report)
-    booster = fit(
-        dataset.matrix[fitting],
-        dataset.fraud[fitting],
-        boosting=recipe.boosting,
-        seed=recipe.seed,
-        report=report,
-    )
     groups = Groups.from_catalogue(catalogue)
-    compiled = _compiled(booster, dataset, split, groups, report)
+    ground = Ground(dataset, split, groups, recipe.label_delay_ms, recipe.seed, report)
+    compiled = ground.compiled(recipe.boosting)
+    second: Deepened | None = None
+    unpaid: Log = ()
+    if recipe.second_look is not None:
+        second, unpaid = deepened(ground, compiled, recipe.boosting, recipe.second_look)
     report("judge", 0.0)
     manifest = _manifest(compiled, dataset, split, catalogue, recipe)
-    training = manifest.training.model_copy(update={"selection": selection})
+    training = manifest.training.model_copy(update={"selection": selection + unpaid})
     manifest = manifest.model_copy(update={"training": training})
+    if second is not None:
+        manifest = _of_both(manifest, second)
     held_out = dataset.rows(split.fitted_ms, split.until_ms)
-    manifest = write_bundle(out, compiled, manifest, rows=dataset.matrix[held_out])
+    manifest = write_bundle(
+        out,
+        compiled,
+        manifest,
+        rows=dataset.matrix[held_out],
+        second=second.model if second else None,
+    )
     report("judge", 1.0)
     return manifest
 
@@ -121,37 +110,6 @@ def _chosen(
         report=report,
     )
     return replace(recipe, boosting=boosting), log
-
-
-def _compiled(
-    booster: Any, dataset: Dataset, split: Split, groups: Groups, report: Report
-) -> Compiled:
-    forest = forest_from_json(bytes(booster.save_raw("json")))
-    calibrating = dataset.rows(split.fitted_ms, split.calibrated_ms)
-    platt = fit_platt(
-        margins(booster, dataset.matrix[calibrating]).astype(np.float64),
-        dataset.fraud[calibrating],
-    )
-    fitting = np.flatnonzero(dataset.rows(split.from_ms, split.fitted_ms))
-    reasons = fitted_reasons(
-        forest,
-        groups.of,
-        count=len(groups.names),
-        rows=dataset.matrix[_spread(fitting, dataset.fraud)],
-        report=report,
-    )
-    return Compiled(booster, forest, reasons, platt)
-
-
-def _spread(rows: NDArray[np.int64], fraud: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """At most 10,000 rows over time, half of them fraud where there are so many:
-    the leaves that frauds reach are those whose reasons are asked for.
-    """
-    chosen = []
-    for kind in (rows[fraud[rows]], rows[~fraud[rows]]):
-        count = min(len(kind), _REASON_ROWS_MAX // 2)
-        chosen.append(kind[np.linspace(0, len(kind) - 1, count).astype(int)])
-    return np.sort(np.concatenate(chosen))
 
 
 def _manifest(
@@ -193,6 +151,12 @@ def _manifest(
             parameters=recipe.boosting.as_dict(),
         ),
     )
+
+
+def _of_both(manifest: Manifest, second: Deepened) -> Manifest:
+    """The manifest of two models: its figures are of what both of them score."""
+    metrics = manifest.metrics | rounded(second.quality.as_dict())
+    return manifest.model_copy(update={"metrics": metrics, "deeper": second.told})
 
 
 def judge(

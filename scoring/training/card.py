@@ -35,12 +35,10 @@ def write_card(directory: Path, dataset: Dataset) -> Path:
         training.calibrated_until_ms + training.label_delay_ms,
         training.evaluated_until_ms,
     )
-    graph = (directory / bundle.GRAPH_FILE).read_bytes()
-    outputs = run_graph(graph, dataset.matrix[judged])
-    score = outputs["calibrated"][:, 0].astype(np.float64)
+    score = _score(directory, manifest, dataset.matrix[judged])
     fraud, amount = dataset.fraud[judged], dataset.amount_minor[judged]
     charts = {
-        "precision-recall.svg": _precision_recall(outputs["margin"][:, 0], fraud),
+        "precision-recall.svg": _precision_recall(score, fraud),
         "calibration.svg": _calibration(score, fraud),
         "scores.svg": _scores(score, fraud),
         "recall-by-amount.svg": bar_chart(_recall_by_amount(score, fraud, amount)),
@@ -56,8 +54,21 @@ def write_card(directory: Path, dataset: Dataset) -> Path:
     return card
 
 
-def _precision_recall(margin: NDArray[np.float32], fraud: NDArray[np.bool_]) -> str:
-    hits = np.cumsum(fraud[np.argsort(-margin, kind="stable")])
+def _score(
+    directory: Path, manifest: Manifest, rows: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """The calibrated scores, after the second looks that are due."""
+    graph = (directory / bundle.GRAPH_FILE).read_bytes()
+    score = run_graph(graph, rows)["calibrated"][:, 0]
+    if manifest.deeper is not None:
+        due = manifest.deeper.band.holds(score)
+        larger = (directory / bundle.SECOND_GRAPH_FILE).read_bytes()
+        score[due] = run_graph(larger, rows[due])["calibrated"][:, 0]
+    return score.astype(np.float64)
+
+
+def _precision_recall(score: NDArray[np.float64], fraud: NDArray[np.bool_]) -> str:
+    hits = np.cumsum(fraud[np.argsort(-score, kind="stable")])
     points = np.unique(np.linspace(0, len(hits) - 1, 2 * _CURVE_POINTS).astype(int))
     recall, precision = hits / max(hits[-1], 1), hits / np.arange(1, len(hits) + 1)
     curve = list(zip(recall[points].tolist(), precision[points].tolist(), strict=True))
@@ -161,7 +172,7 @@ explain payments beside a policy of rules; not meant to decide about a person.
 |---|---|
 {figures}
 
-{images}
+{_second_look(manifest)}{images}
 
 ## Limits
 
@@ -171,6 +182,27 @@ explain payments beside a policy of rules; not meant to decide about a person.
   show in brackets how many frauds there were. Few frauds make a bar worth little.
 - Figures from a simulated world say nothing of a real one.
 """  # noqa: E501 - a table row is one line
+
+
+def _second_look(manifest: Manifest) -> str:
+    deeper = manifest.deeper
+    if deeper is None:
+        return ""
+    figures = "\n".join(
+        f"| {name} | {'-' if value is None else f'{value:.4g}'} |"
+        for name, value in deeper.metrics.items()
+    )
+    return f"""## Second look
+
+Where the first score lies from {deeper.band.low:.4g} to below {deeper.band.high:.4g},
+a larger model scores again (`{json.dumps(deeper.parameters)}`). The figures above are
+of both; the first alone, both, and the larger one alone:
+
+| figure | value |
+|---|---|
+{figures}
+
+"""
 
 
 def _date(at_ms: int) -> str:

@@ -44,14 +44,37 @@ class Compiled:
 
 
 def write_bundle(
-    out: Path, compiled: Compiled, manifest: Manifest, *, rows: NDArray[np.float32]
+    out: Path,
+    compiled: Compiled,
+    manifest: Manifest,
+    *,
+    rows: NDArray[np.float32],
+    second: Compiled | None = None,
 ) -> Manifest:
     """Write a bundle to the directory `out`, replacing what is there, and return
     its manifest with files, hashes and version filled in.
 
-    `rows` are held-out rows that golden vectors are made of. Raises `BadArtifact`
-    where the graph does not score like XGBoost.
+    `rows` are held-out rows that golden vectors are made of; `second` is the larger
+    model, where the manifest tells of one. Raises `BadArtifact` where a graph does
+    not score like XGBoost.
     """
+    contents = _proved(compiled, rows, bundle.FILES)
+    if second is not None:
+        contents |= _proved(second, rows, bundle.SECOND_FILES)
+    if compiled.forest.depth <= DEPTH_MAX:
+        contents[bundle.TENSOR_FILE] = compiled.graph(tensor_graph)
+    manifest = manifest.model_copy(
+        update={"files": bundle.hashes(contents), "opset": dict(OPSET)}
+    ).stamped()
+    contents[bundle.MANIFEST_FILE] = manifest.to_json().encode()
+    _replace(out, contents)
+    return manifest
+
+
+def _proved(
+    compiled: Compiled, rows: NDArray[np.float32], names: tuple[str, str, str]
+) -> dict[str, bytes]:
+    """A model's graph, booster and golden vectors, under those names."""
     graph = compiled.graph()
     golden = golden_rows(rows, compiled.forest)
     outputs = run_graph(graph, golden)
@@ -61,19 +84,8 @@ def write_bundle(
     np.savez(packed, features=golden, margin=outputs["margin"][:, 0],
              calibrated=outputs["calibrated"][:, 0],
              contributions=outputs["contributions"])  # fmt: skip
-    contents = {
-        bundle.GRAPH_FILE: graph,
-        bundle.BOOSTER_FILE: bytes(compiled.booster.save_raw("json")),
-        bundle.GOLDEN_FILE: packed.getvalue(),
-    }
-    if compiled.forest.depth <= DEPTH_MAX:
-        contents[bundle.TENSOR_FILE] = compiled.graph(tensor_graph)
-    manifest = manifest.model_copy(
-        update={"files": bundle.hashes(contents), "opset": dict(OPSET)}
-    ).stamped()
-    contents[bundle.MANIFEST_FILE] = manifest.to_json().encode()
-    _replace(out, contents)
-    return manifest
+    booster = bytes(compiled.booster.save_raw("json"))
+    return dict(zip(names, (graph, booster, packed.getvalue()), strict=True))
 
 
 def _replace(out: Path, contents: dict[str, bytes]) -> None:

@@ -44,7 +44,7 @@ def tuned(
     parts, each judged by a model of the rows whose labels were known when it began.
     Raises `BadArtifact` where no part holds both classes.
     """
-    folds = _folds(dataset, span, label_delay_ms)
+    folds = folds_of(dataset, span, label_delay_ms)
     if not folds:
         raise BadArtifact("table: too short to compare settings; train without --tune")
     log: list[dict[str, float | int | str]] = []
@@ -57,7 +57,8 @@ def tuned(
     return candidates[best], tuple(log)
 
 
-def _folds(dataset: Dataset, span: tuple[int, int], delay_ms: int) -> list[Fold]:
+def folds_of(dataset: Dataset, span: tuple[int, int], delay_ms: int) -> list[Fold]:
+    """Rows to train on and to judge by, all within `span`, where both hold frauds."""
     first, until = span
     edges = np.linspace((first + until) / 2, until, FOLDS + 1).astype(np.int64).tolist()
     folds = [
@@ -72,11 +73,16 @@ def _both(fraud: NDArray[np.bool_]) -> bool:
 
 
 def _judged(dataset: Dataset, fold: Fold, candidate: Boosting, seed: int) -> float:
-    train, test = fold
-    every = max(1, int(train.sum()) // _ROWS_MAX)
-    train = train & (dataset.fraud | (np.arange(len(dataset)) % every == 0))
+    train, test = thinned(dataset, fold[0]), fold[1]
     booster = fit(
         dataset.matrix[train], dataset.fraud[train], boosting=candidate, seed=seed
     )
     margin = margins(booster, dataset.matrix[test]).astype(np.float64)
     return average_precision(margin, dataset.fraud[test])
+
+
+def thinned(dataset: Dataset, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Every fraud of the rows, and evenly spread genuine ones up to a bound."""
+    every = max(1, int(rows.sum()) // _ROWS_MAX)
+    kept = dataset.fraud | (np.arange(len(dataset)) % every == 0)
+    return np.asarray(rows & kept)

@@ -108,7 +108,9 @@ class _DegradationCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Degra
     DEGRADATION_CODE_OUT_OF_TIME: _DegradationCode.ValueType  # 5
     """The deadline left no time for the full path."""
     DEGRADATION_CODE_SECOND_LOOK_SKIPPED: _DegradationCode.ValueType  # 6
-    """The second look was due and did not fit into the deadline."""
+    """The second look was due and was not taken; the detail says for want of what:
+    time or model.
+    """
     DEGRADATION_CODE_HISTORY_CORRUPT: _DegradationCode.ValueType  # 7
     """A stored value could not be read as ours."""
     DEGRADATION_CODE_TOO_LATE: _DegradationCode.ValueType  # 8
@@ -132,7 +134,9 @@ DEGRADATION_CODE_NOT_RECORDED: DegradationCode.ValueType  # 4
 DEGRADATION_CODE_OUT_OF_TIME: DegradationCode.ValueType  # 5
 """The deadline left no time for the full path."""
 DEGRADATION_CODE_SECOND_LOOK_SKIPPED: DegradationCode.ValueType  # 6
-"""The second look was due and did not fit into the deadline."""
+"""The second look was due and was not taken; the detail says for want of what:
+time or model.
+"""
 DEGRADATION_CODE_HISTORY_CORRUPT: DegradationCode.ValueType  # 7
 """A stored value could not be read as ours."""
 DEGRADATION_CODE_TOO_LATE: DegradationCode.ValueType  # 8
@@ -228,25 +232,25 @@ class _SecondLook:
 class _SecondLookEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SecondLook.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SECOND_LOOK_UNSPECIFIED: _SecondLook.ValueType  # 0
-    """The policy or the bundle has none."""
+    """The bundle has none."""
     SECOND_LOOK_NOT_NEEDED: _SecondLook.ValueType  # 1
     """The first score left no doubt."""
     SECOND_LOOK_TAKEN: _SecondLook.ValueType  # 2
     """Taken; it made the score."""
     SECOND_LOOK_SKIPPED: _SecondLook.ValueType  # 3
-    """Due, but there was no time."""
+    """Due, and not taken: the first score stands."""
 
 class SecondLook(_SecondLook, metaclass=_SecondLookEnumTypeWrapper):
     """Whether the deeper look was taken."""
 
 SECOND_LOOK_UNSPECIFIED: SecondLook.ValueType  # 0
-"""The policy or the bundle has none."""
+"""The bundle has none."""
 SECOND_LOOK_NOT_NEEDED: SecondLook.ValueType  # 1
 """The first score left no doubt."""
 SECOND_LOOK_TAKEN: SecondLook.ValueType  # 2
 """Taken; it made the score."""
 SECOND_LOOK_SKIPPED: SecondLook.ValueType  # 3
-"""Due, but there was no time."""
+"""Due, and not taken: the first score stands."""
 Global___SecondLook: _TypeAlias = SecondLook  # noqa: Y015
 
 class _Door:
@@ -557,7 +561,9 @@ class StageTiming(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     DURATION_US_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """Name of the stage: wire, observe, vectorise, predict, decide, record."""
+    """Name of the stage: wire, observe, vectorise, predict, second_look, decide,
+    record.
+    """
     duration_us: _builtins.int
     """Microseconds; the batch's time where the stage is batched."""
     def __init__(

@@ -7,12 +7,18 @@ import shutil
 
 import numpy as np
 import pytest
-from small_model import RECIPE, small_catalogue, small_dataset
+from small_model import (
+    RECIPE,
+    changed_graph,
+    rewrite,
+    small_catalogue,
+    small_dataset,
+)
 
 from scoring.adapters.model_source import ModelSource
 from scoring.adapters.onnx_model import load_model
 from scoring.core import bundle
-from scoring.core.bundle import hashes, manifest_from_json
+from scoring.core.bundle import manifest_from_json
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import ComputeTarget
 from scoring.core.policy import default_policy
@@ -30,18 +36,6 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def copy(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "copy")
-
-
-def rewrite(directory, **files):
-    """Replace files and make the manifest agree: a careful forger."""
-    path = directory / bundle.MANIFEST_FILE
-    manifest = manifest_from_json(path.read_text(), name="manifest")
-    contents = {f: (directory / f).read_bytes() for f in bundle.FILES} | files
-    for file, raw in contents.items():
-        (directory / file).write_bytes(raw)
-    path.write_text(
-        manifest.model_copy(update={"files": hashes(contents)}).stamped().to_json()
-    )
 
 
 def test_a_bundle_loads_and_names_what_it_is(trained):
@@ -117,14 +111,6 @@ def test_another_feature_order_is_refused_with_the_first_difference(trained):
     shuffled = small_catalogue("amount", "weekday", "hour", "latitude")
     with pytest.raises(BadArtifact, match=r"feature_names\[1\].*'hour'.*'weekday'"):
         load_model(trained, catalogue=shuffled)
-
-
-def changed_graph(raw, change):
-    import onnx
-
-    model = onnx.load_from_string(raw)
-    change(model.graph)
-    return model.SerializeToString()
 
 
 def test_an_operator_that_we_never_write_is_refused(copy):

@@ -45,6 +45,7 @@ class SteadyModel:
     feature_names = CATALOGUE.names
     reason_groups = ("CARD_VELOCITY",)
     broken = False
+    deeper = None
 
     def predict(self, matrix):
         if self.broken:
