@@ -29,11 +29,17 @@ def handbook(
         Literal["week", "long", "both"],
         typer.Option(help="what protocol b is trained on"),
     ] = "both",
+    second_look: Annotated[
+        bool, typer.Option("--second-look", help="protocol b: what looking again gives")
+    ] = False,
 ) -> None:
     """Reproduce the Fraud Detection Handbook; the last line is one JSON object."""
+    from functools import partial
+
     from scoring.core.catalogue import handbook_catalogue
     from scoring.training import handbook as book
     from scoring.training.dataset import refuse_leaks
+    from scoring.training.handbook_second import second_look as looked
     from scoring.training.handbook_table import read_handbook
     from scoring.training.progress import bar
     from scoring.training.train import dataset_of
@@ -50,7 +56,12 @@ def handbook(
             ours, extra = book.protocol_a(dataset, report=report)
         else:
             windows = ("week", "long") if window == "both" else (window,)
-            ours, extra = book.protocol_b(dataset, windows=windows, report=report)
+            ours, extra = book.protocol_b(
+                dataset,
+                windows=windows,
+                report=report,
+                beside=partial(looked, dataset, report=report) if second_look else None,
+            )
     published = book.PUBLISHED_A if protocol == "a" else book.PUBLISHED_B
     _show(f"Handbook, protocol {protocol.upper()}", published, ours)
     _finish(protocol, published, ours, extra)

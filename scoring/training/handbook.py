@@ -8,7 +8,7 @@ test. Figures are AUC, average precision and card precision@100.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
@@ -184,7 +184,7 @@ def run(
     qualities, seconds, drawn = [], [], []
     for start in starts:
         fold = fold_of(dataset, start, train_from=window.train_from)
-        train = _thinned(dataset, fold.train, window.thinned)
+        train = thinned(dataset, fold.train, window.thinned)
         began = perf_counter()
         booster = fit(dataset.matrix[train], dataset.fraud[train], boosting=boosting)
         seconds.append(perf_counter() - began)
@@ -194,7 +194,7 @@ def run(
     return Outcome(tuple(qualities), tuple(seconds), np.mean(drawn, axis=0))
 
 
-def _thinned(
+def thinned(
     dataset: Dataset, rows: NDArray[np.bool_], thinned: int
 ) -> NDArray[np.bool_]:
     """All frauds and every `thinned`-th genuine row, by position."""
@@ -241,6 +241,8 @@ def book_only(dataset: Dataset) -> Dataset:
     )
 
 
+# Something more to be said of a window, given the settings chosen for it.
+Beside = Callable[[Boosting, Window], dict[str, Any]]
 Compared = tuple[dict[str, Outcome], dict[str, Any]]
 
 
@@ -261,11 +263,16 @@ def protocol_a(dataset: Dataset, *, report: Report = silent) -> Compared:
 
 
 def protocol_b(
-    dataset: Dataset, *, windows: Sequence[str] = ("week",), report: Report = silent
+    dataset: Dataset,
+    *,
+    windows: Sequence[str] = ("week",),
+    report: Report = silent,
+    beside: Beside | None = None,
 ) -> Compared:
     """Four weekly folds, with settings chosen on four earlier folds only.
 
-    `windows` of "week" (the book's seven days) and "long" (from 2018-05-01).
+    `windows` of "week" (the book's seven days) and "long" (from 2018-05-01);
+    `beside` looks at each window with the settings chosen for it.
     """
     ours: dict[str, Outcome] = {}
     extra: dict[str, Any] = {}
@@ -277,6 +284,8 @@ def protocol_b(
         full = replace(window, thinned=1)
         ours[name] = run(dataset, STARTS_B, boosting=chosen, window=full, draws=DRAWS)
         report(f"test, {name}", 1.0)
+        if beside is not None:
+            extra[f"second_look_{name}"] = beside(chosen, window)
     book = run(book_only(dataset), STARTS_B, boosting=BEST_PUBLISHED)
     return {**ours, "book": book}, extra
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scoring.commands import evaluate
-from scoring.training import handbook
+from scoring.training import handbook, second_look
 from scoring.training.fit import Boosting
 from scoring.training.simulate import World, simulate
 
@@ -86,3 +86,22 @@ def chosen(path):
         read_handbook(path), handbook_catalogue(), label_delay_ms=delay_ms
     )
     return handbook.choose(dataset)
+
+
+def test_what_looking_again_gives_and_costs_is_said_of_each_window(raw, monkeypatch):
+    monkeypatch.setattr(second_look, "LARGER", Boosting(rounds=30, rate=0.2))
+    result = CliRunner().invoke(
+        evaluate.app,
+        ["handbook", "--data", str(raw), "--window", "week", "--second-look"],
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout.splitlines()[-1])["second_look_week"]
+    assert found["choice"][0]["looked_at_again"] == 0
+    by_share = found["average_precision_by_share"]
+    for share, look in (("0", "first"), ("1", "larger")):
+        same = pytest.approx(found[look]["average_precision"], abs=1e-3)
+        assert by_share[share] == same
+    assert 0 <= found["looked_at_again"] <= 1
+    assert found["first_us"] <= found["both_us"]
+    if found["band"] is None:
+        assert found["both"] == found["first"]
