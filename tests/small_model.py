@@ -17,6 +17,7 @@ from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting
+from scoring.training.second_look import SecondLook
 
 START_MS = 1_700_000_000_000
 RECIPE = Recipe(boosting=Boosting(rounds=30, rate=0.2, depth_max=4), label_delay_ms=0)
@@ -84,7 +85,13 @@ def changed_graph(raw: bytes, change: Callable[[Any], None]) -> bytes:
 
 
 def noise_bundle(
-    out: Path, *, rows: int = 6_000, seed: int = 0, rounds: int = 30, depth: int = 4
+    out: Path,
+    *,
+    rows: int = 6_000,
+    seed: int = 0,
+    rounds: int = 30,
+    depth: int = 4,
+    second_look: SecondLook | None = None,
 ) -> Path:
     """A bundle for the shipped features, trained on noise whose first column tells
     a little of fraud; another seed, another model.
@@ -100,7 +107,11 @@ def noise_bundle(
         customers=rng.integers(0, 500, rows),
         amount_minor=rng.integers(1, 10_000, rows),
     )
-    recipe = Recipe(boosting=Boosting(rounds=rounds, depth_max=depth), label_delay_ms=0)
+    recipe = Recipe(
+        boosting=Boosting(rounds=rounds, depth_max=depth),
+        second_look=second_look,
+        label_delay_ms=0,
+    )
     train_on(dataset, out, catalogue=catalogue, recipe=recipe)
     return out
 

@@ -29,8 +29,9 @@ LARGER = Boosting(
 )
 # Of what the larger model gains where it scores every row, the band must keep so much.
 GAIN_KEPT = 0.9
-# Shares of rows, lowest first scores first, at which a band may begin and end.
-_BEGIN = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+# Shares of rows, lowest first scores first, at which a band may begin and end; all of
+# them keep the whole gain, so there is a band wherever there is a gain.
+_BEGIN = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 _END = (0.95, 0.98, 0.99, 0.995, 0.997, 0.999, 1.0)
 
 
@@ -76,7 +77,7 @@ class Shares:
         if self.span is None:
             return Choice(None, self.log)
         begin, end = self.span
-        low = float(np.float32(np.quantile(scores, begin)))
+        low = 0.0 if begin == 0 else float(np.float32(np.quantile(scores, begin)))
         high = 1.0 if end == 1 else float(np.float32(np.quantile(scores, end)))
         return Choice(Band(low=low, high=high) if low < high else None, self.log)
 

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_parts import (
@@ -16,14 +17,18 @@ from grpc_parts import (
     request,
     status_of,
 )
-from small_model import noise_shelf
+from small_model import noise_bundle, noise_shelf
 
 from scoring import wire
 from scoring.adapters.onnx_model import OnnxModel, load_model
 from scoring.bootstrap import now_ms
+from scoring.core.bundle import Band
 from scoring.core.catalogue import default_catalogue
 from scoring.errors import ModelUnavailable
+from scoring.training.fit import Boosting
+from scoring.training.second_look import SecondLook
 from scoring.v1 import fraud_scoring_pb2 as calls
+from scoring.v1.decision_pb2 import SECOND_LOOK_TAKEN
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 PLANTED = "4111111111111111"
@@ -119,6 +124,23 @@ async def test_each_decision_is_explained_by_the_model_that_made_it(
             reply = await explained(door, one)
             total = reply.base + sum(c.contribution for c in reply.contributions)
             assert total == pytest.approx(core.margin, abs=1e-4)
+
+
+async def test_a_second_look_is_explained_by_the_larger_model(tmp_path):
+    larger = SecondLook(
+        boosting=Boosting(rounds=40, depth_max=4), band=Band(low=0.0, high=1.0)
+    )
+    noise_bundle(tmp_path / "models", rows=3_000, rounds=20, second_look=larger)
+    async with open_door(tmp_path / "models") as door:
+        one = payment()
+        core = (await door.check(one)).core
+        assert core.second_look == SECOND_LOOK_TAKEN
+        reply = await explained(door, one)
+        total = reply.base + sum(c.contribution for c in reply.contributions)
+        assert total == pytest.approx(core.margin, abs=1e-4)
+        vector = np.array([core.features], np.float32)
+        first = door.service.scorer.artifacts.model.predict(vector)
+        assert core.margin != first.margin[0]
 
 
 async def test_a_decision_whose_model_is_gone_says_which_one_to_keep(

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from scoring.__main__ import app
+from scoring.__main__ import assemble
 from scoring.adapters.model_shelf import bundle_in
 from scoring.adapters.onnx_model import load_model
 from scoring.core import bundle
@@ -15,7 +15,7 @@ from scoring.training.fit import Boosting
 from scoring.training.simulate import World, simulate
 
 WORLD = World(seed=2, days=14, customers=200, terminals=400)
-QUICK = ("--label-delay-days", "2", "--rounds", "8", "--depth", "2", "--rate", "0.1")
+QUICK = ("--label-delay-days", "2", "--rounds", "1", "--depth", "1", "--rate", "0.1")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def table(tmp_path_factory):
 def train(table, out, monkeypatch, larger):
     monkeypatch.setattr(second_look, "LARGER", larger)
     arguments = ["train", str(table), "--out", str(out), *QUICK, "--second-look"]
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(assemble(), arguments)
     assert result.exit_code == 0, result.output
     return result.output
 
