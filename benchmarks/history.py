@@ -29,7 +29,7 @@ from scoring.history.archive import Archive
 from scoring.history.rebuild import Milestones, Rebuild
 from scoring.history.rows import TRANSACTION_FIELDS, Row
 
-COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+COUNT = 200_000
 DAY_MS = 86_400_000
 DAYS = 90
 TERMS = Terms(lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS)
@@ -119,19 +119,24 @@ def _cpu_s(redis: Redis) -> float:
     return float(told["used_cpu_user"]) + float(told["used_cpu_sys"])  # type: ignore[index]
 
 
-def main() -> None:
+def measured(count: int, catalogues: list[Catalogue]) -> dict[str, dict[str, float]]:
+    """The cost of filling an empty store by each catalogue, from one archive."""
     with tempfile.TemporaryDirectory() as scratch, embedded_store() as url:
         archive = Archive(Path(scratch) / "archive")
         archive.prepare()
-        made = rows(COUNT, time.time_ns() // 1_000_000)
-        archive.take("decisions", 0, made, (0, COUNT))
+        made = rows(count, time.time_ns() // 1_000_000)
+        archive.take("decisions", 0, made, (0, count))
         del made
-        catalogues = {"default": default_catalogue(), "handbook": handbook_catalogue()}
-        found = {
-            name: asyncio.run(rebuilt(url, archive, catalogue))
-            for name, catalogue in catalogues.items()
+        return {
+            catalogue.name: asyncio.run(rebuilt(url, archive, catalogue))
+            for catalogue in catalogues
         }
-    print(json.dumps({"transactions": COUNT, **found}))
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
+    found = measured(count, [default_catalogue(), handbook_catalogue()])
+    print(json.dumps({"transactions": count, **found}))
 
 
 if __name__ == "__main__":

@@ -44,23 +44,26 @@ class Layout:
     ) -> None:
         self._catalogue = catalogue
         self._program = program
-        self._namespace = namespace
+        version = catalogue.version[:8]
+        self._parts = {
+            e.plan.name: (
+                f"{namespace}:{version}:{{{e.plan.name}:",
+                e.plan.fields,
+                _endings(e),
+            )
+            for e in program.entities
+        }
         self.claims = ClaimKeys(claims or namespace, parted=parted)
         self.unknown = unknown_values(catalogue)
 
     def entity_keys(self, t: Transaction, entity: EntityProgram) -> list[bytes] | None:
         """Keys of one entity's history; None where the transaction does not name it."""
-        tokens = [getattr(t, field) for field in entity.plan.fields]
+        start, fields, endings = self._parts[entity.plan.name]
+        tokens = [getattr(t, field) for field in fields]
         if not all(tokens):
             return None
-        tag = f"{entity.plan.name}:{t.tenant}:{JOINER.join(tokens)}"
-        stem = f"{self._namespace}:{self._catalogue.version[:8]}:{{{tag}}}:".encode()
-        keys = [stem + b"e"]
-        if entity.counterparts:
-            keys.append(stem + b"s")
-        if entity.plan.labelled:
-            keys.append(stem + b"l")
-        return keys
+        stem = f"{start}{t.tenant}:{JOINER.join(tokens)}".encode()
+        return [stem + ending for ending in endings]
 
     def known(
         self, t: Transaction
@@ -102,16 +105,11 @@ class Layout:
         """What the reply to `observe` says of these entities."""
         done, seq, packed, inexact, corrupt, stored = reply
         applied = _APPLIED[done]
-        degradations = tuple(
-            Degradation(DegradationCode.HISTORY_CORRUPT, part.decode())
-            for part in corrupt.split(b",")
-            if part
-        )
         return Observation(
             values=self.values(entities, packed),
             applied=applied,
             inexact=self._inexact(entities, inexact) if inexact else (),
-            degradations=degradations,
+            degradations=_corrupt(corrupt) if corrupt else (),
             stored=stored or None,
             processed_seq=seq,
         )
@@ -155,6 +153,24 @@ class Layout:
         slots = {places[i - 1] for i in np.frombuffer(marked, ">u2").tolist()}
         names = {n for slot in slots for n in self._catalogue.slot_features[slot]}
         return tuple(sorted(names))
+
+
+def _endings(entity: EntityProgram) -> list[bytes]:
+    """What an entity's keys end with: events, counterparts, labels."""
+    kept = [b"e"]
+    if entity.counterparts:
+        kept.append(b"s")
+    if entity.plan.labelled:
+        kept.append(b"l")
+    return [b"}:" + kind for kind in kept]
+
+
+def _corrupt(parts: bytes) -> tuple[Degradation, ...]:
+    return tuple(
+        Degradation(DegradationCode.HISTORY_CORRUPT, part.decode())
+        for part in parts.split(b",")
+        if part
+    )
 
 
 def order_of(t: Transaction) -> bytes:
