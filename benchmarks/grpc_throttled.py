@@ -7,15 +7,18 @@ Everything is real but the time a decision takes: one pass at a time, each check
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvloop
 
-from scoring.adapters.grpc_server import serve_until
+from scoring.adapters.grpc_server import Calls, serve_until
+from scoring.adapters.grpc_status import Context, Refused, method
 from scoring.answer import Answer
 from scoring.bootstrap import service_from
 from scoring.ports import Check
@@ -44,8 +47,35 @@ class Throttled:
         return getattr(self.scorer, name)
 
 
+@dataclass(slots=True)
+class Timed:
+    """The calls of a server, and how long each refused check took from its receipt."""
+
+    calls: Calls
+    refused_ms: list[float] = field(default_factory=list)
+
+    def methods(self) -> dict[str, Any]:
+        """By method name, over raw bytes."""
+        return {**self.calls.methods(), "CheckTransaction": method(self.check)}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.calls, name)
+
+    async def check(self, raw: bytes, context: Context) -> bytes:
+        """CheckTransaction, timed where it is refused."""
+        began = time.perf_counter()
+        try:
+            return await self.calls.checks.check(raw, context)
+        except Refused:
+            self.refused_ms.append((time.perf_counter() - began) * 1e3)
+            raise
+
+
 async def serve(per_s: float) -> None:
-    """Serve until SIGTERM; prints its address like the real server."""
+    """Serve until SIGTERM; prints its address like the real server.
+
+    Its last line is a JSON list: milliseconds that each refused check took.
+    """
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     settings = Settings()
@@ -53,6 +83,8 @@ async def serve(per_s: float) -> None:
         server = grpc_door_from(service)
         decisions = server._calls.checks.group.decisions  # noqa: SLF001
         decisions.pipeline = Throttled(service.scorer, per_s)
+        timed = Timed(server._calls)  # noqa: SLF001
+        server._calls = timed  # type: ignore[assignment]  # noqa: SLF001
         await serve_until(
             server,
             told.wait,
@@ -60,6 +92,7 @@ async def serve(per_s: float) -> None:
             notice_s=0,
             grace_s=1,
         )
+    print(json.dumps(timed.refused_ms), flush=True)
 
 
 if __name__ == "__main__":
