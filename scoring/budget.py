@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -13,12 +13,14 @@ class Budget:
 
     `store_s` bounds one exchange. `reserve_s` is kept back from a deadline for
     what follows the exchange: predict, decide, encode and the reply.
-    `look_reserve_s` is what a second look must leave: the exchange to record, too.
+    `look_reserve_s` is what a second look must leave: the exchange to record, too; and
+    `look_reserve_check_s` for each check of the batch, still to be decided and encoded.
     """
 
     store_s: float = 0.02
     reserve_s: float = 0.003
     look_reserve_s: float = 0.005
+    look_reserve_check_s: float = 0.0001
 
     def exchange_s(self, deadline: float | None, now: float) -> float:
         """What an exchange may take; negative where there is no time left.
@@ -32,17 +34,19 @@ class Budget:
             return self.store_s
         return min(self.store_s, deadline - now - self.reserve_s)
 
-    def looks_until(self, deadlines: Iterable[float | None], now: float) -> float:
+    def looks_until(self, deadlines: Sequence[float | None], now: float) -> float:
         """When second looks among checks with these deadlines must end.
 
         The earliest counts: an answer in time goes before another's second look.
         Whoever is late already can lose nothing. Infinite where nobody waits.
 
-        >>> Budget(look_reserve_s=0.5).looks_until([None, 9.0, 7.0, 4.75], now=5.0)
-        6.5
+        >>> budget = Budget(look_reserve_s=0.5, look_reserve_check_s=0.125)
+        >>> budget.looks_until([None, 9.0, 7.0, 4.75], now=5.0)
+        6.0
         """
         waiting = [d for d in deadlines if d is not None and d > now]
-        return min(waiting, default=inf) - self.look_reserve_s
+        reserve_s = self.look_reserve_s + len(deadlines) * self.look_reserve_check_s
+        return min(waiting, default=inf) - reserve_s
 
     def hurried(self, waited_s: float, timeout_s: float) -> bool:
         """Whether an exchange failed for a deadline's sake, not for the store's.

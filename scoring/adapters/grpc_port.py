@@ -62,9 +62,9 @@ class Port:
                 each.shutdown(socket.SHUT_RD)
 
     @property
-    def connections(self) -> int:
-        """How many connections stand."""
-        return sum(_is_connected(each) for each in self._sockets())
+    def connected(self) -> bool:
+        """Whether a connection stands; looked for on the loop that still serves."""
+        return any(_is_connected(each) for each in self._sockets())
 
     def _sockets(self) -> Iterator[socket.socket]:
         for entry in _OPEN_FILES.iterdir():

@@ -153,7 +153,7 @@ class GrpcServer:
         loop = asyncio.get_running_loop()
         gives_up_at = loop.time() + leaving_s(self._options.connection_age_s)
         # The kernel sets no event when the last one has gone.
-        while port.connections and loop.time() < gives_up_at:  # noqa: ASYNC110
+        while port.connected and loop.time() < gives_up_at:  # noqa: ASYNC110
             await asyncio.sleep(_LOOKS_INTERVAL_S)
 
 

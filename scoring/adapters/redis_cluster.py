@@ -50,6 +50,7 @@ class ClusterConnection:
         self._host = seeds[0][0]  # of servers that name no host
         self._nodes: dict[Place, RedisConnection] = {}
         self._owners: list[RedisConnection | None] = [None] * SLOTS
+        self._importing: set[RedisConnection] = set()  # told of by ASK
         self._marks: Sequence[bytes] = ()
         self._mark_of: dict[RedisConnection | None, bytes] = {}
         self._reviving: asyncio.Task[None] | None = None
@@ -114,7 +115,10 @@ class ClusterConnection:
             if not again:
                 break
             if any(_says(replies[i]) == _TRY_AGAIN for i in again):
-                await asyncio.sleep(turn * _TRY_AGAIN_S)
+                pause_s = turn * _TRY_AGAIN_S
+                if asyncio.get_running_loop().time() + 2 * pause_s >= ends:
+                    break  # what is on its way is away; the others have their replies
+                await asyncio.sleep(pause_s)
             left, asking = again, await self._redirected(again, replies, places, ends)
         for i, reply in enumerate(replies):
             said = _says(reply) if isinstance(reply, Exception) else ""
@@ -204,6 +208,7 @@ class ClusterConnection:
             places[i] = node
             if said == "ASK":
                 asking.add(i)
+                self._importing.add(node)
             else:
                 self._owners[int(slot)] = node
                 self._revive()
@@ -212,8 +217,9 @@ class ClusterConnection:
     # Who owns what -----------------------------------------------------------
 
     async def primaries(self) -> list[RedisConnection]:
-        """A connection to each server that owns slots, as was last learnt."""
-        return list(dict.fromkeys(node for node in self._owners if node is not None))
+        """A connection to each server that owns slots, or is being given some."""
+        owners = [node for node in self._owners if node is not None]
+        return list(dict.fromkeys([*owners, *self._importing]))
 
     def _node(self, place: Place) -> RedisConnection:
         if place not in self._nodes:
@@ -264,6 +270,7 @@ class ClusterConnection:
         for place in self._nodes.keys() - listed:
             self._nodes.pop(place).drop("no server of the cluster any more")
         self._owners = owners
+        self._importing.clear()
         self._find_marks()
 
     def _revive(self) -> None:

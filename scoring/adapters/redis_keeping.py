@@ -43,7 +43,8 @@ class Look:
         self.parts, self.seen = parts, self._merged(parts)
         if torn:
             numbered = self.mode == b"D" or self.seq > 0
-            self.whole = numbered and not any(isinstance(p, Exception) for p in parts)
+            failed = any(isinstance(part, Exception) for part in parts)
+            self.whole = self.whole and numbered and not failed
 
     def _merged(self, parts: list[Any]) -> Seen:
         if not self.wrong and all(type(part) is bytes for part in parts):
@@ -82,7 +83,7 @@ class Keeping:
         for look in looks:
             if look.whole and look.mode != b"D":
                 told: list[bytes | int] = [look.check.payload_hash, look.mode]
-                told += [look.seq, *look.seen]
+                told += [look.seq, *look.seen, look.outcome]
                 command = self._calls.command("keep", ([look.claim], told))
                 self._held[look.claim] = command
         if self._held and self._timer is None:
@@ -101,17 +102,18 @@ class Keeping:
             commands = list(held.values())
             task = asyncio.get_running_loop().create_task(self._ask(commands))
             self._sent.update(dict.fromkeys(held, task))
-            task.add_done_callback(lambda done: self._kept(done, list(held)))
+            task.add_done_callback(lambda done: self._kept(done, held))
 
     async def _ask(self, commands: list[Command]) -> None:
         await self._calls.ask(commands, TIMEOUT_S_DEFAULT)
 
-    def _kept(self, task: asyncio.Task[None], claims: list[bytes]) -> None:
-        if not task.cancelled():
-            task.exception()  # who waits is told; nobody else has to know
-        for claim in claims:
+    def _kept(self, task: asyncio.Task[None], held: dict[bytes, Command]) -> None:
+        failed = task.cancelled() or task.exception() is not None
+        for claim, command in held.items():
             if self._sent.get(claim) is task:
                 del self._sent[claim]
+                if failed:  # the decision, or what is sent next, takes it along
+                    self._held.setdefault(claim, command)
 
     async def settled(
         self, claims: list[bytes], ends: float, *, held: bool = False

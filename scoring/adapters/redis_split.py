@@ -168,6 +168,9 @@ class Split:
             for (look, _, _), is_late in zip(suspects, late, strict=True):
                 if is_late == 1:
                     look.mode = b"L"
+                elif isinstance(is_late, Exception):
+                    # Not to be known: read, and counted when it is taken up again.
+                    look.mode, look.whole = b"L", False
 
     async def _counted(self, looks: list[Look], ends: float, *, partly: bool) -> None:
         """Number the transactions and count each at its entities, in this order.
@@ -199,7 +202,8 @@ class Split:
 
     def _observation(self, look: Look) -> Observation:
         entities = [entity for entity, _, _ in look.entities]
-        reply = [look.mode, look.seq, *look.seen, look.standing]
+        standing = b"" if look.mode == b"D" else look.standing
+        reply = [look.mode, look.seq, *look.seen, standing]
         observation = self._layout.observation(entities, reply)
         if look.whole:
             return observation

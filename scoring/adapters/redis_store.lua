@@ -1056,7 +1056,10 @@ local function keep(keys, args)
   local claim = pcall_('GET', keys[1])
   local kind = type(claim) == 'string' and sub(claim, 1, 1) or 'O'
   if kind == 'P' or tonumber(kind) then
-    if sub(claim, 2, 33) == args[1] then call('SETRANGE', keys[1], 0, 'D') end
+    -- args[7]: the outcome that was counted with what was seen; none where settled.
+    if sub(claim, 2, 33) == args[1] and (kind == 'P' or kind == (args[7] or kind)) then
+      call('SETRANGE', keys[1], 0, 'D')
+    end
   elseif kind == 'O' or not find(KINDS, kind, 1, true) then
     local seen = { args[2], tonumber(args[3]), args[4], args[5], args[6] }
     call('SET', keys[1], 'C' .. args[1] .. cmsgpack.pack(seen), 'PX', CONFIG.dedupe_ms)

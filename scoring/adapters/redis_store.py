@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -35,6 +36,8 @@ _DECIDED = b"DP1234"  # what a recorded decision begins with; see the Lua progra
 # What stands in place of the number of transactions processed; the program counts on
 # from the first, so that 1 means that the key was gone.
 _FIRST, _LOST = 1, b"lost"
+# How often, and how long apart, marks without a number are looked at again.
+_BEGINNINGS, _BEGINNING_S = 20, 0.05
 _NOT_THERE = "the history is not there: `scoring rebuild`"
 HadHistory = Callable[[], Awaitable[bool]]
 
@@ -111,8 +114,14 @@ class RedisStore:
         claims = self._layout.claims
         keys = [claims.processed, *claims.marks]
         found = await self._calls.ask([(b"EXISTS", key) for key in keys], None)
-        if found[0]:
-            return
+        for _ in range(_BEGINNINGS):
+            if found[0]:
+                return
+            if not any(found):
+                break
+            # Another may stand between its marks and its number.
+            await asyncio.sleep(_BEGINNING_S)
+            found = await self._calls.ask([(b"EXISTS", key) for key in keys], None)
         lost = any(found) or (had_history is not None and await had_history())
         first: list[Command] = [(b"SET", key, 1, b"NX") for key in claims.marks]
         if claims.marks:

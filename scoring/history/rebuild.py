@@ -137,10 +137,13 @@ class Rebuild:
 
     async def _begin(self) -> None:
         mark = await self.store.mark()
-        if mark.isdigit() and int(mark) > 1:
+        numbered = mark.isdigit() and int(mark) > 1
+        # A cluster may have lost the server of the number, and kept the others.
+        if numbered or (mark != REBUILDING and await self.store.is_begun()):
             raise BadArtifact(
-                f"the store has a history ({mark} processed): a rebuild begins with an "
-                "empty one; add --wipe to clear it first"
+                "the store has a history"
+                + (f" ({mark} processed)" if numbered else ", or part of one")
+                + ": a rebuild begins with an empty one; add --wipe to clear it first"
             )
         if mark != REBUILDING:
             # Another store than the one that was half filled, or the same but wiped.

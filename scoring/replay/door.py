@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any, Protocol, TypeVar
 
 from scoring import wire
@@ -67,7 +67,9 @@ class KafkaDoor:
     topics: Topics
     collector: Collector
     group: str
-    _labels: deque[tuple[int, Awaitable[Any]]] = field(default_factory=deque)
+    # A heap: sent ahead, labels do not come in the order in which they become known.
+    _labels: list[tuple[int, int, Awaitable[Any]]] = field(default_factory=list)
+    _learned: int = 0
     _committed: dict[Any, int] = field(default_factory=dict)
 
     async def learn(self, labels: Sequence[Label]) -> None:
@@ -78,14 +80,16 @@ class KafkaDoor:
             sent = await self.producer.send(
                 self.topics.labels, value, key=key, headers=_HEADERS
             )
-            self._labels.append((label.known_at_ms, sent))
+            self._learned += 1
+            heappush(self._labels, (label.known_at_ms, self._learned, sent))
 
     async def applied(self, until_ms: int) -> None:
         """Wait for the worker's commit of what was appended."""
         due: dict[Any, int] = {}
         while self._labels and self._labels[0][0] <= until_ms:
-            record = await self._labels.popleft()[1]
-            due[record.topic_partition] = record.offset + 1
+            record = await heappop(self._labels)[2]
+            place = record.topic_partition
+            due[place] = max(due.get(place, 0), record.offset + 1)
         ends_at = asyncio.get_running_loop().time() + _APPLIED_TIMEOUT_S
         while any(self._committed.get(p, 0) < end for p, end in due.items()):
             if asyncio.get_running_loop().time() > ends_at:

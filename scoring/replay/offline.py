@@ -228,7 +228,9 @@ def _compared(
         late += int(waits.sum())
         online = np.array(ours["score"], dtype=np.float64)[known]
         # A missing score would compare as NaN and hide: it is a difference of one.
-        looks = list(compress(ours["second_look"], known))
+        # A file of before there were second looks says nothing of them.
+        told = ours.get("second_look") or [""] * len(ours["id"])
+        looks = list(compress(told, known))
         expected_scores = offline.scored(rows[known], looks)
         gaps = np.nan_to_num(np.abs(online - expected_scores), nan=1.0)
         difference = max(difference, float(gaps[~waits].max(initial=0)))

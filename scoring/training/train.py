@@ -75,6 +75,10 @@ def dataset_of(
         raise BadArtifact(
             f"table: lacks the column {missing[0]}; name it in the column mapping"
         )
+    if not {"customer", "card"} & set(table.column_names):
+        raise BadArtifact(
+            "table: lacks both customer and card; name one in the column mapping"
+        )
     _refuse_early_labels(table, label_delay_ms)
     features = _features(table, catalogue, label_delay_ms, report)
     table = table.take(_positions(table["id"], features.ids))

@@ -66,6 +66,13 @@ def test_a_mapping_without_a_label_is_refused_with_what_is_missing(train, tmp_pa
         train("payments.csv", "--mapping", "payments.yaml")
 
 
+def test_a_mapping_without_whom_to_count_is_refused_before_any_work(train, tmp_path):
+    table(COLUMNS, "payments.csv")
+    (tmp_path / "payments.yaml").write_text(MAPPING.replace("card: token, ", ""))
+    with pytest.raises(BadArtifact, match="lacks both customer and card"):
+        train("payments.csv", "--mapping", "payments.yaml")
+
+
 def test_columns_that_are_not_obvious_lead_to_a_mapping(train):
     table("id AS a, fraud AS b", "odd.csv")
     with pytest.raises(BadArtifact, match=r"scoring replay --describe odd\.csv"):
