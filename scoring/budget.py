@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
+# How early a timer of the loop may fire, seconds.
+_EARLY_S = 0.002
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
@@ -51,9 +54,11 @@ class Budget:
     def hurried(self, waited_s: float, timeout_s: float) -> bool:
         """Whether an exchange failed for a deadline's sake, not for the store's.
 
+        A loop's timers may fire early: its clock stands still while it works.
+
         >>> Budget(store_s=0.02).hurried(waited_s=0.004, timeout_s=0.004)
         True
         >>> Budget(store_s=0.02).hurried(waited_s=0.001, timeout_s=0.004)
         False
         """
-        return waited_s >= timeout_s and timeout_s < self.store_s
+        return waited_s + _EARLY_S >= timeout_s and timeout_s < self.store_s
