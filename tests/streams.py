@@ -14,6 +14,19 @@ DAY_MS = 24 * HOUR_MS
 START_MS = 1_600_000_000_000
 LATENESS_MS = DAY_MS
 DEDUPE_MS = 10**12
+# A payment that names every entity.
+PAID = Transaction(
+    "default",
+    "t1",
+    occurred_at_ms=START_MS,
+    amount_minor=1_000,
+    currency="EUR",
+    card="c1",
+    customer="u1",
+    merchant="m1",
+    terminal="x1",
+    device="d1",
+)
 _STEPS_MS = (0, 0, 1, 1_000, HOUR_MS // 2, HOUR_MS, 5 * HOUR_MS, DAY_MS, 3 * DAY_MS)
 _BURST_MS = (0, 1, 1_000, 5_000, 60_000)
 

@@ -7,30 +7,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from redis.asyncio import Redis
-from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, START_MS, Shape, check, transactions
+from streams import (
+    DAY_MS,
+    DEDUPE_MS,
+    LATENESS_MS,
+    PAID,
+    START_MS,
+    Shape,
+    check,
+    transactions,
+)
 
 from scoring.adapters.redis_calls import Calls
 from scoring.adapters.redis_connection import RedisConnection
 from scoring.adapters.redis_store import RedisStore
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode
-from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.ports import Applied
 
 CATALOGUE = default_catalogue()
-PAID = Transaction(
-    "default",
-    "t1",
-    occurred_at_ms=START_MS,
-    amount_minor=1_000,
-    currency="EUR",
-    card="c1",
-    customer="u1",
-    merchant="m1",
-    terminal="x1",
-    device="d1",
-)
 
 
 async def connected(url, namespace):
