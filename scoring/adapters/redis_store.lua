@@ -275,8 +275,9 @@ local function sight(e, part, hash, at)
     part[2] = math.max(part[2], (up('>I6', entries, drop + 7)))
     drop = drop + SEEN
   end
-  if drop > 0 then entries, from = sub(entries, drop + 1), 1 end
-  if #entries ~= #part[1] then from = -7 end  -- the number of entries changes, too
+  if drop > 0 then entries = sub(entries, drop + 1) end
+  -- What goes may be told in the head, and so is the number of entries.
+  if drop > 0 or #entries ~= #part[1] then from = -7 end
   part[1], part.from, part.own = entries, from, nil
 end
 

@@ -255,7 +255,8 @@ async def test_the_memory_of_the_busiest_entity_is_bounded(
         for i in range(1_500)
     ]
     for i in range(0, len(busy), 100):
-        await store.observe([check(t) for t in busy[i : i + 100]])
+        seen = await store.observe([check(t) for t in busy[i : i + 100]])
+        assert not any(observation.degradations for observation in seen)
     keys = await keys_of(client, store_namespace, "{card:default:c1}:[esl]")
     sizes = [await client.strlen(key) for key in keys]
     assert sum(sizes) <= 65_536
