@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from scoring.adapters.redis_arguments import Arguments
@@ -245,38 +246,53 @@ class Split:
             for recording, reply in zip(recordings, replies, strict=True)
             if not isinstance(reply, Exception) and len(reply) > _UNSETTLED
         ]
-        if to_settle:
-            await self._settle(to_settle, ends)
+        open_ = await self._settle(to_settle, ends, partly=partly) if to_settle else []
         return [
             Recorded(b"", first=False, reached=False)
-            if isinstance(reply, Exception)
+            if isinstance(reply, Exception) or any(r is recording for r in open_)
             else Recorded(
                 reply[1], first=reply[0] == 1, conflict=reply[0] == _OTHER_PAYLOAD
             )
-            for reply in replies
+            for recording, reply in zip(recordings, replies, strict=True)
         ]
 
-    async def _settle(self, recordings: list[Recording], ends: float) -> None:
-        """Count outcomes at the entities, once each, then say that it was done."""
-        commands, kept = [], []
-        for recording in recordings:
-            t = recording.transaction
-            assert t is not None
-            keys, (order, plans, *inputs) = self._layout.settled(t)
-            for i, key in enumerate(keys):
-                told: list[bytes | int] = [
-                    int(recording.outcome),
-                    order,
-                    plans[i : i + 1],
-                    inputs[i],
-                ]
-                commands.append(self._calls.command("settle", ([key], told)))
-            claim = self._layout.claims.decision(t.tenant, t.id)
-            kept.append(
-                self._calls.command("keep", ([claim], [recording.payload_hash]))
+    async def _settle(
+        self, recordings: list[Recording], ends: float, *, partly: bool
+    ) -> list[Recording]:
+        """Count outcomes at the entities, once each, then say that it was done.
+
+        Returns those that were not: an entity's server is away, and a repeat counts.
+        """
+        calls = [self._settling(recording) for recording in recordings]
+        commands = [command for call in calls for command in call]
+        said = iter(await self._calls.ask(commands, left_s(ends), partly=partly))
+        open_, kept = [], []
+        for recording, call in zip(recordings, calls, strict=True):
+            replies = list(islice(said, len(call)))
+            if any(isinstance(reply, Exception) for reply in replies):
+                open_.append(recording)
+            else:
+                kept.append(self._settled(recording))
+        if kept:  # where that is not reached, a repeat says it again
+            await self._calls.ask(kept, left_s(ends), partly=partly)
+        return open_
+
+    def _settling(self, recording: Recording) -> list[Command]:
+        assert recording.transaction is not None
+        keys, (order, plans, *inputs) = self._layout.settled(recording.transaction)
+        outcome = int(recording.outcome)
+        return [
+            self._calls.command(
+                "settle", ([key], [outcome, order, plans[i : i + 1], inputs[i]])
             )
-        await self._calls.ask(commands, left_s(ends))
-        await self._calls.ask(kept, left_s(ends))
+            for i, key in enumerate(keys)
+        ]
+
+    def _settled(self, recording: Recording) -> Command:
+        t = recording.transaction
+        assert t is not None
+        claim = self._layout.claims.decision(t.tenant, t.id)
+        return self._calls.command("keep", ([claim], [recording.payload_hash]))
 
 
 _UNSETTLED = 2  # a reply that is longer asks for the outcome to be counted

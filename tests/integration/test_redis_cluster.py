@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from outcomes import OUTCOMES, recorded
 from redis.asyncio import Redis
 from streams import (
     DEDUPE_MS,
@@ -29,10 +30,10 @@ from scoring.ports import Applied
 CATALOGUE = default_catalogue()
 
 
-async def connected(address, namespace):
+async def connected(address, namespace, catalogue=CATALOGUE):
     return await RedisStore.connect(
         address,
-        catalogue=CATALOGUE,
+        catalogue=catalogue,
         namespace=namespace,
         lateness_ms=LATENESS_MS,
         dedupe_ms=DEDUPE_MS,
@@ -188,6 +189,42 @@ async def test_a_primary_that_dies_is_missed_and_its_replica_makes_it_whole(
         assert np.array_equal(a.values, b.values, equal_nan=True)
     await store.close()
     await single.close()
+
+
+async def test_an_outcome_not_counted_everywhere_is_its_own_decisions_loss_alone(
+    own_cluster, store_namespace, store_url
+):
+    address = StoreAddress(own_cluster.url, cluster=True)
+    store = await connected(address, store_namespace, OUTCOMES)
+    single = await connected(StoreAddress(store_url), store_namespace, OUTCOMES)
+    checks = [
+        check(later(i, card=f"c{i}", device=f"d{i}", merchant=f"m{i}"))
+        for i in range(60)
+    ]
+    decisions = [recorded(c) for c in checks]
+    for each in (store, single):
+        await each.observe(checks)
+    await single.record(decisions)
+    await replicated(own_cluster)
+
+    own_cluster.primary_of(0).stop(kill=True)
+    told = await store.record(decisions, partly=True)
+    assert {r.reached for r in told} == {True, False}
+    await answers(store)
+    stand = [o.stored is not None for o in await store.observe(checks)]
+    both = {(t.reached, stands) for t, stands in zip(told, stand, strict=True)}
+    # Some were recorded, and an outcome of theirs was not counted: it is by now.
+    assert both == {(True, True), (False, True), (False, False)}
+    assert all(r.reached for r in await store.record(decisions))
+    after = [
+        check(replace(c.transaction, id=f"after-{i}", occurred_at_ms=START_MS + 90_000))
+        for i, c in enumerate(checks)
+    ]
+    ours, theirs = await store.observe(after), await single.observe(after)
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.array_equal(a.values, b.values, equal_nan=True)
+    for each in (store, single):
+        await each.close()
 
 
 def busy_minutes(rnd, count):
