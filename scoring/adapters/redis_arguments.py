@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from scoring.adapters.redis_inputs import Inputs
 from scoring.adapters.redis_layout import Layout, order_of, outbox_field
 from scoring.adapters.redis_program import (
     LABEL_BODY,
@@ -28,7 +29,7 @@ class Ask:
     entities: list[EntityProgram]
     keys: list[list[bytes]]
     offsets: list[bytes]
-    catalogue: Catalogue
+    inputs: Inputs
 
     def apart(self) -> list[Ask]:
         """The same, entity by entity."""
@@ -44,13 +45,12 @@ class Ask:
 
         With an `instants_max` of 0, `after` is the instants, 6 bytes each.
         """
-        amount = self.catalogue.amount(as_of)
         return [key for keys in self.keys for key in keys], [
             self.order,
             after if isinstance(after, bytes) else after.to_bytes(6, "big"),
             instants_max,
             b"".join([entity.byte for entity in self.entities]),
-            *[entity.inputs(as_of, amount) for entity in self.entities],
+            *self.inputs.of(as_of, [entity.plan for entity in self.entities]),
             *self.offsets,
         ]
 
@@ -127,7 +127,7 @@ class Arguments:
         entities = [entity for entity, _ in owned]
         keys = [self.layout.entity_keys(t, entity) or [] for entity in entities]
         offsets = [entity.offsets(own) for entity, own in owned]
-        return Ask(order_of(t), entities, keys, offsets, self.catalogue)
+        return Ask(order_of(t), entities, keys, offsets, self.layout.inputs)
 
 
 def _label_body(label: LabelledTransaction, bits: int) -> bytes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.adapters.redis_claims import ClaimKeys
+from scoring.adapters.redis_inputs import Inputs
 from scoring.adapters.redis_program import ORDER, EntityProgram, Program, split_ms
 from scoring.core.catalogue import Catalogue
 from scoring.core.decision import Degradation, DegradationCode
@@ -48,47 +51,47 @@ class Layout:
         self._parts = {
             e.plan.name: (
                 f"{namespace}:{version}:{{{e.plan.name}:",
-                e.plan.fields,
+                _token_of(e.plan.fields),
                 _endings(e),
             )
             for e in program.entities
         }
         self.claims = ClaimKeys(claims or namespace, parted=parted)
+        self.inputs = Inputs(catalogue)
         self.unknown = unknown_values(catalogue)
 
     def entity_keys(self, t: Transaction, entity: EntityProgram) -> list[bytes] | None:
         """Keys of one entity's history; None where the transaction does not name it."""
-        start, fields, endings = self._parts[entity.plan.name]
-        tokens = [getattr(t, field) for field in fields]
-        if not all(tokens):
+        start, token_of, endings = self._parts[entity.plan.name]
+        token = token_of(t)
+        if not token:
             return None
-        stem = f"{start}{t.tenant}:{JOINER.join(tokens)}".encode()
+        stem = f"{start}{t.tenant}:{token}".encode()
         return [stem + ending for ending in endings]
 
     def known(
         self, t: Transaction
     ) -> tuple[list[EntityProgram], list[bytes], list[bytes]]:
         """The transaction's entities, their keys and their inputs."""
-        amount = self._catalogue.amount(t)
-        entities, keys, inputs = [], [], []
+        entities, keys = [], []
         for entity in self._program.entities:
             found = self.entity_keys(t, entity)
             if found:
                 entities.append(entity)
                 keys += found
-                inputs.append(entity.inputs(t, amount))
-        return entities, keys, inputs
+        return entities, keys, self.inputs.of(t, [entity.plan for entity in entities])
 
     def known_apart(
         self, t: Transaction
     ) -> list[tuple[EntityProgram, list[bytes], bytes]]:
         """The same, entity by entity."""
-        amount = self._catalogue.amount(t)
-        return [
-            (entity, keys, entity.inputs(t, amount))
+        found = [
+            (entity, keys)
             for entity in self._program.entities
             if (keys := self.entity_keys(t, entity))
         ]
+        inputs = self.inputs.of(t, [entity.plan for entity, _ in found])
+        return [(*own, given) for own, given in zip(found, inputs, strict=True)]
 
     def settled(self, t: Transaction) -> tuple[list[bytes], list[bytes]]:
         """Where a recorded outcome is counted: keys of events, and the arguments."""
@@ -96,9 +99,8 @@ class Layout:
         keyed = [(e, k[0]) for e in entities if (k := self.entity_keys(t, e))]
         if not keyed:
             return [], []
-        amount = self._catalogue.amount(t)
         plans = b"".join([entity.byte for entity, _ in keyed])
-        inputs = [entity.inputs(t, amount) for entity, _ in keyed]
+        inputs = self.inputs.of(t, [entity.plan for entity, _ in keyed])
         return [key for _, key in keyed], [order_of(t), plans, *inputs]
 
     def observation(self, entities: list[EntityProgram], reply: Any) -> Observation:
@@ -153,6 +155,20 @@ class Layout:
         slots = {places[i - 1] for i in np.frombuffer(marked, ">u2").tolist()}
         names = {n for slot in slots for n in self._catalogue.slot_features[slot]}
         return tuple(sorted(names))
+
+
+def _token_of(fields: Sequence[str]) -> Callable[[Transaction], str]:
+    """What names an entity in a transaction; empty where it does not.
+
+    >>> _token_of(("card",))(Transaction("default", "t1", card="c1"))
+    'c1'
+    >>> _token_of(("card", "merchant"))(Transaction("default", "t1", card="c1"))
+    ''
+    """
+    if len(fields) == 1:
+        return attrgetter(fields[0])
+    several = attrgetter(*fields)
+    return lambda t: JOINER.join(tokens) if all(tokens := several(t)) else ""
 
 
 def _endings(entity: EntityProgram) -> list[bytes]:

@@ -13,10 +13,8 @@ from typing import Any
 
 from scoring.adapters.lua_literal import lua_literal
 from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
-from scoring.core.decision import Outcome
 from scoring.core.definition import RATE_SCALE
 from scoring.core.expression import names_of
-from scoring.core.measure import Decided
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction import AMOUNT_MINOR_MAX, Transaction
 from scoring.errors import BadArtifact
@@ -89,7 +87,6 @@ class EntityProgram:
             raise BadArtifact(
                 f"{plan.name}: at most {_LABEL_COLUMNS_MAX} different filters of labels"
             )
-        self._inputs = Struct(f"<{len(plan.columns)}d{len(plan.by_outcome)}B")
         highest = AMOUNT_MINOR_MAX * max(catalogue.rates.values()) // RATE_SCALE
         self._narrow = highest < _NARROW_MAX
 
@@ -142,22 +139,6 @@ class EntityProgram:
         """How long after an event a window of these slots loses it, 6 bytes each."""
         spans = {s.window_ms + s.delay_ms for s in slots if s.window_ms}
         return b"".join(span.to_bytes(6, "big") for span in sorted(spans))
-
-    def inputs(self, t: Transaction, amount: int | None) -> bytes:
-        """Each column's value of a transaction as a double, NaN where it has none.
-
-        A column that is counted by outcome brings the value that it may come to
-        have, and at the end a mask of the outcomes with which it has it.
-        """
-        values = [read(t, amount) for read in self.plan.readers]
-        masks = [0] * len(self.plan.by_outcome)
-        for outcome in Outcome if masks else ():
-            decided = Decided.from_transaction(t, outcome.name)
-            for k, i in enumerate(self.plan.by_outcome):
-                value = self.plan.readers[i](decided, amount)
-                if outcome and value is not None:
-                    values[i], masks[k] = value, masks[k] | 1 << outcome
-        return self._inputs.pack(*[nan if v is None else v for v in values], *masks)
 
     def label_bits(self, t: Transaction, amount: int | None, *, fraud: bool) -> int:
         """Bit 0: fraud; the others: whether each label column counts the event."""
