@@ -83,37 +83,48 @@ class Batch:
         return seen.processed_seq if isinstance(seen, Observation) else 0
 
     def evidence(
-        self,
-        i: int,
-        matrix: Matrix,
-        scores: Scores | None,
-        looked: Looked | None = None,
-    ) -> Evidence:
-        """Everything that the decision of one check rests on.
+        self, matrix: Matrix, scores: Scores | None, looked: Looked | None = None
+    ) -> list[Evidence]:
+        """Everything that each decision rests on, in the order of the checks.
 
         With `looked`, a second look that was taken makes the score.
         """
-        seen = self.observations[i]
-        degradations = _degradations(seen, scores)
-        look = SecondLook.UNSPECIFIED
-        if looked is not None:
-            look = looked.looks[i]
-            scores = looked.of(i)
-            degradations = (*degradations, *looked.missing(i))
-        return Evidence(
-            vector=matrix[i],
-            margin=float(scores.margin[i]) if scores else None,
-            probability=float(scores.probability[i]) if scores else None,
-            contributions=scores.contributions[i] if scores else None,
-            reason_groups=self.artifacts.model.reason_groups,
-            versions=self.artifacts.versions,
-            degradations=degradations,
-            inexact=seen.inexact if isinstance(seen, Observation) else (),
-            rung=_rung(seen, scores, degradations),
-            target=scores.target if scores else ComputeTarget.UNSPECIFIED,
-            provisional=not (_is_whole(seen) or self.checks[i].dry_run),
-            second_look=look,
+        n = len(self.checks)
+        last = looked.second if looked else scores
+        groups, versions = self.artifacts.model.reason_groups, self.artifacts.versions
+        rows = zip(
+            self.checks,
+            self.observations,
+            matrix,
+            last.margin.tolist() if last else [None] * n,
+            last.probability.tolist() if last else [None] * n,
+            last.contributions if last else [None] * n,
+            looked.looks if looked else [SecondLook.UNSPECIFIED] * n,
+            strict=True,
         )
+        evidence = []
+        for i, (check, seen, vector, margin, score, parts, look) in enumerate(rows):
+            degradations = _degradations(seen, scores)
+            if looked:
+                scores = looked.of(i)
+                degradations = (*degradations, *looked.missing(i))
+            evidence.append(
+                Evidence(
+                    vector=vector,
+                    margin=margin,
+                    probability=score,
+                    contributions=parts,
+                    reason_groups=groups,
+                    versions=versions,
+                    degradations=degradations,
+                    inexact=seen.inexact if isinstance(seen, Observation) else (),
+                    rung=_rung(seen, scores, degradations),
+                    target=scores.target if scores else ComputeTarget.UNSPECIFIED,
+                    provisional=not (_is_whole(seen) or check.dry_run),
+                    second_look=look,
+                )
+            )
+        return evidence
 
 
 def _is_whole(seen: Seen) -> bool:
@@ -145,6 +156,8 @@ def _rung(
         return Rung.RULES_ONLY
     if not isinstance(seen, Observation):
         return Rung.WITHOUT_HISTORY
+    if not degradations:
+        return Rung.FULL
     codes = {degradation.code for degradation in degradations}
     if DegradationCode.HISTORY_UNAVAILABLE in codes:
         return Rung.WITHOUT_HISTORY

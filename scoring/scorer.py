@@ -172,9 +172,11 @@ class Scorer:
                 check.transaction,
                 check.payload_hash,
                 policy=batch.artifacts.policy,
-                evidence=batch.evidence(i, matrix, scores, looked),
+                evidence=evidence,
             )
-            for i, check in enumerate(batch.checks)
+            for check, evidence in zip(
+                batch.checks, batch.evidence(matrix, scores, looked), strict=True
+            )
         ]
         for i, core in enumerate(cores):
             if batch.knows(i) and any(reason.velocity for reason in core.reasons):

@@ -204,18 +204,13 @@ def _model_reasons(policy: Policy, evidence: Evidence) -> list[Reason]:
     """The feature groups that raised the score most, largest first."""
     assert evidence.contributions is not None
     contributions = evidence.contributions.tolist()
-    raising = sorted(
-        (
-            (-contribution, i)
-            for i, contribution in enumerate(contributions)
-            if contribution > 0
-        )
-    )
+    raising = [i for i, contribution in enumerate(contributions) if contribution > 0]
+    raising.sort(key=contributions.__getitem__, reverse=True)  # equals stay in order
     reasons = []
-    for negated, i in raising[: policy.model_reasons_max]:
+    for i in raising[: policy.model_reasons_max]:
         group = evidence.reason_groups[i]
         code, wording = policy.wordings.get(group, (group, group))
-        reasons.append(Reason(code, wording, ReasonSource.MODEL, -negated))
+        reasons.append(Reason(code, wording, ReasonSource.MODEL, contributions[i]))
     return reasons
 
 

@@ -74,8 +74,9 @@ def matcher(where: Where, amount: Amount) -> Matches:
     bounded = bool({"amount_minor_from", "amount_minor_below"} & where.model_fields_set)
 
     def matches(t: Transaction) -> bool:
-        if any(getattr(t, name) not in allowed for name, allowed in texts):
-            return False
+        for name, allowed in texts:
+            if getattr(t, name) not in allowed:
+                return False
         if channels and t.channel not in channels:
             return False
         if not bounded:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from math import nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,25 +61,30 @@ def vectorise(
     `values` holds each transaction's `Observation.values`.
     """
     n = len(transactions)
-    stored = np.array(values, dtype=np.float64).reshape(n, catalogue.stored_count)
+    stored = np.concatenate(values, dtype=np.float64) if n else np.empty(0)
     amounts = [catalogue.amount(t) for t in transactions]
-    reals = [nan if amount is None else float(amount) for amount in amounts]
     batch = Batch(
-        stored,
+        stored.reshape(n, catalogue.stored_count),
         np.array([t.occurred_at_ms for t in transactions], dtype=np.float64),
-        np.array(reals),
-        lambda name: np.array([own_value(t, name) for t in transactions]),
+        _reals(amounts),
+        lambda name: _reals([own_value(t, name) for t in transactions]),
         catalogue.horizon_ms,
     )
     matrix = derive(catalogue, batch)
-    program = _program(catalogue)
-    for i, (transaction, amount) in enumerate(zip(transactions, amounts, strict=True)):
-        for column, evaluate in program.values:
-            value = evaluate(transaction, amount)
-            matrix[i, column] = nan if value is None else value
+    columns, evaluates = _program(catalogue).plain
+    plain = [
+        [evaluate(transaction, amount) for evaluate in evaluates]
+        for transaction, amount in zip(transactions, amounts, strict=True)
+    ]
+    matrix[:, columns] = _reals(plain).reshape(n, len(columns))
     # One NaN for every way of being missing, so that bytes survive their JSON.
     matrix[np.isnan(matrix)] = nan
     return matrix
+
+
+def _reals(values: Sequence[Any]) -> Reals:
+    """Numbers as an array; None becomes NaN."""
+    return np.array(values, dtype=np.float64)
 
 
 def derive(catalogue: Catalogue, batch: Batch) -> Matrix:
@@ -131,7 +137,7 @@ class _Program:
     groups: tuple[_Group, ...]
     slots: NDArray[np.intp]
     columns: NDArray[np.intp]
-    values: tuple[tuple[int, Evaluate], ...]
+    plain: tuple[list[int], list[Evaluate]]  # columns, and what computes each
 
 
 @cache
@@ -150,16 +156,15 @@ def _program(catalogue: Catalogue) -> _Program:
             for slot in need
         ]
         columns += [i for i, _ in chosen]
-    values = tuple(
-        (i, parse(f.expression).evaluate)
-        for i, f in enumerate(listed)
-        if f.derive == "value"
-    )
+    plain = [(i, f) for i, f in enumerate(listed) if f.derive == "value"]
     return _Program(
         tuple(groups),
         np.array(slots, dtype=np.intp),
         np.array(columns, dtype=np.intp),
-        values,
+        (
+            [i for i, _ in plain],
+            [parse(f.expression).evaluate for _, f in plain],
+        ),
     )
 
 

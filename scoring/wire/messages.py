@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TypeVar
 
 from google.protobuf import json_format
@@ -17,6 +18,7 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 _MS_PER_S = 1_000
 _NS_PER_MS = 1_000_000
+_HEADS_MAX = 8_192  # pairs of field number and length remembered
 
 
 def message_from_bytes(raw: bytes, kind: type[M], content_type: str) -> M:
@@ -109,7 +111,12 @@ def field_to_bytes(number: int, content: bytes) -> bytes:
     >>> field_to_bytes(1, b"ab")
     b'\\n\\x02ab'
     """
-    return bytes((number << 3 | 2,)) + varint_to_bytes(len(content)) + content
+    return _head_to_bytes(number, len(content)) + content
+
+
+@lru_cache(maxsize=_HEADS_MAX)
+def _head_to_bytes(number: int, length: int) -> bytes:
+    return bytes((number << 3 | 2,)) + varint_to_bytes(length)
 
 
 def varint_to_bytes(number: int) -> bytes:
