@@ -270,8 +270,9 @@ def payload_hash(transaction: Transaction) -> bytes:
         parts.append(_NUMBER.pack(13, t.channel))
     if t.entry_mode:
         parts.append(_NUMBER.pack(14, t.entry_mode))
-    coded = (t.merchant_category, t.card_country, t.merchant_country, t.ip_country)
-    _hash_texts(parts, 15, coded)
+    parts.append(
+        _coded(t.merchant_category, t.card_country, t.merchant_country, t.ip_country)
+    )
     if t.latitude is not None and t.longitude is not None:
         parts.append(_REAL.pack(19, t.latitude) + _REAL.pack(19, t.longitude))
     for key in sorted(t.attributes):
@@ -288,6 +289,14 @@ def _hash_texts(parts: list[bytes], first: int, texts: tuple[str, ...]) -> None:
         if text:
             encoded = text.encode()
             parts += (_text_head(number, len(encoded)), encoded)
+
+
+@lru_cache(maxsize=_CODES_MAX)
+def _coded(*texts: str) -> bytes:
+    """The codes in field order: what they may be together is little."""
+    parts: list[bytes] = []
+    _hash_texts(parts, 15, texts)
+    return b"".join(parts)
 
 
 @lru_cache(maxsize=_HEADS_MAX)
