@@ -47,8 +47,7 @@ class Checks:
         if not request.HasField("transaction"):
             raise InvalidTransaction("transaction", "is required")
         check = self.intake.check(request.transaction, caller, dry_run=request.dry_run)
-        async with asyncio.timeout_at(caller.deadline + _GRACE_S):
-            decided = await self.group.decide(check)
+        decided = await self.group.decide(check, until=caller.deadline + _GRACE_S)
         return wire.field_to_bytes(1, decided.decision)
 
     async def batch(self, raw: bytes, context: Context) -> bytes:

@@ -60,6 +60,10 @@ class _Call:
         else:
             self.done.set_result(answer)
 
+    def cut_off(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(TimeoutError())
+
 
 @dataclass(slots=True)
 class GroupCommit:
@@ -79,16 +83,24 @@ class GroupCommit:
     _deciding: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def decide(self, check: Check) -> Decided:
+    async def decide(self, check: Check, *, until: float | None = None) -> Decided:
         """Decide one check together with whatever else is waiting.
 
-        Raises `Refused` when overloaded, at once, and the `ScoringError` where there
-        is no decision.
+        Raises `Refused` when overloaded, at once, the `ScoringError` where there is
+        no decision, and `TimeoutError` where there is none by `until`.
         """
         self._refuse_late(check)
-        call = _Call(asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        call = _Call(loop.create_future())
         self.submit(check, call)
-        return await call.done
+        if until is None:
+            return await call.done
+        # A bare timer: every call has one, and nearly none is ever due.
+        timer = loop.call_at(until, call.cut_off)
+        try:
+            return await call.done
+        finally:
+            timer.cancel()
 
     def _refuse_late(self, check: Check) -> None:
         """Refuse what those ahead leave no time for: its caller can still do something.

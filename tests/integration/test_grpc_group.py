@@ -126,6 +126,17 @@ async def test_without_the_log_everyone_in_the_group_is_told(service, check):
     assert [type(each) for each in told] == [LogUnavailable] * 3
 
 
+async def test_a_pipeline_that_breaks_its_promise_is_cut_off(service, check):
+    decisions = deciding(service)
+    held = Held(service.scorer)
+    decisions.pipeline = held
+    group = GroupCommit(decisions)
+    with pytest.raises(TimeoutError):
+        await group.decide(check(), until=time.monotonic())
+    held.go.set()
+    assert (await group.decide(check())).first
+
+
 async def test_a_deadline_in_a_group_degrades_no_one_else(service, check):
     group = GroupCommit(deciding(service))
     hurried, patient = check(deadline=time.monotonic()), check()
