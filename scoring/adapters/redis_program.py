@@ -11,6 +11,7 @@ from math import nan
 from struct import Struct
 from typing import Any
 
+from scoring.adapters.lua_check import lua_check
 from scoring.adapters.lua_literal import lua_literal
 from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
 from scoring.core.definition import RATE_SCALE
@@ -235,14 +236,10 @@ class EntityProgram:
     def _reads(self) -> dict[str, Any]:
         """The slots by how they are read, windows in ascending order."""
         slots = sorted(enumerate(self.plan.slots, 1), key=lambda s: s[1].window_ms)
-        totals: list[int] = []
-        for i, slot in slots:
-            if slot.op is Op.TOTAL:
-                totals += [i, *self._total(slot)]
         special = {Op.TOTAL, Op.LARGEST, Op.DISTINCT}
         others = [self._other(i, s) for i, s in slots if s.op not in special]
         return {
-            "totals": totals,
+            "totals": self._totals(slots),
             "tops": self._grouped(slots, Op.LARGEST),
             "distincts": self._grouped(slots, Op.DISTINCT),
             "others": others,
@@ -257,10 +254,18 @@ class EntityProgram:
             return self._edge(slot.delay_ms)
         return 0 if slot.current else -1
 
-    def _total(self, slot: Slot) -> list[int]:
-        assert slot.column is not None
-        lower = self._edge(slot.window_ms + slot.delay_ms)
-        return [self.places[slot.column], lower, self._upper(slot)]
+    def _totals(self, slots: list[tuple[int, Slot]]) -> list[dict[str, Any]]:
+        """The sums by the edges they lie between, flat: slot and place."""
+        spans: dict[tuple[int, int], list[int]] = {}
+        for i, slot in slots:
+            if slot.op is Op.TOTAL and slot.column is not None:
+                lower = self._edge(slot.window_ms + slot.delay_ms)
+                span = spans.setdefault((lower, self._upper(slot)), [])
+                span += [i, self.places[slot.column]]
+        return [
+            {"lower": lower, "upper": upper, "slots": flat}
+            for (lower, upper), flat in spans.items()
+        ]
 
     def _grouped(self, slots: list[tuple[int, Slot]], op: Op) -> list[dict[str, Any]]:
         """The windows of each column, flat: slot, edge and (distinct) window."""
@@ -318,10 +323,12 @@ class Program:
             for i, plan in enumerate(catalogue.plans, 1)
         )
         plans = [entity.table(terms) for entity in self.entities]
+        checks = [lua_check(plan["width"], plan["reals"]) for plan in plans]
         body = resources.files("scoring.adapters").joinpath("redis_store.lua")
         self.source = (
             f"local CONFIG = {lua_literal({'dedupe_ms': terms.dedupe_ms})}\n"
-            f"local PLANS = {lua_literal(plans)}\n{body.read_text('utf-8')}"
+            f"local PLANS = {lua_literal(plans)}\n"
+            f"local CHECKS = {{{','.join(checks)}}}\n{body.read_text('utf-8')}"
         )
         self.name = "scoring_" + sha256(self.source.encode()).hexdigest()[:16]
 

@@ -1,4 +1,5 @@
--- The online engine: one generic program over the compiled table PLANS.
+-- The online engine: one generic program over the compiled table PLANS; CHECKS has the
+-- check of each plan's records written out.
 --
 -- An entity keeps up to three strings under one hash tag:
 --   events  append-only log of fixed records in the total order (time, id hash):
@@ -23,6 +24,7 @@ local function bind()
   up, pk, call, pcall_ = struct.unpack, struct.pack, redis.call, redis.pcall
   sub, rep, find, byte = string.sub, string.rep, string.find, string.byte
   floor, unpack_ = math.floor, unpack
+  for i, plan in ipairs(PLANS) do plan.check = CHECKS[i] end
 end
 
 local function check(body)
@@ -38,13 +40,39 @@ local function read(key, what)
   return value or ''
 end
 
+-- What stands under keys[first] to keys[last], in one call: '' where there is nothing,
+-- false where it is no text.
+local function texts_of(keys, first, last)
+  local texts, absent = call('MGET', unpack_(keys, first, last)), {}
+  for i = 1, #texts do
+    if not texts[i] then absent[#absent + 1], texts[i] = keys[first + i - 1], '' end
+  end
+  if #absent > 0 and call('EXISTS', unpack_(absent)) > 0 then
+    for i = 1, #texts do
+      if texts[i] == '' and type(pcall_('GET', keys[first + i - 1])) == 'table' then
+        texts[i] = false
+      end
+    end
+  end
+  return texts
+end
+
+local function ours(value, what)
+  if not value then corrupt(what) end
+  return value
+end
+
 -- Events ------------------------------------------------------------------
 
-local function events_of(plan, key)
-  local log = read(key, plan.name .. ' events')
+local function events_of(plan, key, value)
+  local log = ours(value, plan.name .. ' events')
   local n = #log / plan.size
   if n ~= floor(n) then corrupt(plan.name .. ' events') end
   return { plan = plan, key = key, log = log, n = n, memo = {} }
+end
+
+local function read_events(plan, key)
+  return events_of(plan, key, read(key, plan.name .. ' events'))
 end
 
 local function time_of(e, i)
@@ -56,24 +84,17 @@ local function count_of(e, i)
   return (up('>I4', e.log, (i - 1) * e.plan.size + 15))
 end
 
--- A weighted sum over the numbers of a record: cheap, any damaged byte shows, and
--- it can be carried on where one number is replaced.
+-- A number's part in the weighted sum over a record: cheap, any damaged byte shows,
+-- and it can be carried on where one number is replaced.
 local function weigh(value, place) return value % 65521 * (2 * place + 1) end
 
-local function sum_of(plan, r)
-  local s = 7
-  if #plan.reals == 0 then
-    for i = 1, plan.width do s = s + r[i] % 65521 * (i + i + 1) end
-    return s % 16777216
-  end
-  for i = 1, plan.width do s = s + weigh(floor(r[i]), i) end
-  for _, i in ipairs(plan.reals) do
-    -- Beside its whole part, taken above, the fraction in two limbs of 53 bits.
-    local high = r[i] % 1 * 9007199254740992
-    s = s + weigh(floor(high), i + 1) + weigh(high % 1 * 9007199254740992, i + 2)
-  end
-  return floor(s) % 16777216
+-- Beside its whole part a real's fraction, in two limbs of 53 bits.
+local function weigh_fraction(value, place)
+  local high = value % 1 * 9007199254740992
+  return weigh(floor(high), place + 1) + weigh(high % 1 * 9007199254740992, place + 2)
 end
+
+local function sum_of(plan, r) return plan.check(r, floor, weigh_fraction) end
 
 local function record(e, i)
   local r = e.memo[i]
@@ -197,17 +218,16 @@ end
 -- Counterparts ------------------------------------------------------------
 
 -- Parts of `seen`, one for each counterpart column: entries ascending in time.
-local function seen_of(e, key)
-  e.seen_key = key
-  local text = read(key, e.plan.name .. ' seen')
-  e.seen_text = text
+local function seen_of(e, key, value)
+  local entries = ours(value, e.plan.name .. ' seen')
   local parts = {}
-  if text == '' then
+  e.seen_key, e.seen_size = key, #entries
+  if entries == '' then
     if e.n > 0 then corrupt(e.plan.name .. ' seen') end
     for i = 1, #e.plan.hashes do parts[i] = { '', 0 } end
   else
-    local body = sub(text, 1, -5)
-    if check(body) ~= sub(text, -4) then corrupt(e.plan.name .. ' seen') end
+    local body = sub(entries, 1, -5)
+    if check(body) ~= sub(entries, -4) then corrupt(e.plan.name .. ' seen') end
     local at = 1
     for i = 1, #e.plan.hashes do
       local count, lost = up('>I2I6', body, at)
@@ -291,7 +311,7 @@ local function write_seen(e)
     at = at + 8 + #part[1]
   end
   local body = table.concat(out)
-  local size = #e.seen_text
+  local size = e.seen_size
   if size == 0 or at + 4 < size then
     call('SET', e.seen_key, body .. check(body), 'KEEPTTL')
   elseif low then
@@ -302,17 +322,17 @@ end
 -- Labels ------------------------------------------------------------------
 
 -- Known frauds as of `at`, ascending: { time, hi, lo, bits }.
-local function frauds_of(e, key, at)
-  local text = read(key, e.plan.name .. ' labels')
+local function frauds_of(e, at)
+  local labels = ours(e.labels, e.plan.name .. ' labels')
   local frauds, lost = {}, 0
-  if text == '' then return frauds, lost end
-  if (#text - 6) % LABEL ~= 0 then corrupt(e.plan.name .. ' labels') end
-  lost = up('>I6', text, 1)
+  if labels == '' then return frauds, lost end
+  if (#labels - 6) % LABEL ~= 0 then corrupt(e.plan.name .. ' labels') end
+  lost = up('>I6', labels, 1)
   local pt, ph, pl, bits
-  for i = 7, #text, LABEL do
-    if check(sub(text, i, i + LABEL - 5)) ~= sub(text, i + LABEL - 4, i + LABEL - 1)
+  for i = 7, #labels, LABEL do
+    if check(sub(labels, i, i + LABEL - 5)) ~= sub(labels, i + LABEL - 4, i + LABEL - 1)
     then corrupt(e.plan.name .. ' labels') end
-    local t, h, l, _, known, b = up('>I6I4I4I4I6I2', text, i)
+    local t, h, l, _, known, b = up('>I6I4I4I4I6I2', labels, i)
     if t ~= pt or h ~= ph or l ~= pl then
       if bits and bits % 2 == 1 then frauds[#frauds + 1] = { pt, ph, pl, bits } end
       pt, ph, pl, bits = t, h, l, nil
@@ -361,8 +381,9 @@ local function edges_of(e, now, b, prev)
         local mid
         if guesses > 0 then
           guesses = guesses - 1
-          mid = floor(low + (high - low) * (instant - before) / (after - before))
-          if mid <= low then mid = low + 1 elseif mid >= high then mid = high - 1 end
+          mid = low + (high - low) * (instant - before) / (after - before)
+          mid = mid - mid % 1
+          if mid == low then mid = low + 1 end
         else
           mid = low + high
           mid = (mid - mid % 2) / 2
@@ -506,9 +527,10 @@ local function read_streak(e, s, now, edge, frauds, lost)
   return value, merged
 end
 
--- Values of all slots appended to out, as of `now`, after the first b records.
-local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
-  local plan, base = e.plan, #out
+-- Values of all slots into `out` after `base`, where zeros stand, as of `now`, after
+-- the first b records.
+local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
+  local plan = e.plan
   if b == 0 and e.n > 0 and (count_of(e, 1) > 1 or is_base(e)) then
     -- Older than anything that can be told apart: unknown.
     for i = 1, plan.slots do out[base + i], inexact[#inexact + 1] = NAN, base + i end
@@ -516,21 +538,22 @@ local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
   end
   -- A late event beside merged ones: some of those may stand before it.
   local beside = b < e.n and count_of(e, b + 1) - count_of(e, b) > 1
-  for i = base + 1, base + plan.slots do out[i] = 0 end
   if beside then
     for i = 1, plan.slots do inexact[#inexact + 1] = base + i end
   end
   local prev = record(e, b)
   local edge, coarse = edges_of(e, now, b, prev)
-  local totals, upto = plan.totals, { [0] = cur, [-1] = prev }  -- records by edge
-  for k = 1, #totals, 4 do
-    local i, at, lower, upper = totals[k], totals[k + 1], totals[k + 2], totals[k + 3]
-    local from, to = upto[lower], upto[upper]
-    if not from then from = record(e, edge[lower]); upto[lower] = from end
-    if not to then to = record(e, edge[upper]); upto[upper] = to end
-    out[base + i] = to[at] - from[at]
+  for k = 1, #plan.totals do
+    local span = plan.totals[k]
+    local lower, upper, slots = span.lower, span.upper, span.slots
+    local from = record(e, edge[lower])
+    local to = upper == 0 and cur or upper < 0 and prev or record(e, edge[upper])
+    for m = 1, #slots, 2 do
+      local at = slots[m + 1]
+      out[base + slots[m]] = to[at] - from[at]
+    end
     if coarse and (coarse[lower] or (upper > 0 and coarse[upper])) then
-      inexact[#inexact + 1] = base + i
+      for m = 1, #slots, 2 do inexact[#inexact + 1] = base + slots[m] end
     end
   end
   read_largest(e, b, cur, edge, coarse, base, out, inexact)
@@ -542,8 +565,8 @@ local function evaluate(e, b, cur, fresh, now, x, labels_key, out, inexact)
     end
   end
   local frauds, lost
-  if labels_key then
-    frauds, lost = frauds_of(e, labels_key, now)
+  if plan.labelled then
+    frauds, lost = frauds_of(e, now)
     -- A forecast looks later than its events: what is ordered after them is unseen.
     while b < e.n and #frauds > 0 and is_after(frauds[#frauds], prev) do
       frauds[#frauds] = nil
@@ -744,7 +767,7 @@ local function insert(e, b, cur, x)
   call('SETRANGE', e.key, b * plan.size, table.concat(out))
 end
 
-local function write(e, b, cur, x, at, labels_key)
+local function write(e, b, cur, x, at)
   local plan = e.plan
   if e.n + 1 >= plan.events_max then
     compact(e, at)
@@ -766,23 +789,23 @@ local function write(e, b, cur, x, at, labels_key)
   if e.n == 0 or cur[4] % 16 == 0 then
     call('PEXPIRE', e.key, plan.ttl)
     if #plan.hashes > 0 then call('PEXPIRE', e.seen_key, plan.ttl) end
-    if labels_key then call('PEXPIRE', labels_key, plan.ttl) end
+    if e.labels_key then call('PEXPIRE', e.labels_key, plan.ttl) end
   end
 end
 
 -- Let labels that came before their transaction count from now on.
-local function unpark(e, key, at, hi, lo)
-  local text, out = read(key, e.plan.name .. ' labels'), {}
-  out[1] = sub(text, 1, 6)
-  for i = 7, #text, LABEL do
-    local body = sub(text, i, i + LABEL - 5)
+local function unpark(e, at, hi, lo)
+  local labels, out = e.labels, {}
+  out[1] = sub(labels, 1, 6)
+  for i = 7, #labels, LABEL do
+    local body = sub(labels, i, i + LABEL - 5)
     local t, h, l, version, known, bits = up('>I6I4I4I4I6I2', body)
     if t == at and h == hi and l == lo and bits >= PARKED then
       body = pk('>I6I4I4I4I6I2', t, h, l, version, known, bits - PARKED)
     end
     out[#out + 1] = body .. check(body)
   end
-  call('SET', key, table.concat(out), 'KEEPTTL')
+  call('SET', e.labels_key, table.concat(out), 'KEEPTTL')
 end
 
 -- Calls -------------------------------------------------------------------
@@ -793,10 +816,15 @@ end
 local KINDS = 'OCDP1234'
 local NO_HISTORY = 'REBUILD the history is not there'
 
-local function load(plan, events_key, seen_key)
-  local e = events_of(plan, events_key)
+-- An entity whose keys begin with keys[k], and what stands under them with texts[t].
+local function load(plan, keys, k, texts, t)
+  local e = events_of(plan, keys[k], texts[t])
   if e.n > 0 then record(e, e.n) end
-  if seen_key then seen_of(e, seen_key) end
+  if #plan.hashes > 0 then
+    k, t = k + 1, t + 1
+    seen_of(e, keys[k], texts[t])
+  end
+  if plan.labelled then e.labels_key, e.labels = keys[k + 1], texts[t + 1] end
   return e
 end
 
@@ -819,27 +847,34 @@ local function inputs_of(plan, packed_inputs, outcome)
   return x
 end
 
--- The entities named by `plans` (a byte each), with their keys from keys[from].
+-- The entities named by `plans` (a byte each), with their keys from keys[from] on.
 local function entities_of(keys, from, args, first_arg, plans, outcome)
   local found, k = {}, from
+  if #plans == 0 then return found end
+  local texts = texts_of(keys, from, #keys)
   for i = 1, #plans do
     local plan = PLANS[byte(plans, i)]
     local it = { plan = plan, x = inputs_of(plan, args[first_arg + i - 1], outcome) }
-    local events_key, seen_key = keys[k], nil
-    k = k + 1
-    if #plan.hashes > 0 then seen_key = keys[k]; k = k + 1 end
-    if plan.labelled then it.labels_key = keys[k]; k = k + 1 end
-    it.e = shield(it, load, plan, events_key, seen_key)
+    it.e = shield(it, load, plan, keys, k, texts, k - from + 1)
+    k = k + 1 + (#plan.hashes > 0 and 1 or 0) + (plan.labelled and 1 or 0)
     found[i] = it
   end
   return found
 end
 
+local ZEROS = {}
+
+-- The values of all entities, what of them is inexact, and what is corrupt.
 local function gather(found, step, a, c, d, f, g)
-  local out, inexact, wrong = {}, {}, {}
+  local count, inexact, wrong = 0, {}, {}
+  for k = 1, #found do
+    found[k].base, count = count, count + found[k].plan.slots
+  end
+  for i = #ZEROS + 1, count do ZEROS[i] = 0 end
+  local out = { unpack_(ZEROS, 1, count) }  -- of its full size at once
   for k = 1, #found do
     local it = found[k]
-    local base, marks = #out, #inexact
+    local base, marks = it.base, #inexact
     if not it.corrupt then shield(it, step, it, out, inexact, a, c, d, f, g) end
     if it.corrupt then
       for i = 1, it.plan.slots do out[base + i] = NAN end
@@ -869,16 +904,16 @@ local function observe_one(it, out, inexact, at, hi, lo, counting)
   else
     cur, fresh = extend(e, record(e, b), b, at, hi, lo, it.x)
   end
-  evaluate(e, b, cur, fresh, at, it.x, it.labels_key, out, inexact)
+  evaluate(e, b, cur, fresh, at, it.x, it.base, out, inexact)
   if not counting or it.present then return end
-  write(e, b, cur, it.x, at, it.labels_key)
-  if e.parked then unpark(e, it.labels_key, at, hi, lo) end
+  write(e, b, cur, it.x, at)
+  if e.parked then unpark(e, at, hi, lo) end
 end
 
 local function forecast_one(it, out, inexact, now)
   local e, b = it.e, it.b
   local cur, fresh = extend(e, record(e, b), b, now, 0, 0, it.x)
-  evaluate(e, b, cur, fresh, now, it.x, it.labels_key, out, inexact)
+  evaluate(e, b, cur, fresh, now, it.x, it.base, out, inexact)
 end
 
 -- The next place in the order of processing, 0 on a dry run; nil in a store that was
@@ -900,7 +935,7 @@ end
 
 -- Add what is counted by outcome to the event's record and to all after it, once.
 local function settle_one(plan, key, order, x)
-  local e, out = events_of(plan, key), {}
+  local e, out = read_events(plan, key), {}
   local at, hi, lo = up('>I6I4I4', order)
   local known, b = counted(e, at, hi, lo)
   if not known then return end
@@ -1015,7 +1050,7 @@ end
 local function late_one(keys, args)
   bind()
   local e = {}
-  e.e = shield(e, events_of, PLANS[byte(args[2])], keys[1])
+  e.e = shield(e, read_events, PLANS[byte(args[2])], keys[1])
   return placed({ e }, up('>I6I4I4', args[1])) and 1 or 0
 end
 
@@ -1157,7 +1192,7 @@ local function settle(keys, args)
 end
 
 local function learn_one(plan, events_key, key, body)
-  local e = events_of(plan, events_key)
+  local e = read_events(plan, events_key)
   local t, h, l, v = up('>I6I4I4I4', body)
   if not counted(e, t, h, l) then
     local bits = up('>I2', body, #body - 1)
