@@ -51,10 +51,12 @@ class Layout:
         self._parts = {
             e.plan.name: (
                 f"{namespace}:{version}:{{{e.plan.name}:",
-                _token_of(e.plan.fields),
                 _endings(e),
             )
             for e in program.entities
+        }
+        self._token_of = {
+            e.plan.name: _token_of(e.plan.fields) for e in program.entities
         }
         self.claims = ClaimKeys(claims or namespace, parted=parted)
         self.inputs = Inputs(catalogue)
@@ -62,11 +64,13 @@ class Layout:
 
     def entity_keys(self, t: Transaction, entity: EntityProgram) -> list[bytes] | None:
         """Keys of one entity's history; None where the transaction does not name it."""
-        start, token_of, endings = self._parts[entity.plan.name]
-        token = token_of(t)
-        if not token:
-            return None
-        stem = f"{start}{t.tenant}:{token}".encode()
+        token = self._token_of[entity.plan.name](t)
+        return self.keys_of(entity, t.tenant, token) if token else None
+
+    def keys_of(self, entity: EntityProgram, tenant: str, token: str) -> list[bytes]:
+        """Keys of the history of the entity that a token names."""
+        start, endings = self._parts[entity.plan.name]
+        stem = f"{start}{tenant}:{token}".encode()
         return [stem + ending for ending in endings]
 
     def known(

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from scoring.adapters.redis_history import Item
-from scoring.adapters.redis_layout import Layout
+from scoring.adapters.redis_layout import JOINER, Layout
 from scoring.adapters.redis_program import EntityProgram, Program, Terms
 from scoring.core.catalogue import Catalogue
-from scoring.core.transaction import Transaction
 from scoring.history.ledger import Decided, Ledger, named
 from scoring.history.pack import Events, records, sightings
 from scoring.training.offline_sql import amount_sql, column_sql
@@ -68,23 +67,19 @@ class Bulk:
         names, events = self._events(entity, where)
         if not names:
             return []
-        table, plan = self.tables[entity.plan.name], entity.plan
+        table = self.tables[entity.plan.name]
         counts = np.diff(events.starts, append=len(events.n))
         logs = records(table, events)
         seen, most = sightings(table, events) if table["hashes"] else ([], counts * 0)
         hot = (counts >= table["events_max"]) | (most > table["distinct_max"])
-        found = []
-        for i, (tenant, *tokens) in enumerate(names):
+        values = zip(logs, seen, strict=True) if seen else zip(logs, strict=True)
+        ttl_ms, found = table["ttl"], []
+        for tokens, own, busy in zip(names, values, hot.tolist(), strict=True):
             items: tuple[Item, ...] = ()
-            if not hot[i]:
-                own: dict[str, Any] = dict(zip(plan.fields, tokens, strict=True))
-                t = Transaction(tenant, "", **own)
-                keys = layout.entity_keys(t, entity) or []
-                values = [logs[i], *([seen[i]] if seen else [])]
-                items = tuple(
-                    (k, v, table["ttl"]) for k, v in zip(keys, values, strict=False)
-                )
-            found.append(Packed((tenant, *tokens), items))
+            if not busy:
+                keys = layout.keys_of(entity, tokens[0], JOINER.join(tokens[1:]))
+                items = tuple([(k, v, ttl_ms) for k, v in zip(keys, own, strict=False)])
+            found.append(Packed(tokens, items))
         return found
 
     def _events(
