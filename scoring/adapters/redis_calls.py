@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT
@@ -30,7 +31,7 @@ class Calls:
 
     async def ask(
         self,
-        commands: list[Command],
+        commands: Sequence[Command],
         timeout_s: float | None,
         *,
         partly: bool = False,

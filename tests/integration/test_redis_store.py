@@ -19,7 +19,7 @@ from streams import (
 )
 
 from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_connection import RedisConnection
+from scoring.adapters.redis_connection import Making, RedisConnection
 from scoring.adapters.redis_store import RedisStore
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode
@@ -208,13 +208,14 @@ async def test_a_caller_gone_away_never_shifts_the_answers_of_others(store_url):
         rnd = random.Random(1)
 
         async def echo(i):
-            commands = [(b"ECHO", f"{i}-{n}") for n in range(3)]
+            count = rnd.choice((3, 50))  # in one write, or in several
+            commands = Making(count, lambda n: (b"ECHO", f"{i}-{n}"))
             timeout_s = rnd.choice((0.0, 0.000_1, 5.0, 5.0, 5.0))
             try:
                 replies = await connection.exchange(commands, timeout_s=timeout_s)
             except StoreUnavailable:
                 return "late"
-            assert replies == [f"{i}-{n}".encode() for n in range(3)]
+            assert replies == [f"{i}-{n}".encode() for n in range(count)]
             return "answered"
 
         ended = []
