@@ -6,16 +6,17 @@ import asyncio
 import os
 import subprocess
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import grpc
-
 from load_tests.fine_timer import FineTimer
+from load_tests.light_channel import LightChannel, LightStream
 from load_tests.open_loop import Run, arrivals, closed_loop, open_loop
 from load_tests.traffic import Traffic
 from scoring.v1 import fraud_scoring_pb2 as calls
+from scoring.v1.transaction_pb2 import Transaction
 
 SERVICE = "/scoring.v1.FraudScoring/"
 CONNECTIONS = 8
@@ -52,115 +53,82 @@ class Driver:
     address: str
     traffic: Traffic = field(default_factory=lambda: Traffic(1))
     replies: list[bytes] = field(default_factory=list)
-    _channels: list[grpc.aio.Channel] = field(default_factory=list)
+    _channels: list[LightChannel] = field(default_factory=list)
+    _prepared: deque[bytes] = field(default_factory=deque)
 
     async def __aenter__(self) -> Self:
-        apart = [("grpc.use_local_subchannel_pool", 1)]
-        self._channels = [
-            grpc.aio.insecure_channel(self.address, apart) for _ in range(CONNECTIONS)
-        ]
+        self._channels = [LightChannel(self.address) for _ in range(CONNECTIONS)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for channel in self._channels:
-            await channel.close()
+            channel.close()
 
     async def unary(self, index: int, *, timeout_s: float = 5.0) -> str:
         """One check; returns its status. Every hundredth reply is kept."""
-        call = self._channels[index % CONNECTIONS].unary_unary(
-            SERVICE + "CheckTransaction"
+        status, reply = await self._channels[index % CONNECTIONS].unary(
+            SERVICE + "CheckTransaction", self._next(), timeout_s
         )
-        request = calls.CheckTransactionRequest(transaction=self.traffic.next())
-        try:
-            reply = await call(request.SerializeToString(), timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            return str(error.code().name)
-        if index % 100 == 0:
+        if status == "OK" and index % 100 == 0:
             self.replies.append(reply)
-        return "OK"
+        return status
+
+    def _next(self) -> bytes:
+        return self._prepared.popleft() if self._prepared else self._made()
+
+    def _made(self) -> bytes:
+        request = calls.CheckTransactionRequest(transaction=self.traffic.next())
+        return request.SerializeToString()
 
     async def batch(self, index: int) -> str:
         """One batch; returns its status."""
-        call = self._channels[index % CONNECTIONS].unary_unary(
-            SERVICE + "BatchCheckTransactions"
-        )
         request = calls.BatchCheckTransactionsRequest(
             transactions=[self.traffic.next() for _ in range(BATCH)]
         )
-        await call(request.SerializeToString(), timeout=10)
-        return "OK"
-
-    def message(self) -> bytes:
-        """The next message of a stream."""
-        return calls.StreamCheckTransactionsRequest(
-            transaction=self.traffic.next()
-        ).SerializeToString()
+        status, _ = await self._channels[index % CONNECTIONS].unary(
+            SERVICE + "BatchCheckTransactions", request.SerializeToString(), 10.0
+        )
+        return status
 
     async def streams(self, seconds: float) -> int:
         """Keep every stream's window full; returns the replies."""
         ends = time.perf_counter() + seconds
         return sum(await asyncio.gather(*(self._fill(c, ends) for c in self._channels)))
 
-    async def _fill(self, channel: grpc.aio.Channel, ends: float) -> int:
-        call = channel.stream_stream(SERVICE + "StreamCheckTransactions")()
+    async def _fill(self, channel: LightChannel, ends: float) -> int:
+        count = 0
         window = asyncio.Semaphore(STREAM_WINDOW)
 
-        async def send() -> None:
-            while time.perf_counter() < ends:
-                await window.acquire()
-                await call.write(self.message())
-            await call.done_writing()
-
-        sending = asyncio.get_running_loop().create_task(send())
-        count = 0
-        async for _ in call:
+        def heard(_: bytes) -> None:
+            nonlocal count
             count += 1
             window.release()
-        await sending
+
+        call = await channel.stream(SERVICE + "StreamCheckTransactions", heard)
+        while time.perf_counter() < ends:
+            await window.acquire()
+            call.write(_message(self.traffic.next()))
+        call.done_writing()
+        await call.ended()
         return count
 
     async def paced_streams(self, *, per_s: float, seconds: float, seed: int) -> Run:
         """Poisson arrivals over the streams; latency from the intended moment."""
-        apart = [
-            self._paced(c, per_s=per_s / CONNECTIONS, seconds=seconds, seed=seed + i)
-            for i, c in enumerate(self._channels)
-        ]
-        merged = Run(seconds=seconds)
-        for run in await asyncio.gather(*apart):
-            merged.latencies_ms += run.latencies_ms
-            merged.lags_ms += run.lags_ms
-            merged.statuses += run.statuses
-        return merged
-
-    async def _paced(
-        self, channel: grpc.aio.Channel, *, per_s: float, seconds: float, seed: int
-    ) -> Run:
-        run, sent = Run(seconds=seconds), {}
-        call = channel.stream_stream(SERVICE + "StreamCheckTransactions")()
-        traffic = Traffic(seed)
+        run = Run(seconds=seconds)
+        times = arrivals(per_s=per_s, seconds=seconds, seed=seed)
+        checks = [self.traffic.next() for _ in times]
+        prepared = [(check.id, _message(check)) for check in checks]
+        streams = [await _Paced.over(channel, run) for channel in self._channels]
         started_s = time.perf_counter()
-
-        async def send() -> None:
-            with FineTimer() as timer:
-                for at_s in arrivals(per_s=per_s, seconds=seconds, seed=seed):
-                    intended = started_s + at_s
-                    await timer.until(intended)
-                    run.lags_ms.append((time.perf_counter() - intended) * 1e3)
-                    check = traffic.next()
-                    sent[check.id] = intended
-                    request = calls.StreamCheckTransactionsRequest(transaction=check)
-                    await call.write(request.SerializeToString())
-            await call.done_writing()
-
-        sending = asyncio.get_running_loop().create_task(send())
-        async for raw in call:
-            reply = calls.StreamCheckTransactionsResponse.FromString(raw).result
-            intended = sent.pop(reply.transaction_id, None)
-            if intended is None:  # the null server answers with one id
-                intended = sent.pop(next(iter(sent)))
-            run.latencies_ms.append((time.perf_counter() - intended) * 1e3)
-            run.statuses["OK" if reply.HasField("decision") else "ERROR"] += 1
-        await sending
+        with FineTimer() as timer:
+            for index, at_s in enumerate(times):
+                intended = started_s + at_s
+                await timer.until(intended)
+                run.lags_ms.append((time.perf_counter() - intended) * 1e3)
+                streams[index % CONNECTIONS].send(*prepared[index], intended)
+        for stream in streams:
+            stream.call.done_writing()
+        await asyncio.gather(*(stream.call.ended() for stream in streams))
         return run
 
     async def cost_us(self, kind: str, seconds: float) -> tuple[float, float]:
@@ -181,8 +149,47 @@ class Driver:
         self, *, per_s: float, seconds: float, seed: int, timeout_s: float = 5.0
     ) -> Run:
         """Unary Poisson arrivals, deadline `timeout_s`."""
+        # A Poisson process brings a few more than its mean.
+        count = int(1.1 * per_s * seconds) + CONNECTIONS
+        self._prepared.extend(self._made() for _ in range(count))
 
         async def call(index: int) -> str:
             return await self.unary(index, timeout_s=timeout_s)
 
         return await open_loop(call, per_s=per_s, seconds=seconds, seed=seed)
+
+
+@dataclass(slots=True)
+class _Paced:
+    """One stream, and when each of its unanswered messages was meant to be sent."""
+
+    run: Run
+    sent: dict[str, float] = field(default_factory=dict)
+    call: LightStream = field(init=False)
+
+    @classmethod
+    async def over(cls, channel: LightChannel, run: Run) -> Self:
+        """Open the stream; what comes back is noted in `run`."""
+        made = cls(run)
+        made.call = await channel.stream(
+            SERVICE + "StreamCheckTransactions", made.heard
+        )
+        return made
+
+    def send(self, id_: str, raw: bytes, intended: float) -> None:
+        """Send one message, meant for an instant of `time.perf_counter`."""
+        self.sent[id_] = intended
+        self.call.write(raw)
+
+    def heard(self, raw: bytes) -> None:
+        """Note one reply."""
+        reply = calls.StreamCheckTransactionsResponse.FromString(raw).result
+        intended = self.sent.pop(reply.transaction_id, None)
+        if intended is None:  # the null server answers with one id
+            intended = self.sent.pop(next(iter(self.sent)))
+        took_ms = (time.perf_counter() - intended) * 1e3
+        self.run.note("OK" if reply.HasField("decision") else "ERROR", took_ms)
+
+
+def _message(check: Transaction) -> bytes:
+    return calls.StreamCheckTransactionsRequest(transaction=check).SerializeToString()

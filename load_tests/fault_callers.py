@@ -7,10 +7,8 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-import grpc
-
+from load_tests.light_channel import LightChannel
 from load_tests.traffic import Traffic
-from scoring.client.channel import channel_arguments
 from scoring.v1.decision_pb2 import Decision, DecisionCore, DegradationCode, Rung
 from scoring.v1.fraud_scoring_pb2 import (
     CheckTransactionRequest,
@@ -40,15 +38,12 @@ class Callers:
     missed_at: list[float] = field(default_factory=list)
     provisional: dict[str, Decision] = field(default_factory=dict)
     retried: int = 0
-    _channels: list[grpc.aio.Channel] = field(default_factory=list)
+    _channels: list[LightChannel] = field(default_factory=list)
     _prepared: deque[bytes] = field(default_factory=deque)
 
     def connect(self) -> None:
-        """Open the connections as our own client does."""
-        options = [*channel_arguments(), ("grpc.use_local_subchannel_pool", 1)]
-        self._channels = [
-            grpc.aio.insecure_channel(self.address, options) for _ in range(CONNECTIONS)
-        ]
+        """Make the connections; the first call of each opens it."""
+        self._channels = [LightChannel(self.address) for _ in range(CONNECTIONS)]
 
     async def warm_up(self) -> None:
         """Use every connection: what connecting costs is not what is asked."""
@@ -70,10 +65,10 @@ class Callers:
         request = CheckTransactionRequest(transaction=self.traffic.next())
         return request.SerializeToString()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close them."""
         for channel in self._channels:
-            await channel.close()
+            channel.close()
 
     async def call(self, index: int) -> str:
         """One check; returns its status."""
@@ -89,15 +84,13 @@ class Callers:
         return status
 
     async def _check(self, raw: bytes, index: int, timeout_s: float) -> str:
-        method = self._channels[index % CONNECTIONS].unary_unary(
-            _SERVICE + "CheckTransaction"
+        channel = self._channels[index % CONNECTIONS]
+        status, reply = await channel.unary(
+            _SERVICE + "CheckTransaction", raw, timeout_s
         )
-        try:
-            reply = await method(raw, timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            return str(error.code().name)
-        self._note(CheckTransactionResponse.FromString(reply).decision)
-        return "OK"
+        if status == "OK":
+            self._note(CheckTransactionResponse.FromString(reply).decision)
+        return status
 
     def _note(self, decision: Decision) -> None:
         core = decision.core
@@ -123,15 +116,15 @@ class Callers:
 
     async def adopted(self) -> int:
         """How many of the provisional answers kept here became the record."""
-        look_up = self._channels[0].unary_unary(_SERVICE + "GetDecision")
         gives_up_at = time.perf_counter() + _PATIENCE_S
         equal: set[str] = set()
         while len(equal) < len(self.provisional):
             for id_, given in self.provisional.items():
                 request = GetDecisionRequest(transaction_id=id_)
-                try:
-                    raw = await look_up(request.SerializeToString(), timeout=5)
-                except grpc.aio.AioRpcError:
+                status, raw = await self._channels[0].unary(
+                    _SERVICE + "GetDecision", request.SerializeToString(), 5.0
+                )
+                if status != "OK":
                     continue
                 if _same(given.core, GetDecisionResponse.FromString(raw).decision.core):
                     equal.add(id_)
