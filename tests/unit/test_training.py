@@ -18,6 +18,8 @@ from scoring.training.build import train_on
 from scoring.training.card import write_card
 from scoring.training.dataset import DAY_MS, refuse_answers, refuse_leaks, split_by_time
 from scoring.training.fit import Boosting
+from scoring.training.ground import Ground, Groups
+from scoring.training.progress import silent
 from scoring.training.simulate import World, simulate
 from scoring.training.train import dataset_of, train_bundle
 from scoring.training.tune import tuned
@@ -58,28 +60,47 @@ def test_labels_of_the_judged_rows_do_not_change_the_model(tmp_path):
     assert graphs[0] == graphs[1]
 
 
-@given(st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=5)
-def test_labels_younger_than_the_delay_change_no_feature(table, seed):
-    # Features as of the last days: what is labelled within the delay is unknown.
+def relabelled(table, *, since_ms, seed):
+    """The table with half of its later payments labelled as fraud, by chance."""
     import pyarrow as pa
 
-    delay_ms = 7 * DAY_MS
-    at_ms = table["occurred_at_ms"].to_numpy()
-    now = at_ms[-1] - DAY_MS
-    young = at_ms > now - delay_ms
+    late = table["occurred_at_ms"].to_numpy() > since_ms
     fraud = table["fraud"].to_numpy(zero_copy_only=False)
     noise = np.random.default_rng(seed).random(len(fraud)) < 0.5
-    changed = table.set_column(
-        table.column_names.index("fraud"),
-        "fraud",
-        pa.array(np.where(young, noise, fraud)),
-    )
-    before = dataset_of(table, handbook_catalogue(), label_delay_ms=delay_ms)
-    after = dataset_of(changed, handbook_catalogue(), label_delay_ms=delay_ms)
-    past = before.occurred_at_ms <= now
+    column = table.column_names.index("fraud")
+    return table.set_column(column, "fraud", pa.array(np.where(late, noise, fraud)))
+
+
+def scored_until(table, now_ms, *, delay_ms):
+    """Features and scores up to now, by a model fitted to the same table."""
+    catalogue = handbook_catalogue()
+    rows = dataset_of(table, catalogue, label_delay_ms=delay_ms)
+    split = split_by_time(rows, label_delay_ms=delay_ms)
+    groups = Groups.from_catalogue(catalogue)
+    ground = Ground(rows, split, groups, delay_ms, seed=0, report=silent)
+    model = ground.compiled(Boosting(rounds=5, rate=0.3, depth_max=2))
+    past = rows.occurred_at_ms <= now_ms
     assert past.sum() > 1_000
-    assert np.array_equal(before.matrix[past], after.matrix[past], equal_nan=True)
+    return rows.matrix[past], model.platt(ground.margins(model.booster, past))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=3)
+def test_labels_younger_than_the_delay_change_no_feature_and_no_score(table, seed):
+    # Now is when the model could first serve: of the delay before it, no label is
+    # known, neither to the features of any payment so far nor to the fit.
+    delay_ms = 4 * DAY_MS
+    original = dataset_of(table, handbook_catalogue(), label_delay_ms=delay_ms)
+    now_ms = split_by_time(original, label_delay_ms=delay_ms).evaluated_ms
+    young = relabelled(table, since_ms=now_ms - delay_ms, seed=seed)
+    known = relabelled(table, since_ms=now_ms - 2 * delay_ms, seed=seed)
+    found = [scored_until(t, now_ms, delay_ms=delay_ms) for t in (table, young, known)]
+    (features, scores), (same, equal), (learned, other) = found
+    assert np.array_equal(features, same, equal_nan=True)
+    assert np.array_equal(scores, equal)
+    # Older ones do: the test can see what it looks for.
+    assert not np.array_equal(features, learned, equal_nan=True)
+    assert not np.array_equal(scores, other)
 
 
 @pytest.mark.parametrize(
