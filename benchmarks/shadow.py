@@ -2,7 +2,8 @@
 
 A real server, store and broker; unary calls at 30 % of the server's peak, Poisson
 arrivals; rounds with and without `scoring shadow` take turns, so that both meet the
-same machine. Everything shares its cores.
+same machine. Everything shares its cores. A pair of rounds counts where the generator
+was late in neither; with fewer than two such pairs there is no ratio.
 
     make bench NAME=shadow
 """
@@ -15,7 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,10 +38,12 @@ from scoring.training.train import DEMO_RECIPE, DEMO_WORLD, dataset_of
 CHALLENGERS = 5
 LOAD = 0.3
 ROUNDS = 3
+PAIRS_MIN = 2  # fewer valid pairs of rounds measure nothing
 ROUND_S = 6.0
 SETTLE_S = 2.0  # the challengers catch up with what the round before left them
 PEAK_S = 3.0
 PREFIX = "bench-shadow."
+Round = tuple[float, bool]  # median latency, and whether the generator was late
 
 
 def shelf_in(directory: Path) -> tuple[ModelShelf, list[str]]:
@@ -88,7 +91,7 @@ def shadowing(
             raise SystemExit("the challengers judged nothing")
 
 
-async def median_ms(driver: Driver, *, per_s: float, seed: int) -> tuple[float, bool]:
+async def median_ms(driver: Driver, *, per_s: float, seed: int) -> Round:
     """The median latency of one round, and whether the generator was late."""
     run = await driver.paced(per_s=per_s, seconds=ROUND_S, seed=seed)
     summary = run.summary()
@@ -98,27 +101,51 @@ async def median_ms(driver: Driver, *, per_s: float, seed: int) -> tuple[float, 
 async def measured(
     driver: Driver, environment: dict[str, str], shelf: ModelShelf, versions: list[str]
 ) -> dict[str, Any]:
-    """Rounds in turn; the medians of each side, and their ratio."""
+    """Rounds in turn, and what they say together."""
     peak = await closed_loop(driver.unary, in_flight=32, seconds=PEAK_S)
     per_s = LOAD * peak.statuses["OK"] / PEAK_S
-    without, with_them, void = [], [], 0
+    rounds = []
     for seed in range(ROUNDS):
         await asyncio.sleep(SETTLE_S)
-        alone, late = await median_ms(driver, per_s=per_s, seed=seed)
-        without.append(alone)
+        alone = await median_ms(driver, per_s=per_s, seed=seed)
         with shadowing(environment, shelf, versions):
-            beside, later = await median_ms(driver, per_s=per_s, seed=seed)
-        with_them.append(beside)
-        void += late + later
+            beside = await median_ms(driver, per_s=per_s, seed=seed)
+        rounds.append((alone, beside))
+    return {**compared(rounds), "per_s": round(per_s)}
+
+
+def compared(rounds: Sequence[tuple[Round, Round]]) -> dict[str, Any]:
+    """The ratio of the medians over the pairs that count; the medians of all rounds.
+
+    >>> on_time, late = (2.0, False), (9.0, True)
+    >>> pair, void = ((1.0, False), on_time), (on_time, late)
+    >>> compared([pair, void, pair])["shadow_cost_ratio_5"]
+    2.0
+    >>> compared([pair, void, void])["shadow_cost_ratio_5"] is None
+    True
+    """
+    valid = [
+        (alone[0], beside[0])
+        for alone, beside in rounds
+        if not alone[1] and not beside[1]
+    ]
+    without = [alone[0] for alone, _ in rounds]
+    with_them = [beside[0] for _, beside in rounds]
     return {
-        "shadow_cost_ratio_5": round(
-            statistics.median(with_them) / statistics.median(without), 3
-        ),
+        "shadow_cost_ratio_5": ratio(valid) if len(valid) >= PAIRS_MIN else None,
+        "valid_pairs": len(valid),
+        "void_rounds": sum(late for pair in rounds for _, late in pair),
         "without_ms": without,
         "with_ms": with_them,
-        "per_s": round(per_s),
-        "void_rounds": void,
+        "median_without_ms": statistics.median(without),
+        "median_with_ms": statistics.median(with_them),
     }
+
+
+def ratio(pairs: Sequence[tuple[float, float]]) -> float:
+    """The median of the second ones ÷ the median of the first ones."""
+    without, with_them = zip(*pairs, strict=True)
+    return float(round(statistics.median(with_them) / statistics.median(without), 3))
 
 
 def main() -> None:
