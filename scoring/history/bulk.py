@@ -21,6 +21,7 @@ from scoring.history.pack import Events, records, sightings
 from scoring.training.offline_sql import amount_sql, column_sql
 
 _EVENTS_PER_GROUP = 400_000  # of one kind of entity, in memory at once
+_ORDER = ("entity", "at_ms", "hi", "lo")
 _PROOF_ENTITIES, _PROOF_EVENTS_MAX = 8, 120
 
 
@@ -42,12 +43,21 @@ class Bulk:
         program = Program(self.catalogue, terms)
         self.entities = program.entities
         self.tables = {e.plan.name: e.table(terms) for e in self.entities}
+        # Entities share many inputs, and most are dear hashes: each is taken once.
+        columns = [column for e in self.entities for column in e.plan.columns]
+        self._inputs = {
+            sql: f"input_{i}"
+            for i, sql in enumerate(dict.fromkeys(map(column_sql, columns)))
+        }
+        fields = dict.fromkeys(f for e in self.entities for f in e.plan.fields)
+        inputs = [f"({sql})::DOUBLE AS {name}" for sql, name in self._inputs.items()]
         ledger.con.execute(
             f"""CREATE OR REPLACE TABLE counted AS
-            SELECT *, {amount_sql(self.catalogue)} AS amount,
+            SELECT {", ".join(["tenant", *fields, *inputs])}, n,
+                occurred_at_ms AS at_ms,
                 ('0x' || substr(sha256(id), 1, 8))::BIGINT AS hi,
                 ('0x' || substr(sha256(id), 9, 8))::BIGINT AS lo
-            FROM (SELECT * EXCLUDE (decision, payload_hash) FROM history)
+            FROM (SELECT *, {amount_sql(self.catalogue)} AS amount FROM history)
             WHERE NOT too_late"""  # noqa: S608 - our own rates
         )
 
@@ -87,28 +97,28 @@ class Bulk:
     ) -> tuple[list[tuple[str, ...]], Events]:
         plan, con = entity.plan, self.ledger.con
         key = ", ".join(("tenant", *plan.fields))
-        own = f"FROM counted WHERE {named(plan.fields)} AND {where}"
-        grouped = con.execute(
-            f"SELECT {key}, count(*) {own} GROUP BY {key} ORDER BY {key}"
-        ).fetchall()
-        columns = "".join(
-            f", ({column_sql(c)})::DOUBLE AS c{i}" for i, c in enumerate(plan.columns)
+        # Events are sorted by the number of their entity: names are dear to sort.
+        con.execute(
+            f"""CREATE OR REPLACE TABLE entities AS
+            SELECT *, row_number() OVER () - 1 AS entity FROM (SELECT DISTINCT {key}
+                FROM counted WHERE {named(plan.fields)} AND {where})"""  # noqa: S608
         )
+        names = con.execute(f"SELECT {key} FROM entities ORDER BY entity").fetchall()  # noqa: S608
+        columns = [self._inputs[column_sql(column)] for column in plan.columns]
         rows = con.execute(
-            f"""SELECT occurred_at_ms AS at_ms, hi, lo, n{columns} {own}
-            ORDER BY {key}, occurred_at_ms, hi, lo"""
+            f"""SELECT {", ".join(dict.fromkeys((*_ORDER, "n", *columns)))}
+            FROM counted JOIN entities USING ({key})
+            ORDER BY {", ".join(_ORDER)}"""  # noqa: S608
         ).fetchnumpy()
-        counts = [count for *_, count in grouped]
-        number = np.repeat(np.arange(len(counts)), counts)
-        at_ms = rows["at_ms"]
+        number, at_ms = rows["entity"], rows["at_ms"]
         inputs = [
-            np.ma.filled(np.ma.asarray(rows[f"c{i}"], np.float64), np.nan)
-            for i in range(len(plan.columns))
+            np.ma.filled(np.ma.asarray(rows[name], np.float64), np.nan)
+            for name in columns
         ]
         since = np.diff(at_ms, prepend=0)
         fresh = (np.diff(number, prepend=-1) != 0) | (since > self.catalogue.horizon_ms)
         events = Events(number, at_ms, rows["hi"], rows["lo"], rows["n"], fresh, inputs)
-        return [tuple(names) for *names, _ in grouped], events
+        return names, events
 
     def put_aside(
         self, entity: EntityProgram, busy: list[tuple[str, ...]], name: str

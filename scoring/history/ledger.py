@@ -35,7 +35,7 @@ class Span:
     since: Mapping[str, Offsets] = field(default_factory=dict)
     until: Mapping[str, Offsets] = field(default_factory=dict)
 
-    def of(self, kind: str, row: str = "") -> str:
+    def of(self, kind: str) -> str:
         """The condition that a row lies in it.
 
         >>> Span(since={"labels": {0: 7}}).of("labels")
@@ -46,9 +46,9 @@ class Span:
             (self.until.get(kind), "<", "false"),
         ]
         parts = [
-            f"coalesce({row}log_offset {op} MAP {{"
+            f"coalesce(log_offset {op} MAP {{"
             + ", ".join(f"{p}: {offset}" for p, offset in offsets.items())
-            + f"}}[{row}log_partition], {else_})"
+            + f"}}[log_partition], {else_})"
             for offsets, op, else_ in bounds
             if offsets
         ]
@@ -96,21 +96,23 @@ class Ledger:
         self._mark_too_late(lateness_ms)
 
     def _number(self) -> None:
-        source = f"archived_decisions WHERE {self._span.of('decisions')}"
-        copies, unnumbered = self.con.execute(
-            "SELECT count(*) - count(DISTINCT (tenant, id)), "  # noqa: S608
-            f"count(*) FILTER (processed_seq = 0) FROM {source}"
-        ).fetchone()
-        # Both are rare, and windows over whole rows are dear.
-        once = f"QUALIFY {FIRST['decisions']}" if copies else ""
-        place = _PLACE if unnumbered else "processed_seq"
         self.con.execute(
-            f"""CREATE OR REPLACE TABLE history AS
-            SELECT *, false AS too_late, row_number() OVER (
+            f"""CREATE OR REPLACE TABLE recorded AS
+            SELECT * EXCLUDE (features, day) FROM archived_decisions
+            WHERE {self._span.of("decisions")}"""  # noqa: S608
+        )
+        # Whole rows are dear to sort: they stay where they are, and get numbers.
+        self.con.execute(
+            f"""CREATE OR REPLACE TABLE places AS
+            SELECT own, false AS too_late, row_number() OVER (
                 ORDER BY place, decided_at_ms, occurred_at_ms, log_partition,
                     log_offset) - 1 AS n
-            FROM (SELECT * EXCLUDE (features, day), {place} AS place
-            FROM (SELECT * FROM {source} {once}))"""  # noqa: S608
+            FROM (SELECT *, {_PLACE} AS place
+            FROM (SELECT rowid AS own, * FROM recorded QUALIFY {FIRST["decisions"]}))"""  # noqa: S608
+        )
+        self.con.execute(
+            """CREATE OR REPLACE VIEW history AS SELECT recorded.*, too_late, n
+            FROM recorded JOIN places ON recorded.rowid = own"""
         )
 
     def _mark_too_late(self, lateness_ms: int) -> None:
@@ -154,12 +156,12 @@ class Ledger:
             for key in keys:
                 newest[key] = max(newest.get(key, 0), at_ms)
         if late:
-            self.con.executemany("UPDATE history SET too_late = true WHERE n = ?", late)
+            self.con.executemany("UPDATE places SET too_late = true WHERE n = ?", late)
 
     @property
     def count(self) -> int:
         """How many transactions."""
-        found: int = self.con.execute("SELECT count(*) FROM history").fetchone()[0]
+        found: int = self.con.execute("SELECT count(*) FROM places").fetchone()[0]
         return found
 
     @property
@@ -195,10 +197,12 @@ class Ledger:
         """
         fields = ", ".join(f"d.{name}" for name in TRANSACTION_FIELDS)
         rows = self.con.cursor().execute(
-            f"""SELECT l.version, l.fraud, l.known_at_ms, l.transaction, {fields}
-            FROM labels l LEFT JOIN decisions d
-                ON d.id = l.transaction_id AND d.tenant = l.tenant
-            WHERE {self._span.of("labels", "l.")}
+            f"""WITH l AS (SELECT * FROM labels WHERE {self._span.of("labels")}),
+            d AS (SELECT * FROM archived_decisions
+                WHERE (tenant, id) IN (SELECT (tenant, transaction_id) FROM l)
+                QUALIFY {FIRST["decisions"]})
+            SELECT l.version, l.fraud, l.known_at_ms, l.transaction, {fields}
+            FROM l LEFT JOIN d ON d.id = l.transaction_id AND d.tenant = l.tenant
             ORDER BY l.known_at_ms, l.tenant, l.transaction_id, l.version"""  # noqa: S608
         )
         while chunk := rows.fetchmany(_FETCHED_ROWS):

@@ -241,14 +241,17 @@ def _part(
     known = np.flatnonzero(~np.isnan(hashes))
     who, what = number[known], hashes[known].astype(np.int64)
     at_ms, n = events.at_ms[known], events.n[known]
-    order = np.lexsort((n, at_ms, what, who))
+    order = np.lexsort((what, who))  # those of one counterpart stay in order of time
     who, what, at_ms, n = who[order], what[order], at_ms[order], n[order]
     # The first event of the last instant at which each counterpart was seen.
-    other = (np.diff(who, append=-1) != 0) | (np.diff(what, append=-1) != 0)
-    instant = np.diff(at_ms, prepend=-1) != 0
-    instant |= np.concatenate(([True], other[:-1])) if len(other) else other
-    begun = np.maximum.accumulate(np.where(instant, np.arange(len(who)), 0))
-    last = begun[other]
+    begins = np.flatnonzero(
+        (np.diff(who, prepend=-1) != 0)
+        | (np.diff(what, prepend=-1) != 0)
+        | (np.diff(at_ms, prepend=-1) != 0)
+    )
+    who, what, at_ms = who[begins], what[begins], at_ms[begins]
+    n = np.minimum.reduceat(n, begins)
+    last = (np.diff(who, append=-1) != 0) | (np.diff(what, append=-1) != 0)
     who, what, at_ms, n = who[last], what[last], at_ms[last], n[last]
     met = who
     newest = np.zeros(len(events.starts), dtype=np.int64)
