@@ -165,6 +165,20 @@ class Store(Protocol):
         """
         ...
 
+    async def adopt(
+        self,
+        checks: Sequence[Check],
+        recordings: Sequence[Recording],
+        *,
+        timeout_s: float | None = None,
+    ) -> list[Recorded]:
+        """Record decisions that were made without the store, and count their checks.
+
+        As `record` and then `observe`, in one exchange where the store is one, and
+        nobody asks what was seen.
+        """
+        ...
+
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[bytes | None]:

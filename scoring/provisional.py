@@ -13,7 +13,7 @@ from scoring import wire
 from scoring.core.decision import Outcome
 from scoring.core.transaction import payload_hash
 from scoring.errors import StoreUnavailable, TransactionConflict
-from scoring.ports import Applied, Check, Recording, Spool, Store, Telemetry
+from scoring.ports import Check, Recording, Spool, Store, Telemetry
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -144,17 +144,12 @@ class Provisional:
         while self._kept:
             keys = list(islice(self._kept, _ADOPTED_PER_EXCHANGE))
             batch = [self._kept[key] for key in keys]
-            seen = await self.store.observe([kept.check for kept in batch])
-            recordings = [
-                kept.recording
-                for kept, observation in zip(batch, seen, strict=True)
-                if observation.applied is not Applied.CONFLICT
-                and observation.stored is None
-            ]
-            await self.store.record(recordings)
+            told = await self.store.adopt(
+                [kept.check for kept in batch], [kept.recording for kept in batch]
+            )
             for key in keys:
                 self._kept.pop(key, None)
-            self.telemetry.count("provisional_adopted", len(recordings))
+            self.telemetry.count("provisional_adopted", sum(r.first for r in told))
         self.spool.clear()
 
     async def close(self) -> None:

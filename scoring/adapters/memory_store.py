@@ -136,6 +136,18 @@ class MemoryStore:
                 self._outbox[key] = recording.logged
         return Recorded(claim.decision, first=claim.decision == recording.decision)
 
+    async def adopt(
+        self,
+        checks: Sequence[Check],
+        recordings: Sequence[Recording],
+        *,
+        timeout_s: float | None = None,
+    ) -> list[Recorded]:
+        """See `ports.Store`."""
+        told = await self.record(recordings, timeout_s=timeout_s)
+        await self.observe(checks, timeout_s=timeout_s)
+        return told
+
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[bytes | None]:

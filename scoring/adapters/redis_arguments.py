@@ -63,15 +63,20 @@ class Arguments:
     program: Program
     layout: Layout
 
-    def observe(self, check: Check) -> tuple[list[EntityProgram], Call]:
-        """The entities that the reply speaks of, and the call."""
+    def observe(
+        self, check: Check, *, stands: bool = False
+    ) -> tuple[list[EntityProgram], Call]:
+        """The entities that the reply speaks of, and the call.
+
+        Of a decision that `stands`, nobody asks what is seen.
+        """
         t = check.transaction
         entities, keys, inputs = self.layout.known(t)
         claims = self.layout.claims
         return entities, (
             [claims.decision(t.tenant, t.id), claims.processed, *keys],
             [
-                b"D" if check.dry_run else b"N",
+                b"D" if check.dry_run else b"A" if stands else b"N",
                 check.payload_hash,
                 order_of(t),
                 b"".join([entity.byte for entity in entities]),

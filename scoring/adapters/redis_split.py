@@ -256,6 +256,19 @@ class Split:
             for recording, reply in zip(recordings, replies, strict=True)
         ]
 
+    async def adopt(
+        self,
+        checks: Sequence[Check],
+        recordings: Sequence[Recording],
+        *,
+        timeout_s: float | None,
+    ) -> list[Recorded]:
+        """See `ports.Store`."""
+        ends = ends_at(timeout_s)
+        told = await self.record(recordings, timeout_s=left_s(ends), partly=False)
+        await self.observe(checks, timeout_s=left_s(ends), partly=False)
+        return told
+
     async def _settle(
         self, recordings: list[Recording], ends: float, *, partly: bool
     ) -> list[Recording]:

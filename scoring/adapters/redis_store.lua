@@ -910,6 +910,15 @@ local function observe_one(it, out, inexact, at, hi, lo, counting)
   if e.parked then unpark(e, at, hi, lo) end
 end
 
+-- The same where nobody asks what was seen.
+local function count_one(it, _, _, at, hi, lo, counting)
+  if not counting or it.present then return end
+  local e, b = it.e, it.b
+  if e.labels then frauds_of(e, at) end  -- are there labels that wait for it?
+  write(e, b, extend(e, record(e, b), b, at, hi, lo, it.x), it.x, at)
+  if e.parked then unpark(e, at, hi, lo) end
+end
+
 local function forecast_one(it, out, inexact, now)
   local e, b = it.e, it.b
   local cur, fresh = extend(e, record(e, b), b, now, 0, 0, it.x)
@@ -994,18 +1003,20 @@ end
 
 -- keys: decision, processed, then each entity's. args: mode, payload hash, order
 -- (time 6, id hash 8), plans, then each entity's inputs. Returns { what was done,
--- sequence, values, inexact slots, corrupt parts, recorded decision }.
+-- sequence, values, inexact slots, corrupt parts, recorded decision }; with mode A, of a
+-- decision that stands, no values: it is counted, and nobody asks what was seen.
 local function observe(keys, args)
   bind()
-  local mode, hash = args[1], args[2]
+  local mode, hash, step = args[1], args[2], observe_one
   local answer, standing, outcome, wrong_claim = claimed(keys[1], mode, hash)
   if answer then return answer end
+  if mode == 'A' then mode, step = 'N', standing and count_one or observe_one end
   local seq = next_place(keys[2], mode == 'D')
   if not seq then return redis.error_reply(NO_HISTORY) end
   local at, hi, lo = up('>I6I4I4', args[3])
   local found = entities_of(keys, 3, args, 5, args[4], outcome)
   local done = placed(found, at, hi, lo) and mode == 'N' and 'L' or mode
-  local values, marked, wrong = gather(found, observe_one, at, hi, lo, done == 'N')
+  local values, marked, wrong = gather(found, step, at, hi, lo, done == 'N')
   if wrong_claim ~= '' then wrong = wrong == '' and wrong_claim or wrong .. ',' .. wrong_claim end
   if mode == 'D' then return { 'D', 0, doubles(values), marked, wrong, '' } end
   local result = { done, seq, values, marked, wrong }

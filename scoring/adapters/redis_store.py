@@ -178,11 +178,25 @@ class RedisStore:
             )
         calls = map(self._arguments.record, recordings)
         commands = [self._calls.command("record", call) for call in calls]
-        replies = await self._calls.ask(commands, timeout_s)
-        return [
-            Recorded(decision, first=code == 1, conflict=code == _OTHER_PAYLOAD)
-            for code, decision in replies
-        ]
+        return _recorded(await self._calls.ask(commands, timeout_s))
+
+    async def adopt(
+        self,
+        checks: Sequence[Check],
+        recordings: Sequence[Recording],
+        *,
+        timeout_s: float | None = None,
+    ) -> list[Recorded]:
+        """See `ports.Store`."""
+        if self._split is not None:
+            return await self._split.adopt(checks, recordings, timeout_s=timeout_s)
+        commands = []
+        for check, recording in zip(checks, recordings, strict=True):
+            record = self._arguments.record(recording)
+            _, count = self._arguments.observe(check, stands=True)
+            commands.append(self._calls.command("record", record))
+            commands.append(self._calls.command("observe", count))
+        return _recorded((await self._calls.ask(commands, timeout_s))[::2])
 
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
@@ -286,3 +300,10 @@ class RedisStore:
         if self._split is not None:
             await self._split.close()
         await self._calls.link.close()
+
+
+def _recorded(replies: list[Any]) -> list[Recorded]:
+    return [
+        Recorded(decision, first=code == 1, conflict=code == _OTHER_PAYLOAD)
+        for code, decision in replies
+    ]

@@ -257,6 +257,35 @@ async def test_a_decision_can_be_recorded_for_what_was_never_observed(store):
     assert feature(after, seen, "card_count_1h") == 2
 
 
+async def test_what_is_adopted_counts_as_if_it_had_been_observed(store):
+    adopted = [at(i / 100, f"t{i}", card=f"c{i}") for i in range(4)]
+    await observed(store, at(-1, "before"))
+    await store.learn([fraud(adopted[-1])])  # a label that waits for its payment
+    checks = [check(t) for t in adopted]
+    for _ in range(2):  # it may be interrupted, and begun again
+        told = await store.adopt(checks, [recording(t) for t in adopted])
+        assert all(r.first and not r.conflict for r in told)
+    soon, after = at(1, "soon"), at(7 * 24 + 0.5, "after")
+    seen, later = await observed(store, soon, after)
+    assert feature(soon, seen, "terminal_count_1d") == 6
+    assert feature(after, later, "terminal_fraud_streak") == 1
+    (repeat,) = await observed(store, adopted[0])
+    assert (repeat.applied, repeat.stored) == (Applied.REPEATED, b"decision")
+
+
+async def test_nothing_is_adopted_where_another_decision_or_payload_stands(store):
+    await observed(store, PAID)
+    await store.record([recording(PAID, b"first")])
+    (other,) = await store.adopt([check(PAID)], [recording(PAID, b"second")])
+    assert (other.first, other.decision) == (False, b"first")
+    changed = replace(PAID, amount_minor=1)
+    (conflict,) = await store.adopt([check(changed)], [recording(changed)])
+    assert conflict.conflict
+    after = at(0.5, "after")
+    (seen,) = await observed(store, after)
+    assert feature(after, seen, "card_count_1h") == 2
+
+
 async def test_an_unobserved_payment_is_not_decided(store):
     await observed(store, PAID)
     assert await store.decisions([("default", "t1")]) == [None]
