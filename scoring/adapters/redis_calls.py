@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT
@@ -31,7 +30,7 @@ class Calls:
 
     async def ask(
         self,
-        commands: Sequence[Command],
+        commands: list[Command],
         timeout_s: float | None,
         *,
         partly: bool = False,

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, overload
+from typing import Any, Protocol
 
 import hiredis
 from redis.asyncio import Redis
@@ -21,7 +21,6 @@ from scoring.errors import StoreUnavailable
 
 Command = tuple[bytes | str | int, ...]
 _READ_BYTES = 1 << 18
-_MADE_AT_ONCE = 20  # of commands that are made as they are sent
 _OWED_MAX = 100_000  # replies outstanding; beyond it the store is not keeping up
 
 
@@ -34,41 +33,13 @@ class _Owed:
     replies: list[Any] = field(default_factory=list)
 
 
-class Making(Sequence[Command]):
-    """Commands that are made, once, when they are asked for: the first are sent, and
-    the server works on them, before the last are made.
-
-    >>> made = Making(3, lambda i: ("ECHO", i))
-    >>> made[0:2]
-    [('ECHO', 0), ('ECHO', 1)]
-    """
-
-    def __init__(self, count: int, make: Callable[[int], Command]) -> None:
-        self._count = count
-        self._make = make
-        self._made: list[Command] = []
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, at: int) -> Command: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Command]: ...
-    def __getitem__(self, at: int | slice) -> Command | list[Command]:
-        end = at + 1 if isinstance(at, int) else at.indices(self._count)[1]
-        while len(self._made) < min(end, self._count):
-            self._made.append(self._make(len(self._made)))
-        return self._made[at]
-
-
 class Link(Protocol):
     """The way to a store: one server, or a cluster of them."""
 
     async def exchange(
         self, commands: Sequence[Command], *, timeout_s: float
     ) -> list[Any]:
-        """Send all commands and return their replies in order."""
+        """Send all commands at once and return their replies in order."""
         ...
 
     async def connect(self) -> None:
@@ -104,12 +75,11 @@ class RedisConnection:
     async def exchange(
         self, commands: Sequence[Command], *, timeout_s: float
     ) -> list[Any]:
-        """Send all commands and return their replies in order.
+        """Send all commands at once and return their replies in order.
 
-        Those of a `Making` go in several writes, between which other callers may send
-        theirs. An error reply is returned as an exception in its place. Raises
-        `StoreUnavailable` when the replies do not all come within `timeout_s`; the
-        commands, or the first of them, may then have run.
+        An error reply is returned as an exception in its place. Raises
+        `StoreUnavailable` when the replies do not all come within `timeout_s`;
+        the commands may then have run.
         """
         if not commands:
             return []
@@ -117,14 +87,7 @@ class RedisConnection:
             async with asyncio.timeout(timeout_s):
                 if self._connection is None:
                     await self.connect()
-                sent: list[asyncio.Future[list[Any]]] = []
-                lazy = isinstance(commands, Making)
-                step = _MADE_AT_ONCE if lazy else len(commands)
-                for i in range(0, len(commands), step):
-                    if sent:
-                        await asyncio.sleep(0)  # uvloop writes at the end of a turn
-                    sent.append(self.send(commands[i : i + step]))
-                return [reply for replies in sent for reply in await replies]
+                return await self.send(commands)
         except TimeoutError as error:
             self.drop_if_stalled()
             raise StoreUnavailable(f"no answer within {timeout_s:g} s") from error

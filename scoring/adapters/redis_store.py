@@ -14,11 +14,11 @@ from scoring.adapters.redis_address import StoreAddress
 from scoring.adapters.redis_arguments import Arguments, Ask
 from scoring.adapters.redis_calls import Calls
 from scoring.adapters.redis_cluster import ClusterConnection
-from scoring.adapters.redis_connection import Command, Link, Making
+from scoring.adapters.redis_connection import Command, Link
 from scoring.adapters.redis_forecast import forecast_apart
 from scoring.adapters.redis_keeping import ends_at, left_s
 from scoring.adapters.redis_layout import Layout, outbox_field
-from scoring.adapters.redis_program import EntityProgram, Program, Terms
+from scoring.adapters.redis_program import Program, Terms
 from scoring.adapters.redis_split import Split
 from scoring.core.catalogue import Catalogue
 from scoring.core.transaction import Transaction
@@ -152,15 +152,13 @@ class RedisStore:
         """See `ports.Store`."""
         if self._split is not None:
             return await self._split.observe(checks, timeout_s=timeout_s, partly=partly)
-        asked: list[list[EntityProgram]] = []
-
-        def made(i: int) -> Command:
-            entities, call = self._arguments.observe(checks[i])
-            asked.append(entities)
-            return self._calls.command("observe", call)
-
-        replies = await self._calls.ask(Making(len(checks), made), timeout_s)
-        return list(map(self._layout.observation, asked, replies))
+        asked = [self._arguments.observe(check) for check in checks]
+        commands = [self._calls.command("observe", call) for _, call in asked]
+        replies = await self._calls.ask(commands, timeout_s)
+        return [
+            self._layout.observation(entities, reply)
+            for (entities, _), reply in zip(asked, replies, strict=True)
+        ]
 
     # Recording ---------------------------------------------------------------
 
