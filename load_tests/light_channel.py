@@ -73,6 +73,9 @@ class _Connection(asyncio.Protocol):
 
     def begin(self, call: _Call) -> None:
         """Open a call; where the server allows no more at a time, it waits."""
+        if not self.open:
+            _settle(call, _GONE)
+            return
         if len(self.calls) >= self._most:
             self._waiting.append(call)
             return
@@ -87,7 +90,12 @@ class _Connection(asyncio.Protocol):
             self.send(stream, http2.message(call.raw), http2.END_STREAM)
 
     def send(self, stream: int, payload: bytes, flags: int = 0) -> None:
-        """Send DATA, as far as the windows allow; the rest follows."""
+        """Send DATA, as far as the windows allow; the rest follows.
+
+        Nothing, where the server has ended the call.
+        """
+        if stream not in self.calls:
+            return
         most = http2.FRAME_MAX
         unsent = self.calls[stream].unsent
         while len(payload) > most:
@@ -106,6 +114,10 @@ class _Connection(asyncio.Protocol):
             self._room -= len(payload)
             call.room -= len(payload)
             self._transport.write(http2.frame(http2.DATA, flags, stream, payload))
+
+    def _flush_all(self) -> None:
+        for stream in [own for own, call in self.calls.items() if call.unsent]:
+            self._flush(stream)
 
     def cancel(self, call: _Call, status: str) -> None:
         """End a call from this side."""
@@ -184,6 +196,8 @@ class _Connection(asyncio.Protocol):
             self._transport.write(http2.frame(http2.SETTINGS, http2.ACK, 0))
             if not self.ready.done():
                 self.ready.set_result(None)
+            self._flush_all()
+            self._go_on()
         elif kind == http2.PING and not flags & http2.ACK:
             self._transport.write(http2.frame(http2.PING, http2.ACK, 0, payload))
         elif kind == http2.WINDOW_UPDATE:
@@ -192,8 +206,7 @@ class _Connection(asyncio.Protocol):
                 self._room += more
             elif stream in self.calls:
                 self.calls[stream].room += more
-            for waiting in [own for own, call in self.calls.items() if call.unsent]:
-                self._flush(waiting)
+            self._flush_all()
 
     def _count(self, received: int) -> None:
         self._received += received
@@ -207,6 +220,9 @@ class _Connection(asyncio.Protocol):
 
     def _again(self, call: _Call) -> None:
         """Begin a call anew that the server has not looked at: it was full."""
+        if call.raw is None:  # what was written to it is gone
+            _settle(call, _GONE)
+            return
         call.unsent.clear()
         self._waiting.appendleft(call)
         if not self.calls:
@@ -238,7 +254,9 @@ class LightChannel:
         ends_at = loop.time() + timeout_s
         try:
             connection = await self._connected(timeout_s)
-        except (OSError, TimeoutError):
+        except TimeoutError:
+            return _LATE, b""
+        except OSError:
             return _GONE, b""
         heard: list[bytes] = []
         timeout_ms = max(round((ends_at - loop.time()) * 1e3), 1)
@@ -249,10 +267,15 @@ class LightChannel:
             status = await call.ended
         finally:
             timer.cancel()
+            if not call.ended.done() or call.ended.cancelled():
+                connection.cancel(call, "CANCELLED")
         return status, heard[0] if heard else b""
 
     async def stream(self, path: str, heard: Callable[[bytes], None]) -> LightStream:
-        """Open a call of many messages; `heard` takes each that comes."""
+        """Open a call of many messages; `heard` takes each that comes.
+
+        The server has to allow it at once: a stream does not wait for its turn.
+        """
         connection = await self._connected(None)
         call = _Call(path, None, 0, asyncio.get_running_loop().create_future(), heard)
         connection.begin(call)

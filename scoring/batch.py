@@ -105,8 +105,8 @@ class Batch:
         evidence = []
         for i, (check, seen, vector, margin, score, parts, look) in enumerate(rows):
             degradations = _degradations(seen, scores)
+            told = looked.of(i) if looked else scores
             if looked:
-                scores = looked.of(i)
                 degradations = (*degradations, *looked.missing(i))
             evidence.append(
                 Evidence(
@@ -118,8 +118,8 @@ class Batch:
                     versions=versions,
                     degradations=degradations,
                     inexact=seen.inexact if isinstance(seen, Observation) else (),
-                    rung=_rung(seen, scores, degradations),
-                    target=scores.target if scores else ComputeTarget.UNSPECIFIED,
+                    rung=_rung(seen, told, degradations),
+                    target=told.target if told else ComputeTarget.UNSPECIFIED,
                     provisional=not (_is_whole(seen) or check.dry_run),
                     second_look=look,
                 )

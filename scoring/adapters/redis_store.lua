@@ -911,10 +911,10 @@ local function observe_one(it, out, inexact, at, hi, lo, counting)
 end
 
 -- The same where nobody asks what was seen.
-local function count_one(it, _, _, at, hi, lo, counting)
+local function count_unseen(it, _, _, at, hi, lo, counting)
   if not counting or it.present then return end
   local e, b = it.e, it.b
-  if e.labels then frauds_of(e, at) end  -- are there labels that wait for it?
+  if e.plan.labelled then frauds_of(e, at) end  -- are there labels that wait for it?
   write(e, b, extend(e, record(e, b), b, at, hi, lo, it.x), it.x, at)
   if e.parked then unpark(e, at, hi, lo) end
 end
@@ -1010,7 +1010,7 @@ local function observe(keys, args)
   local mode, hash, step = args[1], args[2], observe_one
   local answer, standing, outcome, wrong_claim = claimed(keys[1], mode, hash)
   if answer then return answer end
-  if mode == 'A' then mode, step = 'N', standing and count_one or observe_one end
+  if mode == 'A' then mode, step = 'N', standing and count_unseen or observe_one end
   local seq = next_place(keys[2], mode == 'D')
   if not seq then return redis.error_reply(NO_HISTORY) end
   local at, hi, lo = up('>I6I4I4', args[3])

@@ -65,11 +65,12 @@ class Ground:
         platt = fit_platt(
             self.margins(booster, self.calibrating), dataset.fraud[self.calibrating]
         )
+        read = _read(self.margins(booster, fitting))
         reasons = fitted_reasons(
             forest,
             self.groups.of,
             count=len(self.groups.names),
-            rows=dataset.matrix[fitting][_read(self.margins(booster, fitting))],
+            rows=dataset.matrix[np.flatnonzero(fitting)[read]],
             report=self.report,
         )
         return Compiled(booster, forest, reasons, platt)
