@@ -1022,7 +1022,8 @@ local function observe(keys, args)
   local result = { done, seq, values, marked, wrong }
   local kept = standing and 'D' .. hash .. standing or 'C' .. hash .. cmsgpack.pack(result)
   call('SET', keys[1], kept, 'PX', CONFIG.dedupe_ms)
-  result[3], result[6] = doubles(values), standing or ''
+  result[3] = step == observe_one and doubles(values) or ''
+  result[6] = standing or ''
   return result
 end
 
