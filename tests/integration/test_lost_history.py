@@ -4,23 +4,13 @@ from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
-from streams import DEDUPE_MS, LATENESS_MS, START_MS, check
+from streams import DEDUPE_MS, LATENESS_MS, PAID, START_MS, check
 
 from scoring.adapters.redis_store import RedisStore
 from scoring.core.catalogue import default_catalogue
-from scoring.core.transaction import Transaction
 from scoring.errors import StoreUnavailable
 from scoring.ports import Applied, LabelledTransaction
 
-PAID = Transaction(
-    "default",
-    "t1",
-    occurred_at_ms=START_MS,
-    amount_minor=1_000,
-    currency="EUR",
-    card="c1",
-    merchant="m1",
-)
 LATER = replace(PAID, id="t2", occurred_at_ms=START_MS + 1)
 
 

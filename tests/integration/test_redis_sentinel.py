@@ -5,25 +5,15 @@ from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
-from streams import DEDUPE_MS, LATENESS_MS, START_MS, check
+from streams import DEDUPE_MS, LATENESS_MS, PAID, START_MS, check
 
 from scoring.adapters.redis_address import StoreAddress
 from scoring.adapters.redis_store import RedisStore
 from scoring.core.catalogue import default_catalogue
-from scoring.core.transaction import Transaction
 from scoring.embedded.sentinel import SERVICE, embedded_sentinels
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.ports import Applied
 
-PAID = Transaction(
-    "default",
-    "t1",
-    occurred_at_ms=START_MS,
-    amount_minor=1_000,
-    currency="EUR",
-    card="c1",
-    merchant="m1",
-)
 PASSWORD = "between-sentinels"  # noqa: S105 - of a sentinel that lives for a test
 
 
