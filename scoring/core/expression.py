@@ -8,7 +8,6 @@ what rests on a missing field is unknown, never false.
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -30,35 +29,35 @@ TEXT_FIELDS = (
 _NAMED = {"channel": Channel, "entry_mode": EntryMode}
 OUTCOME = "outcome"  # of an earlier transaction's decision; only in filters
 OUTCOMES = tuple(outcome.name for outcome in Outcome if outcome)
-_NUMBERS: dict[str, tuple[Evaluate, str]] = {
-    "amount": (lambda _, amount: amount, "amount"),
-    "attempt": (lambda t, _: t.attempt or None, "nullif(attempt, 0)"),
+_NUMBERS = {  # as Python, as SQL
+    "amount": ("amount", "amount"),
+    "attempt": ("(t.attempt or None)", "nullif(attempt, 0)"),
     "hour": (
-        lambda t, _: t.occurred_at_ms // _HOUR_MS % 24,
+        f"(t.occurred_at_ms // {_HOUR_MS} % 24)",
         f"(occurred_at_ms // {_HOUR_MS} % 24)",
     ),
     "weekday": (
-        lambda t, _: (t.occurred_at_ms // _DAY_MS + _THURSDAY) % 7,
+        f"((t.occurred_at_ms // {_DAY_MS} + {_THURSDAY}) % 7)",
         f"((occurred_at_ms // {_DAY_MS} + {_THURSDAY}) % 7)",
     ),
-    "latitude": (lambda t, _: t.latitude, "latitude"),
-    "longitude": (lambda t, _: t.longitude, "longitude"),
+    "latitude": ("t.latitude", "latitude"),
+    "longitude": ("t.longitude", "longitude"),
 }
 FIELDS = (*TEXT_FIELDS, *_NAMED, *_NUMBERS)
 _OUTCOME_LIST = ", ".join(OUTCOMES)
-_COMPARE: dict[type[ast.cmpop], tuple[Callable[[Any, Any], Any], str]] = {
-    ast.Eq: (operator.eq, "="),
-    ast.NotEq: (operator.ne, "<>"),
-    ast.Lt: (operator.lt, "<"),
-    ast.LtE: (operator.le, "<="),
-    ast.Gt: (operator.gt, ">"),
-    ast.GtE: (operator.ge, ">="),
+_COMPARE: dict[type[ast.cmpop], tuple[str, str]] = {
+    ast.Eq: ("==", "="),
+    ast.NotEq: ("!=", "<>"),
+    ast.Lt: ("<", "<"),
+    ast.LtE: ("<=", "<="),
+    ast.Gt: (">", ">"),
+    ast.GtE: (">=", ">="),
 }
-_ARITHMETIC: dict[type[ast.operator], tuple[Callable[[Any, Any], Any], str]] = {
-    ast.Add: (operator.add, "+"),
-    ast.Sub: (operator.sub, "-"),
-    ast.Mult: (operator.mul, "*"),
-    ast.Div: (operator.truediv, "/"),
+_ARITHMETIC: dict[type[ast.operator], str] = {
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
 }
 
 
@@ -67,11 +66,13 @@ class Expression:
     """A checked expression: `evaluate(transaction, amount)` and its SQL.
 
     `amount` is the amount in the reference currency, None where unknown. The
-    result is None where it rests on a missing field.
+    result is None where it rests on a missing field. `python` is what `evaluate`
+    was made of, an expression over `t` and `amount`.
     """
 
     text: str
     kind: str  # "text", "number" or "truth"
+    python: str
     evaluate: Evaluate
     sql: str
 
@@ -91,8 +92,12 @@ def parse(text: str) -> Expression:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError) as error:
         raise ValueError(f"not an expression: {error}") from error
-    kind, evaluate, sql = _node(tree.body)
-    return Expression(text, kind, evaluate, sql)
+    kind, python, sql = _node(tree.body)
+    try:
+        evaluate = eval(f"lambda t, amount: {python}")  # noqa: S307 - of names above
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError("nested too deeply; write shorter comparisons") from error
+    return Expression(text, kind, python, evaluate, sql)
 
 
 def names_of(text: str) -> frozenset[str]:
@@ -120,7 +125,7 @@ def parse_filter(text: str) -> Expression:
     return expression
 
 
-_Compiled = tuple[str, Evaluate, str]
+_Compiled = tuple[str, str, str]  # kind, Python, SQL
 
 
 def _node(node: ast.expr) -> _Compiled:
@@ -133,12 +138,29 @@ def _node(node: ast.expr) -> _Compiled:
     return compiler(node)
 
 
+def _name_of(node: ast.expr) -> str:
+    """A variable for the node's value: where it stands makes it the node's own."""
+    return f"_{node.lineno}_{node.col_offset}_{node.end_col_offset}"
+
+
+def _known(node: ast.expr, python: str) -> tuple[str, list[str]]:
+    """What holds the node's value, and the tests that bind it and say "unknown"."""
+    if isinstance(node, ast.Constant):
+        return python, []
+    name = _name_of(node)
+    return name, [f"({name} := {python}) is None"]
+
+
+def _unless(unknown: list[str], python: str) -> str:
+    return f"(None if {' or '.join(unknown)} else {python})" if unknown else python
+
+
 def _constant(node: ast.Constant) -> _Compiled:
     value = node.value
     if isinstance(value, str):
-        return "text", lambda _t, _a: value, "'" + value.replace("'", "''") + "'"
+        return "text", repr(value), "'" + value.replace("'", "''") + "'"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return "number", lambda _t, _a: value, repr(value)
+        return "number", repr(value), repr(value)
     raise ValueError(f"{value!r} is neither a text nor a number")
 
 
@@ -148,14 +170,13 @@ def _name(node: ast.Name) -> _Compiled:
         return "number", *_NUMBERS[name]
     if name in _NAMED:
         names = [member.name for member in _NAMED[name]]
-        texts = [None, *names[1:]]
         listed = ", ".join(f"'{n}'" for n in names[1:])
-        return "text", lambda t, _: texts[getattr(t, name)], f"([{listed}])[{name}]"
+        return "text", f"(None, {listed})[t.{name}]", f"([{listed}])[{name}]"
     if name in TEXT_FIELDS:
-        return "text", lambda t, _: getattr(t, name) or None, f"nullif({name}, '')"
+        return "text", f"(t.{name} or None)", f"nullif({name}, '')"
     if name == OUTCOME:
-        sql = f"nullif(upper({name}), '')"
-        return "text", lambda t, _: getattr(t, OUTCOME, "") or None, sql
+        python = f"(getattr(t, {OUTCOME!r}, '') or None)"
+        return "text", python, f"nullif(upper({name}), '')"
     close = get_close_matches(name, FIELDS, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(FIELDS)}"
     raise ValueError(f"unknown field {name!r}{hint}")
@@ -164,16 +185,19 @@ def _name(node: ast.Name) -> _Compiled:
 def _arithmetic(node: ast.BinOp) -> _Compiled:
     if type(node.op) not in _ARITHMETIC:
         raise ValueError(f"{ast.unparse(node)!r}: only + - * / are allowed")
-    act, sign = _ARITHMETIC[type(node.op)]
-    left, right = _of_kind(node.left, "number"), _of_kind(node.right, "number")
-
-    def evaluate(t: Transaction, amount: float | None) -> Any:
-        a, b = left[1](t, amount), right[1](t, amount)
-        if a is None or b is None or (b == 0 and act is operator.truediv):
-            return None
-        return act(a, b)
-
-    return "number", evaluate, f"({left[2]} {sign} {right[2]})"
+    sign = _ARITHMETIC[type(node.op)]
+    _, left_python, left_sql = _of_kind(node.left, "number")
+    _, right_python, right_sql = _of_kind(node.right, "number")
+    left, left_unknown = _known(node.left, left_python)
+    right, right_unknown = _known(node.right, right_python)
+    by_zero = []
+    if sign == "/":
+        by_zero, right_sql = [f"{right} == 0"], f"nullif({right_sql}, 0)"
+    return (
+        "number",
+        _unless(left_unknown + right_unknown + by_zero, f"({left} {sign} {right})"),
+        f"({left_sql} {sign} {right_sql})",
+    )
 
 
 def _compare(node: ast.Compare) -> _Compiled:
@@ -181,36 +205,37 @@ def _compare(node: ast.Compare) -> _Compiled:
         raise ValueError(f"{ast.unparse(node)!r}: join two comparisons with `and`")
     if isinstance(node.ops[0], ast.In | ast.NotIn):
         return _member(node)
-    act, sign = _COMPARE[type(node.ops[0])]
-    left = _node(node.left)
-    right = _of_kind(node.comparators[0], left[0])
+    sign, sql_sign = _COMPARE[type(node.ops[0])]
+    kind, left_python, left_sql = _node(node.left)
+    _, right_python, right_sql = _of_kind(node.comparators[0], kind)
     _check_outcomes(node.left, node.comparators)
-
-    def evaluate(t: Transaction, amount: float | None) -> bool | None:
-        a, b = left[1](t, amount), right[1](t, amount)
-        return None if a is None or b is None else bool(act(a, b))
-
-    return "truth", evaluate, f"({left[2]} {sign} {right[2]})"
+    left, left_unknown = _known(node.left, left_python)
+    right, right_unknown = _known(node.comparators[0], right_python)
+    return (
+        "truth",
+        _unless(left_unknown + right_unknown, f"({left} {sign} {right})"),
+        f"({left_sql} {sql_sign} {right_sql})",
+    )
 
 
 def _member(node: ast.Compare) -> _Compiled:
     listed = node.comparators[0]
     if not isinstance(listed, ast.List | ast.Tuple) or not listed.elts:
         raise ValueError(f"{ast.unparse(node)!r}: `in` needs a list of literals")
-    left = _node(node.left)
-    parts = [_of_kind(part, left[0]) for part in listed.elts]
+    kind, python, sql = _node(node.left)
+    parts = [_of_kind(part, kind) for part in listed.elts]
     if not all(isinstance(part, ast.Constant) for part in listed.elts):
         raise ValueError(f"{ast.unparse(node)!r}: `in` needs a list of literals")
     _check_outcomes(node.left, listed.elts)
-    members = {part.value for part in listed.elts if isinstance(part, ast.Constant)}
-    inside = isinstance(node.ops[0], ast.In)
-
-    def evaluate(t: Transaction, amount: float | None) -> bool | None:
-        value = left[1](t, amount)
-        return None if value is None else bool((value in members) is inside)
-
-    sign = "IN" if inside else "NOT IN"
-    return "truth", evaluate, f"({left[2]} {sign} ({', '.join(p[2] for p in parts)}))"
+    left, unknown = _known(node.left, python)
+    sign = "in" if isinstance(node.ops[0], ast.In) else "not in"
+    members = ", ".join(part[1] for part in parts)
+    texts = ", ".join(part[2] for part in parts)
+    return (
+        "truth",
+        _unless(unknown, f"({left} {sign} {{{members}}})"),
+        f"({sql} {sign.upper()} ({texts}))",
+    )
 
 
 def _check_outcomes(left: ast.expr, right: list[ast.expr]) -> None:
@@ -224,30 +249,24 @@ def _check_outcomes(left: ast.expr, right: list[ast.expr]) -> None:
 def _logic(node: ast.BoolOp) -> _Compiled:
     parts = [_of_kind(value, "truth") for value in node.values]
     ends = isinstance(node.op, ast.Or)  # the value that settles the whole
-
-    def evaluate(t: Transaction, amount: float | None) -> bool | None:
-        unknown = False
-        for _, part, _sql in parts:
-            value: bool | None = part(t, amount)
-            if value is ends:
-                return ends
-            unknown = unknown or value is None
-        return None if unknown else not ends
-
+    settled, unknown = "", []
+    for value, (_, python, _sql) in zip(node.values, parts, strict=True):
+        name = _name_of(value)
+        settled += f"{ends} if ({name} := {python}) is {ends} else "
+        unknown.append(f"{name} is None")
     sign = " OR " if ends else " AND "
-    return "truth", evaluate, "(" + sign.join(p[2] for p in parts) + ")"
+    return (
+        "truth",
+        f"({settled}None if {' or '.join(unknown)} else {not ends})",
+        "(" + sign.join(part[2] for part in parts) + ")",
+    )
 
 
 def _unary(node: ast.UnaryOp) -> _Compiled:
     if isinstance(node.op, ast.Not):
-        part = _of_kind(node.operand, "truth")[1]
-        sql = f"(NOT {_of_kind(node.operand, 'truth')[2]})"
-
-        def negate(t: Transaction, amount: float | None) -> bool | None:
-            value: bool | None = part(t, amount)
-            return None if value is None else not value
-
-        return "truth", negate, sql
+        _, python, sql = _of_kind(node.operand, "truth")
+        name, unknown = _known(node.operand, python)
+        return "truth", _unless(unknown, f"(not {name})"), f"(NOT {sql})"
     if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
         return _constant(ast.Constant(-node.operand.value))  # type: ignore[operator]
     raise ValueError(f"{ast.unparse(node)!r} is not allowed; use not(...)")
@@ -257,12 +276,10 @@ def _call(node: ast.Call) -> _Compiled:
     called = node.func.id if isinstance(node.func, ast.Name) else ""
     if called != "known" or len(node.args) != 1 or node.keywords:
         raise ValueError(f"{ast.unparse(node)!r}: the only function is known(field)")
-    _, inner, sql = _node(node.args[0])
-    return (
-        "truth",
-        lambda t, amount: inner(t, amount) is not None,
-        f"({sql} IS NOT NULL)",
-    )
+    _, python, sql = _node(node.args[0])
+    _, unknown = _known(node.args[0], python)
+    known = f"(not ({unknown[0]}))" if unknown else "True"
+    return "truth", known, f"({sql} IS NOT NULL)"
 
 
 def _of_kind(node: ast.expr, kind: str) -> _Compiled:

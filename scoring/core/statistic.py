@@ -2,7 +2,7 @@
 
 A column is kept with every event of an entity; a slot is one stored number read
 from columns as of a transaction; a feature is derived from slots. To add a
-statistic: an entry here and, where no formula fits, its formula in vector.py. Only a
+statistic: an entry here and, where none fits, its formula in derivation.py. Only a
 statistic that no slot serves needs a new reading in each of the three engines:
 reference.py, redis_store.lua and offline_sql.py.
 """
@@ -92,7 +92,7 @@ class Statistic:
     """A statistic: the slots it reads and its place in the catalogue."""
 
     slots: Callable[[Wanted], tuple[Slot, ...]]
-    derive: str  # names a function of vector.py
+    derive: str  # names a formula of derivation.py
     unit: str
     windowed: bool = True
     includes_current: bool = True

@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.catalogue import Catalogue, EntityPlan
+from scoring.core.derivation import Reals
 from scoring.core.expression import OUTCOME, parse
-from scoring.core.vector import Batch, Matrix, Reals, derive
+from scoring.core.vector import Matrix, Table, derive
 from scoring.errors import BadArtifact
 from scoring.training import offline_folds, offline_order
 from scoring.training.offline_sql import (
@@ -157,14 +158,14 @@ def _vector(con: Connection, catalogue: Catalogue, stored: Reals) -> Matrix:
         name: np.ma.filled(np.ma.asarray(values, dtype=np.float64), nan)
         for name, values in found.items()
     }
-    batch = Batch(
+    table = Table(
         stored,
         columns["at_ms"],
         columns["amount"],
         lambda name: columns[f"own_{name}"],
         catalogue.horizon_ms,
     )
-    matrix = derive(catalogue, batch)
+    matrix = derive(catalogue, table)
     for i, feature in enumerate(plain):
         matrix[:, catalogue.names.index(feature.name)] = columns[f"v{i}"]
     return matrix

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.derivation import Reals
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
-from scoring.core.vector import Reals
 from scoring.training.offline_sql import FOLDED
 
 Connection = Any

@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scoring.core.catalogue import Catalogue, EntityPlan
+from scoring.core.derivation import Reals
 from scoring.core.measure import Decided
 from scoring.core.reference import Event, Reference, Verdict, event_of
 from scoring.core.transaction import Transaction
-from scoring.core.vector import Reals
 
 Connection = Any
 _Key = tuple[str, ...]

@@ -22,6 +22,9 @@ EXPRESSIONS = (
     "attempt > 1 or amount == 0",
     "latitude < -1.5",
     "amount - 3 * attempt",
+    "amount / attempt > 2 or known(amount / attempt)",
+    "known(7) and 7 > 2 and not (3 == 4) and hour / 0 == 1",
+    " and ".join(["hour <= 22"] * 60),
 )
 CATALOGUE = default_catalogue()
 COUNTRY = st.sampled_from(("", "DE", "FR", "US"))

@@ -51,6 +51,7 @@ def load(*features):
         ({"filter": "hour"}, 13, "must be true or false"),
         ({"filter": "\"hour > 'six'\""}, 13, "a number is needed"),
         ({"filter": '"__import__(1)"'}, 13, "only function is known"),
+        ({"filter": f'"{"not " * 150}hour > 6"'}, 13, "nested too deeply"),
         ({"of": "merchant"}, 7, "takes no 'of'"),
         ({"statistic": "distinct"}, 7, "needs the field 'of'"),
         ({"statistic": "distinct", "of": "wallet"}, 13, "unknown field 'wallet'"),

@@ -1,0 +1,172 @@
+"""One payment's vector: every formula of a catalogue in one generated function.
+
+A batch of one would spend its time on arrays of one number. The function is made of
+the text of `derivation.py`, so the two cannot come to mean different things; its
+floats divide by zero and compare with NaN as arrays do there, to the same bits.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from inspect import signature
+from math import copysign, inf, isnan, nan, radians, sqrt
+from typing import Any
+
+import numpy as np
+
+from scoring.core import derivation
+from scoring.core.catalogue import Catalogue, Feature
+from scoring.core.derivation import FORMULAS
+from scoring.core.expression import parse
+from scoring.core.measure import counterpart_hash, text_of
+from scoring.core.transaction import Transaction
+
+# (stored slots, payment, its amount in the reference currency) -> all features in the
+# catalogue's order; NaN and None are missing.
+Row = Callable[[list[float], Transaction, int | None], list[float | None]]
+_PLACES = ("latitude", "longitude")
+_CONSTANTS = {
+    name: repr(value)
+    for name, value in vars(derivation).items()
+    if isinstance(value, float)
+}
+
+
+@cache
+def row_of(catalogue: Catalogue) -> Row:
+    """The function that computes a payment's features."""
+    names = dict(_FLOATS)
+    exec(source_of(catalogue), names)  # noqa: S102 - made of our own formulas
+    row: Row = names["row"]
+    return row
+
+
+def source_of(catalogue: Catalogue) -> str:
+    """The function's text."""
+    lines = [
+        "at_ms = t.occurred_at_ms",
+        "real_amount = nan if amount is None else float(amount)",
+        *(f"{place} = own_value(t, {place!r})" for place in _PLACES),
+    ]
+    features = list(catalogue.features.values())
+    owns = [f.of for f in features if "own" in _asked(f)]
+    lines += [f"own_{field} = own_value(t, {field!r})" for field in dict.fromkeys(owns)]
+    values = []
+    for i, feature in enumerate(features):
+        *before, value = _statements(feature, catalogue.horizon_ms)
+        # Names of the formula are free again for the next one.
+        lines += before and [*before, f"f{i} = {value}"]
+        values.append(f"f{i}" if before else value)
+    lines.append(f"return [{', '.join(values)}]")
+    return "\n    ".join(["def row(s, t, amount):", *lines])
+
+
+def own_value(transaction: Transaction, field: str) -> float:
+    """A text field as its counterpart hash, or a coordinate; NaN unknown.
+
+    >>> own_value(Transaction("default", "t1"), "device")
+    nan
+    """
+    if field in _PLACES:
+        place: float | None = getattr(transaction, field)
+        return nan if place is None else place
+    text = text_of(transaction, field)
+    return float(counterpart_hash(text)) if text else nan
+
+
+def _statements(feature: Feature, horizon_ms: int) -> list[str]:
+    """Assignments, and last the expression of the feature's value."""
+    if feature.derive == "value":
+        return [parse(feature.expression).python]
+    [formula] = ast.parse(inspect.getsource(FORMULAS[feature.derive])).body
+    assert isinstance(formula, ast.FunctionDef)
+    slots = zip(formula.args.args, feature.slots, strict=True)
+    on_floats = _OnFloats(
+        {
+            **{slot.arg: f"s[{i}]" for slot, i in slots},
+            "amount": "real_amount",
+            "own": f"own_{feature.of}",
+            "default": repr(nan if feature.default is None else feature.default),
+            "window_ms": repr(feature.window_ms),
+            "fraud_prior": repr(feature.prior[0]),
+            "count_prior": repr(feature.prior[1]),
+            "horizon_ms": repr(horizon_ms),
+            **_CONSTANTS,
+        }
+    )
+    *before, last = [on_floats.visit(statement) for statement in formula.body]
+    assert isinstance(last, ast.Return)
+    assert last.value
+    return [ast.unparse(node) for node in (*before, last.value)]
+
+
+def _asked(feature: Feature) -> Mapping[str, Any]:
+    formula = FORMULAS.get(feature.derive)
+    return signature(formula).parameters if formula else {}
+
+
+class _OnFloats(ast.NodeTransformer):
+    """A formula's text, for numbers instead of arrays of them."""
+
+    def __init__(self, stands_for: Mapping[str, str]) -> None:
+        self._stands_for = stands_for
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """What a parameter stands for."""
+        text = self._stands_for.get(node.id, node.id)
+        return ast.parse(text, mode="eval").body
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        """Compute only the chosen side of a `where`."""
+        self.generic_visit(node)
+        if ast.unparse(node.func) != "where":
+            return node
+        return ast.IfExp(*node.args)
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        """Divide by zero as arrays do."""
+        self.generic_visit(node)
+        if not isinstance(node.op, ast.Div):
+            return node
+        by = node.right
+        if isinstance(by, ast.Constant):
+            return node
+        by_zero = ast.Call(ast.Name("_by_zero"), [node.left, by], [])
+        return ast.IfExp(by, node, by_zero)
+
+
+def _by_zero(above: float, zero: float) -> float:
+    if above == 0 or isnan(above):
+        return nan
+    return copysign(inf, above) * copysign(1.0, zero)
+
+
+def _maximum(a: float, b: float) -> float:
+    return a if a >= b or isnan(a) else b
+
+
+def _minimum(a: float, b: float) -> float:
+    return a if a <= b or isnan(a) else b
+
+
+# The sines are numpy's: those of another library may differ in their last bit.
+def _as_float(function: Callable[[float], Any]) -> Callable[[float], float]:
+    return lambda x: float(function(x))
+
+
+_FLOATS: dict[str, Any] = {
+    "nan": nan,
+    "isnan": isnan,
+    "sqrt": sqrt,
+    "maximum": _maximum,
+    "minimum": _minimum,
+    "radians": radians,
+    "sin": _as_float(np.sin),
+    "cos": _as_float(np.cos),
+    "arcsin": _as_float(np.arcsin),
+    "_by_zero": _by_zero,
+    "own_value": own_value,
+}
