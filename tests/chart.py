@@ -1,6 +1,7 @@
 """Renders the chart and finds things in what came out."""
 
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,17 @@ def run(helm: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@cache
 def rendered(helm: Path, *words: str | Path) -> list[Manifest]:
+    """What the chart makes of these values; rendered once, so change nothing in it."""
     done = run(helm, "template", "pay", CHART, "--namespace", "risk", *words)
     assert done.returncode == 0, done.stderr
-    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+    return parsed(done.stdout)
+
+
+def parsed(text: str) -> list[Manifest]:
+    """The manifests of a text of YAML, by the parser that is written in C."""
+    return [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
 
 
 def with_values(values: Path) -> list[str | Path]:
