@@ -157,7 +157,7 @@ class Drill:
             "provisional_adopted": await callers.adopted(),
         }
         for each in (callers, control):
-            each.close()
+            await each.close()
         return found
 
     async def _break(self, stage: Stage) -> tuple[float, float]:
