@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+import store_parts
 from redis.asyncio import Redis
-from streams import DAY_MS, LATENESS_MS, check
+from streams import DAY_MS, check
 
 from scoring import wire
 from scoring.adapters.kafka_log import KafkaLog
@@ -34,22 +35,12 @@ from scoring.scorer import Scorer
 from scoring.topics import Topics, decision_record, key_of
 
 DEDUPE_S = 8 * 86_400
+connected = partial(store_parts.connected, dedupe_ms=DEDUPE_S * 1_000)
 _VERDICTS = {
     True: Verdict.FRAUD,
     False: Verdict.LEGITIMATE,
     None: Verdict.WITHDRAWN,
 }
-
-
-async def connected(url, namespace, catalogue=None, **options) -> RedisStore:
-    return await RedisStore.connect(
-        url,
-        catalogue=catalogue or default_catalogue(),
-        namespace=namespace,
-        lateness_ms=LATENESS_MS,
-        dedupe_ms=DEDUPE_S * 1_000,
-        **options,
-    )
 
 
 @dataclass

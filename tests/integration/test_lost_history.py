@@ -4,25 +4,13 @@ from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
-from streams import DEDUPE_MS, LATENESS_MS, PAID, START_MS, check
+from store_parts import connected
+from streams import PAID, START_MS, check
 
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import default_catalogue
 from scoring.errors import StoreUnavailable
 from scoring.ports import Applied, LabelledTransaction
 
 LATER = replace(PAID, id="t2", occurred_at_ms=START_MS + 1)
-
-
-async def connected(url, namespace, **options):
-    return await RedisStore.connect(
-        url,
-        catalogue=default_catalogue(),
-        namespace=namespace,
-        lateness_ms=LATENESS_MS,
-        dedupe_ms=DEDUPE_MS,
-        **options,
-    )
 
 
 @pytest.fixture

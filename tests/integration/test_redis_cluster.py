@@ -8,36 +8,17 @@ import numpy as np
 import pytest
 from outcomes import OUTCOMES, recorded
 from redis.asyncio import Redis
-from streams import (
-    DEDUPE_MS,
-    LATENESS_MS,
-    PAID,
-    START_MS,
-    Shape,
-    check,
-    labels,
-    transactions,
-)
+from store_parts import connected, replicated
+from streams import PAID, START_MS, Shape, check, labels, transactions
 
 from scoring.adapters.redis_address import StoreAddress
 from scoring.adapters.redis_cluster import slot_of
-from scoring.adapters.redis_store import RedisStore
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.ports import Applied
 
 CATALOGUE = default_catalogue()
-
-
-async def connected(address, namespace, catalogue=CATALOGUE):
-    return await RedisStore.connect(
-        address,
-        catalogue=catalogue,
-        namespace=namespace,
-        lateness_ms=LATENESS_MS,
-        dedupe_ms=DEDUPE_MS,
-    )
 
 
 @pytest.fixture
@@ -161,7 +142,7 @@ async def test_a_primary_that_dies_is_missed_and_its_replica_makes_it_whole(
     )
     single = await connected(StoreAddress(store_url), store_namespace)
     await store.observe([check(t) for t in before])
-    await replicated(own_cluster)
+    await replicated(*(node.port for node in own_cluster.nodes[:3]))
 
     own_cluster.primary_of(0).stop(kill=True)
     partial = await store.observe([check(t) for t in during], partly=True)
@@ -205,7 +186,7 @@ async def test_an_outcome_not_counted_everywhere_is_its_own_decisions_loss_alone
     for each in (store, single):
         await each.observe(checks)
     await single.record(decisions)
-    await replicated(own_cluster)
+    await replicated(*(node.port for node in own_cluster.nodes[:3]))
 
     own_cluster.primary_of(0).stop(kill=True)
     told = await store.record(decisions, partly=True)
@@ -250,13 +231,6 @@ async def answers(store):
             await asyncio.sleep(0.05)
         else:
             return
-
-
-async def replicated(cluster):
-    """Until the replicas have what the primaries wrote: they follow by themselves."""
-    for node in cluster.nodes[:3]:
-        async with Redis(port=node.port) as client:
-            await client.wait(1, 5_000)
 
 
 async def test_a_database_other_than_the_only_one_is_refused(cluster_address):

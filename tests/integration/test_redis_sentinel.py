@@ -5,26 +5,15 @@ from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
-from streams import DEDUPE_MS, LATENESS_MS, PAID, START_MS, check
+from store_parts import connected, replicated
+from streams import PAID, START_MS, check
 
 from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import default_catalogue
 from scoring.embedded.sentinel import SERVICE, embedded_sentinels
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.ports import Applied
 
 PASSWORD = "between-sentinels"  # noqa: S105 - of a sentinel that lives for a test
-
-
-async def connected(address, namespace):
-    return await RedisStore.connect(
-        address,
-        catalogue=default_catalogue(),
-        namespace=namespace,
-        lateness_ms=LATENESS_MS,
-        dedupe_ms=DEDUPE_MS,
-    )
 
 
 @pytest.fixture
@@ -43,8 +32,7 @@ async def test_a_failover_is_followed_and_nothing_replicated_is_lost(
 ):
     store = await connected(address_of(watched), store_namespace)
     await store.observe([check(PAID)])
-    async with Redis(port=watched.servers[0].port) as primary:
-        assert await primary.wait(1, 5_000) == 1
+    await replicated(watched.servers[0].port)
     watched.servers[0].stop(kill=True)
     later = check(replace(PAID, id="t2", occurred_at_ms=START_MS + 1))
     with pytest.raises(StoreUnavailable):

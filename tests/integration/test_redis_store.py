@@ -7,36 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from redis.asyncio import Redis
-from streams import (
-    DAY_MS,
-    DEDUPE_MS,
-    LATENESS_MS,
-    PAID,
-    START_MS,
-    Shape,
-    check,
-    transactions,
-)
+from store_parts import connected, on_disk
+from streams import DAY_MS, PAID, START_MS, Shape, check, transactions
 
 from scoring.adapters.redis_calls import Calls
 from scoring.adapters.redis_connection import RedisConnection
-from scoring.adapters.redis_store import RedisStore
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.ports import Applied
 
 CATALOGUE = default_catalogue()
-
-
-async def connected(url, namespace):
-    return await RedisStore.connect(
-        url,
-        catalogue=CATALOGUE,
-        namespace=namespace,
-        lateness_ms=LATENESS_MS,
-        dedupe_ms=DEDUPE_MS,
-    )
 
 
 @pytest.fixture
@@ -193,6 +174,7 @@ async def test_a_restarted_store_is_found_again_without_a_restart_of_ours(
 ):
     store = await connected(own_store.url, store_namespace)
     await store.observe([check(PAID)])
+    await on_disk(own_store.url)
     own_store.stop(kill=True)
     with pytest.raises(StoreUnavailable):
         await store.observe([check(later(1))], timeout_s=1.0)
