@@ -21,6 +21,13 @@ from scoring.training.offline import offline_features
 GOLDEN = "fdh_golden_features_d101_d157.parquet"
 HANDBOOK = handbook_catalogue()
 FIRST_DAY, LAST_DAY = 101, 157
+# SCORING_GOLDEN=whole: all that is published, warmed from the first day; half an hour.
+# Otherwise warmed from where no window reaches back any more, and online three days.
+DAYS = (
+    (0, LAST_DAY)
+    if os.environ.get("SCORING_GOLDEN") == "whole"
+    else (FIRST_DAY - 38, FIRST_DAY + 2)
+)
 ROWS_MIN = 20_000
 PATIENCE_S = 300.0  # the machine may be busy
 CHECKED_FROM_MS = 1_531_267_200_000  # 2018-07-11, day 101
@@ -44,7 +51,8 @@ def tables(handbook_data):
     con.execute("SET threads = 2")
     con.execute(
         f"""CREATE VIEW raw AS
-        SELECT * FROM '{handbook_data}/fdh_raw.parquet' WHERE TX_TIME_DAYS <= 157"""  # noqa: S608
+        SELECT * FROM '{handbook_data}/fdh_raw.parquet'
+        WHERE TX_TIME_DAYS BETWEEN {DAYS[0]} AND {LAST_DAY}"""  # noqa: S608
     )
     con.execute(
         """CREATE VIEW payments AS SELECT TRANSACTION_ID::VARCHAR AS id,
@@ -57,7 +65,8 @@ def tables(handbook_data):
         1 AS version, true AS fraud,
         epoch_ms(TX_DATETIME) + {7 * DAY_MS} AS known_at_ms FROM raw WHERE TX_FRAUD"""  # noqa: S608
     )
-    return con, con.sql(f"SELECT * FROM '{golden}'").fetchnumpy()  # noqa: S608
+    yield con, con.sql(f"SELECT * FROM '{golden}'").fetchnumpy()  # noqa: S608
+    con.close()
 
 
 def wrong_rows(catalogue, ours, golden, chosen=slice(None)):
@@ -81,13 +90,6 @@ def test_offline_features_equal_the_published_ones_but_for_ties(tables):
 
 needs_minutes = pytest.mark.skipif(
     os.environ.get("HYPOTHESIS_PROFILE") != "nightly", reason="minutes: nightly only"
-)
-# SCORING_GOLDEN=whole: all that is published, warmed from the first day; half an hour.
-# Otherwise three days, warmed from where no window reaches back any more.
-DAYS = (
-    (0, LAST_DAY)
-    if os.environ.get("SCORING_GOLDEN") == "whole"
-    else (FIRST_DAY - 38, FIRST_DAY + 2)
 )
 
 
