@@ -15,17 +15,22 @@ from scoring.adapters.kafka_topics import create_topics
 from scoring.core.catalogue import default_catalogue
 from scoring.embedded.service import Parts, service
 from scoring.topics import Topics
-from scoring.training.train import ensure_demo_model
+from scoring.training.build import Recipe
+from scoring.training.dataset import DAY_MS
+from scoring.training.fit import Boosting
+from scoring.training.train import train_bundle
 
 WORLD = ("--days", "9", "--customers", "200", "--terminals", "400", "--seed", "5")
+RECIPE = Recipe(boosting=Boosting(rounds=30, depth_max=4), label_delay_ms=DAY_MS)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A directory with a simulated table and a model; its name has a space."""
+    """A directory with a simulated table and its model; its name has a space."""
     directory = tmp_path_factory.mktemp("a replay")
     scoring(directory, "simulate", "world.parquet", *WORLD)
-    ensure_demo_model(directory / "model", default_catalogue())
+    table = pq.read_table(directory / "world.parquet")
+    train_bundle(table, default_catalogue(), directory / "model", recipe=RECIPE)
     return directory
 
 
