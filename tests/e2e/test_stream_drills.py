@@ -1,8 +1,8 @@
 """Drills on a real Apache Kafka: kill, stop, restart, rebalance under load.
 
 An independent consumer counts, and the reference engine judges the features.
-`SCORING_DRILL_KILLS` and `SCORING_DRILL_RECORDS` make the kill drill as long as one
-likes; the seeds choose what is killed and when.
+`SCORING_DRILL_KILLS`, `_RECORDS`, `_SEEDS` and `_RESTARTS` make them as long as one
+likes (`make nightly` does); the seeds choose what is killed and when.
 """
 
 import asyncio
@@ -21,15 +21,16 @@ from stream_parts import Input, create_topics, transaction
 
 from scoring.embedded.store import EmbeddedStore
 
-KILLS = int(os.environ.get("SCORING_DRILL_KILLS", "3"))
-RECORDS = int(os.environ.get("SCORING_DRILL_RECORDS", "3000"))
+KILLS = int(os.environ.get("SCORING_DRILL_KILLS", "2"))
+RECORDS = int(os.environ.get("SCORING_DRILL_RECORDS", "2400"))
 pytestmark = [
     pytest.mark.drill,
     pytest.mark.kafka,
     pytest.mark.timeout(300 if RECORDS <= 3000 else 3_600),
 ]
 RATE = int(os.environ.get("SCORING_DRILL_RATE", "300"))
-SEEDS = (1, 2, 3)
+SEEDS = range(1, 1 + int(os.environ.get("SCORING_DRILL_SEEDS", "2")))
+ROUNDS = int(os.environ.get("SCORING_DRILL_RESTARTS", "2"))
 SESSION_S = 3.0
 
 
@@ -112,10 +113,10 @@ async def test_kill_9_again_and_again(drill, count, seed):
     await settled(drill, RECORDS)
 
 
-async def test_ten_rolling_restarts(drill):
+async def test_rolling_restarts(drill):
     workers = [await drill.worker().ready() for _ in range(2)]
     feed = sending(drill, RECORDS)
-    for turn in range(10):
+    for turn in range(ROUNDS * len(workers)):
         worker = workers[turn % 2]
         assert worker.terminate() == 0
         worker.start()
