@@ -22,6 +22,9 @@ from scoring.embedded.service import Parts
 from scoring.embedded.store import EmbeddedStore, embedded_store
 from scoring.embedded.store_cluster import EmbeddedCluster, embedded_cluster
 
+# Read when XGBoost is imported, which some tests do before `fit` can say so: threads
+# that spin while they wait take the cores from the other tests.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # The machine is shared: a slow example is no failure of the product.
 settings.register_profile(
     "ci", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
