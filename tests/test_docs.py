@@ -80,6 +80,9 @@ def server(store_url, model_dir, tmp_path_factory):
         namespace="docs",
         model_dir=model_dir,
         state_dir=tmp_path_factory.mktemp("docs-server"),
+        # The machine of the tests is shared: only a drill speaks of milliseconds.
+        budget_ms=5_000,
+        store_budget_ms=2_000,
     ) as served:
         yield served.address
 

@@ -16,7 +16,7 @@ from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.decision_pb2 import DegradationCode, Rung
 
-WAITED_S_MAX = 30
+WAITED_S_MAX = 90
 
 
 @pytest.fixture

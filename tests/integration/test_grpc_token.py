@@ -184,7 +184,7 @@ async def test_a_stream_outlives_its_token_but_is_no_longer_served(model_dir, tm
     settings = token_settings(tmp_path, MAIN)
     async with open_door(model_dir, **settings, jwt_leeway_s=0) as door:
         stub = stubs.FraudScoringStub(door.channel)
-        ends_at = time.time() + 3
+        ends_at = time.time() + 5  # the first message comes before, however slowly
         token = MAIN.token(exp=ends_at)
         stream = stub.StreamCheckTransactions(
             metadata=[("authorization", f"Bearer {token}")]

@@ -64,7 +64,7 @@ async def test_a_published_decision_is_logged_and_leaves_the_outbox(
     await publisher.publish(TRANSACTION, b"t1", provisional=False)
     await asyncio.sleep(0)
     assert values(log) == [b"t1"]
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while await store.outbox(count_max=9):
             await asyncio.sleep(0.01)
 
