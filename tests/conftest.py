@@ -165,6 +165,15 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def other_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another model for the same features."""
+    from small_model import noise_bundle
+
+    out = tmp_path_factory.mktemp("other-model") / "bundle"
+    return noise_bundle(out, rows=3_000, seed=1, rounds=20, depth=3)
+
+
+@pytest.fixture(scope="session")
 def handbook_data() -> Path:
     """The directory with the Handbook's tables (SCORING_HANDBOOK_DATA)."""
     named = os.environ.get("SCORING_HANDBOOK_DATA")

@@ -116,18 +116,12 @@ def noise_bundle(
     return out
 
 
-def noise_shelf(root: Path, promoted: Path) -> tuple[ModelShelf, str, str]:
-    """A shelf with a copy of the bundle `promoted` and another model beside it:
-    (shelf, version that decides, version of the other).
-    """
-    shelf = ModelShelf(root)
-    versions = []
-    for bundle in (promoted, None):
+def shelf_of(root: Path, *bundles: Path) -> tuple[ModelShelf, list[str]]:
+    """A shelf with copies of these, the first of them promoted, and their versions."""
+    shelf, versions = ModelShelf(root), []
+    for bundle in bundles:
         with shelf.draft() as draft:
-            if bundle is None:
-                noise_bundle(draft, rows=3_000, seed=1, rounds=20, depth=3)
-            else:
-                shutil.copytree(bundle, draft)
+            shutil.copytree(bundle, draft)
             versions.append(load_model(draft).version)
             shelf.add(draft, versions[-1])
-    return shelf, versions[0], versions[1]
+    return shelf, versions

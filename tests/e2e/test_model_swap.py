@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from grpc_parts import payment, request
 from served import serving
-from small_model import noise_bundle, noise_shelf
+from small_model import noise_bundle, shelf_of
 from stream_parts import Input, Worker, count, create_topics, send
 
 from scoring.adapters.bundle_signature import Signer, write_key_pair
@@ -29,13 +29,13 @@ SWAPS = int(os.environ.get("SCORING_DRILL_SWAPS", "1"))
 
 
 @pytest.fixture
-def shelf(model_dir, tmp_path):
+def shelf(model_dir, other_model_dir, tmp_path):
     """(shelf of two signed models, the one that decides, the other one, trust file)."""
     private, public = write_key_pair(tmp_path / "keys")
-    shelf, first, second = noise_shelf(tmp_path / "models", model_dir)
-    for version in (first, second):
+    shelf, versions = shelf_of(tmp_path / "models", model_dir, other_model_dir)
+    for version in versions:
         shelf.sign(version, Signer.from_file(private))
-    return shelf, first, second, public
+    return shelf, *versions, public
 
 
 @pytest.fixture

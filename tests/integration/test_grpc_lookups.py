@@ -17,7 +17,7 @@ from grpc_parts import (
     request,
     status_of,
 )
-from small_model import noise_bundle, noise_shelf
+from small_model import noise_bundle, shelf_of
 
 from scoring import wire
 from scoring.adapters.onnx_model import OnnxModel, load_model
@@ -107,9 +107,10 @@ async def explained(door, transaction):
 
 
 async def test_each_decision_is_explained_by_the_model_that_made_it(
-    model_dir, tmp_path
+    model_dir, other_model_dir, tmp_path
 ):
-    shelf, first, second = noise_shelf(tmp_path / "models", model_dir)
+    models = (model_dir, other_model_dir)
+    shelf, (first, second) = shelf_of(tmp_path / "models", *models)
     async with open_door(shelf.root) as door:
         decided = []
         for version in (first, second):
@@ -144,9 +145,10 @@ async def test_a_second_look_is_explained_by_the_larger_model(tmp_path):
 
 
 async def test_a_decision_whose_model_is_gone_says_which_one_to_keep(
-    model_dir, tmp_path
+    model_dir, other_model_dir, tmp_path
 ):
-    shelf, first, second = noise_shelf(tmp_path / "models", model_dir)
+    models = (model_dir, other_model_dir)
+    shelf, (first, second) = shelf_of(tmp_path / "models", *models)
     async with open_door(shelf.root) as door:
         one = payment()
         await door.check(one)

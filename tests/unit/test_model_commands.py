@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 import pytest
-from small_model import noise_shelf
+from small_model import shelf_of
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
@@ -16,10 +16,11 @@ from scoring.training.simulate import World, simulate
 
 
 @pytest.fixture(scope="module")
-def models(model_dir, tmp_path_factory):
+def models(model_dir, other_model_dir, tmp_path_factory):
     """(directory of two models, the one that decides, the other one)."""
-    shelf, first, second = noise_shelf(tmp_path_factory.mktemp("m") / "m", model_dir)
-    return shelf.root, first, second
+    root = tmp_path_factory.mktemp("m") / "m"
+    _, versions = shelf_of(root, model_dir, other_model_dir)
+    return root, *versions
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -15,9 +16,10 @@ from scoring.adapters.remote_shelf import RemoteShelf
 from scoring.training.build import train_on
 
 
-@pytest.fixture
-def shelf(tmp_path):
-    shelf = ModelShelf(tmp_path / "models")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A directory of two models, the first of them promoted."""
+    shelf = ModelShelf(tmp_path_factory.mktemp("trained") / "models")
     for seed in (1, 2):
         with shelf.draft() as draft:
             manifest = train_on(
@@ -27,7 +29,12 @@ def shelf(tmp_path):
                 recipe=RECIPE,
             )
             shelf.add(draft, manifest.version)
-    return shelf
+    return shelf.root
+
+
+@pytest.fixture
+def shelf(trained, tmp_path):
+    return ModelShelf(shutil.copytree(trained, tmp_path / "models"))
 
 
 @asynccontextmanager
