@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from uuid import uuid4
 
 import pytest
@@ -46,16 +47,14 @@ class Broker:
 
     bootstrap: str
     embedded: bool
+    # Short: a killed worker is replaced soon, and the embedded broker lets the first
+    # member of a group wait for half of it.
+    session_timeout_s: ClassVar[float] = 3.0
 
     @property
     def fetch_wait_ms(self) -> int:
         """Long-poll that this broker needs."""
         return FETCH_WAIT_MS if self.embedded else 100
-
-    @property
-    def session_timeout_s(self) -> float:
-        """Group session: short, so that a killed worker is replaced soon."""
-        return 6.0 if self.embedded else 3.0
 
 
 @pytest.fixture(scope="session")
