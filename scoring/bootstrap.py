@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 _MS_PER_S = 1_000
 _SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
+# An append and its mark in the outbox cost as much as deciding: where no reply waits
+# for the log, the decisions of so long share them.
+_LOG_GATHER_S = 0.02
 CONTENT_TYPES = {"protobuf": wire.PROTOBUF, "json": wire.JSON}
 
 
@@ -277,6 +280,7 @@ def _publisher(
         record_of=partial(_record_of, settings),
         telemetry=telemetry,
         count_max=settings.provisional_count_max,
+        gather_s=0.0 if settings.reply_after == "log" else _LOG_GATHER_S,
     )
     publisher.start()
     return publisher

@@ -42,7 +42,8 @@ class Publisher:
     A final decision also stands in the store's outbox, so a crash loses nothing: a
     sweep appends what an earlier process left. A provisional one waits here (it
     also stands in the spool). Bounded by `count_max`: beyond it, final decisions
-    are left to the sweep and provisional ones are counted as `log_overflow`.
+    are left to the sweep and provisional ones are counted as `log_overflow`. Appends
+    begin at least `gather_s` apart: what they cost is shared by many decisions.
     `record_of` makes the log's record; without a transaction it reads it from there.
     """
 
@@ -51,6 +52,7 @@ class Publisher:
     record_of: Callable[[bytes, Transaction | None], LogRecord]
     telemetry: Telemetry
     count_max: int
+    gather_s: float = 0.0
     _queue: deque[Pending] = field(default_factory=deque)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -77,10 +79,12 @@ class Publisher:
         return done
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._more.wait()
             self._more.clear()
             while self._queue:
+                began_at = loop.time()
                 count = min(len(self._queue), _APPENDED_PER_CALL)
                 batch = [self._queue[i] for i in range(count)]
                 try:
@@ -96,6 +100,8 @@ class Publisher:
                     if not pending.done.done():
                         pending.done.set_result(None)
                 await self._acknowledge([p.key for p in batch if not p.provisional])
+                if count < _APPENDED_PER_CALL:
+                    await asyncio.sleep(began_at + self.gather_s - loop.time())
 
     async def _acknowledge(self, keys: list[tuple[str, str]]) -> None:
         if not keys:

@@ -1,6 +1,7 @@
 """The way to the log: in order, again after a failure, swept after a crash."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,6 +68,26 @@ async def test_a_published_decision_is_logged_and_leaves_the_outbox(
     async with asyncio.timeout(30):
         while await store.outbox(count_max=9):
             await asyncio.sleep(0.01)
+
+
+async def test_decisions_that_follow_closely_share_an_append(publisher, log):
+    appended, append = [], log.append
+
+    async def counted(records):
+        appended.append([record.value for record in records])
+        await append(records)
+
+    publisher.log, publisher.gather_s = SimpleNamespace(append=counted), 0.1
+    first = publisher.publish(TRANSACTION, b"a", provisional=True)
+    await first
+    rest = [
+        publisher.publish(TRANSACTION, value, provisional=True)
+        for value in (b"b", b"c")
+    ]
+    await asyncio.sleep(0)
+    assert appended == [[b"a"]], "the first waits for nobody, the next for each other"
+    await asyncio.gather(*rest)
+    assert appended == [[b"a"], [b"b", b"c"]]
 
 
 async def test_decisions_wait_in_order_while_the_log_is_away(publisher, log):
