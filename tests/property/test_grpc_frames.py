@@ -140,18 +140,22 @@ NASTY = [
 ]
 
 
+lengths = st.integers(0, 250) | st.integers(0, 2**32 - 1)
+
+
 @st.composite
 def framed_calls(draw):
     """One call, ended by the caller, whose gRPC frames may lie."""
     path = f"{SERVICE}{draw(st.sampled_from(METHODS))}".encode()
-    nasty = draw(st.lists(st.sampled_from(NASTY), max_size=2))
+    # One at most: gRPC lets a caller of a broken header wait for up to a second.
+    nasty = draw(st.lists(st.sampled_from(NASTY), max_size=1))
     # A call that ends within its message is ended by the caller's deadline alone.
     raw = HELLO + call(path, [(b"grpc-timeout", b"50m"), *nasty])
     body = b"".join(
         message(
             draw(st.binary(max_size=200) | st.just(GOOD)),
             compressed=draw(st.sampled_from([0, 0, 0, 1, 2, 255])),
-            length=draw(st.none() | st.none() | st.integers(0, 2**32 - 1)),
+            length=draw(st.none() | st.none() | lengths),
         )
         for _ in range(draw(st.integers(0, 3)))
     )
