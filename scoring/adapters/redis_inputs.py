@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from math import nan
+from operator import itemgetter
 from struct import Struct
+from typing import Any
 
 from scoring.core.catalogue import Catalogue, EntityPlan
 from scoring.core.decision import Outcome
-from scoring.core.measure import Decided
+from scoring.core.measure import Decided, reader
 from scoring.core.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """Of what is read, the columns of one entity; and how they are packed."""
+
+    values: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    layout: Struct
+    by_outcome: Callable[[Transaction, int | None], tuple[Any, ...]]
 
 
 class Inputs:
@@ -17,17 +29,18 @@ class Inputs:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        readers = {
-            column: read
+        readings = {
+            column: text
             for plan in catalogue.plans
-            for column, read in zip(plan.columns, plan.readers, strict=True)
+            for column, text in zip(plan.columns, plan.readings, strict=True)
         }
-        self._readers = tuple(readers.values())
-        places = {column: i for i, column in enumerate(readers)}
+        self._read = reader(*readings.values())
+        places = {column: i for i, column in enumerate(readings)}
         self._own = {
-            plan.name: (
-                [places[column] for column in plan.columns],
+            plan.name: _Own(
+                _places([places[column] for column in plan.columns]),
                 Struct(f"<{len(plan.columns)}d{len(plan.by_outcome)}B"),
+                reader(*(plan.readings[i] for i in plan.by_outcome)),
             )
             for plan in catalogue.plans
         }
@@ -39,28 +52,40 @@ class Inputs:
         have, and at the end a mask of the outcomes with which it has it.
         """
         amount = self._catalogue.amount(t)
-        known = [
-            nan if (value := read(t, amount)) is None else value
-            for read in self._readers
-        ]
+        known = self._read(t, amount)
+        if None in known:
+            known = tuple([nan if value is None else value for value in known])
         packed = []
         for plan in plans:
-            places, layout = self._own[plan.name]
-            values = [known[i] for i in places]
-            masks = _by_outcome(plan, t, amount, values) if plan.by_outcome else ()
-            packed.append(layout.pack(*values, *masks))
+            own = self._own[plan.name]
+            values = own.values(known)
+            if plan.by_outcome:
+                values = _with_outcomes(plan, own, t, amount, values)
+            packed.append(own.layout.pack(*values))
         return packed
 
 
-def _by_outcome(
-    plan: EntityPlan, t: Transaction, amount: int | None, values: list[float]
-) -> list[int]:
-    """Fill in what columns may come to have; with which outcomes, as masks."""
+def _places(places: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    if len(places) == 1:
+        [only] = places
+        return lambda known: (known[only],)
+    return itemgetter(*places)
+
+
+def _with_outcomes(
+    plan: EntityPlan,
+    own: _Own,
+    t: Transaction,
+    amount: int | None,
+    values: tuple[Any, ...],
+) -> tuple[Any, ...]:
+    """Fill in what columns may come to have, and add with which outcomes, as masks."""
+    filled = list(values)
     masks = [0] * len(plan.by_outcome)
     for outcome in Outcome:
         decided = Decided.from_transaction(t, outcome.name)
-        for k, i in enumerate(plan.by_outcome):
-            value = plan.readers[i](decided, amount)
+        coming = own.by_outcome(decided, amount)
+        for k, (i, value) in enumerate(zip(plan.by_outcome, coming, strict=True)):
             if outcome and value is not None:
-                values[i], masks[k] = value, masks[k] | 1 << outcome
-    return masks
+                filled[i], masks[k] = value, masks[k] | 1 << outcome
+    return (*filled, *masks)

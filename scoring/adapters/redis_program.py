@@ -144,10 +144,11 @@ class EntityProgram:
     def label_bits(self, t: Transaction, amount: int | None, *, fraud: bool) -> int:
         """Bit 0: fraud; the others: whether each label column counts the event."""
         bits = int(fraud)
+        values = self.plan.read(t, amount)
         for i, column in enumerate(self.label_columns, 1):
             assert column is not None
-            read = self.plan.readers[self.plan.columns.index(column)]
-            bits |= (read(t, amount) is not None) << i
+            value = values[self.plan.columns.index(column)]
+            bits |= (value is not None) << i
         return bits
 
     def table(self, terms: Terms) -> dict[str, Any]:

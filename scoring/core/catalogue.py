@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import cache
 from hashlib import sha256
 from importlib import resources
+from typing import Any
 
 from scoring.core import document
 from scoring.core.definition import (
@@ -18,7 +19,7 @@ from scoring.core.definition import (
     span_ms,
 )
 from scoring.core.expression import OUTCOME, names_of
-from scoring.core.measure import Read, column_reader
+from scoring.core.measure import needs, reader, reading
 from scoring.core.statistic import STATISTICS, Column, Slot, Wanted
 from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
@@ -55,7 +56,7 @@ class EntityPlan:
     """What is kept for one kind of entity, and which slots are read from it.
 
     The slots of a plan stand at `first_slot` and after in `Observation.values`;
-    `readers` give each column's value of a transaction.
+    `read(transaction, amount)` gives each column's value, as `readings` say.
     """
 
     name: str
@@ -63,7 +64,8 @@ class EntityPlan:
     columns: tuple[Column, ...]
     slots: tuple[Slot, ...]
     first_slot: int
-    readers: tuple[Read, ...]
+    readings: tuple[str, ...]
+    read: Callable[[Transaction, int | None], tuple[Any, ...]]
     labelled: bool
     by_outcome: tuple[int, ...] = ()  # columns that wait for the decision
 
@@ -267,15 +269,17 @@ def _plan(
 ) -> EntityPlan:
     kept = {slot.column for slot in slots if slot.column is not None}
     for column in tuple(kept):
-        kept.update(column_reader(column).needs)
+        kept.update(needs(column))
     columns = tuple(sorted(kept))
+    readings = tuple(map(reading, columns))
     return EntityPlan(
         name=name,
         fields=fields,
         columns=columns,
         slots=slots,
         first_slot=first,
-        readers=tuple(column_reader(column).read for column in columns),
+        readings=readings,
+        read=reader(*readings),
         labelled=any(slot.op in LABEL_OPS for slot in slots),
         by_outcome=tuple(i for i, c in enumerate(columns) if c.by_outcome),
     )

@@ -6,26 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 from scoring.core.expression import parse_filter
 from scoring.core.statistic import NORMAL, Column, Kind
 from scoring.core.transaction import Transaction
 
-Read = Callable[[Transaction, int | None], float | int | None]
 LIMB_BITS = 40  # a square of up to 87 bits in two limbs of at most 47
-_LIMB_MASK = (1 << LIMB_BITS) - 1
 _HASHES_MAX = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnReader:
-    """`read(transaction, amount)` and the other columns that it rests on.
-
-    None means that the transaction has no value there.
-    """
-
-    read: Read
-    needs: tuple[Column, ...] = ()
 
 
 @lru_cache(maxsize=_HASHES_MAX)
@@ -67,82 +55,83 @@ def text_of(transaction: Transaction, field: str) -> str:
     return text
 
 
-def column_reader(column: Column) -> ColumnReader:
-    """How a column reads a transaction; see `Kind` for what it keeps."""
+def reading(column: Column) -> str:
+    """What a column keeps of a transaction, as Python over `t` and `amount`.
+
+    It is None where the transaction has no value there; see `Kind`.
+    """
+    text = _text(column)
+    if not column.filter:
+        return text
+    passes = parse_filter(column.filter).python
+    if column.by_outcome:
+        passes = f"isinstance(t, Decided) and {passes}"
+    return f"({text} if ({passes}) is True else None)"
+
+
+def reader(*readings: str) -> Callable[[Transaction, int | None], tuple[Any, ...]]:
+    """A function that reads several columns at once.
+
+    >>> reader("t.id", "amount")(Transaction("default", "t1"), 5)
+    ('t1', 5)
+    """
+    names = {"counterpart_hash": counterpart_hash, "Decided": Decided}
+    listed = "".join(f"{text}, " for text in readings)
+    read: Callable[[Transaction, int | None], tuple[Any, ...]]
+    read = eval(f"lambda t, amount: ({listed})", names)  # noqa: S307 - made here
+    return read
+
+
+def needs(column: Column) -> tuple[Column, ...]:
+    """The other columns that a column rests on.
+
+    A fold is made again when an event arrives late, so what it was made from is kept.
+    """
     if column.kind in {*NORMAL, Kind.UNUSUAL}:
-        return ColumnReader(
-            _filtered(column, _measure("amount")), _normal_needs(column)
-        )
-    if column.kind is Kind.COUNTERPART:
-        return ColumnReader(_filtered(column, _counterpart(column.measure)))
-    if column.kind is Kind.LAST:
-        return ColumnReader(_last(column.measure), _last_needs(column))
-    if column.kind is Kind.FIRST:
-        return ColumnReader(lambda t, _: t.occurred_at_ms)
-    if column.kind is Kind.COUNT:
-        return ColumnReader(_filtered(column, _presence(column.measure)))
-    return ColumnReader(_filtered(column, _measure(column.measure)))
-
-
-# A fold is made again when an event arrives late, so what it was made from is kept.
-def _normal_needs(column: Column) -> tuple[Column, ...]:
-    own = [Column(k, "amount", column.filter) for k in (Kind.SUM, Kind.COUNT)]
-    folds = [Column(k, "amount", column.filter, column.trim) for k in NORMAL]
-    return (*own, *folds)
-
-
-def _last_needs(column: Column) -> tuple[Column, ...]:
-    if column.measure in {"latitude", "longitude", "located_at"}:
+        own = [Column(k, "amount", column.filter) for k in (Kind.SUM, Kind.COUNT)]
+        folds = [Column(k, "amount", column.filter, column.trim) for k in NORMAL]
+        return (*own, *folds)
+    if column.kind is not Kind.LAST:
+        return ()
+    if column.measure in _PLACE:
         return (Column(Kind.LAST, "located_at"),)
     return (Column(Kind.COUNTERPART, column.measure),)
 
 
-def _filtered(column: Column, read: Read) -> Read:
-    if not column.filter:
-        return read
-    passes = parse_filter(column.filter).evaluate
-    if column.by_outcome:
-        return lambda t, amount: (
-            read(t, amount)
-            if isinstance(t, Decided) and passes(t, amount) is True
-            else None
+def _text(column: Column) -> str:
+    if column.kind is Kind.FIRST:
+        return "t.occurred_at_ms"
+    if column.kind is Kind.LAST and column.measure in _PLACE:
+        return _PLACE[column.measure]
+    if column.kind in {Kind.LAST, Kind.COUNTERPART}:
+        text = (
+            "t.payment_id or t.id"
+            if column.measure == "payment"
+            else f"t.{column.measure}"
         )
-    return lambda t, amount: read(t, amount) if passes(t, amount) is True else None
+        return f"(counterpart_hash(text) if (text := {text}) else None)"
+    if column.kind is Kind.COUNT:
+        known = f"(None if {_number(column.measure)} is None else 1)"
+        return known if column.measure else "1"
+    return _number(column.measure)
 
 
-def _measure(name: str) -> Read:
-    if name.endswith("^2 high"):
-        base = _measure(name.removesuffix("^2 high"))
-        return lambda t, a: None if (v := base(t, a)) is None else v * v >> LIMB_BITS  # type: ignore[operator]
-    if name.endswith("^2 low"):
-        base = _measure(name.removesuffix("^2 low"))
-        return lambda t, a: None if (v := base(t, a)) is None else v * v & _LIMB_MASK  # type: ignore[operator]
-    if name.startswith("-"):
-        base = _measure(name[1:])
-        return lambda t, a: None if (v := base(t, a)) is None else -v
-    if name == "attempt":
-        return lambda t, _: t.attempt or None
-    return lambda _t, amount: amount
+_PLACE = {
+    "latitude": "t.latitude",
+    "longitude": "t.longitude",
+    "located_at": "(None if t.latitude is None else t.occurred_at_ms)",
+}
+_PARTS = {  # of a square, in two limbs
+    "^2 high": f"v * v >> {LIMB_BITS}",
+    "^2 low": f"v * v & {(1 << LIMB_BITS) - 1}",
+}
 
 
-def _presence(measure: str) -> Read:
-    if not measure:
-        return lambda _t, _a: 1
-    base = _measure(measure)
-    return lambda t, a: None if base(t, a) is None else 1
-
-
-def _counterpart(field: str) -> Read:
-    def read(t: Transaction, _amount: int | None) -> int | None:
-        text = text_of(t, field)
-        return counterpart_hash(text) if text else None
-
-    return read
-
-
-def _last(field: str) -> Read:
-    if field == "located_at":
-        return lambda t, _: None if t.latitude is None else t.occurred_at_ms
-    if field in {"latitude", "longitude"}:
-        return lambda t, _: getattr(t, field)
-    return _counterpart(field)
+def _number(measure: str) -> str:
+    for ending, part in _PARTS.items():
+        if measure.endswith(ending):
+            of = _number(measure.removesuffix(ending))
+            return f"(None if (v := {of}) is None else {part})"
+    if measure.startswith("-"):
+        return f"(None if (v := {_number(measure[1:])}) is None else -v)"
+    return "(t.attempt or None)" if measure == "attempt" else "amount"

@@ -160,7 +160,7 @@ class _View:
 
 def event_of(plan: EntityPlan, t: Transaction, amount: int | None) -> Event:
     """A transaction as an entity keeps it; `amount` in the reference currency."""
-    values = tuple(read(t, amount) for read in plan.readers)
+    values = plan.read(t, amount)
     return Event(t.occurred_at_ms, order_hash(t.id), t.id, values)
 
 
