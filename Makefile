@@ -23,9 +23,10 @@ setup: .venv/.synced ## Install everything into .venv (brings uv when it is miss
 demo: setup ## Watch simulated payments become explained decisions
 	@$(RUN) scoring demo
 
-test: setup ## Run every test (real store, real brokers), two files at a time
+test: setup ## Run every test (real store, real brokers), three files at a time
 	@# In the order of the directories: drills begin, and the quick files even it out.
-	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@# Three, because a drill waits much of its time for processes to start and to answer.
+	@$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## Format, lint, types, architecture, protos: what CI checks first
 	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports && $(RUN) buf lint protos && $(RUN) buf breaking protos --against protos/released.binpb
