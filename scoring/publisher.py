@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from scoring.core.transaction import Transaction
@@ -57,6 +58,7 @@ class Publisher:
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _seen: set[tuple[str, str]] = field(default_factory=set)
+    _acknowledging: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def start(self) -> None:
         """Begin to append and to sweep on the running loop."""
@@ -99,7 +101,8 @@ class Publisher:
                     self._queue.popleft()
                     if not pending.done.done():
                         pending.done.set_result(None)
-                await self._acknowledge([p.key for p in batch if not p.provisional])
+                async with self._acknowledging:
+                    await self._acknowledge([p.key for p in batch if not p.provisional])
                 if count < _APPENDED_PER_CALL:
                     await asyncio.sleep(began_at + self.gather_s - loop.time())
 
@@ -139,6 +142,9 @@ class Publisher:
         waiting = [pending.done for pending in self._queue]
         if waiting:
             await asyncio.wait(waiting, timeout=within_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s), self._acknowledging:
+                pass
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

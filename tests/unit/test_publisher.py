@@ -90,6 +90,20 @@ async def test_decisions_that_follow_closely_share_an_append(publisher, log):
     assert appended == [[b"a"], [b"b", b"c"]]
 
 
+async def test_what_is_logged_leaves_the_outbox_before_the_end(publisher, store):
+    cleared, published = [], store.published
+
+    async def slowly(keys):
+        await asyncio.sleep(0.05)
+        await published(keys)
+        cleared.extend(keys)
+
+    publisher.store = SimpleNamespace(published=slowly, outbox=store.outbox)
+    await publisher.publish(TRANSACTION, b"t1", provisional=False)
+    await publisher.close(within_s=1)
+    assert cleared == [("default", "t1")]
+
+
 async def test_decisions_wait_in_order_while_the_log_is_away(publisher, log):
     log.available = False
     waiting = [
