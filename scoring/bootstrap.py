@@ -29,6 +29,7 @@ from scoring.batch import Artifacts
 from scoring.budget import Budget
 from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
 from scoring.core.policy import Policy, default_policy, load_policy
+from scoring.core.row import row_of
 from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
 from scoring.ports import DecisionLog, LogRecord, Model, Store, Telemetry
@@ -116,6 +117,7 @@ def models_from(settings: Settings, *, picks_target: bool = False) -> ModelSourc
 def artifacts_from(settings: Settings, source: ModelSource | None = None) -> Artifacts:
     """Definitions, model and policy, proved to agree; raises `BadArtifact`."""
     catalogue = catalogue_from(settings)
+    row_of(catalogue)  # made before the first payment comes
     source = source or models_from(settings)
     model = source.load(source.first(), catalogue=catalogue)
     return Artifacts(catalogue, model, policy_from(settings, catalogue))

@@ -66,10 +66,9 @@ class Inputs:
 
 
 def _places(places: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    if len(places) == 1:
-        [only] = places
-        return lambda known: (known[only],)
-    return itemgetter(*places)
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda known: tuple([known[i] for i in places])
 
 
 def _with_outcomes(

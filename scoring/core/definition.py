@@ -76,8 +76,8 @@ class _Strict(BaseModel):
 class Prior(_Strict):
     """A share before any evidence: (frauds + k) / (transactions + n)."""
 
-    frauds: float = Field(ge=0)
-    transactions: float = Field(ge=0)
+    frauds: float = Field(ge=0, allow_inf_nan=False)
+    transactions: float = Field(ge=0, allow_inf_nan=False)
 
 
 class Currency(_Strict):
@@ -129,7 +129,7 @@ class Definition(_Strict):
     expression: str = ""
     trim: float = Field(TRIM_DEFAULT, gt=1, le=100)
     prior: Prior = Prior(frauds=0, transactions=0)
-    default: float | None = None
+    default: float | None = Field(None, allow_inf_nan=False)
     unit: str = ""
     reason_group: str = Field(pattern="^[A-Z][A-Z0-9_]*$")
     description: str = Field(min_length=1, max_length=200)
@@ -153,10 +153,10 @@ class Definition(_Strict):
     @field_validator("expression")
     @classmethod
     def _evaluates(cls, text: str) -> str:
-        if text and OUTCOME in names_of(text):
-            raise ValueError("a transaction's own outcome is not decided yet")
         if text and parse(text).kind == "text":
             raise ValueError("must be a number or a truth, but is a text")
+        if text and OUTCOME in names_of(text):
+            raise ValueError("a transaction's own outcome is not decided yet")
         return text
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from scoring.core.transaction import Channel, EntryMode, Transaction
 
 Evaluate = Callable[[Transaction, float | None], Any]
 _CHARACTERS_MAX = 1_000  # a longer filter is a policy rule in the wrong place
+_NUMBER_MAX = 1e300  # beyond it a double becomes infinite
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 _THURSDAY = 3  # 1970-01-01, with Monday 0
@@ -92,9 +93,10 @@ def parse(text: str) -> Expression:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError) as error:
         raise ValueError(f"not an expression: {error}") from error
-    kind, python, sql = _node(tree.body)
     try:
-        evaluate = eval(f"lambda t, amount: {python}")  # noqa: S307 - of names above
+        kind, python, sql = _node(tree.body)
+        # With room for the brackets of what it is put into.
+        evaluate = eval(f"lambda t, amount: (((({python}))))")  # noqa: S307
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError("nested too deeply; write shorter comparisons") from error
     return Expression(text, kind, python, evaluate, sql)
@@ -160,6 +162,8 @@ def _constant(node: ast.Constant) -> _Compiled:
     if isinstance(value, str):
         return "text", repr(value), "'" + value.replace("'", "''") + "'"
     if isinstance(value, int | float) and not isinstance(value, bool):
+        if abs(value) > _NUMBER_MAX:
+            raise ValueError(f"a number beyond {_NUMBER_MAX:g} means nothing here")
         return "number", repr(value), repr(value)
     raise ValueError(f"{value!r} is neither a text nor a number")
 
@@ -268,7 +272,9 @@ def _unary(node: ast.UnaryOp) -> _Compiled:
         name, unknown = _known(node.operand, python)
         return "truth", _unless(unknown, f"(not {name})"), f"(NOT {sql})"
     if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-        return _constant(ast.Constant(-node.operand.value))  # type: ignore[operator]
+        kind, python, sql = _constant(node.operand)
+        if kind == "number":
+            return kind, f"-{python}", f"-{sql}"
     raise ValueError(f"{ast.unparse(node)!r} is not allowed; use not(...)")
 
 
