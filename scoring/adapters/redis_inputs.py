@@ -11,7 +11,7 @@ from typing import Any
 
 from scoring.core.catalogue import Catalogue, EntityPlan
 from scoring.core.decision import Outcome
-from scoring.core.measure import Decided, reader
+from scoring.core.measure import Decided, Read, reader
 from scoring.core.transaction import Transaction
 
 
@@ -21,7 +21,7 @@ class _Own:
 
     values: Callable[[tuple[Any, ...]], tuple[Any, ...]]
     layout: Struct
-    by_outcome: Callable[[Transaction, int | None], tuple[Any, ...]]
+    by_outcome: Read
 
 
 class Inputs:

@@ -9,7 +9,6 @@ from fractions import Fraction
 from functools import cache
 from hashlib import sha256
 from importlib import resources
-from typing import Any
 
 from scoring.core import document
 from scoring.core.definition import (
@@ -19,7 +18,7 @@ from scoring.core.definition import (
     span_ms,
 )
 from scoring.core.expression import OUTCOME, names_of
-from scoring.core.measure import needs, reader, reading
+from scoring.core.measure import Read, needs, reader, reading
 from scoring.core.statistic import STATISTICS, Column, Slot, Wanted
 from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
@@ -65,7 +64,7 @@ class EntityPlan:
     slots: tuple[Slot, ...]
     first_slot: int
     readings: tuple[str, ...]
-    read: Callable[[Transaction, int | None], tuple[Any, ...]]
+    read: Read
     labelled: bool
     by_outcome: tuple[int, ...] = ()  # columns that wait for the decision
 

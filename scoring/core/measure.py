@@ -12,6 +12,8 @@ from scoring.core.expression import parse_filter
 from scoring.core.statistic import NORMAL, Column, Kind
 from scoring.core.transaction import Transaction
 
+# (transaction, its amount in the reference currency) -> a value for each reading
+Read = Callable[[Transaction, int | None], tuple[Any, ...]]
 LIMB_BITS = 40  # a square of up to 87 bits in two limbs of at most 47
 _HASHES_MAX = 65_536
 
@@ -69,7 +71,7 @@ def reading(column: Column) -> str:
     return f"({text} if ({passes}) is True else None)"
 
 
-def reader(*readings: str) -> Callable[[Transaction, int | None], tuple[Any, ...]]:
+def reader(*readings: str) -> Read:
     """A function that reads several columns at once.
 
     >>> reader("t.id", "amount")(Transaction("default", "t1"), 5)
@@ -77,8 +79,7 @@ def reader(*readings: str) -> Callable[[Transaction, int | None], tuple[Any, ...
     """
     names = {"counterpart_hash": counterpart_hash, "Decided": Decided}
     listed = "".join(f"{text}, " for text in readings)
-    read: Callable[[Transaction, int | None], tuple[Any, ...]]
-    read = eval(f"lambda t, amount: ({listed})", names)  # noqa: S307 - made here
+    read: Read = eval(f"lambda t, amount: ({listed})", names)  # noqa: S307 - made here
     return read
 
 
