@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 
 from load_tests.delay_proxy import DelayProxy
+from load_tests.priority import ordinarily
 from load_tests.traffic import Traffic
 from scoring.adapters.kafka_topics import create_topics
 from scoring.embedded.broker import FETCH_WAIT_MS, broker_in_directory
@@ -53,7 +54,7 @@ class Stage:
 
     async def start_broker(self) -> None:
         """Start it again; it kept everything in memory, so it begins anew."""
-        await asyncio.to_thread(self.broker.start)
+        await asyncio.to_thread(ordinarily, self.broker.start)
         await make_topics(self.broker)
 
     def kill_worker(self) -> None:

@@ -28,6 +28,7 @@ from load_tests.fault_callers import Callers
 from load_tests.fault_report import pooled, report
 from load_tests.fault_stage import Stage, null_server, staged
 from load_tests.open_loop import Run, open_loop
+from load_tests.priority import going_first, ordinarily
 from load_tests.traffic import Traffic
 
 # The fault begins after this share of the run, and ends after that.
@@ -42,7 +43,7 @@ async def _stop_store(stage: Stage) -> None:
 
 
 async def _start_store(stage: Stage) -> None:
-    await asyncio.to_thread(stage.store.start)
+    await asyncio.to_thread(ordinarily, stage.store.start)
 
 
 async def _delay_store(stage: Stage, seconds: float) -> None:
@@ -146,7 +147,9 @@ class Drill:
         gc.collect()
         gc.freeze()
         breaking = asyncio.get_running_loop().create_task(self._break(stage))
-        run, null = await asyncio.gather(self._load(callers), self._load(control))
+        with going_first():
+            loads = self._load(callers), self._load(control)
+            run, null = await asyncio.gather(*loads)
         broken = await breaking
         found = {
             "fault": self.fault,

@@ -74,10 +74,11 @@ def _serve(settings: Settings, worker: int) -> None:
 
     import uvloop
 
-    from scoring.workers import end_with_parent
+    from scoring.workers import end_with_parent, import_behind
 
     if worker >= 0:
         end_with_parent()
+        import_behind(["scoring.bootstrap", "scoring.synchronous_door"])
     if settings.metrics_port and worker > 0:
         # Each worker has metrics of its own, on ports counted up.
         port = settings.metrics_port + worker
