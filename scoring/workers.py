@@ -28,8 +28,8 @@ def end_with_parent() -> None:
 def import_behind(modules: Sequence[str]) -> None:
     """Import modules at a low priority; the caller keeps its own.
 
-    Importing is nine tenths of a worker's start, and where one is replaced its brothers
-    answer callers on the same cores. A thread does it: no process may raise the priority
+    Importing is nine tenths of a start, and where a worker is replaced its brothers
+    answer callers on the same cores. A thread does it: none may raise a priority
     that it lowered, but on Linux each thread has its own.
     """
     with ThreadPoolExecutor(1) as pool:
