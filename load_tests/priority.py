@@ -29,14 +29,11 @@ def going_first() -> Iterator[None]:
 
 
 def ordinarily(work: Callable[[], None]) -> None:
-    """Do something on a thread of ordinary priority: what it starts inherits that."""
+    """Give the running thread an ordinary priority, and what it then starts.
 
-    def worked() -> None:
-        me = threading.get_native_id()
-        if os.getpriority(os.PRIO_PROCESS, me) < _ORDINARY:
-            os.setpriority(os.PRIO_PROCESS, me, _ORDINARY)
-        work()
-
-    thread = threading.Thread(target=worked)
-    thread.start()
-    thread.join()
+    It keeps it, and has to live on: a child may be made to end with its thread.
+    """
+    me = threading.get_native_id()
+    if os.getpriority(os.PRIO_PROCESS, me) < _ORDINARY:
+        os.setpriority(os.PRIO_PROCESS, me, _ORDINARY)
+    work()

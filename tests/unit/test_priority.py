@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,9 @@ def test_a_generator_goes_first_only_while_it_sends() -> None:
     found: list[int] = []
     with going_first():
         during = _own()
-        ordinarily(lambda: found.append(_of_a_child()))
+        with ThreadPoolExecutor(1) as other:
+            start = partial(ordinarily, lambda: found.append(_of_a_child()))
+            other.submit(start).result()
 
     assert during <= before
     assert found == [before]
