@@ -19,9 +19,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 # Some 3 ms of a loop where callers wait for answers; 200 were up to 18 ms.
 _ADOPTED_PER_EXCHANGE = 32
-# And for this share of the time that an exchange took nothing is adopted: who calls
-# meanwhile waits for the same processors.
-_REST_SHARE = 0.5
 _PROBE_INTERVAL_S = 0.1
 _PROBE_TIMEOUT_S = 0.25
 
@@ -144,9 +141,7 @@ class Provisional:
             self.store_available = True
 
     async def _adopt_all(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._kept:
-            began_at = loop.time()
             keys = list(islice(self._kept, _ADOPTED_PER_EXCHANGE))
             batch = [self._kept[key] for key in keys]
             told = await self.store.adopt(
@@ -155,8 +150,6 @@ class Provisional:
             for key in keys:
                 self._kept.pop(key, None)
             self.telemetry.count("provisional_adopted", sum(r.first for r in told))
-            if self._kept:
-                await asyncio.sleep(_REST_SHARE * (loop.time() - began_at))
         self.spool.clear()
 
     async def close(self) -> None:
