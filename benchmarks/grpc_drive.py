@@ -14,6 +14,7 @@ from typing import Self
 from load_tests.fine_timer import FineTimer
 from load_tests.light_channel import LightChannel, LightStream
 from load_tests.open_loop import Run, arrivals, closed_loop, open_loop
+from load_tests.priority import going_first
 from load_tests.traffic import Traffic
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.transaction_pb2 import Transaction
@@ -120,7 +121,7 @@ class Driver:
         prepared = [(check.id, _message(check)) for check in checks]
         streams = [await _Paced.over(channel, run) for channel in self._channels]
         started_s = time.perf_counter()
-        with FineTimer() as timer:
+        with going_first(), FineTimer() as timer:
             for index, at_s in enumerate(times):
                 intended = started_s + at_s
                 await timer.until(intended)
@@ -156,7 +157,8 @@ class Driver:
         async def call(index: int) -> str:
             return await self.unary(index, timeout_s=timeout_s)
 
-        return await open_loop(call, per_s=per_s, seconds=seconds, seed=seed)
+        with going_first():
+            return await open_loop(call, per_s=per_s, seconds=seconds, seed=seed)
 
 
 @dataclass(slots=True)
