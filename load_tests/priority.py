@@ -8,24 +8,23 @@ So it goes first where it may (a superuser, or CAP_SYS_NICE); the server pays fo
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 _FIRST, _ORDINARY = -10, 0
+_ME = 0  # on Linux the running thread: each has a priority of its own
 
 
 @contextmanager
 def going_first() -> Iterator[None]:
     """Raise the priority of the running thread for a while, where that is allowed."""
-    me = threading.get_native_id()  # on Linux a priority is a thread's own
-    before = os.getpriority(os.PRIO_PROCESS, me)
+    before = os.getpriority(os.PRIO_PROCESS, _ME)
     with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, me, _FIRST)
+        os.setpriority(os.PRIO_PROCESS, _ME, _FIRST)
     try:
         yield
     finally:
-        os.setpriority(os.PRIO_PROCESS, me, before)
+        os.setpriority(os.PRIO_PROCESS, _ME, before)
 
 
 def ordinarily(work: Callable[[], None]) -> None:
@@ -33,7 +32,6 @@ def ordinarily(work: Callable[[], None]) -> None:
 
     It keeps it, and has to live on: a child may be made to end with its thread.
     """
-    me = threading.get_native_id()
-    if os.getpriority(os.PRIO_PROCESS, me) < _ORDINARY:
-        os.setpriority(os.PRIO_PROCESS, me, _ORDINARY)
+    if os.getpriority(os.PRIO_PROCESS, _ME) < _ORDINARY:
+        os.setpriority(os.PRIO_PROCESS, _ME, _ORDINARY)
     work()

@@ -8,7 +8,6 @@ import importlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -37,10 +36,9 @@ def import_behind(modules: Sequence[str]) -> None:
 
 
 def _import_behind(modules: Sequence[str]) -> None:
-    if sys.platform == "linux":
+    if sys.platform == "linux":  # elsewhere it would be the whole process
         with suppress(OSError):  # forbidden here: then at the priority that there is
-            thread = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, thread, _STARTING_NICENESS)
+            os.nice(_STARTING_NICENESS)
     for module in modules:
         importlib.import_module(module)
 
