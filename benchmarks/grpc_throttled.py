@@ -24,6 +24,7 @@ from scoring.bootstrap import service_from
 from scoring.ports import Check
 from scoring.scorer import Scorer
 from scoring.settings import Settings
+from scoring.stopwatch import Idle
 from scoring.synchronous_door import grpc_door_from
 
 
@@ -35,11 +36,13 @@ class Throttled:
     per_s: float
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def score_many(self, checks: Sequence[Check]) -> list[Answer]:
+    async def score_many(
+        self, checks: Sequence[Check], *, idle: Idle | None = None
+    ) -> list[Answer]:
         """Decide, and take the time that it takes."""
         async with self._one:
             ends = time.monotonic() + len(checks) / self.per_s
-            answers = await self.scorer.score_many(checks)
+            answers = await self.scorer.score_many(checks, idle=idle)
             await asyncio.sleep(ends - time.monotonic())
             return answers
 

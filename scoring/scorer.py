@@ -27,7 +27,7 @@ from scoring.ports import (
 )
 from scoring.provisional import Provisional
 from scoring.second_look import Looked, look_again
-from scoring.stopwatch import Stopwatch
+from scoring.stopwatch import Idle, Stopwatch
 
 # The least time an exchange to record is given, seconds: a loopback round trip.
 _LAST_MOMENT_S = 0.001
@@ -54,9 +54,13 @@ class Scorer:
     publishes: bool = True
 
     async def score_many(
-        self, checks: Sequence[Check], *, wait_for_store: bool = False
+        self,
+        checks: Sequence[Check],
+        *,
+        wait_for_store: bool = False,
+        idle: Idle | None = None,
     ) -> list[Answer]:
-        """Decide; one answer a check, in order.
+        """Decide; one answer a check, in order. `idle` gets the waiting for the store.
 
         An answer is a decision, a conflict, or (never for a store or model that
         failed) another `ScoringError`. Without the store, decisions are degraded
@@ -70,20 +74,23 @@ class Scorer:
         transactions = [check.transaction for check in checks]
         answers: list[Answer] = []
         for piece in apart(self.artifacts.catalogue, transactions):
-            answers += await self._score(checks[piece], wait_for_store=wait_for_store)
+            answers += await self._score(
+                checks[piece],
+                Stopwatch(self.monotonic, idle),
+                wait_for_store=wait_for_store,
+            )
         return answers
 
     async def _score(
-        self, checks: Sequence[Check], *, wait_for_store: bool
+        self, checks: Sequence[Check], watch: Stopwatch, *, wait_for_store: bool
     ) -> list[Answer]:
-        watch = Stopwatch(self.monotonic)
         answers: list[Answer | None] = [
             repeated_answer(kept) if isinstance(kept, bytes) else kept
             for kept in self.provisional.answers(checks)
         ]
         open_ = [i for i, answer in enumerate(answers) if answer is None]
         observed = await self._observe(
-            [checks[i] for i in open_], wait_for_store=wait_for_store
+            [checks[i] for i in open_], watch, wait_for_store=wait_for_store
         )
         watch.lap("observe")
         fresh: list[int] = []
@@ -108,7 +115,7 @@ class Scorer:
         return [answer for answer in answers if answer is not None]
 
     async def _observe(
-        self, checks: list[Check], *, wait_for_store: bool
+        self, checks: list[Check], watch: Stopwatch, *, wait_for_store: bool
     ) -> list[Seen]:
         """Observe; a degradation for each check answered without history."""
         if not checks:
@@ -121,24 +128,33 @@ class Scorer:
         allowed = [self._store_time(check) for check in checks]
         timeout_s = min(allowed)
         if timeout_s <= 0:
-            return await self._observe_patient(checks, allowed, timeout_s)
+            return await self._observe_patient(checks, watch, allowed, timeout_s)
         started = self.monotonic()
         try:
-            seen = await self.store.observe(checks, timeout_s=timeout_s, partly=True)
+            with watch.waiting():
+                seen = await self.store.observe(
+                    checks, timeout_s=timeout_s, partly=True
+                )
             return list(seen)
         except StoreUnavailable:
             if self._hurried(started, timeout_s):
-                return await self._observe_patient(checks, allowed, timeout_s)
+                return await self._observe_patient(checks, watch, allowed, timeout_s)
             self.provisional.store_failed()
             return [DegradationCode.HISTORY_UNAVAILABLE] * len(checks)
 
     async def _observe_patient(
-        self, checks: list[Check], allowed: list[float], spent_s: float
+        self,
+        checks: list[Check],
+        watch: Stopwatch,
+        allowed: list[float],
+        spent_s: float,
     ) -> list[Seen]:
         """Observe again for those with time left; observing twice is harmless."""
         seen: list[Seen] = [DegradationCode.OUT_OF_TIME] * len(checks)
         patient = [i for i, s in enumerate(allowed) if s > max(spent_s, 0.0)]
-        again = await self._observe([checks[i] for i in patient], wait_for_store=False)
+        again = await self._observe(
+            [checks[i] for i in patient], watch, wait_for_store=False
+        )
         for i, observation in zip(patient, again, strict=True):
             seen[i] = observation
         return seen
@@ -180,13 +196,14 @@ class Scorer:
         ]
         for i, core in enumerate(cores):
             if batch.knows(i) and any(reason.velocity for reason in core.reasons):
-                cores[i] = await with_clearing_times(
-                    core,
-                    batch.checks[i].transaction,
-                    batch.artifacts,
-                    self.store,
-                    timeout_s=self._store_time(batch.checks[i]),
-                )
+                with batch.watch.waiting():
+                    cores[i] = await with_clearing_times(
+                        core,
+                        batch.checks[i].transaction,
+                        batch.artifacts,
+                        self.store,
+                        timeout_s=self._store_time(batch.checks[i]),
+                    )
         batch.watch.lap("decide")
         return await self._record(batch, cores)
 
@@ -252,7 +269,10 @@ class Scorer:
         )
         started = self.monotonic()
         try:
-            return await self.store.record(recordings, timeout_s=timeout_s, partly=True)
+            with batch.watch.waiting():
+                return await self.store.record(
+                    recordings, timeout_s=timeout_s, partly=True
+                )
         except StoreUnavailable:
             if not self._hurried(started, timeout_s):
                 self.provisional.store_failed()

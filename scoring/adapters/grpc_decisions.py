@@ -13,6 +13,7 @@ from scoring.answer import Answer, Decided
 from scoring.core.transaction import Transaction
 from scoring.ports import Check
 from scoring.publisher import Publisher
+from scoring.stopwatch import Idle
 
 Key = tuple[str, str, bytes, bool]
 Following = asyncio.Future[Answer | None]
@@ -20,10 +21,6 @@ Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 
 # What one more pass weighs in the running mean of the time per check.
 _NEWEST_WEIGHT = 0.5
-# Smaller passes mostly wait for the store: they may show that a check costs less than
-# was thought, and never that it costs more. (With 16 a server of 100 checks a second
-# never learned its cost: at one and a half times that, goodput was .03 of its peak.)
-_TELLING_COUNT_MIN = 4
 # Kept back by a follower for an answer of its own, seconds.
 _FOLLOWER_RESERVE_S = 0.003
 
@@ -31,8 +28,10 @@ _FOLLOWER_RESERVE_S = 0.003
 class Pipeline(Protocol):
     """Decides checks; `Scorer` is the one there is."""
 
-    async def score_many(self, checks: Sequence[Check]) -> list[Answer]:
-        """One answer a check, in order."""
+    async def score_many(
+        self, checks: Sequence[Check], *, idle: Idle | None = None
+    ) -> list[Answer]:
+        """One answer a check, in order. `idle` gets the waiting for the store."""
         ...
 
 
@@ -81,7 +80,9 @@ class Decisions:
     monotonic: Callable[[], float]
     amount: Callable[[Transaction], int | None]
     checks_max: int = 4_096
-    check_s: float = 0.0002  # running mean of one check among others
+    # Running mean of what one check costs, without the waiting for the store: that
+    # ends at each check's own deadline, with an answer, and is no more for many.
+    check_s: float = 0.0002
     _seen_s: float = 0.0
     _inflight: dict[Key, Following | None] = field(default_factory=dict)
 
@@ -159,13 +160,14 @@ class Decisions:
 
         `scored` is called once, when all that may be left is to wait for the log.
         """
-        started = self.monotonic()
+        started, idle = self.monotonic(), Idle()
         answers: Sequence[Answer | None] = [None] * len(checks)
         try:
             try:
-                decided = await self.pipeline.score_many(checks)
+                decided = await self.pipeline.score_many(checks, idle=idle)
             finally:
-                self._learn(len(checks), self.monotonic() - started)
+                took_s = self.monotonic() - started - idle.seconds
+                self._learn(took_s / len(checks))
                 scored()
             await self.publish(checks, decided)
             answers = decided
@@ -174,10 +176,7 @@ class Decisions:
                 self._settle(check, answer)
         return decided
 
-    def _learn(self, count: int, took_s: float) -> None:
-        seen_s = took_s / count
-        if seen_s > self.check_s and count < _TELLING_COUNT_MIN:
-            return
+    def _learn(self, seen_s: float) -> None:
         # Two passes in a row must say so: one may just have been held up.
         believed_s, self._seen_s = min(seen_s, self._seen_s), seen_s
         self.check_s += _NEWEST_WEIGHT * (believed_s - self.check_s)

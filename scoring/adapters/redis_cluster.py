@@ -15,7 +15,7 @@ from typing import Any
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
-from scoring.adapters.redis_connection import Command, RedisConnection
+from scoring.adapters.redis_connection import Command, RedisConnection, result_by
 from scoring.errors import StoreUnavailable
 
 SLOTS = 16_384
@@ -164,10 +164,9 @@ class ClusterConnection:
         ends: float,
     ) -> None:
         try:
-            async with asyncio.timeout_at(ends):
-                for _, future in sent:
-                    with contextlib.suppress(StoreUnavailable):
-                        await future
+            for _, future in sent:
+                with contextlib.suppress(StoreUnavailable):
+                    await result_by(future, ends)
         except TimeoutError as error:
             for node in self._nodes.values():
                 node.drop_if_stalled()

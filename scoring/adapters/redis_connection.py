@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import hiredis
 from redis.asyncio import Redis
@@ -19,7 +19,12 @@ from redis.exceptions import RedisError
 
 from scoring.errors import StoreUnavailable
 
+T = TypeVar("T")
 Command = tuple[bytes | str | int, ...]
+# A timer that is so late says that the loop was: replies may lie unread, seconds.
+_LATE_S = 0.002
+# Turns of the loop in which what has come is read, parsed and handed on.
+_READING_TURNS = 3
 _READ_BYTES = 1 << 18
 _OWED_MAX = 100_000  # replies outstanding; beyond it the store is not keeping up
 
@@ -83,11 +88,12 @@ class RedisConnection:
         """
         if not commands:
             return []
+        ends = asyncio.get_running_loop().time() + timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
-                if self._connection is None:
+            if self._connection is None:
+                async with asyncio.timeout_at(ends):
                     await self.connect()
-                return await self.send(commands)
+            return await result_by(self.send(commands), ends)
         except TimeoutError as error:
             self.drop_if_stalled()
             raise StoreUnavailable(f"no answer within {timeout_s:g} s") from error
@@ -204,6 +210,32 @@ class RedisConnection:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+
+
+async def result_by(future: asyncio.Future[T], ends: float) -> T:
+    """Return the future's result; raises `TimeoutError` where there is none by `ends`.
+
+    Loops tell timers before they read. One that was busy until after `ends` therefore
+    reads first: the store is not blamed for what lies there unread.
+    """
+    loop = asyncio.get_running_loop()
+
+    def give_up(turns: int) -> None:
+        if future.done():
+            return
+        if turns:
+            loop.call_soon(give_up, turns - 1)
+        else:
+            future.set_exception(TimeoutError())
+
+    def due() -> None:
+        give_up(_READING_TURNS if loop.time() - ends > _LATE_S else 0)
+
+    timer = loop.call_at(ends, due)
+    try:
+        return await future
+    finally:
+        timer.cancel()
 
 
 _NOT_YET = object()

@@ -16,6 +16,7 @@ from scoring.adapters.grpc_status import Refused
 from scoring.bootstrap import now_ms
 from scoring.core.catalogue import default_catalogue
 from scoring.errors import LogUnavailable
+from scoring.stopwatch import Idle
 
 
 @pytest.fixture
@@ -189,6 +190,17 @@ async def test_under_load_calls_gather_for_the_next_pass(service, check):
     assert [trace_of(each).batch_size for each in (await first, second)] == [2, 2]
 
 
+async def test_calls_handed_over_a_few_turns_apart_share_a_pass(service, check):
+    group = GroupCommit(deciding(service))
+    calls = []
+    for _ in range(5):
+        calls.append(asyncio.create_task(group.decide(check())))
+        for _ in range(3):
+            await asyncio.sleep(0)
+    answers = await asyncio.gather(*calls)
+    assert [trace_of(answer).batch_size for answer in answers] == [5] * 5
+
+
 async def test_whoever_is_in_a_hurry_gathers_for_nobody(service, check):
     group = GroupCommit(deciding(service), gather_s=600)
     await group.decide(check())
@@ -211,10 +223,10 @@ class Held:
     def __init__(self, scorer):
         self.scorer, self.go, self.passes = scorer, asyncio.Event(), 0
 
-    async def score_many(self, checks):
+    async def score_many(self, checks, *, idle=None):
         self.passes += 1
         await self.go.wait()
-        return await self.scorer.score_many(checks)
+        return await self.scorer.score_many(checks, idle=idle)
 
 
 async def test_a_call_that_those_ahead_leave_no_time_for_is_refused_at_once(
@@ -255,3 +267,31 @@ async def test_what_a_check_costs_is_learned_from_passes_of_many(service, check)
     for _ in range(2):
         await asyncio.gather(*(group.decide(check()) for _ in range(8)))
     assert decisions.check_s > 1e-6
+
+
+class Waits:
+    """The pipeline behind a store that takes its time."""
+
+    def __init__(self, scorer):
+        self.scorer = scorer
+
+    async def score_many(self, checks, *, idle=None):
+        began = time.monotonic()
+        await asyncio.sleep(0.3)
+        answers = await self.scorer.score_many(checks, idle=idle)
+        idle.seconds = time.monotonic() - began
+        return answers
+
+
+async def test_waiting_for_the_store_is_not_what_a_check_costs(service, check):
+    decisions = deciding(service, check_s=0.001)
+    decisions.pipeline = Waits(service.scorer)
+    for _ in range(3):
+        await decisions.decide([check()])
+    assert decisions.check_s < 0.001
+
+
+async def test_a_pass_tells_how_long_it_waited_for_the_store(service, check):
+    idle, began = Idle(), time.monotonic()
+    await service.scorer.score_many([check()], idle=idle)
+    assert 0 < idle.seconds < time.monotonic() - began
