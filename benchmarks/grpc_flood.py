@@ -32,7 +32,7 @@ _PEAK_IN_FLIGHT = 16
 
 
 async def flooded(service: Driver, null: Driver, times: float) -> dict[str, Any]:
-    """Decisions in time over the peak, at a multiple of it; the null server's beside."""
+    """Decisions in time over the peak, at a multiple of it; of the null server too."""
     peak = await closed_loop(
         service.unary, in_flight=_PEAK_IN_FLIGHT, seconds=SECONDS / 2
     )
@@ -63,7 +63,7 @@ async def measure(url: str, scratch: Path) -> dict[str, Any]:
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
     }
     servers = [started([sys.executable, "-m", "scoring", "serve"], env)]
-    found: dict[str, Any] = {"connections": CONNECTIONS, "deadline_ms": DEADLINE_S * 1e3}
+    found: dict[str, Any] = {"connections": CONNECTIONS, "deadline_s": DEADLINE_S}
     try:
         async with Driver(servers[0][0].pid, servers[0][1]) as service:
             assert await service.unary(0) == "OK"
