@@ -8,26 +8,18 @@ whose generator lagged by more than 1 ms at p99 is marked void.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import platform
-import signal
 import statistics
-import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
-from benchmarks.grpc_drive import BATCH, Driver, cpu_s, started
+from benchmarks.grpc_drive import BATCH, Driver, beside_null, cpu_s, shown
 from benchmarks.grpc_overload import overloaded
 from benchmarks.stream import trained
 from load_tests.open_loop import percentile
 from scoring.adapters.redis_connection import RedisConnection
-from scoring.embedded.store import embedded_store
 from scoring.v1.decision_pb2 import Rung
 from scoring.v1.fraud_scoring_pb2 import CheckTransactionResponse
 
@@ -166,56 +158,20 @@ async def measure(url: str, scratch: Path) -> dict[str, Any]:
         "SCORING_BATCH_BUDGET_MS": "30000",
         "SCORING_STORE_BUDGET_MS": "20000",
     }
-    service, address = started([sys.executable, "-m", "scoring", "serve"], env)
-    async with Driver(service.pid, address) as first:
-        assert await first.unary(0) == "OK"
-    canned = scratch / "canned.bin"
-    reply = CheckTransactionResponse.FromString(first.replies[0])
-    canned.write_bytes(reply.decision.SerializeToString())
-    control, null = started(
-        [sys.executable, "-m", "benchmarks.grpc_null", str(canned)], {}
-    )
-    try:
-        async with Driver(service.pid, address) as a, Driver(control.pid, null) as b:
-            pair = Pair(a, b)
-            for driver in (a, b):
-                await driver.cost_us("unary", 1.0)  # warm-up
-            await pair.rounds()
-            found = pair.ratios()
-            found["redis_client_share"] = (
-                await redis_client_us(url) / found["unary_cpu_us"]
-            )
-            found |= proved(a)
-            if not RATIOS_ONLY:
-                found |= await under_load(pair)
-                found |= await overloaded(env, 2 * SECONDS)
-            found["service_cpu_s"] = cpu_s(service.pid)
-    finally:
-        for process in (service, control):
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-    return found
-
-
-def main() -> None:
-    """Run, show, and end with one line of JSON."""
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        embedded_store() as url,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        found = runner.run(measure(url, Path(scratch)))
-    found |= {
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, load "
-        f"{os.getloadavg()[0]:.1f}",
-        "date": time.strftime("%Y-%m-%d"),
-        "batch": BATCH,
-    }
-    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}
-    for name, value in rounded.items():
-        print(f"{name:32} {value}")
-    print(json.dumps(rounded))
+    async with beside_null(env) as (a, b):
+        pair = Pair(a, b)
+        for driver in (a, b):
+            await driver.cost_us("unary", 1.0)  # warm-up
+        await pair.rounds()
+        found = pair.ratios()
+        found["redis_client_share"] = await redis_client_us(url) / found["unary_cpu_us"]
+        found |= proved(a)
+        if not RATIOS_ONLY:
+            found |= await under_load(pair)
+            found |= await overloaded(env, 2 * SECONDS)
+        found["service_cpu_s"] = cpu_s(a.pid)
+    return found | {"batch": BATCH}
 
 
 if __name__ == "__main__":
-    main()
+    shown(measure)

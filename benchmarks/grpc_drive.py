@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import platform
 import subprocess
+import sys
+import tempfile
 import time
 from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import uvloop
 
 from load_tests.fine_timer import FineTimer
 from load_tests.light_channel import LightChannel, LightStream
 from load_tests.open_loop import Run, arrivals, closed_loop, open_loop
 from load_tests.priority import going_first
 from load_tests.traffic import Traffic
+from scoring.embedded.store import embedded_store
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.transaction_pb2 import Transaction
 
+Measure = Callable[[str, Path], Coroutine[None, None, dict[str, Any]]]
 SERVICE = "/scoring.v1.FraudScoring/"
 CONNECTIONS = 8
 BATCH = 100
@@ -38,6 +48,50 @@ def started(
         if line.startswith(_READY):
             return process, line.removeprefix(_READY).strip()
     raise SystemExit(f"{command}: it never answered")
+
+
+@asynccontextmanager
+async def beside_null(env: dict[str, str]) -> AsyncIterator[tuple[Driver, Driver]]:
+    """Callers of the real server and of the null one, which sends a reply of its."""
+    serve = [sys.executable, "-m", "scoring", "serve"]
+    servers = [started(serve, env)]
+    try:
+        async with Driver(servers[0][0].pid, servers[0][1]) as first:
+            assert await first.unary(0) == "OK"
+        canned = Path(env["SCORING_STATE_DIR"]) / "canned.bin"
+        reply = calls.CheckTransactionResponse.FromString(first.replies[0])
+        canned.write_bytes(reply.decision.SerializeToString())
+        null = [sys.executable, "-m", "benchmarks.grpc_null", str(canned)]
+        servers.append(started(null, {}))
+        service, control = (Driver(process.pid, at) for process, at in servers)
+        async with service, control:
+            yield service, control
+    finally:
+        for process, _ in servers:
+            process.terminate()
+            process.wait(30)
+
+
+def shown(measure: Measure) -> None:
+    """Measure with a store and a scratch directory of its own, and print the figures.
+
+    The last line is one JSON object, with the machine and the date.
+    """
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        embedded_store() as url,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        found = runner.run(measure(url, Path(scratch)))
+    found |= {
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, load "
+        f"{os.getloadavg()[0]:.1f}",
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}
+    for name, value in rounded.items():
+        print(f"{name:32} {value}")
+    print(json.dumps(rounded))
 
 
 def cpu_s(pid: int) -> float:

@@ -7,23 +7,14 @@ anew; beside each, the null server is offered as much in the same minute.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
-from benchmarks.grpc_drive import CONNECTIONS, Driver, started
+from benchmarks.grpc_drive import CONNECTIONS, Driver, beside_null, shown
 from benchmarks.grpc_overload import DEADLINE_S, in_time
 from benchmarks.stream import trained
 from load_tests.open_loop import closed_loop, percentile
-from scoring.embedded.store import embedded_store
-from scoring.v1.fraud_scoring_pb2 import CheckTransactionResponse
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 MODEL_DIR = os.environ.get("BENCH_MODEL_DIR", "")
@@ -62,41 +53,13 @@ async def measure(url: str, scratch: Path) -> dict[str, Any]:
         "SCORING_STATE_DIR": str(scratch),
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
     }
-    servers = [started([sys.executable, "-m", "scoring", "serve"], env)]
     found: dict[str, Any] = {"connections": CONNECTIONS, "deadline_s": DEADLINE_S}
-    try:
-        async with Driver(servers[0][0].pid, servers[0][1]) as service:
-            assert await service.unary(0) == "OK"
-            reply = CheckTransactionResponse.FromString(service.replies[0])
-            canned = scratch / "canned.bin"
-            canned.write_bytes(reply.decision.SerializeToString())
-            null_command = [sys.executable, "-m", "benchmarks.grpc_null", str(canned)]
-            servers.append(started(null_command, {}))
-            async with Driver(servers[1][0].pid, servers[1][1]) as null:
-                await closed_loop(service.unary, in_flight=CONNECTIONS, seconds=2)
-                for times in TIMES:
-                    found |= await flooded(service, null, times)
-    finally:
-        for process, _ in servers:
-            process.terminate()
-            process.wait(30)
+    async with beside_null(env) as (service, null):
+        await closed_loop(service.unary, in_flight=CONNECTIONS, seconds=2)
+        for times in TIMES:
+            found |= await flooded(service, null, times)
     return found
 
 
-def main() -> None:
-    """Run, show, and end with one line of JSON."""
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        embedded_store() as url,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        found = runner.run(measure(url, Path(scratch)))
-    found |= {"cpus": os.cpu_count(), "date": time.strftime("%Y-%m-%d")}
-    rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}
-    for name, value in rounded.items():
-        print(f"{name:24} {value}")
-    print(json.dumps(rounded))
-
-
 if __name__ == "__main__":
-    main()
+    shown(measure)
