@@ -27,16 +27,17 @@ Matrix = NDArray[np.float32]
 class Check:
     """One accepted transaction on its way to a decision.
 
-    `deadline` is an instant of the event loop's monotonic clock, seconds; None
-    means that nobody is waiting (the stream door). `received_at_ms` is the broker's
-    timestamp (Kafka) or the receipt (gRPC). `position` is where a Kafka record
-    came from, "transactions/3@1234"; it is empty for gRPC.
+    `admitted_at` and `deadline` are instants of the event loop's monotonic clock,
+    seconds; None means that nobody is waiting (the stream door). `received_at_ms` is
+    the broker's timestamp (Kafka) or the receipt (gRPC). `position` is where a Kafka
+    record came from, "transactions/3@1234"; it is empty for gRPC.
     """
 
     transaction: Transaction
     payload_hash: bytes
     received_at_ms: int
     door: Door
+    admitted_at: float | None = None
     deadline: float | None = None
     position: str = ""
     traceparent: str = ""

@@ -76,10 +76,18 @@ class Scorer:
         for piece in apart(self.artifacts.catalogue, transactions):
             answers += await self._score(
                 checks[piece],
-                Stopwatch(self.monotonic, idle),
+                self._watch(checks[piece], idle),
                 wait_for_store=wait_for_store,
             )
         return answers
+
+    def _watch(self, checks: Sequence[Check], idle: Idle | None) -> Stopwatch:
+        """Runs since the first of them was admitted, where somebody waits."""
+        watch = Stopwatch(self.monotonic, idle)
+        admitted = [c.admitted_at for c in checks if c.admitted_at is not None]
+        if admitted:
+            watch.waited("queue", since=min(admitted))
+        return watch
 
     async def _score(
         self, checks: Sequence[Check], watch: Stopwatch, *, wait_for_store: bool

@@ -50,6 +50,10 @@ class Stopwatch:
         self.durations_us[stage] = round((now - self._last) * _US_PER_S)
         self._last = now
 
+    def waited(self, stage: str, *, since: float) -> None:
+        """A stage that ended when this watch began; `since` is of the same clock."""
+        self.durations_us[stage] = max(round((self._last - since) * _US_PER_S), 0)
+
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Around an exchange with the store: what of it is idle is counted.

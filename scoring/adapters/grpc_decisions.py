@@ -195,7 +195,9 @@ class Decisions:
         await asyncio.wait((following,), timeout=patience_s)
         answer = following.result() if following.done() else None
         if answer is None:
-            return (await self.pipeline.score_many([check]))[0]
+            decided = await self.pipeline.score_many([check])
+            await self.publish([check], decided)
+            return decided[0]
         if isinstance(answer, Decided):
             return replace(answer, first=False, logged=None)
         return answer

@@ -122,6 +122,7 @@ class Intake:
             payload_hash=payload_hash(transaction),
             received_at_ms=received_at_ms,
             door=Door.GRPC,
+            admitted_at=self.monotonic(),
             deadline=caller.deadline,
             traceparent=caller.traceparent,
             dry_run=dry_run,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import grpc
 
 from scoring import wire
-from scoring.adapters.grpc_checks import refused_to_bytes, result_to_bytes
+from scoring.adapters.grpc_checks import GRACE_S, refused_to_bytes, result_to_bytes
 from scoring.adapters.grpc_group import GroupCommit
 from scoring.adapters.grpc_intake import Caller, Intake
 from scoring.adapters.grpc_status import (
@@ -41,10 +41,6 @@ class Conversation:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def take(self, check: Check, answer: Answer | Exception) -> None:
-        """Queue what a check was answered."""
-        self.reply(result_to_bytes(check.transaction.id, answer))
-
     def reply(self, result: bytes) -> None:
         """Queue a CheckResult for writing."""
         self.replies.append(wire.field_to_bytes(1, result))
@@ -56,6 +52,27 @@ class Conversation:
     def ended(self) -> bool:
         """Whether everything that was read is answered and written."""
         return self.finished_reading and not self.unanswered and not self.replies
+
+
+@dataclass(slots=True)
+class _Item:
+    """One check of a stream: answered by its group, or cut off out of time."""
+
+    conversation: Conversation
+    timer: asyncio.TimerHandle | None = None
+    answered: bool = False
+
+    @property
+    def gone(self) -> bool:
+        return self.answered or self.conversation.gone
+
+    def take(self, check: Check, answer: Answer | Exception) -> None:
+        if self.answered:
+            return
+        self.answered = True
+        if self.timer is not None:
+            self.timer.cancel()
+        self.conversation.reply(result_to_bytes(check.transaction.id, answer))
 
 
 @dataclass(slots=True)
@@ -125,7 +142,12 @@ class Streams:
                 raw, fraud_scoring_pb2.StreamCheckTransactionsRequest, wire.PROTOBUF
             )
             transaction_id = request.transaction.id
-            self.group.submit(self._check(request, caller), conversation)
+            check, deadline = self._check(request, caller)
+            item = _Item(conversation)
+            self.group.submit(check, item)
+            item.timer = asyncio.get_running_loop().call_at(
+                deadline + GRACE_S, item.take, check, TimeoutError()
+            )
         except (ScoringError, Refused) as error:
             refusal: Refusal = refusal_of(error)
             conversation.reply(refused_to_bytes(transaction_id, refusal))
@@ -138,7 +160,8 @@ class Streams:
         self,
         request: fraud_scoring_pb2.StreamCheckTransactionsRequest,
         caller: Caller,
-    ) -> Check:
+    ) -> tuple[Check, float]:
+        """The check, and its deadline."""
         wire.refuse_unknown_fields(request)
         if not request.HasField("transaction"):
             raise InvalidTransaction("transaction", "is required")
@@ -146,9 +169,10 @@ class Streams:
         if request.budget_ms:
             budget_s = min(budget_s, request.budget_ms / _MS_PER_S)
         deadline = min(caller.deadline, self.monotonic() + budget_s)
-        return self.intake.check(
+        check = self.intake.check(
             request.transaction, caller.until(deadline), dry_run=request.dry_run
         )
+        return check, deadline
 
 
 async def _write(context: Context, conversation: Conversation) -> None:

@@ -81,6 +81,9 @@ def decide(
     if evidence.degradations or score is None:
         measures = _measures(transaction, policy, evidence.degradations, score)
     outcome = _outcome(transaction, policy, verdict, measures, score)
+    rung = evidence.rung
+    if rung is Rung.RULES_ONLY and not verdict.outcome:
+        rung = Rung.DEFAULT  # nor did a rule or a list have anything to say
     return DecisionCore(
         transaction.tenant,
         transaction.id,
@@ -92,7 +95,7 @@ def decide(
         verdict.hits,
         evidence.degradations,
         evidence.provisional,
-        evidence.rung,
+        rung,
         evidence.versions,
         b"" if vector is None else vector.astype("<f4", copy=False).tobytes(),
         evidence.inexact,

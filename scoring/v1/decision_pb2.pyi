@@ -68,9 +68,9 @@ class _RungEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rung.ValueType],
     RUNG_WITHOUT_HISTORY: _Rung.ValueType  # 3
     """No history at all: the model saw the transaction alone."""
     RUNG_RULES_ONLY: _Rung.ValueType  # 4
-    """No model: rules and lists only."""
+    """No model: a rule or a list decided."""
     RUNG_DEFAULT: _Rung.ValueType  # 5
-    """Nothing but the policy's default."""
+    """Nor did a rule or a list ask for anything: the policy's fallback or default."""
 
 class Rung(_Rung, metaclass=_RungEnumTypeWrapper):
     """How much of the path was available, best first."""
@@ -84,9 +84,9 @@ RUNG_PARTIAL_FEATURES: Rung.ValueType  # 2
 RUNG_WITHOUT_HISTORY: Rung.ValueType  # 3
 """No history at all: the model saw the transaction alone."""
 RUNG_RULES_ONLY: Rung.ValueType  # 4
-"""No model: rules and lists only."""
+"""No model: a rule or a list decided."""
 RUNG_DEFAULT: Rung.ValueType  # 5
-"""Nothing but the policy's default."""
+"""Nor did a rule or a list ask for anything: the policy's fallback or default."""
 Global___Rung: _TypeAlias = Rung  # noqa: Y015
 
 class _DegradationCode:
@@ -561,8 +561,9 @@ class StageTiming(_message.Message):
     STAGE_FIELD_NUMBER: _builtins.int
     DURATION_US_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """Name of the stage: wire, observe, vectorise, predict, second_look, decide,
-    record.
+    """Name of the stage: queue (from its admission until a batch took it), observe,
+    vectorise, predict, second_look, decide. What comes after the trace is written,
+    recording it above all, is in the metrics.
     """
     duration_us: _builtins.int
     """Microseconds; the batch's time where the stage is batched."""

@@ -32,6 +32,9 @@ async def test_a_payment_gets_a_decision_with_reasons_and_versions(door):
     assert core.versions.policy
     assert core.versions.features
     assert not core.degradations
+    assert [s.stage for s in decision.trace.stages] == [
+        *("queue", "observe", "vectorise", "predict", "decide")
+    ]
 
 
 async def test_a_repeat_returns_the_stored_decision_byte_for_byte(door):

@@ -78,15 +78,24 @@ async def test_work_for_a_caller_who_left_is_dropped(service, check):
     assert await service.store.decisions([key]) == [None]
 
 
-async def test_one_who_follows_a_caller_who_left_is_decided(service, check):
-    group = GroupCommit(deciding(service))
+async def test_one_who_follows_a_caller_who_left_is_decided_and_in_the_log(
+    service, check
+):
+    published = []
+
+    async def publish(checks, answers):
+        published.append((checks, answers))
+
+    group = GroupCommit(deciding(service, publish))
     one = check()
     leaving = asyncio.create_task(group.decide(one))
     await asyncio.sleep(0)
     following = asyncio.create_task(group.decide(one))
     await asyncio.sleep(0)
     leaving.cancel()
-    assert (await following).decision
+    answer = await following
+    assert published == [([one], [answer])]
+    assert answer.first
 
 
 async def test_the_same_check_twice_is_one_decision(service, check):
@@ -164,6 +173,29 @@ async def test_where_time_is_short_large_amounts_keep_the_full_path(service, che
     cut = decisions.shortened(checks)
     assert [c.deadline == 100.0 for c in cut] == [True, True, False, False, False]
     assert [c.transaction for c in cut] == [c.transaction for c in checks]
+
+
+class Taker:
+    """Who waits on a stream: any number may."""
+
+    gone = False
+
+    def __init__(self):
+        self.answer = asyncio.get_running_loop().create_future()
+
+    def take(self, _check, answer):
+        self.answer.set_result(answer)
+
+
+async def test_a_group_is_cut_where_time_is_short(service, check):
+    group = GroupCommit(deciding(service, check_s=1.0))
+    until = time.monotonic() + 2.5
+    waiting = []
+    for amount in (5, 500, 50, 5_000, 1):
+        waiting.append(Taker())
+        group.submit(check(deadline=until, amount_minor=amount), waiting[-1])
+    answers = [await taker.answer for taker in waiting]
+    assert [a.provisional for a in answers] == [True, False, True, False, True]
 
 
 async def test_where_there_is_time_nothing_is_cut(service, check):

@@ -192,15 +192,23 @@ def test_without_a_model_the_fallback_or_else_the_default_decides(
     policy: Policy,
 ) -> None:
     evidence = seen(None, degradations=(NO_MODEL,), rung=Rung.RULES_ONLY)
-    assert run(policy, evidence, merchant="kiosk").outcome == Outcome.APPROVE
-    core = run(policy, evidence)
+    kiosk, core = run(policy, evidence, merchant="kiosk"), run(policy, evidence)
+    assert kiosk.outcome == Outcome.APPROVE
     assert core.outcome == Outcome.REVIEW
     assert codes(core) == ["NOT_SCORED"]
+    assert kiosk.rung == core.rung == Rung.DEFAULT
 
 
 def test_a_fallback_that_approves_gives_way_to_a_rule(policy: Policy) -> None:
-    evidence = seen(None, vector=vector(card_count_1h=6), degradations=(NO_MODEL,))
-    assert run(policy, evidence, merchant="kiosk").outcome == Outcome.CHALLENGE
+    evidence = seen(
+        None,
+        vector=vector(card_count_1h=6),
+        degradations=(NO_MODEL,),
+        rung=Rung.RULES_ONLY,
+    )
+    core = run(policy, evidence, merchant="kiosk")
+    assert core.outcome == Outcome.CHALLENGE
+    assert core.rung == Rung.RULES_ONLY
 
 
 def test_a_score_that_is_no_number_is_no_score(policy: Policy) -> None:
@@ -213,9 +221,10 @@ def test_with_nothing_at_all_there_is_still_a_decision_with_a_reason(
     policy: Policy,
 ) -> None:
     missing = tuple(Degradation(code) for code in DegradationCode if code)
-    evidence = Evidence(vector=None, degradations=missing, rung=Rung.DEFAULT)
+    evidence = Evidence(vector=None, degradations=missing, rung=Rung.RULES_ONLY)
     core = decide(payment(), b"hash", policy=policy, evidence=evidence)
     assert core.outcome == Outcome.CHALLENGE
+    assert core.rung == Rung.RULES_ONLY  # "cautious" asks, for what it lacks
     assert core.reasons
     assert core.degradations == missing
 

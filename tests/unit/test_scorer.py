@@ -279,10 +279,10 @@ async def test_a_check_out_of_time_is_degraded_and_takes_no_other_along(scorer):
     assert core_of(full).rung == Rung.FULL
 
 
-async def test_without_the_model_rules_and_lists_decide(scorer, model):
+async def test_without_the_model_the_policy_decides_alone(scorer, model):
     model.broken = True
     core = core_of(await only(scorer))
-    assert core.rung == Rung.RULES_ONLY
+    assert core.rung == Rung.DEFAULT
     assert not core.HasField("score")
     assert core.reasons
 

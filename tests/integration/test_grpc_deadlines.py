@@ -1,0 +1,121 @@
+"""The deadline is the contract: whoever calls is answered within it, come what may."""
+
+import asyncio
+import time
+from math import inf
+
+import pytest
+from grpc_parts import open_door, payment
+
+from scoring.adapters.grpc_intake import Intake
+from scoring.adapters.grpc_status import Refused
+from scoring.adapters.memory_store import MemoryStore
+from scoring.bootstrap import now_ms
+from scoring.budget import Budget
+from scoring.core.catalogue import default_catalogue
+from scoring.errors import StoreUnavailable
+from scoring.v1 import decision_pb2
+from scoring.v1 import fraud_scoring_pb2 as calls
+
+LATE = 4  # DEADLINE_EXCEEDED
+NEVER_S = 60.0
+# The store takes all it may: half of the second that these callers have.
+PATIENT = Budget(store_s=NEVER_S, reserve_s=0.5)
+
+
+class Silent(MemoryStore):
+    """A store that says nothing for as long as it is asked."""
+
+    async def observe(self, *_, timeout_s=None, **__):
+        assert timeout_s is not None
+        await asyncio.sleep(timeout_s)
+        raise StoreUnavailable("no answer")
+
+
+@pytest.fixture
+async def door(model_dir):
+    """A door whose budgets end nothing: only what a test sets does."""
+    store = Silent(default_catalogue(), lateness_ms=1, dedupe_ms=1_000_000)
+    async with open_door(model_dir, store, budget_ms=60_000) as door:
+        door.service.scorer.budget = PATIENT
+        yield door
+
+
+def is_degraded(decision: decision_pb2.Decision) -> bool:
+    assert decision.core.reasons
+    return decision.core.rung == decision_pb2.RUNG_WITHOUT_HISTORY
+
+
+async def first_reply(door, *, timeout_s, **fields):
+    stream = door.stub.StreamCheckTransactions(timeout=timeout_s)
+    await stream.write(
+        calls.StreamCheckTransactionsRequest(transaction=payment(), **fields)
+    )
+    return (await stream.read()).result
+
+
+async def test_an_answer_comes_within_the_time_that_the_caller_gave(door):
+    assert is_degraded(await door.check(payment(), within_s=1.0))
+
+
+async def test_a_caller_without_deadline_gets_the_budget(model_dir):
+    store = Silent(default_catalogue(), lateness_ms=1, dedupe_ms=1_000_000)
+    async with open_door(model_dir, store, budget_ms=1_000) as door:
+        door.service.scorer.budget = PATIENT
+        assert is_degraded(await door.check(payment(), within_s=None))
+
+
+async def test_a_payment_on_a_stream_may_have_less_time_than_the_stream(door):
+    answer = await first_reply(door, timeout_s=NEVER_S, budget_ms=1_000)
+    assert is_degraded(answer.decision)
+
+
+async def never(_checks: object, _answers: object) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+def log_is_away(door) -> None:
+    """As with `reply_after=log` while the broker acknowledges nothing."""
+    door.server._calls.checks.group.decisions.publish = never
+
+
+async def test_a_payment_on_a_stream_is_told_when_its_time_is_over(model_dir):
+    async with open_door(model_dir) as door:
+        log_is_away(door)
+        answer = await first_reply(door, timeout_s=NEVER_S, budget_ms=100)
+        assert answer.error.code == LATE
+        assert not answer.HasField("decision")
+
+
+async def test_a_batch_is_cut_where_its_time_is_short(model_dir):
+    payments = [payment(amount_minor=amount) for amount in (5, 500, 50, 5_000, 1)]
+    async with open_door(model_dir, batch_budget_ms=10_000) as door:
+        door.server._calls.checks.group.decisions.check_s = 4.0
+        request = calls.BatchCheckTransactionsRequest(transactions=payments)
+        reply = await door.stub.BatchCheckTransactions(request, timeout=NEVER_S)
+    assert [bool(r.decision.core.degradations) for r in reply.results] == [
+        *(True, False, True, False, True)
+    ]
+
+
+class Context:
+    """Of a call whose deadline passed on its way."""
+
+    def time_remaining(self) -> float:
+        return -0.001
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+
+async def test_who_comes_too_late_is_turned_away_at_the_door():
+    intake = Intake(
+        budget_s=inf,
+        skew_ms=0,
+        exempt=frozenset(),
+        now_ms=now_ms,
+        monotonic=time.monotonic,
+    )
+    with pytest.raises(Refused) as refused:
+        intake.caller(Context(), "CheckTransaction")
+    assert refused.value.refusal.code.value[0] == LATE
