@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from scoring.batch import Artifacts
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.batch import Artifacts, Batch
 from scoring.core.decide import clears_at, velocity_features
 from scoring.core.decision import DecisionCore
 from scoring.core.transaction import Transaction
@@ -19,31 +23,47 @@ _INSTANTS_MAX = 16
 
 
 async def with_clearing_times(
+    cores: Sequence[DecisionCore],
+    batch: Batch,
+    store: Store,
+    *,
+    allowed_s: Callable[[], float],
+) -> list[DecisionCore]:
+    """Tell of each velocity reason when its rule stops holding for its payload.
+
+    One exchange a decision that has such reasons, within what `allowed_s` says then; a
+    store that does not answer is asked no more. A reason is left without a time where
+    none was found among the next instants, or in time.
+    """
+    told = list(cores)
+    for i, core in enumerate(cores):
+        features = velocity_features(core, batch.artifacts.policy)
+        if not features or not batch.knows(i):
+            continue
+        timeout_s = allowed_s()
+        if timeout_s <= 0:
+            break
+        transaction = batch.checks[i].transaction
+        try:
+            forecast = await store.forecast(
+                transaction,
+                features=features,
+                after_ms=transaction.occurred_at_ms,
+                instants_max=_INSTANTS_MAX,
+                timeout_s=timeout_s,
+            )
+        except StoreUnavailable:
+            break
+        told[i] = _cleared(core, transaction, batch.artifacts, forecast)
+    return told
+
+
+def _cleared(
     core: DecisionCore,
     transaction: Transaction,
     artifacts: Artifacts,
-    store: Store,
-    *,
-    timeout_s: float,
+    forecast: Sequence[tuple[int, NDArray[np.float64]]],
 ) -> DecisionCore:
-    """Tell of each velocity reason when its rule stops holding for this payload.
-
-    One exchange within `timeout_s`. A reason is left without a time where none was
-    found among the next instants, or in time.
-    """
-    features = velocity_features(core, artifacts.policy)
-    if timeout_s <= 0 or not features:
-        return core
-    try:
-        forecast = await store.forecast(
-            transaction,
-            features=features,
-            after_ms=transaction.occurred_at_ms,
-            instants_max=_INSTANTS_MAX,
-            timeout_s=timeout_s,
-        )
-    except StoreUnavailable:
-        return core
     instants = [at_ms for at_ms, _ in forecast]
     later = [replace(transaction, occurred_at_ms=at_ms) for at_ms in instants]
     rows = vectorise(artifacts.catalogue, later, [values for _, values in forecast])

@@ -31,6 +31,10 @@ from scoring.stopwatch import Idle, Stopwatch
 
 # The least time an exchange to record is given, seconds: a loopback round trip.
 _LAST_MOMENT_S = 0.001
+# Asking again pays for those who have as much time again as was just spent in vain.
+_AGAIN = 2
+# Of the time left: the exchange to record needs the rest.
+_CLEARING_SHARE = 0.5
 
 
 @dataclass(slots=True)
@@ -92,10 +96,7 @@ class Scorer:
     async def _score(
         self, checks: Sequence[Check], watch: Stopwatch, *, wait_for_store: bool
     ) -> list[Answer]:
-        answers: list[Answer | None] = [
-            repeated_answer(kept) if isinstance(kept, bytes) else kept
-            for kept in self.provisional.answers(checks)
-        ]
+        answers = self._kept(checks)
         open_ = [i for i, answer in enumerate(answers) if answer is None]
         observed = await self._observe(
             [checks[i] for i in open_], watch, wait_for_store=wait_for_store
@@ -121,6 +122,13 @@ class Scorer:
                 answers[i] = answer
         self.telemetry.answered(checks, answers, watch.durations_us)
         return [answer for answer in answers if answer is not None]
+
+    def _kept(self, checks: Sequence[Check]) -> list[Answer | None]:
+        """What repeats of provisional answers are answered."""
+        return [
+            repeated_answer(kept) if isinstance(kept, bytes) else kept
+            for kept in self.provisional.answers(checks)
+        ]
 
     async def _observe(
         self, checks: list[Check], watch: Stopwatch, *, wait_for_store: bool
@@ -159,7 +167,7 @@ class Scorer:
     ) -> list[Seen]:
         """Observe again for those with time left; observing twice is harmless."""
         seen: list[Seen] = [DegradationCode.OUT_OF_TIME] * len(checks)
-        patient = [i for i, s in enumerate(allowed) if s > max(spent_s, 0.0)]
+        patient = [i for i, s in enumerate(allowed) if s > max(spent_s * _AGAIN, 0.0)]
         again = await self._observe(
             [checks[i] for i in patient], watch, wait_for_store=False
         )
@@ -202,18 +210,22 @@ class Scorer:
                 batch.checks, batch.evidence(matrix, scores, looked), strict=True
             )
         ]
-        for i, core in enumerate(cores):
-            if batch.knows(i) and any(reason.velocity for reason in core.reasons):
-                with batch.watch.waiting():
-                    cores[i] = await with_clearing_times(
-                        core,
-                        batch.checks[i].transaction,
-                        batch.artifacts,
-                        self.store,
-                        timeout_s=self._store_time(batch.checks[i]),
-                    )
+        if any(reason.velocity for core in cores for reason in core.reasons):
+            allowed_s = self._clearing_time(batch)
+            with batch.watch.waiting():
+                cores = await with_clearing_times(
+                    cores, batch, self.store, allowed_s=allowed_s
+                )
         batch.watch.lap("decide")
         return await self._record(batch, cores)
+
+    def _clearing_time(self, batch: Batch) -> Callable[[], float]:
+        """What may be spent from now on: with deadlines, a share of the shortest."""
+        if all(check.deadline is None for check in batch.checks):
+            return lambda: self.budget.store_s
+        left_s = min(self._store_time(check) for check in batch.checks)
+        ends = self.monotonic() + left_s * _CLEARING_SHARE
+        return lambda: ends - self.monotonic()
 
     def _look_again(
         self, batch: Batch, matrix: Matrix, scores: Scores | None
@@ -243,15 +255,7 @@ class Scorer:
         ]
         batch.watch.lap("encode")
         kept = [i for i in range(len(cores)) if batch.recordable(i)]
-        standing: dict[int, Recorded] = {}
-        try:
-            recorded = await self._store_record(batch, [recordings[i] for i in kept])
-            standing = {
-                i: one for i, one in zip(kept, recorded, strict=True) if one.reached
-            }
-        except StoreUnavailable:
-            if batch.wait_for_store:
-                raise
+        standing = await self._store_record(batch, {i: recordings[i] for i in kept})
         batch.watch.lap("record")
         # Copies within the batch made the same bytes: only the first is the writer.
         writers: dict[tuple[str, str], int] = {}
@@ -265,26 +269,36 @@ class Scorer:
         ]
 
     async def _store_record(
-        self, batch: Batch, recordings: list[Recording]
-    ) -> list[Recorded]:
+        self, batch: Batch, recordings: dict[int, Recording]
+    ) -> dict[int, Recorded]:
+        """What stands, by place; nothing where it could not be asked in time."""
         if not recordings:
-            return []
+            return {}
+        asked = list(recordings.values())
         if batch.wait_for_store:
-            return await self.provisional.guarded(lambda: self.store.record(recordings))
+            told = await self.provisional.guarded(lambda: self.store.record(asked))
+            return dict(zip(recordings, told, strict=True))
         # A decision that is made is worth a last moment to make it final.
-        timeout_s = max(
-            min(self._store_time(check) for check in batch.checks), _LAST_MOMENT_S
-        )
+        allowed = {
+            i: max(self._store_time(batch.checks[i]), _LAST_MOMENT_S)
+            for i in recordings
+        }
+        timeout_s = min(allowed.values())
         started = self.monotonic()
         try:
             with batch.watch.waiting():
-                return await self.store.record(
-                    recordings, timeout_s=timeout_s, partly=True
-                )
+                told = await self.store.record(asked, timeout_s=timeout_s, partly=True)
         except StoreUnavailable:
             if not self._hurried(started, timeout_s):
                 self.provisional.store_failed()
-            raise
+                return {}
+            patient = {
+                i: one
+                for i, one in recordings.items()
+                if allowed[i] > timeout_s * _AGAIN
+            }
+            return await self._store_record(batch, patient)
+        return {i: one for i, one in zip(recordings, told, strict=True) if one.reached}
 
     def _recording(
         self, batch: Batch, i: int, core: DecisionCore, decided_at_ms: int
@@ -334,14 +348,19 @@ class Scorer:
             logged = wire.logged_to_bytes(recorded.decision, check)
         return Decided(recorded.decision, core.outcome, first=True, logged=logged)
 
-    def _provisional_answer(self, batch: Batch, i: int, core: DecisionCore) -> Decided:
+    def _provisional_answer(self, batch: Batch, i: int, core: DecisionCore) -> Answer:
         """Flag the decision and keep it for adoption.
 
-        Where recording was tried, our own final decision may stand in the record:
-        then nothing goes to the log before adoption has seen what stands.
+        Where recording was tried, or only this check's time did not suffice to ask, a
+        decision may stand in the record: then nothing goes to the log before adoption
+        has seen what stands.
         """
         check = batch.checks[i]
+        (kept,) = self._kept([check])  # by a pass beside this one
+        if kept is not None:
+            return kept
         tried = not core.provisional
+        unsure = tried or (self.provisional.store_available and not batch.knows(i))
         if tried:
             missing = Degradation(DegradationCode.NOT_RECORDED, "record")
             core = replace(
@@ -349,11 +368,11 @@ class Scorer:
             )
         recording = self._recording(batch, i, core, self.now_ms())
         logged = recording.logged or wire.logged_to_bytes(recording.decision, check)
-        self.provisional.keep(check, replace(recording, logged=logged), log=tried)
+        self.provisional.keep(check, replace(recording, logged=logged), log=unsure)
         return Decided(
             recording.decision,
             core.outcome,
-            first=not tried,
+            first=not unsure,
             provisional=True,
-            logged=None if tried else logged,
+            logged=None if unsure else logged,
         )

@@ -112,7 +112,8 @@ class Workers:
             process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(self.drain_s):
-                self._code = self._code or await process.wait()
+                code = await process.wait()
         except TimeoutError:
             process.kill()
-            self._code = 1
+            code = 1
+        self._code = self._code or code

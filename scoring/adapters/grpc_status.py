@@ -12,7 +12,11 @@ import grpc
 
 from scoring.errors import (
     InvalidTransaction,
+    LogUnavailable,
+    ModelUnavailable,
     ScoringError,
+    ShelfUnavailable,
+    StoreUnavailable,
     TransactionConflict,
     Unavailable,
 )
@@ -28,6 +32,12 @@ PUSHBACK_KEY = "grpc-retry-pushback-ms"
 PUSHBACK_MS = 200
 
 _log = logging.getLogger(__name__)
+_AWAY = {
+    StoreUnavailable: "the store",
+    LogUnavailable: "the log",
+    ShelfUnavailable: "the store of models",
+    ModelUnavailable: "the model",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,12 @@ def refusal_of(error: Exception) -> Refusal:
     if isinstance(error, TransactionConflict):
         return Refusal(grpc.StatusCode.ALREADY_EXISTS, str(error), error.field)
     if isinstance(error, Unavailable):
-        return Refusal(grpc.StatusCode.UNAVAILABLE, str(error))
+        # Its text names addresses of ours.
+        _log.debug("%s: %s", type(error).__name__, error)
+        away = _AWAY.get(type(error), "a part of the service")
+        return Refusal(
+            grpc.StatusCode.UNAVAILABLE, f"{away} does not answer; a retry may help"
+        )
     if isinstance(error, TimeoutError):
         return out_of_time()
     if isinstance(error, ScoringError):

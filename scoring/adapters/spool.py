@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from struct import Struct
 
+log = logging.getLogger(__name__)
 _LENGTH = Struct(">I")
 
 
@@ -44,11 +46,17 @@ class FileSpool:
         self._file = path.open("ab", buffering=0)
 
     def append(self, logged: bytes) -> bool:
-        """Keep one record; False where the bound is reached."""
-        if self._file.tell() + len(logged) > self._bytes_max:
+        """Keep one record; False where the bound is reached, or the disk is full."""
+        end, record = self._file.tell(), _LENGTH.pack(len(logged)) + logged
+        if end + len(record) > self._bytes_max:
             return False
-        self._file.write(_LENGTH.pack(len(logged)) + logged)
-        return True
+        try:
+            if self._file.write(record) == len(record):
+                return True
+        except OSError as error:
+            log.warning("cannot keep a provisional answer: %s", error.strerror)
+        self._cut(end)
+        return False
 
     def load(self) -> list[bytes]:
         """What was kept and never cleared, oldest first; a torn tail is dropped."""
@@ -62,9 +70,14 @@ class FileSpool:
                 break
             kept.append(record)
             at += _LENGTH.size + length
+        self._cut(at)
         return kept
 
     def clear(self) -> None:
         """Forget everything."""
-        self._file.truncate(0)
-        self._file.seek(0)
+        self._cut(0)
+
+    def _cut(self, end: int) -> None:
+        """Leave so many bytes: a torn record would swallow the one after it."""
+        self._file.truncate(end)
+        self._file.seek(end)

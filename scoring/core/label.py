@@ -72,3 +72,5 @@ def validate_label(label: Label, *, exempt: frozenset[str] = frozenset()) -> Non
         validate(label.transaction, exempt=exempt)
         if label.transaction.id != id_:
             raise InvalidTransaction("transaction.id", "must equal transaction_id")
+        if label.transaction.tenant != label.tenant:
+            raise InvalidTransaction("transaction.tenant", "must equal tenant")

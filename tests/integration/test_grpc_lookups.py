@@ -174,15 +174,18 @@ async def test_a_decision_without_a_score_has_nothing_to_explain(door, monkeypat
 
 async def test_labels_reach_the_labels_topic_one_outcome_each(door):
     good, bad = label(fresh_id()), label(fresh_id(), version=0)
+    foreign = payment(tenant="another")
+    smuggled = label(foreign.id, transaction=foreign)
     reply = await door.stub.ReportLabels(
-        calls.ReportLabelsRequest(labels=[good, bad]), timeout=5
+        calls.ReportLabelsRequest(labels=[good, bad, smuggled]), timeout=5
     )
     assert [r.transaction_id for r in reply.results] == [
-        good.transaction_id,
-        bad.transaction_id,
+        *(good.transaction_id, bad.transaction_id, foreign.id)
+    ]
+    assert [r.error.field for r in reply.results] == [
+        *("", "version", "transaction.tenant")
     ]
     assert not reply.results[0].HasField("error")
-    assert reply.results[1].error.field == "version"
     (record,) = door.service.log.of(door.service.topics.labels)
     told = wire.label_from_bytes(record.value)
     assert (told.transaction_id, told.version) == (good.transaction_id, 1)

@@ -13,6 +13,7 @@ from scoring.adapters.spool import MemorySpool
 from scoring.adapters.telemetry import SilentTelemetry
 from scoring.answer import Decided
 from scoring.batch import Artifacts
+from scoring.budget import Budget
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode, Door, Rung
 from scoring.core.policy import default_policy, load_policy
@@ -61,6 +62,8 @@ class SteadyModel:
 class Outage:
     """A store that can be taken away: all of it, or its recording alone."""
 
+    takes_s = 0.0
+
     def __init__(self, store):
         self._store = store
         self.away = frozenset()
@@ -70,6 +73,9 @@ class Outage:
 
         async def call(*args, **kwargs):
             if name in self.away or "all" in self.away:
+                raise StoreUnavailable("planted")
+            if name == "record" and kwargs.get("timeout_s", 1) < self.takes_s:
+                await asyncio.sleep(kwargs["timeout_s"])
                 raise StoreUnavailable("planted")
             return await method(*args, **kwargs)
 
@@ -277,6 +283,44 @@ async def test_a_check_out_of_time_is_degraded_and_takes_no_other_along(scorer):
     degraded, full = await scorer.score_many([late, timely])
     assert core_of(degraded).degradations[0].code == DegradationCode.OUT_OF_TIME
     assert core_of(full).rung == Rung.FULL
+
+
+async def test_one_who_is_late_makes_nobody_elses_answer_provisional(scorer, store):
+    store.takes_s, scorer.budget = 0.05, Budget(store_s=1)
+    now = scorer.monotonic()
+    answers = await scorer.score_many(
+        [
+            replace(check(f"t{left_s}"), deadline=now + left_s)
+            for left_s in (-1, 0.04, 5)
+        ]
+    )
+    assert [answer.provisional for answer in answers] == [True, True, False]
+
+
+async def test_a_repeat_without_time_logs_nothing_and_adoption_finds_what_stands(
+    scorer, store
+):
+    first = await only(scorer)
+    late = replace(check(), deadline=scorer.monotonic() - 1)
+    (repeat,) = await scorer.score_many([late])
+    assert (repeat.provisional, repeat.first, repeat.logged) == (True, False, None)
+    while scorer.provisional.count:
+        await asyncio.sleep(0.01)
+    key = (late.transaction.tenant, late.transaction.id)
+    assert await store.decisions([key]) == [first.decision]
+
+
+async def test_two_payloads_of_one_id_in_one_pass_without_the_store_are_a_conflict(
+    scorer, store
+):
+    store.away = {"all"}
+    first, second, again = await scorer.score_many(
+        [check(), check(amount_minor=1), check()]
+    )
+    assert first.provisional
+    assert isinstance(second, TransactionConflict)
+    assert again.decision == first.decision
+    assert again.logged is None
 
 
 async def test_without_the_model_the_policy_decides_alone(scorer, model):

@@ -1,0 +1,39 @@
+"""The supervisor of workers: what one does is not hidden by what another does."""
+
+import sys
+
+from scoring.workers import Workers
+
+READY = "ready"
+# Worker 0 fails at its start; worker 1 is ready, and will not be told to stop.
+UNEQUAL = """
+import signal, sys, time
+if sys.argv[1] == "0":
+    sys.exit(3)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+time.sleep(60)
+"""
+# Both are ready and stop when told; worker 0 says that something went wrong.
+ONE_FAILED = """
+import os, signal, sys, time
+end = lambda *_: os._exit(5 if sys.argv[1] == "0" else 0)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+if sys.argv[1] == "1":
+    time.sleep(1)
+    os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(60)
+"""
+
+
+def workers(script, *, drain_s):
+    command = (sys.executable, "-c", script)
+    return Workers(command, count=2, drain_s=drain_s, ready_line=READY)
+
+
+async def test_a_worker_that_cannot_start_ends_all_even_one_that_does_not_listen():
+    assert await workers(UNEQUAL, drain_s=0.5).run() == 3
+
+
+async def test_a_failure_is_told_though_another_ended_well():
+    assert await workers(ONE_FAILED, drain_s=30).run() == 5
