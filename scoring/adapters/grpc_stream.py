@@ -32,10 +32,10 @@ _MS_PER_S = 1_000
 
 @dataclass(slots=True)
 class Conversation:
-    """One stream: what was read and not yet answered, and replies to be written."""
+    """One stream: replies to be written, and how many are owed and not yet written."""
 
     replies: deque[bytes] = field(default_factory=deque)
-    unanswered: int = 0
+    owed: int = 0
     finished_reading: bool = False
     gone: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,14 +44,17 @@ class Conversation:
     def reply(self, result: bytes) -> None:
         """Queue a CheckResult for writing."""
         self.replies.append(wire.field_to_bytes(1, result))
-        self.unanswered -= 1
         self.changed.set()
+
+    def wrote(self) -> None:
+        """One reply less is owed: another payment may be read."""
+        self.owed -= 1
         self.room.set()
 
     @property
     def ended(self) -> bool:
         """Whether everything that was read is answered and written."""
-        return self.finished_reading and not self.unanswered and not self.replies
+        return self.finished_reading and not self.owed
 
 
 @dataclass(slots=True)
@@ -99,12 +102,12 @@ class Streams:
         )
         self._open.add(reading)
         try:
-            await _write(context, conversation)
+            stayed = await _write(context, conversation)
         finally:
             conversation.gone = True
             self._open.discard(reading)
             reading.cancel()
-        if self._draining:
+        if self._draining and stayed:
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE,
                 "draining; what was not answered is safe to send again",
@@ -121,14 +124,14 @@ class Streams:
     ) -> None:
         try:
             while not self._draining:
-                if conversation.unanswered >= _AHEAD_COUNT_MAX:
+                if conversation.owed >= _AHEAD_COUNT_MAX:
                     conversation.room.clear()
                     await conversation.room.wait()
                     continue
                 raw: object = await context.read()
                 if not isinstance(raw, bytes):  # the end of the stream
                     break
-                conversation.unanswered += 1
+                conversation.owed += 1
                 self._take(raw, caller, conversation)
         finally:
             conversation.finished_reading = True
@@ -175,11 +178,17 @@ class Streams:
         return check, deadline
 
 
-async def _write(context: Context, conversation: Conversation) -> None:
+async def _write(context: Context, conversation: Conversation) -> bool:
+    """Write until everything is answered; False where the caller left before."""
     while not conversation.ended:
         conversation.changed.clear()
         while conversation.replies:
-            await context.write(conversation.replies.popleft())
+            try:
+                await context.write(conversation.replies.popleft())
+            except Exception:  # noqa: BLE001 - gRPC has no public name for it
+                return False
+            conversation.wrote()
         if conversation.ended:
-            return
+            break
         await conversation.changed.wait()
+    return True

@@ -136,6 +136,27 @@ async def test_a_pause_on_a_stream_loses_nothing(door):
     assert await call.read() is grpc.aio.EOF
 
 
+async def test_who_sends_and_never_reads_is_held_back(door):
+    """Replies that nobody takes would grow for ever."""
+    sent = 0
+    # Refused at once, with its id: nothing but the replies holds it up.
+    long_id = calls.StreamCheckTransactionsRequest(transaction=payment("x" * 100_000))
+
+    async def sending():
+        nonlocal sent
+        while True:
+            yield long_id
+            sent += 1
+
+    call = door.stub.StreamCheckTransactions(sending(), timeout=60)
+    before = -1
+    while before < sent:
+        before = sent
+        await asyncio.sleep(1)
+    assert (await call.read()).result.error.field == "id"
+    call.cancel()
+
+
 async def test_a_caller_who_leaves_a_stream_disturbs_nobody(door):
     leaving = door.stub.StreamCheckTransactions(timeout=30)
     for _ in range(50):
