@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from scoring import wire
 from scoring.answer import Answer, Decided, repeated_answer, standing_answer
@@ -14,7 +13,8 @@ from scoring.clearing import with_clearing_times
 from scoring.core.apart import apart
 from scoring.core.decide import decide
 from scoring.core.decision import DecisionCore, Degradation, DegradationCode
-from scoring.errors import StoreUnavailable, TransactionConflict
+from scoring.errors import TransactionConflict
+from scoring.exchanges import Exchanges
 from scoring.ports import (
     Applied,
     Check,
@@ -28,13 +28,6 @@ from scoring.ports import (
 from scoring.provisional import Provisional
 from scoring.second_look import Looked, look_again
 from scoring.stopwatch import Idle, Stopwatch
-
-# The least time an exchange to record is given, seconds: a loopback round trip.
-_LAST_MOMENT_S = 0.001
-# Asking again pays for those who have as much time again as was just spent in vain.
-_AGAIN = 2
-# Of the time left: the exchange to record needs the rest.
-_CLEARING_SHARE = 0.5
 
 
 @dataclass(slots=True)
@@ -56,6 +49,13 @@ class Scorer:
     budget: Budget = field(default_factory=Budget)
     keeps_outbox: bool = True
     publishes: bool = True
+    _exchanges: Exchanges = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bring together what the exchanges with the store need."""
+        self._exchanges = Exchanges(
+            self.store, self.provisional, self.monotonic, self.budget
+        )
 
     async def score_many(
         self,
@@ -98,7 +98,7 @@ class Scorer:
     ) -> list[Answer]:
         answers = self._kept(checks)
         open_ = [i for i, answer in enumerate(answers) if answer is None]
-        observed = await self._observe(
+        observed = await self._exchanges.observe(
             [checks[i] for i in open_], watch, wait_for_store=wait_for_store
         )
         watch.lap("observe")
@@ -130,57 +130,6 @@ class Scorer:
             for kept in self.provisional.answers(checks)
         ]
 
-    async def _observe(
-        self, checks: list[Check], watch: Stopwatch, *, wait_for_store: bool
-    ) -> list[Seen]:
-        """Observe; a degradation for each check answered without history."""
-        if not checks:
-            return []
-        if wait_for_store:
-            exchange = partial(self.store.observe, checks)
-            return list(await self.provisional.guarded(exchange))
-        if not self.provisional.store_available:
-            return [DegradationCode.HISTORY_UNAVAILABLE] * len(checks)
-        allowed = [self._store_time(check) for check in checks]
-        timeout_s = min(allowed)
-        if timeout_s <= 0:
-            return await self._observe_patient(checks, watch, allowed, timeout_s)
-        started = self.monotonic()
-        try:
-            with watch.waiting():
-                seen = await self.store.observe(
-                    checks, timeout_s=timeout_s, partly=True
-                )
-            return list(seen)
-        except StoreUnavailable:
-            if self._hurried(started, timeout_s):
-                return await self._observe_patient(checks, watch, allowed, timeout_s)
-            self.provisional.store_failed()
-            return [DegradationCode.HISTORY_UNAVAILABLE] * len(checks)
-
-    async def _observe_patient(
-        self,
-        checks: list[Check],
-        watch: Stopwatch,
-        allowed: list[float],
-        spent_s: float,
-    ) -> list[Seen]:
-        """Observe again for those with time left; observing twice is harmless."""
-        seen: list[Seen] = [DegradationCode.OUT_OF_TIME] * len(checks)
-        patient = [i for i, s in enumerate(allowed) if s > max(spent_s * _AGAIN, 0.0)]
-        again = await self._observe(
-            [checks[i] for i in patient], watch, wait_for_store=False
-        )
-        for i, observation in zip(patient, again, strict=True):
-            seen[i] = observation
-        return seen
-
-    def _store_time(self, check: Check) -> float:
-        return self.budget.exchange_s(check.deadline, self.monotonic())
-
-    def _hurried(self, started: float, timeout_s: float) -> bool:
-        return self.budget.hurried(self.monotonic() - started, timeout_s)
-
     def _settled(self, check: Check, observation: Seen) -> Answer | None:
         """Answer what needs no decision: a conflict, or a decision recorded before."""
         if isinstance(observation, DegradationCode):
@@ -211,21 +160,13 @@ class Scorer:
             )
         ]
         if any(reason.velocity for core in cores for reason in core.reasons):
-            allowed_s = self._clearing_time(batch)
+            allowed_s = self._exchanges.clearing_time(batch)
             with batch.watch.waiting():
                 cores = await with_clearing_times(
                     cores, batch, self.store, allowed_s=allowed_s
                 )
         batch.watch.lap("decide")
         return await self._record(batch, cores)
-
-    def _clearing_time(self, batch: Batch) -> Callable[[], float]:
-        """What may be spent from now on: with deadlines, a share of the shortest."""
-        if all(check.deadline is None for check in batch.checks):
-            return lambda: self.budget.store_s
-        left_s = min(self._store_time(check) for check in batch.checks)
-        ends = self.monotonic() + left_s * _CLEARING_SHARE
-        return lambda: ends - self.monotonic()
 
     def _look_again(
         self, batch: Batch, matrix: Matrix, scores: Scores | None
@@ -255,7 +196,7 @@ class Scorer:
         ]
         batch.watch.lap("encode")
         kept = [i for i in range(len(cores)) if batch.recordable(i)]
-        standing = await self._store_record(batch, {i: recordings[i] for i in kept})
+        standing = await self._exchanges.record(batch, {i: recordings[i] for i in kept})
         batch.watch.lap("record")
         # Copies within the batch made the same bytes: only the first is the writer.
         writers: dict[tuple[str, str], int] = {}
@@ -267,38 +208,6 @@ class Scorer:
             self._answer(batch, i, core, recordings[i], standing.get(i))
             for i, core in enumerate(cores)
         ]
-
-    async def _store_record(
-        self, batch: Batch, recordings: dict[int, Recording]
-    ) -> dict[int, Recorded]:
-        """What stands, by place; nothing where it could not be asked in time."""
-        if not recordings:
-            return {}
-        asked = list(recordings.values())
-        if batch.wait_for_store:
-            told = await self.provisional.guarded(lambda: self.store.record(asked))
-            return dict(zip(recordings, told, strict=True))
-        # A decision that is made is worth a last moment to make it final.
-        allowed = {
-            i: max(self._store_time(batch.checks[i]), _LAST_MOMENT_S)
-            for i in recordings
-        }
-        timeout_s = min(allowed.values())
-        started = self.monotonic()
-        try:
-            with batch.watch.waiting():
-                told = await self.store.record(asked, timeout_s=timeout_s, partly=True)
-        except StoreUnavailable:
-            if not self._hurried(started, timeout_s):
-                self.provisional.store_failed()
-                return {}
-            patient = {
-                i: one
-                for i, one in recordings.items()
-                if allowed[i] > timeout_s * _AGAIN
-            }
-            return await self._store_record(batch, patient)
-        return {i: one for i, one in zip(recordings, told, strict=True) if one.reached}
 
     def _recording(
         self, batch: Batch, i: int, core: DecisionCore, decided_at_ms: int

@@ -18,6 +18,7 @@ from scoring.adapters.memory_store import MemoryStore
 from scoring.adapters.spool import MemorySpool
 from scoring.adapters.telemetry import SilentTelemetry
 from scoring.bootstrap import Service, artifacts_from, models_from, now_ms
+from scoring.budget import Budget
 from scoring.provisional import Provisional
 from scoring.scorer import Scorer
 from scoring.settings import Settings
@@ -87,7 +88,12 @@ class Door:
 
 @asynccontextmanager
 async def open_door(
-    model_dir: Path, store=None, *, logs: bool = True, **settings
+    model_dir: Path,
+    store=None,
+    *,
+    logs: bool = True,
+    budget: Budget | None = None,
+    **settings,
 ) -> AsyncIterator[Door]:
     """Serve on loopback with the in-memory store, unless another is given."""
     known = {"grpc_address": "127.0.0.1:0", "model_dir": model_dir, "budget_ms": 2_000}
@@ -105,6 +111,7 @@ async def open_door(
         telemetry=telemetry,
         now_ms=now_ms,
         monotonic=time.monotonic,
+        budget=budget or Budget(),
     )
     log = MemoryLog() if logs else None
     service = Service(chosen, scorer, store, log, None, Topics(), telemetry)

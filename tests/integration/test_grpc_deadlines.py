@@ -26,8 +26,14 @@ PATIENT = Budget(store_s=NEVER_S, reserve_s=0.5)
 class Silent(MemoryStore):
     """A store that says nothing for as long as it is asked."""
 
+    asked = 0
+
+    async def ping(self, **_):
+        raise StoreUnavailable("no answer")
+
     async def observe(self, *_, timeout_s=None, **__):
         assert timeout_s is not None
+        self.asked += 1
         await asyncio.sleep(timeout_s)
         raise StoreUnavailable("no answer")
 
@@ -36,8 +42,7 @@ class Silent(MemoryStore):
 async def door(model_dir):
     """A door whose budgets end nothing: only what a test sets does."""
     store = Silent(default_catalogue(), lateness_ms=1, dedupe_ms=1_000_000)
-    async with open_door(model_dir, store, budget_ms=60_000) as door:
-        door.service.scorer.budget = PATIENT
+    async with open_door(model_dir, store, budget=PATIENT, budget_ms=60_000) as door:
         yield door
 
 
@@ -60,14 +65,25 @@ async def test_an_answer_comes_within_the_time_that_the_caller_gave(door):
 
 async def test_a_caller_without_deadline_gets_the_budget(model_dir):
     store = Silent(default_catalogue(), lateness_ms=1, dedupe_ms=1_000_000)
-    async with open_door(model_dir, store, budget_ms=1_000) as door:
-        door.service.scorer.budget = PATIENT
+    async with open_door(model_dir, store, budget=PATIENT, budget_ms=1_000) as door:
         assert is_degraded(await door.check(payment(), within_s=None))
 
 
 async def test_a_payment_on_a_stream_may_have_less_time_than_the_stream(door):
     answer = await first_reply(door, timeout_s=NEVER_S, budget_ms=1_000)
     assert is_degraded(answer.decision)
+
+
+async def test_who_is_always_in_a_hurry_does_not_wait_for_a_dead_store_for_ever(
+    model_dir,
+):
+    store = Silent(default_catalogue(), lateness_ms=1, dedupe_ms=1_000_000)
+    budget = Budget(store_s=1.0, reserve_s=0.5)
+    async with open_door(model_dir, store, budget=budget) as door:
+        for _ in range(8):  # each may wait less than an exchange may take
+            assert is_degraded(await door.check(payment(), within_s=0.9))
+        assert not door.service.scorer.provisional.store_available
+    assert 2 <= store.asked < 8
 
 
 async def never(_checks: object, _answers: object) -> None:

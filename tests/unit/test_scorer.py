@@ -286,7 +286,7 @@ async def test_a_check_out_of_time_is_degraded_and_takes_no_other_along(scorer):
 
 
 async def test_one_who_is_late_makes_nobody_elses_answer_provisional(scorer, store):
-    store.takes_s, scorer.budget = 0.05, Budget(store_s=1)
+    store.takes_s, scorer = 0.05, replace(scorer, budget=Budget(store_s=1))
     now = scorer.monotonic()
     answers = await scorer.score_many(
         [
