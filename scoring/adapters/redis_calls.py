@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT
@@ -22,6 +23,7 @@ class Calls:
         self.link = link
         self._program = program
         self._scripts: dict[str, Command] = {}
+        self._loading: asyncio.Task[None] | None = None
 
     def command(self, name: str, call: Call) -> Command:
         """One call as it is sent."""
@@ -41,15 +43,17 @@ class Calls:
         is away, unless every server is.
         """
         timeout_s = TIMEOUT_S_DEFAULT if timeout_s is None else timeout_s
+        now = asyncio.get_running_loop().time
+        ends = now() + timeout_s
         replies = await self.link.exchange(commands, timeout_s=timeout_s)
         failed = [i for i, r in enumerate(replies) if isinstance(r, Exception)]
         if not failed:
             return replies
         lost = [i for i in failed if _is_unloaded(replies[i])]
         if lost:  # a server was restarted or its functions were flushed
-            await self.load()
+            await self._reload(ends)
             again = await self.link.exchange(
-                [commands[i] for i in lost], timeout_s=timeout_s
+                [commands[i] for i in lost], timeout_s=ends - now()
             )
             for i, reply in zip(lost, again, strict=True):
                 replies[i] = reply
@@ -75,6 +79,32 @@ class Calls:
         """
         for node in await self.link.primaries():
             self._scripts = await self._load(node)
+
+    async def _reload(self, ends: float) -> None:
+        """Wait until `ends` for a load, begun here or by another caller.
+
+        It goes on where this caller's time is over. Of a cluster, servers that are
+        away keep nobody else waiting; raises `StoreUnavailable` where all are.
+        """
+        if self._loading is None or self._loading.done():
+            self._loading = asyncio.get_running_loop().create_task(self._load_again())
+            self._loading.add_done_callback(lambda task: task.exception())
+        try:
+            async with asyncio.timeout_at(ends):
+                await asyncio.shield(self._loading)
+        except TimeoutError as error:
+            raise StoreUnavailable("the program is being loaded") from error
+
+    async def _load_again(self) -> None:
+        nodes = await self.link.primaries()
+        told = await asyncio.gather(*map(self._load, nodes), return_exceptions=True)
+        loaded = [scripts for scripts in told if isinstance(scripts, dict)]
+        for error in told:
+            if isinstance(error, BaseException) and not (
+                loaded and isinstance(error, StoreUnavailable)
+            ):
+                raise error
+        self._scripts = loaded[0]
 
     async def _load(self, node: RedisConnection) -> dict[str, Command]:
         names, program = tuple(CALLS), self._program

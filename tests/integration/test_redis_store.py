@@ -153,6 +153,30 @@ async def test_functions_lost_by_the_server_are_loaded_again(
     await store.close()
 
 
+async def test_who_has_no_time_for_the_program_to_be_loaded_is_told_and_it_goes_on(
+    own_store, store_namespace, monkeypatch
+):
+    store = await connected(own_store.url, store_namespace)
+    go_on, load, begun = asyncio.Event(), Calls._load, []
+
+    async def slowly(self, node):
+        begun.append(node)
+        await go_on.wait()
+        return await load(self, node)
+
+    monkeypatch.setattr(Calls, "_load", slowly)
+    async with Redis.from_url(own_store.url) as redis:
+        await redis.function_flush()
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="being loaded"):
+            await store.observe([check(PAID)], timeout_s=0.3)
+    go_on.set()
+    (seen,) = await store.observe([check(PAID)])
+    assert seen.applied is Applied.COUNTED
+    assert len(begun) == 1
+    await store.close()
+
+
 async def test_a_server_without_functions_runs_the_same_program_as_scripts(
     own_store, store_namespace, monkeypatch
 ):
