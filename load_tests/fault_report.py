@@ -57,16 +57,18 @@ def pooled(runs: Sequence[dict[str, Any]]) -> dict[str, object]:
     """All runs of a fault as one, and whether the promise was kept.
 
     Kept: of 10,000 calls at most one was missed beyond what the null server missed in
-    the same seconds, full decisions came within 5 s of the cure, and every
-    provisional answer that was looked up had become the record.
+    the same seconds; full decisions came within 5 s of the cure, and from then on were
+    as usual as before the fault; and every provisional answer that was looked up had
+    become the record.
     """
-    calls, missed, null_missed, sampled, adopted = (
+    calls, missed, null_missed, sampled, adopted, degraded_late = (
         sum(run[name] for run in runs)
         for name in (
             *("calls", "missed", "null_missed"),
-            *("provisional_sampled", "provisional_adopted"),
+            *("provisional_sampled", "provisional_adopted", "degraded_beyond_5_s"),
         )
     )
+    degraded_before = sum(run["degraded_when"]["before"] for run in runs)
     share = max(missed - null_missed, 0) / max(calls, 1)
     full_after_s = max(run["full_after_s"] for run in runs)
     return {
@@ -79,10 +81,13 @@ def pooled(runs: Sequence[dict[str, Any]]) -> dict[str, object]:
         "null_missed": null_missed,
         "missed_share_beyond_null": share,
         "full_after_s_max": full_after_s,
+        "degraded_before": degraded_before,
+        "degraded_beyond_5_s": degraded_late,
         "provisional_sampled": sampled,
         "provisional_adopted": adopted,
         "kept": share <= MISSED_SHARE_MAX
         and full_after_s <= FULL_AGAIN_S_MAX
+        and degraded_late <= degraded_before + calls * MISSED_SHARE_MAX
         and all(run["full_again"] for run in runs)
         and adopted == sampled,
     }

@@ -53,7 +53,12 @@ class TransactionConflict(ScoringError):
 
 
 class Unavailable(ScoringError):
-    """An outside system failed; a retry may help."""
+    """An outside system failed; a retry may help.
+
+    `retry_after_ms` is when the service asked a client for it; 0 where it did not.
+    """
+
+    retry_after_ms: int = 0
 
 
 class StoreUnavailable(Unavailable):

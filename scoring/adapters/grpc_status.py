@@ -64,7 +64,10 @@ class Refusal:
         """The same, for one item of a batch or a stream."""
         number: int = self.code.value[0]
         return fraud_scoring_pb2.CheckError(
-            code=number, message=self.message, field=self.field
+            code=number,
+            message=self.message,
+            field=self.field,
+            retry_after_ms=self.pushback_ms or 0,
         )
 
 

@@ -49,36 +49,53 @@ class AsyncClient:
         await self._channel.close()
 
     async def check(
-        self, transaction: Transaction, *, dry_run: bool = False
+        self,
+        transaction: Transaction,
+        *,
+        dry_run: bool = False,
+        timeout_s: float | None = None,
     ) -> Decision:
-        """Have one transaction judged."""
+        """Have one transaction judged; `timeout_s` is this call's own deadline."""
         request = messages.check_request(transaction, dry_run=dry_run)
         with messages.translated(transaction.id):
-            reply = await self._stub.CheckTransaction(request, timeout=self._timeout_s)
+            reply = await self._stub.CheckTransaction(
+                request, timeout=timeout_s or self._timeout_s
+            )
         return reply.decision
 
     async def check_many(
-        self, transactions: Sequence[Transaction], *, dry_run: bool = False
+        self,
+        transactions: Sequence[Transaction],
+        *,
+        dry_run: bool = False,
+        timeout_s: float | None = None,
     ) -> list[Decision | ScoringError]:
         """Have up to 1,000 judged; one answer a transaction, in order."""
         request = messages.batch_request(transactions, dry_run=dry_run)
         with messages.translated():
             reply = await self._stub.BatchCheckTransactions(
-                request, timeout=self._timeout_s
+                request, timeout=timeout_s or self._timeout_s
             )
         return messages.answers_of(reply)
 
     async def check_stream(
-        self, transactions: AsyncIterable[Transaction], *, budget_ms: int = 0
+        self,
+        transactions: AsyncIterable[Transaction],
+        *,
+        budget_ms: int = 0,
+        dry_run: bool = False,
     ) -> AsyncIterator[tuple[str, Decision | ScoringError]]:
         """Have a stream judged: (id, answer) as they are made, in any order.
 
-        The fastest way for a gateway: what is waiting is decided in one pass.
+        The fastest way for a gateway: what is waiting is decided in one pass. Each has
+        `budget_ms` from its receipt, or the service's own budget where that is less.
         """
 
         async def requests() -> AsyncIterator[calls.StreamCheckTransactionsRequest]:
             async for transaction in transactions:
-                yield messages.stream_request(transaction, budget_ms=budget_ms)
+                yield messages.stream_request(
+                    transaction, budget_ms=budget_ms, dry_run=dry_run
+                )
 
         with messages.translated():
             async for reply in self._stub.StreamCheckTransactions(requests()):
@@ -90,6 +107,19 @@ class AsyncClient:
         with messages.translated(transaction_id):
             reply = await self._stub.GetDecision(request, timeout=self._timeout_s)
         return reply.decision
+
+    async def explanation(
+        self, transaction_id: str, *, tenant: str = "", timeout_s: float = 30.0
+    ) -> calls.ExplainDecisionResponse:
+        """What each feature added to the score, exactly; for people: it takes time.
+
+        A `ScoringError` where there is no decision, or none with a score.
+        """
+        request = calls.ExplainDecisionRequest(
+            tenant=tenant, transaction_id=transaction_id
+        )
+        with messages.translated(transaction_id):
+            return await self._stub.ExplainDecision(request, timeout=timeout_s)
 
     async def report(self, labels: Sequence[Label]) -> list[ScoringError | None]:
         """Report labels; None where one was taken (or known already)."""

@@ -21,6 +21,7 @@ from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.decision_pb2 import Decision
 
 FIELD_KEY = "scoring-field"
+RETRY_KEY = "grpc-retry-pushback-ms"
 
 
 def check_request(
@@ -43,11 +44,13 @@ def batch_request(
 
 
 def stream_request(
-    transaction: Transaction, *, budget_ms: int
+    transaction: Transaction, *, budget_ms: int, dry_run: bool
 ) -> calls.StreamCheckTransactionsRequest:
     """Ask for one decision on a stream."""
     return calls.StreamCheckTransactionsRequest(
-        transaction=wire.transaction_to_proto(transaction), budget_ms=budget_ms
+        transaction=wire.transaction_to_proto(transaction),
+        budget_ms=budget_ms,
+        dry_run=dry_run,
     )
 
 
@@ -93,7 +96,8 @@ def translated(transaction_id: str = "") -> Iterator[None]:
 
 def error_of_item(error: calls.CheckError, transaction_id: str) -> ScoringError:
     """The error of one item of a batch or a stream."""
-    return _error(error.code, error.message, error.field, transaction_id)
+    found = _error(error.code, error.message, error.field, transaction_id)
+    return _to_be_retried(found, error.retry_after_ms)
 
 
 def error_of(status: grpc.RpcError, transaction_id: str = "") -> Exception:
@@ -101,9 +105,16 @@ def error_of(status: grpc.RpcError, transaction_id: str = "") -> Exception:
     code = status.code()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return TimeoutError(status.details())
-    trailing = cast("Iterable[tuple[str, str]]", status.trailing_metadata() or ())
-    field = dict(trailing).get(FIELD_KEY, "")
-    return _error(code.value[0], status.details() or "", field, transaction_id)
+    trailing = dict(cast("Iterable[tuple[str, str]]", status.trailing_metadata() or ()))
+    field, details = trailing.get(FIELD_KEY, ""), status.details() or ""
+    found = _error(code.value[0], details, field, transaction_id)
+    return _to_be_retried(found, int(trailing.get(RETRY_KEY, 0)))
+
+
+def _to_be_retried(error: ScoringError, after_ms: int) -> ScoringError:
+    if isinstance(error, Unavailable):
+        error.retry_after_ms = after_ms
+    return error
 
 
 def _error(code: int, message: str, field: str, transaction_id: str) -> ScoringError:

@@ -21,9 +21,9 @@ from scoring.v1.decision_pb2 import Decision
 class Client:
     """Asks for decisions and waits; safe to share between threads.
 
-    `timeout_s` is the deadline of every call: the service answers within it, with
-    what it knows by then. Errors: `InvalidTransaction` (with the field),
-    `TransactionConflict`, `Unavailable` (a retry may help), `TimeoutError`.
+    `timeout_s` is the deadline of every call that names none: the service answers
+    within it, with what it knows by then. Errors: `InvalidTransaction` (with the
+    field), `TransactionConflict`, `Unavailable` (a retry may help), `TimeoutError`.
     """
 
     def __init__(
@@ -53,20 +53,34 @@ class Client:
         """Close the connections."""
         self._channel.close()
 
-    def check(self, transaction: Transaction, *, dry_run: bool = False) -> Decision:
-        """Have one transaction judged."""
+    def check(
+        self,
+        transaction: Transaction,
+        *,
+        dry_run: bool = False,
+        timeout_s: float | None = None,
+    ) -> Decision:
+        """Have one transaction judged; `timeout_s` is this call's own deadline."""
         request = messages.check_request(transaction, dry_run=dry_run)
         with messages.translated(transaction.id):
-            reply = self._stub.CheckTransaction(request, timeout=self._timeout_s)
+            reply = self._stub.CheckTransaction(
+                request, timeout=timeout_s or self._timeout_s
+            )
         return reply.decision
 
     def check_many(
-        self, transactions: Sequence[Transaction], *, dry_run: bool = False
+        self,
+        transactions: Sequence[Transaction],
+        *,
+        dry_run: bool = False,
+        timeout_s: float | None = None,
     ) -> list[Decision | ScoringError]:
         """Have up to 1,000 judged; one answer a transaction, in order."""
         request = messages.batch_request(transactions, dry_run=dry_run)
         with messages.translated():
-            reply = self._stub.BatchCheckTransactions(request, timeout=self._timeout_s)
+            reply = self._stub.BatchCheckTransactions(
+                request, timeout=timeout_s or self._timeout_s
+            )
         return messages.answers_of(reply)
 
     def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
@@ -74,6 +88,19 @@ class Client:
         request = calls.GetDecisionRequest(tenant=tenant, transaction_id=transaction_id)
         with messages.translated(transaction_id):
             return self._stub.GetDecision(request, timeout=self._timeout_s).decision
+
+    def explanation(
+        self, transaction_id: str, *, tenant: str = "", timeout_s: float = 30.0
+    ) -> calls.ExplainDecisionResponse:
+        """What each feature added to the score, exactly; for people: it takes time.
+
+        A `ScoringError` where there is no decision, or none with a score.
+        """
+        request = calls.ExplainDecisionRequest(
+            tenant=tenant, transaction_id=transaction_id
+        )
+        with messages.translated(transaction_id):
+            return self._stub.ExplainDecision(request, timeout=timeout_s)
 
     def report(self, labels: Sequence[Label]) -> list[ScoringError | None]:
         """Report labels; None where one was taken (or known already)."""

@@ -128,6 +128,8 @@ async def test_the_same_payments_through_both_doors_at_once_are_decided_once(doo
     assert not counted.letters
     for one, replied in zip(pairs, replies, strict=True):
         assert set(counted.decisions[one.id]) == {core_of(replied)}
+        logged = Decision.FromString(counted.raw[one.id][0])
+        assert logged.trace == replied.trace
     print("won by", dict(Counter(Door.Name(each.trace.door) for each in replies)))
     # A look that changes nothing sees itself and each pair once.
     counted_at = default_catalogue().names.index("card_count_1d")

@@ -19,6 +19,7 @@ from scoring.client import (
 from scoring.client.channel import SERVICE_CONFIG
 from scoring.errors import (
     InvalidTransaction,
+    LogUnavailable,
     ScoringError,
     TransactionConflict,
     Unavailable,
@@ -85,6 +86,63 @@ async def test_a_stream_answers_each_by_its_id(client):
     assert all(isinstance(answer, Decision) for answer in answers.values())
 
 
+async def test_a_dry_run_on_a_stream_leaves_nothing(client):
+    async def sending():
+        yield payment(id="t-dry")
+
+    (pair,) = [p async for p in client.check_stream(sending(), dry_run=True)]
+    assert isinstance(pair[1], Decision)
+    with pytest.raises(ScoringError):
+        await client.decision("t-dry")
+
+
+async def test_an_explanation_adds_up_to_the_margin(client):
+    one = payment()
+    decision = await client.check(one)
+    told = await client.explanation(one.id)
+    total = told.base + sum(each.contribution for each in told.contributions)
+    assert total == pytest.approx(decision.core.margin, abs=1e-4)
+
+
+async def test_an_overload_says_when_to_come_again(door, client):
+    async def sending():
+        yield payment()
+
+    door.server._calls.checks.group.decisions.checks_max = 0
+    (streamed,) = [answer async for _, answer in client.check_stream(sending())]
+    with pytest.raises(Unavailable) as refused:
+        await client.check(payment())
+    assert streamed.retry_after_ms == refused.value.retry_after_ms > 0
+
+
+async def test_a_call_may_have_a_deadline_of_its_own(door, client):
+    door.server._calls.checks.group.decisions.publish = never
+    with pytest.raises(TimeoutError):
+        await client.check(payment(), timeout_s=0.3)
+    with pytest.raises(TimeoutError):
+        await client.check_many([payment()], timeout_s=0.3)
+
+
+async def never(_checks: object, _answers: object) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def test_what_was_away_for_a_moment_is_tried_again_and_decided_once(door, client):
+    published = []
+
+    async def publish(_checks: object, answers: list[object]) -> None:
+        published.append(answers)
+        if len(published) == 1:
+            raise LogUnavailable("for a moment")
+
+    door.server._calls.checks.group.decisions.publish = publish
+    one = payment()
+    assert (await client.check(one)) == (await client.decision(one.id))
+    assert [[answer.first for answer in answers] for answers in published] == [
+        *([True], [False])
+    ]
+
+
 async def test_labels_are_taken_one_by_one(client):
     def label(version):
         return Label("default", fresh_id(), version, Verdict.FRAUD, now_ms())
@@ -113,6 +171,7 @@ async def test_the_blocking_client_gives_the_same_answers(door):
             decision = client.check(one)
             (again,) = client.check_many([one])
             assert again == decision == client.decision(one.id)
+            assert client.explanation(one.id).core == decision.core
             (taken,) = client.report(
                 [Label("default", one.id, 1, Verdict.LEGITIMATE, now_ms())]
             )

@@ -5,6 +5,7 @@ import time
 from math import inf
 
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_parts import open_door, payment
 
 from scoring.adapters.grpc_intake import Intake
@@ -83,6 +84,11 @@ async def test_who_is_always_in_a_hurry_does_not_wait_for_a_dead_store_for_ever(
         for _ in range(8):  # each may wait less than an exchange may take
             assert is_degraded(await door.check(payment(), within_s=0.9))
         assert not door.service.scorer.provisional.store_available
+        # Degraded answers are answers: the loss of the store takes no replica away.
+        health = await health_pb2_grpc.HealthStub(door.channel).Check(
+            health_pb2.HealthCheckRequest(service="scoring.v1.FraudScoring")
+        )
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
     assert 2 <= store.asked < 8
 
 
