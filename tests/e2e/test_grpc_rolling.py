@@ -110,6 +110,7 @@ async def test_a_rolling_restart_fails_no_call(options, age_s, settings):
         await load.run(roll)
         print(f"{load.seen.total()} calls")
         assert set(load.seen) == {"OK"}
+        assert load.seen.total() > 100 * ROUNDS, "nobody called"
     finally:
         for replica in replicas:
             replica.process.kill()
