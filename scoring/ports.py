@@ -219,8 +219,11 @@ class Store(Protocol):
         """Remove from the outbox what the log has acknowledged."""
         ...
 
-    async def ping(self, *, timeout_s: float | None = None) -> None:
-        """Return when the store answers."""
+    async def ping(self, *, timeout_s: float | None = None) -> bool:
+        """Whether all of the store answers, or only a part of a cluster.
+
+        Raises `StoreUnavailable` where none of it does, or its history is not there.
+        """
         ...
 
     async def close(self) -> None:

@@ -130,15 +130,22 @@ class Provisional:
     async def _adopt(self) -> None:
         while self._kept or not self.store_available:
             try:
-                await self.store.ping(timeout_s=_PROBE_TIMEOUT_S)
-                await self._adopt_all()
+                whole = await self.store.ping(timeout_s=_PROBE_TIMEOUT_S)
+                if whole:
+                    await self._adopt_all()
             except StoreUnavailable:
                 await asyncio.sleep(_PROBE_INTERVAL_S)
                 continue
-            if not self.store_available:
-                log.warning("store back: full decisions again")
-                self.telemetry.count("store_back")
-            self.store_available = True
+            self._store_back(whole=whole)
+            if not whole:  # what is kept waits for all of it
+                await asyncio.sleep(_PROBE_INTERVAL_S)
+
+    def _store_back(self, *, whole: bool) -> None:
+        if not self.store_available:
+            what = "full decisions again" if whole else "a part of it, at least"
+            log.warning("store back: %s", what)
+            self.telemetry.count("store_back")
+        self.store_available = True
 
     async def _adopt_all(self) -> None:
         loop = asyncio.get_running_loop()

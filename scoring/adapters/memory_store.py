@@ -219,9 +219,10 @@ class MemoryStore:
         for key in keys:
             self._outbox.pop(key, None)
 
-    async def ping(self, *, timeout_s: float | None = None) -> None:
+    async def ping(self, *, timeout_s: float | None = None) -> bool:
         """See `ports.Store`."""
         del timeout_s
+        return True
 
     async def close(self) -> None:
         """See `ports.Store`."""

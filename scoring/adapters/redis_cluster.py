@@ -34,7 +34,8 @@ _ASKING: Command = (b"ASKING",)
 _PING: Command = (b"PING",)
 _SLOTS_OF: Command = (b"CLUSTER", b"SLOTS")
 Place = tuple[str, int]  # host, port
-_Sent = tuple[list[int], asyncio.Future[list[Any]]]  # which commands, their replies
+# Which commands went to which server, and their replies.
+_Sent = tuple[list[int], RedisConnection, asyncio.Future[list[Any]]]
 
 
 class ClusterConnection:
@@ -89,12 +90,11 @@ class ClusterConnection:
             return []
         places = [self._owners[slot_of(_key(command))] for command in commands]
         replies = await self._exchange(commands, places, timeout_s)
-        if isinstance(replies[0], StoreUnavailable) and not self._any_connected():
+        if isinstance(replies[0], StoreUnavailable) and not any(
+            node.connected for node in self._nodes.values()
+        ):
             raise replies[0]
         return replies
-
-    def _any_connected(self) -> bool:
-        return any(node.connected for node in self._nodes.values())
 
     async def _exchange(
         self,
@@ -149,7 +149,7 @@ class ClusterConnection:
             try:
                 if node is None:
                     raise StoreUnavailable("no server owns the slot")  # noqa: TRY301
-                sent.append((own, node.send(asked)))
+                sent.append((own, node, node.send(asked)))
             except StoreUnavailable as error:
                 self._revive()
                 for i in own:
@@ -163,20 +163,16 @@ class ClusterConnection:
         asking: frozenset[int],
         ends: float,
     ) -> None:
-        try:
-            for _, future in sent:
-                with contextlib.suppress(StoreUnavailable):
-                    await result_by(future, ends)
-        except TimeoutError as error:
-            for node in self._nodes.values():
-                node.drop_if_stalled()
-            raise StoreUnavailable("no answer in time") from error
-        for own, future in sent:
+        for _, _, future in sent:
+            with contextlib.suppress(StoreUnavailable, TimeoutError):
+                await result_by(future, ends)
+        self._leave_silent(sent)
+        for own, _, future in sent:
             lost = future.exception()
             if lost is not None:
                 self._revive()
                 for i in own:
-                    replies[i] = lost
+                    replies[i] = StoreUnavailable(str(lost) or "no answer")
                 continue
             found = iter(future.result())
             for i in own:
@@ -187,6 +183,14 @@ class ClusterConnection:
                 raise StoreUnavailable(
                     "a server lost its part of the history: `scoring rebuild --wipe`"
                 )
+
+    def _leave_silent(self, sent: list[_Sent]) -> None:
+        """Go on without servers that say nothing at all; others may only be slow."""
+        late = [n for _, n, f in sent if isinstance(f.exception(), TimeoutError)]
+        for node in late:
+            node.drop_if_stalled()
+        if any(node.connected for node in late):
+            raise StoreUnavailable("no answer in time")
 
     async def _redirected(
         self,

@@ -286,12 +286,18 @@ class RedisStore:
         commands = [self._calls.command("forecast", call) for call in calls]
         return await self._calls.ask(commands, left_s(ends))
 
-    async def ping(self, *, timeout_s: float | None = None) -> None:
+    async def ping(self, *, timeout_s: float | None = None) -> bool:
         """See `ports.Store`."""
         # Every server of a cluster: each has some of the marks.
-        marks: list[Command] = [(b"GET", key) for key in self._layout.claims.marks]
-        if None in await self._whole(marks, timeout_s):
+        claims = self._layout.claims
+        asked: list[Command] = [(b"GET", key) for key in claims.marks]
+        asked.append((b"GET", claims.processed))
+        told = await self._calls.ask(asked, timeout_s, partly=True)
+        *marks, processed = told
+        away = [isinstance(value, StoreUnavailable) for value in told]
+        if None in marks or not (away[-1] or (processed or b"").isdigit()):
             raise StoreUnavailable(_NOT_THERE)
+        return not any(away)
 
     async def close(self) -> None:
         """See `ports.Store`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -172,6 +173,30 @@ async def test_a_primary_that_dies_is_missed_and_its_replica_makes_it_whole(
     await single.close()
 
 
+async def test_a_server_that_says_nothing_takes_the_others_away_for_a_moment_only(
+    store, shared_cluster
+):
+    """Its host is gone without a word, or it hangs: no connection is refused."""
+    stream = busy_minutes(random.Random(5), 40)
+    await store.observe([check(t) for t in stream[:20]])
+    silent = shared_cluster.nodes[0]
+    silent.pause()
+    try:
+        seen = None
+        while seen is None:
+            with suppress(StoreUnavailable):
+                seen = await store.observe(
+                    [check(t) for t in stream], timeout_s=0.3, partly=True
+                )
+        assert Applied.PARTLY in {o.applied for o in seen}
+        assert not all(o.degradations for o in seen)
+        assert not await store.ping(timeout_s=0.3)
+    finally:
+        silent.resume()
+    await answers(store)
+    assert await store.ping()
+
+
 async def test_an_outcome_not_counted_everywhere_is_its_own_decisions_loss_alone(
     own_cluster, store_namespace, store_url
 ):
@@ -224,13 +249,12 @@ def busy_minutes(rnd, count):
 
 
 async def answers(store):
-    while True:
-        try:
-            await store.ping(timeout_s=1.0)
-        except StoreUnavailable:
-            await asyncio.sleep(0.05)
-        else:
-            return
+    """All of it."""
+    whole = False
+    while not whole:
+        await asyncio.sleep(0.05)
+        with suppress(StoreUnavailable):
+            whole = await store.ping(timeout_s=1.0)
 
 
 async def test_a_database_other_than_the_only_one_is_refused(cluster_address):
