@@ -88,7 +88,7 @@ class Calls:
         """
         if self._loading is None or self._loading.done():
             self._loading = asyncio.get_running_loop().create_task(self._load_again())
-            self._loading.add_done_callback(lambda task: task.exception())
+            self._loading.add_done_callback(lambda t: t.cancelled() or t.exception())
         try:
             async with asyncio.timeout_at(ends):
                 await asyncio.shield(self._loading)
