@@ -116,4 +116,5 @@ class Workers:
         except TimeoutError:
             process.kill()
             code = 1
-        self._code = self._code or code
+        if code != -signal.SIGTERM:  # told before it listened: no failure
+            self._code = self._code or code

@@ -35,5 +35,21 @@ async def test_a_worker_that_cannot_start_ends_all_even_one_that_does_not_listen
     assert await workers(UNEQUAL, drain_s=0.5).run() == 3
 
 
+# Worker 1 has not yet come to listen when all are told.
+STARTING = """
+import os, signal, sys, time
+if sys.argv[1] == "0":
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    print("ready", flush=True)
+    time.sleep(1)
+    os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(60)
+"""
+
+
+async def test_a_worker_that_is_told_while_it_starts_has_not_failed():
+    assert await workers(STARTING, drain_s=30).run() == 0
+
+
 async def test_a_failure_is_told_though_another_ended_well():
     assert await workers(ONE_FAILED, drain_s=30).run() == 5
