@@ -87,7 +87,7 @@ async def latencies(pair: Pair) -> dict[str, Any]:
 async def highest(pair: Pair, kind: str) -> tuple[float, bool]:
     """The highest rate tried whose p99 stays under 5 ms; whether that run is void."""
     best, void = 0.0, False
-    for share in (0.25, 0.4, 0.55, 0.7, 0.85):
+    for share in (0.05, 0.1, 0.175, 0.25, 0.4, 0.55, 0.7, 0.85):
         per_s = share * pair.rate(f"real {kind}")
         run = await (
             pair.service.paced(per_s=per_s, seconds=2 * SECONDS, seed=2)

@@ -20,7 +20,7 @@ from scoring.training.dataset import DAY_MS
 from scoring.training.fit import Boosting
 from scoring.training.train import train_bundle
 
-WORLD = ("--days", "9", "--customers", "200", "--terminals", "400", "--seed", "5")
+WORLD = ("--days", "9", "--customers", "120", "--terminals", "240", "--seed", "5")
 RECIPE = Recipe(boosting=Boosting(rounds=30, depth_max=4), label_delay_ms=DAY_MS)
 
 

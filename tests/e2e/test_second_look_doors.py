@@ -31,7 +31,7 @@ def place(tmp_path_factory):
     directory = tmp_path_factory.mktemp("looks")
     table = simulate(WORLD)
     train_bundle(table, default_catalogue(), directory / "model", recipe=RECIPE)
-    pq.write_table(table.slice(0, 1_200), directory / "world.parquet")
+    pq.write_table(table.slice(0, 700), directory / "world.parquet")
     return directory
 
 
