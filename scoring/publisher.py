@@ -126,8 +126,8 @@ class Publisher:
     async def sweep(self) -> int:
         """Append what two sweeps in a row found in the outbox; returns how many."""
         entries = await self.store.outbox(count_max=_APPENDED_PER_CALL)
-        held = {pending.key for pending in self._queue}
-        due = [e for e in entries if (e[0], e[1]) in self._seen - held]
+        left = self._seen.difference(pending.key for pending in self._queue)
+        due = [e for e in entries if (e[0], e[1]) in left]
         self._seen = {(tenant, id_) for tenant, id_, _ in entries}
         if due:
             await self.log.append(

@@ -24,9 +24,9 @@ _BATCH_BYTES_MAX = 262_144
 # Below the group's request timeout, so that a broker that is away is seen here first.
 _REQUEST_TIMEOUT_MS = 20_000
 # After an outage much is appended at once on a loop where callers wait for answers:
-# so many are some half a millisecond, and after them the others have as much.
-_SENT_PER_TURN = 32
-_REST_S = 0.001
+# so many are about half a millisecond, and the others have most of the loop.
+_SENT_PER_TURN = 16
+_REST_S = 0.003
 
 
 @dataclass(slots=True)
