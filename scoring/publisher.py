@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 _APPENDED_PER_CALL = 500
 _RETRY_S = 0.5
 # An entry that two sweeps in a row find was left by a process that died, or by an
-# append that failed: what a living publisher holds is gone in between.
+# append that failed: what a living publisher holds is gone in between. In a longer
+# outage of the log another process's entries are found, too: equal duplicates.
 _SWEEP_INTERVAL_S = 5.0
 
 

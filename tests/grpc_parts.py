@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from uuid import uuid4
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from scoring.adapters.grpc_decisions import Decisions
 from scoring.adapters.grpc_server import GrpcServer
 from scoring.adapters.memory_log import MemoryLog
 from scoring.adapters.memory_store import MemoryStore
@@ -74,6 +76,19 @@ class Door:
     service: Service
     stub: stubs.FraudScoringStub
     channel: grpc.aio.Channel
+
+    @property
+    def decisions(self) -> Decisions:
+        """What decides the calls of this door."""
+        return self.server._calls.checks.group.decisions
+
+    def log_is_away(self) -> None:
+        """As with `reply_after=log` while the broker acknowledges nothing."""
+
+        async def never(_checks: object, _answers: object) -> None:
+            await asyncio.get_running_loop().create_future()
+
+        self.decisions.publish = never
 
     def raw(self, method: str):
         """A call of bytes for bytes."""

@@ -66,10 +66,6 @@ class _Call:
         else:
             self.done.set_result(answer)
 
-    def cut_off(self) -> None:
-        if not self.done.done():
-            self.done.set_exception(TimeoutError())
-
 
 @dataclass(slots=True)
 class GroupCommit:
@@ -98,15 +94,12 @@ class GroupCommit:
         self._refuse_late(check)
         loop = asyncio.get_running_loop()
         call = _Call(loop.create_future())
-        self.submit(check, call)
-        if until is None:
-            return await call.done
-        # A bare timer: every call has one, and nearly none is ever due.
-        timer = loop.call_at(until, call.cut_off)
+        timer = self.submit(check, call, until=until)
         try:
             return await call.done
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
 
     def _refuse_late(self, check: Check) -> None:
         """Refuse what those ahead leave no time for: its caller can still do something.
@@ -120,15 +113,26 @@ class GroupCommit:
         if (ahead + 1) * self.decisions.check_s > _WAIT_SHARE_MAX * left_s:
             raise Refused(overloaded())
 
-    def submit(self, check: Check, to: Waiting) -> None:
-        """Have the check decided; `to` gets the answer. Raises `Refused`."""
+    def submit(
+        self, check: Check, to: Waiting, *, until: float | None = None
+    ) -> asyncio.TimerHandle | None:
+        """Have the check decided; `to` gets the answer. Raises `Refused`.
+
+        Returns what gives it a `TimeoutError` at `until`, to be cancelled by whoever
+        is answered before.
+        """
         self.decisions.refuse_overload(1)
         following = self.decisions.claim(check)
         if following is not None:
             self._start(self._follow(check, following, to))
-            return
-        self._waiting.append((check, to))
-        self._next()
+        else:
+            self._waiting.append((check, to))
+            self._next()
+        if until is None:
+            return None
+        # A bare timer: every check has one, and nearly none is ever due.
+        loop = asyncio.get_running_loop()
+        return loop.call_at(until, to.take, check, TimeoutError())
 
     def _next(self) -> None:
         """Begin a group, unless what waits may as well gather."""

@@ -147,10 +147,7 @@ class Streams:
             transaction_id = request.transaction.id
             check, deadline = self._check(request, caller)
             item = _Item(conversation)
-            self.group.submit(check, item)
-            item.timer = asyncio.get_running_loop().call_at(
-                deadline + GRACE_S, item.take, check, TimeoutError()
-            )
+            item.timer = self.group.submit(check, item, until=deadline + GRACE_S)
         except (ScoringError, Refused) as error:
             refusal: Refusal = refusal_of(error)
             conversation.reply(refused_to_bytes(transaction_id, refusal))

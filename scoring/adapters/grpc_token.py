@@ -73,8 +73,8 @@ Stamp = tuple[int, int, int] | None  # None: the file is not there
 class Tokens:
     """Verifies tokens by the keys of a JWKS file.
 
-    The file is looked at whenever a token is met for the first time. A new file
-    that cannot be used leaves the keys in use. `now_s` is the wall clock: tokens
+    Whether the file is another is looked at in every call. A new file that cannot be
+    used leaves the keys in use. `now_s` is the wall clock: tokens
     expire by it.
     """
 

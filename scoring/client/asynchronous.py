@@ -103,7 +103,7 @@ class AsyncClient:
 
     async def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
         """Return the recorded decision; `ScoringError` when there is none."""
-        request = calls.GetDecisionRequest(tenant=tenant, transaction_id=transaction_id)
+        request = messages.decision_request(transaction_id, tenant)
         with messages.translated(transaction_id):
             reply = await self._stub.GetDecision(request, timeout=self._timeout_s)
         return reply.decision
@@ -115,9 +115,7 @@ class AsyncClient:
 
         A `ScoringError` where there is no decision, or none with a score.
         """
-        request = calls.ExplainDecisionRequest(
-            tenant=tenant, transaction_id=transaction_id
-        )
+        request = messages.explain_request(transaction_id, tenant)
         with messages.translated(transaction_id):
             return await self._stub.ExplainDecision(request, timeout=timeout_s)
 

@@ -54,6 +54,16 @@ def stream_request(
     )
 
 
+def decision_request(transaction_id: str, tenant: str) -> calls.GetDecisionRequest:
+    """Ask for what was recorded."""
+    return calls.GetDecisionRequest(tenant=tenant, transaction_id=transaction_id)
+
+
+def explain_request(transaction_id: str, tenant: str) -> calls.ExplainDecisionRequest:
+    """Ask what each feature added."""
+    return calls.ExplainDecisionRequest(tenant=tenant, transaction_id=transaction_id)
+
+
 def labels_request(labels: Iterable[Label]) -> calls.ReportLabelsRequest:
     """Report what turned out to be true."""
     return calls.ReportLabelsRequest(

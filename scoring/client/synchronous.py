@@ -85,7 +85,7 @@ class Client:
 
     def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
         """Return the recorded decision; `ScoringError` when there is none."""
-        request = calls.GetDecisionRequest(tenant=tenant, transaction_id=transaction_id)
+        request = messages.decision_request(transaction_id, tenant)
         with messages.translated(transaction_id):
             return self._stub.GetDecision(request, timeout=self._timeout_s).decision
 
@@ -96,9 +96,7 @@ class Client:
 
         A `ScoringError` where there is no decision, or none with a score.
         """
-        request = calls.ExplainDecisionRequest(
-            tenant=tenant, transaction_id=transaction_id
-        )
+        request = messages.explain_request(transaction_id, tenant)
         with messages.translated(transaction_id):
             return self._stub.ExplainDecision(request, timeout=timeout_s)
 

@@ -108,7 +108,7 @@ async def test_an_overload_says_when_to_come_again(door, client):
     async def sending():
         yield payment()
 
-    door.server._calls.checks.group.decisions.checks_max = 0
+    door.decisions.checks_max = 0
     (streamed,) = [answer async for _, answer in client.check_stream(sending())]
     with pytest.raises(Unavailable) as refused:
         await client.check(payment())
@@ -116,15 +116,11 @@ async def test_an_overload_says_when_to_come_again(door, client):
 
 
 async def test_a_call_may_have_a_deadline_of_its_own(door, client):
-    door.server._calls.checks.group.decisions.publish = never
+    door.log_is_away()
     with pytest.raises(TimeoutError):
         await client.check(payment(), timeout_s=0.3)
     with pytest.raises(TimeoutError):
         await client.check_many([payment()], timeout_s=0.3)
-
-
-async def never(_checks: object, _answers: object) -> None:
-    await asyncio.get_running_loop().create_future()
 
 
 async def test_what_was_away_for_a_moment_is_tried_again_and_decided_once(door, client):
@@ -135,7 +131,7 @@ async def test_what_was_away_for_a_moment_is_tried_again_and_decided_once(door, 
         if len(published) == 1:
             raise LogUnavailable("for a moment")
 
-    door.server._calls.checks.group.decisions.publish = publish
+    door.decisions.publish = publish
     one = payment()
     assert (await client.check(one)) == (await client.decision(one.id))
     assert [[answer.first for answer in answers] for answers in published] == [

@@ -40,9 +40,13 @@ class Silent(MemoryStore):
 
 
 @pytest.fixture
-async def door(model_dir):
+def store():
+    return Silent(default_catalogue(), lateness_ms=1, dedupe_ms=1_000_000)
+
+
+@pytest.fixture
+async def door(model_dir, store):
     """A door whose budgets end nothing: only what a test sets does."""
-    store = Silent(default_catalogue(), lateness_ms=1, dedupe_ms=1_000_000)
     async with open_door(model_dir, store, budget=PATIENT, budget_ms=60_000) as door:
         yield door
 
@@ -64,8 +68,7 @@ async def test_an_answer_comes_within_the_time_that_the_caller_gave(door):
     assert is_degraded(await door.check(payment(), within_s=1.0))
 
 
-async def test_a_caller_without_deadline_gets_the_budget(model_dir):
-    store = Silent(default_catalogue(), lateness_ms=1, dedupe_ms=1_000_000)
+async def test_a_caller_without_deadline_gets_the_budget(model_dir, store):
     async with open_door(model_dir, store, budget=PATIENT, budget_ms=1_000) as door:
         assert is_degraded(await door.check(payment(), within_s=None))
 
@@ -76,9 +79,8 @@ async def test_a_payment_on_a_stream_may_have_less_time_than_the_stream(door):
 
 
 async def test_who_is_always_in_a_hurry_does_not_wait_for_a_dead_store_for_ever(
-    model_dir,
+    model_dir, store
 ):
-    store = Silent(default_catalogue(), lateness_ms=1, dedupe_ms=1_000_000)
     budget = Budget(store_s=1.0, reserve_s=0.5)
     async with open_door(model_dir, store, budget=budget) as door:
         for _ in range(8):  # each may wait less than an exchange may take
@@ -92,18 +94,9 @@ async def test_who_is_always_in_a_hurry_does_not_wait_for_a_dead_store_for_ever(
     assert 2 <= store.asked < 8
 
 
-async def never(_checks: object, _answers: object) -> None:
-    await asyncio.get_running_loop().create_future()
-
-
-def log_is_away(door) -> None:
-    """As with `reply_after=log` while the broker acknowledges nothing."""
-    door.server._calls.checks.group.decisions.publish = never
-
-
 async def test_a_payment_on_a_stream_is_told_when_its_time_is_over(model_dir):
     async with open_door(model_dir) as door:
-        log_is_away(door)
+        door.log_is_away()
         answer = await first_reply(door, timeout_s=NEVER_S, budget_ms=100)
         assert answer.error.code == LATE
         assert not answer.HasField("decision")
@@ -112,7 +105,7 @@ async def test_a_payment_on_a_stream_is_told_when_its_time_is_over(model_dir):
 async def test_a_batch_is_cut_where_its_time_is_short(model_dir):
     payments = [payment(amount_minor=amount) for amount in (5, 500, 50, 5_000, 1)]
     async with open_door(model_dir, batch_budget_ms=10_000) as door:
-        door.server._calls.checks.group.decisions.check_s = 4.0
+        door.decisions.check_s = 4.0
         request = calls.BatchCheckTransactionsRequest(transactions=payments)
         reply = await door.stub.BatchCheckTransactions(request, timeout=NEVER_S)
     assert [bool(r.decision.core.degradations) for r in reply.results] == [
