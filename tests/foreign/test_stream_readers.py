@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import toolbox
-from kafka_cluster import VERSION, fetched_jars
+from java import java_program
 from stream_parts import NOW_MS, create_topics
 
 from scoring import wire
@@ -24,13 +24,6 @@ from scoring.v1.transaction_pb2 import Transaction
 pytestmark = [pytest.mark.foreign, pytest.mark.kafka]
 HERE = Path(__file__).parent / "readers"
 DESCRIPTORS = toolbox.ROOT / "docs" / "schemas" / "scoring-v1.binpb"
-PROTOBUF_JAVA = "4.33.1"
-JARS = (
-    ("org.apache.kafka", "kafka-clients", VERSION),
-    ("com.google.protobuf", "protobuf-java", PROTOBUF_JAVA),
-    ("com.google.protobuf", "protobuf-java-util", PROTOBUF_JAVA),
-    ("org.eclipse.jdt", "ecj", "3.37.0"),  # compiles without a JDK
-)
 PROTOBUFJS = "7.5.4"
 DECISION = Decision(
     core=DecisionCore(
@@ -89,22 +82,8 @@ def assert_read(printed: bytes) -> None:
     assert payment["amountMinor"] == str(2**53 + 1)
 
 
-@pytest.fixture(scope="module")
-def java(tmp_path_factory) -> tuple[str, ...]:
-    """The command of the Java reader, compiled."""
-    jars = f"{fetched_jars('readers', JARS, version='1')}/*"
-    classes = tmp_path_factory.mktemp("classes")
-    source = HERE / "DecisionReader.java"
-    compiler = ("java", "-cp", jars, "org.eclipse.jdt.internal.compiler.batch.Main")
-    run(*compiler, "-17", "-cp", ":".join(_jars()), "-d", classes, source)
-    return ("java", "-cp", f"{classes}:{jars}", "DecisionReader")
-
-
-def _jars() -> list[str]:
-    return [str(jar) for jar in fetched_jars("readers", JARS, version="1").iterdir()]
-
-
-def test_the_kafka_client_for_java_reads_it(java, kafka_bootstrap, topic):
+def test_the_kafka_client_for_java_reads_it(kafka_bootstrap, topic):
+    java = java_program("readers/DecisionReader.java")
     assert_read(run(*java, kafka_bootstrap, topic, DESCRIPTORS))
 
 
