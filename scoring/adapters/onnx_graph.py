@@ -1,4 +1,4 @@
-"""A look into an ONNX file before it runs: every operator must be one of ours.
+"""A look into an ONNX file before it runs: all that it holds must be ours.
 
 ONNX Runtime runs whatever a file asks for. We look first, without the `onnx`
 package, which serving does not install.
@@ -26,74 +26,104 @@ OPERATORS = frozenset(
     }
 )  # fmt: skip
 
-# Field numbers of onnx.proto (ModelProto, GraphProto, NodeProto, TensorProto).
-_MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
-_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
-_NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+# What our exporter writes, by the numbers of onnx.proto: the fields of each message,
+# and which message stands in a field. Nothing else is let in, so that there is no
+# tensor, graph or function in any corner of a file that was not looked at.
+_PARTS: dict[str, dict[int, str]] = {
+    "model": {1: "", 2: "", 7: "graph", 8: ""},
+    "graph": {1: "node", 2: "", 5: "tensor", 11: "value", 12: "value"},
+    "node": {1: "", 2: "", 4: "", 5: "attribute", 7: ""},
+    "attribute": {1: "", 3: "", 4: "", 7: "", 8: "", 9: "", 20: ""},
+    "tensor": {1: "", 2: "", 8: "", 9: ""},
+    "value": {1: "", 2: "type"},
+    "type": {1: ""},
+}
+# What these would do has a name.
+_FOREIGN = {
+    ("model", 25): "a function of its own",
+    ("graph", 15): "a sparse tensor",
+    ("attribute", 6): "a graph within an operator",
+    ("attribute", 11): "a graph within an operator",
+    ("attribute", 22): "a sparse tensor",
+    ("attribute", 23): "a sparse tensor",
+    ("tensor", 13): "a tensor outside the file",
+    ("tensor", 14): "a tensor outside the file",
+}
+_NODE_OPERATOR, _NODE_DOMAIN = 4, 7
 _ATTRIBUTE_STRINGS = 9
-# How a tree node decides, tens of thousands of times in a graph, as it is encoded.
-_OUR_MODES = re.compile(rb"(?:J\x09BRANCH_LT|J\x04LEAF)+")
-_TENSOR_LOCATION = 14
+# Lists of an attribute, an entry a field, tens of thousands of them in a forest:
+# floats, ints, and the two ways of our tree nodes to decide.
+_RUN = re.compile(
+    rb"(?:=[\s\S]{4})++|(?:@[\x80-\xff]*+[\x00-\x7f])++|(?:J\x09BRANCH_LT|J\x04LEAF)++"
+)
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _SEVEN_BITS, _MORE = 0x7F, 0x80
 _VARINT_BYTES_MAX = 10
 
 
 def check_graph(raw: bytes, *, name: str) -> None:
-    """Raise `BadArtifact` for an operator that is not ours, or for outside data."""
+    """Raise `BadArtifact` for whatever our exporter never writes: another operator,
+    a tensor outside the file, a sparse one, a function, a graph within the graph.
+    """
+    operators: set[str] = set()
     try:
-        found = set(_operators(raw))
+        foreign = next(_foreign(raw, "model", operators), "")
     except (IndexError, UnicodeDecodeError, ValueError) as error:
         raise BadArtifact(f"{name}: is not an ONNX model; copy it again") from error
-    foreign = sorted(found - OPERATORS)
+    if not foreign and (others := sorted(operators - OPERATORS)):
+        foreign = f"the operator {others[0].strip(':')}"
     if foreign:
         raise BadArtifact(
-            f"{name}: uses the operator {foreign[0].strip(':')}, which our exporter "
-            "never writes; load only bundles made by `scoring train`"
+            f"{name}: holds {foreign}, which our exporter never writes; load only "
+            "bundles made by `scoring train`"
         )
-    if not found:
+    if not operators:
         raise BadArtifact(f"{name}: holds no operators; copy it again")
 
 
-def _operators(raw: bytes) -> Iterator[str]:
-    """Yield "domain:operator" of every node."""
-    for field, value in _fields(raw):
-        if field == _MODEL_FUNCTIONS:
-            yield "a function of its own"
-        if field == _MODEL_GRAPH and isinstance(value, bytes):
-            for part, inner in _fields(value):
-                if isinstance(inner, bytes):
-                    yield from _part(part, inner)
-
-
-def _part(field: int, raw: bytes) -> Iterator[str]:
-    if field == _GRAPH_NODE:
-        texts = {k: v for k, v in _fields(raw) if isinstance(v, bytes)}
+def _foreign(raw: bytes, kind: str, operators: set[str]) -> Iterator[str]:
+    """Yield what stands in a message that is not ours; add up its operators."""
+    parts = _PARTS[kind]
+    if kind == "node":
+        operators.add(_operator(raw))
+    if kind == "attribute":
         yield from _modes(raw)
-        operator = texts.get(_NODE_OPERATOR, b"").decode()
-        domain = texts.get(_NODE_DOMAIN, b"").decode()
-        yield f"{'' if domain == 'ai.onnx' else domain}:{operator}"
-    if field == _GRAPH_INITIALIZER and _TENSOR_LOCATION in dict(_fields(raw)):
-        yield "a tensor outside the file"
+    for field, value in _fields(raw, _RUN if kind == "attribute" else None):
+        if field not in parts:
+            yield _FOREIGN.get((kind, field), f"field {field} of a {kind}")
+        elif parts[field] and isinstance(value, bytes):
+            yield from _foreign(value, parts[field], operators)
 
 
-def _modes(node: bytes) -> Iterator[str]:
+def _operator(node: bytes) -> str:
+    """What a node computes, "domain:operator"."""
+    texts = {k: v for k, v in _fields(node) if isinstance(v, bytes)}
+    domain = texts.get(_NODE_DOMAIN, b"").decode()
+    operator = texts.get(_NODE_OPERATOR, b"").decode()
+    return f"{'' if domain == 'ai.onnx' else domain}:{operator}"
+
+
+def _modes(attribute: bytes) -> Iterator[str]:
     """Yield each way of a tree node to decide that is not ours: a categorical split
     would be computed, and by rules that nothing here was compared with.
     """
-    for field, attribute in _fields(node):
-        if field == _NODE_ATTRIBUTE and isinstance(attribute, bytes):
-            if b"nodes_modes" not in attribute:
-                continue
-            for inner, mode in _fields(_OUR_MODES.sub(b"", attribute)):
-                if inner == _ATTRIBUTE_STRINGS and isinstance(mode, bytes):
-                    yield f"TreeEnsembleRegressor with {mode.decode()} splits"
+    if b"nodes_modes" in attribute:
+        for field, mode in _fields(attribute, _RUN):
+            if field == _ATTRIBUTE_STRINGS and isinstance(mode, bytes):
+                yield f"TreeEnsembleRegressor with {mode.decode()} splits"
 
 
-def _fields(raw: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """Yield (field number, content) of one protobuf message."""
+def _fields(
+    raw: bytes, run: re.Pattern[bytes] | None = None
+) -> Iterator[tuple[int, bytes | int]]:
+    """Yield (field number, content) of one protobuf message, but for fields that
+    `run` matches.
+    """
     at = 0
     while at < len(raw):
+        if run and (skipped := run.match(raw, at)):
+            at = skipped.end()
+            continue
         tag, at = _varint(raw, at)
         kind = tag & 7
         if kind == _VARINT:

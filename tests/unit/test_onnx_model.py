@@ -15,7 +15,9 @@ from small_model import (
     small_dataset,
 )
 
+from scoring import wire
 from scoring.adapters.model_source import ModelSource
+from scoring.adapters.onnx_graph import check_graph
 from scoring.adapters.onnx_model import load_model
 from scoring.core import bundle
 from scoring.core.bundle import manifest_from_json
@@ -155,17 +157,110 @@ def test_a_graph_of_several_classes_is_refused(copy):
         load_model(copy)
 
 
-def test_data_outside_the_file_is_refused(copy):
-    def point_outside(graph):
-        import onnx
+def outside(tensor):
+    import onnx
 
-        tensor = graph.initializer[0]
-        tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
 
-    graph = changed_graph((copy / bundle.GRAPH_FILE).read_bytes(), point_outside)
-    rewrite(copy, **{bundle.GRAPH_FILE: graph})
-    with pytest.raises(BadArtifact, match="outside the file"):
+
+def in_an_initializer(model):
+    outside(model.graph.initializer[0])
+
+
+def in_a_sparse_initializer(model):
+    outside(model.graph.sparse_initializer.add().values)
+
+
+def in_an_attribute(model):
+    outside(model.graph.node[0].attribute.add(name="value").t)
+
+
+def in_a_list_of_an_attribute(model):
+    outside(model.graph.node[0].attribute.add(name="values").tensors.add())
+
+
+def in_a_sparse_attribute(model):
+    outside(model.graph.node[0].attribute.add(name="value").sparse_tensor.indices)
+
+
+def in_a_graph_within_the_graph(model):
+    outside(model.graph.node[0].attribute.add(name="then").g.initializer.add())
+
+
+def in_a_function(model):
+    outside(model.functions.add(name="f").node.add().attribute.add(name="v").t)
+
+
+def in_a_graph_for_training(model):
+    outside(model.training_info.add().initialization.initializer.add())
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        in_an_initializer, in_a_sparse_initializer, in_an_attribute,
+        in_a_list_of_an_attribute, in_a_sparse_attribute,
+        in_a_graph_within_the_graph, in_a_function, in_a_graph_for_training,
+    ],
+)  # fmt: skip
+def test_data_outside_the_file_is_refused_wherever_a_tensor_can_stand(copy, place):
+    import onnx
+
+    model = onnx.load_from_string((copy / bundle.GRAPH_FILE).read_bytes())
+    place(model)
+    rewrite(copy, **{bundle.GRAPH_FILE: model.SerializeToString()})
+    with pytest.raises(BadArtifact, match="our exporter never writes"):
         load_model(copy)
+
+
+# Where each message of onnx.proto stands in a model, as field numbers.
+PLACES = {
+    "ModelProto": (),
+    "GraphProto": (7,),
+    "NodeProto": (7, 1),
+    "AttributeProto": (7, 1, 5),
+    "TensorProto": (7, 5),
+    "ValueInfoProto": (7, 11),
+    "TypeProto": (7, 11, 2),
+}
+
+
+def written(message, found):
+    """(message, field) of all that a model holds."""
+    for field, value in message.ListFields():
+        found.add((message.DESCRIPTOR.name, field.number))
+        if field.message_type is not None:
+            for part in value if field.is_repeated else [value]:
+                written(part, found)
+    return found
+
+
+def with_a_field(raw, place, number):
+    """The model with one more field, empty, in a message of that place."""
+    part = wire.varint_to_bytes(number << 3 | 2) + b"\0"
+    for outer in reversed(place):
+        part = wire.field_to_bytes(outer, part)
+    return raw + part
+
+
+def test_every_field_of_onnx_that_our_exporter_does_not_write_is_refused(trained):
+    import onnx
+
+    files = [
+        (trained / f).read_bytes() for f in (bundle.GRAPH_FILE, bundle.TENSOR_FILE)
+    ]
+    ours = set.union(*(written(onnx.load_from_string(raw), set()) for raw in files))
+    tried = 0
+    for name, place in PLACES.items():
+        for field in getattr(onnx, name).DESCRIPTOR.fields:
+            if (name, field.number) in ours:
+                continue
+            changed = with_a_field(files[0], place, field.number)
+            with pytest.raises(BadArtifact, match=r"holds (field \d+ of )?a "):
+                check_graph(changed, name=f"{name}.{field.name}")
+            tried += 1
+    assert tried > 30
 
 
 def test_a_graph_that_scores_otherwise_than_at_its_export_is_refused(copy):
