@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from scoring.core.label import Label
 from scoring.core.transaction import DEFAULT_TENANT
-from scoring.errors import InvalidTransaction
 from scoring.v1 import transaction_pb2
 from scoring.wire.messages import (
     PROTOBUF,
     message_from_bytes,
-    ms_from_timestamp,
     refuse_unknown_fields,
+    required_ms,
     timestamp_from_ms,
 )
 from scoring.wire.transactions import transaction_from_proto, transaction_to_proto
@@ -26,14 +25,13 @@ def label_from_bytes(raw: bytes, *, content_type: str = PROTOBUF) -> Label:
 def label_from_proto(message: transaction_pb2.Label) -> Label:
     """Translate; refuses unknown fields and a missing time."""
     refuse_unknown_fields(message)
-    if not message.HasField("known_at"):
-        raise InvalidTransaction("known_at", "is required")
+    known_at_ms = required_ms(message, "known_at")
     return Label(
         tenant=message.tenant or DEFAULT_TENANT,
         transaction_id=message.transaction_id,
         version=message.version,
         verdict=message.verdict,
-        known_at_ms=ms_from_timestamp(message.known_at),
+        known_at_ms=known_at_ms,
         source=message.source,
         transaction=transaction_from_proto(message.transaction)
         if message.HasField("transaction")

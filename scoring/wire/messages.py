@@ -73,12 +73,25 @@ def _field_of(problem: str) -> str:
 
 
 def refuse_unknown_fields(message: Message, path: str = "") -> None:
-    """Raise `InvalidTransaction` when a message carries fields we do not know."""
+    """Raise `InvalidTransaction` when a message carries fields we do not know.
+
+    Of this message alone: each message within it is asked for itself, where it is
+    read. (A map's entry that holds one is a field of its message that we do not know.)
+    """
     if len(UnknownFieldSet(message)):
         number = UnknownFieldSet(message)[0].field_number
         raise InvalidTransaction(
             path or "transaction", f"has field {number}, which this version lacks"
         )
+
+
+def required_ms(message: Message, field: str) -> int:
+    """The time in a field that a caller must set; raises `InvalidTransaction`."""
+    if not message.HasField(field):
+        raise InvalidTransaction(field, "is required")
+    timestamp = getattr(message, field)
+    refuse_unknown_fields(timestamp, field)
+    return ms_from_timestamp(timestamp)
 
 
 def ms_from_timestamp(timestamp: Timestamp) -> int:

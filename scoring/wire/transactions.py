@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from scoring.core.transaction import DEFAULT_TENANT, Transaction
-from scoring.errors import InvalidTransaction
 from scoring.v1 import transaction_pb2
 from scoring.wire.messages import (
     PROTOBUF,
     message_from_bytes,
-    ms_from_timestamp,
     refuse_unknown_fields,
+    required_ms,
     timestamp_from_ms,
 )
 
@@ -29,8 +28,7 @@ def transaction_from_bytes(raw: bytes, *, content_type: str = PROTOBUF) -> Trans
 def transaction_from_proto(message: transaction_pb2.Transaction) -> Transaction:
     """Translate; refuses unknown fields and a missing time."""
     refuse_unknown_fields(message)
-    if not message.HasField("occurred_at"):
-        raise InvalidTransaction("occurred_at", "is required")
+    occurred_at_ms = required_ms(message, "occurred_at")
     latitude = longitude = None
     if message.HasField("location"):
         refuse_unknown_fields(message.location, "location")
@@ -41,7 +39,7 @@ def transaction_from_proto(message: transaction_pb2.Transaction) -> Transaction:
         message.id,
         message.payment_id,
         message.attempt,
-        ms_from_timestamp(message.occurred_at),
+        occurred_at_ms,
         message.amount_minor,
         message.currency,
         message.card,

@@ -164,6 +164,18 @@ async def test_a_field_that_this_version_lacks_is_refused(door):
     assert "field 31" in message
 
 
+@pytest.mark.parametrize("field", ["occurred_at", "location"])
+async def test_a_field_that_this_version_lacks_is_refused_in_a_message_within(
+    door, field
+):
+    sent = request(payment(location=Location(latitude=1.0, longitude=2.0)))
+    part = getattr(sent.transaction, field)
+    part.MergeFromString(b"\xfa\x01\x02hi")
+    raw = sent.SerializeToString()
+    code, named, _ = await status_of(door.raw("CheckTransaction")(raw, timeout=5))
+    assert (code, named) == (INVALID, field)
+
+
 async def test_ten_megabytes_are_turned_away_and_the_next_payment_is_decided(door):
     huge = payment(attributes={"note": "x" * 10_000_000})
     code, _, _ = await status_of(door.check(huge))

@@ -73,6 +73,16 @@ def test_a_good_record_becomes_a_check_that_knows_its_position(intake, counts):
     assert counts.counted == []
 
 
+@pytest.mark.parametrize("field", ["occurred_at", "location"])
+def test_a_field_that_this_version_lacks_becomes_a_letter_that_names_its_place(
+    intake, field
+):
+    sent = transaction("t1", card="card-1")
+    getattr(sent, field).MergeFromString(b"\xfa\x01\x02hi")
+    letter = letter_of(intake, record(sent.SerializeToString()))
+    assert letter.field == field
+
+
 def test_json_is_known_by_its_header_and_by_its_brace(intake):
     body = (
         b'{"id":"t1","occurredAt":"2024-01-01T00:00:00Z","amountMinor":"5",'

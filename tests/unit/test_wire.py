@@ -156,6 +156,50 @@ def test_unknown_fields_are_refused_because_they_cannot_be_hashed():
         wire.transaction_from_bytes(raw + b"\x98\x06\x01")
 
 
+def paths_of(descriptor, above=()):
+    """Every message within a message: its name, and the field numbers to it."""
+    yield descriptor.name, above
+    for field in descriptor.fields:
+        if field.message_type is not None:
+            yield from paths_of(field.message_type, (*above, field.number))
+
+
+def with_an_unknown_field(raw, path):
+    """The message with field 15999 in a message of that path."""
+    part = wire.varint_to_bytes(15_999 << 3 | 2) + b"\2hi"
+    for number in reversed(path):
+        head = wire.varint_to_bytes(number << 3 | 2)
+        part = head + wire.varint_to_bytes(len(part)) + part
+    return raw + part
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    list(paths_of(transaction_pb2.Transaction.DESCRIPTOR)),
+    ids=lambda value: value if isinstance(value, str) else ".".join(map(str, value)),
+)
+def test_a_field_that_this_version_lacks_is_refused_in_every_message(name, path):
+    raw = wire.transaction_to_proto(TRANSACTION).SerializeToString()
+    with pytest.raises(InvalidTransaction, match="which this version lacks"):
+        wire.transaction_from_bytes(with_an_unknown_field(raw, path))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    list(paths_of(transaction_pb2.Label.DESCRIPTOR)),
+    ids=lambda value: value if isinstance(value, str) else ".".join(map(str, value)),
+)
+def test_a_field_that_this_version_lacks_is_refused_in_every_part_of_a_label(
+    name, path
+):
+    label = transaction_pb2.Label(
+        transaction_id="t1", transaction=wire.transaction_to_proto(TRANSACTION)
+    )
+    label.known_at.FromMilliseconds(1_700_000_500_000)
+    with pytest.raises(InvalidTransaction, match="which this version lacks"):
+        wire.label_from_bytes(with_an_unknown_field(label.SerializeToString(), path))
+
+
 def test_an_unknown_content_type_is_refused_with_those_that_are_known():
     with pytest.raises(InvalidTransaction, match="application/json"):
         wire.transaction_from_bytes(b"", content_type="text/xml")
