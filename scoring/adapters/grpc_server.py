@@ -22,7 +22,9 @@ from scoring.errors import CannotListen
 _BATCH_MESSAGES = 4
 # gRPC's default is 8 kB; ours are a trace, a token and a few standard ones.
 _METADATA_BYTES_MAX = 8_192
-_PING_INTERVAL_MS = 10_000
+# Callers ping through an idle connection, most every 10 s or more seldom: a network
+# between us forgets it otherwise. Who pings more often than this is sent away.
+_PING_INTERVAL_MS = 5_000
 _KEEPALIVE_MS = 30_000
 _MS_PER_S = 1_000
 _LOOKS_INTERVAL_S = 0.05
@@ -63,6 +65,7 @@ class ServerOptions:
             ("grpc.http.overload_protection", 0),
             ("grpc.so_reuseport", int(self.shares_port)),
             ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+            ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),
         ]
         if self.connection_age_s:

@@ -97,6 +97,9 @@ def channel_arguments(security: Security | None = None) -> list[tuple[str, Any]]
         ("grpc.enable_retries", 1),
         ("grpc.max_receive_message_length", _RECEIVED_BYTES_MAX),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        # Also while nothing is asked, and for as long: then a network forgets us.
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
     ]
     if security and security.server_name:
         arguments.append(("grpc.ssl_target_name_override", security.server_name))
