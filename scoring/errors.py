@@ -7,7 +7,11 @@ ScoringError
 ├── Unavailable             an outside system failed; a retry may help
 │   ├── StoreUnavailable    becomes a Degradation inside the scorer
 │   ├── ModelUnavailable    becomes a Degradation inside the scorer
-│   └── LogUnavailable      the stream stops and Kafka redelivers
+│   ├── LogUnavailable      the stream stops and Kafka redelivers
+│   └── DeadlineExceeded    the client's: no answer in time (a `TimeoutError`, too)
+├── NotFound                the client's: nothing is recorded under this id
+├── Denied                  the client's: this caller may not
+│   └── Unauthenticated     nor is it known who calls
 ├── CorruptState            a stored value is not ours; becomes a Degradation
 ├── CannotListen            an address cannot be bound: the process does not start
 └── BadArtifact             a file refused at load: the process does not start,
@@ -75,6 +79,22 @@ class ShelfUnavailable(Unavailable):
 
 class LogUnavailable(Unavailable):
     """The log did not acknowledge."""
+
+
+class DeadlineExceeded(Unavailable, TimeoutError):
+    """No answer came before the call's deadline; the transaction may be decided."""
+
+
+class NotFound(ScoringError):
+    """Nothing is recorded under this id."""
+
+
+class Denied(ScoringError):
+    """This caller may not do this."""
+
+
+class Unauthenticated(Denied):
+    """Who calls is not known: no certificate or token, or one that is refused."""
 
 
 class CorruptState(ScoringError):

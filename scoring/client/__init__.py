@@ -10,17 +10,35 @@ from scoring.client.channel import Security
 from scoring.client.synchronous import Client
 from scoring.core.label import Label, LabelSource, Verdict
 from scoring.core.transaction import Channel, EntryMode, Transaction
+from scoring.errors import (
+    DeadlineExceeded,
+    Denied,
+    InvalidTransaction,
+    NotFound,
+    ScoringError,
+    TransactionConflict,
+    Unauthenticated,
+    Unavailable,
+)
 from scoring.v1.decision_pb2 import Decision
 
 __all__ = [
     "AsyncClient",
     "Channel",
     "Client",
+    "DeadlineExceeded",
     "Decision",
+    "Denied",
     "EntryMode",
+    "InvalidTransaction",
     "Label",
     "LabelSource",
+    "NotFound",
+    "ScoringError",
     "Security",
     "Transaction",
+    "TransactionConflict",
+    "Unauthenticated",
+    "Unavailable",
     "Verdict",
 ]

@@ -48,6 +48,9 @@ class AsyncClient:
         """Close the connections."""
         await self._channel.close()
 
+    def _within(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else timeout_s
+
     async def check(
         self,
         transaction: Transaction,
@@ -59,7 +62,7 @@ class AsyncClient:
         request = messages.check_request(transaction, dry_run=dry_run)
         with messages.translated(transaction.id):
             reply = await self._stub.CheckTransaction(
-                request, timeout=timeout_s or self._timeout_s
+                request, timeout=self._within(timeout_s)
             )
         return reply.decision
 
@@ -74,7 +77,7 @@ class AsyncClient:
         request = messages.batch_request(transactions, dry_run=dry_run)
         with messages.translated():
             reply = await self._stub.BatchCheckTransactions(
-                request, timeout=timeout_s or self._timeout_s
+                request, timeout=self._within(timeout_s)
             )
         return messages.answers_of(reply)
 
@@ -102,7 +105,7 @@ class AsyncClient:
                 yield reply.result.transaction_id, messages.answer_of(reply.result)
 
     async def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
-        """Return the recorded decision; `ScoringError` when there is none."""
+        """Return the recorded decision; `NotFound` when there is none."""
         request = messages.decision_request(transaction_id, tenant)
         with messages.translated(transaction_id):
             reply = await self._stub.GetDecision(request, timeout=self._timeout_s)
@@ -113,7 +116,7 @@ class AsyncClient:
     ) -> calls.ExplainDecisionResponse:
         """What each feature added to the score, exactly; for people: it takes time.
 
-        A `ScoringError` where there is no decision, or none with a score.
+        `NotFound` where there is no decision, `ScoringError` where it has no score.
         """
         request = messages.explain_request(transaction_id, tenant)
         with messages.translated(transaction_id):

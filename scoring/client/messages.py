@@ -12,9 +12,13 @@ from scoring import wire
 from scoring.core.label import Label
 from scoring.core.transaction import Transaction
 from scoring.errors import (
+    DeadlineExceeded,
+    Denied,
     InvalidTransaction,
+    NotFound,
     ScoringError,
     TransactionConflict,
+    Unauthenticated,
     Unavailable,
 )
 from scoring.v1 import fraud_scoring_pb2 as calls
@@ -97,7 +101,7 @@ def labels_answers_of(reply: calls.ReportLabelsResponse) -> list[ScoringError | 
 
 @contextmanager
 def translated(transaction_id: str = "") -> Iterator[None]:
-    """Raise what a status means; `TimeoutError` when the deadline passed."""
+    """Raise what a status means."""
     try:
         yield
     except grpc.RpcError as error:
@@ -110,11 +114,9 @@ def error_of_item(error: calls.CheckError, transaction_id: str) -> ScoringError:
     return _to_be_retried(found, error.retry_after_ms)
 
 
-def error_of(status: grpc.RpcError, transaction_id: str = "") -> Exception:
-    """The error that a status means; `TimeoutError` when the deadline passed."""
+def error_of(status: grpc.RpcError, transaction_id: str = "") -> ScoringError:
+    """The error that a status means."""
     code = status.code()
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return TimeoutError(status.details())
     trailing = dict(cast("Iterable[tuple[str, str]]", status.trailing_metadata() or ()))
     field, details = trailing.get(FIELD_KEY, ""), status.details() or ""
     found = _error(code.value[0], details, field, transaction_id)
@@ -137,16 +139,17 @@ def _error(code: int, message: str, field: str, transaction_id: str) -> ScoringE
         return InvalidTransaction(field, message.removeprefix(f"{field}: "))
     if code == grpc.StatusCode.ALREADY_EXISTS.value[0]:
         return TransactionConflict(transaction_id)
-    if code in _RETRYABLE:
-        return Unavailable(message)
-    return ScoringError(message)
+    return _ERRORS.get(code, ScoringError)(message)
 
 
-_RETRYABLE = frozenset(
-    code.value[0]
-    for code in (
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
+_ERRORS: dict[int, type[ScoringError]] = {
+    code.value[0]: kind
+    for code, kind in (
+        (grpc.StatusCode.UNAVAILABLE, Unavailable),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Unavailable),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceeded),
+        (grpc.StatusCode.NOT_FOUND, NotFound),
+        (grpc.StatusCode.PERMISSION_DENIED, Denied),
+        (grpc.StatusCode.UNAUTHENTICATED, Unauthenticated),
     )
-)
+}

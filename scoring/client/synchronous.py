@@ -23,7 +23,8 @@ class Client:
 
     `timeout_s` is the deadline of every call that names none: the service answers
     within it, with what it knows by then. Errors: `InvalidTransaction` (with the
-    field), `TransactionConflict`, `Unavailable` (a retry may help), `TimeoutError`.
+    field), `TransactionConflict`, `NotFound`, `Denied`, `Unavailable` (a retry may
+    help) and, of these, `DeadlineExceeded`; all are `ScoringError`.
     """
 
     def __init__(
@@ -53,6 +54,9 @@ class Client:
         """Close the connections."""
         self._channel.close()
 
+    def _within(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else timeout_s
+
     def check(
         self,
         transaction: Transaction,
@@ -64,7 +68,7 @@ class Client:
         request = messages.check_request(transaction, dry_run=dry_run)
         with messages.translated(transaction.id):
             reply = self._stub.CheckTransaction(
-                request, timeout=timeout_s or self._timeout_s
+                request, timeout=self._within(timeout_s)
             )
         return reply.decision
 
@@ -79,12 +83,12 @@ class Client:
         request = messages.batch_request(transactions, dry_run=dry_run)
         with messages.translated():
             reply = self._stub.BatchCheckTransactions(
-                request, timeout=timeout_s or self._timeout_s
+                request, timeout=self._within(timeout_s)
             )
         return messages.answers_of(reply)
 
     def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
-        """Return the recorded decision; `ScoringError` when there is none."""
+        """Return the recorded decision; `NotFound` when there is none."""
         request = messages.decision_request(transaction_id, tenant)
         with messages.translated(transaction_id):
             return self._stub.GetDecision(request, timeout=self._timeout_s).decision
@@ -94,7 +98,7 @@ class Client:
     ) -> calls.ExplainDecisionResponse:
         """What each feature added to the score, exactly; for people: it takes time.
 
-        A `ScoringError` where there is no decision, or none with a score.
+        `NotFound` where there is no decision, `ScoringError` where it has no score.
         """
         request = messages.explain_request(transaction_id, tenant)
         with messages.translated(transaction_id):

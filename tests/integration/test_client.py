@@ -2,6 +2,7 @@
 
 import asyncio
 
+import grpc
 import pytest
 from certificates import Authority
 from grpc_parts import fresh_id, open_door
@@ -10,20 +11,24 @@ from scoring.bootstrap import now_ms
 from scoring.client import (
     AsyncClient,
     Client,
+    DeadlineExceeded,
     Decision,
+    Denied,
+    InvalidTransaction,
     Label,
+    NotFound,
+    ScoringError,
     Security,
     Transaction,
+    TransactionConflict,
+    Unauthenticated,
+    Unavailable,
     Verdict,
 )
 from scoring.client.channel import SERVICE_CONFIG
-from scoring.errors import (
-    InvalidTransaction,
-    LogUnavailable,
-    ScoringError,
-    TransactionConflict,
-    Unavailable,
-)
+from scoring.client.messages import error_of_item
+from scoring.errors import LogUnavailable
+from scoring.v1.fraud_scoring_pb2 import CheckError
 
 
 def payment(**fields):
@@ -123,6 +128,52 @@ async def test_a_call_may_have_a_deadline_of_its_own(door, client):
         await client.check_many([payment()], timeout_s=0.3)
 
 
+async def test_a_deadline_that_passed_is_an_error_of_ours_and_a_timeout(door, client):
+    door.log_is_away()
+    with pytest.raises(DeadlineExceeded) as passed:
+        await client.check(payment(), timeout_s=0.3)
+    assert isinstance(passed.value, ScoringError)
+    assert isinstance(passed.value, TimeoutError)
+
+
+async def test_no_time_is_no_time_and_never_the_default(door):
+    client = AsyncClient(door.server.address, timeout_s=60)
+    door.log_is_away()  # nothing is answered before the deadline
+
+    def ask():
+        with Client(door.server.address, timeout_s=60) as blocking:
+            with pytest.raises(DeadlineExceeded):
+                blocking.check(payment(), timeout_s=0)
+            with pytest.raises(DeadlineExceeded):
+                raise blocking.check_many([payment()], timeout_s=0)[0]
+
+    async with asyncio.timeout(10):
+        with pytest.raises(DeadlineExceeded):
+            await client.check(payment(), timeout_s=0)
+        with pytest.raises(DeadlineExceeded):
+            raise (await client.check_many([payment()], timeout_s=0))[0]
+        await asyncio.to_thread(ask)
+        await client.close()
+
+
+@pytest.mark.parametrize("status", list(grpc.StatusCode), ids=lambda s: s.name)
+def test_every_status_is_an_error_by_name(status):
+    by_name = {
+        "INVALID_ARGUMENT": InvalidTransaction,
+        "ALREADY_EXISTS": TransactionConflict,
+        "NOT_FOUND": NotFound,
+        "PERMISSION_DENIED": Denied,
+        "UNAUTHENTICATED": Unauthenticated,
+        "DEADLINE_EXCEEDED": DeadlineExceeded,
+        "UNAVAILABLE": Unavailable,
+        "RESOURCE_EXHAUSTED": Unavailable,
+    }
+    item = CheckError(code=status.value[0], message="why")
+    found = error_of_item(item, "t1")
+    assert type(found) is by_name.get(status.name, ScoringError)
+    assert issubclass(Unauthenticated, Denied)
+
+
 async def test_what_was_away_for_a_moment_is_tried_again_and_decided_once(door, client):
     published = []
 
@@ -149,9 +200,10 @@ async def test_labels_are_taken_one_by_one(client):
 
 
 async def test_an_unknown_decision_is_an_error_and_no_retry(client):
-    with pytest.raises(ScoringError) as missing:
+    with pytest.raises(NotFound):
         await client.decision(fresh_id())
-    assert not isinstance(missing.value, Unavailable)
+    with pytest.raises(NotFound):
+        await client.explanation(fresh_id())
 
 
 async def test_nobody_listening_is_unavailable():
