@@ -157,8 +157,8 @@ def test_unknown_fields_are_refused_because_they_cannot_be_hashed():
 
 
 def paths_of(descriptor, above=()):
-    """Every message within a message: its name, and the field numbers to it."""
-    yield descriptor.name, above
+    """Every message within a message, as the numbers of the fields to it."""
+    yield above
     for field in descriptor.fields:
         if field.message_type is not None:
             yield from paths_of(field.message_type, (*above, field.number))
@@ -173,25 +173,15 @@ def with_an_unknown_field(raw, path):
     return raw + part
 
 
-@pytest.mark.parametrize(
-    ("name", "path"),
-    list(paths_of(transaction_pb2.Transaction.DESCRIPTOR)),
-    ids=lambda value: value if isinstance(value, str) else ".".join(map(str, value)),
-)
-def test_a_field_that_this_version_lacks_is_refused_in_every_message(name, path):
+@pytest.mark.parametrize("path", list(paths_of(transaction_pb2.Transaction.DESCRIPTOR)))
+def test_a_field_that_this_version_lacks_is_refused_in_every_message(path):
     raw = wire.transaction_to_proto(TRANSACTION).SerializeToString()
     with pytest.raises(InvalidTransaction, match="which this version lacks"):
         wire.transaction_from_bytes(with_an_unknown_field(raw, path))
 
 
-@pytest.mark.parametrize(
-    ("name", "path"),
-    list(paths_of(transaction_pb2.Label.DESCRIPTOR)),
-    ids=lambda value: value if isinstance(value, str) else ".".join(map(str, value)),
-)
-def test_a_field_that_this_version_lacks_is_refused_in_every_part_of_a_label(
-    name, path
-):
+@pytest.mark.parametrize("path", list(paths_of(transaction_pb2.Label.DESCRIPTOR)))
+def test_a_field_that_this_version_lacks_is_refused_in_every_part_of_a_label(path):
     label = transaction_pb2.Label(
         transaction_id="t1", transaction=wire.transaction_to_proto(TRANSACTION)
     )
