@@ -1,4 +1,4 @@
-"""Clients keep an idle connection alive, compress, or send what inflates without end."""
+"""Clients that ping while they are idle, compress, or send what inflates endlessly."""
 
 import asyncio
 
