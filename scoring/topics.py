@@ -81,24 +81,24 @@ def decision_record(
     transaction: Transaction,
     *,
     content_type: str,
-    source: tuple[int, int] | None = None,
+    partition: int | None = None,
+    source: tuple[tuple[str, bytes], ...] = (),
 ) -> LogRecord:
     """The record of the decisions topic for one logged decision.
 
-    `source` is (partition, offset) of the input record: the decision goes to the
-    partition of the same number and names the offset, which is the watermark that
-    a restarted worker reads. The gRPC door has none.
+    It goes to the `partition` of its input, and `source` are the headers that say
+    which input that was: the watermark that a restarted worker reads. The gRPC door
+    has neither.
     """
-    headers = [
+    headers = (
         ("content-type", content_type.encode()),
         ("transaction-id", transaction.id.encode()),
-    ]
-    if source is not None:
-        headers.append(("src", str(source[1]).encode()))
+        *source,
+    )
     return LogRecord(
         topic=topics.decisions,
         key=key_of(transaction),
         value=wire.decision_to_json(logged) if content_type == wire.JSON else logged,
-        headers=tuple(headers),
-        partition=source[0] if source else None,
+        headers=headers,
+        partition=partition,
     )

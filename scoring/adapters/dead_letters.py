@@ -14,6 +14,7 @@ from scoring.adapters.kafka_intake import (
     UnknownType,
     receipt_ms,
 )
+from scoring.adapters.kafka_source import source_headers
 from scoring.core.card_number import masked
 from scoring.errors import (
     CardNumberRefused,
@@ -98,7 +99,7 @@ def letter_record(
         value=value,
         headers=(
             ("content-type", content_type.encode()),
-            ("src", str(record.offset).encode()),
+            *source_headers(record),
         ),
         partition=record.partition,
     )

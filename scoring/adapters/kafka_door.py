@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from scoring.adapters.kafka_intake import KafkaIntake
+from scoring.adapters.kafka_intake import KafkaIntake, transaction_id_of
 from scoring.adapters.kafka_join import LogLookup
 from scoring.adapters.kafka_labels import LabelWork
 from scoring.adapters.kafka_log import KafkaLog
@@ -63,15 +63,20 @@ class StreamDoor:
         if broken:
             raise BadArtifact("; ".join(broken))
 
-    def _outputs(self, *topics: str) -> Outputs:
+    def _outputs(
+        self, progress: Progress, letters: str, decisions: str | None = None
+    ) -> Outputs:
         tail = OutputTail(
             bootstrap=self.options.bootstrap,
             options=client_options(self.options.client),
             fetch_wait_ms=self.options.fetch_wait_ms,
             # A broker with an idempotent producer is a real Kafka.
             ends_exact=self.log.idempotent,
+            forward=progress.forward,
         )
-        return Outputs(tail, topics)
+        if decisions is None:
+            return Outputs(tail, [(letters, True)])
+        return Outputs(tail, [(decisions, False), (letters, True)], transaction_id_of)
 
     def intake(self) -> KafkaIntake:
         """What admits records, for this door's limits."""
@@ -87,7 +92,9 @@ class StreamDoor:
         return TransactionWork(
             passes=SharedPasses(partial(self.scorer.score_many, wait_for_store=True)),
             log=self.log,
-            outputs=self._outputs(topics.decisions, topics.transactions_dead_letter),
+            outputs=self._outputs(
+                progress, topics.transactions_dead_letter, topics.decisions
+            ),
             intake=self.intake(),
             telemetry=self.telemetry,
             progress=progress,
@@ -107,7 +114,7 @@ class StreamDoor:
                 progress=progress,
             ),
             log=self.log,
-            outputs=self._outputs(topics.labels_dead_letter),
+            outputs=self._outputs(progress, topics.labels_dead_letter),
             intake=self.intake(),
             telemetry=self.telemetry,
             progress=progress,

@@ -132,6 +132,15 @@ def content_type_of(record: Any) -> str:
     )
 
 
+def transaction_id_of(record: Any) -> bytes | None:
+    """The id in a transaction's record; None where it is none."""
+    try:
+        value, content_type = opened(record)
+        return wire.transaction_from_bytes(value, content_type=content_type).id.encode()
+    except (ScoringError, TypeError):  # a record without a value has no bytes
+        return None
+
+
 def header_of(record: Any, name: str) -> bytes | None:
     """The first header of a name."""
     for key, value in record.headers:

@@ -11,6 +11,7 @@ from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_intake import KafkaIntake
 from scoring.adapters.kafka_passes import SharedPasses
 from scoring.adapters.kafka_progress import Progress
+from scoring.adapters.kafka_source import source_headers
 from scoring.adapters.kafka_watermark import Outputs
 from scoring.adapters.kafka_works import Patience, Revoked, admitted
 from scoring.answer import Answer
@@ -85,5 +86,6 @@ class TransactionWork:
             answer.logged,
             item.transaction,
             content_type=self.content_type,
-            source=(record.partition, record.offset),
+            partition=record.partition,
+            source=source_headers(record),
         )
