@@ -29,7 +29,8 @@ _HEAD_FIELDS = 4
 _CHECK_BYTES = 3
 # A future-dated event within the skew allowed must not expire what is still needed.
 _SKEW_MS = 3_600_000
-_TTL_MARGIN_MS = 86_400_000
+# An entity's keys get their whole life anew once in so much of event time.
+_RENEWED_MS = 86_400_000
 _LABEL_COLUMNS_MAX = 14  # a bit each, beside the verdict and the park bit
 
 _LAYOUT: dict[Kind, tuple[str, str, int]] = {  # kind in Lua, format, bytes
@@ -180,13 +181,24 @@ class EntityProgram:
             "horizon": self.catalogue.horizon_ms,
             "retention": self.catalogue.retention_ms,
             "keep": keep,
-            "ttl": max(self.catalogue.horizon_ms, keep) + _TTL_MARGIN_MS,
+            "renewed": _RENEWED_MS,
+            "ttl": self._life_ms(keep, terms),
             "lateness": terms.lateness_ms,
             "events_max": self.catalogue.events_max,
             "distinct_max": self.catalogue.distinct_max,
             "labels_max": LABELS_MAX,
             "labelled": self.plan.labelled,
         }  # fmt: skip
+
+    def _life_ms(self, keep_ms: int, terms: Terms) -> int:
+        """How long an entity's keys live after they were last renewed.
+
+        The wall clock runs ahead of event time by what an input waits in its topic,
+        which is shorter than the dedupe horizon (`topics check`), and behind it by
+        the skew.
+        """
+        asked_ms = max(self.catalogue.horizon_ms, keep_ms)
+        return asked_ms + _RENEWED_MS + terms.dedupe_ms + _SKEW_MS
 
     def _column(self, column: Column) -> dict[str, Any]:
         if column == _EVERY:

@@ -767,8 +767,18 @@ local function insert(e, b, cur, x)
   call('SETRANGE', e.key, b * plan.size, table.concat(out))
 end
 
-local function write(e, b, cur, x, at)
+-- An entity's keys outlive all that may still be asked of its last event: they are
+-- given their whole life anew with its first event in each span of event time.
+local function renew(e, at, newest)
   local plan = e.plan
+  if floor(at / plan.renewed) <= floor(newest / plan.renewed) then return end
+  call('PEXPIRE', e.key, plan.ttl)
+  if #plan.hashes > 0 then call('PEXPIRE', e.seen_key, plan.ttl) end
+  if e.labels_key then call('PEXPIRE', e.labels_key, plan.ttl) end
+end
+
+local function write(e, b, cur, x, at)
+  local plan, newest = e.plan, e.n > 0 and time_of(e, e.n) or -1
   if e.n + 1 >= plan.events_max then
     compact(e, at)
     b = place(e, cur[1], cur[2], cur[3])
@@ -786,11 +796,7 @@ local function write(e, b, cur, x, at)
     end
     write_seen(e)
   end
-  if e.n == 0 or cur[4] % 16 == 0 then
-    call('PEXPIRE', e.key, plan.ttl)
-    if #plan.hashes > 0 then call('PEXPIRE', e.seen_key, plan.ttl) end
-    if e.labels_key then call('PEXPIRE', e.labels_key, plan.ttl) end
-  end
+  renew(e, at, newest)
 end
 
 -- Let labels that came before their transaction count from now on.
