@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from scoring.adapters.redis_address import StoreAddress
 from scoring.adapters.redis_store import RedisStore
 from scoring.adapters.remote_shelf import RemoteShelf
 from scoring.adapters.schema_registry import SchemaRegistry
-from scoring.adapters.spool import FileSpool
+from scoring.adapters.spool import FileSpool, MemorySpool
 from scoring.adapters.telemetry import PrometheusTelemetry
 from scoring.batch import Artifacts
 from scoring.budget import Budget
@@ -32,8 +33,8 @@ from scoring.core.policy import Policy, default_policy, load_policy
 from scoring.core.row import row_of
 from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
-from scoring.ports import DecisionLog, LogRecord, Model, Store, Telemetry
-from scoring.provisional import Provisional
+from scoring.ports import DecisionLog, LogRecord, Model, Spool, Store, Telemetry
+from scoring.provisional import Provisional, is_answer
 from scoring.publisher import Publisher
 from scoring.scorer import Scorer
 from scoring.settings import Settings
@@ -184,11 +185,7 @@ async def service_from(
     telemetry.expect(artifacts.model)
     liveness = _liveness_from(settings)
     store = await store_from(settings, artifacts.catalogue)
-    spool = FileSpool(
-        settings.state_dir / f"provisional-{settings.namespace}-{name}.spool",
-        bytes_max=settings.provisional_count_max * _SPOOL_BYTES_PER_ANSWER,
-    )
-    provisional = Provisional(store, spool, telemetry, settings.provisional_count_max)
+    provisional = _provisional(settings, name, store, telemetry, publishes=publishes)
     scorer = Scorer(
         store=store,
         artifacts=artifacts,
@@ -197,13 +194,13 @@ async def service_from(
         now_ms=now_ms,
         monotonic=time.monotonic,
         budget=Budget(store_s=settings.store_budget_ms / _MS_PER_S),
-        keeps_outbox=publishes and bool(settings.kafka_bootstrap),
-        publishes=publishes and bool(settings.kafka_bootstrap),
+        keeps_outbox=provisional.keeps_outbox,
+        publishes=provisional.keeps_outbox,
     )
     topics = Topics(settings.topic_prefix)
     log = await log_from(settings)
-    publisher = _publisher(settings, store, log, telemetry) if publishes else None
-    provisional.restore()
+    publisher = _publisher(settings, provisional, log, telemetry) if publishes else None
+    await provisional.start()
     watching = asyncio.create_task(_watch(source, scorer, telemetry))
     try:
         yield Service(
@@ -271,18 +268,56 @@ def _frames(settings: Settings) -> dict[str, bytes]:
     )
 
 
+def _provisional(
+    settings: Settings,
+    name: str,
+    store: Store,
+    telemetry: Telemetry,
+    *,
+    publishes: bool,
+) -> Provisional:
+    """What keeps answers; on disk where any are given; raises `BadArtifact`."""
+    return Provisional(
+        store,
+        _spool(settings, name, telemetry) if publishes else MemorySpool(count_max=0),
+        telemetry,
+        settings.provisional_count_max,
+        keeps_outbox=publishes and bool(settings.kafka_bootstrap),
+    )
+
+
+def _spool(settings: Settings, name: str, telemetry: Telemetry) -> Spool:
+    """This process's spool of provisional answers; raises `BadArtifact`."""
+    stem = f"provisional-{settings.namespace}"
+    spool = FileSpool(
+        settings.state_dir,
+        f"{stem}-{name}",
+        # Of every door and worker, and of releases before the number at the end.
+        re.compile(rf"{re.escape(stem)}-[a-z]+(-\d+)?(\.\d+)?\.spool"),
+        bytes_max=settings.provisional_count_max * _SPOOL_BYTES_PER_ANSWER,
+        whole=is_answer,
+        damaged=partial(telemetry.count, "spool_damaged"),
+    )
+    spool.open()
+    return spool
+
+
 def _publisher(
-    settings: Settings, store: Store, log: DecisionLog | None, telemetry: Telemetry
+    settings: Settings,
+    provisional: Provisional,
+    log: DecisionLog | None,
+    telemetry: Telemetry,
 ) -> Publisher | None:
     if log is None:
         return None
     publisher = Publisher(
-        store=store,
+        store=provisional.store,
         log=log,
         record_of=partial(_record_of, settings),
         telemetry=telemetry,
         count_max=settings.provisional_count_max,
         gather_s=0.0 if settings.reply_after == "log" else _LOG_GATHER_S,
+        logged=provisional.logged,
     )
     publisher.start()
     return publisher

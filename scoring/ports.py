@@ -349,13 +349,20 @@ class Spool(Protocol):
     """A bounded local place for provisional answers, which outlives the process."""
 
     def append(self, logged: bytes) -> bool:
-        """Keep one logged Decision; False where the bound is reached."""
+        """Keep one logged Decision; False where it was not taken."""
         ...
 
-    def load(self) -> list[bytes]:
-        """What was kept and never cleared, oldest first."""
+    def take_over(self) -> list[bytes]:
+        """What a process that has ended kept here, oldest first; blocks.
+
+        One of them at a time: nothing where none is left. It stays until `clear`.
+        """
         ...
 
     def clear(self) -> None:
         """Forget everything: all of it was adopted."""
+        ...
+
+    def close(self) -> None:
+        """Leave what was not cleared to whoever takes it over."""
         ...

@@ -277,11 +277,12 @@ class Scorer:
             )
         recording = self._recording(batch, i, core, self.now_ms())
         logged = recording.logged or wire.logged_to_bytes(recording.decision, check)
-        self.provisional.keep(check, replace(recording, logged=logged), log=unsure)
+        outlives = self.provisional.keep(check, replace(recording, logged=logged))
         return Decided(
             recording.decision,
             core.outcome,
             first=not unsure,
             provisional=True,
             logged=None if unsure else logged,
+            outlives=outlives,
         )

@@ -21,6 +21,8 @@ Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 
 # What one more pass weighs in the running mean of the time per check.
 _NEWEST_WEIGHT = 0.5
+# Kept back for the reply's own way, seconds.
+_REPLY_RESERVE_S = 0.005
 # Kept back by a follower for an answer of its own, seconds.
 _FOLLOWER_RESERVE_S = 0.003
 
@@ -41,7 +43,11 @@ async def publish_nothing(_checks: Sequence[Check], _answers: Sequence[Answer]) 
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """Hands decisions to the publisher; with `waits` a reply comes after the log."""
+    """Hands decisions to the publisher; with `waits` a reply comes after the log.
+
+    So it does where nothing else could keep it (the store is away and the disk full),
+    unless its time is over: then it is a matter of this process's life.
+    """
 
     publisher: Publisher
     waits: bool
@@ -50,15 +56,24 @@ class Publishing:
         self, checks: Sequence[Check], answers: Sequence[Answer]
     ) -> None:
         """Return when the replies may be sent; raises `LogUnavailable`."""
-        handed = [
-            self.publisher.publish(
+        handed: list[asyncio.Future[None]] = []
+        alone: list[tuple[float, asyncio.Future[None]]] = []
+        for check, answer in zip(checks, answers, strict=True):
+            if not isinstance(answer, Decided) or answer.logged is None:
+                continue
+            done = self.publisher.publish(
                 check.transaction, answer.logged, provisional=answer.provisional
             )
-            for check, answer in zip(checks, answers, strict=True)
-            if isinstance(answer, Decided) and answer.logged is not None
-        ]
+            handed.append(done)
+            if not answer.outlives and check.deadline is not None:
+                alone.append((check.deadline, done))
         if self.waits and handed:
             await asyncio.gather(*handed)
+        elif alone:
+            ends = min(deadline for deadline, _ in alone) - _REPLY_RESERVE_S
+            left_s = ends - asyncio.get_running_loop().time()
+            if left_s > 0:
+                await asyncio.wait([done for _, done in alone], timeout=left_s)
 
 
 def _go_on() -> None:

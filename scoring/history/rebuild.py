@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from scoring import wire
 from scoring.adapters.redis_history import Item, RedisHistory
 from scoring.core.catalogue import Catalogue
 from scoring.errors import BadArtifact
@@ -217,7 +218,7 @@ class Rebuild:
         assert one.decision is not None
         check, left_ms = one.check, one.decided_at_ms - oldest
         return self.store.decided(
-            check.transaction, check.payload_hash, one.decision, left_ms
+            check.transaction, check.payload_hash, wire.recorded(one.decision), left_ms
         )
 
     async def _learn(self, ledger: Ledger, stage: str) -> None:

@@ -9,6 +9,7 @@ from scoring.wire.decisions import (
     door_of,
     logged_to_bytes,
     position_of,
+    recorded,
     trace_to_bytes,
     transaction_of,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "message_from_bytes",
     "ms_from_timestamp",
     "position_of",
+    "recorded",
     "refuse_unknown_fields",
     "text_from_ms",
     "timestamp_from_ms",

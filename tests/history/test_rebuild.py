@@ -76,7 +76,8 @@ async def test_answers_given_meanwhile_are_flagged_and_become_the_record(
     while life.provisional.count:
         await life.provisional._recovery
     seen = await life.store.observe([check(t) for t in stream])
-    assert [o.stored for o in seen] == [life.decided[t.id] for t in stream]
+    recorded = [wire.recorded(life.decided[t.id]) for t in stream]
+    assert [o.stored for o in seen] == recorded, "as answered, and final"
     # The same payments in a store that was never away: the same features.
     clean = await connected(settings.redis_url, f"{settings.namespace}-clean")
     await clean.observe([check(t) for t in stream])
