@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoring import wire
@@ -28,10 +27,10 @@ from scoring.adapters.spool import FileSpool, MemorySpool
 from scoring.adapters.telemetry import PrometheusTelemetry
 from scoring.batch import Artifacts
 from scoring.budget import Budget
-from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
-from scoring.core.policy import Policy, default_policy, load_policy
+from scoring.core.catalogue import Catalogue
 from scoring.core.row import row_of
 from scoring.core.transaction import Transaction
+from scoring.definitions import catalogue_from, policy_from
 from scoring.errors import BadArtifact
 from scoring.ports import DecisionLog, LogRecord, Model, Spool, Store, Telemetry
 from scoring.provisional import Provisional, is_answer
@@ -68,35 +67,6 @@ class Service:
 def now_ms() -> int:
     """Wall clock, milliseconds; for traces and receipts, never for meaning."""
     return time.time_ns() // 1_000_000
-
-
-def catalogue_from(settings: Settings) -> Catalogue:
-    """The feature definitions; raises `BadArtifact`."""
-    if settings.features_file is None:
-        return default_catalogue()
-    return load_catalogue(
-        _text(settings.features_file), name=str(settings.features_file)
-    )
-
-
-def policy_from(settings: Settings, catalogue: Catalogue) -> Policy:
-    """The policy; raises `BadArtifact`."""
-    if settings.policy_file is None:
-        return default_policy(catalogue)
-    return load_policy(
-        _text(settings.policy_file),
-        catalogue=catalogue,
-        name=str(settings.policy_file),
-    )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise BadArtifact(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadArtifact(f"{path}: cannot be read: it is not UTF-8 text") from error
 
 
 def models_from(settings: Settings, *, picks_target: bool = False) -> ModelSource:

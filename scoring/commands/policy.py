@@ -84,32 +84,14 @@ def shipped() -> None:
 
 def _loaded(file: Path | None, features: Path | None) -> Policy:
     """The policy against its definitions; neither store nor model is needed."""
-    from scoring.core.catalogue import default_catalogue, load_catalogue
-    from scoring.core.policy import default_policy, load_policy
+    from scoring.definitions import catalogue_from, policy_from
     from scoring.settings import Settings
 
-    settings = Settings()
-    features = features or settings.features_file
-    file = file or settings.policy_file
-    catalogue = (
-        load_catalogue(_text(features), name=str(features))
-        if features
-        else default_catalogue()
+    named = {"features_file": features, "policy_file": file}
+    settings = Settings().model_copy(
+        update={name: path for name, path in named.items() if path is not None}
     )
-    if file is None:
-        return default_policy(catalogue)
-    return load_policy(_text(file), catalogue=catalogue, name=str(file))
-
-
-def _text(file: Path) -> str:
-    from scoring.errors import BadArtifact
-
-    try:
-        return file.read_text("utf-8")
-    except OSError as error:
-        raise BadArtifact(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadArtifact(f"{file}: is not UTF-8 text") from error
+    return policy_from(settings, catalogue_from(settings))
 
 
 def _table(title: str, *columns: str) -> Table:
