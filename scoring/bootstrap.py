@@ -119,6 +119,7 @@ async def store_from(settings: Settings, catalogue: Catalogue) -> RedisStore:
         lateness_ms=settings.lateness_s * _MS_PER_S,
         dedupe_ms=settings.dedupe_s * _MS_PER_S,
         had_history=partial(_had_history, settings),
+        silence_s=settings.store_budget_ms / _MS_PER_S,
     )
 
 

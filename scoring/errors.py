@@ -6,6 +6,8 @@ ScoringError
 ├── TransactionConflict     same id, other payload    ALREADY_EXISTS   | dead letter
 ├── Unavailable             an outside system failed; a retry may help
 │   ├── StoreUnavailable    becomes a Degradation inside the scorer
+│   │   ├── StoreLate       the caller's time was over; the store may only be busy
+│   │   └── HistoryLost     the store answers and is empty: `scoring rebuild`
 │   ├── ModelUnavailable    becomes a Degradation inside the scorer
 │   ├── LogUnavailable      the stream stops and Kafka redelivers
 │   └── DeadlineExceeded    the client's: no answer in time (a `TimeoutError`, too)
@@ -67,6 +69,17 @@ class Unavailable(ScoringError):
 
 class StoreUnavailable(Unavailable):
     """The store did not answer in time, or refused."""
+
+
+class StoreLate(StoreUnavailable):
+    """The time given was over, and the store was not silent for long: no outage."""
+
+
+class HistoryLost(StoreUnavailable):
+    """The store answers, but has lost its history; nothing is read or counted there.
+
+    The message says what to do.
+    """
 
 
 class ModelUnavailable(Unavailable):

@@ -127,9 +127,10 @@ class LabelledTransaction:
 class Store(Protocol):
     """Feature state and decision records.
 
-    Every method raises `StoreUnavailable` when the store fails or does not answer
-    within `timeout_s`; whether the update happened is then unknown, and repeating
-    it is safe.
+    Every method raises `StoreUnavailable` when the store fails, as `StoreLate` when it
+    does not answer within `timeout_s`; whether the update happened is then unknown,
+    and repeating it is safe. A store without its history is `HistoryLost`: nothing is
+    written there, whatever the method.
     """
 
     async def observe(
@@ -220,9 +221,10 @@ class Store(Protocol):
         ...
 
     async def ping(self, *, timeout_s: float | None = None) -> bool:
-        """Whether all of the store answers, or only a part of a cluster.
+        """Whether all of the store takes our writes, or only a part of a cluster.
 
-        Raises `StoreUnavailable` where none of it does, or its history is not there.
+        Raises `StoreUnavailable` where none of it does, `HistoryLost` where its
+        history is not there.
         """
         ...
 

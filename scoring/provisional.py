@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
 from scoring import wire
+from scoring.circuit import Circuit
 from scoring.core.decision import Outcome
 from scoring.core.transaction import payload_hash
 from scoring.errors import ScoringError, StoreUnavailable, TransactionConflict
 from scoring.ports import Check, Recording, Spool, Store, Telemetry
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
 # Some 2 ms of a loop where callers wait for answers, and of a store that they share.
 _ADOPTED_PER_EXCHANGE = 16
-_PROBE_INTERVAL_S = 0.1
 _PROBE_TIMEOUT_S = 0.25
 # A worker that died is replaced within a second; one that is not leaves its spool.
 _TAKE_OVER_INTERVAL_S = 10.0
@@ -86,14 +82,14 @@ def is_answer(spooled: bytes) -> bool:
 
 @dataclass(slots=True)
 class Provisional:
-    """Whether the store can be asked, and what was answered without it.
+    """What was answered without the store, until it is the record.
 
-    While the store is away nobody waits for it: one probe at a time asks whether
-    it is back. Then every kept answer becomes the record (unless another stands
-    there) and its transaction is observed, before new work. An answer leaves the
-    spool when it stands in the record and is in the log, or in the outbox beside the
-    record (with `keeps_outbox`), which carries it there. Bounded by `count_max`; what
-    the spool does not take is counted as `provisional_overflow`.
+    While the circuit is open nobody waits for the store: one probe at a time asks
+    whether it has recovered. Then every kept answer becomes the record (unless
+    another stands there) and its transaction is observed, before new work. An answer
+    leaves the spool when it stands in the record and is in the log, or in the outbox
+    beside the record (with `keeps_outbox`), which carries it there. Bounded by
+    `count_max`; what the spool does not take is counted as `provisional_overflow`.
     """
 
     store: Store
@@ -101,11 +97,20 @@ class Provisional:
     telemetry: Telemetry
     count_max: int
     keeps_outbox: bool = True
-    store_available: bool = True
+    circuit: Circuit = field(init=False)
     _kept: dict[Key, Kept] = field(default_factory=dict)
     _recovery: asyncio.Task[None] | None = None
     _watch: asyncio.Task[None] | None = None
     _is_taking_over: bool = False
+
+    def __post_init__(self) -> None:
+        """Begin with a store that is asked."""
+        self.circuit = Circuit(self.telemetry, on_open=self._recover)
+
+    @property
+    def store_available(self) -> bool:
+        """Whether the store is asked."""
+        return self.circuit.asks
 
     @property
     def count(self) -> int:
@@ -189,50 +194,25 @@ class Provisional:
         if self._kept:
             self._recover()
 
-    async def guarded(self, exchange: Callable[[], Awaitable[T]]) -> T:
-        """Run an exchange unless the store is known to be away; mark a failure."""
-        if not self.store_available:
-            raise StoreUnavailable("the store is away")
-        try:
-            return await exchange()
-        except StoreUnavailable:
-            self.store_failed()
-            raise
-
-    def store_failed(self) -> None:
-        """Stop asking until a probe is answered."""
-        if self.store_available:
-            log.warning("store away: answers are degraded and provisional")
-            self.telemetry.count("store_lost")
-        self.store_available = False
-        self._recover()
-
     def _recover(self) -> None:
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.get_running_loop().create_task(self._adopt())
 
     async def _adopt(self) -> None:
-        while self._kept or not self.store_available:
+        while self._kept or not self.circuit.asks:
+            await asyncio.sleep(self.circuit.pause_s)
             try:
                 whole = await self.store.ping(timeout_s=_PROBE_TIMEOUT_S)
-                if whole:
-                    await self._adopt_all()
-            except StoreUnavailable:
-                await asyncio.sleep(_PROBE_INTERVAL_S)
+                proved = whole and await self._adopt_all()
+            except StoreUnavailable as error:
+                self.circuit.probe_failed(error)
                 continue
-            self._store_back(whole=whole)
-            if not whole:  # what is kept waits for all of it
-                await asyncio.sleep(_PROBE_INTERVAL_S)
+            # What is kept waits for the whole store.
+            self.circuit.probe_answered(whole=whole, proved=proved)
 
-    def _store_back(self, *, whole: bool) -> None:
-        if not self.store_available:
-            what = "full decisions again" if whole else "a part of it, at least"
-            log.warning("store back: %s", what)
-            self.telemetry.count("store_back")
-        self.store_available = True
-
-    async def _adopt_all(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def _adopt_all(self) -> bool:
+        """Make every kept answer the record; False where there was none."""
+        loop, any_kept = asyncio.get_running_loop(), bool(self._kept)
         while self._kept:
             began = loop.time()
             keys = list(islice(self._kept, _ADOPTED_PER_EXCHANGE))
@@ -250,10 +230,11 @@ class Provisional:
             ]
             if twice:
                 await self.store.published(twice)
-            if self._kept and self.store_available:
+            if self._kept and self.circuit.asks:
                 # Only a part was away: callers are decided in full, and go halves.
                 await asyncio.sleep(loop.time() - began)
         self._clear()
+        return any_kept
 
     def _clear(self) -> None:
         """Empty the spool where all of it was adopted."""

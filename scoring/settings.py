@@ -98,7 +98,9 @@ class Settings(BaseSettings):
     batch_budget_ms: int = Field(
         1_000, ge=1, le=60_000, description="a batch of up to 1,000 checks"
     )
-    store_budget_ms: int = Field(20, ge=1, description="what one exchange may take")
+    store_budget_ms: int = Field(
+        20, ge=1, description="a store that is silent for so long is unavailable"
+    )
     reflection: bool = Field(False, description="gRPC server reflection")
     drain_s: float = Field(10.0, ge=0, description="grace for calls in flight")
     drain_notice_s: float = Field(

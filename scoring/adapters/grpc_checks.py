@@ -83,8 +83,7 @@ class Checks:
         if not checks:
             return []
         async with asyncio.timeout_at(caller.deadline + GRACE_S):
-            decisions = self.group.decisions
-            return await decisions.decide(decisions.shortened(checks))
+            return await self.group.decisions.decide(checks)
 
     def _admit(
         self, message: transaction_pb2.Transaction, caller: Caller, *, dry_run: bool

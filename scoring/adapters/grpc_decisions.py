@@ -19,6 +19,8 @@ Key = tuple[str, str, bytes, bool]
 Following = asyncio.Future[Answer | None]
 Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 
+# Decided in one pass: some 20 ms of the loop, for which other callers wait.
+PIECE_COUNT_MAX = 256
 # What one more pass weighs in the running mean of the time per check.
 _NEWEST_WEIGHT = 0.5
 # Kept back for the reply's own way, seconds.
@@ -31,9 +33,11 @@ class Pipeline(Protocol):
     """Decides checks; `Scorer` is the one there is."""
 
     async def score_many(
-        self, checks: Sequence[Check], *, idle: Idle | None = None
+        self, checks: Sequence[Check], *, idle: Idle | None = None, behind: int = 0
     ) -> list[Answer]:
-        """One answer a check, in order. `idle` gets the waiting for the store."""
+        """One answer a check, in order. `idle` gets the waiting for the store, and
+        `behind` further checks are decided after these, within the same time.
+        """
         ...
 
 
@@ -99,6 +103,7 @@ class Decisions:
     # ends at each check's own deadline, with an answer, and is no more for many.
     check_s: float = 0.0002
     _seen_s: float = 0.0
+    _scored_count: int = 0
     _inflight: dict[Key, Following | None] = field(default_factory=dict)
 
     async def decide(self, checks: Sequence[Check]) -> list[Answer]:
@@ -112,7 +117,7 @@ class Decisions:
                 mine.append(check)
             else:
                 followed[i] = following
-        answers = await self.lead(mine) if mine else []
+        answers = await self._in_pieces(mine)
         if not followed:
             return answers
         own = iter(answers)
@@ -120,6 +125,20 @@ class Decisions:
             await self.answer_of(check, followed[i]) if i in followed else next(own)
             for i, check in enumerate(checks)
         ]
+
+    async def _in_pieces(self, checks: Sequence[Check]) -> list[Answer]:
+        """Decide claimed checks, no more at a time than callers beside them bear."""
+        answers: list[Answer] = []
+        left: Sequence[Check] = checks
+        try:
+            while left:
+                left = self.shortened(left)
+                piece, left = left[:PIECE_COUNT_MAX], left[PIECE_COUNT_MAX:]
+                answers += await self.lead(piece, behind=len(left))
+        finally:
+            for check in left:
+                self.abandon(check)
+        return answers
 
     def refuse_overload(self, count: int) -> None:
         """Raise `Refused` where so many more are too many."""
@@ -169,20 +188,29 @@ class Decisions:
         ]
 
     async def lead(
-        self, checks: Sequence[Check], *, scored: Callable[[], None] = _go_on
+        self,
+        checks: Sequence[Check],
+        *,
+        scored: Callable[[], None] = _go_on,
+        behind: int = 0,
     ) -> list[Answer]:
         """Decide claimed checks; one answer a check, in order.
 
-        `scored` is called once, when all that may be left is to wait for the log.
+        `scored` is called once, when all that may be left is to wait for the log;
+        `behind` further checks are decided after these, within the same time.
         """
-        started, idle = self.monotonic(), Idle()
+        started, idle, others = self.monotonic(), Idle(), self._scored_count
         answers: Sequence[Answer | None] = [None] * len(checks)
         try:
             try:
-                decided = await self.pipeline.score_many(checks, idle=idle)
+                decided = await self.pipeline.score_many(
+                    checks, idle=idle, behind=behind
+                )
             finally:
                 took_s = self.monotonic() - started - idle.seconds
-                self._learn(took_s / len(checks))
+                self._scored_count += len(checks)
+                # What the loop did for passes beside this one is their cost, too.
+                self._learn(took_s / (self._scored_count - others))
                 scored()
             await self.publish(checks, decided)
             answers = decided

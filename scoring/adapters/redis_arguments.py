@@ -92,7 +92,8 @@ class Arguments:
             keys, settled = self.layout.settled(r.transaction)
         claim = self.layout.claims.decision(r.tenant, r.transaction_id)
         outbox = self.layout.claims.outbox(r.tenant, r.transaction_id)
-        return [claim, outbox, *keys], [
+        mark = self.layout.claims.mark(r.tenant, r.transaction_id)
+        return [claim, outbox, mark, *keys], [
             r.payload_hash,
             r.decision,
             outbox_field(r.tenant, r.transaction_id),
@@ -117,6 +118,7 @@ class Arguments:
             each = zip(keys, plans, bodies, strict=True)
             return [(own, [plan, body]) for own, plan, body in each]
         joined = [key for own in keys for key in own]
+        joined.append(self.layout.claims.processed)
         return [(joined, [b"".join(plans), *bodies])] if keys else []
 
     def forecast(self, t: Transaction, features: Sequence[str]) -> Ask | None:

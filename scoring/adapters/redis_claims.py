@@ -43,6 +43,10 @@ class ClaimKeys:
         """Where the claim or the decision of a transaction stands."""
         return f"{self._decisions[self._part(tenant, id_)]}{tenant}:{id_}".encode()
 
+    def mark(self, tenant: str, id_: str) -> bytes:
+        """What says, beside that decision, that the history was not lost."""
+        return self.marks[self._part(tenant, id_)] if self.marks else self.processed
+
     def outbox(self, tenant: str, id_: str) -> bytes:
         """Where a decision waits to be published: beside itself."""
         return self.outboxes[self._part(tenant, id_)]

@@ -11,18 +11,18 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from math import inf
+from typing import Any, Protocol
 
 import hiredis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from scoring.errors import StoreUnavailable
+from scoring.errors import StoreLate, StoreUnavailable
 
-T = TypeVar("T")
 Command = tuple[bytes | str | int, ...]
-# A timer that is so late says that the loop was: replies may lie unread, seconds.
-_LATE_S = 0.002
+# How early a timer may fire, and how late one is that a busy loop held up, seconds.
+_EARLY_S = _BUSY_S = 0.002
 # Turns of the loop in which what has come is read, parsed and handed on.
 _READING_TURNS = 3
 _READ_BYTES = 1 << 18
@@ -38,13 +38,27 @@ class _Owed:
     replies: list[Any] = field(default_factory=list)
 
 
+class StoreSilent(StoreUnavailable):
+    """A server that owes replies said nothing for as long as it may."""
+
+
 class Link(Protocol):
     """The way to a store: one server, or a cluster of them."""
 
     async def exchange(
-        self, commands: Sequence[Command], *, timeout_s: float
+        self, commands: Sequence[Command], *, timeout_s: float, silence_s: float = inf
     ) -> list[Any]:
-        """Send all commands at once and return their replies in order."""
+        """Send all commands at once and return their replies in order.
+
+        An error reply is returned as an exception in its place. Raises `StoreLate`
+        when the replies do not all come within `timeout_s`, and `StoreUnavailable`
+        when the server is lost or says nothing at all for `silence_s`. The commands
+        may then have run.
+        """
+        ...
+
+    def where(self, command: Command) -> str:
+        """The server that a command is sent to, host:port."""
         ...
 
     async def connect(self) -> None:
@@ -68,7 +82,9 @@ class RedisConnection:
     """
 
     def __init__(self, client: Redis, *, stalled_s: float = 5.0) -> None:
-        self._make: Callable[[], Any] = lambda: _new_connection(client)
+        pool: Any = client.connection_pool  # carries no types
+        self._make: Callable[[], Any] = pool.make_connection
+        self._address: Callable[[Any], str] = lambda own: _address(pool, own)
         self._stalled_s = stalled_s
         self._connection: Any = None
         self._owed: deque[_Owed] = deque()
@@ -78,14 +94,9 @@ class RedisConnection:
         self._heard_at = 0.0
 
     async def exchange(
-        self, commands: Sequence[Command], *, timeout_s: float
+        self, commands: Sequence[Command], *, timeout_s: float, silence_s: float = inf
     ) -> list[Any]:
-        """Send all commands at once and return their replies in order.
-
-        An error reply is returned as an exception in its place. Raises
-        `StoreUnavailable` when the replies do not all come within `timeout_s`;
-        the commands may then have run.
-        """
+        """See `Link`."""
         if not commands:
             return []
         ends = asyncio.get_running_loop().time() + timeout_s
@@ -93,12 +104,66 @@ class RedisConnection:
             if self._connection is None:
                 async with asyncio.timeout_at(ends):
                     await self.connect()
-            return await result_by(self.send(commands), ends)
+            return await self.replies(self.send(commands), ends, silence_s)
         except TimeoutError as error:
+            raise StoreUnavailable(f"{self.address}: cannot be reached") from error
+        except (StoreLate, StoreSilent):
             self.drop_if_stalled()
-            raise StoreUnavailable(f"no answer within {timeout_s:g} s") from error
+            raise
         except (OSError, RedisError) as error:
-            raise StoreUnavailable(f"connection failed: {error}") from error
+            raise StoreUnavailable(f"{self.address}: {error}") from error
+
+    async def replies(
+        self, sent: asyncio.Future[list[Any]], ends: float, silence_s: float
+    ) -> list[Any]:
+        """The replies to what was sent; raises `StoreLate`, `StoreSilent`.
+
+        Loops tell timers before they read: what has come is read before the store is
+        blamed. And a loop that was busy has not listened: the silence begins anew.
+        """
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
+
+        def wait() -> None:
+            nonlocal timer
+            at = max(min(ends, self._heard_at + silence_s), loop.time())
+            timer = loop.call_at(at, due, at)
+
+        def due(at: float) -> None:
+            if loop.time() - at > _BUSY_S:
+                self._heard_at = loop.time()
+            judge(_READING_TURNS)
+
+        def judge(turns: int) -> None:
+            now = loop.time() + _EARLY_S
+            if sent.done():
+                return
+            if turns:
+                loop.call_soon(judge, turns - 1)
+            elif now >= ends:
+                sent.set_exception(StoreLate(f"{self.address}: no answer in time"))
+            elif now >= self._heard_at + silence_s:
+                silent = f"{self.address}: no word for {silence_s:g} s"
+                sent.set_exception(StoreSilent(silent))
+            else:
+                wait()
+
+        wait()
+        try:
+            return await sent
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    @property
+    def address(self) -> str:
+        """The server, host:port or path; never a password."""
+        return self._address(self._connection)
+
+    def where(self, command: Command) -> str:
+        """See `Link`."""
+        del command
+        return self.address
 
     @property
     def connected(self) -> bool:
@@ -212,32 +277,6 @@ class RedisConnection:
             await asyncio.gather(self._reader, return_exceptions=True)
 
 
-async def result_by(future: asyncio.Future[T], ends: float) -> T:
-    """Return the future's result; raises `TimeoutError` where there is none by `ends`.
-
-    Loops tell timers before they read. One that was busy until after `ends` therefore
-    reads first: the store is not blamed for what lies there unread.
-    """
-    loop = asyncio.get_running_loop()
-
-    def give_up(turns: int) -> None:
-        if future.done():
-            return
-        if turns:
-            loop.call_soon(give_up, turns - 1)
-        else:
-            future.set_exception(TimeoutError())
-
-    def due() -> None:
-        give_up(_READING_TURNS if loop.time() - ends > _LATE_S else 0)
-
-    timer = loop.call_at(ends, due)
-    try:
-        return await future
-    finally:
-        timer.cancel()
-
-
 _NOT_YET = object()
 
 
@@ -246,6 +285,8 @@ def _is_closing(connection: Any) -> bool:
     return writer is None or bool(writer.transport.is_closing())
 
 
-def _new_connection(client: Redis) -> Any:
-    pool: Any = client.connection_pool  # carries no types
-    return pool.make_connection()
+def _address(pool: Any, connection: Any) -> str:
+    """Where a connection leads; what the pool would connect to where there is none."""
+    told = {**pool.connection_kwargs, **vars(connection or object)}
+    path, host, port = (told.get(name) for name in ("path", "host", "port"))
+    return str(path) if path else f"{host or 'no server'}:{port or '?'}"

@@ -362,4 +362,5 @@ CALLS = {
     "observe": "observe", "forecast": "forecast", "record": "record_decision",
     "learn": "learn", "reach": "reach", "claim": "claim_only", "late": "late_one",
     "number": "number", "count": "count_one", "keep": "keep", "settle": "settle",
+    "probe": "probe",
 }  # fmt: skip

@@ -100,7 +100,7 @@ class Split:
             t = check.transaction
             claim = claims.decision(t.tenant, t.id)
             mode = b"D" if check.dry_run else b"N"
-            call = [claim], [mode, check.payload_hash]
+            call = [claim, claims.mark(t.tenant, t.id)], [mode, check.payload_hash]
             commands.append(self._calls.command("claim", call))
             owners.append(claim)
         with contextlib.suppress(StoreUnavailable):  # then a repeat looks again
@@ -128,6 +128,7 @@ class Split:
         return Look(
             check,
             claim,
+            self._layout.claims.mark(t.tenant, t.id),
             self._layout.known_apart(t),
             order_of(t),
             b"D" if check.dry_run else b"N",
@@ -236,7 +237,7 @@ class Split:
         kept = self._keeping.taken(claims)
         # Entities stand elsewhere: they count the outcome in a call of their own.
         commands = kept + [
-            self._calls.command("record", (keys[:2], arguments[:5]))
+            self._calls.command("record", (keys[:3], arguments[:5]))
             for keys, arguments in calls
         ]
         said = await self._calls.ask(commands, left_s(ends), partly=partly)
@@ -304,8 +305,9 @@ class Split:
     def _settled(self, recording: Recording) -> Command:
         t = recording.transaction
         assert t is not None
-        claim = self._layout.claims.decision(t.tenant, t.id)
-        return self._calls.command("keep", ([claim], [recording.payload_hash]))
+        claims = self._layout.claims
+        keys = [claims.decision(t.tenant, t.id), claims.mark(t.tenant, t.id)]
+        return self._calls.command("keep", (keys, [recording.payload_hash]))
 
 
 _UNSETTLED = 2  # a reply that is longer asks for the outcome to be counted

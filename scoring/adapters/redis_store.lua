@@ -821,6 +821,7 @@ end
 -- decided, still to be observed.
 local KINDS = 'OCDP1234'
 local NO_HISTORY = 'REBUILD the history is not there'
+local BEING_REBUILT = 'REBUILDING the history is being put back'
 
 -- An entity whose keys begin with keys[k], and what stands under them with texts[t].
 local function load(plan, keys, k, texts, t)
@@ -942,6 +943,25 @@ local function next_place(key, dry)
   return seq
 end
 
+-- What to answer where a mark of the history is no number: nothing may be written there.
+-- A call without a mark is one of a cluster, where its keys stand elsewhere.
+local function lost(mark)
+  if not mark then return nil end
+  local found = pcall_('GET', mark)
+  if found == 'rebuilding' then return redis.error_reply(BEING_REBUILT) end
+  return not tonumber(found or nil) and redis.error_reply(NO_HISTORY) or nil
+end
+
+-- keys: a mark. Writes what stands there, as any call of ours may have to: a store that
+-- answers PING and refuses writes, or our program, fails here as it does there.
+local function probe(keys)
+  bind()
+  local wrong = lost(keys[1])
+  if wrong then return wrong end
+  call('SET', keys[1], call('GET', keys[1]), 'KEEPTTL')
+  return 1
+end
+
 -- Whether the entity counted the event; merged events cannot be told apart.
 local function counted(e, at, hi, lo)
   local b, present = place(e, at, hi, lo)
@@ -1018,7 +1038,7 @@ local function observe(keys, args)
   if answer then return answer end
   if mode == 'A' then mode, step = 'N', standing and count_unseen or observe_one end
   local seq = next_place(keys[2], mode == 'D')
-  if not seq then return redis.error_reply(NO_HISTORY) end
+  if not seq then return lost(keys[2]) end
   local at, hi, lo = up('>I6I4I4', args[3])
   local found = entities_of(keys, 3, args, 5, args[4], outcome)
   local done = placed(found, at, hi, lo) and mode == 'N' and 'L' or mode
@@ -1050,7 +1070,7 @@ local function reach(keys, args)
   return newest or ''
 end
 
--- keys: decision. args: mode, payload hash.
+-- keys: decision, mark. args: mode, payload hash.
 -- Returns the answer as `observe`, or, of what is to be counted: { 'O', outcome, the
 -- decision that stands, '', what is wrong, '' }.
 local function claim_only(keys, args)
@@ -1058,6 +1078,8 @@ local function claim_only(keys, args)
   local mode, hash = args[1], args[2]
   local answer, standing, outcome, wrong = claimed(keys[1], mode, hash)
   if answer then return answer end
+  local gone = lost(keys[2])
+  if gone then return gone end
   if mode ~= 'D' and not standing then
     call('SET', keys[1], 'O' .. hash, 'PX', CONFIG.dedupe_ms)
   end
@@ -1102,11 +1124,13 @@ local function count_one(keys, args)
   return { doubles(values), marked, wrong }
 end
 
--- keys: decision. args: payload hash, then what was observed: what was done, sequence,
+-- keys: decision, mark. args: payload hash, then what was observed: what was done, sequence,
 -- values, inexact slots, corrupt parts. A repeat is answered with it. Where a decision
 -- stands already, it is observed from now on.
 local function keep(keys, args)
   bind()
+  local gone = lost(keys[2])
+  if gone then return gone end
   local claim = pcall_('GET', keys[1])
   local kind = type(claim) == 'string' and sub(claim, 1, 1) or 'O'
   if kind == 'P' or tonumber(kind) then
@@ -1167,13 +1191,15 @@ local function forecast(keys, args)
   return { table.concat(instants), table.concat(packs) }
 end
 
--- keys: decision, outbox, then the events of each entity that counts by outcome.
+-- keys: decision, outbox, mark, then the events of each entity that counts by outcome.
 -- args: payload hash, decision, outbox field, logged ('' where none), outcome, and
 -- where there are such entities: order, plans, then each entity's inputs.
 -- Returns { 1 ours stands, 0 another's stands, -1 another payload; decision; 1 where
 -- the outcome is still to be counted }.
 local function record_decision(keys, args)
   bind()
+  local gone = lost(keys[3])
+  if gone then return gone end
   local claim, outcome = pcall_('GET', keys[1]), tonumber(args[5])
   local kind = type(claim) == 'string' and sub(claim, 1, 1) or ''
   if kind ~= '' and find(KINDS, kind, 1, true) then
@@ -1195,7 +1221,7 @@ local function record_decision(keys, args)
       local plan = PLANS[byte(args[7], i)]
       local x = inputs_of(plan, args[7 + i], outcome)
       -- Damage is named by the next look at the entity; the decision stands.
-      shield({}, settle_one, plan, keys[2 + i], args[6], x)
+      shield({}, settle_one, plan, keys[3 + i], args[6], x)
     end
   end
   return { 1, args[2] }
@@ -1240,12 +1266,14 @@ local function learn_one(plan, events_key, key, body)
   call('SET', key, pk('>I6', lost) .. sub(entries, drop + 1), 'PX', plan.ttl)
 end
 
--- keys: events and labels of each entity. args: plans, then each entity's label.
+-- keys: events and labels of each entity, then the mark where it stands beside them.
+-- args: plans, then each entity's label.
 -- A label of a transaction that was not observed waits for it. Returns the corrupt
 -- parts.
 local function learn(keys, args)
   bind()
-  local wrong = {}
+  local gone, wrong = lost(keys[2 * #args[1] + 1]), {}
+  if gone then return gone end
   for i = 1, #args[1] do
     local plan = PLANS[byte(args[1], i)]
     local ok, e = pcall(learn_one, plan, keys[2 * i - 1], keys[2 * i], args[i + 1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from scoring.adapters.redis_program import Program, Terms
 from scoring.adapters.redis_split import Split
 from scoring.core.catalogue import Catalogue
 from scoring.core.transaction import Transaction
-from scoring.errors import CorruptState, StoreUnavailable
+from scoring.errors import CorruptState, HistoryLost, StoreUnavailable
 from scoring.ports import (
     Check,
     LabelledTransaction,
@@ -38,7 +39,7 @@ _DECIDED = b"DP1234"  # what a recorded decision begins with; see the Lua progra
 _FIRST, _LOST = 1, b"lost"
 # How often, and how long apart, marks without a number are looked at again.
 _BEGINNINGS, _BEGINNING_S = 20, 0.05
-_NOT_THERE = "the history is not there: `scoring rebuild`"
+_NOT_THERE = "the history is not there; run `scoring rebuild`"
 HadHistory = Callable[[], Awaitable[bool]]
 
 
@@ -54,9 +55,10 @@ class RedisStore:
         terms: Terms,
         claims: str = "",
         cluster: bool = False,
+        silence_s: float = inf,
     ) -> None:
         program = Program(catalogue, terms)
-        self._calls = Calls(link, program)
+        self._calls = Calls(link, program, silence_s=silence_s)
         self._layout = Layout(
             catalogue, program, namespace, claims=claims, parted=cluster
         )
@@ -78,12 +80,15 @@ class RedisStore:
         dedupe_ms: int,
         claims: str = "",
         had_history: HadHistory | None = None,
+        silence_s: float = inf,
     ) -> Self:
         """Connect, refuse a server that may evict, and load the program.
 
         `had_history` is asked where the namespace is empty: True there means that
         the history is lost, and nothing is answered from it before a rebuild.
         `claims` is another namespace for claims and decisions: a rebuild's own.
+        A server that owes a reply and says nothing for `silence_s` is unavailable to
+        whoever gave a `timeout_s`.
         Raises `StoreUnavailable` when there is no answer, `BadArtifact` when the
         server's settings would lose history.
         """
@@ -97,6 +102,7 @@ class RedisStore:
             terms=Terms(lateness_ms, dedupe_ms),
             claims=claims,
             cluster=address.cluster,
+            silence_s=silence_s,
         )
         try:
             await store._calls.refuse_eviction()
@@ -137,7 +143,7 @@ class RedisStore:
         asked: list[Command] = [*commands, (b"GET", self._layout.claims.processed)]
         *replies, processed = await self._calls.ask(asked, timeout_s)
         if not (processed or b"").isdigit():
-            raise StoreUnavailable(_NOT_THERE)
+            raise HistoryLost(_NOT_THERE)
         return replies
 
     # Observing ---------------------------------------------------------------
@@ -238,9 +244,11 @@ class RedisStore:
     ) -> None:
         """See `ports.Store`."""
         apart = self._split is not None
+        if apart:  # the marks stand on other servers than the entities
+            await self.ping(timeout_s=timeout_s)
         calls = [c for own in labels for c in self._arguments.learn(own, apart=apart)]
         commands = [self._calls.command("learn", call) for call in calls]
-        corrupt = b",".join(filter(None, await self._whole(commands, timeout_s)))
+        corrupt = b",".join(filter(None, await self._calls.ask(commands, timeout_s)))
         if corrupt:
             raise CorruptState(f"not ours, or damaged: {corrupt.decode()}")
 
@@ -290,14 +298,11 @@ class RedisStore:
         """See `ports.Store`."""
         # Every server of a cluster: each has some of the marks.
         claims = self._layout.claims
-        asked: list[Command] = [(b"GET", key) for key in claims.marks]
-        asked.append((b"GET", claims.processed))
-        told = await self._calls.ask(asked, timeout_s, partly=True)
-        *marks, processed = told
-        away = [isinstance(value, StoreUnavailable) for value in told]
-        if None in marks or not (away[-1] or (processed or b"").isdigit()):
-            raise StoreUnavailable(_NOT_THERE)
-        return not any(away)
+        keys = (*claims.marks, claims.processed)
+        asked = [self._calls.command("probe", ([key], ())) for key in keys]
+        # A store that was silent may be back within this time: no limit but that.
+        told = await self._calls.ask(asked, timeout_s, partly=True, silence_s=inf)
+        return not any(isinstance(reply, StoreUnavailable) for reply in told)
 
     async def close(self) -> None:
         """See `ports.Store`."""

@@ -11,6 +11,7 @@ from scoring.adapters.memory_log import MemoryLog
 from scoring.adapters.memory_store import MemoryStore
 from scoring.adapters.spool import FileSpool, MemorySpool
 from scoring.adapters.telemetry import SilentTelemetry
+from scoring.circuit import Exchange
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DecisionCore, Door, Outcome, Versions
 from scoring.core.transaction import Transaction, payload_hash
@@ -148,7 +149,7 @@ async def test_what_was_adopted_and_never_logged_stands_in_the_outbox(
     log.away = store.away = True
     process = Process(store, log, tmp_path)
     process.begin()
-    process.provisional.store_failed()
+    process.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
     process.give(answer())
     store.away = False
     await until(lambda: process.provisional.count == 0)
@@ -163,7 +164,7 @@ async def test_what_was_logged_meanwhile_is_not_carried_to_the_log_again(
     store.away = True
     process = Process(store, log, tmp_path)
     process.begin()
-    process.provisional.store_failed()
+    process.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
     process.give(answer())
     await until(lambda: log.of("d"))
     store.away = False
@@ -178,7 +179,7 @@ async def test_what_is_logged_after_it_was_adopted_leaves_the_outbox(
     log.away = store.away = True
     process = Process(store, log, tmp_path)
     process.begin()
-    process.provisional.store_failed()
+    process.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
     process.give(answer())
     store.away = False
     await until(lambda: process.provisional.count == 0)
@@ -241,7 +242,7 @@ async def test_an_adopted_decision_is_final_and_else_what_was_answered(
 async def test_a_spool_is_taken_over_by_the_next_process(store, log, tmp_path):
     log.away = store.away = True
     first = Process(store, log, tmp_path)
-    first.provisional.store_failed()
+    first.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
     given = [answer(replace(PAID, id=f"t{i}")) for i in range(5)]
     for one in given:
         first.give(one)
@@ -270,7 +271,7 @@ async def test_where_the_spool_takes_nothing_an_answer_is_adopted_all_the_same(s
 async def test_a_part_that_is_back_is_used_and_adoption_waits_for_the_rest(store):
     store.whole = False
     provisional = Provisional(store, MemorySpool(count_max=9), SilentTelemetry(), 9)
-    provisional.store_failed()
+    provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
     provisional.keep(check(), answer())
     while not provisional.store_available:
         await asyncio.sleep(0.01)

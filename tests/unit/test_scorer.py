@@ -18,7 +18,12 @@ from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode, Door, Rung
 from scoring.core.policy import default_policy, load_policy
 from scoring.core.transaction import Transaction, payload_hash
-from scoring.errors import ModelUnavailable, StoreUnavailable, TransactionConflict
+from scoring.errors import (
+    ModelUnavailable,
+    StoreLate,
+    StoreUnavailable,
+    TransactionConflict,
+)
 from scoring.ports import Check, Scores
 from scoring.provisional import Provisional
 from scoring.scorer import Scorer
@@ -76,7 +81,7 @@ class Outage:
                 raise StoreUnavailable("planted")
             if name == "record" and kwargs.get("timeout_s", 1) < self.takes_s:
                 await asyncio.sleep(kwargs["timeout_s"])
-                raise StoreUnavailable("planted")
+                raise StoreLate("planted")
             return await method(*args, **kwargs)
 
         return call
