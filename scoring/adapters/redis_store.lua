@@ -9,6 +9,8 @@
 --           links, and old records can be cut off without touching the others
 --   seen    counterparts by the time they were last seen
 --   labels  versions of labels of the entity's transactions, sorted
+-- Running counts wrap at 2^32 and running sums, in two limbs of 32 and 48 bits, at
+-- 2^80: what two records differ by is right all the same, however long a life is.
 -- Every record ends with a check of its bytes: what is not ours is refused.
 -- Names: n records; b of them stand before the transaction at hand.
 
@@ -16,6 +18,7 @@ local up, pk, call, pcall_, sub, rep, find, byte, floor, unpack_
 local NAN = 0 / 0
 local SEEN = 12   -- counterpart 6, last seen 6
 local LABEL = 30  -- time 6, tie 8, version 4, known 6, bits 2, check 4
+local WRAP, LIMB = 4294967296, 281474976710656  -- 2^32, 2^48
 local PARKED = 32768  -- a bit: its transaction is not counted, or not yet
 
 -- The server's libraries exist in calls, not yet while functions are loaded.
@@ -24,7 +27,9 @@ local function bind()
   up, pk, call, pcall_ = struct.unpack, struct.pack, redis.call, redis.pcall
   sub, rep, find, byte = string.sub, string.rep, string.find, string.byte
   floor, unpack_ = math.floor, unpack
-  for i, plan in ipairs(PLANS) do plan.check = CHECKS[i] end
+  for i, plan in ipairs(PLANS) do
+    plan.check, plan.earlier.check = CHECKS[i], EARLIER[i]
+  end
 end
 
 local function check(body)
@@ -64,17 +69,6 @@ end
 
 -- Events ------------------------------------------------------------------
 
-local function events_of(plan, key, value)
-  local log = ours(value, plan.name .. ' events')
-  local n = #log / plan.size
-  if n ~= floor(n) then corrupt(plan.name .. ' events') end
-  return { plan = plan, key = key, log = log, n = n, memo = {} }
-end
-
-local function read_events(plan, key)
-  return events_of(plan, key, read(key, plan.name .. ' events'))
-end
-
 local function time_of(e, i)
   return (up('>I6', e.log, (i - 1) * e.plan.size + 1))
 end
@@ -83,6 +77,9 @@ local function count_of(e, i)
   if i < 1 then return 0 end
   return (up('>I4', e.log, (i - 1) * e.plan.size + 15))
 end
+
+-- How many events the records after i and up to j stand for.
+local function events_in(e, i, j) return (count_of(e, j) - count_of(e, i)) % WRAP end
 
 -- A number's part in the weighted sum over a record: cheap, any damaged byte shows,
 -- and it can be carried on where one number is replaced.
@@ -96,20 +93,61 @@ end
 
 local function sum_of(plan, r) return plan.check(r, floor, weigh_fraction) end
 
+-- Record i; nil where it is not ours.
+local function whole(e, i)
+  local plan = e.plan
+  local r = { up(plan.format, e.log, (i - 1) * plan.size + 1) }
+  if sum_of(plan, r) ~= r[plan.width + 1] then return nil end
+  e.memo[i] = r
+  return r
+end
+
 local function record(e, i)
   local r = e.memo[i]
   if r then return r end
-  local plan = e.plan
-  if i < 1 then return plan.zero end
-  r = { up(plan.format, e.log, (i - 1) * plan.size + 1) }
-  if sum_of(plan, r) ~= r[plan.width + 1] then corrupt(plan.name .. ' events') end
-  e.memo[i] = r
-  return r
+  if i < 1 then return e.plan.zero end
+  return whole(e, i) or corrupt(e.plan.name .. ' events')
 end
 
 local function packed(plan, r)
   r[plan.width + 1] = sum_of(plan, r)
   return pk(plan.format, unpack_(r, 1, plan.width + 1))
+end
+
+-- A log as an earlier release wrote it, its sums in one limb, in the bytes of this one.
+local function widened(plan, log)
+  local old, out = plan.earlier, {}
+  if #log % old.size ~= 0 then corrupt(plan.name .. ' events') end
+  for i = 1, #log, old.size do
+    local was, r = { up(old.format, log, i) }, {}
+    if old.check(was, floor, weigh_fraction) ~= was[old.width + 1] then
+      corrupt(plan.name .. ' events')
+    end
+    for place = 1, old.width do
+      local value = was[place]
+      if old.sums[place] == 1 then
+        r[#r + 1] = floor(value / LIMB)
+        value = value % LIMB
+      end
+      r[#r + 1] = value
+    end
+    out[#out + 1] = packed(plan, r)
+  end
+  return table.concat(out), #out
+end
+
+local function events_of(plan, key, value)
+  local log = ours(value, plan.name .. ' events')
+  local n = #log / plan.size
+  local e = { plan = plan, key = key, log = log, n = n, memo = {} }
+  if n == 0 or (n == floor(n) and whole(e, n)) then return e end
+  e.log, e.n = widened(plan, log)
+  call('SET', key, e.log, 'KEEPTTL')
+  return e
+end
+
+local function read_events(plan, key)
+  return events_of(plan, key, read(key, plan.name .. ' events'))
 end
 
 -- A maximum's value, and the record with a larger one before it (0 or less: none),
@@ -151,17 +189,48 @@ local function place(e, at, hi, lo)
   return i, false
 end
 
+-- A sum in two limbs, and a number more.
+local function plus(high, low, v)
+  low = low + v
+  if low < LIMB then return high, low end
+  local carry = floor(low / LIMB)
+  return high + carry, low - carry * LIMB
+end
+
+-- What a sum has grown by from one record to another.
+local function between(from, to, p)
+  return (to[p] - from[p]) % WRAP * LIMB + (to[p + 1] - from[p + 1])
+end
+
+-- Add to a record's running count or sum.
+local function raise(c, r, v)
+  local p = c.at
+  if c.kind == 'sum' then
+    local high, low = plus(r[p], r[p + 1], v)
+    r[p], r[p + 1] = high % WRAP, low
+  else
+    r[p] = (r[p] + v) % WRAP
+  end
+end
+
 -- A record's own part is `x` (plan.columns numbers, NaN none); `prev` the one before.
 local function extend(e, prev, b, at, hi, lo, x)
   local plan = e.plan
   local columns, r = plan.columns, { unpack_(plan.zero) }  -- of its full size at once
-  r[1], r[2], r[3], r[4] = at, hi, lo, prev[4] + 1
+  r[1], r[2], r[3], r[4] = at, hi, lo, (prev[4] + 1) % WRAP
   local fresh = b == 0 or at - prev[1] > plan.horizon
   for i = 1, #columns do
     local c, v = columns[i], x[i]
     local p, kind = c.at, c.kind
     if kind == 'add' then
-      r[p] = v == v and prev[p] + v or prev[p]
+      r[p] = v == v and (prev[p] + v) % WRAP or prev[p]
+    elseif kind == 'sum' then
+      local high, low = prev[p], prev[p + 1]
+      if v == v then
+        high, low = plus(high, low, v)
+        if high == WRAP then high = 0 end
+      end
+      r[p], r[p + 1] = high, low
     elseif kind == 'max' then
       if v ~= v then v = c.none end
       local j = b
@@ -182,16 +251,21 @@ local function extend(e, prev, b, at, hi, lo, x)
   for g = 1, #plan.normals do
     local c = plan.normals[g]
     local v = x[c.input]
-    local count, total, high, low = 0, 0, 0, 0
-    if not fresh then count, total, high, low = prev[c.n], prev[c.s], prev[c.h], prev[c.l] end
+    local n, t, h, l = c.n, c.s, c.h, c.l
+    local count, th, tl, hh, hl, lh, ll = 0, 0, 0, 0, 0, 0, 0
+    if not fresh then
+      count, th, tl = prev[n], prev[t], prev[t + 1]
+      hh, hl, lh, ll = prev[h], prev[h + 1], prev[l], prev[l + 1]
+    end
     local sign = count < 0 and -1 or 1  -- below zero: not quite known
     count = count * sign
     local unusual = c.u and prev[c.u] or 0
     if v == v then
-      if count > 0 and v * count > c.trim * total then
-        unusual = unusual + 1
+      if count > 0 and v * count > c.trim * (th * LIMB + tl) then
+        unusual = (unusual + 1) % WRAP
       else
-        count, total = count + 1, total + v
+        count = count + 1
+        th, tl = plus(th, tl, v)
         -- v * v in two limbs of 40 bits, from halves of 22 bits.
         local a = floor(v / 4194304)
         local d = v - a * 4194304
@@ -200,17 +274,17 @@ local function extend(e, prev, b, at, hi, lo, x)
         local mh = floor(m / 131072)
         local rest = (m - mh * 131072) * 8388608 + d * d
         local carry = floor(rest / 1099511627776)
-        high = high + a * a * 16 + mh + carry
-        low = low + (rest - carry * 1099511627776)
+        hh, hl = plus(hh, hl, a * a * 16 + mh + carry)
+        lh, ll = plus(lh, ll, rest - carry * 1099511627776)
+        -- These are no differences: they count from where the history began.
+        if th >= WRAP or hh >= WRAP or lh >= WRAP or count >= WRAP / 2 then
+          corrupt(plan.name .. ' overflow')
+        end
       end
     end
-    r[c.n], r[c.s], r[c.h], r[c.l] = count * sign, total, high, low
+    r[n], r[t], r[t + 1] = count * sign, th, tl
+    r[h], r[h + 1], r[l], r[l + 1] = hh, hl, lh, ll
     if c.u then r[c.u] = unusual end
-  end
-  for _, p in ipairs(plan.sums) do
-    if r[p] > 9007199254740991 or r[p] < -9007199254740991 then
-      corrupt(plan.name .. ' overflow')
-    end
   end
   return r, fresh
 end
@@ -370,7 +444,9 @@ end
 local function edges_of(e, now, b, prev)
   local plan, log, size = e.plan, e.log, e.plan.size
   local edges, edge, coarse = plan.edges, {}, nil
-  local first = b > 0 and up('>I6', log, 1)
+  local first, hi, lo
+  if b > 0 then first, hi, lo = up('>I6I4I4', log, 1) end
+  local based = hi == 0 and lo == 0  -- see `is_base`
   local high, after = b, prev[1]  -- record `high` is the last before the edge, or after
   for i = 1, #edges do  -- ascending offsets, descending instants
     local instant = now - edges[i]
@@ -395,12 +471,11 @@ local function edges_of(e, now, b, prev)
     end
     edge[i] = high
   end
-  if e.n > 0 and count_of(e, e.n) ~= e.n then
+  if based or (e.n > 0 and count_of(e, e.n) ~= e.n) then
     coarse = {}
-    local based = is_base(e)
     for i = 1, #edge do
       local j = edge[i]
-      coarse[i] = j < b and count_of(e, j + 1) - count_of(e, j) > 1
+      coarse[i] = j < b and events_in(e, j, j + 1) > 1
       if based and j == 0 then edge[i], coarse[i] = 1, true end
     end
   end
@@ -467,7 +542,7 @@ local function read_distinct(e, b, now, x, edge, coarse, base, out, inexact)
           if hash ~= 0 and not met[hash] then met[hash], value = true, value + 1 end
         end
         out[base + i] = value
-        local hidden = b > lower and count_of(e, b) - count_of(e, lower) > b - lower
+        local hidden = b > lower and events_in(e, lower, b) > b - lower
         if hidden or (coarse and coarse[c.slots[m + 1]]) then
           inexact[#inexact + 1] = base + i
         end
@@ -492,7 +567,7 @@ local function read_seen(e, s, b, now, x)
     local r = record(e, j)
     if r[1] <= start then break end
     if r[s.at] == own then return r[1], merged end
-    if r[4] - count_of(e, j - 1) ~= 1 then merged = true end
+    if events_in(e, j - 1, j) ~= 1 then merged = true end
   end
   if merged then return NAN, true end
   return 0
@@ -521,7 +596,7 @@ local function read_streak(e, s, now, edge, frauds, lost)
     local f = frauds[k]
     if t <= start or f[1] ~= t or f[2] ~= h or f[3] ~= l or not passes(f[4], s.bit) then break end
     value = s.op == 'streak' and value + 1 or t
-    if count_of(e, j) - count_of(e, j - 1) > 1 then merged = true; break end
+    if events_in(e, j - 1, j) > 1 then merged = true; break end
     j, k = j - 1, k - 1
   end
   return value, merged
@@ -537,7 +612,7 @@ local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
     return
   end
   -- A late event beside merged ones: some of those may stand before it.
-  local beside = b < e.n and count_of(e, b + 1) - count_of(e, b) > 1
+  local beside = b < e.n and events_in(e, b, b + 1) > 1
   if beside then
     for i = 1, plan.slots do inexact[#inexact + 1] = base + i end
   end
@@ -550,10 +625,19 @@ local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
     local to = upper == 0 and cur or upper < 0 and prev or record(e, edge[upper])
     for m = 1, #slots, 2 do
       local at = slots[m + 1]
-      out[base + slots[m]] = to[at] - from[at]
+      local value = to[at] - from[at]
+      out[base + slots[m]] = value < 0 and value + WRAP or value
+    end
+    local sums = span.sums
+    for m = 1, #sums, 2 do
+      local at = sums[m + 1]
+      local high = to[at] - from[at]
+      if high < 0 then high = high + WRAP end
+      out[base + sums[m]] = high * LIMB + (to[at + 1] - from[at + 1])
     end
     if coarse and (coarse[lower] or (upper > 0 and coarse[upper])) then
       for m = 1, #slots, 2 do inexact[#inexact + 1] = base + slots[m] end
+      for m = 1, #sums, 2 do inexact[#inexact + 1] = base + sums[m] end
     end
   end
   read_largest(e, b, cur, edge, coarse, base, out, inexact)
@@ -577,6 +661,7 @@ local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
     local op, value, unsure = s.op, nil, false
     if op == 'before' then
       value = prev[s.at]
+      if s.sum then value = value * LIMB + prev[s.at + 1] end
       if fresh then value = s.empty elseif value == s.none then value = NAN end
       if s.count and value < 0 then value = -value end
     elseif op == 'time_before' then value = fresh and 0 or prev[1]
@@ -608,8 +693,7 @@ local function item_of(e, i)
   local x, unusual, located = {}, {}, is_located(plan, r, prev)
   for k, c in ipairs(plan.columns) do
     local v = r[c.at]
-    if c.kind == 'add' then x[k] = v - prev[c.at]
-    elseif c.kind == 'hash' then x[k] = v == 0 and NAN or v
+    if c.kind == 'hash' then x[k] = v == 0 and NAN or v
     elseif c.kind == 'max' then x[k] = v == c.none and NAN or v
     elseif c.kind == 'last' then
       local own = r[c.own] == v
@@ -618,11 +702,12 @@ local function item_of(e, i)
     else x[k] = NAN end
   end
   for g, c in ipairs(plan.normals) do
-    local one = r[c.count_at] - prev[c.count_at] == 1
-    x[c.input] = one and r[c.sum_at] - prev[c.sum_at] or NAN
+    local one = (r[c.count_at] - prev[c.count_at]) % WRAP == 1
+    x[c.input] = one and between(prev, r, c.sum_at) or NAN
     unusual[g] = c.u and r[c.u] - prev[c.u] or 0
   end
-  return { at = r[1], hi = r[2], lo = r[3], n = r[4] - prev[4], x = x, old = r, unusual = unusual }
+  local n = (r[4] - prev[4]) % WRAP
+  return { at = r[1], hi = r[2], lo = r[3], n = n, x = x, old = r, unusual = unusual }
 end
 
 -- The first record to stay, and after it the last record of each bucket of time.
@@ -727,20 +812,32 @@ local function folds_stand(plan, r, prev, item)
     -- What the late event would have changed cannot be told any more; without any
     -- amount of their own, merged events leave what stood before them.
     if old[c.n] ~= 0 then
-      r[c.n], r[c.s], r[c.h], r[c.l] = -math.abs(old[c.n]), old[c.s], old[c.h], old[c.l]
+      r[c.n] = -math.abs(old[c.n])
+      for _, p in ipairs({ c.s, c.h, c.l }) do r[p], r[p + 1] = old[p], old[p + 1] end
     end
-    if c.u then r[c.u] = prev[c.u] + item.unusual[g] end
+    if c.u then r[c.u] = (prev[c.u] + item.unusual[g]) % WRAP end
   end
 end
 
 -- One event more among those that a merged record stands for.
 local function absorb(plan, item, x)
   for k, c in ipairs(plan.columns) do
-    local v, own = x[k], item.x[k]
-    if v == v and c.kind == 'add' then item.x[k] = own + v
-    elseif v == v and c.kind == 'max' and not (own > v) then item.x[k] = v end
+    if c.kind == 'max' and x[k] == x[k] and not (item.x[k] > x[k]) then
+      item.x[k] = x[k]
+    end
   end
-  item.n = item.n + 1
+end
+
+-- Running counts and sums of a record that a late event now stands before.
+local function raise_all(plan, r, old, x)
+  r[4] = (old[4] + 1) % WRAP
+  for k, c in ipairs(plan.columns) do
+    if c.kind == 'add' or c.kind == 'sum' then
+      r[c.at] = old[c.at]
+      if c.kind == 'sum' then r[c.at + 1] = old[c.at + 1] end
+      if x[k] == x[k] then raise(c, r, x[k]) end
+    end
+  end
 end
 
 -- Write what comes after a late event anew: all of it rests on what came before. The
@@ -759,7 +856,7 @@ local function insert(e, b, cur, x)
   for _, item in ipairs(items) do
     local i = log.n + 1
     local r = extend(log, prev, i - 1, item.at, item.hi, item.lo, item.x)
-    r[4] = prev[4] + item.n
+    raise_all(plan, r, item.old, x)
     if item.n > 1 then folds_stand(plan, r, prev, item) end
     log.memo[i], log.n, prev = r, i, r
     out[#out + 1] = packed(plan, r)
@@ -826,7 +923,6 @@ local BEING_REBUILT = 'REBUILDING the history is being put back'
 -- An entity whose keys begin with keys[k], and what stands under them with texts[t].
 local function load(plan, keys, k, texts, t)
   local e = events_of(plan, keys[k], texts[t])
-  if e.n > 0 then record(e, e.n) end
   if #plan.hashes > 0 then
     k, t = k + 1, t + 1
     seen_of(e, keys[k], texts[t])
@@ -965,7 +1061,7 @@ end
 -- Whether the entity counted the event; merged events cannot be told apart.
 local function counted(e, at, hi, lo)
   local b, present = place(e, at, hi, lo)
-  return present or (b < e.n and count_of(e, b + 1) - count_of(e, b) > 1), b
+  return present or (b < e.n and events_in(e, b, b + 1) > 1), b
 end
 
 -- Add what is counted by outcome to the event's record and to all after it, once.
@@ -975,15 +1071,17 @@ local function settle_one(plan, key, order, x)
   local known, b = counted(e, at, hi, lo)
   if not known then return end
   local first, prev, fresh = record(e, b + 1), record(e, b), {}
-  local alone = first[4] - prev[4] == 1
-  for _, c in ipairs(plan.outcomes) do
-    local p = plan.columns[c].at
-    if x[c] == x[c] and not (alone and first[p] ~= prev[p]) then fresh[p] = x[c] end
+  local alone = events_in(e, b, b + 1) == 1
+  for _, k in ipairs(plan.outcomes) do
+    local c = plan.columns[k]
+    local p = c.at
+    local is_in = first[p] ~= prev[p] or (c.kind == 'sum' and first[p + 1] ~= prev[p + 1])
+    if x[k] == x[k] and not (alone and is_in) then fresh[#fresh + 1] = k end
   end
-  if not next(fresh) then return end
+  if #fresh == 0 then return end
   for i = b + 1, e.n do
     local r = record(e, i)
-    for p, v in pairs(fresh) do r[p] = r[p] + v end
+    for _, k in ipairs(fresh) do raise(plan.columns[k], r, x[k]) end
     out[#out + 1] = packed(plan, r)
   end
   call('SETRANGE', key, b * plan.size, table.concat(out))

@@ -193,7 +193,8 @@ def own_normal(
     for at_ms, amount in events:
         if amount is None:
             continue
-        unusual = count > 0 and amount * count > trim * total
+        # In floats, as every engine compares: integers would tell finer differences.
+        unusual = count > 0 and float(amount) * count > trim * total
         marks.append((at_ms, unusual))
         if not unusual:
             count, total = count + 1, total + int(amount)

@@ -72,7 +72,7 @@ class Bulk:
     def packed(
         self, entity: EntityProgram, where: str, *, layout: Layout | None = None
     ) -> list[Packed]:
-        """The state of a group's entities; raises `OverflowError`."""
+        """The state of a group's entities."""
         layout = layout or self.layout
         names, events = self._events(entity, where)
         if not names:
