@@ -19,8 +19,8 @@ Key = tuple[str, str, bytes, bool]
 Following = asyncio.Future[Answer | None]
 Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 
-# Decided in one pass: some 20 ms of the loop, for which other callers wait.
-PIECE_COUNT_MAX = 256
+# Decided in one pass: some 10 ms of the loop and of the store, for which others wait.
+PIECE_COUNT_MAX = 128
 # What one more pass weighs in the running mean of the time per check.
 _NEWEST_WEIGHT = 0.5
 # Kept back for the reply's own way, seconds.

@@ -157,7 +157,7 @@ async def _said(node: RedisConnection, commands: list[Command]) -> list[Any]:
     replies = await node.exchange(commands, timeout_s=TIMEOUT_S_DEFAULT)
     failed = next((r for r in replies if isinstance(r, Exception)), None)
     if failed is not None:
-        raise StoreUnavailable(f"the store refused: {failed}")
+        raise StoreUnavailable(f"{node.address} refused: {failed}")
     return replies
 
 

@@ -26,6 +26,9 @@ _EARLY_S = _BUSY_S = 0.002
 # Turns of the loop in which what has come is read, parsed and handed on.
 _READING_TURNS = 3
 _READ_BYTES = 1 << 18
+# A server works off what it read at once (some 16 kB, a few dozen calls) before it
+# answers any of it: so much longer may it be silent for each, up to so many.
+_WORK_S, _WORK_COUNT_MAX = 0.0005, 128
 _OWED_MAX = 100_000  # replies outstanding; beyond it the store is not keeping up
 
 
@@ -92,6 +95,7 @@ class RedisConnection:
         self._reader: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
         self._heard_at = 0.0
+        self._owed_then = 0  # replies owed when it was heard of
 
     async def exchange(
         self, commands: Sequence[Command], *, timeout_s: float, silence_s: float = inf
@@ -116,44 +120,22 @@ class RedisConnection:
     async def replies(
         self, sent: asyncio.Future[list[Any]], ends: float, silence_s: float
     ) -> list[Any]:
-        """The replies to what was sent; raises `StoreLate`, `StoreSilent`.
-
-        Loops tell timers before they read: what has come is read before the store is
-        blamed. And a loop that was busy has not listened: the silence begins anew.
-        """
-        loop = asyncio.get_running_loop()
-        timer: asyncio.TimerHandle | None = None
-
-        def wait() -> None:
-            nonlocal timer
-            at = max(min(ends, self._heard_at + silence_s), loop.time())
-            timer = loop.call_at(at, due, at)
-
-        def due(at: float) -> None:
-            if loop.time() - at > _BUSY_S:
-                self._heard_at = loop.time()
-            judge(_READING_TURNS)
-
-        def judge(turns: int) -> None:
-            now = loop.time() + _EARLY_S
-            if sent.done():
-                return
-            if turns:
-                loop.call_soon(judge, turns - 1)
-            elif now >= ends:
-                sent.set_exception(StoreLate(f"{self.address}: no answer in time"))
-            elif now >= self._heard_at + silence_s:
-                silent = f"{self.address}: no word for {silence_s:g} s"
-                sent.set_exception(StoreSilent(silent))
-            else:
-                wait()
-
-        wait()
+        """The replies to what was sent; raises `StoreLate`, `StoreSilent`."""
+        wait = _Wait(self, sent, ends, silence_s)
+        wait.begin()
         try:
             return await sent
         finally:
-            if timer is not None:
-                timer.cancel()
+            wait.end()
+
+    def silent_at(self, silence_s: float) -> float:
+        """When it will have been silent for too long, on the loop's clock."""
+        work_s = min(self._owed_then, _WORK_COUNT_MAX) * _WORK_S
+        return self._heard_at + silence_s + work_s
+
+    def listen_anew(self) -> None:
+        """Begin its silence now: until now nobody listened."""
+        self._heard_at = asyncio.get_running_loop().time()
 
     @property
     def address(self) -> str:
@@ -187,7 +169,7 @@ class RedisConnection:
             raise StoreUnavailable(f"more than {_OWED_MAX} replies outstanding")
         loop = asyncio.get_running_loop()
         if not self._owed:
-            self._heard_at = loop.time()
+            self._heard_at, self._owed_then = loop.time(), count
         owed = _Owed(count, loop.create_future())
         self._owed.append(owed)
         self._owed_count += count
@@ -218,6 +200,7 @@ class RedisConnection:
                 parser.feed(received)
                 while (reply := parser.gets()) is not _NOT_YET:
                     self._settle(reply)
+                self._owed_then = self._owed_count
         except (OSError, hiredis.ProtocolError) as error:
             reason = f"connection failed: {error}"
         finally:
@@ -275,6 +258,51 @@ class RedisConnection:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class _Wait:
+    """Ends an exchange that is out of time, or whose server is silent.
+
+    Loops tell timers before they read: what has come is read before the store is
+    blamed. And a loop that was busy has not listened: the silence begins anew.
+    """
+
+    connection: RedisConnection
+    sent: asyncio.Future[list[Any]]
+    ends: float
+    silence_s: float
+    _timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        loop = self.sent.get_loop()
+        at = min(self.ends, self.connection.silent_at(self.silence_s))
+        at = max(at, loop.time())
+        self._timer = loop.call_at(at, self._due, at)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _due(self, at: float) -> None:
+        if self.sent.get_loop().time() - at > _BUSY_S:
+            self.connection.listen_anew()
+        self._judge(_READING_TURNS)
+
+    def _judge(self, turns: int) -> None:
+        if self.sent.done():
+            return
+        loop, where = self.sent.get_loop(), self.connection.address
+        now = loop.time() + _EARLY_S
+        if turns:
+            loop.call_soon(self._judge, turns - 1)
+        elif now >= self.ends:
+            self.sent.set_exception(StoreLate(f"{where}: no answer in time"))
+        elif now >= self.connection.silent_at(self.silence_s):
+            silent = f"{where}: no word for {self.silence_s:g} s"
+            self.sent.set_exception(StoreSilent(silent))
+        else:
+            self.begin()
 
 
 _NOT_YET = object()

@@ -86,11 +86,12 @@ class _Run:
             self.first[partition] = start
         whole = sum(max(span.end - span.first, 0) for span in spans.values())
         self.taken.rows[self.kind] = done = 0
-        progress(self.kind, done, whole)
+        stage = f"{self.kind} read"
+        progress(stage, done, whole)
         async for partition, records in reader.records(topic, spans):
             self._add(partition, records)
             done += len(records)
-            progress(self.kind, done, whole)
+            progress(stage, done, whole)
         for partition, span in spans.items():
             self._write(partition, max(span.end, self.read.get(partition, 0)))
 
