@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
-from scoring.core.policy import Policy, default_policy, load_policy
+from scoring.core.policy import Policy, load_policy
+from scoring.core.shipped_policy import default_policy
 from scoring.errors import BadArtifact
 from scoring.settings import Settings
 

@@ -16,7 +16,8 @@ from scoring.batch import Artifacts
 from scoring.budget import Budget
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode, Door, Rung
-from scoring.core.policy import default_policy, load_policy
+from scoring.core.policy import load_policy
+from scoring.core.shipped_policy import default_policy
 from scoring.core.transaction import Transaction, payload_hash
 from scoring.errors import (
     ModelUnavailable,
