@@ -8,7 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from scoring.adapters.dead_letters import UnknownTransaction, letter_record
+from scoring.adapters.dead_letters import (
+    RECORD_BYTES_MAX,
+    UnknownTransaction,
+    letter_record,
+)
 from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_intake import KafkaIntake
 from scoring.adapters.kafka_progress import Progress
@@ -54,6 +58,7 @@ class LabelWork:
     topics: Topics
     content_type: str
     early_s: float = 5.0
+    letter_bytes_max: int = RECORD_BYTES_MAX
 
     async def __call__(self, poll: Poll) -> None:
         """Finish one poll; leave it unfinished where it was revoked meanwhile."""
@@ -133,4 +138,5 @@ class LabelWork:
             error,
             topic=self.topics.labels_dead_letter,
             content_type=self.content_type,
+            bytes_max=self.letter_bytes_max,
         )
