@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from scoring import wire
 from scoring.adapters.bundle_signature import Trust
-from scoring.adapters.kafka_log import KafkaLog
+from scoring.adapters.kafka_log import KafkaLog, nobody_counts
 from scoring.adapters.kafka_options import client_options
 from scoring.adapters.metrics_port import Liveness, open_metrics_port
 from scoring.adapters.model_source import PULL_S, ModelSource
@@ -169,7 +169,7 @@ async def service_from(
         publishes=provisional.keeps_outbox,
     )
     topics = Topics(settings.topic_prefix)
-    log = await log_from(settings)
+    log = await log_from(settings, telemetry)
     publisher = _publisher(settings, provisional, log, telemetry) if publishes else None
     await provisional.start()
     watching = asyncio.create_task(_watch(source, scorer, telemetry))
@@ -216,7 +216,9 @@ async def _watch(
     ).follow(scorer.artifacts.model.version)
 
 
-async def log_from(settings: Settings) -> KafkaLog | None:
+async def log_from(
+    settings: Settings, telemetry: Telemetry | None = None
+) -> KafkaLog | None:
     """A connected log, or None where no broker is named."""
     if not settings.kafka_bootstrap:
         return None
@@ -224,6 +226,7 @@ async def log_from(settings: Settings) -> KafkaLog | None:
         settings.kafka_bootstrap,
         options=settings.kafka_options,
         frames=await asyncio.to_thread(_frames, settings),
+        count=telemetry.count if telemetry else nobody_counts,
     )
 
 

@@ -14,6 +14,8 @@ ScoringError
 ├── NotFound                the client's: nothing is recorded under this id
 ├── Denied                  the client's: this caller may not
 │   └── Unauthenticated     nor is it known who calls
+├── RecordRefused           the log will never take a record: it is set aside
+├── RecordsRefused          the same, of some of those that were appended together
 ├── CorruptState            a stored value is not ours; becomes a Degradation
 ├── CannotListen            an address cannot be bound: the process does not start
 └── BadArtifact             a file refused at load: the process does not start,
@@ -21,6 +23,8 @@ ScoringError
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class ScoringError(Exception):
@@ -108,6 +112,29 @@ class Denied(ScoringError):
 
 class Unauthenticated(Denied):
     """Who calls is not known: no certificate or token, or one that is refused."""
+
+
+class RecordRefused(ScoringError):
+    """The log will never take this record as it is: too large, or not valid."""
+
+    def __init__(self, topic: str, reason: str) -> None:
+        super().__init__(
+            f"topic {topic} does not take the record: {reason}; see the topic's "
+            "max.message.bytes and cleanup.policy"
+        )
+        self.topic = topic
+
+
+class RecordsRefused(ScoringError):
+    """Some of the records appended together will never be taken; the others are there.
+
+    `refused` has the reason of each by its index.
+    """
+
+    def __init__(self, refused: Mapping[int, RecordRefused]) -> None:
+        first = next(iter(refused.values()))
+        super().__init__(f"{len(refused)} refused; the first: {first}")
+        self.refused = refused
 
 
 class CorruptState(ScoringError):

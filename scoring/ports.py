@@ -6,6 +6,7 @@ in tests/contract runs against both.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -247,10 +248,22 @@ class LogRecord:
 class DecisionLog(Protocol):
     """Where decisions, dead letters and labels are appended."""
 
-    async def append(self, records: Sequence[LogRecord]) -> None:
-        """Return when every record is acknowledged by all in-sync replicas.
+    def send(self, records: Sequence[LogRecord]) -> list[asyncio.Future[None]]:
+        """Put records on their way; never blocks. Returns one future a record.
 
-        Raises `LogUnavailable`; some records may then have been appended.
+        It resolves when all in-sync replicas have the record, however long the log
+        is away; `RecordRefused` says that it never will. Records of one partition
+        keep their order, and one partition's trouble is nobody else's. Cancelled,
+        a record that has not left is taken back. Raises `LogUnavailable`, and takes
+        nothing, where the log is closed or too much waits.
+        """
+        ...
+
+    async def append(self, records: Sequence[LogRecord]) -> None:
+        """Send, and return when every record is acknowledged.
+
+        Raises `RecordsRefused` when all others are. Raises `LogUnavailable` as
+        `send` does, and when the log is closed meanwhile.
         """
         ...
 
