@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.catalogue import Catalogue
-from scoring.core.reference import Reference, Verdict
-from scoring.core.transaction import Transaction, order_hash
+from scoring.core.reference import Event, Reference, Verdict, place
+from scoring.core.transaction import Transaction
 from scoring.core.vector import unknown_values
 from scoring.ports import (
     Applied,
@@ -201,12 +201,12 @@ class MemoryStore:
         return forecasts
 
     def _as_of(self, t: Transaction) -> Reference:
-        """The transaction's entities with what is ordered at or before it."""
-        last = (t.occurred_at_ms, order_hash(t.id))
+        """The transaction's entities with what stands at or before it."""
         view = Reference(self._catalogue, labels=self._engine.labels)
         for _, key in self._engine.entities(t):
             events = self._engine.events.get(key, [])
-            view.events[key] = [e for e in events if (e.at_ms, e.tie) <= last]
+            before, is_there = place(events, Event(t.occurred_at_ms, t.id, ()))
+            view.events[key] = events[: before + is_there]
         return view
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:

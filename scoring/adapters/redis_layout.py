@@ -194,7 +194,7 @@ def _corrupt(parts: bytes) -> tuple[Degradation, ...]:
 
 
 def order_of(t: Transaction) -> bytes:
-    """The place of a transaction in the total order; bytes compare as the order."""
+    """By what an event is found among its entity's: its time, and its id's hash."""
     return ORDER.pack(*split_ms(t.occurred_at_ms), order_hash(t.id))
 
 

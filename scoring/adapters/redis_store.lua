@@ -2,8 +2,10 @@
 -- check of each plan's records written out.
 --
 -- An entity keeps up to three strings under one hash tag:
---   events  append-only log of fixed records in the total order (time, id hash):
---           running counts and sums, so that any window is a subtraction of two
+--   events  append-only log of fixed records by time, and by the order of processing
+--           within one instant: an event stands behind all of its own time that came
+--           before it. Each begins with its order (time, id hash), by which it is
+--           found again, and has running counts and sums, so that any window is a subtraction of two
 --           records; each record says how many records back the nearest one with a
 --           larger value stands, so that the maximum of a window is a walk of a few
 --           links, and old records can be cut off without touching the others
@@ -173,20 +175,21 @@ local function until_(e, instant, high)
   return low
 end
 
--- How many records stand strictly before (time, tie), and whether it is there.
-local function place(e, at, hi, lo)
-  local n = e.n
-  if n == 0 then return 0, false end
-  local last = time_of(e, n)
+-- How many records stand before the event whose id has this hash (8 bytes), and
+-- whether it is there. One instant may have hundreds: they are not looked at one by one.
+local function place(e, at, tie)
+  local n, size = e.n, e.plan.size
+  local last = n > 0 and time_of(e, n) or -1
   if last < at then return n, false end
-  local i = until_(e, at - 1, n)
-  while i < n do
-    local t, h, l = up('>I6I4I4', e.log, i * e.plan.size + 1)
-    if t ~= at or h > hi or (h == hi and l > lo) then break end
-    if h == hi and l == lo then return i, true end
-    i = i + 1
+  local b = last == at and n or until_(e, at, n)
+  local from = until_(e, at - 1, b) * size + 7
+  while from < b * size do
+    local found = find(e.log, tie, from, true)
+    if not found or found > b * size then break end
+    if (found - 7) % size == 0 then return (found - 7) / size, true end
+    from = found + 1
   end
-  return i, false
+  return b, false
 end
 
 -- A sum in two limbs, and a number more.
@@ -395,34 +398,47 @@ end
 
 -- Labels ------------------------------------------------------------------
 
--- Known frauds as of `at`, ascending: { time, hi, lo, bits }.
+-- Known frauds as of `at`, ascending in time: { time, order, bits }; and by their
+-- orders, the bits.
 local function frauds_of(e, at)
   local labels = ours(e.labels, e.plan.name .. ' labels')
   local frauds, lost = {}, 0
   if labels == '' then return frauds, lost end
   if (#labels - 6) % LABEL ~= 0 then corrupt(e.plan.name .. ' labels') end
   lost = up('>I6', labels, 1)
-  local pt, ph, pl, bits
+  local time, order, bits
+  local function close()
+    if bits and bits % 2 == 1 then
+      frauds[#frauds + 1], frauds[order] = { time, order, bits }, bits
+    end
+  end
   for i = 7, #labels, LABEL do
     if check(sub(labels, i, i + LABEL - 5)) ~= sub(labels, i + LABEL - 4, i + LABEL - 1)
     then corrupt(e.plan.name .. ' labels') end
-    local t, h, l, _, known, b = up('>I6I4I4I4I6I2', labels, i)
-    if t ~= pt or h ~= ph or l ~= pl then
-      if bits and bits % 2 == 1 then frauds[#frauds + 1] = { pt, ph, pl, bits } end
-      pt, ph, pl, bits = t, h, l, nil
+    local own = sub(labels, i, i + 13)
+    if own ~= order then
+      close()
+      time, order, bits = up('>I6', own), own, nil
     end
+    local known, b = up('>I6I2', labels, i + 18)
     if b >= PARKED then e.parked, known = true, math.huge end
     if known <= at then bits = b end
   end
-  if bits and bits % 2 == 1 then frauds[#frauds + 1] = { pt, ph, pl, bits } end
+  close()
   return frauds, lost
 end
 
-local function is_after(fraud, r)
-  for i = 1, 3 do
-    if fraud[i] ~= r[i] then return fraud[i] > r[i] end
+-- Leave out the frauds that do not stand among the first b events.
+local function only_seen(e, b, frauds)
+  local newest = record(e, b)[1]
+  for k = #frauds, 1, -1 do
+    local time, order = frauds[k][1], frauds[k][2]
+    if time < newest then return end
+    if time > newest or place(e, time, sub(order, 7)) >= b then
+      table.remove(frauds, k)
+      frauds[order] = nil
+    end
   end
-  return false
 end
 
 local function passes(bits, bit_)
@@ -577,27 +593,29 @@ local function read_frauds(s, now, frauds, lost)
   local oldest, newest, value = now - s.delay - s.window, now - s.delay, 0
   for k = 1, #frauds do
     local f = frauds[k]
-    if f[1] > oldest and f[1] <= newest and passes(f[4], s.bit) then value = value + 1 end
+    if f[1] > oldest and f[1] <= newest and passes(f[3], s.bit) then value = value + 1 end
   end
   return value, lost > oldest
 end
 
 local function read_streak(e, s, now, edge, frauds, lost)
   local start, newest = now - e.plan.retention, now - s.delay
-  local k, value, merged = #frauds, 0, lost > start
-  while k > 0 and frauds[k][1] > newest do k = k - 1 end
+  local value, merged = 0, lost > start
   if s.op == 'fraud_time' then
-    while k > 0 and not passes(frauds[k][4], s.bit) do k = k - 1 end
+    local k = #frauds
+    while k > 0 and (frauds[k][1] > newest or not passes(frauds[k][3], s.bit)) do
+      k = k - 1
+    end
     return k > 0 and frauds[k][1] > start and frauds[k][1] or 0, merged
   end
   local j = edge[s.upper]
-  while j > 0 and k > 0 do
-    local t, h, l = up('>I6I4I4', e.log, (j - 1) * e.plan.size + 1)
-    local f = frauds[k]
-    if t <= start or f[1] ~= t or f[2] ~= h or f[3] ~= l or not passes(f[4], s.bit) then break end
+  while j > 0 do
+    local t, from = time_of(e, j), (j - 1) * e.plan.size + 1
+    local bits = frauds[sub(e.log, from, from + 13)]
+    if t <= start or not bits or not passes(bits, s.bit) then break end
     value = s.op == 'streak' and value + 1 or t
     if events_in(e, j - 1, j) > 1 then merged = true; break end
-    j, k = j - 1, k - 1
+    j = j - 1
   end
   return value, merged
 end
@@ -651,10 +669,8 @@ local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
   local frauds, lost
   if plan.labelled then
     frauds, lost = frauds_of(e, now)
-    -- A forecast looks later than its events: what is ordered after them is unseen.
-    while b < e.n and #frauds > 0 and is_after(frauds[#frauds], prev) do
-      frauds[#frauds] = nil
-    end
+    -- A forecast looks later than its events: what stands after them is unseen.
+    if b < e.n then only_seen(e, b, frauds) end
   end
   for k = 1, #plan.others do
     local s = plan.others[k]
@@ -878,7 +894,7 @@ local function write(e, b, cur, x, at)
   local plan, newest = e.plan, e.n > 0 and time_of(e, e.n) or -1
   if e.n + 1 >= plan.events_max then
     compact(e, at)
-    b = place(e, cur[1], cur[2], cur[3])
+    b = until_(e, cur[1], e.n)
     cur = extend(e, record(e, b), b, cur[1], cur[2], cur[3], x)
   end
   if e.n == 0 then call('SET', e.key, packed(plan, cur)) -- exact size, no slack
@@ -1058,17 +1074,21 @@ local function probe(keys)
   return 1
 end
 
--- Whether the entity counted the event; merged events cannot be told apart.
-local function counted(e, at, hi, lo)
-  local b, present = place(e, at, hi, lo)
-  return present or (b < e.n and events_in(e, b, b + 1) > 1), b
+-- Whether the entity counted the event, and how many records stand before what holds
+-- it; merged events cannot be told apart.
+local function counted(e, at, tie)
+  local b, present = place(e, at, tie)
+  if present then return true, b end
+  for i = until_(e, at - 1, b), math.min(b, e.n - 1) do
+    if events_in(e, i, i + 1) > 1 then return true, i end
+  end
+  return false
 end
 
 -- Add what is counted by outcome to the event's record and to all after it, once.
 local function settle_one(plan, key, order, x)
   local e, out = read_events(plan, key), {}
-  local at, hi, lo = up('>I6I4I4', order)
-  local known, b = counted(e, at, hi, lo)
+  local known, b = counted(e, up('>I6', order), sub(order, 7))
   if not known then return end
   local first, prev, fresh = record(e, b + 1), record(e, b), {}
   local alone = events_in(e, b, b + 1) == 1
@@ -1111,12 +1131,13 @@ local function claimed(key, mode, hash)
 end
 
 -- Find the event's place among each entity's; whether it is too late to be counted.
-local function placed(found, at, hi, lo)
+local function placed(found, order)
+  local at, tie = up('>I6', order), sub(order, 7)
   local late = false
   for _, it in ipairs(found) do
     local e = it.e
     if e and e.n > 0 then
-      it.b, it.present = place(e, at, hi, lo)
+      it.b, it.present = place(e, at, tie)
       if not it.present and time_of(e, e.n) - e.plan.lateness > at then late = true end
     else
       it.b = 0
@@ -1139,7 +1160,7 @@ local function observe(keys, args)
   if not seq then return lost(keys[2]) end
   local at, hi, lo = up('>I6I4I4', args[3])
   local found = entities_of(keys, 3, args, 5, args[4], outcome)
-  local done = placed(found, at, hi, lo) and mode == 'N' and 'L' or mode
+  local done = placed(found, args[3]) and mode == 'N' and 'L' or mode
   local values, marked, wrong = gather(found, step, at, hi, lo, done == 'N')
   if wrong_claim ~= '' then wrong = wrong == '' and wrong_claim or wrong .. ',' .. wrong_claim end
   if mode == 'D' then return { 'D', 0, doubles(values), marked, wrong, '' } end
@@ -1189,7 +1210,7 @@ local function late_one(keys, args)
   bind()
   local e = {}
   e.e = shield(e, read_events, PLANS[byte(args[2])], keys[1])
-  return placed({ e }, up('>I6I4I4', args[1])) and 1 or 0
+  return placed({ e }, args[1]) and 1 or 0
 end
 
 -- keys: processed. args: how many are counted. Returns the sequence of the last.
@@ -1211,7 +1232,7 @@ local function count_one(keys, args)
   local mode, outcome = sub(args[1], 1, 1), byte(args[1], 3)
   local at, hi, lo = up('>I6I4I4', args[1], 4)
   local found = entities_of(keys, 1, args, 2, sub(args[1], 2, 2), outcome)
-  placed(found, at, hi, lo)
+  placed(found, sub(args[1], 4))
   local values, marked, wrong = gather(found, observe_one, at, hi, lo, mode == 'N')
   local it = found[1]
   if mode == 'N' and outcome > 0 and it.present and not it.corrupt then
@@ -1264,7 +1285,7 @@ end
 -- Returns the instants (6 bytes each) and, for each, the values of all entities.
 local function forecast(keys, args)
   bind()
-  local at, hi, lo = up('>I6I4I4', args[1])
+  local at, tie = up('>I6', args[1]), sub(args[1], 7)
   local after, most, plans = up('>I6', args[2]), tonumber(args[3]), args[4]
   local found, times = entities_of(keys, 1, args, 5, plans, 0), {}
   local given = most == 0
@@ -1272,7 +1293,7 @@ local function forecast(keys, args)
   for i = 1, given and #args[2] or 0, 6 do times[#times + 1] = up('>I6', args[2], i) end
   for k, it in ipairs(found) do
     if it.e then
-      local b, present = place(it.e, at, hi, lo)
+      local b, present = place(it.e, at, tie)
       it.b = present and b + 1 or b
       if not given then add_leaving(it, args[4 + #plans + k], after, most, times) end
     end
@@ -1336,7 +1357,7 @@ end
 local function learn_one(plan, events_key, key, body)
   local e = read_events(plan, events_key)
   local t, h, l, v = up('>I6I4I4I4', body)
-  if not counted(e, t, h, l) then
+  if not counted(e, t, sub(body, 7, 14)) then
     local bits = up('>I2', body, #body - 1)
     body = sub(body, 1, -3) .. pk('>I2', bits + PARKED)
   end

@@ -329,7 +329,8 @@ def _text_head(number: int, length: int) -> bytes:
 
 
 def order_hash(transaction_id: str) -> int:
-    """64 bits of the id, which break ties of the millisecond in every engine.
+    """64 bits of the id: an event of an instant is found by them, and where no order
+    of processing is known, they break ties.
 
     The first 8 bytes of its SHA-256, big-endian: DuckDB and Lua can compute or
     carry the same number.

@@ -26,11 +26,11 @@ _SUM_LIMB = 48  # bits of the lower limb of a running sum
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Events of many entities, sorted by entity and then in the total order.
+    """Events of many entities, sorted by entity, time and the order of processing.
 
-    `entity` (n,) ascending numbers; `at_ms`, `hi`, `lo` the order; `n` the place in
-    processing order; `fresh` where a history begins anew; `inputs` the columns of
-    the plan, NaN where the event has none.
+    `entity` (n,) ascending numbers; `at_ms` and the id's hash in `hi` and `lo`; `n` the
+    place in processing order; `fresh` where a history begins anew; `inputs` the columns
+    of the plan, NaN where the event has none.
     """
 
     entity: Integers

@@ -42,6 +42,26 @@ async def test_every_cell_and_every_byte_is_what_it_was(
     assert await state(settings.redis_url, settings.namespace) == before
 
 
+@pytest.mark.parametrize("clock_ms", [1_000, 60_000])
+async def test_ties_are_rebuilt_in_the_order_in_which_they_were_processed(
+    life, settings, archive, clock_ms
+):
+    rnd, shape = random.Random(12), Shape(count=300, late=0.1, clock_ms=clock_ms)
+    stream = transactions(rnd, shape)
+    await life.pay(stream, rnd)
+    await life.learn(labels(rnd, stream, shape), bare=True)
+    before = await state(settings.redis_url, settings.namespace)
+    was = await cells(life.store, stream)
+    await wipe(settings)
+
+    await rebuilt(settings, archive)
+
+    compared, wrong = same(was, await cells(life.store, stream))
+    assert compared > 10_000
+    assert wrong == 0
+    assert await state(settings.redis_url, settings.namespace) == before
+
+
 async def test_what_was_decided_is_answered_as_before(life, settings, archive):
     rnd = random.Random(3)
     stream = transactions(rnd, Shape(count=120))
