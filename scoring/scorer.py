@@ -54,7 +54,7 @@ class Scorer:
     def __post_init__(self) -> None:
         """Bring together what the exchanges with the store need."""
         self._exchanges = Exchanges(
-            self.store, self.provisional.circuit, self.monotonic, self.budget
+            self.store, self.provisional, self.monotonic, self.budget
         )
 
     async def score_many(
@@ -63,11 +63,8 @@ class Scorer:
         *,
         wait_for_store: bool = False,
         idle: Idle | None = None,
-        behind: int = 0,
     ) -> list[Answer]:
         """Decide; one answer a check, in order. `idle` gets the waiting for the store.
-
-        `behind` further checks are decided after these, within the same time.
 
         An answer is a decision, a conflict, or (never for a store or model that
         failed) another `ScoringError`. Without the store, decisions are degraded
@@ -85,7 +82,6 @@ class Scorer:
                 checks[piece],
                 self._watch(checks[piece], idle),
                 wait_for_store=wait_for_store,
-                behind=behind + len(checks) - piece.stop,
             )
         return answers
 
@@ -98,20 +94,12 @@ class Scorer:
         return watch
 
     async def _score(
-        self,
-        checks: Sequence[Check],
-        watch: Stopwatch,
-        *,
-        wait_for_store: bool,
-        behind: int,
+        self, checks: Sequence[Check], watch: Stopwatch, *, wait_for_store: bool
     ) -> list[Answer]:
         answers = self._kept(checks)
         open_ = [i for i, answer in enumerate(answers) if answer is None]
         observed = await self._exchanges.observe(
-            [checks[i] for i in open_],
-            watch,
-            wait_for_store=wait_for_store,
-            behind=behind,
+            [checks[i] for i in open_], watch, wait_for_store=wait_for_store
         )
         watch.lap("observe")
         fresh: list[int] = []
@@ -128,7 +116,6 @@ class Scorer:
                 self.artifacts,
                 watch,
                 wait_for_store=wait_for_store,
-                behind=behind,
             )
             decided = await self._decide(batch)
             for i, answer in zip(fresh, decided, strict=True):
@@ -190,7 +177,7 @@ class Scorer:
             return None
         deadlines = [check.deadline for check in batch.checks]
         now = self.monotonic()
-        end = self.budget.looks_until(deadlines, now, behind=batch.behind)
+        end = self.budget.looks_until(deadlines, now)
 
         def in_time(i: int) -> bool:
             deadline = deadlines[i]
@@ -290,12 +277,11 @@ class Scorer:
             )
         recording = self._recording(batch, i, core, self.now_ms())
         logged = recording.logged or wire.logged_to_bytes(recording.decision, check)
-        outlives = self.provisional.keep(check, replace(recording, logged=logged))
+        self.provisional.keep(check, replace(recording, logged=logged), log=unsure)
         return Decided(
             recording.decision,
             core.outcome,
             first=not unsure,
             provisional=True,
             logged=None if unsure else logged,
-            outlives=outlives,
         )

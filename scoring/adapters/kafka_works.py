@@ -56,9 +56,9 @@ class Patience:
         while not poll.revoked:
             try:
                 given = await exchange()
-            except StoreUnavailable as error:
+            except StoreUnavailable:
                 if not waited:
-                    log.warning("the stream waits, nothing is degraded: %s", error)
+                    log.warning("no store: the stream waits, nothing is degraded")
                     self.telemetry.count("stream_waited")
                 waited = True
                 self.progress.forward()

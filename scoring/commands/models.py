@@ -15,43 +15,24 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, sign, promote and compare models.", no_args_is_help=True)
 
 Shelf = Annotated[
-    str,
-    typer.Option(
-        "--dir",
-        help="where models are kept: a directory or a URL; default: SCORING_MODEL_URL, "
-        "else SCORING_MODEL_DIR, as the services",
-    ),
+    str, typer.Option("--dir", help="where models are kept: a directory or a URL")
 ]
-Mirror = Annotated[
-    Path | None,
-    typer.Option(
-        help="copies of models that a URL keeps; default: .scoring/mirror, of the "
-        "services' URL SCORING_MODEL_DIR"
-    ),
-]
+Mirror = Annotated[Path, typer.Option(help="copies of models that a URL keeps")]
+_HERE = ".scoring/model"
 _MIRROR = Path(".scoring/mirror")
 _FIGURES = ("auc", "average_precision", "card_precision_100", "ece")
 
 
-def shelf_at(place: str, mirror: Path | None = None) -> Any:
-    """The shelf in a directory, or at a URL with copies in `mirror`.
-
-    Empty, it is the one that the services of this environment take their models from.
-    """
+def shelf_at(place: str, mirror: Path = _MIRROR) -> Any:
+    """The shelf in a directory, or at a URL with copies in `mirror`."""
     from scoring.adapters.model_shelf import ModelShelf
     from scoring.adapters.remote_shelf import RemoteShelf, is_url
-    from scoring.settings import Settings
 
-    settings = Settings()
-    place = place or settings.model_url or str(settings.model_dir)
-    if not is_url(place):
-        return ModelShelf(Path(place))
-    served = place == settings.model_url
-    return RemoteShelf.at(place, mirror or (settings.model_dir if served else _MIRROR))
+    return RemoteShelf.at(place, mirror) if is_url(place) else ModelShelf(Path(place))
 
 
 @app.command("list")
-def list_(directory: Shelf = "") -> None:
+def list_(directory: Shelf = _HERE) -> None:
     """List the models and their figures on rows that they never saw."""
     from rich.console import Console
     from rich.table import Table
@@ -60,8 +41,8 @@ def list_(directory: Shelf = "") -> None:
     champion = shelf.promoted()
     found = shelf.versions()
     if not found:
-        typer.echo(f"{shelf.place} holds no models yet")
-        typer.echo(f"make one with: scoring train --out {shelf.place}")
+        typer.echo(f"{directory} holds no models yet")
+        typer.echo(f"make one with: scoring train --out {directory}")
         return
     table = Table("model", "", "features", "trained on", *_FIGURES)
     for manifest in found:
@@ -80,7 +61,7 @@ def _cell(value: float | None) -> str:
 
 
 @app.command()
-def show(version: str, directory: Shelf = "") -> None:
+def show(version: str, directory: Shelf = _HERE) -> None:
     """Print a model's manifest."""
     typer.echo(shelf_at(directory).manifest(version).to_json())
 
@@ -88,8 +69,8 @@ def show(version: str, directory: Shelf = "") -> None:
 @app.command()
 def promote(
     version: str,
-    directory: Shelf = "",
-    mirror: Mirror = None,
+    directory: Shelf = _HERE,
+    mirror: Mirror = _MIRROR,
     trust: Annotated[
         Path | None,
         typer.Option(
@@ -110,7 +91,7 @@ def promote(
 
 
 @app.command()
-def rollback(directory: Shelf = "") -> None:
+def rollback(directory: Shelf = _HERE) -> None:
     """Let the model before this one decide again."""
     typer.echo(f"{shelf_at(directory).rollback()} is promoted again")
 
@@ -118,7 +99,7 @@ def rollback(directory: Shelf = "") -> None:
 @app.command()
 def sign(
     version: str,
-    directory: Shelf = "",
+    directory: Shelf = _HERE,
     *,
     key: Annotated[
         Path,
@@ -138,8 +119,8 @@ def sign(
 def push(
     version: str,
     to: Annotated[str, typer.Argument(help="the shelf to copy to, such as a URL")],
-    directory: Shelf = "",
-    mirror: Mirror = None,
+    directory: Shelf = _HERE,
+    mirror: Mirror = _MIRROR,
 ) -> None:
     """Copy a model to another shelf; the first one there is promoted."""
     import shutil
@@ -149,8 +130,7 @@ def push(
     with target.draft() as draft:
         shutil.copytree(source.path(version), draft)
         promoted = target.add(draft, version)
-    told = " and promoted there" if promoted else ""
-    typer.echo(f"{version} is kept in {target.place}{told}")
+    typer.echo(f"{version} is kept in {to}{' and promoted there' if promoted else ''}")
 
 
 @app.command()
@@ -167,7 +147,7 @@ def key(directory: Annotated[Path, typer.Argument(help="where the pair goes")]) 
 def compare(
     first: str,
     second: str,
-    directory: Shelf = "",
+    directory: Shelf = _HERE,
     *,
     days: Annotated[
         float, typer.Option(min=0.01, help="how far back decisions are read")

@@ -16,7 +16,6 @@ from pydantic import (
     model_validator,
 )
 
-from scoring.core.document import several
 from scoring.core.expression import (
     FIELDS,
     OUTCOME,
@@ -195,7 +194,7 @@ class DefinitionFile(_Strict):
     @classmethod
     def _single_field(cls, entities: object) -> object:
         if isinstance(entities, dict):
-            return {k: several(v) for k, v in entities.items()}
+            return {k: (v,) if isinstance(v, str) else v for k, v in entities.items()}
         return entities
 
     @field_validator("entities")
