@@ -37,12 +37,12 @@ class Throttled:
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def score_many(
-        self, checks: Sequence[Check], *, idle: Idle | None = None
+        self, checks: Sequence[Check], *, idle: Idle | None = None, behind: int = 0
     ) -> list[Answer]:
         """Decide, and take the time that it takes."""
         async with self._one:
             ends = time.monotonic() + len(checks) / self.per_s
-            answers = await self.scorer.score_many(checks, idle=idle)
+            answers = await self.scorer.score_many(checks, idle=idle, behind=behind)
             await asyncio.sleep(ends - time.monotonic())
             return answers
 

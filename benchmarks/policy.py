@@ -19,9 +19,9 @@ from rich.table import Table
 
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decide import Evidence, decide
-from scoring.core.policy import default_policy
 from scoring.core.rules.inputs import CHANNELS, Schema
 from scoring.core.rules.program import Bindings, Clause, Program, compiled
+from scoring.core.shipped_policy import default_policy
 from scoring.core.transaction import Transaction
 
 RULES, TRANSACTIONS, ROUNDS = 50, 200, 15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module, metadata
 from pkgutil import iter_modules
@@ -52,12 +53,22 @@ def scoring(
 def main() -> None:
     """Run one command; a refusal is one plain line and exit status 2."""
     assemble()
+    _warn_of_unread_settings()
     try:
         app()
     except ScoringError as error:
         _refuse(str(error))
     except (ValidationError, SettingsError) as error:
         _refuse(setting_problem(error))
+
+
+def _warn_of_unread_settings() -> None:
+    from scoring.settings import unread_settings
+
+    if "--worker" in sys.argv:  # its supervisor has said it
+        return
+    for line in unread_settings(os.environ):
+        typer.secho(f"scoring: {line}", fg=typer.colors.YELLOW, err=True)
 
 
 def setting_problem(error: ValidationError | SettingsError) -> str:

@@ -18,7 +18,8 @@ class Decided:
 
     `decision` is the encoded Decision: a repeat returns it byte for byte. `logged`
     is the record for the decisions topic, where this call is the one that must
-    append it; None where another call did or will.
+    append it; None where another call did or will. `outlives` is false where nothing
+    but the log could keep it, should this process end.
     """
 
     decision: bytes
@@ -26,6 +27,7 @@ class Decided:
     first: bool
     provisional: bool = False
     logged: bytes | None = None
+    outlives: bool = True
 
 
 Answer = Decided | ScoringError

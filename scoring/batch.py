@@ -41,13 +41,17 @@ class Artifacts:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Checks that are decided together, with what the store knew of each."""
+    """Checks that are decided together, with what the store knew of each.
+
+    `behind` further checks of the same call are decided after these.
+    """
 
     checks: list[Check]
     observations: list[Seen]
     artifacts: Artifacts
     watch: Stopwatch
     wait_for_store: bool = False
+    behind: int = 0
 
     def vectorise(self) -> Matrix:
         """(checks, features) float32; unknown history is NaN."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoring import wire
 from scoring.adapters.bundle_signature import Trust
-from scoring.adapters.kafka_log import KafkaLog
+from scoring.adapters.kafka_log import KafkaLog, nobody_counts
 from scoring.adapters.kafka_options import client_options
 from scoring.adapters.metrics_port import Liveness, open_metrics_port
 from scoring.adapters.model_source import PULL_S, ModelSource
@@ -23,17 +23,17 @@ from scoring.adapters.redis_address import StoreAddress
 from scoring.adapters.redis_store import RedisStore
 from scoring.adapters.remote_shelf import RemoteShelf
 from scoring.adapters.schema_registry import SchemaRegistry
-from scoring.adapters.spool import FileSpool
+from scoring.adapters.spool import FileSpool, MemorySpool
 from scoring.adapters.telemetry import PrometheusTelemetry
 from scoring.batch import Artifacts
 from scoring.budget import Budget
-from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
-from scoring.core.policy import Policy, default_policy, load_policy
+from scoring.core.catalogue import Catalogue
 from scoring.core.row import row_of
 from scoring.core.transaction import Transaction
+from scoring.definitions import catalogue_from, policy_from
 from scoring.errors import BadArtifact
-from scoring.ports import DecisionLog, LogRecord, Model, Store, Telemetry
-from scoring.provisional import Provisional
+from scoring.ports import DecisionLog, LogRecord, Model, Spool, Store, Telemetry
+from scoring.provisional import Provisional, is_answer
 from scoring.publisher import Publisher
 from scoring.scorer import Scorer
 from scoring.settings import Settings
@@ -41,7 +41,6 @@ from scoring.topics import Topics, decision_record
 
 if TYPE_CHECKING:
     from scoring.adapters.kafka_door import StreamDoor
-    from scoring.adapters.kafka_join import Archive as PaymentArchive
 
 _MS_PER_S = 1_000
 _SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
@@ -68,35 +67,6 @@ class Service:
 def now_ms() -> int:
     """Wall clock, milliseconds; for traces and receipts, never for meaning."""
     return time.time_ns() // 1_000_000
-
-
-def catalogue_from(settings: Settings) -> Catalogue:
-    """The feature definitions; raises `BadArtifact`."""
-    if settings.features_file is None:
-        return default_catalogue()
-    return load_catalogue(
-        _text(settings.features_file), name=str(settings.features_file)
-    )
-
-
-def policy_from(settings: Settings, catalogue: Catalogue) -> Policy:
-    """The policy; raises `BadArtifact`."""
-    if settings.policy_file is None:
-        return default_policy(catalogue)
-    return load_policy(
-        _text(settings.policy_file),
-        catalogue=catalogue,
-        name=str(settings.policy_file),
-    )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise BadArtifact(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadArtifact(f"{path}: cannot be read: it is not UTF-8 text") from error
 
 
 def models_from(settings: Settings, *, picks_target: bool = False) -> ModelSource:
@@ -149,6 +119,7 @@ async def store_from(settings: Settings, catalogue: Catalogue) -> RedisStore:
         lateness_ms=settings.lateness_s * _MS_PER_S,
         dedupe_ms=settings.dedupe_s * _MS_PER_S,
         had_history=partial(_had_history, settings),
+        silence_s=settings.store_budget_ms / _MS_PER_S,
     )
 
 
@@ -185,11 +156,7 @@ async def service_from(
     telemetry.expect(artifacts.model)
     liveness = _liveness_from(settings)
     store = await store_from(settings, artifacts.catalogue)
-    spool = FileSpool(
-        settings.state_dir / f"provisional-{settings.namespace}-{name}.spool",
-        bytes_max=settings.provisional_count_max * _SPOOL_BYTES_PER_ANSWER,
-    )
-    provisional = Provisional(store, spool, telemetry, settings.provisional_count_max)
+    provisional = _provisional(settings, name, store, telemetry, publishes=publishes)
     scorer = Scorer(
         store=store,
         artifacts=artifacts,
@@ -198,13 +165,13 @@ async def service_from(
         now_ms=now_ms,
         monotonic=time.monotonic,
         budget=Budget(store_s=settings.store_budget_ms / _MS_PER_S),
-        keeps_outbox=publishes and bool(settings.kafka_bootstrap),
-        publishes=publishes and bool(settings.kafka_bootstrap),
+        keeps_outbox=provisional.keeps_outbox,
+        publishes=provisional.keeps_outbox,
     )
     topics = Topics(settings.topic_prefix)
-    log = await log_from(settings)
-    publisher = _publisher(settings, store, log, telemetry) if publishes else None
-    provisional.restore()
+    log = await log_from(settings, telemetry)
+    publisher = _publisher(settings, provisional, log, telemetry) if publishes else None
+    await provisional.start()
     watching = asyncio.create_task(_watch(source, scorer, telemetry))
     try:
         yield Service(
@@ -249,7 +216,9 @@ async def _watch(
     ).follow(scorer.artifacts.model.version)
 
 
-async def log_from(settings: Settings) -> KafkaLog | None:
+async def log_from(
+    settings: Settings, telemetry: Telemetry | None = None
+) -> KafkaLog | None:
     """A connected log, or None where no broker is named."""
     if not settings.kafka_bootstrap:
         return None
@@ -257,6 +226,7 @@ async def log_from(settings: Settings) -> KafkaLog | None:
         settings.kafka_bootstrap,
         options=settings.kafka_options,
         frames=await asyncio.to_thread(_frames, settings),
+        count=telemetry.count if telemetry else nobody_counts,
     )
 
 
@@ -272,18 +242,56 @@ def _frames(settings: Settings) -> dict[str, bytes]:
     )
 
 
+def _provisional(
+    settings: Settings,
+    name: str,
+    store: Store,
+    telemetry: Telemetry,
+    *,
+    publishes: bool,
+) -> Provisional:
+    """What keeps answers; on disk where any are given; raises `BadArtifact`."""
+    return Provisional(
+        store,
+        _spool(settings, name, telemetry) if publishes else MemorySpool(count_max=0),
+        telemetry,
+        settings.provisional_count_max,
+        keeps_outbox=publishes and bool(settings.kafka_bootstrap),
+    )
+
+
+def _spool(settings: Settings, name: str, telemetry: Telemetry) -> Spool:
+    """This process's spool of provisional answers; raises `BadArtifact`."""
+    stem = f"provisional-{settings.namespace}"
+    spool = FileSpool(
+        settings.state_dir,
+        f"{stem}-{name}",
+        # Of every door and worker, and of releases before the number at the end.
+        re.compile(rf"{re.escape(stem)}-[a-z]+(-\d+)?(\.\d+)?\.spool"),
+        bytes_max=settings.provisional_count_max * _SPOOL_BYTES_PER_ANSWER,
+        whole=is_answer,
+        damaged=partial(telemetry.count, "spool_damaged"),
+    )
+    spool.open()
+    return spool
+
+
 def _publisher(
-    settings: Settings, store: Store, log: DecisionLog | None, telemetry: Telemetry
+    settings: Settings,
+    provisional: Provisional,
+    log: DecisionLog | None,
+    telemetry: Telemetry,
 ) -> Publisher | None:
     if log is None:
         return None
     publisher = Publisher(
-        store=store,
+        store=provisional.store,
         log=log,
         record_of=partial(_record_of, settings),
         telemetry=telemetry,
         count_max=settings.provisional_count_max,
         gather_s=0.0 if settings.reply_after == "log" else _LOG_GATHER_S,
+        logged=provisional.logged,
     )
     publisher.start()
     return publisher
@@ -300,13 +308,8 @@ def _record_of(
     )
 
 
-def stream_door_from(
-    service: Service, *, archive: PaymentArchive | None = None
-) -> StreamDoor:
-    """The stream door of a service, not yet streaming; raises `BadArtifact`.
-
-    In the `archive` it looks for payments that labels name and nothing else knows.
-    """
+def stream_door_from(service: Service) -> StreamDoor:
+    """The stream door of a service, not yet streaming; raises `BadArtifact`."""
     # The gRPC server does not pay for importing Faust.
     from scoring.adapters.kafka_door import StreamDoor, StreamOptions
 
@@ -335,5 +338,4 @@ def stream_door_from(
         service.log,
         service.telemetry,
         service.liveness,
-        archive,
     )

@@ -4,16 +4,18 @@ ScoringError
 ├── InvalidTransaction      the caller's fault        INVALID_ARGUMENT | dead letter
 │   └── CardNumberRefused   a card number in a field  INVALID_ARGUMENT | dead letter
 ├── TransactionConflict     same id, other payload    ALREADY_EXISTS   | dead letter
-│   └── LabelConflict       same version, other verdict  ALREADY_EXISTS | dead letter
-├── UnknownTransaction      a label of no known payment  NOT_FOUND     | dead letter
 ├── Unavailable             an outside system failed; a retry may help
 │   ├── StoreUnavailable    becomes a Degradation inside the scorer
+│   │   ├── StoreLate       the caller's time was over; the store may only be busy
+│   │   └── HistoryLost     the store answers and is empty: `scoring rebuild`
 │   ├── ModelUnavailable    becomes a Degradation inside the scorer
 │   ├── LogUnavailable      the stream stops and Kafka redelivers
 │   └── DeadlineExceeded    the client's: no answer in time (a `TimeoutError`, too)
 ├── NotFound                the client's: nothing is recorded under this id
 ├── Denied                  the client's: this caller may not
 │   └── Unauthenticated     nor is it known who calls
+├── RecordRefused           the log will never take a record: it is set aside
+├── RecordsRefused          the same, of some of those that were appended together
 ├── CorruptState            a stored value is not ours; becomes a Degradation
 ├── CannotListen            an address cannot be bound: the process does not start
 └── BadArtifact             a file refused at load: the process does not start,
@@ -21,6 +23,8 @@ ScoringError
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class ScoringError(Exception):
@@ -58,34 +62,6 @@ class TransactionConflict(ScoringError):
         self.field = "id"
 
 
-class LabelConflict(TransactionConflict):
-    """A version of a label was already reported with another verdict."""
-
-    field = "verdict"
-
-    def __init__(self, message: str = "") -> None:
-        self.message = message or (
-            "this version was already reported with another verdict; "
-            "a reversal is a higher version"
-        )
-        ScoringError.__init__(self, f"{self.field}: {self.message}")
-
-
-class UnknownTransaction(ScoringError):
-    """Nothing is known of the transaction that a label names.
-
-    `searched` says where it was looked for, beside the record.
-    """
-
-    def __init__(self, searched: str = "") -> None:
-        where = f" ({searched})" if searched else ""
-        self.message = (
-            f"nothing is known of this transaction{where}; send it along with the label"
-        )
-        self.field = "transaction_id"
-        super().__init__(f"{self.field}: {self.message}")
-
-
 class Unavailable(ScoringError):
     """An outside system failed; a retry may help.
 
@@ -97,6 +73,17 @@ class Unavailable(ScoringError):
 
 class StoreUnavailable(Unavailable):
     """The store did not answer in time, or refused."""
+
+
+class StoreLate(StoreUnavailable):
+    """The time given was over, and the store was not silent for long: no outage."""
+
+
+class HistoryLost(StoreUnavailable):
+    """The store answers, but has lost its history; nothing is read or counted there.
+
+    The message says what to do.
+    """
 
 
 class ModelUnavailable(Unavailable):
@@ -125,6 +112,29 @@ class Denied(ScoringError):
 
 class Unauthenticated(Denied):
     """Who calls is not known: no certificate or token, or one that is refused."""
+
+
+class RecordRefused(ScoringError):
+    """The log will never take this record as it is: too large, or not valid."""
+
+    def __init__(self, topic: str, reason: str) -> None:
+        super().__init__(
+            f"topic {topic} does not take the record: {reason}; see the topic's "
+            "max.message.bytes and cleanup.policy"
+        )
+        self.topic = topic
+
+
+class RecordsRefused(ScoringError):
+    """Some of the records appended together will never be taken; the others are there.
+
+    `refused` has the reason of each by its index.
+    """
+
+    def __init__(self, refused: Mapping[int, RecordRefused]) -> None:
+        first = next(iter(refused.values()))
+        super().__init__(f"{len(refused)} refused; the first: {first}")
+        self.refused = refused
 
 
 class CorruptState(ScoringError):

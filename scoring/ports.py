@@ -6,6 +6,7 @@ in tests/contract runs against both.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 from scoring.core.bundle import Band, Baseline
 from scoring.core.decision import ComputeTarget, Degradation, Door, Outcome
-from scoring.core.label import Verdict
 from scoring.core.quick import quick
 from scoring.core.transaction import Transaction
 
@@ -124,20 +124,14 @@ class LabelledTransaction:
     fraud: bool | None
     known_at_ms: int
 
-    @property
-    def verdict(self) -> Verdict:
-        """What the label said."""
-        if self.fraud is None:
-            return Verdict.WITHDRAWN
-        return Verdict.FRAUD if self.fraud else Verdict.LEGITIMATE
-
 
 class Store(Protocol):
     """Feature state and decision records.
 
-    Every method raises `StoreUnavailable` when the store fails or does not answer
-    within `timeout_s`; whether the update happened is then unknown, and repeating
-    it is safe.
+    Every method raises `StoreUnavailable` when the store fails, as `StoreLate` when it
+    does not answer within `timeout_s`; whether the update happened is then unknown,
+    and repeating it is safe. A store without its history is `HistoryLost`: nothing is
+    written there, whatever the method.
     """
 
     async def observe(
@@ -194,32 +188,10 @@ class Store(Protocol):
         """Return recorded decisions by (tenant, transaction id), None where none."""
         ...
 
-    async def payments(
-        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
-    ) -> list[Transaction | None]:
-        """The payments of recorded decisions by (tenant, transaction id).
-
-        Whole but for their attributes; None where none is recorded, or an earlier
-        release recorded it.
-        """
-        ...
-
-    async def attest(
-        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
-        """Whether each label stands: the first verdict of a version does.
-
-        Kept as long as a label can matter. A label that stands is not learned yet.
-        """
-        ...
-
     async def learn(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
-        """Apply the labels that stand; idempotent by transaction and version.
-
-        Returns which do, as `attest`.
-        """
+    ) -> None:
+        """Apply labels; idempotent by transaction and version."""
         ...
 
     async def forecast(
@@ -250,9 +222,10 @@ class Store(Protocol):
         ...
 
     async def ping(self, *, timeout_s: float | None = None) -> bool:
-        """Whether all of the store answers, or only a part of a cluster.
+        """Whether all of the store takes our writes, or only a part of a cluster.
 
-        Raises `StoreUnavailable` where none of it does, or its history is not there.
+        Raises `StoreUnavailable` where none of it does, `HistoryLost` where its
+        history is not there.
         """
         ...
 
@@ -275,10 +248,22 @@ class LogRecord:
 class DecisionLog(Protocol):
     """Where decisions, dead letters and labels are appended."""
 
-    async def append(self, records: Sequence[LogRecord]) -> None:
-        """Return when every record is acknowledged by all in-sync replicas.
+    def send(self, records: Sequence[LogRecord]) -> list[asyncio.Future[None]]:
+        """Put records on their way; never blocks. Returns one future a record.
 
-        Raises `LogUnavailable`; some records may then have been appended.
+        It resolves when all in-sync replicas have the record, however long the log
+        is away; `RecordRefused` says that it never will. Records of one partition
+        keep their order, and one partition's trouble is nobody else's. Cancelled,
+        a record that has not left is taken back. Raises `LogUnavailable`, and takes
+        nothing, where the log is closed or too much waits.
+        """
+        ...
+
+    async def append(self, records: Sequence[LogRecord]) -> None:
+        """Send, and return when every record is acknowledged.
+
+        Raises `RecordsRefused` when all others are. Raises `LogUnavailable` as
+        `send` does, and when the log is closed meanwhile.
         """
         ...
 
@@ -379,13 +364,20 @@ class Spool(Protocol):
     """A bounded local place for provisional answers, which outlives the process."""
 
     def append(self, logged: bytes) -> bool:
-        """Keep one logged Decision; False where the bound is reached."""
+        """Keep one logged Decision; False where it was not taken."""
         ...
 
-    def load(self) -> list[bytes]:
-        """What was kept and never cleared, oldest first."""
+    def take_over(self) -> list[bytes]:
+        """What a process that has ended kept here, oldest first; blocks.
+
+        One of them at a time: nothing where none is left. It stays until `clear`.
+        """
         ...
 
     def clear(self) -> None:
         """Forget everything: all of it was adopted."""
+        ...
+
+    def close(self) -> None:
+        """Leave what was not cleared to whoever takes it over."""
         ...

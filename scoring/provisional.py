@@ -3,51 +3,114 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TypeVar
+
+from google.protobuf.message import DecodeError
 
 from scoring import wire
+from scoring.circuit import Circuit
 from scoring.core.decision import Outcome
 from scoring.core.transaction import payload_hash
-from scoring.errors import StoreUnavailable, TransactionConflict
+from scoring.errors import ScoringError, StoreUnavailable, TransactionConflict
 from scoring.ports import Check, Recording, Spool, Store, Telemetry
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
 # Some 2 ms of a loop where callers wait for answers, and of a store that they share.
 _ADOPTED_PER_EXCHANGE = 16
-_PROBE_INTERVAL_S = 0.1
 _PROBE_TIMEOUT_S = 0.25
+# A worker that died is replaced within a second; one that is not leaves its spool.
+_TAKE_OVER_INTERVAL_S = 10.0
+
+Key = tuple[str, str]  # tenant and transaction id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Kept:
     """A provisional answer waiting to become the record."""
 
     check: Check
     recording: Recording
+    is_logged: bool = False
+
+    @classmethod
+    def restored(cls, logged: bytes) -> Kept:
+        """What was spooled; raises `ValueError` for bytes that are no answer."""
+        try:
+            message = wire.decision_from_bytes(logged)
+            transaction = wire.transaction_from_proto(message.transaction)
+            outcome, door = Outcome(message.core.outcome), wire.door_of(logged)
+        except (DecodeError, ScoringError) as error:
+            raise ValueError("no provisional answer") from error
+        if not transaction.id or message.core.transaction_id != transaction.id:
+            raise ValueError("no provisional answer")
+        check = Check(
+            transaction=transaction,
+            payload_hash=payload_hash(transaction),
+            received_at_ms=wire.ms_from_timestamp(message.received_at),
+            door=door,
+        )
+        recording = Recording(
+            tenant=transaction.tenant,
+            transaction_id=transaction.id,
+            payload_hash=check.payload_hash,
+            decision=wire.decision_part(logged),
+            logged=logged,
+            transaction=transaction,
+            outcome=outcome,
+        )
+        return cls(check, recording)
+
+    def record(self, *, keeps_outbox: bool) -> Recording:
+        """As it becomes the record: final, and on its way to the log if it must be."""
+        carries = keeps_outbox and not self.is_logged
+        return replace(
+            self.recording,
+            decision=wire.recorded(self.recording.decision),
+            logged=self.recording.logged if carries else None,
+        )
+
+
+def is_answer(spooled: bytes) -> bool:
+    """Whether these bytes are a provisional answer as it is spooled."""
+    try:
+        Kept.restored(spooled)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(slots=True)
 class Provisional:
-    """Whether the store can be asked, and what was answered without it.
+    """What was answered without the store, until it is the record.
 
-    While the store is away nobody waits for it: one probe at a time asks whether
-    it is back. Then every kept answer becomes the record (unless another stands
-    there) and its transaction is observed, before new work. Bounded by
-    `count_max`; what does not fit is counted as `provisional_overflow`.
+    While the circuit is open nobody waits for the store: one probe at a time asks
+    whether it has recovered. Then every kept answer becomes the record (unless
+    another stands there) and its transaction is observed, before new work. An answer
+    leaves the spool when it stands in the record and is in the log, or in the outbox
+    beside the record (with `keeps_outbox`), which carries it there. Bounded by
+    `count_max`; what the spool does not take is counted as `provisional_overflow`.
     """
 
     store: Store
     spool: Spool
     telemetry: Telemetry
     count_max: int
-    store_available: bool = True
-    _kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
+    keeps_outbox: bool = True
+    circuit: Circuit = field(init=False)
+    _kept: dict[Key, Kept] = field(default_factory=dict)
     _recovery: asyncio.Task[None] | None = None
+    _watch: asyncio.Task[None] | None = None
+    _is_taking_over: bool = False
+
+    def __post_init__(self) -> None:
+        """Begin with a store that is asked."""
+        self.circuit = Circuit(self.telemetry, on_open=self._recover)
+
+    @property
+    def store_available(self) -> bool:
+        """Whether the store is asked."""
+        return self.circuit.asks
 
     @property
     def count(self) -> int:
@@ -70,101 +133,118 @@ class Provisional:
             return TransactionConflict(check.transaction.id)
         return kept.recording.decision
 
-    def keep(self, check: Check, recording: Recording, *, log: bool) -> None:
-        """Keep an answer for adoption; with `log`, adoption also logs it."""
-        key = (recording.tenant, recording.transaction_id)
-        assert recording.logged is not None
-        if len(self._kept) >= self.count_max or not self.spool.append(recording.logged):
-            self.telemetry.count("provisional_overflow")
-        else:
-            kept = recording if log else replace(recording, logged=None)
-            self._kept[key] = Kept(check, kept)
-        self._recover()
+    def keep(self, check: Check, recording: Recording) -> bool:
+        """Keep an answer for adoption; False where it would not outlive this process.
 
-    def restore(self) -> None:
-        """Take over what an earlier process spooled and could not see adopted."""
-        for logged in self.spool.load():
-            message = wire.decision_from_bytes(logged)
-            transaction = wire.transaction_from_proto(message.transaction)
-            check = Check(
-                transaction=transaction,
-                payload_hash=payload_hash(transaction),
-                received_at_ms=wire.ms_from_timestamp(message.received_at),
-                door=wire.door_of(logged),
-            )
-            recording = Recording(
-                tenant=transaction.tenant,
-                transaction_id=transaction.id,
-                payload_hash=check.payload_hash,
-                decision=wire.decision_part(logged),
-                logged=logged,
-                transaction=transaction,
-                outcome=Outcome(message.core.outcome),
-            )
-            self._kept[transaction.tenant, transaction.id] = Kept(check, recording)
+        `recording.logged` is what the log is to get, from whoever appends it first:
+        the publisher, which says so by `logged`, or the outbox once it is adopted.
+        """
+        assert recording.logged is not None
+        has_room = len(self._kept) < self.count_max
+        outlives = has_room and self.spool.append(recording.logged)
+        if not outlives:
+            self.telemetry.count("provisional_overflow")
+        if has_room:
+            key = (recording.tenant, recording.transaction_id)
+            self._kept[key] = Kept(check, recording)
+        self._recover()
+        return outlives
+
+    def logged(self, key: Key) -> bool:
+        """Take note that an answer is in the log: adoption need not carry it there.
+
+        False where it was adopted before: then the outbox may hold it.
+        """
+        kept = self._kept.get(key)
+        if kept is None:
+            return False
+        kept.is_logged = True
+        return True
+
+    async def start(self) -> None:
+        """Take over what other processes left, now and whenever another ends."""
+        await self.take_over()
+        self._watch = asyncio.get_running_loop().create_task(self._take_over_again())
+
+    async def _take_over_again(self) -> None:
+        while True:
+            await asyncio.sleep(_TAKE_OVER_INTERVAL_S)
+            await self.take_over()
+
+    async def take_over(self) -> None:
+        """Keep for adoption what processes that ended had spooled, while there is room.
+
+        A repeat of any of it is answered as it was.
+        """
+        self._is_taking_over = True
+        try:
+            while len(self._kept) < self.count_max:
+                left = await asyncio.to_thread(self.spool.take_over)
+                if not left:
+                    break
+                for i, logged in enumerate(left, 1):
+                    kept = Kept.restored(logged)
+                    key = (kept.recording.tenant, kept.recording.transaction_id)
+                    self._kept.setdefault(key, kept)
+                    if i % _ADOPTED_PER_EXCHANGE == 0:
+                        await asyncio.sleep(0)
+        finally:
+            self._is_taking_over = False
+        self._clear()
         if self._kept:
             self._recover()
-
-    async def guarded(self, exchange: Callable[[], Awaitable[T]]) -> T:
-        """Run an exchange unless the store is known to be away; mark a failure."""
-        if not self.store_available:
-            raise StoreUnavailable("the store is away")
-        try:
-            return await exchange()
-        except StoreUnavailable:
-            self.store_failed()
-            raise
-
-    def store_failed(self) -> None:
-        """Stop asking until a probe is answered."""
-        if self.store_available:
-            log.warning("store away: answers are degraded and provisional")
-            self.telemetry.count("store_lost")
-        self.store_available = False
-        self._recover()
 
     def _recover(self) -> None:
         if self._recovery is None or self._recovery.done():
             self._recovery = asyncio.get_running_loop().create_task(self._adopt())
 
     async def _adopt(self) -> None:
-        while self._kept or not self.store_available:
+        while self._kept or not self.circuit.asks:
+            await asyncio.sleep(self.circuit.pause_s)
             try:
                 whole = await self.store.ping(timeout_s=_PROBE_TIMEOUT_S)
-                if whole:
-                    await self._adopt_all()
-            except StoreUnavailable:
-                await asyncio.sleep(_PROBE_INTERVAL_S)
+                proved = whole and await self._adopt_all()
+            except StoreUnavailable as error:
+                self.circuit.probe_failed(error)
                 continue
-            self._store_back(whole=whole)
-            if not whole:  # what is kept waits for all of it
-                await asyncio.sleep(_PROBE_INTERVAL_S)
+            # What is kept waits for the whole store.
+            self.circuit.probe_answered(whole=whole, proved=proved)
 
-    def _store_back(self, *, whole: bool) -> None:
-        if not self.store_available:
-            what = "full decisions again" if whole else "a part of it, at least"
-            log.warning("store back: %s", what)
-            self.telemetry.count("store_back")
-        self.store_available = True
-
-    async def _adopt_all(self) -> None:
-        loop = asyncio.get_running_loop()
+    async def _adopt_all(self) -> bool:
+        """Make every kept answer the record; False where there was none."""
+        loop, any_kept = asyncio.get_running_loop(), bool(self._kept)
         while self._kept:
             began = loop.time()
             keys = list(islice(self._kept, _ADOPTED_PER_EXCHANGE))
             batch = [self._kept[key] for key in keys]
-            told = await self.store.adopt(
-                [kept.check for kept in batch], [kept.recording for kept in batch]
-            )
+            recordings = [k.record(keeps_outbox=self.keeps_outbox) for k in batch]
+            told = await self.store.adopt([k.check for k in batch], recordings)
             for key in keys:
                 self._kept.pop(key, None)
             self.telemetry.count("provisional_adopted", sum(r.first for r in told))
-            if self._kept and self.store_available:
+            # Logged while they were adopted: their outbox need not carry them.
+            twice = [
+                key
+                for key, kept, own in zip(keys, batch, recordings, strict=True)
+                if kept.is_logged and own.logged is not None
+            ]
+            if twice:
+                await self.store.published(twice)
+            if self._kept and self.circuit.asks:
                 # Only a part was away: callers are decided in full, and go halves.
                 await asyncio.sleep(loop.time() - began)
-        self.spool.clear()
+        self._clear()
+        return any_kept
+
+    def _clear(self) -> None:
+        """Empty the spool where all of it was adopted."""
+        if not self._kept and not self._is_taking_over:
+            self.spool.clear()
 
     async def close(self) -> None:
         """Stop probing; what is still kept stays in the spool."""
-        if self._recovery is not None:
-            self._recovery.cancel()
+        tasks = [task for task in (self._recovery, self._watch) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.spool.close()

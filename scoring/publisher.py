@@ -15,6 +15,7 @@ from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
 
 log = logging.getLogger(__name__)
 _APPENDED_PER_CALL = 500
+Key = tuple[str, str]  # tenant and transaction id
 _RETRY_S = 0.5
 # An entry that two sweeps in a row find was left by a process that died, or by an
 # append that failed: what a living publisher holds is gone in between. In a longer
@@ -32,7 +33,7 @@ class Pending:
     done: asyncio.Future[None]
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """Tenant and transaction id."""
         return self.transaction.tenant, self.transaction.id
 
@@ -47,6 +48,8 @@ class Publisher:
     are left to the sweep and provisional ones are counted as `log_overflow`. Appends
     begin at least `gather_s` apart: what they cost is shared by many decisions.
     `record_of` makes the log's record; without a transaction it reads it from there.
+    `logged` is told of each provisional decision that the log has, and says whether it
+    still waits to become the record: until then no outbox holds it.
     """
 
     store: Store
@@ -55,6 +58,7 @@ class Publisher:
     telemetry: Telemetry
     count_max: int
     gather_s: float = 0.0
+    logged: Callable[[Key], bool] = lambda _: True
     _queue: deque[Pending] = field(default_factory=deque)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -103,9 +107,13 @@ class Publisher:
                     if not pending.done.done():
                         pending.done.set_result(None)
                 async with self._acknowledging:
-                    await self._acknowledge([p.key for p in batch if not p.provisional])
+                    await self._acknowledge([p.key for p in batch if self._is_out(p)])
                 if count < _APPENDED_PER_CALL:
                     await asyncio.sleep(began_at + self.gather_s - loop.time())
+
+    def _is_out(self, pending: Pending) -> bool:
+        """Whether the outbox may hold a decision that is in the log now."""
+        return not (pending.provisional and self.logged(pending.key))
 
     async def _acknowledge(self, keys: list[tuple[str, str]]) -> None:
         if not keys:

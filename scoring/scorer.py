@@ -54,7 +54,7 @@ class Scorer:
     def __post_init__(self) -> None:
         """Bring together what the exchanges with the store need."""
         self._exchanges = Exchanges(
-            self.store, self.provisional, self.monotonic, self.budget
+            self.store, self.provisional.circuit, self.monotonic, self.budget
         )
 
     async def score_many(
@@ -63,8 +63,11 @@ class Scorer:
         *,
         wait_for_store: bool = False,
         idle: Idle | None = None,
+        behind: int = 0,
     ) -> list[Answer]:
         """Decide; one answer a check, in order. `idle` gets the waiting for the store.
+
+        `behind` further checks are decided after these, within the same time.
 
         An answer is a decision, a conflict, or (never for a store or model that
         failed) another `ScoringError`. Without the store, decisions are degraded
@@ -82,6 +85,7 @@ class Scorer:
                 checks[piece],
                 self._watch(checks[piece], idle),
                 wait_for_store=wait_for_store,
+                behind=behind + len(checks) - piece.stop,
             )
         return answers
 
@@ -94,12 +98,20 @@ class Scorer:
         return watch
 
     async def _score(
-        self, checks: Sequence[Check], watch: Stopwatch, *, wait_for_store: bool
+        self,
+        checks: Sequence[Check],
+        watch: Stopwatch,
+        *,
+        wait_for_store: bool,
+        behind: int,
     ) -> list[Answer]:
         answers = self._kept(checks)
         open_ = [i for i, answer in enumerate(answers) if answer is None]
         observed = await self._exchanges.observe(
-            [checks[i] for i in open_], watch, wait_for_store=wait_for_store
+            [checks[i] for i in open_],
+            watch,
+            wait_for_store=wait_for_store,
+            behind=behind,
         )
         watch.lap("observe")
         fresh: list[int] = []
@@ -116,6 +128,7 @@ class Scorer:
                 self.artifacts,
                 watch,
                 wait_for_store=wait_for_store,
+                behind=behind,
             )
             decided = await self._decide(batch)
             for i, answer in zip(fresh, decided, strict=True):
@@ -177,7 +190,7 @@ class Scorer:
             return None
         deadlines = [check.deadline for check in batch.checks]
         now = self.monotonic()
-        end = self.budget.looks_until(deadlines, now)
+        end = self.budget.looks_until(deadlines, now, behind=batch.behind)
 
         def in_time(i: int) -> bool:
             deadline = deadlines[i]
@@ -277,11 +290,12 @@ class Scorer:
             )
         recording = self._recording(batch, i, core, self.now_ms())
         logged = recording.logged or wire.logged_to_bytes(recording.decision, check)
-        self.provisional.keep(check, replace(recording, logged=logged), log=unsure)
+        outlives = self.provisional.keep(check, replace(recording, logged=logged))
         return Decided(
             recording.decision,
             core.outcome,
             first=not unsure,
             provisional=True,
             logged=None if unsure else logged,
+            outlives=outlives,
         )

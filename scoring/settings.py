@@ -6,18 +6,29 @@ arguments. Names in the environment are SCORING_<NAME>.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_PREFIX = "SCORING_"
+# What Kubernetes sets in every pod for a service whose name begins with "scoring".
+_SERVICE_LINK = re.compile(
+    r".*(_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
+)
+_ALIKE = 0.7  # of 1: two letters in ten may be wrong
+_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
+
 
 class Settings(BaseSettings):
     """Settings with their defaults; each names its unit and limit."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SCORING_", frozen=True, extra="ignore", str_strip_whitespace=True
+        env_prefix=_PREFIX, frozen=True, extra="ignore", str_strip_whitespace=True
     )
 
     # Outside systems -------------------------------------------------------
@@ -87,7 +98,9 @@ class Settings(BaseSettings):
     batch_budget_ms: int = Field(
         1_000, ge=1, le=60_000, description="a batch of up to 1,000 checks"
     )
-    store_budget_ms: int = Field(20, ge=1, description="what one exchange may take")
+    store_budget_ms: int = Field(
+        20, ge=1, description="a store that is silent for so long is unavailable"
+    )
     reflection: bool = Field(False, description="gRPC server reflection")
     drain_s: float = Field(10.0, ge=0, description="grace for calls in flight")
     drain_notice_s: float = Field(
@@ -144,3 +157,33 @@ class Settings(BaseSettings):
     session_timeout_s: float = Field(10.0, ge=3, description="group session")
     metrics_host: str = Field("127.0.0.1", description="0.0.0.0 inside a container")
     metrics_port: int = Field(0, ge=0, le=65_535, description="0: no metrics server")
+
+    def absolute_files(self) -> dict[str, str]:
+        """The files that are named, as the environment of a process elsewhere."""
+        return {
+            f"{_PREFIX}{name.upper()}": str(path.resolve())
+            for name, path in self
+            if name.endswith("_file") and path is not None
+        }
+
+
+def unread_settings(environment: Mapping[str, str]) -> list[str]:
+    """A line for each variable that is named like a setting and is none.
+
+    >>> unread_settings({"SCORING_REDIS_ULR": "redis://h", "SCORING_BUDGET_MS": "9"})
+    ['SCORING_REDIS_ULR is no setting and is not read; the nearest: SCORING_REDIS_URL']
+    """
+    known = {name.upper() for name in Settings.model_fields}
+    lines = []
+    for name, value in sorted(environment.items()):
+        written = name.upper()
+        own = written.removeprefix(_PREFIX)
+        if own in known or own == written:
+            continue
+        if _SERVICE_LINK.fullmatch(written) or _SERVICE_LINK_VALUE.match(value):
+            continue
+        line = f"{name} is no setting and is not read"
+        nearest = get_close_matches(own, known, n=1, cutoff=_ALIKE)
+        told = f"; the nearest: {_PREFIX}{nearest[0]}" if nearest else ""
+        lines.append(line + told)
+    return lines

@@ -107,7 +107,6 @@ async def open_door(
     store=None,
     *,
     logs: bool = True,
-    log: MemoryLog | None = None,
     budget: Budget | None = None,
     **settings,
 ) -> AsyncIterator[Door]:
@@ -129,7 +128,7 @@ async def open_door(
         monotonic=time.monotonic,
         budget=budget or Budget(),
     )
-    log = log or (MemoryLog() if logs else None)
+    log = MemoryLog() if logs else None
     service = Service(chosen, scorer, store, log, None, Topics(), telemetry)
     source = models_from(chosen)
     server = grpc_door_from(

@@ -24,7 +24,7 @@ from scoring.batch import Artifacts
 from scoring.budget import Budget
 from scoring.core.catalogue import Catalogue, default_catalogue
 from scoring.core.label import Label, Verdict
-from scoring.core.policy import default_policy
+from scoring.core.shipped_policy import default_policy
 from scoring.core.transaction import Transaction
 from scoring.history.bring import brought, store_to_fill, terms_from
 from scoring.history.rebuild import Milestones, Rebuild

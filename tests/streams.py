@@ -33,7 +33,10 @@ _BURST_MS = (0, 1, 1_000, 5_000, 60_000)
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How wild a stream is: shares of late, repeated and labelled events."""
+    """How wild a stream is: shares of late, repeated and labelled events.
+
+    `clock_ms` is the unit that its times are stamped in.
+    """
 
     count: int = 150
     late: float = 0.1
@@ -41,6 +44,7 @@ class Shape:
     labelled: float = 0.3
     silence: float = 0.005
     hot: bool = False
+    clock_ms: int = 1
 
 
 def transactions(rnd: random.Random, shape: Shape) -> list[Transaction]:
@@ -53,7 +57,8 @@ def transactions(rnd: random.Random, shape: Shape) -> list[Transaction]:
             at_ms += 95 * DAY_MS
         late = rnd.random() < shape.late
         delay = rnd.choice((1, 1_000, HOUR_MS, 20 * HOUR_MS, 30 * HOUR_MS))
-        made.append(transaction(rnd, f"t{i}", at_ms - delay * late))
+        stamped_ms = (at_ms - delay * late) // shape.clock_ms * shape.clock_ms
+        made.append(transaction(rnd, f"t{i}", stamped_ms))
     return made
 
 

@@ -14,6 +14,7 @@ from scoring.adapters.kafka_intake import (
     UnknownType,
     receipt_ms,
 )
+from scoring.adapters.kafka_records import Renamed, Unread
 from scoring.adapters.kafka_source import source_headers
 from scoring.core.card_number import masked
 from scoring.errors import (
@@ -21,15 +22,18 @@ from scoring.errors import (
     InvalidTransaction,
     ScoringError,
     TransactionConflict,
-    UnknownTransaction,
 )
 from scoring.ports import LogRecord
 from scoring.v1 import transaction_pb2
 
 VALUE_BYTES_MAX = 65_536  # of an oversize record
-_KEY_BYTES_MAX = 4_096
-_HEADERS_MAX = 32
-_HEADER_BYTES_MAX = 1_024
+RECORD_BYTES_MAX = 1_000_000  # Kafka's own default is a little more
+_AROUND_BYTES = 1_024  # a record's headers, and what a batch says of itself
+_RUN_BYTES = 64  # the longest card number with its separators
+
+
+class UnknownTransaction(ScoringError):
+    """A label names a transaction of which nothing is known."""
 
 
 # The first that fits wins: a card number is an invalid transaction, too.
@@ -52,8 +56,10 @@ def is_refusal(error: ScoringError) -> bool:
 def dead_letter(record: Any, error: ScoringError) -> transaction_pb2.DeadLetter:
     """The letter for one record; card digits are overwritten wherever they stand."""
     value = record.value or b""
-    shown, value_masked = masked(value)
-    key, key_masked = masked((record.key or b"")[:_KEY_BYTES_MAX])
+    most = VALUE_BYTES_MAX if isinstance(error, Oversize) else len(value)
+    # Looked at beyond the cut, so that none leaves half a card number.
+    shown, value_masked = masked(value[: most + _RUN_BYTES])
+    key, key_masked = masked(record.key or b"")
     letter = transaction_pb2.DeadLetter(
         reason=_reason(error),
         field=getattr(error, "field", ""),
@@ -63,17 +69,19 @@ def dead_letter(record: Any, error: ScoringError) -> transaction_pb2.DeadLetter:
         offset=record.offset,
         timestamp=wire.timestamp_from_ms(receipt_ms(record)),
         key=key,
-        value=shown[:VALUE_BYTES_MAX] if isinstance(error, Oversize) else shown,
+        value=shown[:most],
         value_size_bytes=len(value),
         # A hash of a bare card number would give the number away.
         value_sha256=b"" if value_masked else sha256(value).digest(),
         masked=value_masked or key_masked,
+        cut=len(value) > most or isinstance(record.value, Unread),
     )
-    for name, content in record.headers[:_HEADERS_MAX]:
-        shown_name, name_masked = masked(name.encode()[:_HEADER_BYTES_MAX])
-        shown, header_masked = masked((content or b"")[:_HEADER_BYTES_MAX])
+    for name, content in record.headers:
+        shown_name, name_masked = masked(name.encode())
+        shown, header_masked = masked(content or b"")
         letter.headers.add(key=shown_name.decode(errors="replace"), value=shown)
         letter.masked |= name_masked or header_masked
+        letter.cut |= isinstance(name, Renamed)
     return letter
 
 
@@ -83,20 +91,54 @@ def _reason(error: ScoringError) -> transaction_pb2.DeadLetterReason.ValueType:
 
 
 def letter_record(
-    record: Any, error: ScoringError, *, topic: str, content_type: str
+    record: Any,
+    error: ScoringError,
+    *,
+    topic: str,
+    content_type: str,
+    bytes_max: int = RECORD_BYTES_MAX,
 ) -> LogRecord:
-    """The record of a dead-letter topic: same partition, same source header."""
+    """The record of a dead-letter topic: same partition, same source header.
+
+    It has at most `bytes_max`, which is what the topic takes: what does not fit is
+    cut off, and the letter says so.
+    """
     letter = dead_letter(record, error)
-    value = letter.SerializeToString(deterministic=True)
-    if content_type == wire.JSON:
-        value = json_format.MessageToJson(letter, indent=None).encode()
+    while True:
+        value = _written(letter, content_type)
+        beyond = len(value) + len(letter.key) + _AROUND_BYTES - bytes_max
+        if beyond <= 0 or not _shortened(letter, beyond):
+            break
     return LogRecord(
         topic=topic,
         key=letter.key or None,
         value=value,
-        headers=(
-            ("content-type", content_type.encode()),
-            *source_headers(record),
-        ),
+        headers=(("content-type", content_type.encode()), *source_headers(record)),
         partition=record.partition,
     )
+
+
+def _written(letter: transaction_pb2.DeadLetter, content_type: str) -> bytes:
+    if content_type == wire.JSON:
+        return json_format.MessageToJson(letter, indent=None).encode()
+    return letter.SerializeToString(deterministic=True)
+
+
+def _shortened(letter: transaction_pb2.DeadLetter, beyond: int) -> bool:
+    """Cut some of the largest part off; False where nothing is left to be cut."""
+    headers_bytes = sum(h.ByteSize() for h in letter.headers)
+    parts = (len(letter.value), len(letter.key), headers_bytes)
+    largest = max(parts)
+    if largest == 0:
+        return False
+    letter.cut = True
+    # JSON takes more for a byte; what is needed in the end is found step by step.
+    keep = max(0, largest - max(beyond, largest // 8))
+    if largest == parts[0]:
+        letter.value = letter.value[:keep]
+    elif largest == parts[1]:
+        letter.key = letter.key[:keep]
+    else:
+        kept = list(letter.headers)[: len(letter.headers) * 7 // 8]
+        del letter.headers[len(kept) :]
+    return True

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from scoring import wire
+from scoring.adapters.grpc_decisions import PIECE_COUNT_MAX
 from scoring.adapters.grpc_group import GroupCommit
 from scoring.adapters.grpc_intake import Caller, Intake
 from scoring.adapters.grpc_status import (
@@ -63,10 +64,7 @@ class Checks:
             raise InvalidTransaction(
                 "transactions", f"must hold 1 to {BATCH_COUNT_MAX} transactions"
             )
-        admitted = [
-            self._admit(message, caller, dry_run=request.dry_run)
-            for message in request.transactions
-        ]
+        admitted = await self._admitted(request, caller)
         checks = [item for item in admitted if isinstance(item, Check)]
         answers = iter(await self._answers(checks, caller))
         return b"".join(
@@ -79,12 +77,21 @@ class Checks:
             for message, item in zip(request.transactions, admitted, strict=True)
         )
 
+    async def _admitted(
+        self, request: fraud_scoring_pb2.BatchCheckTransactionsRequest, caller: Caller
+    ) -> list[Check | ScoringError | Refused]:
+        admitted = []
+        for i, message in enumerate(request.transactions, 1):
+            admitted.append(self._admit(message, caller, dry_run=request.dry_run))
+            if i % PIECE_COUNT_MAX == 0:  # other callers do not wait for all of it
+                await asyncio.sleep(0)
+        return admitted
+
     async def _answers(self, checks: list[Check], caller: Caller) -> list[Answer]:
         if not checks:
             return []
         async with asyncio.timeout_at(caller.deadline + GRACE_S):
-            decisions = self.group.decisions
-            return await decisions.decide(decisions.shortened(checks))
+            return await self.group.decisions.decide(checks)
 
     def _admit(
         self, message: transaction_pb2.Transaction, caller: Caller, *, dry_run: bool

@@ -19,8 +19,12 @@ Key = tuple[str, str, bytes, bool]
 Following = asyncio.Future[Answer | None]
 Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 
+# Decided in one pass: some 10 ms of the loop and of the store, for which others wait.
+PIECE_COUNT_MAX = 128
 # What one more pass weighs in the running mean of the time per check.
 _NEWEST_WEIGHT = 0.5
+# Kept back for the reply's own way, seconds.
+_REPLY_RESERVE_S = 0.005
 # Kept back by a follower for an answer of its own, seconds.
 _FOLLOWER_RESERVE_S = 0.003
 
@@ -29,9 +33,11 @@ class Pipeline(Protocol):
     """Decides checks; `Scorer` is the one there is."""
 
     async def score_many(
-        self, checks: Sequence[Check], *, idle: Idle | None = None
+        self, checks: Sequence[Check], *, idle: Idle | None = None, behind: int = 0
     ) -> list[Answer]:
-        """One answer a check, in order. `idle` gets the waiting for the store."""
+        """One answer a check, in order. `idle` gets the waiting for the store, and
+        `behind` further checks are decided after these, within the same time.
+        """
         ...
 
 
@@ -41,7 +47,11 @@ async def publish_nothing(_checks: Sequence[Check], _answers: Sequence[Answer]) 
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """Hands decisions to the publisher; with `waits` a reply comes after the log."""
+    """Hands decisions to the publisher; with `waits` a reply comes after the log.
+
+    So it does where nothing else could keep it (the store is away and the disk full),
+    unless its time is over: then it is a matter of this process's life.
+    """
 
     publisher: Publisher
     waits: bool
@@ -50,15 +60,24 @@ class Publishing:
         self, checks: Sequence[Check], answers: Sequence[Answer]
     ) -> None:
         """Return when the replies may be sent; raises `LogUnavailable`."""
-        handed = [
-            self.publisher.publish(
+        handed: list[asyncio.Future[None]] = []
+        alone: list[tuple[float, asyncio.Future[None]]] = []
+        for check, answer in zip(checks, answers, strict=True):
+            if not isinstance(answer, Decided) or answer.logged is None:
+                continue
+            done = self.publisher.publish(
                 check.transaction, answer.logged, provisional=answer.provisional
             )
-            for check, answer in zip(checks, answers, strict=True)
-            if isinstance(answer, Decided) and answer.logged is not None
-        ]
+            handed.append(done)
+            if not answer.outlives and check.deadline is not None:
+                alone.append((check.deadline, done))
         if self.waits and handed:
             await asyncio.gather(*handed)
+        elif alone:
+            ends = min(deadline for deadline, _ in alone) - _REPLY_RESERVE_S
+            left_s = ends - asyncio.get_running_loop().time()
+            if left_s > 0:
+                await asyncio.wait([done for _, done in alone], timeout=left_s)
 
 
 def _go_on() -> None:
@@ -84,6 +103,7 @@ class Decisions:
     # ends at each check's own deadline, with an answer, and is no more for many.
     check_s: float = 0.0002
     _seen_s: float = 0.0
+    _scored_count: int = 0
     _inflight: dict[Key, Following | None] = field(default_factory=dict)
 
     async def decide(self, checks: Sequence[Check]) -> list[Answer]:
@@ -97,7 +117,7 @@ class Decisions:
                 mine.append(check)
             else:
                 followed[i] = following
-        answers = await self.lead(mine) if mine else []
+        answers = await self._in_pieces(mine)
         if not followed:
             return answers
         own = iter(answers)
@@ -105,6 +125,20 @@ class Decisions:
             await self.answer_of(check, followed[i]) if i in followed else next(own)
             for i, check in enumerate(checks)
         ]
+
+    async def _in_pieces(self, checks: Sequence[Check]) -> list[Answer]:
+        """Decide claimed checks, no more at a time than callers beside them bear."""
+        answers: list[Answer] = []
+        left: Sequence[Check] = checks
+        try:
+            while left:
+                left = self.shortened(left)
+                piece, left = left[:PIECE_COUNT_MAX], left[PIECE_COUNT_MAX:]
+                answers += await self.lead(piece, behind=len(left))
+        finally:
+            for check in left:
+                self.abandon(check)
+        return answers
 
     def refuse_overload(self, count: int) -> None:
         """Raise `Refused` where so many more are too many."""
@@ -154,20 +188,29 @@ class Decisions:
         ]
 
     async def lead(
-        self, checks: Sequence[Check], *, scored: Callable[[], None] = _go_on
+        self,
+        checks: Sequence[Check],
+        *,
+        scored: Callable[[], None] = _go_on,
+        behind: int = 0,
     ) -> list[Answer]:
         """Decide claimed checks; one answer a check, in order.
 
-        `scored` is called once, when all that may be left is to wait for the log.
+        `scored` is called once, when all that may be left is to wait for the log;
+        `behind` further checks are decided after these, within the same time.
         """
-        started, idle = self.monotonic(), Idle()
+        started, idle, others = self.monotonic(), Idle(), self._scored_count
         answers: Sequence[Answer | None] = [None] * len(checks)
         try:
             try:
-                decided = await self.pipeline.score_many(checks, idle=idle)
+                decided = await self.pipeline.score_many(
+                    checks, idle=idle, behind=behind
+                )
             finally:
                 took_s = self.monotonic() - started - idle.seconds
-                self._learn(took_s / len(checks))
+                self._scored_count += len(checks)
+                # What the loop did for passes beside this one is their cost, too.
+                self._learn(took_s / (self._scored_count - others))
                 scored()
             await self.publish(checks, decided)
             answers = decided

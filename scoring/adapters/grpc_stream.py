@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 import grpc
 
@@ -26,14 +27,50 @@ from scoring.ports import Check
 from scoring.v1 import fraud_scoring_pb2
 
 # Read ahead of the replies on one stream; beyond it HTTP/2 holds the sender back.
-_AHEAD_COUNT_MAX = 256
+_AHEAD_COUNT_FIRST, _AHEAD_COUNT_MAX = 16, 256
+# What a payment may spend of its time among those that were read with it; the rest is
+# for what comes unforeseen.
+_WAIT_SHARE_MAX = 0.25
 _MS_PER_S = 1_000
+
+
+@dataclass(slots=True)
+class Window:
+    """How many payments of a stream may be read and not yet answered.
+
+    It follows what is finished: one more for each that was answered soon, and half as
+    many where they took too long. So a sender without a pace is held back before its
+    own payments wait for one another until their time is over.
+    """
+
+    count: float = _AHEAD_COUNT_FIRST
+    _halved_at: float = -inf
+
+    def finished(self, read_at: float, now: float, allowed_s: float) -> None:
+        """A payment was answered that may take `allowed_s` from when it was read.
+
+        >>> window = Window(count=64)
+        >>> window.finished(read_at=0.0, now=0.04, allowed_s=0.05); window.count
+        32.0
+        >>> window.finished(read_at=0.01, now=0.04, allowed_s=0.05); window.count
+        32.0
+        >>> window.finished(read_at=0.05, now=0.051, allowed_s=0.05); window.count
+        32.03125
+        """
+        if now - read_at <= _WAIT_SHARE_MAX * allowed_s:
+            # Twice as many a turn until it was too many, then one.
+            more = 1.0 if self._halved_at == -inf else 1.0 / self.count
+            self.count = min(self.count + more, _AHEAD_COUNT_MAX)
+        elif read_at > self._halved_at:  # read since: it says something new
+            self._halved_at = now
+            self.count = max(self.count / 2, 1.0)
 
 
 @dataclass(slots=True)
 class Conversation:
     """One stream: replies to be written, and how many are owed and not yet written."""
 
+    window: Window = field(default_factory=Window)
     replies: deque[bytes] = field(default_factory=deque)
     owed: int = 0
     finished_reading: bool = False
@@ -52,6 +89,11 @@ class Conversation:
         self.room.set()
 
     @property
+    def full(self) -> bool:
+        """Whether no more may be read before some is answered."""
+        return self.owed >= self.window.count
+
+    @property
     def ended(self) -> bool:
         """Whether everything that was read is answered and written."""
         return self.finished_reading and not self.owed
@@ -62,6 +104,7 @@ class _Item:
     """One check of a stream: answered by its group, or cut off out of time."""
 
     conversation: Conversation
+    monotonic: Callable[[], float]
     timer: asyncio.TimerHandle | None = None
     answered: bool = False
 
@@ -75,6 +118,10 @@ class _Item:
         self.answered = True
         if self.timer is not None:
             self.timer.cancel()
+        if check.admitted_at is not None and check.deadline is not None:
+            self.conversation.window.finished(
+                check.admitted_at, self.monotonic(), check.deadline - check.admitted_at
+            )
         self.conversation.reply(result_to_bytes(check.transaction.id, answer))
 
 
@@ -124,7 +171,7 @@ class Streams:
     ) -> None:
         try:
             while not self._draining:
-                if conversation.owed >= _AHEAD_COUNT_MAX:
+                if conversation.full:
                     conversation.room.clear()
                     await conversation.room.wait()
                     continue
@@ -146,7 +193,7 @@ class Streams:
             )
             transaction_id = request.transaction.id
             check, deadline = self._check(request, caller)
-            item = _Item(conversation)
+            item = _Item(conversation, self.monotonic)
             item.timer = self.group.submit(check, item, until=deadline + GRACE_S)
         except (ScoringError, Refused) as error:
             refusal: Refusal = refusal_of(error)

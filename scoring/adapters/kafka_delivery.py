@@ -27,6 +27,9 @@ from faust.transport.drivers.aiokafka import (
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, ConsumerMessage
 
+from scoring.adapters import kafka_records
+
+kafka_records.install()
 log = logging.getLogger(__name__)
 # Of the session timeout: a member that settles longer is thrown out of the group.
 _SETTLE_SHARE = 0.6

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from scoring.adapters.dead_letters import RECORD_BYTES_MAX
 from scoring.adapters.kafka_intake import KafkaIntake, transaction_id_of
-from scoring.adapters.kafka_join import Archive, LogSearch
+from scoring.adapters.kafka_join import LogLookup
 from scoring.adapters.kafka_labels import LabelWork
 from scoring.adapters.kafka_log import KafkaLog
 from scoring.adapters.kafka_options import client_options
 from scoring.adapters.kafka_passes import SharedPasses
 from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_stream import StreamOptions, stream_until
-from scoring.adapters.kafka_topics import TopicAdmin, broken_layout
+from scoring.adapters.kafka_topics import Found, TopicAdmin, broken_layout
 from scoring.adapters.kafka_transactions import TransactionWork
 from scoring.adapters.kafka_watermark import Outputs, OutputTail
 from scoring.adapters.metrics_port import Liveness
 from scoring.errors import BadArtifact
-from scoring.labels import Labelling
 from scoring.ports import Store, Telemetry
 from scoring.scorer import Scorer
 
@@ -36,7 +36,6 @@ class StreamDoor:
     log: KafkaLog
     telemetry: Telemetry
     liveness: Liveness
-    archive: Archive | None = None
 
     async def run(
         self, told: Callable[[], Awaitable[object]], *, ready: Callable[[], None]
@@ -45,25 +44,26 @@ class StreamDoor:
 
         Raises `BadArtifact` for topics on which a guarantee cannot hold.
         """
-        await self._check_topics()
+        found = await self._found_topics()
         progress = Progress()
         self.liveness.fault = progress.fault
         await stream_until(
             told,
-            self._transactions(progress),
-            self._labels(progress),
+            self._transactions(progress, found),
+            self._labels(progress, found),
             progress=progress,
             options=self.options,
             ready=ready,
         )
 
-    async def _check_topics(self) -> None:
+    async def _found_topics(self) -> dict[str, Found]:
         options = client_options(self.options.client)
         async with TopicAdmin(self.options.bootstrap, options) as admin:
             found = await admin.found(self.options.topics.all)
         broken = broken_layout(self.options.topics, found)
         if broken:
             raise BadArtifact("; ".join(broken))
+        return found
 
     def _outputs(
         self, progress: Progress, letters: str, decisions: str | None = None
@@ -89,8 +89,11 @@ class StreamDoor:
             telemetry=self.telemetry,
         )
 
-    def _transactions(self, progress: Progress) -> TransactionWork:
+    def _transactions(
+        self, progress: Progress, found: Mapping[str, Found]
+    ) -> TransactionWork:
         topics = self.options.topics
+        letters = found[topics.transactions_dead_letter]
         return TransactionWork(
             passes=SharedPasses(partial(self.scorer.score_many, wait_for_store=True)),
             log=self.log,
@@ -102,19 +105,20 @@ class StreamDoor:
             progress=progress,
             topics=topics,
             content_type=self.options.content_type,
+            letter_bytes_max=min(letters.record_bytes_max, RECORD_BYTES_MAX),
         )
 
-    def _labels(self, progress: Progress) -> LabelWork:
+    def _labels(self, progress: Progress, found: Mapping[str, Found]) -> LabelWork:
         topics = self.options.topics
+        letters = found[topics.labels_dead_letter]
         return LabelWork(
-            labelling=Labelling(self.store, self.telemetry),
-            search=LogSearch(
+            store=self.store,
+            lookup=LogLookup(
+                store=self.store,
                 bootstrap=self.options.bootstrap,
                 options=client_options(self.options.client),
-                topic=topics.decisions,
                 fetch_wait_ms=self.options.fetch_wait_ms,
                 progress=progress,
-                archive=self.archive,
             ),
             log=self.log,
             outputs=self._outputs(progress, topics.labels_dead_letter),
@@ -123,4 +127,5 @@ class StreamDoor:
             progress=progress,
             topics=topics,
             content_type=self.options.content_type,
+            letter_bytes_max=min(letters.record_bytes_max, RECORD_BYTES_MAX),
         )

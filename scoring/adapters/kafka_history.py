@@ -9,10 +9,12 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from scoring.adapters import kafka_records
 from scoring.adapters.kafka_contact import started
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.errors import BadArtifact
 
+kafka_records.install()
 _POLL_MS = 500
 _POLL_RECORDS_MAX = 10_000
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from scoring import wire
+from scoring.adapters import kafka_records
 from scoring.core.card_number import masked
 from scoring.core.decision import Door
 from scoring.core.label import Label, validate_label
@@ -15,8 +19,14 @@ from scoring.errors import CardNumberRefused, InvalidTransaction, ScoringError
 from scoring.ports import Check, Telemetry
 from scoring.topics import key_of
 
+kafka_records.install()  # whoever reads records takes them as they are
 # The last instant that a Timestamp can say: the end of the year 9999.
-_TIMESTAMP_MS_MAX = 253_402_300_799_999
+TIMESTAMP_MS_MAX = 253_402_300_799_999
+
+
+_OPENS_JSON = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
+_SAYS_JSON = re.compile(r"application/([a-z0-9.-]+\+)?json(;charset=\"?utf-8)?")
+M = TypeVar("M", bound=Message)
 
 
 class Oversize(ScoringError):
@@ -75,12 +85,7 @@ class KafkaIntake:
         value, content_type = self._opened(record)
         try:
             label = wire.label_from_bytes(value, content_type=content_type)
-            validate_label(
-                label,
-                received_at_ms=receipt_ms(record),
-                skew_ms=self.skew_ms,
-                exempt=self.exempt,
-            )
+            validate_label(label, exempt=self.exempt)
         except InvalidTransaction as error:
             raise _named(error) from error
         key = key_of(label.transaction) if label.transaction else record.key
@@ -88,9 +93,7 @@ class KafkaIntake:
         return label
 
     def _opened(self, record: Any) -> tuple[bytes, str]:
-        if record.value is None:
-            raise Malformed("the record has no value")
-        if len(record.value) > self.message_bytes_max:
+        if len(record.value or b"") > self.message_bytes_max:
             raise Oversize(
                 f"the message has {len(record.value)} bytes; "
                 f"at most {self.message_bytes_max} are taken"
@@ -112,25 +115,40 @@ class KafkaIntake:
 def opened(record: Any) -> tuple[bytes, str]:
     """A record's value, without the frame of a schema registry, and what it is.
 
-    Raises `UnknownType`.
+    Raises `Malformed` for a record without a value, `Oversize` for one that was not
+    read, `UnknownType`: all of them a `ScoringError`.
     """
+    if isinstance(record.value, kafka_records.Unread):
+        raise Oversize(record.value.why)
+    if record.value is None:
+        raise Malformed("the record has no value")
     return wire.unframed(record.value), content_type_of(record)
+
+
+def message_in(record: Any, kind: type[M]) -> M | None:
+    """The message of a record; None where it is not one of this kind."""
+    try:
+        value, content_type = opened(record)
+        return wire.message_from_bytes(value, kind, content_type)
+    except ScoringError:
+        return None
 
 
 def content_type_of(record: Any) -> str:
     """What a record's value is; raises `UnknownType`.
 
-    Without a header, a value that opens with a brace is JSON: no Transaction and
-    no Label begins with that byte in protobuf.
+    Without a header, or with an empty one, a value that opens with a brace is JSON:
+    no Transaction and no Label begins so in protobuf. Spring's JSON serialisers put
+    the type into quotes.
     """
     declared = header_of(record, "content-type")
-    if declared is None:
-        json = wire.unframed(record.value)[:1] == b"{"
+    if not declared:
+        json = _OPENS_JSON.match(wire.unframed(record.value))
         return wire.JSON if json else wire.PROTOBUF
-    name = declared.decode("latin-1").strip().lower().replace(" ", "")
-    if name in (wire.PROTOBUF, wire.JSON):
+    name = declared.decode("latin-1").lower().replace(" ", "").strip('"')
+    if name == wire.PROTOBUF:
         return name
-    if name == f"{wire.JSON};charset=utf-8":
+    if _SAYS_JSON.fullmatch(name):
         return wire.JSON
     raise UnknownType(
         f"the content type is not known here; send {wire.PROTOBUF} or {wire.JSON}"
@@ -142,7 +160,7 @@ def transaction_id_of(record: Any) -> bytes | None:
     try:
         value, content_type = opened(record)
         return wire.transaction_from_bytes(value, content_type=content_type).id.encode()
-    except (ScoringError, TypeError):  # a record without a value has no bytes
+    except ScoringError:
         return None
 
 
@@ -160,10 +178,10 @@ def receipt_ms(record: Any) -> int:
     It may be the producer's own, and then be anything; without one it is -1.
 
     >>> from types import SimpleNamespace
-    >>> receipt_ms(SimpleNamespace(timestamp=2**62)) == _TIMESTAMP_MS_MAX
+    >>> receipt_ms(SimpleNamespace(timestamp=2**62)) == TIMESTAMP_MS_MAX
     True
     """
-    return int(min(max(record.timestamp, 0), _TIMESTAMP_MS_MAX))
+    return int(min(max(record.timestamp, 0), TIMESTAMP_MS_MAX))
 
 
 def _traceparent(record: Any) -> str:

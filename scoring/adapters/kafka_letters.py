@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError
-
-from scoring import wire
 from scoring.adapters.kafka_history import LogReader
-from scoring.adapters.kafka_intake import header_of
+from scoring.adapters.kafka_intake import message_in
 from scoring.ports import LogRecord
 from scoring.v1 import transaction_pb2
+
+_CUT_KEY_BYTES, _CUT_HEADERS, _CUT_HEADER_BYTES = 4_096, 32, 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,7 @@ class Letter:
     @property
     def whole(self) -> bool:
         """Whether the original can be restored: nothing overwritten, nothing cut."""
-        cut = len(self.message.value) < self.message.value_size_bytes
-        return not (self.message.masked or cut)
+        return not (self.message.masked or _cut(self.message))
 
     def record(self) -> LogRecord:
         """The original record, for the topic it came from.
@@ -72,14 +69,27 @@ class Letters:
         return [letter for record in records for letter in letters_in(record)]
 
 
+def _cut(letter: transaction_pb2.DeadLetter) -> bool:
+    """Whether something of the original is not there.
+
+    An earlier release did not say so, but cut at these sizes.
+    """
+    if letter.HasField("cut"):
+        return letter.cut
+    return (
+        len(letter.value) < letter.value_size_bytes
+        or len(letter.key) >= _CUT_KEY_BYTES
+        or len(letter.headers) >= _CUT_HEADERS
+        or any(
+            max(len(h.key.encode()), len(h.value)) >= _CUT_HEADER_BYTES
+            for h in letter.headers
+        )
+    )
+
+
 def letters_in(record: Any) -> list[Letter]:
     """The letter of one record; none where it is not one of ours."""
-    value = wire.unframed(record.value or b"")
-    try:
-        if header_of(record, "content-type") == wire.JSON.encode():
-            letter = json_format.Parse(value, transaction_pb2.DeadLetter())
-        else:
-            letter = transaction_pb2.DeadLetter.FromString(value)
-    except (DecodeError, json_format.ParseError):
+    letter = message_in(record, transaction_pb2.DeadLetter)
+    if letter is None:
         return []
     return [Letter(f"{record.partition}@{record.offset}", letter)]

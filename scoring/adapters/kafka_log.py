@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Mapping, Sequence
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, UnknownError
+from aiokafka.partitioner import DefaultPartitioner
 
-from scoring.adapters.kafka_contact import started
 from scoring.adapters.kafka_options import client_options
-from scoring.errors import LogUnavailable
+from scoring.adapters.kafka_partition import (
+    RECORD_BYTES_MAX,
+    PartitionQueue,
+    Waiting,
+)
+from scoring.adapters.kafka_producers import Producers, Trouble
+from scoring.errors import LogUnavailable, RecordRefused, RecordsRefused
 from scoring.ports import LogRecord
 
-log = logging.getLogger(__name__)
-# A dead letter holds 64 kB and its headers; a decision some 2 kB.
-_REQUEST_BYTES_MAX = 1_048_576
-_BATCH_BYTES_MAX = 262_144
 # Below the group's request timeout, so that a broker that is away is seen here first.
-_REQUEST_TIMEOUT_MS = 20_000
-# After an outage much is appended at once on a loop where callers wait for answers:
-# so many are about half a millisecond, and the others have most of the loop.
-_SENT_PER_TURN = 16
-_REST_S = 0.003
+_REQUEST_TIMEOUT_S = 20.0
+_WAITING_MAX = 250_000
+_TAKEN_BACK_MAX = 1_000  # forgotten when so many came together
+_CLOSE_S = 5.0
+_RETRY_S = 1.0
+_murmur2 = DefaultPartitioner()
+
+
+def nobody_counts(_event: str) -> None:
+    """Nobody counts."""
 
 
 @dataclass(slots=True)
@@ -36,9 +41,15 @@ class KafkaLog:
     `frames` holds, by topic, what a schema registry's clients expect before a value.
     """
 
-    producer: AIOKafkaProducer
-    idempotent: bool
+    producers: Producers
+    trouble: Trouble
     frames: Mapping[str, bytes] = field(default_factory=dict)
+    _queues: dict[tuple[str, int], PartitionQueue] = field(default_factory=dict)
+    _unplaced: defaultdict[str, list[Waiting]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    _placing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _taken_back: int = 0
     _closed: bool = False
 
     @classmethod
@@ -48,113 +59,153 @@ class KafkaLog:
         *,
         options: Mapping[str, str] | None = None,
         frames: Mapping[str, bytes] | None = None,
+        count: Callable[[str], None] = nobody_counts,
+        request_timeout_s: float = _REQUEST_TIMEOUT_S,
     ) -> KafkaLog:
         """Connect; raises `LogUnavailable`.
 
-        The producer is idempotent (a retry inside the client never appends twice)
-        unless the broker lacks it, as the embedded one does.
+        `count` is told `log_lost` and `log_back`. One request may take
+        `request_timeout_s`; then the client asks again.
         """
-        chosen = client_options(options or {})
-        try:
-            producer = await _started(bootstrap, chosen, idempotent=True)
-            return cls(producer, True, frames or {})
-        except UnknownError:
-            log.info("this broker has no idempotent producer: retries may repeat")
-        producer = await _started(bootstrap, chosen, idempotent=False)
-        return cls(producer, False, frames or {})
+        trouble = Trouble(count)
+        producers = Producers(
+            bootstrap, client_options(options or {}), request_timeout_s, trouble
+        )
+        await producers.begin()
+        return cls(producers, trouble, frames or {})
 
-    async def append(self, records: Sequence[LogRecord]) -> None:
-        """Return when all is acknowledged; raises `LogUnavailable`.
+    @property
+    def idempotent(self) -> bool:
+        """Whether what the client repeats is appended once."""
+        return self.producers.idempotent
 
-        Records of one partition keep their order.
-        """
+    @property
+    def away(self) -> bool:
+        """Whether something waits because the log does not take it."""
+        return bool(self.trouble.places)
+
+    def send(self, records: Sequence[LogRecord]) -> list[asyncio.Future[None]]:
+        """See `ports.DecisionLog`."""
         if self._closed:
             raise LogUnavailable("the log is closed")
+        if self._count() + len(records) > _WAITING_MAX:
+            raise LogUnavailable(f"{_WAITING_MAX} records wait for the log")
+        new = asyncio.get_running_loop().create_future
+        sent = [Waiting(record, self._framed(record), new()) for record in records]
+        for waiting in sent:
+            self._place(waiting)
+        return [waiting.done for waiting in sent]
+
+    async def append(self, records: Sequence[LogRecord]) -> None:
+        """See `ports.DecisionLog`."""
+        sent = self.send(records)
         try:
-            sent = await self._send_gently([r for r in records if _free(r)])
-            bound = [record for record in records if not _free(record)]
-            for (topic, partition), group in groupby(
-                sorted(bound, key=_place), key=_place
-            ):
-                sent += await self._send_batches(topic, partition, list(group))
-            await asyncio.gather(*sent)
-        except (KafkaError, OSError) as error:
-            raise LogUnavailable(f"the log did not acknowledge: {error}") from error
+            told = await asyncio.gather(*sent, return_exceptions=True)
+        except asyncio.CancelledError:
+            self._take_back(len(sent))
+            raise
+        raise_refused(told)
 
-    async def _send_gently(
-        self, records: Sequence[LogRecord]
-    ) -> list[asyncio.Future[Any]]:
-        """Send to the partitions of the keys; others have their turns in between."""
-        sent = []
-        for i, record in enumerate(records, 1):
-            sent.append(await self._send(record))
-            if i % _SENT_PER_TURN == 0:
-                await asyncio.sleep(_REST_S)
-        return sent
-
-    async def _send(self, record: LogRecord) -> asyncio.Future[Any]:
-        sent: asyncio.Future[Any] = await self.producer.send(
-            record.topic,
-            value=self._framed(record),
-            key=record.key,
-            headers=list(record.headers),
-        )
-        return sent
+    def _count(self) -> int:
+        unplaced = sum(map(len, self._unplaced.values()))
+        return unplaced + sum(map(len, self._queues.values()))
 
     def _framed(self, record: LogRecord) -> bytes:
-        return self.frames.get(record.topic, b"") + record.value
+        frame = self.frames.get(record.topic)
+        return frame + record.value if frame else record.value
 
-    async def _send_batches(
-        self, topic: str, partition: int, records: list[LogRecord]
-    ) -> list[asyncio.Future[Any]]:
-        """Send to one partition by whole batches: a future a batch, not a record."""
-        sent = []
-        batch = self.producer.create_batch()
-        for record in records:
-            value = self._framed(record)
-            if not _added(batch, record, value):
-                sent.append(
-                    await self.producer.send_batch(batch, topic, partition=partition)
+    def _place(self, waiting: Waiting) -> None:
+        record = waiting.record
+        if len(waiting.value) > RECORD_BYTES_MAX:
+            size = f"{len(waiting.value)} bytes are more than any broker takes"
+            waiting.done.set_exception(RecordRefused(record.topic, size))
+        elif record.partition is not None:
+            self._queue(record.topic, record.partition).put(waiting)
+        elif self._unplaced[record.topic] or not self._placed(
+            self.producers.at_hand, record.topic, [waiting]
+        ):
+            self._unplaced[record.topic].append(waiting)
+            if record.topic not in self._placing:
+                task = asyncio.get_running_loop().create_task(
+                    self._place_later(record.topic)
                 )
-                batch = self.producer.create_batch()
-                _added(batch, record, value)
-        sent.append(await self.producer.send_batch(batch, topic, partition=partition))
-        return sent
+                self._placing[record.topic] = task
+
+    def _placed(
+        self, producer: AIOKafkaProducer | None, topic: str, records: Iterable[Waiting]
+    ) -> bool:
+        """Put them to the partitions of their keys; False where these are not known."""
+        cluster = producer.client.cluster if producer is not None else None
+        known = cluster.partitions_for_topic(topic) if cluster is not None else None
+        if cluster is None or not known:
+            return False
+        partitions = sorted(known)
+        for waiting in records:
+            key = waiting.record.key
+            if key is None:
+                usable = list(cluster.available_partitions_for_topic(topic) or ())
+                partition = random.choice(usable or partitions)  # noqa: S311
+            else:
+                partition = _murmur2(key, partitions, partitions)
+            self._queue(topic, partition).put(waiting)
+        return True
+
+    async def _place_later(self, topic: str) -> None:
+        """Place what waits for a topic's partitions to be known."""
+        while self._unplaced[topic]:
+            producer = await self.producers.current()
+            try:
+                await producer.partitions_for(topic)
+            except Exception as error:  # noqa: BLE001 - whatever the client raises
+                self.trouble.met(topic, f"no such topic: {type(error).__name__}")
+                await asyncio.sleep(_RETRY_S)
+                continue
+            waiting, self._unplaced[topic] = self._unplaced[topic], []
+            if self._placed(producer, topic, waiting):
+                self.trouble.over(topic)
+            else:
+                self._unplaced[topic] = waiting + self._unplaced[topic]
+        del self._placing[topic]
+
+    def _queue(self, topic: str, partition: int) -> PartitionQueue:
+        queue = self._queues.get((topic, partition))
+        if queue is None:
+            queue = PartitionQueue(self.producers, self.trouble, topic, partition)
+            self._queues[topic, partition] = queue
+        return queue
+
+    def _take_back(self, count: int) -> None:
+        self._taken_back += count
+        if self._taken_back >= _TAKEN_BACK_MAX:
+            self._taken_back = 0
+            for queue in self._queues.values():
+                queue.drop_cancelled()
+            for topic, waiting in self._unplaced.items():
+                self._unplaced[topic] = [w for w in waiting if not w.done.done()]
 
     async def close(self) -> None:
-        """Flush and disconnect."""
+        """Flush, unless the log is away, and disconnect."""
         self._closed = True
-        await self.producer.stop()
+        ends = asyncio.get_running_loop().time() + _CLOSE_S
+        while self._count() and not self.away:
+            if asyncio.get_running_loop().time() > ends:
+                break
+            await asyncio.sleep(0.01)
+        for task in self._placing.values():
+            task.cancel()
+        for queue in self._queues.values():
+            await queue.close()
+        for waiting in [w for each in self._unplaced.values() for w in each]:
+            if not waiting.done.done():
+                waiting.done.set_exception(LogUnavailable("the log is closed"))
+        await self.producers.close()
 
 
-def _free(record: LogRecord) -> bool:
-    return record.partition is None
-
-
-def _place(record: LogRecord) -> tuple[str, int]:
-    return record.topic, record.partition or 0
-
-
-def _added(batch: Any, record: LogRecord, value: bytes) -> bool:
-    added = batch.append(
-        timestamp=None,
-        key=record.key,
-        value=value,
-        headers=list(record.headers),
-    )
-    return added is not None
-
-
-async def _started(
-    bootstrap: str, options: dict[str, Any], *, idempotent: bool
-) -> AIOKafkaProducer:
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
-        acks="all",
-        enable_idempotence=idempotent,
-        max_request_size=_REQUEST_BYTES_MAX,
-        max_batch_size=_BATCH_BYTES_MAX,
-        request_timeout_ms=_REQUEST_TIMEOUT_MS,
-        **options,
-    )
-    return await started(producer, bootstrap)
+def raise_refused(told: Sequence[object]) -> None:
+    """Raise for what futures of `send` said; nothing where all is acknowledged."""
+    refused = {i: e for i, e in enumerate(told) if isinstance(e, RecordRefused)}
+    for error in told:
+        if isinstance(error, BaseException) and not isinstance(error, RecordRefused):
+            raise error
+    if refused:
+        raise RecordsRefused(refused)

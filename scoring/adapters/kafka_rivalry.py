@@ -11,11 +11,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from scoring import wire
-from scoring.adapters.kafka_intake import UnknownType, opened
+from scoring.adapters.kafka_intake import opened
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.core.decision import Outcome
 from scoring.core.rivalry import Key, Rivalry, Said, rivalry
-from scoring.errors import InvalidTransaction, LogUnavailable
+from scoring.errors import LogUnavailable, ScoringError
 from scoring.topics import Topics
 from scoring.v1 import decision_pb2
 
@@ -87,7 +87,7 @@ class Rivals:
             async for record in _records(consumer, since_ms, until_ms):
                 try:
                     take[record.topic](record)
-                except (InvalidTransaction, UnknownType):
+                except (ScoringError, ValueError):
                     continue
         except (KafkaError, OSError) as error:
             raise LogUnavailable(f"no broker answers at {self.bootstrap}") from error

@@ -32,7 +32,7 @@ class Keys:
         try:
             value, content_type = opened(record)
             transaction = wire.transaction_from_bytes(value, content_type=content_type)
-        except (ScoringError, TypeError):  # a record without a value has no bytes
+        except ScoringError:
             self.unreadable += 1
             return
         if not record.key:

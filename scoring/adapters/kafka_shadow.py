@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from scoring import wire
-from scoring.adapters.kafka_intake import UnknownType, opened
+from scoring.adapters.kafka_intake import opened
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.challenge import Challenger
 from scoring.core.decision import DecisionCore
-from scoring.errors import BadArtifact, InvalidTransaction, LogUnavailable
+from scoring.errors import BadArtifact, LogUnavailable, ScoringError
 from scoring.ports import DecisionLog, LogRecord
 from scoring.topics import Topics, key_of
 from scoring.wire.judged import Judged, challenge_to_bytes, judged_from_bytes
@@ -136,7 +136,7 @@ class Shadow:
         try:
             value, content_type = opened(record)
             return judged_from_bytes(value, content_type=content_type)
-        except (InvalidTransaction, UnknownType, ValueError) as error:
+        except (ScoringError, ValueError) as error:
             log.warning("a record is not a decision of ours: %s", error)
             return None
 

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError
 
-from scoring import wire
 from scoring.adapters.kafka_contact import started
-from scoring.adapters.kafka_intake import header_of
+from scoring.adapters.kafka_intake import message_in
 from scoring.core.decision import Outcome
 from scoring.v1 import decision_pb2
 
@@ -70,19 +67,8 @@ async def decisions(
     await started(consumer, bootstrap)
     try:
         async for record in consumer:
-            decision = _decision(record)
+            decision = message_in(record, decision_pb2.Decision)
             if decision is not None:
                 yield decision
     finally:
         await consumer.stop()
-
-
-def _decision(record: Any) -> decision_pb2.Decision | None:
-    """The decision of a record; None where it is not one of ours."""
-    value = wire.unframed(record.value or b"")
-    try:
-        if header_of(record, "content-type") == wire.JSON.encode():
-            return json_format.Parse(value, decision_pb2.Decision())
-        return decision_pb2.Decision.FromString(value)
-    except (DecodeError, json_format.ParseError):
-        return None

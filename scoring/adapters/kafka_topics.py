@@ -19,6 +19,7 @@ _MS_PER_DAY = 86_400_000
 _FOREVER = -1
 # Of three replicas or more: one may be away, and no broker's death loses a record.
 _ACKNOWLEDGING = 2
+_RECORD_BYTES_MAX = 1_048_588  # Kafka's own default
 _BY_BROKER = "LogAppendTime"
 _SEEN_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.1
@@ -88,6 +89,11 @@ class Found:
         """How long records are kept, -1 for ever; None where the broker is silent."""
         told = self.configs.get("retention.ms")
         return int(told) if told else None
+
+    @property
+    def record_bytes_max(self) -> int:
+        """The largest record that it takes, as far as the broker tells."""
+        return int(self.configs.get("max.message.bytes") or _RECORD_BYTES_MAX)
 
 
 def faults(topics: Topics, found: Mapping[str, Found], needs: Needs) -> list[str]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.adapters.dead_letters import is_refusal, letter_record
+from scoring.adapters.dead_letters import RECORD_BYTES_MAX, is_refusal, letter_record
 from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_intake import KafkaIntake
 from scoring.adapters.kafka_passes import SharedPasses
@@ -35,6 +35,7 @@ class TransactionWork:
     progress: Progress
     topics: Topics
     content_type: str
+    letter_bytes_max: int = RECORD_BYTES_MAX
 
     async def __call__(self, poll: Poll) -> None:
         """Finish one poll; leave it unfinished where it was revoked meanwhile."""
@@ -77,6 +78,7 @@ class TransactionWork:
                 answer,
                 topic=self.topics.transactions_dead_letter,
                 content_type=self.content_type,
+                bytes_max=self.letter_bytes_max,
             )
         assert isinstance(item, Check)
         if answer.logged is None:

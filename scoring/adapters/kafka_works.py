@@ -56,9 +56,9 @@ class Patience:
         while not poll.revoked:
             try:
                 given = await exchange()
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 if not waited:
-                    log.warning("no store: the stream waits, nothing is degraded")
+                    log.warning("the stream waits, nothing is degraded: %s", error)
                     self.telemetry.count("stream_waited")
                 waited = True
                 self.progress.forward()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import compress, islice
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.catalogue import Catalogue
-from scoring.core.reference import Reference, Verdict
-from scoring.core.transaction import Transaction, order_hash
+from scoring.core.reference import Event, Reference, Verdict, place
+from scoring.core.transaction import Transaction
 from scoring.core.vector import unknown_values
 from scoring.ports import (
     Applied,
@@ -31,7 +31,6 @@ class _Claim:
     claimed_at_ms: int
     observation: Observation | None = None
     decision: bytes | None = None
-    payment: Transaction | None = None  # of the decision
     outcome: str = ""  # of the decision, where statistics are to see it
 
 
@@ -51,7 +50,6 @@ class MemoryStore:
         self._dedupe_ms = dedupe_ms
         self._claims: dict[_Key, _Claim] = {}
         self._outbox: dict[_Key, bytes] = {}
-        self._verdicts: dict[_Key, dict[int, int]] = {}  # by version
         self._processed = 0
         self._received_at_ms = 0
 
@@ -130,7 +128,7 @@ class MemoryStore:
             return Recorded(claim.decision or b"", first=False, conflict=True)
         if claim.decision is None:
             claim.decision = recording.decision
-            claim.payment = t = recording.transaction
+            t = recording.transaction
             if t is not None and recording.outcome:
                 claim.outcome = recording.outcome.name
                 self._engine.settle(t, claim.outcome)  # nothing if not yet counted
@@ -158,35 +156,14 @@ class MemoryStore:
         claims = [self._claims.get(key) for key in keys]
         return [claim.decision if claim else None for claim in claims]
 
-    async def payments(
-        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
-    ) -> list[Transaction | None]:
-        """See `ports.Store`."""
-        del timeout_s
-        payments = [c.payment if (c := self._claims.get(key)) else None for key in keys]
-        return [replace(t, attributes={}) if t else None for t in payments]
-
-    async def attest(
-        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
-        """See `ports.Store`."""
-        del timeout_s
-        return [self._attest(label) for label in labels]
-
-    def _attest(self, label: LabelledTransaction) -> bool:
-        t = label.transaction
-        said = self._verdicts.setdefault((t.tenant, t.id), {})
-        return said.setdefault(label.version, label.verdict) == label.verdict
-
     async def learn(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
+    ) -> None:
         """See `ports.Store`."""
-        stand = await self.attest(labels, timeout_s=timeout_s)
-        for label in compress(labels, stand):
+        del timeout_s
+        for label in labels:
             verdict = Verdict(label.version, label.known_at_ms, label.fraud)
             self._engine.learn(label.transaction, verdict)
-        return stand
 
     async def forecast(
         self,
@@ -224,12 +201,12 @@ class MemoryStore:
         return forecasts
 
     def _as_of(self, t: Transaction) -> Reference:
-        """The transaction's entities with what is ordered at or before it."""
-        last = (t.occurred_at_ms, order_hash(t.id))
+        """The transaction's entities with what stands at or before it."""
         view = Reference(self._catalogue, labels=self._engine.labels)
         for _, key in self._engine.entities(t):
             events = self._engine.events.get(key, [])
-            view.events[key] = [e for e in events if (e.at_ms, e.tie) <= last]
+            before, is_there = place(events, Event(t.occurred_at_ms, t.id, ()))
+            view.events[key] = events[: before + is_there]
         return view
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:

@@ -35,6 +35,11 @@ class ModelShelf:
 
     root: Path
 
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return str(self.root)
+
     def path(self, version: str) -> Path:
         """Where a version lies, present or not; raises `BadArtifact` for a name
         that is no version (and so cannot point elsewhere).
@@ -105,8 +110,14 @@ class ModelShelf:
     @contextmanager
     def draft(self) -> Iterator[Path]:
         """A directory to write a bundle to, gone afterwards unless added."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".draft-", dir=self.root) as directory:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            draft = TemporaryDirectory(prefix=".draft-", dir=self.root)
+        except OSError as error:
+            raise BadArtifact(
+                f"{self.root}: models cannot be written there: {error.strerror}"
+            ) from error
+        with draft as directory:
             yield Path(directory) / "bundle"
 
     def keep(self, bundle: Path, version: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -15,10 +14,12 @@ from redis.exceptions import RedisError
 
 from scoring.adapters.redis_cluster import ClusterConnection, Place
 from scoring.adapters.redis_connection import Link, RedisConnection
+from scoring.adapters.url import split_url
 from scoring.errors import BadArtifact, StoreUnavailable
 
 TIMEOUT_S_DEFAULT = 5.0
-_SCHEMES = "SCORING_REDIS_URL: must begin with redis://, rediss:// or unix://"
+_SETTING = "SCORING_REDIS_URL"
+_SCHEMES = {"redis", "rediss", "unix"}
 _PORT, _SENTINEL_PORT = 6379, 26379
 
 
@@ -50,6 +51,10 @@ class StoreAddress:
         return link
 
     def _link(self) -> Link:
+        if split_url(self.url, setting=_SETTING).scheme not in _SCHEMES:
+            raise BadArtifact(
+                f"{_SETTING}: must begin with redis://, rediss:// or unix://"
+            )
         if self.cluster and self.sentinels:
             raise BadArtifact(
                 "SCORING_REDIS_SENTINELS: a Redis Cluster has none; leave it out, or "
@@ -65,11 +70,11 @@ class StoreAddress:
         return RedisConnection(_client(self.url))
 
     def _hosts(self) -> str:
-        return urlsplit(self.url).netloc.rpartition("@")[2]
+        return split_url(self.url, setting=_SETTING).netloc.rpartition("@")[2]
 
     def _at(self, host: str) -> str:
         """The URL with another host."""
-        parts = urlsplit(self.url)
+        parts = split_url(self.url, setting=_SETTING)
         if parts.path not in {"", "/", "/0"}:
             raise BadArtifact(
                 "SCORING_REDIS_URL: a Redis Cluster has one database; leave out the "
@@ -129,7 +134,9 @@ def _client(url: str, **options: Any) -> Redis:
         return Redis.from_url(url, socket_connect_timeout=TIMEOUT_S_DEFAULT, **options)
     except ValueError as error:
         # Never the URL itself: it may hold a password.
-        raise BadArtifact(_SCHEMES) from error
+        raise BadArtifact(
+            f"{_SETTING}: its port or one of its parameters is not right"
+        ) from error
 
 
 def _places(setting: str, text: str, port: int) -> list[Place]:

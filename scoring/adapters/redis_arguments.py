@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from struct import Struct
 
 from scoring.adapters.redis_inputs import Inputs
 from scoring.adapters.redis_layout import Layout, order_of, outbox_field
@@ -18,9 +17,7 @@ from scoring.core.catalogue import Catalogue
 from scoring.core.statistic import Slot
 from scoring.core.transaction import Transaction, order_hash
 from scoring.ports import Check, LabelledTransaction, Recording
-from scoring.wire import recorded_to_bytes
 
-_VERDICT = Struct(">IB")
 Call = tuple[Sequence[bytes], Sequence[bytes | int]]
 
 
@@ -95,20 +92,15 @@ class Arguments:
             keys, settled = self.layout.settled(r.transaction)
         claim = self.layout.claims.decision(r.tenant, r.transaction_id)
         outbox = self.layout.claims.outbox(r.tenant, r.transaction_id)
-        return [claim, outbox, *keys], [
+        mark = self.layout.claims.mark(r.tenant, r.transaction_id)
+        return [claim, outbox, mark, *keys], [
             r.payload_hash,
-            recorded_to_bytes(r.decision, r.transaction),
+            r.decision,
             outbox_field(r.tenant, r.transaction_id),
             r.logged or b"",
             int(r.outcome) if keys else 0,
             *settled,
         ]
-
-    def attest(self, label: LabelledTransaction) -> Call:
-        """The label's version and verdict, and how long they are kept."""
-        t = label.transaction
-        said = _VERDICT.pack(label.version, label.verdict)
-        return [self.layout.verdicts(t.tenant, t.id)], [said, self.program.labels_ms]
 
     def learn(self, label: LabelledTransaction, *, apart: bool) -> list[Call]:
         """One call for all entities that keep labels, or `apart` one for each."""
@@ -126,6 +118,7 @@ class Arguments:
             each = zip(keys, plans, bodies, strict=True)
             return [(own, [plan, body]) for own, plan, body in each]
         joined = [key for own in keys for key in own]
+        joined.append(self.layout.claims.processed)
         return [(joined, [b"".join(plans), *bodies])] if keys else []
 
     def forecast(self, t: Transaction, features: Sequence[str]) -> Ask | None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import Any
 
 from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT
 from scoring.adapters.redis_arguments import Call
 from scoring.adapters.redis_connection import Command, Link, RedisConnection
 from scoring.adapters.redis_program import CALLS, Program
-from scoring.errors import BadArtifact, StoreUnavailable
+from scoring.errors import BadArtifact, HistoryLost, StoreUnavailable
 
 _INFO: Command = (b"INFO",)
+# What the program says of a store without its history.
+_LOST = {
+    "REBUILD": "has lost the history, and nothing is decided from it: run "
+    "`scoring rebuild`",
+    "REBUILDING": "is being filled by `scoring rebuild`, and nothing is decided from "
+    "it until that is done",
+}
 
 
 class Calls:
@@ -19,8 +27,10 @@ class Calls:
 
     functions_from = 7  # the release of Redis that brought functions
 
-    def __init__(self, link: Link, program: Program) -> None:
+    def __init__(self, link: Link, program: Program, *, silence_s: float = inf) -> None:
+        """`silence_s`: see `Link`; it holds where somebody waits for the reply."""
         self.link = link
+        self._silence_s = silence_s
         self._program = program
         self._scripts: dict[str, Command] = {}
         self._loading: asyncio.Task[None] | None = None
@@ -36,16 +46,21 @@ class Calls:
         timeout_s: float | None,
         *,
         partly: bool = False,
+        silence_s: float | None = None,
     ) -> list[Any]:
         """The replies in order; raises `StoreUnavailable` where one is an error.
 
         With `partly`, `StoreUnavailable` stands in the place of a reply whose server
-        is away, unless every server is.
+        is away, unless every server is. `silence_s` is another limit than the usual.
         """
+        if silence_s is None:
+            silence_s = inf if timeout_s is None else self._silence_s
         timeout_s = TIMEOUT_S_DEFAULT if timeout_s is None else timeout_s
         now = asyncio.get_running_loop().time
         ends = now() + timeout_s
-        replies = await self.link.exchange(commands, timeout_s=timeout_s)
+        replies = await self.link.exchange(
+            commands, timeout_s=timeout_s, silence_s=silence_s
+        )
         failed = [i for i, r in enumerate(replies) if isinstance(r, Exception)]
         if not failed:
             return replies
@@ -53,19 +68,27 @@ class Calls:
         if lost:  # a server was restarted or its functions were flushed
             await self._reload(ends)
             again = await self.link.exchange(
-                [commands[i] for i in lost], timeout_s=ends - now()
+                [commands[i] for i in lost], timeout_s=ends - now(), silence_s=silence_s
             )
             for i, reply in zip(lost, again, strict=True):
                 replies[i] = reply
-        for reply in (replies[i] for i in failed):
+        for i in failed:
+            reply = replies[i]
             if isinstance(reply, StoreUnavailable):
                 if not partly:
                     raise reply
             elif isinstance(reply, Exception):
-                if str(reply).startswith("READONLY"):
-                    await self._leave()
-                raise StoreUnavailable(f"the store refused: {reply}")
+                raise await self._refusal(self.link.where(commands[i]), str(reply))
         return replies
+
+    async def _refusal(self, where: str, said: str) -> StoreUnavailable:
+        """What an error reply means."""
+        word = said.partition(" ")[0]
+        if word in _LOST:
+            return HistoryLost(f"{where} {_LOST[word]}")
+        if word == "READONLY":
+            await self._leave()
+        return StoreUnavailable(f"{where} refused: {said}")
 
     async def _leave(self) -> None:
         """Leave a primary that was made a replica: the next to ask finds another."""
@@ -134,7 +157,7 @@ async def _said(node: RedisConnection, commands: list[Command]) -> list[Any]:
     replies = await node.exchange(commands, timeout_s=TIMEOUT_S_DEFAULT)
     failed = next((r for r in replies if isinstance(r, Exception)), None)
     if failed is not None:
-        raise StoreUnavailable(f"the store refused: {failed}")
+        raise StoreUnavailable(f"{node.address} refused: {failed}")
     return replies
 
 

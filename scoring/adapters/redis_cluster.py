@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 from binascii import crc_hqx
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
-from scoring.adapters.redis_connection import Command, RedisConnection, result_by
-from scoring.errors import StoreUnavailable
+from scoring.adapters.redis_connection import Command, RedisConnection, StoreSilent
+from scoring.errors import HistoryLost, StoreLate, StoreUnavailable
 
 SLOTS = 16_384
 _CALLS = frozenset({b"FCALL", b"EVALSHA"})
@@ -36,6 +38,14 @@ _SLOTS_OF: Command = (b"CLUSTER", b"SLOTS")
 Place = tuple[str, int]  # host, port
 # Which commands went to which server, and their replies.
 _Sent = tuple[list[int], RedisConnection, asyncio.Future[list[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Of an exchange: when it ends, and how long a server may say nothing."""
+
+    ends: float
+    silence_s: float
 
 
 class ClusterConnection:
@@ -78,18 +88,18 @@ class ClusterConnection:
         self._mark_of = {self._owners[slot_of(key)]: key for key in self._marks}
 
     async def exchange(
-        self, commands: Sequence[Command], *, timeout_s: float
+        self, commands: Sequence[Command], *, timeout_s: float, silence_s: float = inf
     ) -> list[Any]:
         """Send each command to the server of its key; replies in order.
 
-        An error reply is returned as an exception in its place, and so is
-        `StoreUnavailable` where the server is away. Raises `StoreUnavailable` when
-        the others do not all answer within `timeout_s`, or every server is away.
+        As `Link`, and `StoreUnavailable` stands in the place of a reply whose server
+        is away; it is raised where every server is.
         """
         if not commands:
             return []
         places = [self._owners[slot_of(_key(command))] for command in commands]
-        replies = await self._exchange(commands, places, timeout_s)
+        ends = asyncio.get_running_loop().time() + timeout_s
+        replies = await self._exchange(commands, places, _Limits(ends, silence_s))
         if isinstance(replies[0], StoreUnavailable) and not any(
             node.connected for node in self._nodes.values()
         ):
@@ -100,16 +110,16 @@ class ClusterConnection:
         self,
         commands: Sequence[Command],
         places: list[RedisConnection | None],
-        timeout_s: float,
+        limits: _Limits,
     ) -> list[Any]:
-        ends = asyncio.get_running_loop().time() + timeout_s
+        ends = limits.ends
         replies: list[Any] = [None] * len(commands)
         left: Sequence[int] = range(len(commands))
         asking: frozenset[int] = frozenset()
         for turn in range(_REDIRECTS_MAX):
             sent = self._sent(commands, places, replies, left, asking)
             if sent:
-                await self._answered(sent, replies, asking, ends)
+                await self._answered(sent, replies, asking, limits)
             failed = [i for i in left if isinstance(replies[i], Exception)]
             again = [i for i in failed if _says(replies[i]) in _GOES_ON]
             if not again:
@@ -123,7 +133,8 @@ class ClusterConnection:
         for i, reply in enumerate(replies):
             said = _says(reply) if isinstance(reply, Exception) else ""
             if said in _AWAY or said in _GOES_ON:
-                replies[i] = StoreUnavailable(f"a part of the store is away: {reply}")
+                where = self.where(commands[i])
+                replies[i] = StoreUnavailable(f"{where} refused: {reply}")
                 self._revive()
         return replies
 
@@ -161,13 +172,13 @@ class ClusterConnection:
         sent: list[_Sent],
         replies: list[Any],
         asking: frozenset[int],
-        ends: float,
+        limits: _Limits,
     ) -> None:
-        for _, _, future in sent:
-            with contextlib.suppress(StoreUnavailable, TimeoutError):
-                await result_by(future, ends)
+        for _, node, future in sent:
+            with contextlib.suppress(StoreUnavailable):
+                await node.replies(future, limits.ends, limits.silence_s)
         self._leave_silent(sent)
-        for own, _, future in sent:
+        for own, node, future in sent:
             lost = future.exception()
             if lost is not None:
                 self._revive()
@@ -180,17 +191,23 @@ class ClusterConnection:
                     next(found)  # of ASKING itself
                 replies[i] = next(found)
             if next(found, b"") is None:
-                raise StoreUnavailable(
-                    "a server lost its part of the history: `scoring rebuild --wipe`"
+                raise HistoryLost(
+                    f"{node.address} lost its part of the history; nothing is decided "
+                    "from what is left: run `scoring rebuild --wipe`"
                 )
 
     def _leave_silent(self, sent: list[_Sent]) -> None:
         """Go on without servers that say nothing at all; others may only be slow."""
-        late = [n for _, n, f in sent if isinstance(f.exception(), TimeoutError)]
-        for node in late:
+        late = [
+            (node, why)
+            for _, node, future in sent
+            if isinstance(why := future.exception(), StoreLate | StoreSilent)
+        ]
+        for node, _ in late:
             node.drop_if_stalled()
-        if any(node.connected for node in late):
-            raise StoreUnavailable("no answer in time")
+        slow = [why for node, why in late if node.connected]
+        if slow:
+            raise next((why for why in slow if isinstance(why, StoreSilent)), slow[0])
 
     async def _redirected(
         self,
@@ -218,6 +235,11 @@ class ClusterConnection:
         return frozenset(asking)
 
     # Who owns what -----------------------------------------------------------
+
+    def where(self, command: Command) -> str:
+        """See `Link`."""
+        owner = self._owners[slot_of(_key(command))]
+        return owner.address if owner else "no server owns the slot"
 
     async def primaries(self) -> list[RedisConnection]:
         """A connection to each server that owns slots, or is being given some."""

@@ -11,21 +11,24 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from math import inf
+from typing import Any, Protocol
 
 import hiredis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from scoring.errors import StoreUnavailable
+from scoring.errors import StoreLate, StoreUnavailable
 
-T = TypeVar("T")
 Command = tuple[bytes | str | int, ...]
-# A timer that is so late says that the loop was: replies may lie unread, seconds.
-_LATE_S = 0.002
+# How early a timer may fire, and how late one is that a busy loop held up, seconds.
+_EARLY_S = _BUSY_S = 0.002
 # Turns of the loop in which what has come is read, parsed and handed on.
 _READING_TURNS = 3
 _READ_BYTES = 1 << 18
+# A server works off what it read at once (some 16 kB, a few dozen calls) before it
+# answers any of it: so much longer may it be silent for each, up to so many.
+_WORK_S, _WORK_COUNT_MAX = 0.0005, 128
 _OWED_MAX = 100_000  # replies outstanding; beyond it the store is not keeping up
 
 
@@ -38,13 +41,27 @@ class _Owed:
     replies: list[Any] = field(default_factory=list)
 
 
+class StoreSilent(StoreUnavailable):
+    """A server that owes replies said nothing for as long as it may."""
+
+
 class Link(Protocol):
     """The way to a store: one server, or a cluster of them."""
 
     async def exchange(
-        self, commands: Sequence[Command], *, timeout_s: float
+        self, commands: Sequence[Command], *, timeout_s: float, silence_s: float = inf
     ) -> list[Any]:
-        """Send all commands at once and return their replies in order."""
+        """Send all commands at once and return their replies in order.
+
+        An error reply is returned as an exception in its place. Raises `StoreLate`
+        when the replies do not all come within `timeout_s`, and `StoreUnavailable`
+        when the server is lost or says nothing at all for `silence_s`. The commands
+        may then have run.
+        """
+        ...
+
+    def where(self, command: Command) -> str:
+        """The server that a command is sent to, host:port."""
         ...
 
     async def connect(self) -> None:
@@ -68,7 +85,9 @@ class RedisConnection:
     """
 
     def __init__(self, client: Redis, *, stalled_s: float = 5.0) -> None:
-        self._make: Callable[[], Any] = lambda: _new_connection(client)
+        pool: Any = client.connection_pool  # carries no types
+        self._make: Callable[[], Any] = pool.make_connection
+        self._address: Callable[[Any], str] = lambda own: _address(pool, own)
         self._stalled_s = stalled_s
         self._connection: Any = None
         self._owed: deque[_Owed] = deque()
@@ -76,16 +95,12 @@ class RedisConnection:
         self._reader: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
         self._heard_at = 0.0
+        self._owed_then = 0  # replies owed when it was heard of
 
     async def exchange(
-        self, commands: Sequence[Command], *, timeout_s: float
+        self, commands: Sequence[Command], *, timeout_s: float, silence_s: float = inf
     ) -> list[Any]:
-        """Send all commands at once and return their replies in order.
-
-        An error reply is returned as an exception in its place. Raises
-        `StoreUnavailable` when the replies do not all come within `timeout_s`;
-        the commands may then have run.
-        """
+        """See `Link`."""
         if not commands:
             return []
         ends = asyncio.get_running_loop().time() + timeout_s
@@ -93,12 +108,44 @@ class RedisConnection:
             if self._connection is None:
                 async with asyncio.timeout_at(ends):
                     await self.connect()
-            return await result_by(self.send(commands), ends)
+            return await self.replies(self.send(commands), ends, silence_s)
         except TimeoutError as error:
+            raise StoreUnavailable(f"{self.address}: cannot be reached") from error
+        except (StoreLate, StoreSilent):
             self.drop_if_stalled()
-            raise StoreUnavailable(f"no answer within {timeout_s:g} s") from error
+            raise
         except (OSError, RedisError) as error:
-            raise StoreUnavailable(f"connection failed: {error}") from error
+            raise StoreUnavailable(f"{self.address}: {error}") from error
+
+    async def replies(
+        self, sent: asyncio.Future[list[Any]], ends: float, silence_s: float
+    ) -> list[Any]:
+        """The replies to what was sent; raises `StoreLate`, `StoreSilent`."""
+        wait = _Wait(self, sent, ends, silence_s)
+        wait.begin()
+        try:
+            return await sent
+        finally:
+            wait.end()
+
+    def silent_at(self, silence_s: float) -> float:
+        """When it will have been silent for too long, on the loop's clock."""
+        work_s = min(self._owed_then, _WORK_COUNT_MAX) * _WORK_S
+        return self._heard_at + silence_s + work_s
+
+    def listen_anew(self) -> None:
+        """Begin its silence now: until now nobody listened."""
+        self._heard_at = asyncio.get_running_loop().time()
+
+    @property
+    def address(self) -> str:
+        """The server, host:port or path; never a password."""
+        return self._address(self._connection)
+
+    def where(self, command: Command) -> str:
+        """See `Link`."""
+        del command
+        return self.address
 
     @property
     def connected(self) -> bool:
@@ -122,7 +169,7 @@ class RedisConnection:
             raise StoreUnavailable(f"more than {_OWED_MAX} replies outstanding")
         loop = asyncio.get_running_loop()
         if not self._owed:
-            self._heard_at = loop.time()
+            self._heard_at, self._owed_then = loop.time(), count
         owed = _Owed(count, loop.create_future())
         self._owed.append(owed)
         self._owed_count += count
@@ -153,6 +200,7 @@ class RedisConnection:
                 parser.feed(received)
                 while (reply := parser.gets()) is not _NOT_YET:
                     self._settle(reply)
+                self._owed_then = self._owed_count
         except (OSError, hiredis.ProtocolError) as error:
             reason = f"connection failed: {error}"
         finally:
@@ -212,30 +260,49 @@ class RedisConnection:
             await asyncio.gather(self._reader, return_exceptions=True)
 
 
-async def result_by(future: asyncio.Future[T], ends: float) -> T:
-    """Return the future's result; raises `TimeoutError` where there is none by `ends`.
+@dataclass(slots=True)
+class _Wait:
+    """Ends an exchange that is out of time, or whose server is silent.
 
-    Loops tell timers before they read. One that was busy until after `ends` therefore
-    reads first: the store is not blamed for what lies there unread.
+    Loops tell timers before they read: what has come is read before the store is
+    blamed. And a loop that was busy has not listened: the silence begins anew.
     """
-    loop = asyncio.get_running_loop()
 
-    def give_up(turns: int) -> None:
-        if future.done():
+    connection: RedisConnection
+    sent: asyncio.Future[list[Any]]
+    ends: float
+    silence_s: float
+    _timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        loop = self.sent.get_loop()
+        at = min(self.ends, self.connection.silent_at(self.silence_s))
+        at = max(at, loop.time())
+        self._timer = loop.call_at(at, self._due, at)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _due(self, at: float) -> None:
+        if self.sent.get_loop().time() - at > _BUSY_S:
+            self.connection.listen_anew()
+        self._judge(_READING_TURNS)
+
+    def _judge(self, turns: int) -> None:
+        if self.sent.done():
             return
+        loop, where = self.sent.get_loop(), self.connection.address
+        now = loop.time() + _EARLY_S
         if turns:
-            loop.call_soon(give_up, turns - 1)
+            loop.call_soon(self._judge, turns - 1)
+        elif now >= self.ends:
+            self.sent.set_exception(StoreLate(f"{where}: no answer in time"))
+        elif now >= self.connection.silent_at(self.silence_s):
+            silent = f"{where}: no word for {self.silence_s:g} s"
+            self.sent.set_exception(StoreSilent(silent))
         else:
-            future.set_exception(TimeoutError())
-
-    def due() -> None:
-        give_up(_READING_TURNS if loop.time() - ends > _LATE_S else 0)
-
-    timer = loop.call_at(ends, due)
-    try:
-        return await future
-    finally:
-        timer.cancel()
+            self.begin()
 
 
 _NOT_YET = object()
@@ -246,6 +313,8 @@ def _is_closing(connection: Any) -> bool:
     return writer is None or bool(writer.transport.is_closing())
 
 
-def _new_connection(client: Redis) -> Any:
-    pool: Any = client.connection_pool  # carries no types
-    return pool.make_connection()
+def _address(pool: Any, connection: Any) -> str:
+    """Where a connection leads; what the pool would connect to where there is none."""
+    told = {**pool.connection_kwargs, **vars(connection or object)}
+    path, host, port = (told.get(name) for name in ("path", "host", "port"))
+    return str(path) if path else f"{host or 'no server'}:{port or '?'}"

@@ -27,6 +27,7 @@ class Look:
 
     check: Check
     claim: bytes
+    mark: bytes
     entities: list[Entity]
     order: bytes
     mode: bytes  # N count, L too late, D dry run
@@ -84,7 +85,7 @@ class Keeping:
             if look.whole and look.mode != b"D":
                 told: list[bytes | int] = [look.check.payload_hash, look.mode]
                 told += [look.seq, *look.seen, look.outcome]
-                command = self._calls.command("keep", ([look.claim], told))
+                command = self._calls.command("keep", ([look.claim, look.mark], told))
                 self._held[look.claim] = command
         if self._held and self._timer is None:
             loop = asyncio.get_running_loop()

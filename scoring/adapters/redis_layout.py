@@ -16,8 +16,7 @@ from scoring.core.catalogue import Catalogue
 from scoring.core.decision import Degradation, DegradationCode
 from scoring.core.transaction import Transaction, order_hash
 from scoring.core.vector import unknown_values
-from scoring.ports import Applied, Observation, Recorded, Recording
-from scoring.wire import decision_of
+from scoring.ports import Applied, Observation
 
 _APPLIED = {
     b"N": Applied.COUNTED,
@@ -26,7 +25,6 @@ _APPLIED = {
     b"D": Applied.DRY_RUN,
     b"X": Applied.CONFLICT,
 }
-_OURS, _OTHER_PAYLOAD = 1, -1
 JOINER = "\x1f"  # not printable, so no token holds it
 
 
@@ -61,8 +59,6 @@ class Layout:
             e.plan.name: _token_of(e.plan.fields) for e in program.entities
         }
         self.claims = ClaimKeys(claims or namespace, parted=parted)
-        # Labels are of the entities' history, whoever claims its transactions.
-        self.verdicts = ClaimKeys(namespace, parted=parted).verdicts
         self.inputs = Inputs(catalogue)
         self.unknown = unknown_values(catalogue)
 
@@ -120,7 +116,7 @@ class Layout:
             applied=applied,
             inexact=self._inexact(entities, inexact) if inexact else (),
             degradations=_corrupt(corrupt) if corrupt else (),
-            stored=decision_of(stored) or None,
+            stored=stored or None,
             processed_seq=seq,
         )
 
@@ -197,18 +193,8 @@ def _corrupt(parts: bytes) -> tuple[Degradation, ...]:
     )
 
 
-def recorded_of(own: Recording, code: int, standing: bytes) -> Recorded:
-    """What the reply to `record` says: what stands is not repeated where it is ours."""
-    if code == _OURS:
-        return Recorded(own.decision, first=True)
-    stands = decision_of(standing)
-    # An earlier release recorded it without its payment.
-    first = code != _OTHER_PAYLOAD and stands == own.decision
-    return Recorded(stands, first=first, conflict=code == _OTHER_PAYLOAD)
-
-
 def order_of(t: Transaction) -> bytes:
-    """The place of a transaction in the total order; bytes compare as the order."""
+    """By what an event is found among its entity's: its time, and its id's hash."""
     return ORDER.pack(*split_ms(t.occurred_at_ms), order_hash(t.id))
 
 

@@ -13,46 +13,21 @@ from typing import Any
 
 from scoring.adapters.lua_check import lua_check
 from scoring.adapters.lua_literal import lua_literal
+from scoring.adapters.redis_record import COORDINATES, EVERY, RecordLayout
 from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
-from scoring.core.definition import RATE_SCALE
 from scoring.core.expression import names_of
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
-from scoring.core.transaction import AMOUNT_MINOR_MAX, Transaction
+from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
 
 ORDER = Struct(">HIQ")  # time in 6 bytes (2 + 4), then the id's hash
 LABEL_BODY = Struct(">HIQIHIH")  # time, id hash, version, known at, bits
 LABELS_MAX = 384
-_HEAD = ">I6I4I4I4"
-_HEAD_BYTES = 18
-_HEAD_FIELDS = 4
-_CHECK_BYTES = 3
 # A future-dated event within the skew allowed must not expire what is still needed.
 _SKEW_MS = 3_600_000
 # An entity's keys get their whole life anew once in so much of event time.
 _RENEWED_MS = 86_400_000
 _LABEL_COLUMNS_MAX = 14  # a bit each, beside the verdict and the park bit
-
-_LAYOUT: dict[Kind, tuple[str, str, int]] = {  # kind in Lua, format, bytes
-    Kind.COUNT: ("add", "I4", 4),
-    Kind.SUM: ("add", "i7", 7),
-    Kind.MAX: ("max", "i7I2", 9),  # narrower where no amount can need it
-    Kind.COUNTERPART: ("hash", "I6", 6),
-    Kind.LAST: ("last", "I6", 6),  # a coordinate is a double
-    Kind.FIRST: ("first", "I6", 6),
-    Kind.NORMAL_COUNT: ("normal", "i4", 4),
-    Kind.NORMAL_SUM: ("normal", "i7", 7),
-    Kind.NORMAL_HIGH: ("normal", "i7", 7),
-    Kind.NORMAL_LOW: ("normal", "i7", 7),
-    Kind.UNUSUAL: ("normal", "I4", 4),
-}
-_NARROW = ("i6I2", 8)
-_NARROW_MAX = 1 << 47
-_NONE = -(1 << 53)  # no value in a maximum's column; below any measure
-_REAL = ("d", 8)
-_NOWHERE = 1e9  # no coordinate
-_EVERY = Column(Kind.COUNT)
-_COORDINATES = frozenset({"latitude", "longitude"})
 
 
 def split_ms(instant_ms: int) -> tuple[int, int]:
@@ -89,47 +64,7 @@ class EntityProgram:
             raise BadArtifact(
                 f"{plan.name}: at most {_LABEL_COLUMNS_MAX} different filters of labels"
             )
-        highest = AMOUNT_MINOR_MAX * max(catalogue.rates.values()) // RATE_SCALE
-        self._narrow = highest < _NARROW_MAX
-
-    @cached_property
-    def places(self) -> dict[Column, int]:
-        """The position of each column in an unpacked record, from 1."""
-        places: dict[Column, int] = {}
-        at = _HEAD_FIELDS + 1
-        for column in self.plan.columns:
-            if column == _EVERY:  # the record's own running count
-                places[column] = _HEAD_FIELDS
-                continue
-            places[column] = at
-            at += 2 if column.kind is Kind.MAX else 1  # a maximum has its link
-        return places
-
-    @property
-    def size(self) -> int:
-        """Bytes of one record."""
-        return (
-            _HEAD_BYTES
-            + _CHECK_BYTES
-            + sum(self._stored(c)[1] for c in self.plan.columns)
-        )
-
-    def _stored(self, column: Column) -> tuple[str, int]:
-        """The format of a column in a record, and its bytes."""
-        if column == _EVERY:
-            return "", 0
-        if column.kind is Kind.MAX and self._narrow:
-            return _NARROW
-        if column.kind is Kind.LAST and column.measure in _COORDINATES:
-            return _REAL
-        return _LAYOUT[column.kind][1:]
-
-    def _zero(self, column: Column) -> tuple[float, ...]:
-        """What stands in a column where nothing is known."""
-        if column.kind is Kind.MAX:
-            return (-_NARROW_MAX if self._narrow else _NONE, 0)
-        located = column.kind is Kind.LAST and column.measure in _COORDINATES
-        return (_NOWHERE,) if located else (0,)
+        self.record = RecordLayout(plan, catalogue)
 
     @cached_property
     def reads_clock(self) -> bool:
@@ -154,26 +89,18 @@ class EntityProgram:
 
     def table(self, terms: Terms) -> dict[str, Any]:
         """What the Lua program needs to know of the entity."""
-        columns = [c for c in self.plan.columns if c != _EVERY]
         spans = sorted({s.window_ms + s.delay_ms for s in self.plan.slots} - {0})
         keep = self.catalogue.retention_ms + terms.lateness_ms + _SKEW_MS
         return {
             "name": self.plan.name,
-            "size": self.size,
-            "width": _HEAD_FIELDS + sum(1 + (c.kind is Kind.MAX) for c in columns),
-            "format": _HEAD + "".join(self._stored(c)[0] for c in columns) + "I3",
+            **self.record.table(),
             "inputs": "<"
             + "d" * len(self.plan.columns)
             + "I1" * len(self.plan.by_outcome),
             "outcomes": [i + 1 for i in self.plan.by_outcome],
-            "zero": [0] * _HEAD_FIELDS
-            + [v for c in columns for v in self._zero(c)]
-            + [0],
             "columns": [self._column(c) for c in self.plan.columns],
             "normals": self._normals(),
             "hashes": [i + 1 for i in self.counterparts],
-            "sums": [p for c, p in self.places.items() if self._stored(c)[0] == "i7"],
-            "reals": [p for c, p in self.places.items() if self._stored(c) == _REAL],
             "edges": self._edges,
             "slots": len(self.plan.slots),
             **self._reads(),
@@ -201,18 +128,18 @@ class EntityProgram:
         return asked_ms + _RENEWED_MS + terms.dedupe_ms + _SKEW_MS
 
     def _column(self, column: Column) -> dict[str, Any]:
-        if column == _EVERY:
-            return {"kind": "all", "at": _HEAD_FIELDS}
-        table = {"kind": _LAYOUT[column.kind][0], "at": self.places[column]}
-        table |= self._where(column)
+        places = self.record.places
+        table = {"kind": self.record.kind(column), "at": places[column]}
+        if column != EVERY:
+            table |= self.record.where(column)
         if column.kind is Kind.LAST:
-            located = column.measure in {*_COORDINATES, "located_at"}
+            located = column.measure in {*COORDINATES, "located_at"}
             own = (
                 Column(Kind.LAST, "located_at")
                 if located
                 else Column(Kind.COUNTERPART, column.measure)
             )
-            table |= {"own": self.places[own], "own_time": located}
+            table |= {"own": places[own], "own_time": located}
         return table
 
     def _normals(self) -> list[dict[str, Any]]:
@@ -223,9 +150,11 @@ class EntityProgram:
 
     def _normal(self, filter_: str, trim: float) -> dict[str, Any]:
         folds = [Column(kind, "amount", filter_, trim) for kind in NORMAL]
-        unusual = self.places.get(Column(Kind.UNUSUAL, "amount", filter_, trim))
+        unusual = self.record.places.get(Column(Kind.UNUSUAL, "amount", filter_, trim))
         return {
-            **{key: self.places[c] for key, c in zip("nshl", folds, strict=True)},
+            **{
+                key: self.record.places[c] for key, c in zip("nshl", folds, strict=True)
+            },
             **({"u": unusual} if unusual else {}),
             "slots": [
                 i
@@ -236,8 +165,8 @@ class EntityProgram:
             ],
             "trim": trim,
             "input": self.plan.columns.index(folds[0]) + 1,
-            "sum_at": self.places[Column(Kind.SUM, "amount", filter_)],
-            "count_at": self.places[Column(Kind.COUNT, "amount", filter_)],
+            "sum_at": self.record.places[Column(Kind.SUM, "amount", filter_)],
+            "count_at": self.record.places[Column(Kind.COUNT, "amount", filter_)],
         }
 
     @cached_property
@@ -268,15 +197,17 @@ class EntityProgram:
         return 0 if slot.current else -1
 
     def _totals(self, slots: list[tuple[int, Slot]]) -> list[dict[str, Any]]:
-        """The sums by the edges they lie between, flat: slot and place."""
-        spans: dict[tuple[int, int], list[int]] = {}
+        """Counts and sums by the edges they lie between, flat: slot and place."""
+        spans: dict[tuple[int, int], dict[str, list[int]]] = {}
         for i, slot in slots:
             if slot.op is Op.TOTAL and slot.column is not None:
                 lower = self._edge(slot.window_ms + slot.delay_ms)
-                span = spans.setdefault((lower, self._upper(slot)), [])
-                span += [i, self.places[slot.column]]
+                span = (lower, self._upper(slot))
+                flat = spans.setdefault(span, {"slots": [], "sums": []})
+                kind = "sums" if self.record.is_sum(slot.column) else "slots"
+                flat[kind] += [i, self.record.places[slot.column]]
         return [
-            {"lower": lower, "upper": upper, "slots": flat}
+            {"lower": lower, "upper": upper, **flat}
             for (lower, upper), flat in spans.items()
         ]
 
@@ -292,22 +223,11 @@ class EntityProgram:
 
     def _read(self, column: Column) -> dict[str, Any]:
         number = self.plan.columns.index(column)
-        table: dict[str, Any] = {"at": self.places[column], "input": number + 1}
-        table |= self._where(column)
+        table: dict[str, Any] = {"at": self.record.places[column], "input": number + 1}
+        table |= self.record.where(column)
         if column.kind is Kind.COUNTERPART:
             table["part"] = self.counterparts.index(number) + 1
         return table
-
-    def _where(self, column: Column) -> dict[str, Any]:
-        """Where a column's bytes stand in a record, and what none looks like."""
-        format_ = ">" + self._stored(column)[0]
-        offset, none = self._offset(column), self._zero(column)[0]
-        return {"offset": offset, "format": format_, "none": none}
-
-    def _offset(self, column: Column) -> int:
-        """The place of a column's first byte in a record, from 1."""
-        before = self.plan.columns[: self.plan.columns.index(column)]
-        return _HEAD_BYTES + 1 + sum(self._stored(c)[1] for c in before)
 
     def _other(self, i: int, slot: Slot) -> dict[str, Any]:
         table: dict[str, Any] = {"i": i, "op": str(slot.op), "delay": slot.delay_ms}
@@ -321,6 +241,7 @@ class EntityProgram:
             carried = slot.column.kind is Kind.LAST
             table["empty"] = nan if carried else 0
             table["count"] = slot.column.kind is Kind.NORMAL_COUNT
+            table["sum"] = self.record.is_sum(slot.column)
             if not carried:
                 del table["none"]
         return table
@@ -336,14 +257,15 @@ class Program:
             for i, plan in enumerate(catalogue.plans, 1)
         )
         plans = [entity.table(terms) for entity in self.entities]
-        # No feature sees a label for longer.
-        self.labels_ms: int = max(plan["ttl"] for plan in plans)
         checks = [lua_check(plan["width"], plan["reals"]) for plan in plans]
+        earlier = [plan["earlier"] for plan in plans]
+        early = [lua_check(old["width"], old["reals"]) for old in earlier]
         body = resources.files("scoring.adapters").joinpath("redis_store.lua")
         self.source = (
             f"local CONFIG = {lua_literal({'dedupe_ms': terms.dedupe_ms})}\n"
             f"local PLANS = {lua_literal(plans)}\n"
-            f"local CHECKS = {{{','.join(checks)}}}\n{body.read_text('utf-8')}"
+            f"local CHECKS = {{{','.join(checks)}}}\n"
+            f"local EARLIER = {{{','.join(early)}}}\n{body.read_text('utf-8')}"
         )
         self.name = "scoring_" + sha256(self.source.encode()).hexdigest()[:16]
 
@@ -364,5 +286,5 @@ CALLS = {
     "observe": "observe", "forecast": "forecast", "record": "record_decision",
     "learn": "learn", "reach": "reach", "claim": "claim_only", "late": "late_one",
     "number": "number", "count": "count_one", "keep": "keep", "settle": "settle",
-    "attest": "attest",
+    "probe": "probe",
 }  # fmt: skip

@@ -17,12 +17,13 @@ from scoring.adapters.redis_arguments import Arguments
 from scoring.adapters.redis_calls import Calls
 from scoring.adapters.redis_connection import Command
 from scoring.adapters.redis_keeping import Keeping, Look, ends_at, left_s
-from scoring.adapters.redis_layout import Layout, order_of, recorded_of
+from scoring.adapters.redis_layout import Layout, order_of
 from scoring.adapters.redis_program import Terms
 from scoring.core.decision import Degradation, DegradationCode
 from scoring.errors import StoreUnavailable
 from scoring.ports import Applied, Check, Observation, Recorded, Recording
 
+_OTHER_PAYLOAD = -1
 _OPEN = b"O"  # claimed, and to be counted
 
 
@@ -99,7 +100,7 @@ class Split:
             t = check.transaction
             claim = claims.decision(t.tenant, t.id)
             mode = b"D" if check.dry_run else b"N"
-            call = [claim], [mode, check.payload_hash]
+            call = [claim, claims.mark(t.tenant, t.id)], [mode, check.payload_hash]
             commands.append(self._calls.command("claim", call))
             owners.append(claim)
         with contextlib.suppress(StoreUnavailable):  # then a repeat looks again
@@ -127,6 +128,7 @@ class Split:
         return Look(
             check,
             claim,
+            self._layout.claims.mark(t.tenant, t.id),
             self._layout.known_apart(t),
             order_of(t),
             b"D" if check.dry_run else b"N",
@@ -235,7 +237,7 @@ class Split:
         kept = self._keeping.taken(claims)
         # Entities stand elsewhere: they count the outcome in a call of their own.
         commands = kept + [
-            self._calls.command("record", (keys[:2], arguments[:5]))
+            self._calls.command("record", (keys[:3], arguments[:5]))
             for keys, arguments in calls
         ]
         said = await self._calls.ask(commands, left_s(ends), partly=partly)
@@ -249,7 +251,9 @@ class Split:
         return [
             Recorded(b"", first=False, reached=False)
             if isinstance(reply, Exception) or any(r is recording for r in open_)
-            else recorded_of(recording, reply[0], reply[1])
+            else Recorded(
+                reply[1], first=reply[0] == 1, conflict=reply[0] == _OTHER_PAYLOAD
+            )
             for recording, reply in zip(recordings, replies, strict=True)
         ]
 
@@ -301,8 +305,9 @@ class Split:
     def _settled(self, recording: Recording) -> Command:
         t = recording.transaction
         assert t is not None
-        claim = self._layout.claims.decision(t.tenant, t.id)
-        return self._calls.command("keep", ([claim], [recording.payload_hash]))
+        claims = self._layout.claims
+        keys = [claims.decision(t.tenant, t.id), claims.mark(t.tenant, t.id)]
+        return self._calls.command("keep", (keys, [recording.payload_hash]))
 
 
 _UNSETTLED = 2  # a reply that is longer asks for the outcome to be counted

@@ -2,13 +2,17 @@
 -- check of each plan's records written out.
 --
 -- An entity keeps up to three strings under one hash tag:
---   events  append-only log of fixed records in the total order (time, id hash):
---           running counts and sums, so that any window is a subtraction of two
+--   events  append-only log of fixed records by time, and by the order of processing
+--           within one instant: an event stands behind all of its own time that came
+--           before it. Each begins with its order (time, id hash), by which it is
+--           found again, and has running counts and sums, so that any window is a subtraction of two
 --           records; each record says how many records back the nearest one with a
 --           larger value stands, so that the maximum of a window is a walk of a few
 --           links, and old records can be cut off without touching the others
 --   seen    counterparts by the time they were last seen
 --   labels  versions of labels of the entity's transactions, sorted
+-- Running counts wrap at 2^32 and running sums, in two limbs of 32 and 48 bits, at
+-- 2^80: what two records differ by is right all the same, however long a life is.
 -- Every record ends with a check of its bytes: what is not ours is refused.
 -- Names: n records; b of them stand before the transaction at hand.
 
@@ -16,8 +20,7 @@ local up, pk, call, pcall_, sub, rep, find, byte, floor, unpack_
 local NAN = 0 / 0
 local SEEN = 12   -- counterpart 6, last seen 6
 local LABEL = 30  -- time 6, tie 8, version 4, known 6, bits 2, check 4
-local VERDICT = 5 -- version 4, verdict 1
-local VERDICTS_MAX = 64 -- of one payment; the lowest versions go first
+local WRAP, LIMB = 4294967296, 281474976710656  -- 2^32, 2^48
 local PARKED = 32768  -- a bit: its transaction is not counted, or not yet
 
 -- The server's libraries exist in calls, not yet while functions are loaded.
@@ -26,7 +29,9 @@ local function bind()
   up, pk, call, pcall_ = struct.unpack, struct.pack, redis.call, redis.pcall
   sub, rep, find, byte = string.sub, string.rep, string.find, string.byte
   floor, unpack_ = math.floor, unpack
-  for i, plan in ipairs(PLANS) do plan.check = CHECKS[i] end
+  for i, plan in ipairs(PLANS) do
+    plan.check, plan.earlier.check = CHECKS[i], EARLIER[i]
+  end
 end
 
 local function check(body)
@@ -66,17 +71,6 @@ end
 
 -- Events ------------------------------------------------------------------
 
-local function events_of(plan, key, value)
-  local log = ours(value, plan.name .. ' events')
-  local n = #log / plan.size
-  if n ~= floor(n) then corrupt(plan.name .. ' events') end
-  return { plan = plan, key = key, log = log, n = n, memo = {} }
-end
-
-local function read_events(plan, key)
-  return events_of(plan, key, read(key, plan.name .. ' events'))
-end
-
 local function time_of(e, i)
   return (up('>I6', e.log, (i - 1) * e.plan.size + 1))
 end
@@ -85,6 +79,9 @@ local function count_of(e, i)
   if i < 1 then return 0 end
   return (up('>I4', e.log, (i - 1) * e.plan.size + 15))
 end
+
+-- How many events the records after i and up to j stand for.
+local function events_in(e, i, j) return (count_of(e, j) - count_of(e, i)) % WRAP end
 
 -- A number's part in the weighted sum over a record: cheap, any damaged byte shows,
 -- and it can be carried on where one number is replaced.
@@ -98,20 +95,61 @@ end
 
 local function sum_of(plan, r) return plan.check(r, floor, weigh_fraction) end
 
+-- Record i; nil where it is not ours.
+local function whole(e, i)
+  local plan = e.plan
+  local r = { up(plan.format, e.log, (i - 1) * plan.size + 1) }
+  if sum_of(plan, r) ~= r[plan.width + 1] then return nil end
+  e.memo[i] = r
+  return r
+end
+
 local function record(e, i)
   local r = e.memo[i]
   if r then return r end
-  local plan = e.plan
-  if i < 1 then return plan.zero end
-  r = { up(plan.format, e.log, (i - 1) * plan.size + 1) }
-  if sum_of(plan, r) ~= r[plan.width + 1] then corrupt(plan.name .. ' events') end
-  e.memo[i] = r
-  return r
+  if i < 1 then return e.plan.zero end
+  return whole(e, i) or corrupt(e.plan.name .. ' events')
 end
 
 local function packed(plan, r)
   r[plan.width + 1] = sum_of(plan, r)
   return pk(plan.format, unpack_(r, 1, plan.width + 1))
+end
+
+-- A log as an earlier release wrote it, its sums in one limb, in the bytes of this one.
+local function widened(plan, log)
+  local old, out = plan.earlier, {}
+  if #log % old.size ~= 0 then corrupt(plan.name .. ' events') end
+  for i = 1, #log, old.size do
+    local was, r = { up(old.format, log, i) }, {}
+    if old.check(was, floor, weigh_fraction) ~= was[old.width + 1] then
+      corrupt(plan.name .. ' events')
+    end
+    for place = 1, old.width do
+      local value = was[place]
+      if old.sums[place] == 1 then
+        r[#r + 1] = floor(value / LIMB)
+        value = value % LIMB
+      end
+      r[#r + 1] = value
+    end
+    out[#out + 1] = packed(plan, r)
+  end
+  return table.concat(out), #out
+end
+
+local function events_of(plan, key, value)
+  local log = ours(value, plan.name .. ' events')
+  local n = #log / plan.size
+  local e = { plan = plan, key = key, log = log, n = n, memo = {} }
+  if n == 0 or (n == floor(n) and whole(e, n)) then return e end
+  e.log, e.n = widened(plan, log)
+  call('SET', key, e.log, 'KEEPTTL')
+  return e
+end
+
+local function read_events(plan, key)
+  return events_of(plan, key, read(key, plan.name .. ' events'))
 end
 
 -- A maximum's value, and the record with a larger one before it (0 or less: none),
@@ -137,33 +175,65 @@ local function until_(e, instant, high)
   return low
 end
 
--- How many records stand strictly before (time, tie), and whether it is there.
-local function place(e, at, hi, lo)
-  local n = e.n
-  if n == 0 then return 0, false end
-  local last = time_of(e, n)
+-- How many records stand before the event whose id has this hash (8 bytes), and
+-- whether it is there. One instant may have hundreds: they are not looked at one by one.
+local function place(e, at, tie)
+  local n, size = e.n, e.plan.size
+  local last = n > 0 and time_of(e, n) or -1
   if last < at then return n, false end
-  local i = until_(e, at - 1, n)
-  while i < n do
-    local t, h, l = up('>I6I4I4', e.log, i * e.plan.size + 1)
-    if t ~= at or h > hi or (h == hi and l > lo) then break end
-    if h == hi and l == lo then return i, true end
-    i = i + 1
+  local b = last == at and n or until_(e, at, n)
+  local from = until_(e, at - 1, b) * size + 7
+  while from < b * size do
+    local found = find(e.log, tie, from, true)
+    if not found or found > b * size then break end
+    if (found - 7) % size == 0 then return (found - 7) / size, true end
+    from = found + 1
   end
-  return i, false
+  return b, false
+end
+
+-- A sum in two limbs, and a number more.
+local function plus(high, low, v)
+  low = low + v
+  if low < LIMB then return high, low end
+  local carry = floor(low / LIMB)
+  return high + carry, low - carry * LIMB
+end
+
+-- What a sum has grown by from one record to another.
+local function between(from, to, p)
+  return (to[p] - from[p]) % WRAP * LIMB + (to[p + 1] - from[p + 1])
+end
+
+-- Add to a record's running count or sum.
+local function raise(c, r, v)
+  local p = c.at
+  if c.kind == 'sum' then
+    local high, low = plus(r[p], r[p + 1], v)
+    r[p], r[p + 1] = high % WRAP, low
+  else
+    r[p] = (r[p] + v) % WRAP
+  end
 end
 
 -- A record's own part is `x` (plan.columns numbers, NaN none); `prev` the one before.
 local function extend(e, prev, b, at, hi, lo, x)
   local plan = e.plan
   local columns, r = plan.columns, { unpack_(plan.zero) }  -- of its full size at once
-  r[1], r[2], r[3], r[4] = at, hi, lo, prev[4] + 1
+  r[1], r[2], r[3], r[4] = at, hi, lo, (prev[4] + 1) % WRAP
   local fresh = b == 0 or at - prev[1] > plan.horizon
   for i = 1, #columns do
     local c, v = columns[i], x[i]
     local p, kind = c.at, c.kind
     if kind == 'add' then
-      r[p] = v == v and prev[p] + v or prev[p]
+      r[p] = v == v and (prev[p] + v) % WRAP or prev[p]
+    elseif kind == 'sum' then
+      local high, low = prev[p], prev[p + 1]
+      if v == v then
+        high, low = plus(high, low, v)
+        if high == WRAP then high = 0 end
+      end
+      r[p], r[p + 1] = high, low
     elseif kind == 'max' then
       if v ~= v then v = c.none end
       local j = b
@@ -184,16 +254,21 @@ local function extend(e, prev, b, at, hi, lo, x)
   for g = 1, #plan.normals do
     local c = plan.normals[g]
     local v = x[c.input]
-    local count, total, high, low = 0, 0, 0, 0
-    if not fresh then count, total, high, low = prev[c.n], prev[c.s], prev[c.h], prev[c.l] end
+    local n, t, h, l = c.n, c.s, c.h, c.l
+    local count, th, tl, hh, hl, lh, ll = 0, 0, 0, 0, 0, 0, 0
+    if not fresh then
+      count, th, tl = prev[n], prev[t], prev[t + 1]
+      hh, hl, lh, ll = prev[h], prev[h + 1], prev[l], prev[l + 1]
+    end
     local sign = count < 0 and -1 or 1  -- below zero: not quite known
     count = count * sign
     local unusual = c.u and prev[c.u] or 0
     if v == v then
-      if count > 0 and v * count > c.trim * total then
-        unusual = unusual + 1
+      if count > 0 and v * count > c.trim * (th * LIMB + tl) then
+        unusual = (unusual + 1) % WRAP
       else
-        count, total = count + 1, total + v
+        count = count + 1
+        th, tl = plus(th, tl, v)
         -- v * v in two limbs of 40 bits, from halves of 22 bits.
         local a = floor(v / 4194304)
         local d = v - a * 4194304
@@ -202,17 +277,17 @@ local function extend(e, prev, b, at, hi, lo, x)
         local mh = floor(m / 131072)
         local rest = (m - mh * 131072) * 8388608 + d * d
         local carry = floor(rest / 1099511627776)
-        high = high + a * a * 16 + mh + carry
-        low = low + (rest - carry * 1099511627776)
+        hh, hl = plus(hh, hl, a * a * 16 + mh + carry)
+        lh, ll = plus(lh, ll, rest - carry * 1099511627776)
+        -- These are no differences: they count from where the history began.
+        if th >= WRAP or hh >= WRAP or lh >= WRAP or count >= WRAP / 2 then
+          corrupt(plan.name .. ' overflow')
+        end
       end
     end
-    r[c.n], r[c.s], r[c.h], r[c.l] = count * sign, total, high, low
+    r[n], r[t], r[t + 1] = count * sign, th, tl
+    r[h], r[h + 1], r[l], r[l + 1] = hh, hl, lh, ll
     if c.u then r[c.u] = unusual end
-  end
-  for _, p in ipairs(plan.sums) do
-    if r[p] > 9007199254740991 or r[p] < -9007199254740991 then
-      corrupt(plan.name .. ' overflow')
-    end
   end
   return r, fresh
 end
@@ -323,34 +398,47 @@ end
 
 -- Labels ------------------------------------------------------------------
 
--- Known frauds as of `at`, ascending: { time, hi, lo, bits }.
+-- Known frauds as of `at`, ascending in time: { time, order, bits }; and by their
+-- orders, the bits.
 local function frauds_of(e, at)
   local labels = ours(e.labels, e.plan.name .. ' labels')
   local frauds, lost = {}, 0
   if labels == '' then return frauds, lost end
   if (#labels - 6) % LABEL ~= 0 then corrupt(e.plan.name .. ' labels') end
   lost = up('>I6', labels, 1)
-  local pt, ph, pl, bits
+  local time, order, bits
+  local function close()
+    if bits and bits % 2 == 1 then
+      frauds[#frauds + 1], frauds[order] = { time, order, bits }, bits
+    end
+  end
   for i = 7, #labels, LABEL do
     if check(sub(labels, i, i + LABEL - 5)) ~= sub(labels, i + LABEL - 4, i + LABEL - 1)
     then corrupt(e.plan.name .. ' labels') end
-    local t, h, l, _, known, b = up('>I6I4I4I4I6I2', labels, i)
-    if t ~= pt or h ~= ph or l ~= pl then
-      if bits and bits % 2 == 1 then frauds[#frauds + 1] = { pt, ph, pl, bits } end
-      pt, ph, pl, bits = t, h, l, nil
+    local own = sub(labels, i, i + 13)
+    if own ~= order then
+      close()
+      time, order, bits = up('>I6', own), own, nil
     end
+    local known, b = up('>I6I2', labels, i + 18)
     if b >= PARKED then e.parked, known = true, math.huge end
     if known <= at then bits = b end
   end
-  if bits and bits % 2 == 1 then frauds[#frauds + 1] = { pt, ph, pl, bits } end
+  close()
   return frauds, lost
 end
 
-local function is_after(fraud, r)
-  for i = 1, 3 do
-    if fraud[i] ~= r[i] then return fraud[i] > r[i] end
+-- Leave out the frauds that do not stand among the first b events.
+local function only_seen(e, b, frauds)
+  local newest = record(e, b)[1]
+  for k = #frauds, 1, -1 do
+    local time, order = frauds[k][1], frauds[k][2]
+    if time < newest then return end
+    if time > newest or place(e, time, sub(order, 7)) >= b then
+      table.remove(frauds, k)
+      frauds[order] = nil
+    end
   end
-  return false
 end
 
 local function passes(bits, bit_)
@@ -372,7 +460,9 @@ end
 local function edges_of(e, now, b, prev)
   local plan, log, size = e.plan, e.log, e.plan.size
   local edges, edge, coarse = plan.edges, {}, nil
-  local first = b > 0 and up('>I6', log, 1)
+  local first, hi, lo
+  if b > 0 then first, hi, lo = up('>I6I4I4', log, 1) end
+  local based = hi == 0 and lo == 0  -- see `is_base`
   local high, after = b, prev[1]  -- record `high` is the last before the edge, or after
   for i = 1, #edges do  -- ascending offsets, descending instants
     local instant = now - edges[i]
@@ -397,12 +487,11 @@ local function edges_of(e, now, b, prev)
     end
     edge[i] = high
   end
-  if e.n > 0 and count_of(e, e.n) ~= e.n then
+  if based or (e.n > 0 and count_of(e, e.n) ~= e.n) then
     coarse = {}
-    local based = is_base(e)
     for i = 1, #edge do
       local j = edge[i]
-      coarse[i] = j < b and count_of(e, j + 1) - count_of(e, j) > 1
+      coarse[i] = j < b and events_in(e, j, j + 1) > 1
       if based and j == 0 then edge[i], coarse[i] = 1, true end
     end
   end
@@ -469,7 +558,7 @@ local function read_distinct(e, b, now, x, edge, coarse, base, out, inexact)
           if hash ~= 0 and not met[hash] then met[hash], value = true, value + 1 end
         end
         out[base + i] = value
-        local hidden = b > lower and count_of(e, b) - count_of(e, lower) > b - lower
+        local hidden = b > lower and events_in(e, lower, b) > b - lower
         if hidden or (coarse and coarse[c.slots[m + 1]]) then
           inexact[#inexact + 1] = base + i
         end
@@ -494,7 +583,7 @@ local function read_seen(e, s, b, now, x)
     local r = record(e, j)
     if r[1] <= start then break end
     if r[s.at] == own then return r[1], merged end
-    if r[4] - count_of(e, j - 1) ~= 1 then merged = true end
+    if events_in(e, j - 1, j) ~= 1 then merged = true end
   end
   if merged then return NAN, true end
   return 0
@@ -504,27 +593,29 @@ local function read_frauds(s, now, frauds, lost)
   local oldest, newest, value = now - s.delay - s.window, now - s.delay, 0
   for k = 1, #frauds do
     local f = frauds[k]
-    if f[1] > oldest and f[1] <= newest and passes(f[4], s.bit) then value = value + 1 end
+    if f[1] > oldest and f[1] <= newest and passes(f[3], s.bit) then value = value + 1 end
   end
   return value, lost > oldest
 end
 
 local function read_streak(e, s, now, edge, frauds, lost)
   local start, newest = now - e.plan.retention, now - s.delay
-  local k, value, merged = #frauds, 0, lost > start
-  while k > 0 and frauds[k][1] > newest do k = k - 1 end
+  local value, merged = 0, lost > start
   if s.op == 'fraud_time' then
-    while k > 0 and not passes(frauds[k][4], s.bit) do k = k - 1 end
+    local k = #frauds
+    while k > 0 and (frauds[k][1] > newest or not passes(frauds[k][3], s.bit)) do
+      k = k - 1
+    end
     return k > 0 and frauds[k][1] > start and frauds[k][1] or 0, merged
   end
   local j = edge[s.upper]
-  while j > 0 and k > 0 do
-    local t, h, l = up('>I6I4I4', e.log, (j - 1) * e.plan.size + 1)
-    local f = frauds[k]
-    if t <= start or f[1] ~= t or f[2] ~= h or f[3] ~= l or not passes(f[4], s.bit) then break end
+  while j > 0 do
+    local t, from = time_of(e, j), (j - 1) * e.plan.size + 1
+    local bits = frauds[sub(e.log, from, from + 13)]
+    if t <= start or not bits or not passes(bits, s.bit) then break end
     value = s.op == 'streak' and value + 1 or t
-    if count_of(e, j) - count_of(e, j - 1) > 1 then merged = true; break end
-    j, k = j - 1, k - 1
+    if events_in(e, j - 1, j) > 1 then merged = true; break end
+    j = j - 1
   end
   return value, merged
 end
@@ -539,7 +630,7 @@ local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
     return
   end
   -- A late event beside merged ones: some of those may stand before it.
-  local beside = b < e.n and count_of(e, b + 1) - count_of(e, b) > 1
+  local beside = b < e.n and events_in(e, b, b + 1) > 1
   if beside then
     for i = 1, plan.slots do inexact[#inexact + 1] = base + i end
   end
@@ -552,10 +643,19 @@ local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
     local to = upper == 0 and cur or upper < 0 and prev or record(e, edge[upper])
     for m = 1, #slots, 2 do
       local at = slots[m + 1]
-      out[base + slots[m]] = to[at] - from[at]
+      local value = to[at] - from[at]
+      out[base + slots[m]] = value < 0 and value + WRAP or value
+    end
+    local sums = span.sums
+    for m = 1, #sums, 2 do
+      local at = sums[m + 1]
+      local high = to[at] - from[at]
+      if high < 0 then high = high + WRAP end
+      out[base + sums[m]] = high * LIMB + (to[at + 1] - from[at + 1])
     end
     if coarse and (coarse[lower] or (upper > 0 and coarse[upper])) then
       for m = 1, #slots, 2 do inexact[#inexact + 1] = base + slots[m] end
+      for m = 1, #sums, 2 do inexact[#inexact + 1] = base + sums[m] end
     end
   end
   read_largest(e, b, cur, edge, coarse, base, out, inexact)
@@ -569,16 +669,15 @@ local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
   local frauds, lost
   if plan.labelled then
     frauds, lost = frauds_of(e, now)
-    -- A forecast looks later than its events: what is ordered after them is unseen.
-    while b < e.n and #frauds > 0 and is_after(frauds[#frauds], prev) do
-      frauds[#frauds] = nil
-    end
+    -- A forecast looks later than its events: what stands after them is unseen.
+    if b < e.n then only_seen(e, b, frauds) end
   end
   for k = 1, #plan.others do
     local s = plan.others[k]
     local op, value, unsure = s.op, nil, false
     if op == 'before' then
       value = prev[s.at]
+      if s.sum then value = value * LIMB + prev[s.at + 1] end
       if fresh then value = s.empty elseif value == s.none then value = NAN end
       if s.count and value < 0 then value = -value end
     elseif op == 'time_before' then value = fresh and 0 or prev[1]
@@ -610,8 +709,7 @@ local function item_of(e, i)
   local x, unusual, located = {}, {}, is_located(plan, r, prev)
   for k, c in ipairs(plan.columns) do
     local v = r[c.at]
-    if c.kind == 'add' then x[k] = v - prev[c.at]
-    elseif c.kind == 'hash' then x[k] = v == 0 and NAN or v
+    if c.kind == 'hash' then x[k] = v == 0 and NAN or v
     elseif c.kind == 'max' then x[k] = v == c.none and NAN or v
     elseif c.kind == 'last' then
       local own = r[c.own] == v
@@ -620,11 +718,12 @@ local function item_of(e, i)
     else x[k] = NAN end
   end
   for g, c in ipairs(plan.normals) do
-    local one = r[c.count_at] - prev[c.count_at] == 1
-    x[c.input] = one and r[c.sum_at] - prev[c.sum_at] or NAN
+    local one = (r[c.count_at] - prev[c.count_at]) % WRAP == 1
+    x[c.input] = one and between(prev, r, c.sum_at) or NAN
     unusual[g] = c.u and r[c.u] - prev[c.u] or 0
   end
-  return { at = r[1], hi = r[2], lo = r[3], n = r[4] - prev[4], x = x, old = r, unusual = unusual }
+  local n = (r[4] - prev[4]) % WRAP
+  return { at = r[1], hi = r[2], lo = r[3], n = n, x = x, old = r, unusual = unusual }
 end
 
 -- The first record to stay, and after it the last record of each bucket of time.
@@ -729,20 +828,32 @@ local function folds_stand(plan, r, prev, item)
     -- What the late event would have changed cannot be told any more; without any
     -- amount of their own, merged events leave what stood before them.
     if old[c.n] ~= 0 then
-      r[c.n], r[c.s], r[c.h], r[c.l] = -math.abs(old[c.n]), old[c.s], old[c.h], old[c.l]
+      r[c.n] = -math.abs(old[c.n])
+      for _, p in ipairs({ c.s, c.h, c.l }) do r[p], r[p + 1] = old[p], old[p + 1] end
     end
-    if c.u then r[c.u] = prev[c.u] + item.unusual[g] end
+    if c.u then r[c.u] = (prev[c.u] + item.unusual[g]) % WRAP end
   end
 end
 
 -- One event more among those that a merged record stands for.
 local function absorb(plan, item, x)
   for k, c in ipairs(plan.columns) do
-    local v, own = x[k], item.x[k]
-    if v == v and c.kind == 'add' then item.x[k] = own + v
-    elseif v == v and c.kind == 'max' and not (own > v) then item.x[k] = v end
+    if c.kind == 'max' and x[k] == x[k] and not (item.x[k] > x[k]) then
+      item.x[k] = x[k]
+    end
   end
-  item.n = item.n + 1
+end
+
+-- Running counts and sums of a record that a late event now stands before.
+local function raise_all(plan, r, old, x)
+  r[4] = (old[4] + 1) % WRAP
+  for k, c in ipairs(plan.columns) do
+    if c.kind == 'add' or c.kind == 'sum' then
+      r[c.at] = old[c.at]
+      if c.kind == 'sum' then r[c.at + 1] = old[c.at + 1] end
+      if x[k] == x[k] then raise(c, r, x[k]) end
+    end
+  end
 end
 
 -- Write what comes after a late event anew: all of it rests on what came before. The
@@ -761,7 +872,7 @@ local function insert(e, b, cur, x)
   for _, item in ipairs(items) do
     local i = log.n + 1
     local r = extend(log, prev, i - 1, item.at, item.hi, item.lo, item.x)
-    r[4] = prev[4] + item.n
+    raise_all(plan, r, item.old, x)
     if item.n > 1 then folds_stand(plan, r, prev, item) end
     log.memo[i], log.n, prev = r, i, r
     out[#out + 1] = packed(plan, r)
@@ -783,7 +894,7 @@ local function write(e, b, cur, x, at)
   local plan, newest = e.plan, e.n > 0 and time_of(e, e.n) or -1
   if e.n + 1 >= plan.events_max then
     compact(e, at)
-    b = place(e, cur[1], cur[2], cur[3])
+    b = until_(e, cur[1], e.n)
     cur = extend(e, record(e, b), b, cur[1], cur[2], cur[3], x)
   end
   if e.n == 0 then call('SET', e.key, packed(plan, cur)) -- exact size, no slack
@@ -823,11 +934,11 @@ end
 -- decided, still to be observed.
 local KINDS = 'OCDP1234'
 local NO_HISTORY = 'REBUILD the history is not there'
+local BEING_REBUILT = 'REBUILDING the history is being put back'
 
 -- An entity whose keys begin with keys[k], and what stands under them with texts[t].
 local function load(plan, keys, k, texts, t)
   local e = events_of(plan, keys[k], texts[t])
-  if e.n > 0 then record(e, e.n) end
   if #plan.hashes > 0 then
     k, t = k + 1, t + 1
     seen_of(e, keys[k], texts[t])
@@ -944,28 +1055,53 @@ local function next_place(key, dry)
   return seq
 end
 
--- Whether the entity counted the event; merged events cannot be told apart.
-local function counted(e, at, hi, lo)
-  local b, present = place(e, at, hi, lo)
-  return present or (b < e.n and count_of(e, b + 1) - count_of(e, b) > 1), b
+-- What to answer where a mark of the history is no number: nothing may be written there.
+-- A call without a mark is one of a cluster, where its keys stand elsewhere.
+local function lost(mark)
+  if not mark then return nil end
+  local found = pcall_('GET', mark)
+  if found == 'rebuilding' then return redis.error_reply(BEING_REBUILT) end
+  return not tonumber(found or nil) and redis.error_reply(NO_HISTORY) or nil
+end
+
+-- keys: a mark. Writes what stands there, as any call of ours may have to: a store that
+-- answers PING and refuses writes, or our program, fails here as it does there.
+local function probe(keys)
+  bind()
+  local wrong = lost(keys[1])
+  if wrong then return wrong end
+  call('SET', keys[1], call('GET', keys[1]), 'KEEPTTL')
+  return 1
+end
+
+-- Whether the entity counted the event, and how many records stand before what holds
+-- it; merged events cannot be told apart.
+local function counted(e, at, tie)
+  local b, present = place(e, at, tie)
+  if present then return true, b end
+  for i = until_(e, at - 1, b), math.min(b, e.n - 1) do
+    if events_in(e, i, i + 1) > 1 then return true, i end
+  end
+  return false
 end
 
 -- Add what is counted by outcome to the event's record and to all after it, once.
 local function settle_one(plan, key, order, x)
   local e, out = read_events(plan, key), {}
-  local at, hi, lo = up('>I6I4I4', order)
-  local known, b = counted(e, at, hi, lo)
+  local known, b = counted(e, up('>I6', order), sub(order, 7))
   if not known then return end
   local first, prev, fresh = record(e, b + 1), record(e, b), {}
-  local alone = first[4] - prev[4] == 1
-  for _, c in ipairs(plan.outcomes) do
-    local p = plan.columns[c].at
-    if x[c] == x[c] and not (alone and first[p] ~= prev[p]) then fresh[p] = x[c] end
+  local alone = events_in(e, b, b + 1) == 1
+  for _, k in ipairs(plan.outcomes) do
+    local c = plan.columns[k]
+    local p = c.at
+    local is_in = first[p] ~= prev[p] or (c.kind == 'sum' and first[p + 1] ~= prev[p + 1])
+    if x[k] == x[k] and not (alone and is_in) then fresh[#fresh + 1] = k end
   end
-  if not next(fresh) then return end
+  if #fresh == 0 then return end
   for i = b + 1, e.n do
     local r = record(e, i)
-    for p, v in pairs(fresh) do r[p] = r[p] + v end
+    for _, k in ipairs(fresh) do raise(plan.columns[k], r, x[k]) end
     out[#out + 1] = packed(plan, r)
   end
   call('SETRANGE', key, b * plan.size, table.concat(out))
@@ -995,12 +1131,13 @@ local function claimed(key, mode, hash)
 end
 
 -- Find the event's place among each entity's; whether it is too late to be counted.
-local function placed(found, at, hi, lo)
+local function placed(found, order)
+  local at, tie = up('>I6', order), sub(order, 7)
   local late = false
   for _, it in ipairs(found) do
     local e = it.e
     if e and e.n > 0 then
-      it.b, it.present = place(e, at, hi, lo)
+      it.b, it.present = place(e, at, tie)
       if not it.present and time_of(e, e.n) - e.plan.lateness > at then late = true end
     else
       it.b = 0
@@ -1020,10 +1157,10 @@ local function observe(keys, args)
   if answer then return answer end
   if mode == 'A' then mode, step = 'N', standing and count_unseen or observe_one end
   local seq = next_place(keys[2], mode == 'D')
-  if not seq then return redis.error_reply(NO_HISTORY) end
+  if not seq then return lost(keys[2]) end
   local at, hi, lo = up('>I6I4I4', args[3])
   local found = entities_of(keys, 3, args, 5, args[4], outcome)
-  local done = placed(found, at, hi, lo) and mode == 'N' and 'L' or mode
+  local done = placed(found, args[3]) and mode == 'N' and 'L' or mode
   local values, marked, wrong = gather(found, step, at, hi, lo, done == 'N')
   if wrong_claim ~= '' then wrong = wrong == '' and wrong_claim or wrong .. ',' .. wrong_claim end
   if mode == 'D' then return { 'D', 0, doubles(values), marked, wrong, '' } end
@@ -1052,7 +1189,7 @@ local function reach(keys, args)
   return newest or ''
 end
 
--- keys: decision. args: mode, payload hash.
+-- keys: decision, mark. args: mode, payload hash.
 -- Returns the answer as `observe`, or, of what is to be counted: { 'O', outcome, the
 -- decision that stands, '', what is wrong, '' }.
 local function claim_only(keys, args)
@@ -1060,6 +1197,8 @@ local function claim_only(keys, args)
   local mode, hash = args[1], args[2]
   local answer, standing, outcome, wrong = claimed(keys[1], mode, hash)
   if answer then return answer end
+  local gone = lost(keys[2])
+  if gone then return gone end
   if mode ~= 'D' and not standing then
     call('SET', keys[1], 'O' .. hash, 'PX', CONFIG.dedupe_ms)
   end
@@ -1071,7 +1210,7 @@ local function late_one(keys, args)
   bind()
   local e = {}
   e.e = shield(e, read_events, PLANS[byte(args[2])], keys[1])
-  return placed({ e }, up('>I6I4I4', args[1])) and 1 or 0
+  return placed({ e }, args[1]) and 1 or 0
 end
 
 -- keys: processed. args: how many are counted. Returns the sequence of the last.
@@ -1093,7 +1232,7 @@ local function count_one(keys, args)
   local mode, outcome = sub(args[1], 1, 1), byte(args[1], 3)
   local at, hi, lo = up('>I6I4I4', args[1], 4)
   local found = entities_of(keys, 1, args, 2, sub(args[1], 2, 2), outcome)
-  placed(found, at, hi, lo)
+  placed(found, sub(args[1], 4))
   local values, marked, wrong = gather(found, observe_one, at, hi, lo, mode == 'N')
   local it = found[1]
   if mode == 'N' and outcome > 0 and it.present and not it.corrupt then
@@ -1104,11 +1243,13 @@ local function count_one(keys, args)
   return { doubles(values), marked, wrong }
 end
 
--- keys: decision. args: payload hash, then what was observed: what was done, sequence,
+-- keys: decision, mark. args: payload hash, then what was observed: what was done, sequence,
 -- values, inexact slots, corrupt parts. A repeat is answered with it. Where a decision
 -- stands already, it is observed from now on.
 local function keep(keys, args)
   bind()
+  local gone = lost(keys[2])
+  if gone then return gone end
   local claim = pcall_('GET', keys[1])
   local kind = type(claim) == 'string' and sub(claim, 1, 1) or 'O'
   if kind == 'P' or tonumber(kind) then
@@ -1144,7 +1285,7 @@ end
 -- Returns the instants (6 bytes each) and, for each, the values of all entities.
 local function forecast(keys, args)
   bind()
-  local at, hi, lo = up('>I6I4I4', args[1])
+  local at, tie = up('>I6', args[1]), sub(args[1], 7)
   local after, most, plans = up('>I6', args[2]), tonumber(args[3]), args[4]
   local found, times = entities_of(keys, 1, args, 5, plans, 0), {}
   local given = most == 0
@@ -1152,7 +1293,7 @@ local function forecast(keys, args)
   for i = 1, given and #args[2] or 0, 6 do times[#times + 1] = up('>I6', args[2], i) end
   for k, it in ipairs(found) do
     if it.e then
-      local b, present = place(it.e, at, hi, lo)
+      local b, present = place(it.e, at, tie)
       it.b = present and b + 1 or b
       if not given then add_leaving(it, args[4 + #plans + k], after, most, times) end
     end
@@ -1169,23 +1310,22 @@ local function forecast(keys, args)
   return { table.concat(instants), table.concat(packs) }
 end
 
--- keys: decision, outbox, then the events of each entity that counts by outcome.
+-- keys: decision, outbox, mark, then the events of each entity that counts by outcome.
 -- args: payload hash, decision, outbox field, logged ('' where none), outcome, and
 -- where there are such entities: order, plans, then each entity's inputs.
--- Returns { 1 ours stands, 0 another's stands, -1 another payload; the decision that
--- stands, '' ours; 1 where the outcome is still to be counted }.
+-- Returns { 1 ours stands, 0 another's stands, -1 another payload; decision; 1 where
+-- the outcome is still to be counted }.
 local function record_decision(keys, args)
   bind()
+  local gone = lost(keys[3])
+  if gone then return gone end
   local claim, outcome = pcall_('GET', keys[1]), tonumber(args[5])
   local kind = type(claim) == 'string' and sub(claim, 1, 1) or ''
   if kind ~= '' and find(KINDS, kind, 1, true) then
     local open = kind == 'C' or kind == 'O'
     local standing = open and '' or sub(claim, 34)
     if sub(claim, 2, 33) ~= args[1] then return { -1, standing } end
-    if not open then
-      if standing == args[2] then return { 1, '' } end
-      return { 0, standing }
-    end
+    if not open then return { standing == args[2] and 1 or 0, standing } end
   end
   local is_counted = kind == 'C' and outcome > 0
     and cmsgpack.unpack(sub(claim, 34))[1] ~= 'L'
@@ -1194,16 +1334,16 @@ local function record_decision(keys, args)
   local now = kind == 'C' and not elsewhere and 'D' or outcome > 0 and args[5] or 'P'
   call('SET', keys[1], now .. args[1] .. args[2], 'PX', CONFIG.dedupe_ms)
   if #args[4] > 0 then call('HSET', keys[2], args[3], args[4]) end
-  if elsewhere then return { 1, '', 1 } end
+  if elsewhere then return { 1, args[2], 1 } end
   if is_counted then
     for i = 1, #args[7] do
       local plan = PLANS[byte(args[7], i)]
       local x = inputs_of(plan, args[7 + i], outcome)
       -- Damage is named by the next look at the entity; the decision stands.
-      shield({}, settle_one, plan, keys[2 + i], args[6], x)
+      shield({}, settle_one, plan, keys[3 + i], args[6], x)
     end
   end
-  return { 1, '' }
+  return { 1, args[2] }
 end
 
 -- keys: an entity's events. args: outcome, order, plan, inputs.
@@ -1217,7 +1357,7 @@ end
 local function learn_one(plan, events_key, key, body)
   local e = read_events(plan, events_key)
   local t, h, l, v = up('>I6I4I4I4', body)
-  if not counted(e, t, h, l) then
+  if not counted(e, t, sub(body, 7, 14)) then
     local bits = up('>I2', body, #body - 1)
     body = sub(body, 1, -3) .. pk('>I2', bits + PARKED)
   end
@@ -1245,31 +1385,14 @@ local function learn_one(plan, events_key, key, body)
   call('SET', key, pk('>I6', lost) .. sub(entries, drop + 1), 'PX', plan.ttl)
 end
 
--- keys: verdicts of a payment, by version. args: a version and a verdict (5 bytes),
--- milliseconds to keep them. The first verdict of a version stands: returns 1 where it
--- is this one. What is damaged is begun anew: entities keep each version once, too.
-local function attest(keys, args)
-  bind()
-  local said, told = pcall_('GET', keys[1]), args[1]
-  if type(said) ~= 'string' or #said % VERDICT ~= 0 then said = '' end
-  local at = #said
-  while at > 0 do
-    local version = sub(said, at - VERDICT + 1, at - 1)
-    if version == sub(told, 1, -2) then return sub(said, at, at) == sub(told, -1) and 1 or 0 end
-    if version < sub(told, 1, -2) then break end
-    at = at - VERDICT
-  end
-  said = sub(said, 1, at) .. told .. sub(said, at + 1)
-  call('SET', keys[1], sub(said, -VERDICT * VERDICTS_MAX), 'PX', args[2])
-  return 1
-end
-
--- keys: events and labels of each entity. args: plans, then each entity's label.
+-- keys: events and labels of each entity, then the mark where it stands beside them.
+-- args: plans, then each entity's label.
 -- A label of a transaction that was not observed waits for it. Returns the corrupt
 -- parts.
 local function learn(keys, args)
   bind()
-  local wrong = {}
+  local gone, wrong = lost(keys[2 * #args[1] + 1]), {}
+  if gone then return gone end
   for i = 1, #args[1] do
     local plan = PLANS[byte(args[1], i)]
     local ok, e = pcall(learn_one, plan, keys[2 * i - 1], keys[2 * i], args[i + 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from itertools import compress
+from math import inf
 from typing import Any, Self
 
 import numpy as np
@@ -18,12 +18,12 @@ from scoring.adapters.redis_cluster import ClusterConnection
 from scoring.adapters.redis_connection import Command, Link
 from scoring.adapters.redis_forecast import forecast_apart
 from scoring.adapters.redis_keeping import ends_at, left_s
-from scoring.adapters.redis_layout import Layout, outbox_field, recorded_of
+from scoring.adapters.redis_layout import Layout, outbox_field
 from scoring.adapters.redis_program import Program, Terms
 from scoring.adapters.redis_split import Split
 from scoring.core.catalogue import Catalogue
 from scoring.core.transaction import Transaction
-from scoring.errors import CorruptState, StoreUnavailable
+from scoring.errors import CorruptState, HistoryLost, StoreUnavailable
 from scoring.ports import (
     Check,
     LabelledTransaction,
@@ -31,15 +31,15 @@ from scoring.ports import (
     Recorded,
     Recording,
 )
-from scoring.wire import decision_of, payment_of
 
+_OTHER_PAYLOAD = -1
 _DECIDED = b"DP1234"  # what a recorded decision begins with; see the Lua program
 # What stands in place of the number of transactions processed; the program counts on
 # from the first, so that 1 means that the key was gone.
 _FIRST, _LOST = 1, b"lost"
 # How often, and how long apart, marks without a number are looked at again.
 _BEGINNINGS, _BEGINNING_S = 20, 0.05
-_NOT_THERE = "the history is not there: `scoring rebuild`"
+_NOT_THERE = "the history is not there; run `scoring rebuild`"
 HadHistory = Callable[[], Awaitable[bool]]
 
 
@@ -55,9 +55,10 @@ class RedisStore:
         terms: Terms,
         claims: str = "",
         cluster: bool = False,
+        silence_s: float = inf,
     ) -> None:
         program = Program(catalogue, terms)
-        self._calls = Calls(link, program)
+        self._calls = Calls(link, program, silence_s=silence_s)
         self._layout = Layout(
             catalogue, program, namespace, claims=claims, parted=cluster
         )
@@ -79,12 +80,15 @@ class RedisStore:
         dedupe_ms: int,
         claims: str = "",
         had_history: HadHistory | None = None,
+        silence_s: float = inf,
     ) -> Self:
         """Connect, refuse a server that may evict, and load the program.
 
         `had_history` is asked where the namespace is empty: True there means that
         the history is lost, and nothing is answered from it before a rebuild.
         `claims` is another namespace for claims and decisions: a rebuild's own.
+        A server that owes a reply and says nothing for `silence_s` is unavailable to
+        whoever gave a `timeout_s`.
         Raises `StoreUnavailable` when there is no answer, `BadArtifact` when the
         server's settings would lose history.
         """
@@ -98,6 +102,7 @@ class RedisStore:
             terms=Terms(lateness_ms, dedupe_ms),
             claims=claims,
             cluster=address.cluster,
+            silence_s=silence_s,
         )
         try:
             await store._calls.refuse_eviction()
@@ -138,7 +143,7 @@ class RedisStore:
         asked: list[Command] = [*commands, (b"GET", self._layout.claims.processed)]
         *replies, processed = await self._calls.ask(asked, timeout_s)
         if not (processed or b"").isdigit():
-            raise StoreUnavailable(_NOT_THERE)
+            raise HistoryLost(_NOT_THERE)
         return replies
 
     # Observing ---------------------------------------------------------------
@@ -177,7 +182,7 @@ class RedisStore:
             )
         calls = map(self._arguments.record, recordings)
         commands = [self._calls.command("record", call) for call in calls]
-        return _recorded(recordings, await self._calls.ask(commands, timeout_s))
+        return _recorded(await self._calls.ask(commands, timeout_s))
 
     async def adopt(
         self,
@@ -195,29 +200,12 @@ class RedisStore:
             _, count = self._arguments.observe(check, stands=True)
             commands.append(self._calls.command("record", record))
             commands.append(self._calls.command("observe", count))
-        replies = await self._calls.ask(commands, timeout_s)
-        return _recorded(recordings, replies[::2])
+        return _recorded((await self._calls.ask(commands, timeout_s))[::2])
 
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[bytes | None]:
         """See `ports.Store`."""
-        recorded = await self._records(keys, timeout_s)
-        return [decision_of(value) if value else None for value in recorded]
-
-    async def payments(
-        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
-    ) -> list[Transaction | None]:
-        """See `ports.Store`."""
-        recorded = await self._records(keys, timeout_s)
-        return [
-            payment_of(value, tenant=tenant, id_=id_) if value else None
-            for (tenant, id_), value in zip(keys, recorded, strict=True)
-        ]
-
-    async def _records(
-        self, keys: Sequence[tuple[str, str]], timeout_s: float | None
-    ) -> list[bytes | None]:
         if not keys:
             return []
         claims = self._layout.claims
@@ -251,27 +239,18 @@ class RedisStore:
 
     # Labels and forecasts ----------------------------------------------------
 
-    async def attest(
-        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
-        """See `ports.Store`."""
-        calls = map(self._arguments.attest, labels)
-        commands = [self._calls.command("attest", call) for call in calls]
-        return [told == 1 for told in await self._whole(commands, timeout_s)]
-
     async def learn(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
+    ) -> None:
         """See `ports.Store`."""
-        ends, apart = ends_at(timeout_s), self._split is not None
-        stand = await self.attest(labels, timeout_s=left_s(ends))
-        told = compress(labels, stand)
-        calls = [c for own in told for c in self._arguments.learn(own, apart=apart)]
+        apart = self._split is not None
+        if apart:  # the marks stand on other servers than the entities
+            await self.ping(timeout_s=timeout_s)
+        calls = [c for own in labels for c in self._arguments.learn(own, apart=apart)]
         commands = [self._calls.command("learn", call) for call in calls]
-        corrupt = b",".join(filter(None, await self._whole(commands, left_s(ends))))
+        corrupt = b",".join(filter(None, await self._calls.ask(commands, timeout_s)))
         if corrupt:
             raise CorruptState(f"not ours, or damaged: {corrupt.decode()}")
-        return stand
 
     async def forecast(
         self,
@@ -319,14 +298,11 @@ class RedisStore:
         """See `ports.Store`."""
         # Every server of a cluster: each has some of the marks.
         claims = self._layout.claims
-        asked: list[Command] = [(b"GET", key) for key in claims.marks]
-        asked.append((b"GET", claims.processed))
-        told = await self._calls.ask(asked, timeout_s, partly=True)
-        *marks, processed = told
-        away = [isinstance(value, StoreUnavailable) for value in told]
-        if None in marks or not (away[-1] or (processed or b"").isdigit()):
-            raise StoreUnavailable(_NOT_THERE)
-        return not any(away)
+        keys = (*claims.marks, claims.processed)
+        asked = [self._calls.command("probe", ([key], ())) for key in keys]
+        # A store that was silent may be back within this time: no limit but that.
+        told = await self._calls.ask(asked, timeout_s, partly=True, silence_s=inf)
+        return not any(isinstance(reply, StoreUnavailable) for reply in told)
 
     async def close(self) -> None:
         """See `ports.Store`."""
@@ -335,8 +311,8 @@ class RedisStore:
         await self._calls.link.close()
 
 
-def _recorded(recordings: Sequence[Recording], replies: list[Any]) -> list[Recorded]:
+def _recorded(replies: list[Any]) -> list[Recorded]:
     return [
-        recorded_of(own, code, standing)
-        for own, (code, standing) in zip(recordings, replies, strict=True)
+        Recorded(decision, first=code == 1, conflict=code == _OTHER_PAYLOAD)
+        for code, decision in replies
     ]

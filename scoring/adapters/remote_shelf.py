@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from scoring.adapters.bundle_signature import Signer
 from scoring.adapters.model_shelf import ModelShelf, checked_version
+from scoring.adapters.url import scrubbed, shown, split_url
 from scoring.core import bundle
 from scoring.core.bundle import MANIFEST_FILE, SIGNATURE_FILE, Manifest
 from scoring.core.promotion import (
@@ -56,18 +57,29 @@ class RemoteShelf:
     @classmethod
     def at(cls, url: str, cache: Path) -> RemoteShelf:
         """The shelf at a URL; raises `BadArtifact` where its driver is missing."""
+        split_url(url, setting="the URL of the models")
         try:
             import fsspec
 
             files, root = fsspec.core.url_to_fs(url)
         except ImportError as error:
             raise BadArtifact(
-                f"{url}: needs fsspec and the storage's driver ({error}); install "
-                "the extra 'remote' (pip install 'fraud-scoring[remote]') and it"
+                f"{shown(url)}: needs fsspec and the storage's driver ({error}); "
+                "install the extra 'remote' (pip install 'fraud-scoring[remote]') "
+                "and it"
             ) from error
         except ValueError as error:
-            raise BadArtifact(f"{url}: names no storage: {error}") from error
+            why = scrubbed(str(error), url)
+            raise BadArtifact(f"{shown(url)}: names no storage: {why}") from error
+        except OSError as error:  # some drivers connect at once
+            why = scrubbed(str(error), url)
+            raise ShelfUnavailable(f"{shown(url)}: {why}") from error
         return cls(url.rstrip("/"), files, root.rstrip("/"), ModelShelf(cache))
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return shown(self.url)
 
     def versions(self) -> list[Manifest]:
         """Manifests of all bundles, judged on the oldest rows first; damaged ones
@@ -84,11 +96,11 @@ class RemoteShelf:
 
     def manifest(self, version: str) -> Manifest:
         """The manifest of one version; raises `BadArtifact` where there is none."""
-        name = f"{self.url}/{version}/{MANIFEST_FILE}"
+        name = f"{self.place}/{version}/{MANIFEST_FILE}"
         raw = self._read(checked_version(version), MANIFEST_FILE)
         if raw is None:
             raise BadArtifact(
-                f"{self.url}: holds no model {version}; see `scoring models list`"
+                f"{self.place}: holds no model {version}; see `scoring models list`"
             )
         manifest = bundle.manifest_from_json(raw.decode(errors="replace"), name=name)
         if manifest.version != version:
@@ -108,7 +120,7 @@ class RemoteShelf:
 
     def history(self) -> History:
         """Promoted versions, the champion last; empty before the first."""
-        name = f"{self.url}/{POINTER_FILE}"
+        name = f"{self.place}/{POINTER_FILE}"
         return history_from_json(self._read(POINTER_FILE), name=name)
 
     def promoted(self) -> str | None:
@@ -123,7 +135,7 @@ class RemoteShelf:
 
     def rollback(self) -> str:
         """Return to the champion before this one, and name it."""
-        history = rolled_back(self.history(), name=self.url)
+        history = rolled_back(self.history(), name=self.place)
         self.manifest(history[-1])
         self._point(history)
         return history[-1]
@@ -177,7 +189,7 @@ class RemoteShelf:
         except OSError as error:
             raise BadArtifact(
                 f"{self.cache.root}: must be writable, to hold copies of the models "
-                f"in {self.url} ({error.strerror})"
+                f"in {self.place} ({error.strerror})"
             ) from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -191,10 +203,10 @@ class RemoteShelf:
             for file in (*manifest.files, MANIFEST_FILE):
                 raw = self._read(version, file)
                 if raw is None:
-                    raise BadArtifact(f"{self.url}/{version}/{file}: is missing")
+                    raise BadArtifact(f"{self.place}/{version}/{file}: is missing")
                 (draft / file).write_bytes(raw)
             bundle.check_files(
-                manifest, _contents(draft, manifest), name=f"{self.url}/{version}"
+                manifest, _contents(draft, manifest), name=f"{self.place}/{version}"
             )
             shutil.rmtree(self.cache.path(version), ignore_errors=True)
             self.cache.keep(draft, version)
@@ -224,7 +236,8 @@ class RemoteShelf:
         except FileNotFoundError:
             raise
         except Exception as error:  # every driver raises its own
-            raise ShelfUnavailable(f"{self.url}: {error}") from error
+            why = scrubbed(str(error), self.url)
+            raise ShelfUnavailable(f"{self.place}: {why}") from error
 
 
 def _contents(place: Path, manifest: Manifest) -> dict[str, bytes]:

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlunsplit
 from urllib.request import Request, urlopen
 
 from google.protobuf.descriptor import Descriptor
 
 from scoring import wire
+from scoring.adapters.url import shown as shown_url
+from scoring.adapters.url import split_url
 from scoring.errors import BadArtifact, LogUnavailable
 from scoring.topics import Topics
 from scoring.wire.schemas import MESSAGES, json_schema, proto_text
@@ -87,8 +89,8 @@ class SchemaRegistry:
         return self._post(path, schema, subject)
 
     def _post(self, path: str, body: Mapping[str, Any], subject: str) -> dict[str, Any]:
-        place = urlsplit(self.url)
-        shown = place.hostname or self.url
+        place = split_url(self.url, setting="SCORING_SCHEMA_REGISTRY_URL")
+        shown = place.hostname or shown_url(self.url)
         bare = place._replace(netloc=place.netloc.rpartition("@")[2])
         headers = {"Content-Type": _TYPE, "Accept": f"{_TYPE}, application/json"}
         if place.username:

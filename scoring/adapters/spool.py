@@ -1,13 +1,33 @@
-"""The spool of provisional answers: a file of length-prefixed records, or memory."""
+"""The spool of provisional answers: files of checksummed records, or memory."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
+import os
+import re
+from binascii import crc32
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from struct import Struct
 
+from scoring.errors import BadArtifact
+
 log = logging.getLogger(__name__)
+# What a record begins with: found again behind a damaged one. Then the length of
+# what was logged, and the checksum of the length and of that.
+_MAGIC = b"SPL1"
+_HEAD = Struct(">4sII")
+# Before there were checksums a record was its length, and what was logged.
 _LENGTH = Struct(">I")
+_LENGTH_MAX = 1 << 20
+# Where one of either kind may begin, behind a damaged one.
+_BEGINNING = re.compile(_MAGIC + rb"|\0\0")
+# A disk in this state may be well again, and callers want answers meanwhile.
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 class MemorySpool:
@@ -24,60 +44,276 @@ class MemorySpool:
         self._kept.append(logged)
         return True
 
-    def load(self) -> list[bytes]:
-        """What was kept and never cleared, oldest first."""
-        return list(self._kept)
+    def take_over(self) -> list[bytes]:
+        """Nothing: no other process kept anything here."""
+        return []
 
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
 
+    def close(self) -> None:
+        """There is nobody to leave it to."""
 
+
+@dataclass(slots=True)
 class FileSpool:
-    """A spool that outlives the process; written through to the operating system.
+    """Spools that outlive their processes; written through to the operating system.
 
-    Not synced to the disk: it survives the process, not the machine.
+    Each process writes a file of its own, `<stem>.<number>.spool`, and holds its
+    lock: the kernel lets go of it when the process ends, however it ends. What
+    `left` names is then anybody's: whoever gets the lock takes it over, and removes
+    the file with `clear`. Not synced to the disk: it survives the process, not the
+    machine. `whole` says of bytes without a checksum whether they are a record;
+    `damaged` is told of each piece that is none.
     """
 
-    def __init__(self, path: Path, *, bytes_max: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._bytes_max = bytes_max
-        self._file = path.open("ab", buffering=0)
+    directory: Path
+    stem: str
+    left: re.Pattern[str]
+    bytes_max: int
+    whole: Callable[[bytes], bool]
+    damaged: Callable[[], None]
+    _own: _Locked | None = None
+    _taken: list[_Locked] = field(default_factory=list)
+    _passed: set[Path] = field(default_factory=set)  # left as they are
+    _is_full: bool = False
+
+    def open(self) -> None:
+        """Create this process's file; raises `BadArtifact` where none can be written.
+
+        A disk that is full is no wrong setting: then the first answer tries again.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for number in count():
+                path = self.directory / f"{self.stem}.{number}.spool"
+                self._own = _Locked.created(path)
+                if self._own is not None:
+                    return
+        except OSError as error:
+            if error.errno not in _PASSING:
+                raise BadArtifact(
+                    f"SCORING_STATE_DIR: {self.directory}: cannot be written: "
+                    f"{error.strerror}"
+                ) from error
+            self._refused(error)
 
     def append(self, logged: bytes) -> bool:
         """Keep one record; False where the bound is reached, or the disk is full."""
-        end, record = self._file.tell(), _LENGTH.pack(len(logged)) + logged
-        if end + len(record) > self._bytes_max:
-            return False
         try:
-            if self._file.write(record) == len(record):
-                return True
-        except OSError as error:
-            log.warning("cannot keep a provisional answer: %s", error.strerror)
-        self._cut(end)
-        return False
+            if self._own is None:
+                self.open()
+            own = self._own
+            if own is None or own.end + _HEAD.size + len(logged) > self.bytes_max:
+                return False
+            own.append(_record(logged))
+        except (OSError, BadArtifact) as error:
+            self._refused(error)
+            return False
+        if self._is_full:
+            log.warning("the spool takes provisional answers again")
+        self._is_full = False
+        return True
 
-    def load(self) -> list[bytes]:
-        """What was kept and never cleared, oldest first; a torn tail is dropped."""
-        raw = self._path.read_bytes()
-        kept = []
-        at = 0
-        while at + _LENGTH.size <= len(raw):
-            (length,) = _LENGTH.unpack_from(raw, at)
-            record = raw[at + _LENGTH.size : at + _LENGTH.size + length]
-            if len(record) < length:
-                break
-            kept.append(record)
-            at += _LENGTH.size + length
-        self._cut(at)
+    def _refused(self, error: Exception) -> None:
+        if not self._is_full:
+            why = error.strerror if isinstance(error, OSError) else error
+            log.error("the spool at %s takes no answers: %s", self.directory, why)
+        self._is_full = True
+
+    def take_over(self) -> list[bytes]:
+        """What a process that has ended left here, oldest first; one file a call.
+
+        What cannot be read is set aside in a file beside it, told to `damaged`, and
+        keeps nobody from starting.
+        """
+        for path in self._names():
+            try:
+                taken = _Locked.left_at(path)
+                if taken is None:
+                    continue
+                self._taken.append(taken)
+                kept = self._sound(taken)
+            except OSError as error:
+                self._passed.add(path)
+                self.damaged()
+                log.warning("%s: cannot be taken over: %s", path, error.strerror)
+                continue
+            if kept:
+                log.warning("%s: %d provisional answers taken over", path, len(kept))
+                return kept
+            self._remove(taken)
+        return []
+
+    def _names(self) -> list[Path]:
+        if not self.directory.is_dir():
+            return []
+        mine = self._passed.union(each.path for each in self._taken)
+        if self._own is not None:
+            mine.add(self._own.path)
+        return sorted(
+            path
+            for path in self.directory.iterdir()
+            if path not in mine and self.left.fullmatch(path.name)
+        )
+
+    def _sound(self, taken: _Locked) -> list[bytes]:
+        kept: list[bytes] = []
+        broken: list[bytes] = []
+        for piece, is_whole in _pieces(taken.path.read_bytes(), self.whole):
+            (kept if is_whole else broken).append(piece)
+        if broken:
+            self._set_aside(taken, broken)
         return kept
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._cut(0)
+    def _set_aside(self, taken: _Locked, broken: list[bytes]) -> None:
+        beside = taken.path.with_suffix(".damaged")
+        for _ in broken:
+            self.damaged()
+        try:
+            beside.write_bytes(b"".join(broken))
+        except OSError as error:  # the file itself stays, then, and keeps it
+            self._passed.add(taken.path)
+            log.warning(
+                "%s: damaged, and not set aside: %s", taken.path, error.strerror
+            )
+            return
+        log.error(
+            "%s: %d damaged pieces are set aside in %s: what they held may be missing "
+            "from the log",
+            *(taken.path, len(broken), beside.name),
+        )
 
-    def _cut(self, end: int) -> None:
-        """Leave so many bytes: a torn record would swallow the one after it."""
-        self._file.truncate(end)
-        self._file.seek(end)
+    def clear(self) -> None:
+        """Forget everything: all of it is where it outlives this process."""
+        if self._own is not None:
+            self._own.cut(0)
+        while self._taken:
+            self._remove(self._taken[0])
+
+    def _remove(self, taken: _Locked) -> None:
+        self._taken.remove(taken)
+        taken.close(remove=taken.path not in self._passed)
+
+    def close(self) -> None:
+        """Let go of what others may take over; an empty file is removed."""
+        for each in self._taken:
+            each.close(remove=False)
+        self._taken.clear()
+        if self._own is not None:
+            self._own.close(remove=self._own.end == 0)
+            self._own = None
+
+
+@dataclass(slots=True, eq=False)
+class _Locked:
+    """A file that no other process appends to, takes over or removes."""
+
+    path: Path
+    number: int  # its descriptor
+    end: int = 0
+
+    @classmethod
+    def created(cls, path: Path) -> _Locked | None:
+        """A new file, or None where it exists or another took it at once."""
+        try:
+            number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND)
+        except FileExistsError:
+            return None
+        return cls._held(path, number)
+
+    @classmethod
+    def left_at(cls, path: Path) -> _Locked | None:
+        """A file that nobody holds, or None."""
+        try:
+            number = os.open(path, os.O_RDWR | os.O_APPEND)
+        except FileNotFoundError:
+            return None
+        return cls._held(path, number)
+
+    @classmethod
+    def _held(cls, path: Path, number: int) -> _Locked | None:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(number).st_nlink:  # else removed before we had it
+                return cls(path, number)
+        except BlockingIOError:
+            pass
+        except OSError:
+            os.close(number)
+            raise
+        os.close(number)
+        return None
+
+    def append(self, record: bytes) -> None:
+        """Write whole, or leave what was there; raises `OSError`."""
+        try:
+            written = os.write(self.number, record)
+        except OSError:
+            self.cut(self.end)
+            raise
+        if written < len(record):
+            self.cut(self.end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.end += len(record)
+
+    def cut(self, end: int) -> None:
+        """Leave so many bytes: a torn record is no answer that was given."""
+        os.ftruncate(self.number, end)
+        self.end = end
+
+    def close(self, *, remove: bool) -> None:
+        """Let go of it."""
+        if remove:
+            self.path.unlink(missing_ok=True)
+        os.close(self.number)
+
+
+def _record(logged: bytes) -> bytes:
+    length = _LENGTH.pack(len(logged))
+    return _HEAD.pack(_MAGIC, len(logged), crc32(logged, crc32(length))) + logged
+
+
+def _pieces(raw: bytes, whole: Callable[[bytes], bool]) -> Iterator[tuple[bytes, bool]]:
+    """What a file holds, in order: records, and pieces that are none.
+
+    >>> raw = _record(b"one") + b"torn" + _record(b"two")
+    >>> list(_pieces(raw, lambda bare: False))
+    [(b'one', True), (b'torn', False), (b'two', True)]
+    """
+    at = 0
+    while at < len(raw):
+        found = _record_at(raw, at, whole)
+        if found is not None:
+            logged, at = found
+            yield logged, True
+            continue
+        following = (m.start() for m in _BEGINNING.finditer(raw, at + 1))
+        sound = (p for p in following if _record_at(raw, p, whole) is not None)
+        end = next(sound, len(raw))
+        yield raw[at:end], False
+        at = end
+
+
+def _record_at(
+    raw: bytes, at: int, whole: Callable[[bytes], bool]
+) -> tuple[bytes, int] | None:
+    """The record that begins here, and where it ends; None where none does."""
+    if raw.startswith(_MAGIC, at):
+        if len(raw) < at + _HEAD.size:
+            return None
+        _, length, checksum = _HEAD.unpack_from(raw, at)
+        start = at + _HEAD.size
+        logged = raw[start : start + length]
+        if crc32(logged, crc32(_LENGTH.pack(length))) != checksum:
+            return None
+        return (logged, start + length) if whole(logged) else None
+    if len(raw) < at + _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack_from(raw, at)
+    start = at + _LENGTH.size
+    logged = raw[start : start + length]
+    if not 0 < length <= _LENGTH_MAX or len(logged) < length or not whole(logged):
+        return None
+    return logged, start + length

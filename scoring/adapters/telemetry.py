@@ -57,10 +57,11 @@ class PrometheusTelemetry:
         )
         self._events = Counter(
             "fraud_events",
-            "Named events: store_lost, store_back, provisional_adopted, "
-            "provisional_overflow, log_retry, log_overflow, outbox_swept, dead_letter, "
-            "label, keyless, miskeyed, stream_waited, second_look_taken, "
-            "second_look_skipped, second_look_failed.",
+            "Named events: store_lost, store_back, log_lost, log_back, "
+            "provisional_adopted, "
+            "provisional_overflow, spool_damaged, log_retry, log_overflow, "
+            "outbox_swept, dead_letter, label, keyless, miskeyed, stream_waited, "
+            "second_look_taken, second_look_skipped, second_look_failed.",
             ["event"],
             registry=registry,
         )

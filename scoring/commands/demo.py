@@ -34,7 +34,7 @@ def demo(
     lost, duplicated or conflicting.
     """
     from scoring.adapters.kafka_options import client_options
-    from scoring.core.catalogue import default_catalogue
+    from scoring.definitions import catalogue_from
     from scoring.demo.show import Screen
     from scoring.embedded.service import parts
     from scoring.settings import Settings
@@ -45,7 +45,9 @@ def demo(
     screen = Screen.for_this_terminal()
     directory.mkdir(parents=True, exist_ok=True)
     with bar(transient=True) as report:
-        model_dir = ensure_demo_model(directory / "model", default_catalogue(), report)
+        model_dir = ensure_demo_model(
+            directory / "model", catalogue_from(settings), report
+        )
     screen.say("start the store and the broker")
     options = client_options(settings.kafka_options)
     with parts(

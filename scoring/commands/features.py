@@ -16,7 +16,8 @@ _WIDE = 120  # columns of a terminal in which whole sentences stay readable
 app = typer.Typer(help="Feature definitions: show them, check a file.")
 
 _FILE = Annotated[
-    Path | None, typer.Argument(help="Definitions; the shipped ones when left out.")
+    Path | None,
+    typer.Argument(help="Definitions; default: SCORING_FEATURES_FILE, or the shipped."),
 ]
 
 
@@ -71,16 +72,13 @@ def check(
 
 
 def _load(file: Path | None) -> Catalogue:
-    from scoring.core.catalogue import default_catalogue, load_catalogue
-    from scoring.errors import BadArtifact
+    from scoring.definitions import catalogue_from
+    from scoring.settings import Settings
 
-    if file is None:
-        return default_catalogue()
-    try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadArtifact(f"{file}: cannot be read as UTF-8 text: {error}") from error
-    return load_catalogue(text, name=str(file))
+    settings = Settings()
+    if file is not None:
+        settings = settings.model_copy(update={"features_file": file})
+    return catalogue_from(settings)
 
 
 @app.command()
@@ -95,7 +93,7 @@ def audit(
     """Recompute logged vectors offline; exit 1 where serving saw something else."""
     import asyncio
 
-    from scoring.bootstrap import catalogue_from
+    from scoring.definitions import catalogue_from
     from scoring.history.audit import audit as audited
     from scoring.history.bring import archive_from, brought, terms_from
     from scoring.history.watch import watched

@@ -42,7 +42,7 @@ async def _run(
 ) -> Forgotten:
     from scoring.adapters.kafka_options import client_options
     from scoring.adapters.kafka_topics import TopicAdmin
-    from scoring.bootstrap import catalogue_from
+    from scoring.definitions import catalogue_from
     from scoring.history.bring import archive_from, brought, store_to_fill
     from scoring.history.forget import forget, named_entity
     from scoring.topics import Topics

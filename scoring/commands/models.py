@@ -15,24 +15,43 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, sign, promote and compare models.", no_args_is_help=True)
 
 Shelf = Annotated[
-    str, typer.Option("--dir", help="where models are kept: a directory or a URL")
+    str,
+    typer.Option(
+        "--dir",
+        help="where models are kept: a directory or a URL; default: SCORING_MODEL_URL, "
+        "else SCORING_MODEL_DIR, as the services",
+    ),
 ]
-Mirror = Annotated[Path, typer.Option(help="copies of models that a URL keeps")]
-_HERE = ".scoring/model"
+Mirror = Annotated[
+    Path | None,
+    typer.Option(
+        help="copies of models that a URL keeps; default: .scoring/mirror, of the "
+        "services' URL SCORING_MODEL_DIR"
+    ),
+]
 _MIRROR = Path(".scoring/mirror")
 _FIGURES = ("auc", "average_precision", "card_precision_100", "ece")
 
 
-def shelf_at(place: str, mirror: Path = _MIRROR) -> Any:
-    """The shelf in a directory, or at a URL with copies in `mirror`."""
+def shelf_at(place: str, mirror: Path | None = None) -> Any:
+    """The shelf in a directory, or at a URL with copies in `mirror`.
+
+    Empty, it is the one that the services of this environment take their models from.
+    """
     from scoring.adapters.model_shelf import ModelShelf
     from scoring.adapters.remote_shelf import RemoteShelf, is_url
+    from scoring.settings import Settings
 
-    return RemoteShelf.at(place, mirror) if is_url(place) else ModelShelf(Path(place))
+    settings = Settings()
+    place = place or settings.model_url or str(settings.model_dir)
+    if not is_url(place):
+        return ModelShelf(Path(place))
+    served = place == settings.model_url
+    return RemoteShelf.at(place, mirror or (settings.model_dir if served else _MIRROR))
 
 
 @app.command("list")
-def list_(directory: Shelf = _HERE) -> None:
+def list_(directory: Shelf = "") -> None:
     """List the models and their figures on rows that they never saw."""
     from rich.console import Console
     from rich.table import Table
@@ -41,8 +60,8 @@ def list_(directory: Shelf = _HERE) -> None:
     champion = shelf.promoted()
     found = shelf.versions()
     if not found:
-        typer.echo(f"{directory} holds no models yet")
-        typer.echo(f"make one with: scoring train --out {directory}")
+        typer.echo(f"{shelf.place} holds no models yet")
+        typer.echo(f"make one with: scoring train --out {shelf.place}")
         return
     table = Table("model", "", "features", "trained on", *_FIGURES)
     for manifest in found:
@@ -61,7 +80,7 @@ def _cell(value: float | None) -> str:
 
 
 @app.command()
-def show(version: str, directory: Shelf = _HERE) -> None:
+def show(version: str, directory: Shelf = "") -> None:
     """Print a model's manifest."""
     typer.echo(shelf_at(directory).manifest(version).to_json())
 
@@ -69,8 +88,8 @@ def show(version: str, directory: Shelf = _HERE) -> None:
 @app.command()
 def promote(
     version: str,
-    directory: Shelf = _HERE,
-    mirror: Mirror = _MIRROR,
+    directory: Shelf = "",
+    mirror: Mirror = None,
     trust: Annotated[
         Path | None,
         typer.Option(
@@ -91,7 +110,7 @@ def promote(
 
 
 @app.command()
-def rollback(directory: Shelf = _HERE) -> None:
+def rollback(directory: Shelf = "") -> None:
     """Let the model before this one decide again."""
     typer.echo(f"{shelf_at(directory).rollback()} is promoted again")
 
@@ -99,7 +118,7 @@ def rollback(directory: Shelf = _HERE) -> None:
 @app.command()
 def sign(
     version: str,
-    directory: Shelf = _HERE,
+    directory: Shelf = "",
     *,
     key: Annotated[
         Path,
@@ -119,8 +138,8 @@ def sign(
 def push(
     version: str,
     to: Annotated[str, typer.Argument(help="the shelf to copy to, such as a URL")],
-    directory: Shelf = _HERE,
-    mirror: Mirror = _MIRROR,
+    directory: Shelf = "",
+    mirror: Mirror = None,
 ) -> None:
     """Copy a model to another shelf; the first one there is promoted."""
     import shutil
@@ -130,7 +149,8 @@ def push(
     with target.draft() as draft:
         shutil.copytree(source.path(version), draft)
         promoted = target.add(draft, version)
-    typer.echo(f"{version} is kept in {to}{' and promoted there' if promoted else ''}")
+    told = " and promoted there" if promoted else ""
+    typer.echo(f"{version} is kept in {target.place}{told}")
 
 
 @app.command()
@@ -147,7 +167,7 @@ def key(directory: Annotated[Path, typer.Argument(help="where the pair goes")]) 
 def compare(
     first: str,
     second: str,
-    directory: Shelf = _HERE,
+    directory: Shelf = "",
     *,
     days: Annotated[
         float, typer.Option(min=0.01, help="how far back decisions are read")

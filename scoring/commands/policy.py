@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scoring.core.policy import Policy
     from scoring.core.policy_file import Levels
     from scoring.core.segments import Where
+    from scoring.settings import Settings
 
 app = typer.Typer(
     help="Check a policy file before it decides, and show what one says.",
@@ -31,12 +32,16 @@ def check(
     features: Features = None,
 ) -> None:
     """Check a policy; each mistake comes with its line, its field and a remedy."""
+    from scoring.core.policy_problems import remarks
+
     policy = _loaded(file, features)
     rules = policy.file.rules
     modes = ", ".join(
         f"{sum(rule.mode == mode for rule in rules)} {mode}"
         for mode in ("enforce", "shadow", "off")
     )
+    for remark in remarks(policy.file):
+        typer.echo(f"{file}: remark: {remark}")
     typer.echo(f"{file}: good. Version {policy.version}; rules: {modes}.")
 
 
@@ -74,42 +79,40 @@ def show(
 
 
 @app.command()
-def shipped() -> None:
+def shipped(
+    *,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            "--for", help="feature definitions: leave out rules that need others"
+        ),
+    ] = None,
+) -> None:
     """Print the shipped policy, to start yours from."""
-    from importlib import resources
+    from scoring.core.shipped_policy import shipped_text
+    from scoring.definitions import catalogue_from
 
-    text = resources.files("scoring.defaults").joinpath("policy.yaml").read_text()
-    typer.echo(text, nl=False)
+    if features is None:
+        typer.echo(shipped_text(), nl=False)
+        return
+    catalogue = catalogue_from(_settings(features_file=features))
+    typer.echo(shipped_text(catalogue), nl=False)
 
 
 def _loaded(file: Path | None, features: Path | None) -> Policy:
     """The policy against its definitions; neither store nor model is needed."""
-    from scoring.core.catalogue import default_catalogue, load_catalogue
-    from scoring.core.policy import default_policy, load_policy
+    from scoring.definitions import catalogue_from, policy_from
+
+    settings = _settings(features_file=features, policy_file=file)
+    return policy_from(settings, catalogue_from(settings))
+
+
+def _settings(**named: Path | None) -> Settings:
+    """The settings, but for the files that the command line names."""
     from scoring.settings import Settings
 
-    settings = Settings()
-    features = features or settings.features_file
-    file = file or settings.policy_file
-    catalogue = (
-        load_catalogue(_text(features), name=str(features))
-        if features
-        else default_catalogue()
-    )
-    if file is None:
-        return default_policy(catalogue)
-    return load_policy(_text(file), catalogue=catalogue, name=str(file))
-
-
-def _text(file: Path) -> str:
-    from scoring.errors import BadArtifact
-
-    try:
-        return file.read_text("utf-8")
-    except OSError as error:
-        raise BadArtifact(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadArtifact(f"{file}: is not UTF-8 text") from error
+    given = {name: path for name, path in named.items() if path is not None}
+    return Settings().model_copy(update=given)
 
 
 def _table(title: str, *columns: str) -> Table:

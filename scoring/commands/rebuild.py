@@ -65,7 +65,8 @@ async def _run(
     import asyncio
     from functools import partial
 
-    from scoring.bootstrap import catalogue_from, now_ms
+    from scoring.bootstrap import now_ms
+    from scoring.definitions import catalogue_from
     from scoring.history.bring import archive_from, brought, store_to_fill, terms_from
     from scoring.history.rebuild import Milestones, Rebuild
 

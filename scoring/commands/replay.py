@@ -145,7 +145,7 @@ def play(  # noqa: PLR0913 one parameter an option
 
 
 def _plan(file: Path, mapping: str, from_ms: int, to_ms: int) -> Plan:
-    from scoring.bootstrap import catalogue_from
+    from scoring.definitions import catalogue_from
     from scoring.replay.describe import chosen_mapping
     from scoring.replay.run import Plan
     from scoring.replay.table import Span, Table
@@ -161,7 +161,7 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Decisions of another")],
 ) -> None:
     """Compare two runs: equal decision cores for every transaction, or exit 1."""
-    from scoring.bootstrap import catalogue_from
+    from scoring.definitions import catalogue_from
     from scoring.replay.report import compare as compared
     from scoring.replay.report import features_that_differ
     from scoring.settings import Settings

@@ -18,8 +18,12 @@ def shadow(
     versions: Annotated[list[str], typer.Argument(help="challengers on the shelf")],
     *,
     directory: Annotated[
-        str, typer.Option("--dir", help="where models are kept: a directory or a URL")
-    ] = ".scoring/model",
+        str,
+        typer.Option(
+            "--dir",
+            help="where models are kept: a directory or a URL; default: the services'",
+        ),
+    ] = "",
     from_beginning: Annotated[
         bool, typer.Option(help="Begin with what was decided before, the first time.")
     ] = False,
@@ -51,9 +55,9 @@ def shadow(
 def _challenger(settings: Settings, directory: str, version: str) -> Challenger:
     from scoring.adapters.bundle_signature import Trust
     from scoring.adapters.onnx_model import load_model
-    from scoring.bootstrap import catalogue_from, policy_from
     from scoring.challenge import Challenger
     from scoring.commands.models import shelf_at
+    from scoring.definitions import catalogue_from, policy_from
 
     catalogue = catalogue_from(settings)
     trusted = settings.model_trust_file

@@ -97,7 +97,7 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
 
 def _needs(settings: Settings, label_delay_days: int) -> Needs:
     from scoring.adapters.kafka_topics import Needs
-    from scoring.bootstrap import catalogue_from
+    from scoring.definitions import catalogue_from
 
     features = catalogue_from(settings).features.values()
     longest_ms = max((f.window_ms or 0 for f in features), default=0)

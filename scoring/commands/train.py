@@ -25,10 +25,17 @@ def train(  # noqa: PLR0913 one parameter an option
         typer.Option(help="which column is which: a file, or handbook; else guessed"),
     ] = "",
     out: Annotated[
-        str, typer.Option(help="where models are kept: a directory or a URL")
-    ] = ".scoring/model",
+        str,
+        typer.Option(
+            help="where models are kept: a directory or a URL; default: "
+            "SCORING_MODEL_URL, else SCORING_MODEL_DIR, as the services"
+        ),
+    ] = "",
     features: Annotated[
-        Path | None, typer.Option(help="feature definitions; none: the shipped ones")
+        Path | None,
+        typer.Option(
+            help="feature definitions; default: SCORING_FEATURES_FILE, or the shipped"
+        ),
     ] = None,
     label_delay_days: Annotated[
         float | None,
@@ -86,7 +93,7 @@ def train(  # noqa: PLR0913 one parameter an option
         if signer:
             signer.sign(draft)
         promoted = shelf.add(draft, manifest.version)
-    _summary(manifest, out, promoted=promoted)
+    _summary(manifest, shelf.place, promoted=promoted)
     if second_look:
         _second_look(manifest)
 
@@ -164,14 +171,16 @@ def _signer() -> Any:
 
 
 def _catalogue(path: Path | None) -> Any:
-    from scoring.core.catalogue import default_catalogue, load_catalogue
+    from scoring.definitions import catalogue_from
+    from scoring.settings import Settings
 
-    if path is None:
-        return default_catalogue()
-    return load_catalogue(path.read_text(), name=str(path))
+    settings = Settings()
+    if path is not None:
+        settings = settings.model_copy(update={"features_file": path})
+    return catalogue_from(settings)
 
 
-def _summary(manifest: Manifest, out: str, *, promoted: bool) -> None:
+def _summary(manifest: Manifest, place: str, *, promoted: bool) -> None:
     from scoring.adapters.remote_shelf import is_url
 
     def figure(name: str) -> str:
@@ -184,9 +193,9 @@ def _summary(manifest: Manifest, out: str, *, promoted: bool) -> None:
         f"card precision@100 {figure('card_precision_100')} "
         f"on {manifest.metrics.get('rows', 0):,.0f} later transactions"
     )
-    typer.echo(f"card: {out}/{manifest.version}/card.md")
+    typer.echo(f"card: {place}/{manifest.version}/card.md")
     if not promoted:
         typer.echo(f"promote it with: scoring models promote {manifest.version}")
         return
-    setting = "SCORING_MODEL_URL" if is_url(out) else "SCORING_MODEL_DIR"
-    typer.echo(f"promoted: serve it with {setting}={out}")
+    setting = "SCORING_MODEL_URL" if is_url(place) else "SCORING_MODEL_DIR"
+    typer.echo(f"promoted: serve it with {setting}={place}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scoring.core.catalogue import Catalogue, EntityPlan, Feature
 from scoring.core.statistic import Column, Kind
 
-# Bytes that a column adds to each kept event; see redis_program.py for the layout.
+# Bytes that a column adds to each kept event; see redis_record.py for the layout.
 _COLUMN_BYTES: dict[Kind, int] = {
     Kind.COUNT: 4,
     Kind.MAX: 8,
@@ -15,7 +15,7 @@ _COLUMN_BYTES: dict[Kind, int] = {
     Kind.NORMAL_COUNT: 4,
     Kind.UNUSUAL: 4,
 }
-_SUM_BYTES = 7
+_SUM_BYTES = 10
 _COORDINATE_BYTES = 8
 _EVENT_BYTES = 21
 # Server time of one slot, measured by `make bench NAME=features`, rounded up.

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from scoring.core.document import several
 from scoring.core.expression import (
     FIELDS,
     OUTCOME,
@@ -194,7 +195,7 @@ class DefinitionFile(_Strict):
     @classmethod
     def _single_field(cls, entities: object) -> object:
         if isinstance(entities, dict):
-            return {k: (v,) if isinstance(v, str) else v for k, v in entities.items()}
+            return {k: several(v) for k, v in entities.items()}
         return entities
 
     @field_validator("entities")

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from scoring.core.decision import Outcome
-from scoring.core.transaction import Channel, EntryMode
+from scoring.core.transaction import Channel, EntryMode, never
 
 _CHARACTERS_MAX = 1_000  # a longer filter is a policy rule in the wrong place
 _NUMBER_MAX = 1e300  # beyond it a double becomes infinite
@@ -208,7 +208,7 @@ def _compare(node: ast.Compare) -> _Compiled:
     sign, sql_sign = _COMPARE[type(node.ops[0])]
     kind, left_python, left_sql = _node(node.left)
     _, right_python, right_sql = _of_kind(node.comparators[0], kind)
-    _check_outcomes(node.left, node.comparators)
+    _check_occurs([node.left, *node.comparators])
     left, left_unknown = _known(node.left, left_python)
     right, right_unknown = _known(node.comparators[0], right_python)
     return (
@@ -226,7 +226,7 @@ def _member(node: ast.Compare) -> _Compiled:
     parts = [_of_kind(part, kind) for part in listed.elts]
     if not all(isinstance(part, ast.Constant) for part in listed.elts):
         raise ValueError(f"{ast.unparse(node)!r}: `in` needs a list of literals")
-    _check_outcomes(node.left, listed.elts)
+    _check_occurs([node.left, *listed.elts])
     left, unknown = _known(node.left, python)
     sign = "in" if isinstance(node.ops[0], ast.In) else "not in"
     members = ", ".join(part[1] for part in parts)
@@ -238,12 +238,20 @@ def _member(node: ast.Compare) -> _Compiled:
     )
 
 
-def _check_outcomes(left: ast.expr, right: list[ast.expr]) -> None:
-    if not (isinstance(left, ast.Name) and left.id == OUTCOME):
-        return
-    for part in right:
-        if isinstance(part, ast.Constant) and part.value not in OUTCOMES:
-            raise ValueError(f"{part.value!r} is no outcome; known: {_OUTCOME_LIST}")
+def _check_occurs(values: list[ast.expr]) -> None:
+    """Refuse a constant that the field beside it can never be."""
+    for field in values:
+        if not isinstance(field, ast.Name):
+            continue
+        for part in values:
+            if not isinstance(part, ast.Constant):
+                continue
+            if field.id == OUTCOME and part.value not in OUTCOMES:
+                raise ValueError(
+                    f"{part.value!r} is no outcome; known: {_OUTCOME_LIST}"
+                )
+            if why := never(field.id, str(part.value)):
+                raise ValueError(f"{field.id} is never {part.value!r}: {why}")
 
 
 def _logic(node: ast.BoolOp) -> _Compiled:

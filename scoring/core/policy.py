@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from importlib import resources
 from math import inf
 
 from scoring.core import document
@@ -113,10 +112,13 @@ def load_policy(
     )
 
 
-def default_policy(catalogue: Catalogue) -> Policy:
-    """The shipped policy, scoring/defaults/policy.yaml."""
-    text = resources.files("scoring.defaults").joinpath("policy.yaml").read_text()
-    return load_policy(text, catalogue=catalogue, name="scoring/defaults/policy.yaml")
+def refused_rules(file: PolicyFile, catalogue: Catalogue) -> list[str]:
+    """The ids of the rules that these definitions cannot evaluate."""
+    clauses, asks = _clauses(file)
+    _, refused = compiled(
+        clauses, _schema(file, catalogue), _bindings(file, catalogue.amount)
+    )
+    return [asks[i].name for i, _ in refused]
 
 
 def _version(file: PolicyFile, table: ReasonTable) -> str:
@@ -188,7 +190,11 @@ def _schema(file: PolicyFile, catalogue: Catalogue) -> Schema:
         name: None if limit.segments else _number(name, limit.default)
         for name, limit in file.limits.items()
     }
-    return Schema(catalogue.names, falling, constants, tuple(file.lists))
+    tokens = {
+        name: tuple(entry.token for entry in listed.entries)
+        for name, listed in file.lists.items()
+    }
+    return Schema(catalogue.names, falling, constants, tokens)
 
 
 def _bindings(file: PolicyFile, amount: Amount) -> Bindings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -14,9 +14,11 @@ from pydantic import (
 )
 
 from scoring.core.decision import DegradationCode, Outcome
+from scoring.core.document import several
 from scoring.core.lists import ENTRIES_MAX, Entry, ListField
 from scoring.core.reasons import Code
 from scoring.core.segments import Where
+from scoring.core.transaction import never
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Probability = Annotated[float, Field(gt=0, lt=1)]
@@ -46,11 +48,6 @@ def degradation(name: DegradationName) -> DegradationCode:
     <DegradationCode.TOO_LATE: 8>
     """
     return DegradationCode[name.upper()]
-
-
-def _word(value: Any) -> Any:
-    # YAML 1.1 reads a bare `off` as false.
-    return "off" if value is False else value
 
 
 class Part(BaseModel):
@@ -122,6 +119,9 @@ class TokenList(Part):
         acting = (self.field, self.then, self.reason_code)
         if any(acting) and not all(acting):
             raise ValueError("field, then and reason_code are written together")
+        for entry in self.entries:
+            if why := never(self.field or "", entry.token):
+                raise ValueError(f"token {entry.token!r} never occurs: {why}")
         return self
 
     def rank(self) -> int:
@@ -139,9 +139,7 @@ class Rule(Part):
     then: OutcomeName
     reason_code: Code
     priority: int = Field(0, ge=-10_000, le=10_000)
-    mode: Annotated[Literal["enforce", "shadow", "off"], BeforeValidator(_word)] = (
-        "enforce"
-    )
+    mode: Literal["enforce", "shadow", "off"] = "enforce"
     starts: AwareDatetime | None = None
     expires: AwareDatetime | None = None
     on_missing: OutcomeName | Literal["no_match"] = "no_match"
@@ -162,7 +160,7 @@ class Fallback(Part):
 
     degradation: Annotated[
         tuple[DegradationName, ...],
-        BeforeValidator(lambda v: (v,) if isinstance(v, str) else v),
+        BeforeValidator(several),
         Field(min_length=1),
     ]
     where: Where | None = None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from scoring.core import document
 from scoring.core.policy_file import PolicyFile
 from scoring.core.rules.inputs import Type, limit_type
 from scoring.core.rules.problem import RuleProblem, caret, position
+from scoring.core.segments import Where
 
 
 def contradictions(text: str, file: PolicyFile, *, name: str) -> list[str]:
@@ -32,6 +33,37 @@ def contradictions(text: str, file: PolicyFile, *, name: str) -> list[str]:
                 at(("limits", limit_name), "a limit in _minor is a whole number")
             )
     return problems + _unreachable(file, at)
+
+
+def remarks(file: PolicyFile) -> list[str]:
+    """What is allowed and seldom meant: tokens are compared letter by letter.
+
+    Case and blanks count, so that "Shop-1" in a list does not match "shop-1".
+    """
+    found = []
+    for place, tokens in _tokens(file):
+        kept: dict[str, str] = {}
+        for token in tokens:
+            if token != token.strip():
+                found.append(f"{place}: {token!r} begins or ends with a blank")
+            other = kept.setdefault(token.strip().casefold(), token)
+            if other != token:
+                found.append(f"{place}: {other!r} and {token!r} differ only in case")
+    return found
+
+
+def _tokens(file: PolicyFile) -> Iterator[tuple[str, list[str]]]:
+    """Tokens that are listed together, by where they stand."""
+    for name, listed in file.lists.items():
+        yield f"lists.{name}", [entry.token for entry in listed.entries]
+    parts: dict[str, list[Where | None]] = {
+        "thresholds.segments": [case.where for case in file.thresholds.segments],
+        "fallbacks": [case.where for case in file.fallbacks],
+    }
+    for name, limit in file.limits.items():
+        parts[f"limits.{name}.segments"] = [case.where for case in limit.segments]
+    for place, wheres in parts.items():
+        yield f"{place}.where.merchant", [m for w in wheres if w for m in w.merchant]
 
 
 def _codes(file: PolicyFile) -> list[tuple[tuple[str | int, ...], str | None]]:

@@ -1,15 +1,16 @@
 """The reference engine: every stored slot by looking at every event again.
 
 It is slow and small on purpose: the other engines are held equal to it, cell by
-cell. A transaction sees what was added before it and is ordered at or before it.
+cell. A transaction sees what was added before it and is not later than it.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import nan
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +18,22 @@ from numpy.typing import NDArray
 from scoring.core.catalogue import Catalogue, EntityPlan
 from scoring.core.measure import Decided
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
-from scoring.core.transaction import Transaction, order_hash
+from scoring.core.transaction import Transaction
 
 Key = tuple[str, ...]  # tenant, entity, its tokens
 _NORMAL_KINDS = frozenset({*NORMAL, Kind.UNUSUAL})
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Event:
-    """A counted transaction as one entity keeps it, in the total order."""
+    """A counted transaction as one entity keeps it."""
 
     at_ms: int
-    tie: int
-    id: str = field(compare=False)
-    values: tuple[float | None, ...] = field(compare=False)
+    id: str
+    values: tuple[float | None, ...]
+
+
+_AT_MS = attrgetter("at_ms")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,6 +48,9 @@ class Verdict:
 @dataclass(slots=True)
 class Reference:
     """All events of all entities, and the labels.
+
+    An entity's events are in the order of their times and, where these are equal, in
+    the order in which they were added.
 
     >>> from scoring.core.catalogue import default_catalogue
     >>> engine = Reference(default_catalogue())
@@ -77,9 +83,9 @@ class Reference:
         for plan, key in self.entities(t):
             event = event_of(plan, t, amount)
             events = self.events.setdefault(key, [])
-            at = bisect_left(events, event)
-            if at == len(events) or events[at].id != t.id:
-                insort(events, event)
+            at, is_there = place(events, event)
+            if not is_there:
+                events.insert(at, event)
 
     def settle(self, t: Transaction, outcome: str) -> None:
         """Let what is counted by outcome see how a counted transaction was decided."""
@@ -87,8 +93,8 @@ class Reference:
         for plan, key in self.entities(t):
             event = event_of(plan, decided, amount)
             events = self.events.get(key, [])
-            at = bisect_left(events, event)
-            if at < len(events) and events[at].id == t.id:
+            at, is_there = place(events, event)
+            if is_there:
                 events[at] = event
 
     def learn(self, t: Transaction, verdict: Verdict) -> None:
@@ -110,7 +116,7 @@ class Reference:
     ) -> list[float]:
         """One entity's slots as of `t`; `events` in order, later ones are ignored."""
         current = event_of(plan, t, self.catalogue.amount(t))
-        before = events[: bisect_left(events, current)]
+        before = events[: place(events, current)[0]]
         view = _View(
             plan,
             _since_silence(before, current, self.catalogue),
@@ -161,7 +167,23 @@ class _View:
 def event_of(plan: EntityPlan, t: Transaction, amount: int | None) -> Event:
     """A transaction as an entity keeps it; `amount` in the reference currency."""
     values = plan.read(t, amount)
-    return Event(t.occurred_at_ms, order_hash(t.id), t.id, values)
+    return Event(t.occurred_at_ms, t.id, values)
+
+
+def place(events: Sequence[Event], event: Event) -> tuple[int, bool]:
+    """How many events stand before one, and whether it is there.
+
+    >>> first, second = Event(5, "b", ()), Event(5, "a", ())
+    >>> place([first], second), place([first, second], first)
+    ((1, False), (0, True))
+    """
+    end = bisect_right(events, event.at_ms, key=_AT_MS)
+    for i in range(end - 1, -1, -1):
+        if events[i].at_ms != event.at_ms:
+            break
+        if events[i].id == event.id:
+            return i, True
+    return end, False
 
 
 def _since_silence(
@@ -193,7 +215,8 @@ def own_normal(
     for at_ms, amount in events:
         if amount is None:
             continue
-        unusual = count > 0 and amount * count > trim * total
+        # In floats, as every engine compares: integers would tell finer differences.
+        unusual = count > 0 and float(amount) * count > trim * total
         marks.append((at_ms, unusual))
         if not unusual:
             count, total = count + 1, total + int(amount)

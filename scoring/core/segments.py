@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from scoring.core.transaction import AMOUNT_MINOR_MAX, Channel, Transaction
+from scoring.core.document import several
+from scoring.core.transaction import (
+    AMOUNT_MINOR_MAX,
+    TOKEN_CHARACTERS_MAX,
+    Channel,
+    Transaction,
+    never,
+)
 
 T = TypeVar("T")
 Matches = Callable[[Transaction], bool]
 Amount = Callable[[Transaction], int | None]
 
 
-def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_several), Field(max_length=10_000)]
+Texts = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=TOKEN_CHARACTERS_MAX)], ...],
+    BeforeValidator(several),
+    Field(min_length=1, max_length=10_000),
+]
 _TEXT_FIELDS = (
     "merchant", "merchant_category", "currency", "card_country", "merchant_country",
 )  # fmt: skip
@@ -43,15 +58,21 @@ class Where(BaseModel):
     amount_minor_from: int = Field(0, ge=0, le=AMOUNT_MINOR_MAX)
     amount_minor_below: int | None = Field(None, ge=1, le=AMOUNT_MINOR_MAX)
 
+    @field_validator(*_TEXT_FIELDS, "channel")
+    @classmethod
+    def _occurs(cls, texts: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
+        for text in texts:
+            if why := never(field.field_name or "", text):
+                raise ValueError(f"{text!r} never occurs: {why}")
+        return texts
+
     @model_validator(mode="after")
     def _meaningful(self) -> Where:
         if not self.model_fields_set:
             raise ValueError("is empty: name a field, or leave `where` out")
-        known = [channel.name for channel in Channel if channel]
-        for name in self.channel:
-            if name not in known:
-                raise ValueError(f"channel {name} is not one of {', '.join(known)}")
         below = self.amount_minor_below
+        if below is None and "amount_minor_below" in self.model_fields_set:
+            raise ValueError("amount_minor_below is empty: write a number or leave it")
         if below is not None and below <= self.amount_minor_from:
             raise ValueError("amount_minor_below must exceed amount_minor_from")
         return self

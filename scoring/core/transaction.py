@@ -10,14 +10,19 @@ from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
 
-from scoring.core.card_number import field_with_card_number, may_hold_card_number
+from scoring.core.card_number import (
+    field_with_card_number,
+    holds_card_number,
+    may_hold_card_number,
+)
+from scoring.core.codes import FIELD_CODES, CodeSet, named
 from scoring.core.quick import quick
 from scoring.errors import CardNumberRefused, InvalidTransaction
 
 DEFAULT_TENANT = "default"
 TOKEN_CHARACTERS_MAX = 128  # the longest network token in use is 64 characters
 TENANT_CHARACTERS_MAX = 64
-AMOUNT_MINOR_MAX = 10**13  # its sum over 2^9 transactions stays exact in a float64
+AMOUNT_MINOR_MAX = 10**13  # 10^9 of them fit the sums of redis_record.py
 ATTEMPT_MAX = 1000
 ATTRIBUTES_COUNT_MAX = 32
 ATTRIBUTE_KEY_CHARACTERS_MAX = 64
@@ -27,9 +32,6 @@ OCCURRED_AT_MS_MIN = 946_684_800_000
 OCCURRED_AT_MS_MAX = 4_102_444_800_000  # 2100-01-01
 
 _TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CURRENCY = re.compile(r"[A-Z]{3}")
-_COUNTRY = re.compile(r"[A-Z]{2}")
-_CATEGORY = re.compile(r"[0-9]{4}")
 _CODES_MAX = 4_096  # combinations of codes remembered as valid
 
 
@@ -54,6 +56,15 @@ class EntryMode(IntEnum):
     MANUAL = 4
     ON_FILE = 5
     WALLET = 6
+
+
+# Every field that can only have certain values, as files name them: what a policy or
+# a feature compares with another value would never happen.
+CLOSED: Mapping[str, CodeSet] = {
+    **FIELD_CODES,
+    "channel": named(channel.name for channel in Channel if channel),
+    "entry_mode": named(mode.name for mode in EntryMode if mode),
+}
 
 
 @quick
@@ -99,6 +110,18 @@ TOKEN_FIELDS = (
     "terminal",
     "device",
 )
+
+
+def never(field: str, text: str) -> str:
+    """Why a text can never be a field's value, with the nearest right one; else "".
+
+    >>> never("card_country", "UK")
+    "must be an ISO 3166-1 alpha-2 country code such as DE; did you mean 'GB'?"
+    >>> never("card", "UK")
+    ''
+    """
+    known = CLOSED.get(field)
+    return known.refusal(text) if known else ""
 
 
 def validate(transaction: Transaction, *, exempt: frozenset[str] = frozenset()) -> None:
@@ -156,16 +179,11 @@ def _not_a_token(tokens: tuple[str, ...]) -> InvalidTransaction:
 
 
 @lru_cache(maxsize=_CODES_MAX)
-def _validate_codes(currency: str, category: str, *countries: str) -> None:
+def _validate_codes(*codes: str) -> None:
     """Look at the codes; what they may be together is little, and is remembered."""
-    if not _CURRENCY.fullmatch(currency):
-        raise InvalidTransaction("currency", "must be an ISO 4217 code such as EUR")
-    if category and not _CATEGORY.fullmatch(category):
-        raise InvalidTransaction("merchant_category", "must be four digits")
-    names = ("card_country", "merchant_country", "ip_country")
-    for name, value in zip(names, countries, strict=True):
-        if value and not _COUNTRY.fullmatch(value):
-            raise InvalidTransaction(name, "must be an ISO 3166-1 alpha-2 code")
+    for (name, known), value in zip(FIELD_CODES.items(), codes, strict=True):
+        if (value or name == "currency") and (why := known.refusal(value)):
+            raise InvalidTransaction(name, why)
 
 
 def validate_key(
@@ -219,14 +237,20 @@ def _validate_attributes(attributes: Mapping[str, str]) -> None:
     for key, value in attributes.items():
         if not key or len(key) > ATTRIBUTE_KEY_CHARACTERS_MAX:
             raise InvalidTransaction(
-                "attributes",
+                _attribute(key),
                 f"keys must be 1-{ATTRIBUTE_KEY_CHARACTERS_MAX} characters",
             )
         if len(value) > ATTRIBUTE_VALUE_CHARACTERS_MAX:
             raise InvalidTransaction(
-                "attributes",
-                f"values must be at most {ATTRIBUTE_VALUE_CHARACTERS_MAX} characters",
+                _attribute(key),
+                f"must be at most {ATTRIBUTE_VALUE_CHARACTERS_MAX} characters",
             )
+
+
+def _attribute(key: str) -> str:
+    """The name of an attribute as errors may say it: cut, and no card number."""
+    shown = "" if holds_card_number(key) else key[:ATTRIBUTE_KEY_CHARACTERS_MAX]
+    return f"attributes.{shown}" if shown.isprintable() and shown else "attributes"
 
 
 def _texts(t: Transaction, tokens: tuple[str, ...]) -> dict[str, str]:
@@ -305,7 +329,8 @@ def _text_head(number: int, length: int) -> bytes:
 
 
 def order_hash(transaction_id: str) -> int:
-    """64 bits of the id, which break ties of the millisecond in every engine.
+    """64 bits of the id: an event of an instant is found by them, and where no order
+    of processing is known, they break ties.
 
     The first 8 bytes of its SHA-256, big-endian: DuckDB and Lua can compute or
     carry the same number.

@@ -21,6 +21,7 @@ from scoring.demo.play import Play
 from scoring.demo.tally import Tally
 from scoring.demo.world import payments
 from scoring.embedded.service import Parts, Service, services
+from scoring.settings import Settings
 from scoring.topics import Topics
 
 PARTITIONS = 4
@@ -50,6 +51,7 @@ def staged(
     topics = Topics(f"{name}.")
     environment = {
         **parts.environment,
+        **Settings().absolute_files(),
         "SCORING_NAMESPACE": name,
         "SCORING_TOPIC_PREFIX": topics.prefix,
         "SCORING_MODEL_DIR": str(model_dir.resolve()),

@@ -21,7 +21,7 @@ from scoring.history.pack import Events, records, sightings
 from scoring.training.offline_sql import amount_sql, column_sql
 
 _EVENTS_PER_GROUP = 400_000  # of one kind of entity, in memory at once
-_ORDER = ("entity", "at_ms", "hi", "lo")
+_ORDER = ("entity", "at_ms", "n")
 _PROOF_ENTITIES, _PROOF_EVENTS_MAX = 8, 120
 
 
@@ -72,7 +72,7 @@ class Bulk:
     def packed(
         self, entity: EntityProgram, where: str, *, layout: Layout | None = None
     ) -> list[Packed]:
-        """The state of a group's entities; raises `OverflowError`."""
+        """The state of a group's entities."""
         layout = layout or self.layout
         names, events = self._events(entity, where)
         if not names:
@@ -106,7 +106,7 @@ class Bulk:
         names = con.execute(f"SELECT {key} FROM entities ORDER BY entity").fetchall()  # noqa: S608
         columns = [self._inputs[column_sql(column)] for column in plan.columns]
         rows = con.execute(
-            f"""SELECT {", ".join(dict.fromkeys((*_ORDER, "n", *columns)))}
+            f"""SELECT {", ".join(dict.fromkeys((*_ORDER, "hi", "lo", *columns)))}
             FROM counted JOIN entities USING ({key})
             ORDER BY {", ".join(_ORDER)}"""  # noqa: S608
         ).fetchnumpy()

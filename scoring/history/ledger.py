@@ -216,6 +216,14 @@ class Ledger:
                         known_at_ms=known_at_ms,
                     )
 
+    @property
+    def label_count(self) -> int:
+        """How many labels, those of unknown transactions among them."""
+        found: int = self.con.execute(
+            f"SELECT count(*) FROM labels WHERE {self._span.of('labels')}"  # noqa: S608
+        ).fetchone()[0]
+        return found
+
     def close(self) -> None:
         """Release the tables."""
         self.con.close()

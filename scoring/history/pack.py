@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
 _FIELD = re.compile(r"([Iid])(\d*)")
-_EXACT_MAX = 2**53 - 1
 _PRIME, _CHECK_MODULUS = 65_521, 1 << 24
 _HALF, _LIMB = 22, 40  # bits: halves of an amount, the limbs of its square
+_SUM_LIMB = 48  # bits of the lower limb of a running sum
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Events of many entities, sorted by entity and then in the total order.
+    """Events of many entities, sorted by entity, time and the order of processing.
 
-    `entity` (n,) ascending numbers; `at_ms`, `hi`, `lo` the order; `n` the place in
-    processing order; `fresh` where a history begins anew; `inputs` the columns of
-    the plan, NaN where the event has none.
+    `entity` (n,) ascending numbers; `at_ms` and the id's hash in `hi` and `lo`; `n` the
+    place in processing order; `fresh` where a history begins anew; `inputs` the columns
+    of the plan, NaN where the event has none.
     """
 
     entity: Integers
@@ -56,17 +56,17 @@ class Events:
 
 
 def records(table: Mapping[str, Any], events: Events) -> list[bytes]:
-    """Each entity's log of events, as the program packs it; raises `OverflowError`."""
-    numbers = _numbers(table, events)
-    for place in table["sums"]:
-        if np.abs(numbers[place - 1]).max(initial=0) > _EXACT_MAX:
-            raise OverflowError(table["name"])
-    numbers.append(_check(table, numbers))
-    packed = _packed(table["format"], table["size"], numbers)
+    """Each entity's log of events, as the program packs it."""
+    text, size = sealed(table, _numbers(table, events)), table["size"]
     starts = events.starts
     ends = np.append(starts[1:], len(events.entity))
-    text, size = packed.tobytes(), table["size"]
     return [text[a * size : b * size] for a, b in zip(starts, ends, strict=True)]
+
+
+def sealed(table: Mapping[str, Any], numbers: list[Reals]) -> bytes:
+    """Records with these numbers, in the order of their places, and their checks."""
+    checked = [*numbers, _check(table, numbers)]
+    return _packed(table["format"], table["size"], checked).tobytes()
 
 
 def _numbers(table: Mapping[str, Any], events: Events) -> list[Reals]:
@@ -81,6 +81,8 @@ def _numbers(table: Mapping[str, Any], events: Events) -> list[Reals]:
         at, kind = column["at"] - 1, column["kind"]
         if kind == "add":
             numbers[at] = _running(x, events.first)
+        elif kind == "sum":
+            numbers[at], numbers[at + 1] = _limbs(_running(x, events.first))
         elif kind == "max":
             value = np.where(np.isnan(x), column["none"], x)
             numbers[at], numbers[at + 1] = value, _links(value, place)
@@ -104,6 +106,15 @@ def _running(x: Reals, first: Integers) -> Integers:
     whole = np.where(np.isnan(x), 0, x).astype(np.int64)
     total = np.cumsum(whole)  # wraps, and the difference is right all the same
     return total - (total - whole)[first]
+
+
+def _limbs(total: Integers) -> tuple[Integers, Integers]:
+    """A sum in the two limbs of a record.
+
+    >>> [int(limb[0]) for limb in _limbs(np.array([3 * 2**48 + 7]))]
+    [3, 7]
+    """
+    return total >> _SUM_LIMB, total & ((1 << _SUM_LIMB) - 1)
 
 
 def _links(value: Reals, place: Integers) -> Integers:
@@ -143,9 +154,11 @@ def _fold(
     taken = np.where(unusual | np.isnan(x), 0, x).astype(np.int64)
     high, low = _square(taken)
     counted = (~unusual & ~np.isnan(x)).astype(np.float64)
-    parts = {"n": counted, "s": taken, "h": high, "l": low}
-    for key, part in parts.items():
-        numbers[normal[key] - 1] = _running(part.astype(np.float64), session)
+    numbers[normal["n"] - 1] = _running(counted, session)
+    for key, part in {"s": taken, "h": high, "l": low}.items():
+        at = normal[key] - 1
+        total = _running(part.astype(np.float64), session)
+        numbers[at], numbers[at + 1] = _limbs(total)
     if "u" in normal:
         numbers[normal["u"] - 1] = _running(unusual.astype(np.float64), events.first)
 

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from scoring import wire
 from scoring.adapters.redis_history import Item, RedisHistory
 from scoring.core.catalogue import Catalogue
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, HistoryLost
 from scoring.history.archive import Archive, Standing
 from scoring.history.bulk import Bulk
 from scoring.history.ledger import Decided, Ledger, Span
@@ -124,6 +125,7 @@ class Rebuild:
         meanwhile = await self._meanwhile()
         if self.marks:
             newest_ms = max(self.newest_ms, self.now_ms() + _AHEAD_MS)
+            await self._refuse_lost()
             await self.store.set_mark(self.last_place, newest_ms=newest_ms)
             await self.take()
             meanwhile += await self._meanwhile()
@@ -149,6 +151,14 @@ class Rebuild:
             # Another store than the one that was half filled, or the same but wiped.
             self.milestones.base, self.milestones.done = {}, {}
         await self.store.set_mark(REBUILDING)
+
+    async def _refuse_lost(self) -> None:
+        """Let nobody at a store that was emptied again while it was filled."""
+        await self.store.store.ping()
+        if await self.store.mark() != REBUILDING:
+            raise HistoryLost(
+                "the store lost what was put back: run `scoring rebuild` again"
+            )
 
     async def _bulk(self) -> int:
         ledger = self._ledger(Span(until=self.milestones.base))
@@ -199,6 +209,7 @@ class Rebuild:
         for chunk in chunks(rows, _REPLAYED_PER_EXCHANGE):
             await self.store.replay([(one.check, one.outcome) for one in chunk])
             self._reached(stage, chunk[-1].n + 1, whole)
+        self._reached(stage, whole, whole)
         return whole
 
     async def _restore(self, ledger: Ledger, stage: str) -> None:
@@ -212,21 +223,24 @@ class Rebuild:
             await self.store.install([self._item(one, oldest) for one in chunk])
             self.decisions += len(chunk)
             self._reached(stage, chunk[-1].n + 1, whole)
+        self._reached(stage, whole, whole)
 
     def _item(self, one: Decided, oldest: int) -> Item:
         assert one.decision is not None
         check, left_ms = one.check, one.decided_at_ms - oldest
         return self.store.decided(
-            check.transaction, check.payload_hash, one.decision, left_ms
+            check.transaction, check.payload_hash, wire.recorded(one.decision), left_ms
         )
 
     async def _learn(self, ledger: Ledger, stage: str) -> None:
         done, position = self.milestones.done.get(stage, 0), 0
+        whole = ledger.label_count
         for chunk in chunks(ledger.labels(), _REPLAYED_PER_EXCHANGE):
             position += len(chunk)
             if position > done:
                 await self.store.learn(chunk)
-                self._reached(stage, position, position)
+                self._reached(stage, position, whole)
+        self._reached(stage, position, position)
         self.labels += position
 
     def _reached(self, stage: str, position: int, whole: int) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from scoring.adapters.kafka_history import Extent, LogReader
-from scoring.core.label import Label
 from scoring.history.archive import Archive
 from scoring.history.rows import Row, decision_row, label_row
 from scoring.topics import Topics
@@ -49,18 +47,15 @@ async def take(
     reader: LogReader,
     topics: Topics,
     *,
-    admit: Callable[[Any], Label],
+    exempt: frozenset[str] = frozenset(),
     progress: Progress = silent,
 ) -> Taken:
-    """Take everything appended to the topics until now; safe to interrupt.
-
-    `admit` raises a `ScoringError` for a label that the stream door refuses.
-    """
+    """Take everything appended to the topics until now; safe to interrupt."""
     archive.prepare()
     taken = Taken()
     sources: Mapping[str, tuple[str, Callable[[Any], Row | None]]] = {
         "decisions": (topics.decisions, decision_row),
-        "labels": (topics.labels, partial(label_row, admit=admit)),
+        "labels": (topics.labels, lambda record: label_row(record, exempt)),
     }
     for kind, (topic, row_of) in sources.items():
         run = _Run(archive, kind, row_of, taken)
@@ -91,11 +86,12 @@ class _Run:
             self.first[partition] = start
         whole = sum(max(span.end - span.first, 0) for span in spans.values())
         self.taken.rows[self.kind] = done = 0
-        progress(self.kind, done, whole)
+        stage = f"{self.kind} read"
+        progress(stage, done, whole)
         async for partition, records in reader.records(topic, spans):
             self._add(partition, records)
             done += len(records)
-            progress(self.kind, done, whole)
+            progress(stage, done, whole)
         for partition, span in spans.items():
             self._write(partition, max(span.end, self.read.get(partition, 0)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +20,28 @@ from rich.progress import (
 from scoring.history import take
 
 
+@dataclass(slots=True)
+class _Stage:
+    """One bar. A stage that begins again, with what came meanwhile, goes on in it."""
+
+    task: TaskID
+    before: int = 0
+    done: int = 0
+    of: int = 0
+
+    def reached(self, done: int, of: int) -> tuple[TaskID, int, int]:
+        """What to show of all its runs together.
+
+        >>> stage = _Stage(TaskID(0))
+        >>> stage.reached(0, 100), stage.reached(100, 100), stage.reached(0, 7)
+        ((0, 0, 100), (0, 100, 100), (0, 100, 107))
+        """
+        if done < self.done:
+            self.before += self.of
+        self.done, self.of = done, of
+        return self.task, self.before + done, self.before + of
+
+
 @contextmanager
 def watched() -> Iterator[take.Progress]:
     """Show progress on standard error until the block ends."""
@@ -30,12 +53,15 @@ def watched() -> Iterator[take.Progress]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-    tasks: dict[str, TaskID] = {}
+    stages: dict[str, _Stage] = {}
 
     def show(what: str, done: int, of: int) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(what)
-        bar.update(tasks[what], completed=done, total=of)
+        if of == 0:  # nothing, or nothing more, to do
+            return
+        if what not in stages:
+            stages[what] = _Stage(bar.add_task(what))
+        task, all_done, all_of = stages[what].reached(done, of)
+        bar.update(task, completed=all_done, total=all_of)
 
     with bar:
         yield show

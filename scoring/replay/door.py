@@ -168,12 +168,7 @@ class GrpcDoor:
             request = fraud_scoring_pb2.ReportLabelsRequest(
                 labels=[wire.label_to_proto(label) for label in part]
             )
-            reply = await stub.ReportLabels(request, timeout=_CALL_TIMEOUT_S)
-            for result in reply.results:
-                if result.HasField("error"):
-                    raise ScoringError(
-                        f"the label of {result.transaction_id}: {result.error.message}"
-                    )
+            await stub.ReportLabels(request, timeout=_CALL_TIMEOUT_S)
 
     async def check(self, rows: Sequence[Row]) -> None:
         """Call, batch by batch."""

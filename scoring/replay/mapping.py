@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from scoring.core.codes import CURRENCY_DIGITS
 from scoring.core.document import load
 from scoring.errors import InvalidTransaction
 
@@ -24,12 +25,6 @@ FIELDS = (*TEXT_FIELDS, *NUMBER_FIELDS, *REAL_FIELDS, *TIME_FIELDS, "amount", "f
 _REQUIRED = ("id", "occurred_at", "amount", "currency")
 SHIPPED = ("handbook", "scoring")
 
-# ISO 4217: the currencies whose minor unit is not a hundredth.
-_MINOR_DIGITS = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"), 0),
-    **dict.fromkeys(("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
 _SPAN_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -110,10 +105,12 @@ def span_ms(text: str) -> int:
 def minor_digits(currency: str) -> int:
     """How many decimal digits a currency's minor unit has.
 
+    Two for a code that is none: its row is refused with the currency's name.
+
     >>> minor_digits("EUR"), minor_digits("JPY"), minor_digits("KWD")
     (2, 0, 3)
     """
-    return _MINOR_DIGITS.get(currency, 2)
+    return CURRENCY_DIGITS.get(currency, 2)
 
 
 def amount_minor(text: str, digits: int) -> int:

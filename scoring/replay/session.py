@@ -89,11 +89,11 @@ def with_model(settings: Settings) -> Settings:
 
     Raises `BadArtifact` where a model directory is named and empty.
     """
-    from scoring.bootstrap import catalogue_from
+    from scoring.definitions import catalogue_from
     from scoring.training.progress import bar
     from scoring.training.train import ensure_demo_model
 
-    if settings.model_dir.is_dir():
+    if settings.model_url or settings.model_dir.is_dir():
         return settings
     if "model_dir" in settings.model_fields_set:
         raise BadArtifact(
@@ -201,11 +201,7 @@ def _environment(
         "SCORING_SCHEMA_REGISTRY_URL": "",  # topics of a moment have no subjects
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
     }
-    for name in ("policy_file", "features_file"):
-        path = getattr(settings, name)
-        if path is not None:
-            environment[f"SCORING_{name.upper()}"] = str(path.resolve())
-    return environment | (_ORDERED if plan.ordered else {})
+    return environment | settings.absolute_files() | (_ORDERED if plan.ordered else {})
 
 
 async def _through(

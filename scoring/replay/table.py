@@ -58,7 +58,7 @@ EVERYTHING = Span()
 class Table:
     """A table on disk, read through a mapping in event order.
 
-    Ties of the millisecond are broken by the id's 64-bit hash, as everywhere.
+    A table knows no order of processing: the id's 64-bit hash breaks ties.
     Memory is bounded: larger tables are sorted through temporary files.
     """
 

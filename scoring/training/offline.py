@@ -8,7 +8,8 @@ occurred_at_ms, amount_minor, currency, card … latitude, longitude); what it l
 counts as "not known", only id, occurred_at_ms, amount_minor and currency are
 required, and `outcome` (approve, challenge, review, decline) where a statistic counts
 by outcome. An optional `processed_seq` reproduces the order in which a live store
-processed the rows; without it, event order is used. The labels view has
+processed the rows, and the order of those of one instant; without it, event order is
+used, and the hash of the id breaks ties. The labels view has
 transaction_id, version, fraud (NULL: withdrawn), known_at_ms and optionally tenant.
 """
 
@@ -43,7 +44,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class OfflineFeatures:
-    """All rows of the view in the total order (occurred_at_ms, hash of the id).
+    """All rows of the view in event order; see this module for ties.
 
     `ids` (n,) and `occurred_at_ms` (n,) name the rows; `stored` (n, stored) float64
     is what `Observation.values` would hold; `matrix` (n, names) float32 is what
@@ -96,9 +97,11 @@ def _prepare(
         raise BadArtifact(
             f"{transactions}: the definitions count by outcome: add a column `outcome`"
         )
+    known = "processed_seq" in present and offline_order.is_known(con, transactions)
+    order = "processed_seq, tie_hash" if known else "tie_hash"
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE offline_rows AS
-        SELECT row_number() OVER (ORDER BY occurred_at_ms, tie_hash) - 1 AS r,
+        SELECT row_number() OVER (ORDER BY occurred_at_ms, {order}) - 1 AS r,
             false AS too_late, {amount_sql(catalogue)} AS amount, * FROM (
             SELECT {columns_of_transaction(present)}, sha256(id) AS tie_hash
             FROM {transactions})"""  # noqa: S608 - the caller's own view

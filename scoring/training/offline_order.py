@@ -1,7 +1,7 @@
 """Rows that overtook others: what a live store saw in its processing order.
 
-A row sees what was processed before it and is ordered at or before it. Where an
-earlier row was processed later, the windows of event order would see too much;
+A row sees what was processed before it and is not later than it. Where an earlier row
+was processed later, the windows of event order would see too much;
 those few rows are computed again by the reference engine.
 """
 
@@ -37,7 +37,7 @@ def mark_too_late(con: Connection, catalogue: Catalogue, lateness_ms: int) -> No
     It follows the processing order row by row, as the store did: what is too late
     for one entity is counted in none.
     """
-    if not _is_ordered(con):
+    if not is_known(con, "offline_rows"):
         return
     newest: dict[_Key, int] = defaultdict(int)
     late: list[tuple[int]] = []
@@ -67,7 +67,7 @@ def correct(
     con: Connection, catalogue: Catalogue, plan: EntityPlan, stored: Reals
 ) -> None:
     """Recompute the rows of one kind of entity that overtook, or came too late."""
-    if not _is_ordered(con):
+    if not is_known(con, "offline_rows"):
         return
     wrong = _overtaking(con, plan)
     if not wrong:
@@ -86,9 +86,10 @@ def correct(
                 stored[row.r, place] = engine.read(plan, known, row.transaction)
 
 
-def _is_ordered(con: Connection) -> bool:
+def is_known(con: Connection, rows: str) -> bool:
+    """Whether every row of a view says when it was processed."""
     ((missing, count),) = con.sql(
-        "SELECT count(*) FILTER (processed_seq IS NULL), count(*) FROM offline_rows"
+        f"SELECT count(*) FILTER (processed_seq IS NULL), count(*) FROM {rows}"  # noqa: S608
     ).fetchall()
     return bool(count and not missing)
 
@@ -108,7 +109,7 @@ def _overtaking(con: Connection, plan: EntityPlan) -> set[int]:
 
 
 def _histories(con: Connection, plan: EntityPlan) -> dict[_Key, list[_Row]]:
-    """All rows, in the total order, of the entities that have a row to correct."""
+    """All rows, in event order, of the entities that have a row to correct."""
     key = ", ".join(("tenant", *plan.fields))
     named = " AND ".join(f"{field} <> ''" for field in plan.fields)
     rows = con.sql(

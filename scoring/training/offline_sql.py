@@ -8,8 +8,8 @@ from scoring.core.expression import OUTCOME, TEXT_FIELDS, parse
 from scoring.core.measure import LIMB_BITS
 from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
 
-# Ties of one millisecond get ranks below this, so that time and rank make one
-# unique integer key, and a half-open window is an integer range of it.
+# Events of one entity and millisecond get ranks below this, so that time and rank make
+# one unique integer key, and a half-open window is an integer range of it.
 TIES = 1 << 20
 FOLDED = frozenset({*NORMAL, Kind.UNUSUAL})
 _EMPTY = {

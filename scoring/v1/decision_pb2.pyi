@@ -486,7 +486,9 @@ class DecisionCore(_message.Message):
     margin: _builtins.float
     """The model's raw log-odds, which ranking uses; thresholds are of the score."""
     provisional: _builtins.bool
-    """True while the decision is not recorded: it may be decided again."""
+    """True while the decision is not recorded. Once it is, the record and every repeat say
+    false; the decisions topic keeps what was answered.
+    """
     rung: Global___Rung.ValueType
     """How much of the path was available."""
     target: Global___ComputeTarget.ValueType

@@ -544,6 +544,7 @@ class DeadLetter(_message.Message):
     VALUE_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     VALUE_SHA256_FIELD_NUMBER: _builtins.int
     MASKED_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
     reason: Global___DeadLetterReason.ValueType
     """Why."""
     field: _builtins.str
@@ -560,7 +561,7 @@ class DeadLetter(_message.Message):
     """Key of the original record, card digits overwritten."""
     value: _builtins.bytes
     """Value of the original record, card digits overwritten; at most the first
-    64 kB of an oversize record.
+    64 kB of an oversize record, and no more than the topic takes.
     """
     value_size_bytes: _builtins.int
     """Size of the original value, bytes."""
@@ -568,13 +569,20 @@ class DeadLetter(_message.Message):
     """SHA-256 of the original value."""
     masked: _builtins.bool
     """Whether digits were overwritten: such a letter cannot be replayed as it is."""
+    cut: _builtins.bool
+    """Whether the letter lacks something of the original record (the end of its
+    value, of its key, headers, a header's true name): it cannot be replayed.
+    Letters of earlier releases, which cut headers in silence, do not say.
+    """
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """Broker timestamp of the original record."""
 
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
-        """Headers of the original record."""
+        """Headers of the original record. Bytes of a name that are not UTF-8 are shown
+        as \\xff.
+        """
 
     def __init__(
         self,
@@ -592,11 +600,14 @@ class DeadLetter(_message.Message):
         value_size_bytes: _builtins.int = ...,
         value_sha256: _builtins.bytes = ...,
         masked: _builtins.bool = ...,
+        cut: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "headers", b"headers", "key", b"key", "masked", b"masked", "message", b"message", "offset", b"offset", "partition", b"partition", "reason", b"reason", "timestamp", b"timestamp", "topic", b"topic", "value", b"value", "value_sha256", b"value_sha256", "value_size_bytes", b"value_size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut", b"_cut", "cut", b"cut", "field", b"field", "headers", b"headers", "key", b"key", "masked", b"masked", "message", b"message", "offset", b"offset", "partition", b"partition", "reason", b"reason", "timestamp", b"timestamp", "topic", b"topic", "value", b"value", "value_sha256", b"value_sha256", "value_size_bytes", b"value_size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cut: _TypeAlias = _typing.Literal["cut"]  # noqa: Y015
+    _WhichOneofArgType__cut: _TypeAlias = _typing.Literal["_cut", b"_cut"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cut) -> _WhichOneofReturnType__cut | None: ...
 
 Global___DeadLetter: _TypeAlias = DeadLetter  # noqa: Y015

@@ -9,6 +9,7 @@ from scoring.wire.decisions import (
     door_of,
     logged_to_bytes,
     position_of,
+    recorded,
     trace_to_bytes,
     transaction_of,
 )
@@ -29,7 +30,6 @@ from scoring.wire.messages import (
     timestamp_from_ms,
     varint_to_bytes,
 )
-from scoring.wire.recorded import decision_of, payment_of, recorded_to_bytes
 from scoring.wire.transactions import (
     transaction_from_bytes,
     transaction_from_proto,
@@ -41,7 +41,6 @@ __all__ = [
     "PROTOBUF",
     "core_to_bytes",
     "decision_from_bytes",
-    "decision_of",
     "decision_part",
     "decision_to_bytes",
     "decision_to_json",
@@ -54,9 +53,8 @@ __all__ = [
     "logged_to_bytes",
     "message_from_bytes",
     "ms_from_timestamp",
-    "payment_of",
     "position_of",
-    "recorded_to_bytes",
+    "recorded",
     "refuse_unknown_fields",
     "text_from_ms",
     "timestamp_from_ms",

@@ -200,6 +200,21 @@ def decision_part(logged: bytes) -> bytes:
     )
 
 
+def recorded(decision: bytes) -> bytes:
+    """A provisional decision as it becomes the record: the same, and final.
+
+    A decision that is final already comes back as it is.
+    """
+    message = decision_from_bytes(decision)
+    if not message.core.provisional:
+        return decision
+    message.core.provisional = False
+    return decision_to_bytes(
+        message.core.SerializeToString(deterministic=True),
+        message.trace.SerializeToString(deterministic=True),
+    )
+
+
 def transaction_of(logged: bytes) -> Transaction:
     """The accepted transaction of a record of the decisions topic."""
     return transaction_from_proto(decision_from_bytes(logged).transaction)

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeVar
 
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from scoring.errors import InvalidTransaction
+from scoring.wire.json_text import message_from_json
 
 M = TypeVar("M", bound=Message)
 PROTOBUF = "application/x-protobuf"
@@ -27,7 +27,7 @@ def message_from_bytes(raw: bytes, kind: type[M], content_type: str) -> M:
     Unknown fields are refused: what we cannot read we cannot hash.
     """
     if content_type == JSON:
-        return _from_json(raw, kind)
+        return message_from_json(raw, kind)
     if content_type != PROTOBUF:
         raise InvalidTransaction("content-type", f"must be {PROTOBUF} or {JSON}")
     message = kind()
@@ -38,38 +38,8 @@ def message_from_bytes(raw: bytes, kind: type[M], content_type: str) -> M:
     return message
 
 
-def _from_json(raw: bytes, kind: type[M]) -> M:
-    message = kind()
-    try:
-        json_format.Parse(raw, message, max_recursion_depth=16)
-    except UnicodeDecodeError as error:
-        raise InvalidTransaction("", "the bytes are not UTF-8 JSON") from error
-    except (json_format.ParseError, RecursionError) as error:
-        field = _field_of(str(error))
-        problem = (
-            f"is not a field of {_name(kind)}, or not of its type"
-            if field
-            else f"the JSON is not a {_name(kind)}"
-        )
-        raise InvalidTransaction(field, problem) from error
-    return message
-
-
 def _name(kind: type[Message]) -> str:
     return str(kind.DESCRIPTOR.full_name)
-
-
-def _field_of(problem: str) -> str:
-    """Take the field name out of json_format's sentence; empty where it has none."""
-    for opening, closing in (
-        ("Failed to parse ", " field"),
-        ('has no field named "', '"'),
-    ):
-        _, found, rest = problem.partition(opening)
-        if found:
-            name = rest.split(closing)[0].strip()
-            return name if name.isidentifier() and name.isascii() else ""
-    return ""
 
 
 def refuse_unknown_fields(message: Message, path: str = "") -> None:

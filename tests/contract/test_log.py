@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from scoring.adapters.kafka_log import KafkaLog
 from scoring.adapters.memory_log import MemoryLog
-from scoring.errors import LogUnavailable
+from scoring.errors import LogUnavailable, RecordsRefused
 from scoring.ports import DecisionLog, LogRecord
 
 PARTITIONS = 3
@@ -115,25 +115,23 @@ async def test_records_of_one_key_keep_their_order(bench):
     assert [int(r.value) for r in await bench.read(100)] == list(range(100))
 
 
-async def test_a_backlog_leaves_others_their_turns(embedded_bootstrap, topic_prefix):
-    async with kafka_bench(embedded_bootstrap, f"{topic_prefix}decisions") as bench:
-        log = bench.log
-        assert isinstance(log, KafkaLog)
-        turns, seen, send = 0, set(), log.producer.send
+async def test_what_is_sent_tells_of_each_record_by_itself(bench):
+    sent = bench.log.send([record(bench.topic, b"%d" % i, b"v") for i in range(9)])
+    assert await asyncio.gather(*sent) == [None] * 9
+    assert len(await bench.read(9)) == 9
 
-        async def noted(*args, **fields):
-            seen.add(turns)
-            return await send(*args, **fields)
 
-        log.producer.send = noted
-        appending = asyncio.create_task(
-            log.append([record(bench.topic, b"%d" % i, b"v") for i in range(500)])
-        )
-        while not appending.done():
-            turns += 1
-            await asyncio.sleep(0)
-        await appending
-        assert len(seen) > 10
+async def test_a_record_too_large_for_the_log_is_refused_and_the_others_are_there(
+    bench,
+):
+    records = [
+        record(bench.topic, None, b"x" * (40_000_000 if i == 1 else 9), (), 0)
+        for i in range(3)
+    ]
+    with pytest.raises(RecordsRefused) as told:
+        await bench.log.append(records)
+    assert list(told.value.refused) == [1]
+    assert [len(r.value) for r in await bench.read(2)] == [9, 9]
 
 
 async def test_large_records_fill_more_than_one_batch(bench):

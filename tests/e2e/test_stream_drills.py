@@ -177,17 +177,19 @@ async def set_bytes_max(bootstrap: str, topic: str, bytes_max: int) -> None:
 async def test_an_unforeseen_error_in_the_body_ends_the_process_and_loses_nothing(
     drill,
 ):
-    """The decisions topic refuses every record: nothing the worker can settle."""
-    decisions = f"{drill.prefix}decisions"
-    await set_bytes_max(drill.broker.bootstrap, decisions, 64)
+    """No topic takes any record, not even a letter: nothing the worker can settle."""
+    outputs = [drill.prefix + t for t in ("decisions", "transactions.dead-letter")]
+    for topic in outputs:
+        await set_bytes_max(drill.broker.bootstrap, topic, 64)
     worker = await drill.worker().ready()
     await drill.send(payments(300))
     while worker.process.poll() is None:
         await asyncio.sleep(0.1)
     assert worker.process.returncode == 1
     last = worker.output.read_text().splitlines()[-1]
-    assert last.startswith("scoring stream: ended by LogUnavailable")
+    assert last.startswith("scoring stream: ended by RecordsRefused")
     assert await drill.committed() == 0
-    await set_bytes_max(drill.broker.bootstrap, decisions, 1_048_576)
+    for topic in outputs:
+        await set_bytes_max(drill.broker.bootstrap, topic, 1_048_576)
     worker.start()
     await settled(drill, 300)

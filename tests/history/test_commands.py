@@ -48,6 +48,8 @@ async def test_a_history_is_archived_audited_rebuilt_and_forgotten(
     assert "--wipe" in refused
     rebuilt = scoring(settings, tmp_path, "rebuild", "--wipe")
     assert "60 transactions, 60 decisions and 0 labels are back" in rebuilt
+    assert re.search(r"transactions\W+60/60", rebuilt), "the bars say how much there is"
+    assert not re.search(r"\b\d+/0\b", rebuilt)
     (seen,) = await life.store.observe([check(stream[0])])
     assert seen.applied is Applied.REPEATED
     assert seen.stored == life.decided[stream[0].id]

@@ -255,10 +255,10 @@ class Held:
     def __init__(self, scorer):
         self.scorer, self.go, self.passes = scorer, asyncio.Event(), 0
 
-    async def score_many(self, checks, *, idle=None):
+    async def score_many(self, checks, *, idle=None, behind=0):
         self.passes += 1
         await self.go.wait()
-        return await self.scorer.score_many(checks, idle=idle)
+        return await self.scorer.score_many(checks, idle=idle, behind=behind)
 
 
 async def test_a_call_that_those_ahead_leave_no_time_for_is_refused_at_once(
@@ -307,10 +307,10 @@ class Waits:
     def __init__(self, scorer):
         self.scorer = scorer
 
-    async def score_many(self, checks, *, idle=None):
+    async def score_many(self, checks, *, idle=None, behind=0):
         began = time.monotonic()
         await asyncio.sleep(0.3)
-        answers = await self.scorer.score_many(checks, idle=idle)
+        answers = await self.scorer.score_many(checks, idle=idle, behind=behind)
         idle.seconds = time.monotonic() - began
         return answers
 

@@ -84,7 +84,7 @@ def test_the_image_holds_nothing_for_training_or_development(installed, package)
 def test_the_image_carries_the_shipped_definitions(installed):
     words = (
         "from scoring.core.catalogue import default_catalogue as c;"
-        "from scoring.core.policy import default_policy as p;"
+        "from scoring.core.shipped_policy import default_policy as p;"
         "print(p(c()).version)"
     )
     done = python(installed, words)

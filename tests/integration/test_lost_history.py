@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from store_parts import connected
 from streams import PAID, START_MS, check
 
-from scoring.errors import StoreUnavailable
+from scoring.errors import HistoryLost
 from scoring.ports import Applied, LabelledTransaction
 
 LATER = replace(PAID, id="t2", occurred_at_ms=START_MS + 1)
@@ -27,7 +27,7 @@ async def wiped(own_store, store_namespace):
 async def test_a_store_that_was_wiped_counts_nothing_more(wiped):
     store, redis = wiped
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="REBUILD"):
+        with pytest.raises(HistoryLost, match="scoring rebuild"):
             await store.observe([check(LATER)])
     keys = [key async for key in redis.scan_iter("*")]
     assert len(keys) == 1, "only the mark stands there"
@@ -35,7 +35,7 @@ async def test_a_store_that_was_wiped_counts_nothing_more(wiped):
 
 async def test_a_store_that_was_wiped_shows_no_dry_run_either(wiped):
     store, _ = wiped
-    with pytest.raises(StoreUnavailable, match="REBUILD"):
+    with pytest.raises(HistoryLost, match="scoring rebuild"):
         await store.observe([check(LATER, dry_run=True)])
 
 
@@ -49,7 +49,7 @@ async def test_labels_and_look_ups_wait_for_the_history(wiped):
         store.learn([label]),
         store.decisions([("default", "t1")]),
     ):
-        with pytest.raises(StoreUnavailable, match="scoring rebuild"):
+        with pytest.raises(HistoryLost, match="scoring rebuild"):
             await ask
 
 
@@ -60,7 +60,7 @@ async def test_an_empty_store_beside_a_full_log_is_not_taken_for_a_new_one(
         return True
 
     store = await connected(own_store.url, store_namespace, had_history=had_history)
-    with pytest.raises(StoreUnavailable, match="REBUILD"):
+    with pytest.raises(HistoryLost, match="scoring rebuild"):
         await store.observe([check(PAID)])
     await store.close()
 

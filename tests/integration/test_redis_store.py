@@ -12,10 +12,10 @@ from store_parts import connected, on_disk
 from streams import DAY_MS, PAID, START_MS, Shape, check, transactions
 
 from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_connection import RedisConnection
+from scoring.adapters.redis_connection import RedisConnection, StoreSilent
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode
-from scoring.errors import BadArtifact, StoreUnavailable
+from scoring.errors import BadArtifact, StoreLate, StoreUnavailable
 from scoring.ports import Applied
 
 CATALOGUE = default_catalogue()
@@ -247,6 +247,31 @@ async def test_a_busy_loop_reads_before_it_blames_the_store(store_url):
         await asyncio.sleep(0)
         time.sleep(0.5)  # noqa: ASYNC251 - the loop is what is late here
         assert await asked == [b"in time"]
+        await connection.close()
+
+
+async def test_a_server_that_works_for_long_is_slow_and_not_silent(store_url):
+    async with Redis.from_url(store_url) as redis:
+        connection = RedisConnection(redis)
+        spins = "local n = 0; for i = 1, 200000 do n = n + i end; return ARGV[1]"
+        asked = [(b"EVAL", spins, 0, "x" * 1_200)] * 300
+        began = time.monotonic()
+        replies = await connection.exchange(asked, timeout_s=60, silence_s=0.15)
+        assert len(replies) == 300
+        assert time.monotonic() - began > 0.15
+        await connection.close()
+
+
+async def test_a_silent_server_is_told_from_a_caller_in_a_hurry(own_store):
+    async with Redis.from_url(own_store.url) as redis:
+        connection = RedisConnection(redis)
+        await connection.exchange([(b"PING",)], timeout_s=5)
+        own_store.child.pause()
+        with pytest.raises(StoreLate):
+            await connection.exchange([(b"PING",)], timeout_s=0.1, silence_s=0.3)
+        with pytest.raises(StoreSilent, match="no word"):
+            await connection.exchange([(b"PING",)], timeout_s=10, silence_s=0.3)
+        own_store.child.resume()
         await connection.close()
 
 

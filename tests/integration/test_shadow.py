@@ -21,7 +21,7 @@ from scoring.core.catalogue import default_catalogue
 from scoring.core.decide import Evidence, decide
 from scoring.core.decision import Door, Versions
 from scoring.core.label import Label, LabelSource, Verdict
-from scoring.core.policy import default_policy
+from scoring.core.shipped_policy import default_policy
 from scoring.core.transaction import Transaction, payload_hash
 from scoring.ports import Check, LogRecord
 from scoring.topics import Topics

@@ -27,6 +27,8 @@ NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 SEEDS = range(40 if NIGHTLY else 3)
 CELLS_MIN = 1_000_000 if NIGHTLY else 50_000
 CATALOGUES = {"card": default_catalogue(), "handbook": handbook_catalogue()}
+# Times in milliseconds, in whole seconds and in whole minutes, as most gateways stamp.
+CLOCKS_MS = (1, 1_000, 60_000)
 TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
 _seen_cells = {"online": 0, "offline": 0}
 
@@ -66,15 +68,16 @@ async def compared(store, reference_store, catalogue, rnd, shape):
 
 @pytest.mark.parametrize("name", CATALOGUES)
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("clock_ms", CLOCKS_MS)
 async def test_the_online_engine_equals_the_reference(
-    name, seed, store_url, store_namespace
+    name, seed, clock_ms, store_url, store_namespace
 ):
     catalogue = CATALOGUES[name]
     store = await RedisStore.connect(
         store_url, catalogue=catalogue, namespace=store_namespace, **TERMS
     )
     oracle = MemoryStore(catalogue, **TERMS)
-    shape = Shape(count=300)
+    shape = Shape(count=300, clock_ms=clock_ms)
     cells, wrong = await compared(store, oracle, catalogue, random.Random(seed), shape)
     await store.close()
     _seen_cells["online"] += cells
@@ -83,9 +86,12 @@ async def test_the_online_engine_equals_the_reference(
 
 @pytest.mark.parametrize("name", CATALOGUES)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_offline_engine_equals_the_reference(name, seed):
+@pytest.mark.parametrize("clock_ms", CLOCKS_MS)
+def test_the_offline_engine_equals_the_reference_where_ids_break_ties(
+    name, seed, clock_ms
+):
     catalogue, rnd = CATALOGUES[name], random.Random(seed)
-    shape = Shape(count=300, late=0)
+    shape = Shape(count=300, late=0, clock_ms=clock_ms)
     stream = sorted(
         transactions(rnd, shape), key=lambda t: (t.occurred_at_ms, order_hash(t.id))
     )
@@ -179,15 +185,18 @@ FORECASTS = (
 )
 
 
+@pytest.mark.parametrize("clock_ms", CLOCKS_MS)
 async def test_forecasts_of_the_online_engine_equal_the_reference(
-    store_url, store_namespace
+    clock_ms, store_url, store_namespace
 ):
     catalogue, rnd = CATALOGUES["card"], random.Random(7)
     store = await RedisStore.connect(
         store_url, catalogue=catalogue, namespace=store_namespace, **TERMS
     )
-    oracle, shape = MemoryStore(catalogue, **TERMS), Shape(count=600)
+    oracle = MemoryStore(catalogue, **TERMS)
+    shape = Shape(count=600, clock_ms=clock_ms)
     stream, cells = transactions(rnd, shape), 0
+    assert len({t.occurred_at_ms for t in stream}) < len(stream)
     for i in range(0, len(stream), 5):
         for engine in (store, oracle):
             await engine.observe([check(t) for t in stream[i : i + 5]])
@@ -263,15 +272,17 @@ features:
 )
 
 
+@pytest.mark.parametrize("clock_ms", CLOCKS_MS)
 @pytest.mark.parametrize("hot", [False, True])
 async def test_histories_that_are_cut_and_merged_again_and_again_are_right_or_flagged(
-    hot, store_url, store_namespace
+    hot, clock_ms, store_url, store_namespace
 ):
     store = await RedisStore.connect(
         store_url, catalogue=SMALL, namespace=store_namespace, **TERMS
     )
     oracle, rnd = MemoryStore(SMALL, **TERMS), random.Random(2 if hot else 1)
-    stream = transactions(rnd, Shape(count=1_300, late=0.08, silence=0.001, hot=hot))
+    shape = Shape(count=1_300, late=0.08, silence=0.001, hot=hot, clock_ms=clock_ms)
+    stream = transactions(rnd, shape)
     inexact = 0
     for i in range(0, len(stream), 50):
         checks = [check(t) for t in stream[i : i + 50]]
@@ -301,9 +312,12 @@ async def test_late_events_among_merged_ones_are_right_or_flagged(
 
 @pytest.mark.parametrize("name", CATALOGUES)
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_offline_sees_what_a_live_store_saw_in_its_processing_order(name, seed):
+@pytest.mark.parametrize("clock_ms", CLOCKS_MS)
+async def test_offline_sees_what_a_live_store_saw_in_its_processing_order(
+    name, seed, clock_ms
+):
     catalogue, rnd = CATALOGUES[name], random.Random(seed)
-    shape = Shape(count=250, late=0.15)
+    shape = Shape(count=250, late=0.15, clock_ms=clock_ms)
     stream = transactions(rnd, shape)
     oracle = MemoryStore(catalogue, **TERMS)
     known = labels(rnd, stream, shape)

@@ -18,12 +18,12 @@ BUGS = {
         "local instant = now - edges[i] - 1",
     ),
     "money summed in floats": (
-        "r[p] = v == v and prev[p] + v or prev[p]",
-        "r[p] = v == v and prev[p] + v / 100 * 1.1 or prev[p]",
+        "high, low = plus(high, low, v)\n        if high == WRAP",
+        "high, low = plus(high, low, floor(v * 1.1))\n        if high == WRAP",
     ),
-    "ties in the order of arrival": (
-        "if t ~= at or h > hi or (h == hi and l > lo) then break end",
-        "if t ~= at then break end",
+    "a tie put before what was processed before it": (
+        "  return b, false\nend",
+        "  return until_(e, at - 1, b), false\nend",
     ),
     "a label used before it arrived": (
         "if known <= at then bits = b end",

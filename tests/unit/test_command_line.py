@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from scoring.core.catalogue import default_catalogue
+from scoring.settings import Settings, unread_settings
 
 
 def run(*arguments, **environment):
@@ -41,6 +42,56 @@ def test_a_setting_that_is_wrong_is_one_line_that_names_it_and_not_its_value(
     assert "Traceback" not in refused.stderr
     assert "s3cret" not in refused.stderr
     assert name in refused.stderr or value in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("SCORING_REDIS_URL", ["serve"]), ("SCORING_MODEL_URL", ["models", "list"])],
+)
+def test_a_password_that_is_not_escaped_is_one_line_that_says_so_without_any_of_it(
+    name, command, tmp_path, model_dir
+):
+    settings = {
+        "SCORING_MODEL_DIR": str(model_dir),
+        "SCORING_STATE_DIR": str(tmp_path),
+        name: "rediss://me:top/s3cret#9@127.0.0.1:1/0",
+    }
+    refused = run(*command, **settings)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert "/ as %2F" in refused.stderr
+    assert not {"me:", "top", "s3cret"} & set(refused.stderr.split())
+    assert "s3cret" not in refused.stderr
+
+
+def test_a_misspelt_setting_is_named_with_the_nearest_one_and_never_its_value():
+    said = run("policy", "show", SCORING_REDIS_ULR="s3cret", SCORING_FROBNICATE="9")
+    assert said.returncode == 0
+    first, second = said.stderr.strip().splitlines()
+    assert first == "scoring: SCORING_FROBNICATE is no setting and is not read"
+    assert second.endswith("the nearest: SCORING_REDIS_URL")
+    assert "s3cret" not in said.stderr
+
+
+def test_no_setting_and_nothing_that_kubernetes_sets_is_taken_for_misspelt():
+    settings = {f"SCORING_{name.upper()}": "" for name in Settings.model_fields}
+    links = {
+        "SCORING_SERVE_SERVICE_HOST": "10.0.0.1",
+        "SCORING_SERVE_SERVICE_PORT": "50051",
+        "SCORING_SERVE_SERVICE_PORT_GRPC": "50051",
+        "SCORING_SERVE_PORT": "tcp://10.0.0.1:50051",
+        "SCORING_SERVE_PORT_50051_TCP": "tcp://10.0.0.1:50051",
+        "SCORING_SERVE_PORT_50051_TCP_PROTO": "tcp",
+        "SCORING_SERVE_PORT_50051_TCP_ADDR": "10.0.0.1",
+    }
+    assert unread_settings(settings | links | {"scoring_budget_ms": "9"}) == []
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_every_setting_is_recognised_without_its_last_letter(name):
+    written = f"SCORING_{name.upper()}"
+    (line,) = unread_settings({written[:-1]: "1"})
+    assert line.endswith(f"the nearest: {written}")
 
 
 def test_a_store_url_that_is_none_is_one_line_that_does_not_repeat_it(tmp_path):

@@ -19,7 +19,8 @@ from scoring.core.decision import (
     ReasonSource,
     Rung,
 )
-from scoring.core.policy import Policy, default_policy, load_policy
+from scoring.core.policy import Policy, load_policy
+from scoring.core.shipped_policy import default_policy
 from scoring.core.transaction import Transaction
 
 CATALOGUE = default_catalogue()

@@ -33,16 +33,22 @@ class Outer(BaseModel):
         ("name: a\nparts: 3\n", 2, "must be a list"),
         ("name: a\nparts:\n  - 3\n", 3, "must be a mapping"),
         ("name: 7995\n", 1, "put it in quotes"),
-        ("name: NO\n", 1, "put it in quotes"),
+        ("name: true\n", 1, "put it in quotes"),
         ("name: a\nname: b\n", 1, "name: is written twice"),
         ("name: a\ntable:\n  x: {}\n  x: {}\n", 3, "x: is written twice"),
-        ("name: a\nparts:\n  - until: 2026-13-01\n", 3, "is no date"),
+        ("name: a\nparts:\n  - until: 2026-13-01\n", 3, "month value is outside"),
+        ("name: a\nparts:\n  - until: 20261201\n", 3, "valid datetime"),
+        ("name: a\nparts:\n  - number: true\n", 3, "must be a whole number"),
+        ("name: a\nparts:\n  - number: '8'\n", 3, "not in quotes"),
+        ("name: a\nparts:\n  - number: off\n", 3, "must be a whole number"),
+        ("name: a\nparts:\n  - number: 1:30\n", 3, "must be a whole number"),
+        ("name: a\nparts:\n  - number: 1_000\n", 3, "must be a whole number"),
         ("name: a\nparts:\n  - until: 2026-12-01T00:00:00\n", 3, "time zone"),
         ("name: a\nparts: [\n", 3, "not YAML"),
         ("- a\n", 1, "must be a mapping"),
         ("", 1, "must be a mapping"),
         ("name: " + "[" * 100_000, 1, "nested deeper"),
-        ("name: &a [*a]\n", 1, "must be a text"),
+        ("name: &a [*a]\n", 1, "not YAML"),
         ("name: !!python/object:os.system {}\n", 1, "not YAML"),
     ],
 )
@@ -51,6 +57,26 @@ def test_a_mistake_is_told_with_its_line_and_what_would_be_right(text, line, sai
         load(text, Outer, name="file.yaml")
     assert str(refused.value).startswith(f"file.yaml:{line}: ")
     assert said in str(refused.value)
+
+
+class Anything(BaseModel):
+    value: str | int | float | bool | None
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("010", 10), ("0742", 742), ("0o17", 15), ("0x1F", 31), ("+5", 5), ("-3", -3),
+        ("12e3", 12_000.0), (".5", 0.5), ("1.", 1.0), ("-1.5e-3", -0.0015),
+        ("NO", "NO"), ("off", "off"), ("yes", "yes"), ("y", "y"), ("1:30", "1:30"),
+        ("1_000", "1_000"), ("0b11", "0b11"), ("2024-01-05", "2024-01-05"),
+        ("2024-01-05 10:00", "2024-01-05 10:00"), ("true", True), ("False", False),
+        ("~", None), ("", None), ("null", None), ("'8'", "8"), ("=", "="),
+    ],
+)  # fmt: skip
+def test_a_plain_word_is_what_the_core_schema_of_yaml_1_2_says(written, value):
+    read = load(f"value: {written}\n", Anything, name="f").value
+    assert (read, type(read)) == (value, type(value))
 
 
 def test_every_mistake_of_a_file_is_told_at_once():

@@ -3,11 +3,18 @@ from types import SimpleNamespace
 import pytest
 from stream_parts import NOW_MS, PROTOBUF, transaction
 
-from scoring.adapters.dead_letters import dead_letter, is_refusal, letter_record
-from scoring.adapters.kafka_intake import KafkaIntake
+from scoring.adapters.dead_letters import (
+    VALUE_BYTES_MAX,
+    dead_letter,
+    is_refusal,
+    letter_record,
+)
+from scoring.adapters.kafka_intake import KafkaIntake, Malformed, message_in
+from scoring.adapters.kafka_letters import Letter
+from scoring.adapters.kafka_records import Renamed, Unread
 from scoring.adapters.telemetry import SilentTelemetry
 from scoring.errors import ScoringError, StoreUnavailable
-from scoring.v1.transaction_pb2 import DeadLetterReason
+from scoring.v1.transaction_pb2 import DeadLetter, DeadLetterReason, Header
 
 PAN = "4111111111111111"
 
@@ -191,9 +198,98 @@ def test_what_is_not_the_inputs_fault_is_no_refusal():
     assert not is_refusal(StoreUnavailable("away"))
 
 
-def test_a_header_without_a_value_is_an_unknown_type(intake):
-    letter = letter_of(intake, record(good(), headers=(("content-type", None),)))
-    assert reason(letter) == "UNKNOWN_TYPE"
+@pytest.mark.parametrize("nothing", [None, b""])
+def test_a_content_type_without_a_value_says_nothing(intake, nothing):
+    one = record(good(), headers=(("content-type", nothing), ("trace", nothing)))
+    assert intake.check(one).transaction.id == "t1"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        b'"application/json"',
+        b"application/json; charset=UTF-8",
+        b"application/vnd.bank.payment+json",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b" \r\n\t"])
+def test_json_is_json_however_it_is_declared_and_whatever_stands_before_it(
+    intake, content_type, before
+):
+    body = before + (
+        b'{"id":"t1","occurredAt":"2024-01-01T00:00:00Z","amountMinor":"5",'
+        b'"currency":"EUR","card":"card-1"}'
+    )
+    for headers in ((("content-type", content_type),), ()):
+        assert intake.check(record(body, headers=headers)).transaction.id == "t1"
+
+
+def test_what_was_not_read_is_oversize_and_its_letter_says_that_it_is_cut(intake):
+    letter = letter_of(intake, record(Unread.because("it is too large")))
+    assert reason(letter) == "OVERSIZE"
+    assert letter.message == "it is too large"
+    assert letter.cut
+
+
+LARGE = [
+    record(b"?" * 3_000_000, headers=()),
+    record(b"\xff" * 9_000, key=b"k" * 3_000_000),
+    record(b"", headers=tuple((f"n{i}", b"\xff" * 900) for i in range(3_000))),
+    record(b"", headers=(("n" * 2_000_000, b""),)),
+    record(b"", headers=(("n", b"\x00" * 2_000_000), *DECLARED)),
+    record(b"", headers=tuple(("\x00" * 300, b"") for _ in range(6_000))),
+]
+
+
+@pytest.mark.parametrize("content_type", [PROTOBUF, "application/json"])
+@pytest.mark.parametrize("bytes_max", [1_000_000, 100_000, 5_000])
+@pytest.mark.parametrize("one", LARGE, ids=range(len(LARGE)))
+def test_a_letter_fits_whatever_it_tells_of(one, bytes_max, content_type):
+    written = letter_record(
+        one, Malformed("?"), topic="d", content_type=content_type, bytes_max=bytes_max
+    )
+    around = sum(len(name) + len(value) for name, value in written.headers)
+    assert len(written.value) + len(written.key or b"") + around < bytes_max
+    letter = message_in(written, DeadLetter)
+    assert letter.cut
+    assert letter.value_size_bytes == len(one.value)
+    assert not Letter("0@0", letter).whole
+
+
+def test_a_letter_that_fits_is_whole_with_every_header_and_all_of_its_key(intake):
+    headers = tuple((f"n{i}", b"v" * 2_000) for i in range(60))
+    one = record(b"garbage", key=b"k" * 9_000, headers=headers)
+    letter = letter_of(intake, one)
+    assert not letter.cut
+    again = Letter("0@0", letter).record()
+    assert (again.key, again.value, again.headers) == (one.key, one.value, headers)
+
+
+def test_a_header_whose_name_is_shown_otherwise_cannot_be_sent_again(intake):
+    letter = letter_of(intake, record(b"garbage", headers=((Renamed("\\xff"), b""),)))
+    assert letter.cut
+    assert not Letter("0@0", letter).whole
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"headers": [Header(key="n")] * 32},
+        {"headers": [Header(key="n" * 1_024)]},
+        {"headers": [Header(key="n", value=b"v" * 1_024)]},
+        {"key": b"k" * 4_096},
+        {"value_size_bytes": 3},
+    ],
+)
+def test_a_letter_of_an_earlier_release_that_may_be_cut_is_not_whole(more):
+    assert Letter("0@0", DeadLetter(headers=[Header(key="n")])).whole
+    assert not Letter("0@0", DeadLetter(**more)).whole
+
+
+def test_no_cut_leaves_most_of_a_card_number(intake):
+    value = b"x" * (VALUE_BYTES_MAX - 12) + PAN.encode() + b"x" * 20_000
+    letter = letter_of(intake, record(value))
+    assert letter.value.endswith(b"X" * 12)
 
 
 @pytest.mark.parametrize("timestamp", [-1, 2**62])

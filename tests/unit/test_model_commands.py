@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from importlib import resources
+from pathlib import Path
+
 import pyarrow.parquet as pq
 import pytest
 from small_model import shelf_of
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
 from scoring.adapters.bundle_signature import Trust
 from scoring.adapters.model_shelf import ModelShelf
 from scoring.adapters.onnx_model import load_model
+from scoring.core.catalogue import default_catalogue, load_catalogue
 from scoring.errors import BadArtifact
+from scoring.settings import Settings
 from scoring.training.simulate import World, simulate
 
 
@@ -90,6 +97,89 @@ def test_what_is_trained_where_a_signing_key_is_set_is_signed(
     stored = ModelShelf(tmp_path / "storage")
     trust = Trust.from_file(tmp_path / "keys" / "model-trust.pem")
     assert load_model(stored.root, trust=trust).version == stored.promoted()
+
+
+def test_without_a_place_the_shelf_is_the_one_that_the_services_read(
+    run, models, tmp_path, monkeypatch
+):
+    directory, first, second = models
+    shelf = shutil.copytree(directory, tmp_path / "served")
+    monkeypatch.setenv("SCORING_MODEL_DIR", str(shelf))
+    assert first in run("list")
+    assert second in run("show", second)
+    run("promote", second)
+    assert ModelShelf(shelf).promoted() == second
+    run("rollback")
+    assert ModelShelf(shelf).promoted() == first
+    run("key", "keys")
+    run("sign", first, "--key", "keys/model-signing.pem")
+    assert load_model(
+        shelf / first, trust=Trust.from_file(Path("keys/model-trust.pem"))
+    )
+    assert "promoted there" in run("push", first, "elsewhere")
+    assert first in run("compare", first, second)
+    assert ModelShelf(tmp_path / "elsewhere").promoted() == first
+
+
+def test_without_a_place_object_storage_that_the_services_read_comes_first(
+    run, models, tmp_path, monkeypatch
+):
+    directory, first, second = models
+    url = f"file://{tmp_path}/storage"
+    run("push", first, url, "--dir", directory)
+    run("push", second, url, "--dir", directory)
+    monkeypatch.setenv("SCORING_MODEL_URL", url)
+    monkeypatch.setenv("SCORING_MODEL_DIR", str(tmp_path / "mirror"))
+    assert second in run("list")
+    run("promote", second)
+    assert ModelShelf(tmp_path / "storage").promoted() == second
+    assert load_model(tmp_path / "mirror" / second)
+
+
+def test_training_takes_the_definitions_and_the_shelf_of_the_services(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    world = World(seed=5, days=12, customers=120, terminals=200, radius=15.0)
+    pq.write_table(simulate(world), "town.parquet")
+    shipped = resources.files("scoring.defaults").joinpath("features.yaml").read_text()
+    ours = shipped.replace("is_night", "is_late")
+    Path("ours.yaml").write_text(ours)
+    catalogue = load_catalogue(ours, name="ours.yaml")
+    assert catalogue.version != default_catalogue().version
+    monkeypatch.setenv("SCORING_FEATURES_FILE", "ours.yaml")
+    monkeypatch.setenv("SCORING_MODEL_DIR", "served")
+    options = ["--rounds", "3", "--depth", "2", "--label-delay-days", "1"]
+    done = CliRunner().invoke(assemble(), ["train", "town.parquet", *options])
+    assert done.exit_code == 0, done.output
+    stored = ModelShelf(Path("served"))
+    assert load_model(stored.path(stored.promoted()), catalogue=catalogue)
+    shown = CliRunner().invoke(assemble(), ["features", "describe"])
+    assert "is_late" in shown.output
+
+
+def options_of(command, words=()):
+    """(command line, option) of every command."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from options_of(inner, (*words, name))
+    yield from ((" ".join(words), option) for option in command.params)
+
+
+def test_no_option_has_a_default_of_its_own_for_what_a_setting_names():
+    places = {str(field.default) for field in Settings.model_fields.values()} - {""}
+    own = [
+        (words, option.name)
+        for words, option in options_of(get_command(assemble()))
+        if isinstance(option.default, str | Path) and str(option.default) in places
+    ]
+    assert own == []
+
+
+def test_where_models_cannot_be_written_it_is_said_before_the_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    shelf = ModelShelf(tmp_path / "file" / "models")
+    with pytest.raises(BadArtifact, match="cannot be written there"), shelf.draft():
+        pass
 
 
 def test_a_version_that_is_not_there_is_refused_by_name(run, models):

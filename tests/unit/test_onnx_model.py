@@ -23,7 +23,7 @@ from scoring.core import bundle
 from scoring.core.bundle import manifest_from_json
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import ComputeTarget
-from scoring.core.policy import default_policy
+from scoring.core.shipped_policy import default_policy
 from scoring.errors import BadArtifact, ModelUnavailable
 from scoring.training.build import train_on
 

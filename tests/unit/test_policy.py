@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from scoring.core.catalogue import default_catalogue
+from scoring.core.catalogue import default_catalogue, load_catalogue, load_default
 from scoring.core.decide import Evidence, decide
 from scoring.core.decision import DecisionCore, Outcome
-from scoring.core.policy import Policy, default_policy, load_policy
+from scoring.core.policy import Policy, load_policy
+from scoring.core.policy_problems import remarks
+from scoring.core.shipped_policy import default_policy, shipped_text
 from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
 
@@ -28,6 +30,19 @@ reasons:
   BLOCKED: The card is on the block list.
   TRUSTED: The customer is on the allow list.
   TOO_LARGE: The amount is beyond the limit.
+"""
+
+
+BARE = """
+name: bare
+currency: {reference: EUR}
+entities: {card: card}
+features:
+  - name: amount
+    statistic: value
+    expression: amount
+    reason_group: AMOUNT_UNUSUAL
+    description: Amount of the payment
 """
 
 
@@ -246,3 +261,83 @@ def test_a_card_number_in_a_list_is_refused_without_being_repeated() -> None:
     with pytest.raises(BadArtifact) as refused:
         policy("lists: {l: {entries: [{token: '4111111111111111'}]}}")
     assert "4111" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "{merchant: []}", "{currency: []}", "{merchant: ''}", "{merchant: [a, '']}",
+        "{merchant: null}", "{amount_minor_below: null}", "{currency: usd}",
+        "{currency: XXY}", "{card_country: UK}", "{card_country: Germany}",
+        "{merchant_country: de}", '{merchant_category: "742"}',
+        "{merchant_category: 7995}", "{merchant_category: 0742}",
+        "{channel: ecommerce}", "{amount_minor_from: true}", "{amount_minor_from: '5'}",
+    ],
+)  # fmt: skip
+def test_a_segment_that_matches_everybody_or_nobody_is_refused(where: str) -> None:
+    segment = f"limits: {{x: {{default: 1, segments: [{{where: {where}, limit: 2}}]}}}}"
+    with pytest.raises(
+        BadArtifact, match=r"policy.yaml:\d+: limits.x.segments.0.where"
+    ):
+        policy(segment)
+
+
+@pytest.mark.parametrize(
+    "number", ["off", "true", "'8'", "1:30", "1_000", "NaN", ".nan"]
+)
+def test_a_limit_is_a_number_and_nothing_that_can_be_read_as_one(number: str) -> None:
+    with pytest.raises(BadArtifact, match=r"limits\.x\.default"):
+        policy(f"limits: {{x: {{default: {number}}}}}")
+
+
+def test_a_leading_zero_does_not_change_a_limit() -> None:
+    assert policy("limits: {x: {default: 010}}").file.limits["x"].default == 10
+
+
+@pytest.mark.parametrize(
+    ("field", "token"),
+    [("card_country", "Germany"), ("merchant_category", "742"), ("ip_country", "uk")],
+)
+def test_a_list_holds_only_what_its_field_can_be(field: str, token: str) -> None:
+    listed = f"{{field: {field}, then: decline, reason_code: BLOCKED, entries: ["
+    with pytest.raises(BadArtifact, match=r"lists\.odd"):
+        policy(f"lists: {{odd: {listed}{{token: '{token}'}}]}}}}")
+
+
+def test_entries_that_differ_only_in_case_or_blanks_are_remarked() -> None:
+    text = """
+lists:
+  shops: {entries: [{token: Shop-1}, {token: shop-1}, {token: 'shop-2 '}, {token: x}]}
+limits:
+  x: {default: 1, segments: [{where: {merchant: [M1, m1]}, limit: 2}]}
+"""
+    assert remarks(policy(text).file) == [
+        "lists.shops: 'Shop-1' and 'shop-1' differ only in case",
+        "lists.shops: 'shop-2 ' begins or ends with a blank",
+        "limits.x.segments.where.merchant: 'M1' and 'm1' differ only in case",
+    ]
+
+
+def test_the_shipped_policy_names_the_rules_that_other_definitions_cannot_answer() -> (
+    None
+):
+    with pytest.raises(
+        BadArtifact, match=r"card_velocity.*'handbook' lack.*--for FILE"
+    ):
+        default_policy(load_default("handbook"))
+
+
+def test_the_shipped_policy_for_other_definitions_keeps_what_they_can_answer() -> None:
+    handbook = load_default("handbook")
+    cut = load_policy(shipped_text(handbook), catalogue=handbook, name="cut.yaml")
+    whole = default_policy(CATALOGUE)
+    kept = [rule.id for rule in cut.file.rules]
+    assert kept == ["risky_category_abroad", "terminal_under_attack"]
+    assert cut.file.thresholds == whole.file.thresholds
+    assert shipped_text(CATALOGUE) == shipped_text()
+
+
+def test_the_shipped_policy_keeps_rules_that_need_no_feature() -> None:
+    bare = load_catalogue(BARE, name="bare.yaml")
+    cut = load_policy(shipped_text(bare), catalogue=bare, name="cut.yaml")
+    assert [rule.id for rule in cut.file.rules] == ["risky_category_abroad"]

@@ -16,9 +16,9 @@ SCHEMA = Schema(
     ("count_1h", "sum_1d", "ratio"),
     frozenset({"count_1h", "sum_1d"}),
     {"attempts": 5.0, "ticket_minor": 100},
-    ("blocked",),
+    {"blocked": ("c1",), "abroad": ("FR", "Germany")},
 )
-BINDINGS = Bindings({}, {"blocked": {"c1": 2**62}})
+BINDINGS = Bindings({}, {"blocked": {"c1": 2**62}, "abroad": {"FR": 2**62}})
 
 # The rule, the column of the mistake, and what the message says to do.
 BAD_RULES = [
@@ -38,6 +38,16 @@ BAD_RULES = [
     ("transaction.channel == 'ECOMERCE'", 24, "did you mean 'ECOMMERCE'"),
     ("transaction.entry_mode in ['CHIPS']", 28, "did you mean 'CHIP'"),
     ("transaction.card == ''", 21, "!has("),
+    ("transaction.currency == 'usd'", 25, "did you mean 'USD'"),
+    ("'ERU' != transaction.currency", 1, "did you mean 'EUR'"),
+    ("transaction.card_country == 'UK'", 29, "did you mean 'GB'"),
+    ("transaction.ip_country in ['FR', 'Germany']", 34, "did you mean 'DE'"),
+    ("transaction.card_country in lists.abroad", 34, "did you mean 'DE'"),
+    ("transaction.merchant_category == '742'", 34, "did you mean '0742'"),
+    ("transaction.currency == transaction.card_country", 36, "never equal"),
+    ("transaction.occurred_at_ms > 1767268800", 30, "lies between 946684800000"),
+    ("transaction.attempt == 0", 24, "lies between 1 and 1000"),
+    ("score > 1.5", 9, "lies between 0 and 1"),
     ("features.sum_1d / features.count_1h > 5.0", 17, "multiply the other side"),
     ("transaction.amount_minor % 2 == 0", 26, "is not allowed"),
     ("(score > 0.5 ? 1.0 : 2.0) > 1.0", 14, "two rules"),

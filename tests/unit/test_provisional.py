@@ -1,56 +1,284 @@
 """What is answered without the store, and when it is taken for back."""
 
 import asyncio
+import re
+from dataclasses import replace
 
+import pytest
+
+from scoring import wire
+from scoring.adapters.memory_log import MemoryLog
 from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.spool import MemorySpool
+from scoring.adapters.spool import FileSpool, MemorySpool
 from scoring.adapters.telemetry import SilentTelemetry
+from scoring.circuit import Exchange
 from scoring.core.catalogue import default_catalogue
-from scoring.core.decision import Door, Outcome
+from scoring.core.decision import DecisionCore, Door, Outcome, Versions
 from scoring.core.transaction import Transaction, payload_hash
-from scoring.ports import Check, Recording
-from scoring.provisional import Provisional
+from scoring.errors import LogUnavailable, StoreUnavailable
+from scoring.ports import Check, LogRecord, Recording
+from scoring.provisional import Provisional, is_answer
+from scoring.publisher import Publisher
 
 CATALOGUE = default_catalogue()
+PAID = Transaction("default", "t1", occurred_at_ms=1_700_000_000_000, card="c")
+KEY = ("default", "t1")
 
 
-class Parts(MemoryStore):
-    """A store of several servers, of which one may be away."""
-
-    whole = False
-
-    async def ping(self, **_):
-        return self.whole
-
-
-async def test_a_part_that_is_back_is_used_and_adoption_waits_for_the_rest():
-    store = Parts(CATALOGUE, lateness_ms=1_000, dedupe_ms=1_000_000)
-    provisional = Provisional(store, MemorySpool(count_max=9), SilentTelemetry(), 9)
-    paid = Transaction("default", "t1", occurred_at_ms=1_700_000_000_000, card="c")
-    hash_ = payload_hash(paid)
-    recording = Recording(
-        tenant="default",
-        transaction_id="t1",
-        payload_hash=hash_,
-        decision=b"decided",
-        logged=b"logged",
+def check(paid=PAID):
+    return Check(
         transaction=paid,
-        outcome=Outcome.REVIEW,
-    )
-    check = Check(
-        transaction=paid,
-        payload_hash=hash_,
+        payload_hash=payload_hash(paid),
         received_at_ms=paid.occurred_at_ms,
         door=Door.GRPC,
     )
-    provisional.store_failed()
-    provisional.keep(check, recording, log=False)
+
+
+def answer(paid=PAID):
+    """A provisional answer, as the scorer has it kept."""
+    core = DecisionCore(
+        tenant=paid.tenant,
+        transaction_id=paid.id,
+        payload_hash=payload_hash(paid),
+        outcome=Outcome.REVIEW,
+        score=None,
+        margin=None,
+        reasons=(),
+        provisional=True,
+        versions=Versions(model="m", policy="p", features="f"),
+    )
+    trace = wire.trace_to_bytes(
+        check(paid),
+        decided_at_ms=paid.occurred_at_ms,
+        stages_us={},
+        batch_size=1,
+        processed_seq=0,
+    )
+    decision = wire.decision_to_bytes(wire.core_to_bytes(core), trace)
+    return Recording(
+        tenant=paid.tenant,
+        transaction_id=paid.id,
+        payload_hash=payload_hash(paid),
+        decision=decision,
+        logged=wire.logged_to_bytes(decision, check(paid)),
+        transaction=paid,
+        outcome=Outcome.REVIEW,
+    )
+
+
+class Parts(MemoryStore):
+    """A store of several servers, of which all or one may be away."""
+
+    whole = True
+    away = False
+
+    async def ping(self, **_):
+        if self.away:
+            raise StoreUnavailable("planted")
+        return self.whole
+
+
+class Fitful(MemoryLog):
+    """A log that can be taken away."""
+
+    away = False
+
+    async def append(self, records):
+        if self.away:
+            raise LogUnavailable("planted")
+        await super().append(records)
+
+
+@pytest.fixture
+def store():
+    return Parts(CATALOGUE, lateness_ms=1_000, dedupe_ms=1_000_000)
+
+
+@pytest.fixture
+def log():
+    return Fitful()
+
+
+class Process:
+    """What of a server keeps answers and carries them to the log."""
+
+    def __init__(self, store, log, directory):
+        self.spool = FileSpool(
+            directory,
+            "live-0",
+            re.compile(r"live-0.*\.spool"),
+            bytes_max=10_000,
+            whole=is_answer,
+            damaged=lambda: None,
+        )
+        self.spool.open()
+        self.provisional = Provisional(store, self.spool, SilentTelemetry(), 9)
+        self.publisher = Publisher(
+            store=store,
+            log=log,
+            record_of=lambda logged, _: LogRecord(topic="d", key=None, value=logged),
+            telemetry=SilentTelemetry(),
+            count_max=9,
+            logged=self.provisional.logged,
+        )
+
+    def begin(self):
+        self.publisher.start()
+
+    def give(self, recording):
+        self.provisional.keep(check(recording.transaction), recording)
+        self.publisher.publish(
+            recording.transaction, recording.logged, provisional=True
+        )
+
+    async def crash(self):
+        """All that a killed process leaves is its spool, unlocked."""
+        await self.publisher.close(within_s=0)
+        await self.provisional.close()
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_what_was_adopted_and_never_logged_stands_in_the_outbox(
+    store, log, tmp_path
+):
+    log.away = store.away = True
+    process = Process(store, log, tmp_path)
+    process.begin()
+    process.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    process.give(answer())
+    store.away = False
+    await until(lambda: process.provisional.count == 0)
+    await process.crash()
+    assert await store.outbox(count_max=9) == [(*KEY, answer().logged)]
+    assert list(tmp_path.iterdir()) == [], "the spool was cleared by then"
+
+
+async def test_what_was_logged_meanwhile_is_not_carried_to_the_log_again(
+    store, log, tmp_path
+):
+    store.away = True
+    process = Process(store, log, tmp_path)
+    process.begin()
+    process.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    process.give(answer())
+    await until(lambda: log.of("d"))
+    store.away = False
+    await until(lambda: process.provisional.count == 0)
+    assert await store.outbox(count_max=9) == []
+    await process.crash()
+
+
+async def test_what_is_logged_after_it_was_adopted_leaves_the_outbox(
+    store, log, tmp_path
+):
+    log.away = store.away = True
+    process = Process(store, log, tmp_path)
+    process.begin()
+    process.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    process.give(answer())
+    store.away = False
+    await until(lambda: process.provisional.count == 0)
+    assert await store.outbox(count_max=9)
+    log.away = False
+    await until(lambda: log.of("d"))
+    async with asyncio.timeout(20):
+        while await store.outbox(count_max=9):
+            await asyncio.sleep(0.01)
+    assert len(log.of("d")) == 1
+    await process.crash()
+
+
+async def test_what_is_logged_while_it_is_adopted_leaves_the_outbox(
+    store, log, tmp_path
+):
+    process = Process(store, log, tmp_path)
+    adopt = store.adopt
+
+    async def meanwhile(*args):
+        told = await adopt(*args)
+        process.provisional.logged(KEY)
+        return told
+
+    store.adopt = meanwhile
+    process.give(answer())
+    await until(lambda: process.provisional.count == 0)
+    async with asyncio.timeout(20):
+        while await store.outbox(count_max=9):
+            await asyncio.sleep(0.01)
+    await process.crash()
+
+
+async def test_without_a_log_nothing_is_put_into_the_outbox(store, log, tmp_path):
+    process = Process(store, log, tmp_path)
+    process.provisional.keeps_outbox = False
+    process.give(answer())
+    await until(lambda: process.provisional.count == 0)
+    assert await store.outbox(count_max=9) == []
+    await process.crash()
+
+
+async def test_an_adopted_decision_is_final_and_else_what_was_answered(
+    store, log, tmp_path
+):
+    process = Process(store, log, tmp_path)
+    given = answer()
+    process.give(given)
+    repeat = process.provisional.answers([check()])
+    assert repeat == [given.decision], "provisional as long as it is not recorded"
+    await until(lambda: process.provisional.count == 0)
+    (recorded,) = await store.decisions([KEY])
+    final = wire.decision_from_bytes(recorded)
+    assert not final.core.provisional
+    final.core.provisional = True
+    assert final == wire.decision_from_bytes(given.decision)
+    await process.crash()
+
+
+async def test_a_spool_is_taken_over_by_the_next_process(store, log, tmp_path):
+    log.away = store.away = True
+    first = Process(store, log, tmp_path)
+    first.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    given = [answer(replace(PAID, id=f"t{i}")) for i in range(5)]
+    for one in given:
+        first.give(one)
+    await first.crash()
+    heir = Process(store, log, tmp_path)
+    await heir.provisional.start()
+    assert heir.provisional.answers([check(given[3].transaction)]) == [
+        given[3].decision
+    ]
+    store.away = False
+    await until(lambda: heir.provisional.count == 0)
+    found = await store.outbox(count_max=9)
+    assert sorted(logged for *_, logged in found) == [one.logged for one in given]
+    await heir.crash()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_where_the_spool_takes_nothing_an_answer_is_adopted_all_the_same(store):
+    provisional = Provisional(store, MemorySpool(count_max=0), SilentTelemetry(), 9)
+    assert not provisional.keep(check(), answer())
+    await until(lambda: provisional.count == 0)
+    assert await store.decisions([KEY]) != [None]
+    await provisional.close()
+
+
+async def test_a_part_that_is_back_is_used_and_adoption_waits_for_the_rest(store):
+    store.whole = False
+    provisional = Provisional(store, MemorySpool(count_max=9), SilentTelemetry(), 9)
+    provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    provisional.keep(check(), answer())
     while not provisional.store_available:
         await asyncio.sleep(0.01)
     assert provisional.count == 1
-    assert await store.decisions([("default", "t1")]) == [None]
+    assert await store.decisions([KEY]) == [None]
     store.whole = True
     while provisional.count:
         await asyncio.sleep(0.01)
-    assert await store.decisions([("default", "t1")]) == [b"decided"]
+    assert await store.decisions([KEY]) != [None]
     await provisional.close()

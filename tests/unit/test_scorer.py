@@ -16,9 +16,15 @@ from scoring.batch import Artifacts
 from scoring.budget import Budget
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode, Door, Rung
-from scoring.core.policy import default_policy, load_policy
+from scoring.core.policy import load_policy
+from scoring.core.shipped_policy import default_policy
 from scoring.core.transaction import Transaction, payload_hash
-from scoring.errors import ModelUnavailable, StoreUnavailable, TransactionConflict
+from scoring.errors import (
+    ModelUnavailable,
+    StoreLate,
+    StoreUnavailable,
+    TransactionConflict,
+)
 from scoring.ports import Check, Scores
 from scoring.provisional import Provisional
 from scoring.scorer import Scorer
@@ -76,7 +82,7 @@ class Outage:
                 raise StoreUnavailable("planted")
             if name == "record" and kwargs.get("timeout_s", 1) < self.takes_s:
                 await asyncio.sleep(kwargs["timeout_s"])
-                raise StoreUnavailable("planted")
+                raise StoreLate("planted")
             return await method(*args, **kwargs)
 
         return call
@@ -242,7 +248,7 @@ async def test_when_the_store_is_back_provisional_answers_become_the_record(
     given = await only(scorer)
     store.away = frozenset()
     await until(lambda: scorer.provisional.store_available)
-    assert await store.decisions([("default", "t1")]) == [given.decision]
+    assert await store.decisions([("default", "t1")]) == [wire.recorded(given.decision)]
     later = await only(scorer, "t2", after_ms=1000)
     assert not later.provisional
     assert feature(later, "card_count_1h") == 2
@@ -335,18 +341,6 @@ async def test_racing_repeats_agree_on_one_decision(scorer):
     answers = await asyncio.gather(*(only(scorer) for _ in range(20)))
     assert len({answer.decision for answer in answers}) == 1
     assert sum(isinstance(a, Decided) and a.first for a in answers) == 1
-
-
-async def test_a_spool_is_taken_over_by_the_next_process(scorer, store):
-    store.away = {"all"}
-    given = await only(scorer)
-    store.away = frozenset()
-    heir = Provisional(store, scorer.provisional.spool, SilentTelemetry(), 100)
-    await scorer.provisional.close()
-    heir.restore()
-    await until(lambda: heir.count == 0)
-    assert await store.decisions([("default", "t1")]) == [given.decision]
-    await heir.close()
 
 
 async def test_where_nothing_is_published_nothing_is_put_into_the_outbox(scorer, store):

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from scoring.core.card_number import holds_card_number, masked
+from scoring.core.codes import CURRENCY_DIGITS
 from scoring.core.transaction import Transaction, order_hash, payload_hash, validate
 from scoring.errors import CardNumberRefused, InvalidTransaction
 
@@ -140,3 +141,41 @@ def test_the_payload_hash_is_what_the_first_release_computed():
 
 def test_the_order_hash_is_the_head_of_the_sha_256_of_the_id():
     assert order_hash("t1") == 0x628B49D96DCDE97A
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "nearest"),
+    [
+        ("currency", "ZZZ", ""), ("currency", "ERU", "EUR"), ("currency", "XXY", ""),
+        ("currency", "XAU", ""), ("currency", "HRK", ""), ("currency", "usd", "USD"),
+        ("card_country", "UK", "GB"), ("merchant_country", "DEU", "DE"),
+        ("ip_country", "T1", ""), ("merchant_category", "742", "0742"),
+    ],
+)  # fmt: skip
+def test_a_code_that_its_standard_does_not_list_is_refused_with_the_nearest(
+    field, value, nearest
+):
+    with pytest.raises(InvalidTransaction, match=f"^{field}: ") as refused:
+        validate(dataclasses.replace(GOOD, **{field: value}))
+    assert (f"did you mean {nearest!r}" in str(refused.value)) == bool(nearest)
+
+
+def test_minor_units_are_those_of_iso_4217():
+    digits = {"JPY": 0, "UYI": 0, "EUR": 2, "ISK": 0, "KWD": 3, "CLF": 4, "UYW": 4}
+    assert {code: CURRENCY_DIGITS[code] for code in digits} == digits
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field"),
+    [
+        ("basket", "x" * 257, "attributes.basket"),
+        ("k" * 65, "v", f"attributes.{'k' * 64}"),
+        ("", "v", "attributes"),
+        ("a\nb", "x" * 257, "attributes"),
+        (PAN, "x" * 257, "attributes"),
+    ],
+)
+def test_an_error_of_an_attribute_names_its_key_where_it_may(key, value, field):
+    with pytest.raises(InvalidTransaction) as refused:
+        validate(dataclasses.replace(GOOD, attributes={key: value}))
+    assert refused.value.field == field

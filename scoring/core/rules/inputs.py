@@ -10,6 +10,7 @@ from scoring.core.transaction import (
     AMOUNT_MINOR_MAX,
     ATTEMPT_MAX,
     OCCURRED_AT_MS_MAX,
+    OCCURRED_AT_MS_MIN,
     Channel,
     EntryMode,
 )
@@ -29,14 +30,14 @@ class Type(Enum):
 class Input:
     """One named value: its type, where Python finds it, and its limits.
 
-    `bound` is the largest magnitude of a number; `allowed` closes a set of texts.
-    An unknown number is NaN and an unknown text is empty.
+    A number that is known lies between `low` and `bound`. An unknown number is NaN
+    and an unknown text is empty.
     """
 
     type: Type
     source: str
     bound: float = 0.0
-    allowed: tuple[str, ...] = ()
+    low: float = 0.0
 
 
 CHANNELS = {int(channel): channel.name for channel in Channel if channel}
@@ -48,18 +49,12 @@ _TEXTS = (
 )  # fmt: skip
 TRANSACTION: Mapping[str, Input] = {
     "amount_minor": Input(Type.INTEGER, "t.amount_minor", AMOUNT_MINOR_MAX),
-    "attempt": Input(Type.INTEGER, "(t.attempt or NAN)", ATTEMPT_MAX),
-    "occurred_at_ms": Input(Type.INTEGER, "t.occurred_at_ms", OCCURRED_AT_MS_MAX),
-    "channel": Input(
-        Type.TEXT,
-        "CHANNELS.get(t.channel, '')",
-        allowed=tuple(CHANNELS.values()),
+    "attempt": Input(Type.INTEGER, "(t.attempt or NAN)", ATTEMPT_MAX, low=1),
+    "occurred_at_ms": Input(
+        Type.INTEGER, "t.occurred_at_ms", OCCURRED_AT_MS_MAX, low=OCCURRED_AT_MS_MIN
     ),
-    "entry_mode": Input(
-        Type.TEXT,
-        "ENTRY_MODES.get(t.entry_mode, '')",
-        allowed=tuple(ENTRY_MODES.values()),
-    ),
+    "channel": Input(Type.TEXT, "CHANNELS.get(t.channel, '')"),
+    "entry_mode": Input(Type.TEXT, "ENTRY_MODES.get(t.entry_mode, '')"),
     **{name: Input(Type.TEXT, f"t.{name}") for name in _TEXTS},
 }
 
@@ -70,13 +65,14 @@ class Schema:
 
     `features` is the model vector's order; `windowed` are those that fall when
     time passes. A limit is an int where its name ends in _minor, else a double; its
-    number is given where it is the same for every transaction.
+    number is given where it is the same for every transaction. Lists come with their
+    tokens.
     """
 
     features: tuple[str, ...]
     windowed: frozenset[str] = frozenset()
     limits: Mapping[str, float | None] = field(default_factory=dict)
-    lists: Collection[str] = field(default_factory=tuple)
+    lists: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def limit_type(name: str) -> Type:

@@ -29,9 +29,10 @@ from scoring.core.rules.terms import (
     input_term,
     known_not_in,
     literal_term,
-    require_allowed,
     require_known_text,
+    require_meeting,
     require_number,
+    require_occurs,
     require_same_type,
     require_text_operator,
 )
@@ -104,12 +105,10 @@ class Lowering:
         require_same_type(operator, left, right, node.offset)
         if left.type is Type.TEXT:
             require_text_operator(operator, node.offset)
-            for child, ours, other in zip(
-                node.children, (left, right), (right, left), strict=True
-            ):
-                require_allowed(ours, other.allowed, child.offset)
         if left.literal is not None and right.literal is not None:
             raise RuleProblem(node.offset, "compares two constants")
+        constant = 0 if left.literal is not None else 1
+        require_meeting(left, right, node.children[constant].offset)
         return Comparison(operator, left, right)
 
     def _in(self, node: Node) -> Truth:
@@ -120,23 +119,23 @@ class Lowering:
                 item.offset, "'in' takes a text of the transaction on its left"
             )
         if container.kind is Kind.LIST:
-            texts = self._constants(container, term.allowed)
+            texts = self._constants(container, term.field)
             holds = f"{term.code} in {texts}"
             return Truth(holds, known_not_in(term.code, texts), holds)
         name = self._list_name(container)
+        for token in self.schema.lists[name]:
+            require_occurs(term.field, token, container.offset)
         # Looked up once, however many rules ask.
         listed = f"on_{name}_{term.code}"
         self.loads[listed] = f"LISTS_{name}({term.code}, 0) > at"
         return Truth(listed, f"({term.code} and not {listed})", listed)
 
-    def _constants(self, node: Node, allowed: tuple[str, ...]) -> str:
+    def _constants(self, node: Node, field: str) -> str:
         for child in node.children:
             if not isinstance(child.value, str) or child.kind is not Kind.LITERAL:
                 raise RuleProblem(child.offset, "'in [ ]' takes constant texts only")
             require_known_text(child.value, child.offset)
-            require_allowed(
-                Term(Type.TEXT, "", literal=child.value), allowed, child.offset
-            )
+            require_occurs(field, child.value, child.offset)
         if not node.children:
             raise RuleProblem(node.offset, "the list is empty")
         return repr(tuple(str(child.value) for child in node.children))
@@ -164,7 +163,7 @@ class Lowering:
             return literal_term(node)
         if node.kind is Kind.NAME and node.value == "score":
             self.numbers.add("score")
-            return Term(Type.REAL, "score", 1.0)
+            return Term(Type.REAL, "score", 1.0, low=0.0)
         if node.kind is Kind.SELECT:
             return self._selected(node)
         if node.kind is Kind.CALL and node.value == "_[_]":
@@ -197,7 +196,7 @@ class Lowering:
             self.texts.add(f"t_{name}")
         elif "NAN" in found.source:
             self.numbers.add(f"t_{name}")
-        return input_term(f"t_{name}", found)
+        return input_term(name, f"t_{name}", found)
 
     def _feature(self, node: Node, name: str) -> Term:
         place = self._places.get(name)

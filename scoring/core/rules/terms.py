@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from scoring.core.rules.check import mixed_numbers
 from scoring.core.rules.inputs import Input, Type
-from scoring.core.rules.problem import RuleProblem, suggestion
+from scoring.core.rules.problem import RuleProblem
 from scoring.core.rules.syntax import Node
+from scoring.core.transaction import CLOSED, never
 
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 COMPARISONS = {f"_{operator}_": operator for operator in _OPPOSITE}
@@ -27,14 +28,18 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A value: its type, its Python source, its largest magnitude, what it reads."""
+    """A value: its type, its Python source, its largest magnitude, what it reads.
+
+    `field` is the transaction's, where the term is one, and `low` its least number.
+    """
 
     type: Type
     code: str
     bound: float = 0.0
     literal: object = None
     features: tuple[str, ...] = ()
-    allowed: tuple[str, ...] = ()
+    field: str = ""
+    low: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +94,10 @@ def known_not_in(code: str, texts: str) -> str:
     return f"({code} and {code} not in {texts})"
 
 
-def input_term(code: str, found: Input) -> Term:
-    """The term of an input that stands under a local name."""
-    return Term(found.type, code, found.bound, allowed=found.allowed)
+def input_term(name: str, code: str, found: Input) -> Term:
+    """The term of a transaction's field that stands under a local name."""
+    low = None if found.type is Type.TEXT else found.low
+    return Term(found.type, code, found.bound, field=name, low=low)
 
 
 def literal_term(node: Node) -> Term:
@@ -138,9 +144,29 @@ def require_known_text(text: str, offset: int) -> None:
         )
 
 
-def require_allowed(term: Term, allowed: tuple[str, ...], offset: int) -> None:
-    """Raise `RuleProblem` for a constant that the other side can never be."""
-    if allowed and term.literal is not None and term.literal not in allowed:
-        word = str(term.literal)
-        hint = suggestion(word.upper(), allowed) or f"; one of {', '.join(allowed)}"
-        raise RuleProblem(offset, f"{word!r} is never its value{hint}")
+def require_occurs(field: str, text: object, offset: int) -> None:
+    """Raise `RuleProblem` for a constant that a field can never be."""
+    if isinstance(text, str) and (why := never(field, text)):
+        raise RuleProblem(offset, f"{text!r} is never its value: {why}")
+
+
+def require_meeting(left: Term, right: Term, offset: int) -> None:
+    """Raise `RuleProblem` where two terms can never be equal, or never differ.
+
+    Fields of two different sets of codes have no value in common; a number outside
+    of what a field can be is compared with it in vain.
+    """
+    for one, other in ((left, right), (right, left)):
+        require_occurs(other.field, one.literal, offset)
+        _require_within(other, one.literal, offset)
+    codes = [CLOSED.get(term.field) for term in (left, right)]
+    if all(codes) and codes[0] is not codes[1]:
+        raise RuleProblem(offset, "never equal: they are codes of different kinds")
+
+
+def _require_within(term: Term, number: object, offset: int) -> None:
+    if term.low is None or not isinstance(number, int | float):
+        return
+    if not term.low <= number <= term.bound:
+        span = f"between {term.low:.15g} and {term.bound:.15g}"
+        raise RuleProblem(offset, f"is never so: it lies {span}")

@@ -1,0 +1,142 @@
+"""Canonical JSON to protobuf messages; what is said twice is refused."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from scoring.errors import InvalidTransaction
+
+_TIMESTAMP = "google.protobuf.Timestamp"
+_SHAPES = {
+    FieldDescriptor.CPPTYPE_STRING: "a text in quotes, of whole characters",
+    FieldDescriptor.CPPTYPE_BOOL: "true or false",
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_FLOAT: "a number",
+}
+M = TypeVar("M", bound=Message)
+_DEPTH_MAX = 16
+_NAME_CHARS_MAX = 64  # of a field's name that is repeated to whoever sent it
+
+
+def message_from_json(raw: bytes, kind: type[M]) -> M:
+    """Parse one message, with or without a byte order mark.
+
+    Raises `InvalidTransaction`: for an unknown field, and for one that is given
+    twice, be it under both of its names.
+    """
+    message = kind()
+    try:
+        said = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_each_once)
+        _refuse_two_names(said, kind.DESCRIPTOR, "")
+        json_format.ParseDict(said, message, max_recursion_depth=_DEPTH_MAX)
+    except InvalidTransaction:
+        raise
+    except UnicodeDecodeError as error:
+        raise InvalidTransaction("", "the bytes are not UTF-8 JSON") from error
+    except Exception as error:  # the parser lets through whatever Python raises
+        raise _refusal(str(error), kind) from error
+    return message
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    said = dict(pairs)
+    if len(said) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidTransaction(_plain(twice), "is given twice; send it once")
+    return said
+
+
+def _refuse_two_names(said: Any, descriptor: Any, path: str) -> None:
+    """Raise `InvalidTransaction` where a field stands under both of its names.
+
+    What is no object at all is left to the parser, but for what it would let pass.
+    """
+    if said in ([], ""):  # to the parser these are objects without fields
+        raise InvalidTransaction(path.rstrip("."), "must be an object")
+    if not isinstance(said, dict):
+        return
+    fields = _fields_of(descriptor)
+    met: dict[int, str] = {}
+    for name, value in said.items():
+        field = fields.get(name)
+        if field is None:
+            continue
+        if field.number in met:
+            raise InvalidTransaction(
+                path + field.name,
+                f"is given twice, as {met[field.number]} and as {name}; send it once",
+            )
+        met[field.number] = name
+        if field.message_type is not None:
+            _look_within(value, field, f"{path}{field.name}.")
+
+
+def _look_within(value: Any, field: Any, path: str) -> None:
+    within = field.message_type
+    if within.GetOptions().map_entry:
+        within = within.fields_by_name["value"].message_type
+        value = list(value.values()) if isinstance(value, dict) else []
+    if within is not None and within.full_name != _TIMESTAMP:
+        many = field.is_repeated and isinstance(value, list)
+        for one in value if many else [value]:
+            _refuse_two_names(one, within, path)
+
+
+@lru_cache
+def _fields_of(descriptor: Any) -> dict[str, Any]:
+    """The fields of a message under each of the names that JSON may give them."""
+    named = {field.name: field for field in descriptor.fields}
+    return named | {field.json_name: field for field in descriptor.fields}
+
+
+def _refusal(problem: str, kind: type[Message]) -> InvalidTransaction:
+    name = _field_of(problem)
+    if not name:
+        return InvalidTransaction("", f"the JSON is not a {kind.DESCRIPTOR.full_name}")
+    field = _fields_of(kind.DESCRIPTOR).get(name)
+    if field is None:
+        return InvalidTransaction(
+            name, f"is not a field of {kind.DESCRIPTOR.full_name}, or not of its type"
+        )
+    return InvalidTransaction(name, f"must be {_shape_of(field)}")
+
+
+def _shape_of(field: Any) -> str:
+    """What a field is written like in JSON.
+
+    >>> from scoring.v1.transaction_pb2 import Transaction
+    >>> _shape_of(Transaction.DESCRIPTOR.fields_by_name["occurred_at"])
+    'a time such as "2026-03-01T12:00:00Z"'
+    """
+    if field.enum_type is not None:
+        words = ", ".join(value.name for value in field.enum_type.values[1:])
+        return f"one of {words}"
+    if field.message_type is not None:
+        time = field.message_type.full_name == _TIMESTAMP
+        return 'a time such as "2026-03-01T12:00:00Z"' if time else "an object"
+    return _SHAPES.get(field.cpp_type, "a whole number")
+
+
+def _field_of(problem: str) -> str:
+    """Take the field name out of json_format's sentence; empty where it has none."""
+    for opening, closing in (
+        ("Failed to parse ", " field"),
+        ('has no field named "', '"'),
+    ):
+        _, found, rest = problem.partition(opening)
+        if found:
+            return _plain(rest.split(closing)[0].strip())
+    return ""
+
+
+def _plain(name: str) -> str:
+    """A name that may be repeated; empty for one that no field could have."""
+    plain = name.isidentifier() and name.isascii() and len(name) <= _NAME_CHARS_MAX
+    return name if plain else ""
