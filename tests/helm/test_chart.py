@@ -110,6 +110,7 @@ def test_models_from_storage_are_mirrored_where_a_pod_may_write(helm, tmp_path):
 
 def test_every_environment_name_is_a_setting_of_the_service(newest_helm):
     known = {f"SCORING_{name.upper()}" for name in Settings.model_fields} | {"TZ"}
+    known |= {"ORT_DISABLE_TELEMETRY"}
     for values in VALUES:
         manifests = rendered(newest_helm, *with_values(values))
         named = set(one(manifests, "ConfigMap", "-settings")["data"])
@@ -117,6 +118,13 @@ def test_every_environment_name_is_a_setting_of_the_service(newest_helm):
             for container in containers(pod):
                 named |= {entry["name"] for entry in container.get("env", [])}
         assert named <= known, values.name
+
+
+def test_the_reports_of_the_runtime_to_its_maker_are_off(newest_helm):
+    for values in VALUES:
+        manifests = rendered(newest_helm, *with_values(values))
+        told = one(manifests, "ConfigMap", "-settings")["data"]
+        assert told["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_the_schema_offers_every_setting_that_the_chart_does_not_own(newest_helm):

