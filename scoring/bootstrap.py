@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from scoring import wire
 from scoring.adapters.bundle_signature import Trust
+from scoring.adapters.dead_letters import VALUE_BYTES_MAX, refusal_record
 from scoring.adapters.kafka_log import KafkaLog, nobody_counts
 from scoring.adapters.kafka_options import client_options
 from scoring.adapters.metrics_port import Liveness, open_metrics_port
@@ -31,7 +32,7 @@ from scoring.core.catalogue import Catalogue
 from scoring.core.row import row_of
 from scoring.core.transaction import Transaction
 from scoring.definitions import catalogue_from, policy_from
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, RecordRefused
 from scoring.ports import DecisionLog, LogRecord, Model, Spool, Store, Telemetry
 from scoring.provisional import Provisional, is_answer
 from scoring.publisher import Publisher
@@ -288,6 +289,7 @@ def _publisher(
         store=provisional.store,
         log=log,
         record_of=partial(_record_of, settings),
+        letter_of=partial(_letter_of, settings),
         telemetry=telemetry,
         count_max=settings.provisional_count_max,
         gather_s=0.0 if settings.reply_after == "log" else _LOG_GATHER_S,
@@ -300,11 +302,25 @@ def _publisher(
 def _record_of(
     settings: Settings, logged: bytes, transaction: Transaction | None
 ) -> LogRecord:
+    content_type = CONTENT_TYPES[settings.decision_format]
     return decision_record(
         Topics(settings.topic_prefix),
         logged,
-        transaction or wire.transaction_of(logged),
+        transaction or wire.carried_of(logged, content_type),
+        content_type=content_type,
+    )
+
+
+def _letter_of(
+    settings: Settings, record: LogRecord, error: RecordRefused
+) -> LogRecord:
+    return refusal_record(
+        record,
+        error,
+        topic=Topics(settings.topic_prefix).transactions_dead_letter,
         content_type=CONTENT_TYPES[settings.decision_format],
+        # Where decisions are too large, letters may have to be small.
+        bytes_max=VALUE_BYTES_MAX,
     )
 
 

@@ -7,7 +7,7 @@ in tests/contract runs against both.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -215,6 +215,23 @@ class Store(Protocol):
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
         """List what is recorded but unpublished: (tenant, id, logged bytes)."""
+        ...
+
+    def outbox_pages(
+        self, *, count: int
+    ) -> AsyncIterator[list[tuple[str, str, bytes]]]:
+        """All of the outbox, about `count` entries at a time.
+
+        What stands there from the first page to the last comes at least once.
+        """
+        ...
+
+    async def lease(self, name: str, holder: str, *, for_s: float) -> bool:
+        """Whether a task of all processes is `holder`'s for the next seconds.
+
+        It is where nobody else's is; asking again renews it. No fence: two may
+        believe so for a moment.
+        """
         ...
 
     async def published(self, keys: Sequence[tuple[str, str]]) -> None:

@@ -6,24 +6,25 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from scoring.core.transaction import Transaction
-from scoring.errors import LogUnavailable, StoreUnavailable
+from scoring.errors import (
+    LogUnavailable,
+    RecordRefused,
+    RecordsRefused,
+    StoreUnavailable,
+)
+from scoring.outbox import INTERVAL_S, Key, Pace, Sweep, portions
 from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
 
 log = logging.getLogger(__name__)
 _APPENDED_PER_CALL = 500
-Key = tuple[str, str]  # tenant and transaction id
 _RETRY_S = 0.5
-# An entry that two sweeps in a row find was left by a process that died, or by an
-# append that failed: what a living publisher holds is gone in between. In a longer
-# outage of the log another process's entries are found, too: equal duplicates.
-_SWEEP_INTERVAL_S = 5.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pending:
     """One decision on its way to the log; `done` resolves when it is there."""
 
@@ -40,42 +41,58 @@ class Pending:
 
 @dataclass(slots=True)
 class Publisher:
-    """Appends decisions in the background, in order, and clears their outbox.
+    """Sends decisions in the background, in order, and clears their outbox.
 
     A final decision also stands in the store's outbox, so a crash loses nothing: a
     sweep appends what an earlier process left. A provisional one waits here (it
     also stands in the spool). Bounded by `count_max`: beyond it, final decisions
-    are left to the sweep and provisional ones are counted as `log_overflow`. Appends
+    are left to the sweep and provisional ones are counted as `log_overflow`. Sends
     begin at least `gather_s` apart: what they cost is shared by many decisions.
     `record_of` makes the log's record; without a transaction it reads it from there.
     `logged` is told of each provisional decision that the log has, and says whether it
-    still waits to become the record: until then no outbox holds it.
+    still waits to become the record: until then no outbox holds it. `letter_of` makes
+    the dead letter of a record that the log refuses for good.
     """
 
     store: Store
     log: DecisionLog
     record_of: Callable[[bytes, Transaction | None], LogRecord]
+    letter_of: Callable[[LogRecord, RecordRefused], LogRecord]
     telemetry: Telemetry
     count_max: int
     gather_s: float = 0.0
     logged: Callable[[Key], bool] = lambda _: True
     _queue: deque[Pending] = field(default_factory=deque)
+    _sent: set[Pending] = field(default_factory=set)  # and not yet acknowledged
+    _to_clear: list[Key] = field(default_factory=list)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
+    _clearable: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
-    _seen: set[tuple[str, str]] = field(default_factory=set)
-    _acknowledging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _letters: set[asyncio.Task[bool]] = field(default_factory=set)
+    _sweeper: Sweep = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let the sweep append as this one does."""
+        self._sweeper = Sweep(
+            self.store,
+            self.log,
+            self.record_of,
+            self.telemetry,
+            self._held,
+            self._set_aside,
+        )
 
     def start(self) -> None:
-        """Begin to append and to sweep on the running loop."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._run()), loop.create_task(self._sweep())]
+        """Begin to append, to clear and to sweep on the running loop."""
+        begin = asyncio.get_running_loop().create_task
+        self._tasks = [begin(self._run()), begin(self._clear()), begin(self._sweep())]
 
     def publish(
         self, transaction: Transaction, logged: bytes, *, provisional: bool
     ) -> asyncio.Future[None]:
         """Queue one decision; never blocks. The future resolves when it is logged."""
         done = asyncio.get_running_loop().create_future()
-        if len(self._queue) >= self.count_max:
+        if len(self._queue) + len(self._sent) >= self.count_max:
             self.telemetry.count("log_overflow")
             done.set_exception(LogUnavailable("too many decisions wait for the log"))
             # The caller may not look: the overflow is counted, not logged as an error.
@@ -93,36 +110,95 @@ class Publisher:
             while self._queue:
                 began_at = loop.time()
                 count = min(len(self._queue), _APPENDED_PER_CALL)
-                batch = [self._queue[i] for i in range(count)]
                 try:
-                    await self.log.append(
-                        [self.record_of(p.logged, p.transaction) for p in batch]
-                    )
+                    await self._send(count)
                 except LogUnavailable:
                     self.telemetry.count("log_retry")
                     await asyncio.sleep(_RETRY_S)
                     continue
-                for pending in batch:
-                    self._queue.popleft()
-                    if not pending.done.done():
-                        pending.done.set_result(None)
-                async with self._acknowledging:
-                    await self._acknowledge([p.key for p in batch if self._is_out(p)])
                 if count < _APPENDED_PER_CALL:
                     await asyncio.sleep(began_at + self.gather_s - loop.time())
+
+    async def _send(self, count: int) -> None:
+        """Send the first so many; others have their turns in between."""
+        pace = Pace.begun()
+        for portion in portions(count):
+            batch = [self._queue[i] for i in range(portion.stop - portion.start)]
+            records = [self.record_of(p.logged, p.transaction) for p in batch]
+            futures = self.log.send(records)
+            for pending, record, future in zip(batch, records, futures, strict=True):
+                self._queue.popleft()
+                self._sent.add(pending)
+                future.add_done_callback(partial(self._settle, pending, record))
+            if portion.stop < count:
+                await pace.rest()
+
+    def _settle(
+        self, pending: Pending, record: LogRecord, sent: asyncio.Future[None]
+    ) -> None:
+        error = None if sent.cancelled() else sent.exception()
+        if isinstance(error, RecordRefused):
+            letter = self._set_aside(pending.key, record, error)
+            letter.add_done_callback(lambda told: self._lettered(pending, told))
+        elif error is None and not sent.cancelled():
+            self._settled(pending, is_safe=True)
+        # Else the log was closed: the outbox or the spool keeps it.
+
+    def _lettered(self, pending: Pending, letter: asyncio.Task[bool]) -> None:
+        if not letter.cancelled():
+            self._settled(pending, is_safe=letter.result())
+
+    def _settled(self, pending: Pending, *, is_safe: bool) -> None:
+        self._sent.discard(pending)
+        if is_safe and self._is_out(pending):
+            self._to_clear.append(pending.key)
+            self._clearable.set()
+        if not pending.done.done():
+            pending.done.set_result(None)
 
     def _is_out(self, pending: Pending) -> bool:
         """Whether the outbox may hold a decision that is in the log now."""
         return not (pending.provisional and self.logged(pending.key))
 
-    async def _acknowledge(self, keys: list[tuple[str, str]]) -> None:
-        if not keys:
-            return
+    def _set_aside(
+        self, key: Key, record: LogRecord, error: RecordRefused
+    ) -> asyncio.Task[bool]:
+        """Send a dead letter instead; the task tells whether the log has it."""
+        task = asyncio.get_running_loop().create_task(self._letter(key, record, error))
+        self._letters.add(task)
+        task.add_done_callback(self._letters.discard)
+        return task
+
+    async def _letter(self, key: Key, record: LogRecord, error: RecordRefused) -> bool:
+        self.telemetry.count("log_refused")
+        log.error("the decision of %s:%s becomes a dead letter: %s", *key, error)
         try:
-            await self.store.published(keys)
-        except StoreUnavailable:
-            # The sweep will find and append them again: byte-identical duplicates.
-            log.info("outbox not cleared: %d decisions may be logged twice", len(keys))
+            await self.log.append([self.letter_of(record, error)])
+        except (RecordsRefused, LogUnavailable) as refused:
+            log.warning("nor is its letter taken: %s:%s stays: %s", *key, refused)
+            return False
+        self.telemetry.count("dead_letter")
+        return True
+
+    async def _clear(self) -> None:
+        """Take out of the outbox what the log has acknowledged."""
+        while True:
+            await self._clearable.wait()
+            self._clearable.clear()
+            await asyncio.sleep(self.gather_s)
+            while self._to_clear:
+                keys = self._to_clear[:_APPENDED_PER_CALL]
+                try:
+                    await self.store.published(keys)
+                except StoreUnavailable:  # it is tried until the store is back
+                    await asyncio.sleep(_RETRY_S)
+                    continue
+                del self._to_clear[: len(keys)]
+
+    def _held(self) -> set[Key]:
+        own = {pending.key for pending in self._queue}
+        own.update(pending.key for pending in self._sent)
+        return own.union(self._to_clear)
 
     async def _sweep(self) -> None:
         while True:
@@ -130,30 +206,20 @@ class Publisher:
                 await self.sweep()
             except (StoreUnavailable, LogUnavailable):
                 log.info("outbox not swept: store or log away")
-            await asyncio.sleep(_SWEEP_INTERVAL_S)
+            await asyncio.sleep(INTERVAL_S)
 
     async def sweep(self) -> int:
         """Append what two sweeps in a row found in the outbox; returns how many."""
-        entries = await self.store.outbox(count_max=_APPENDED_PER_CALL)
-        left = self._seen.difference(pending.key for pending in self._queue)
-        due = [e for e in entries if (e[0], e[1]) in left]
-        self._seen = {(tenant, id_) for tenant, id_, _ in entries}
-        if due:
-            await self.log.append(
-                [self.record_of(logged, None) for _, _, logged in due]
-            )
-            await self._acknowledge([(tenant, id_) for tenant, id_, _ in due])
-            self.telemetry.count("outbox_swept", len(due))
-        return len(due)
+        return await self._sweeper.sweep()
 
     async def close(self, *, within_s: float) -> None:
         """Append what is queued, for at most `within_s`; the outbox keeps the rest."""
-        waiting = [pending.done for pending in self._queue]
-        if waiting:
-            await asyncio.wait(waiting, timeout=within_s)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s), self._acknowledging:
-                pass
-        for task in self._tasks:
+        ends = asyncio.get_running_loop().time() + within_s
+        while self._queue or self._sent or self._to_clear:
+            if asyncio.get_running_loop().time() >= ends:
+                break
+            await asyncio.sleep(0.01)
+        tasks = [*self._tasks, *self._letters]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -20,6 +21,7 @@ from scoring.core.card_number import masked
 from scoring.errors import (
     CardNumberRefused,
     InvalidTransaction,
+    RecordRefused,
     ScoringError,
     TransactionConflict,
 )
@@ -45,6 +47,7 @@ _REASONS: tuple[tuple[type[ScoringError], str], ...] = (
     (Oversize, "OVERSIZE"),
     (UnknownType, "UNKNOWN_TYPE"),
     (UnknownTransaction, "UNKNOWN_TRANSACTION"),
+    (RecordRefused, "REFUSED"),
 )
 
 
@@ -104,11 +107,7 @@ def letter_record(
     cut off, and the letter says so.
     """
     letter = dead_letter(record, error)
-    while True:
-        value = _written(letter, content_type)
-        beyond = len(value) + len(letter.key) + _AROUND_BYTES - bytes_max
-        if beyond <= 0 or not _shortened(letter, beyond):
-            break
+    value = _fitted(letter, content_type, bytes_max)
     return LogRecord(
         topic=topic,
         key=letter.key or None,
@@ -116,6 +115,57 @@ def letter_record(
         headers=(("content-type", content_type.encode()), *source_headers(record)),
         partition=record.partition,
     )
+
+
+def refusal_record(
+    record: LogRecord,
+    error: RecordRefused,
+    *,
+    topic: str,
+    content_type: str,
+    bytes_max: int = RECORD_BYTES_MAX,
+) -> LogRecord:
+    """The letter of a record of ours that the log refuses; it answers no input."""
+    refused = _Refused(
+        topic=record.topic,
+        partition=-1 if record.partition is None else record.partition,
+        key=record.key,
+        value=record.value,
+        headers=record.headers,
+    )
+    letter = dead_letter(refused, error)
+    value = _fitted(letter, content_type, bytes_max)
+    named = tuple(h for h in record.headers if h[0] == "transaction-id")
+    return LogRecord(
+        topic=topic,
+        key=letter.key or None,
+        value=value,
+        headers=(("content-type", content_type.encode()), *named),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refused:
+    """A record of ours, as one that was read; it never had an offset or a time."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    offset: int = -1
+    timestamp: int = -1
+
+
+def _fitted(
+    letter: transaction_pb2.DeadLetter, content_type: str, bytes_max: int
+) -> bytes:
+    """The letter's bytes, cut until they fit; it says itself that it was cut."""
+    while True:
+        value = _written(letter, content_type)
+        beyond = len(value) + len(letter.key) + _AROUND_BYTES - bytes_max
+        if beyond <= 0 or not _shortened(letter, beyond):
+            return value
 
 
 def _written(letter: transaction_pb2.DeadLetter, content_type: str) -> bytes:

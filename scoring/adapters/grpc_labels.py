@@ -15,7 +15,7 @@ from scoring.adapters.grpc_status import Context, Refusal, Refused, refusal_of
 from scoring.adapters.label_scores import LabelScores
 from scoring.core.card_number import masked
 from scoring.core.label import Label, validate_label
-from scoring.errors import InvalidTransaction, ScoringError
+from scoring.errors import InvalidTransaction, RecordsRefused, ScoringError
 from scoring.ports import DecisionLog, LabelledTransaction, LogRecord, Store, Telemetry
 from scoring.topics import Topics, key_of
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
@@ -41,8 +41,11 @@ class LogSink:
     topics: Topics
 
     async def take(self, labels: Sequence[Label]) -> list[Outcome]:
-        """Return when the log has acknowledged all of them."""
-        await self.log.append([self._record(label) for label in labels])
+        """Return when the log has acknowledged all that it ever takes."""
+        try:
+            await self.log.append([self._record(label) for label in labels])
+        except RecordsRefused as error:
+            return [error.refused.get(i) for i in range(len(labels))]
         return [None] * len(labels)
 
     def _record(self, label: Label) -> LogRecord:

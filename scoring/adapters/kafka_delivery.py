@@ -41,7 +41,8 @@ class Poll:
 
     Progress is `finished`, never Faust's own acknowledgement, which it also gives
     to what it skips. A revoked poll counts for nothing: its records are delivered
-    again, here or to another member. `idle` is set while nobody works on it;
+    again, here or to another member, and one that did not settle in time is
+    `abandoned`. `idle` is set while nobody works on it;
     `epoch` counts the assignments and seeks of this consumer.
     """
 
@@ -50,6 +51,7 @@ class Poll:
     epoch: int = 0
     finished: bool = False
     revoked: bool = False
+    abandoned: bool = False
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -164,6 +166,8 @@ class PollConsumer(Consumer):
                     await poll.idle.wait()
         except TimeoutError:
             log.warning("a poll did not settle within %.1f s", bound_s)
+            for poll in self._polls():
+                poll.abandoned = not poll.idle.is_set()
         await self.commit()
         self._pending.clear()
 

@@ -72,8 +72,9 @@ class LabelWork:
         await self._learn(poll, labels, joined)
         refused = [(r, item) for r, item in judged if isinstance(item, ScoringError)]
         refused += self._unknown(judged, joined)
-        await self.log.append(
-            [self._letter(record, error) for record, error in refused]
+        letters = [self._letter(record, error) for record, error in refused]
+        await Patience(self.telemetry, self.progress).acknowledged(
+            poll, self.log.append(letters)
         )
         poll.finished = True
         self.progress.forward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from scoring.adapters.kafka_source import source_headers
 from scoring.adapters.kafka_watermark import Outputs
 from scoring.adapters.kafka_works import Patience, Revoked, admitted
 from scoring.answer import Answer
-from scoring.errors import ScoringError
+from scoring.errors import RecordsRefused, ScoringError
 from scoring.ports import Check, DecisionLog, LogRecord, Telemetry
 from scoring.topics import Topics, decision_record
 
@@ -53,7 +54,8 @@ class TransactionWork:
             )
             for record, item in judged
         ]
-        await self.log.append([output for output in outputs if output is not None])
+        records = [record for record, _ in judged]
+        await self._append(poll, records, outputs)
         poll.finished = True
         self.progress.judged(missing)
 
@@ -65,6 +67,28 @@ class TransactionWork:
             poll, lambda: self.passes.answers(checks)
         )
 
+    async def _append(
+        self, poll: Poll, inputs: Sequence[Any], outputs: Sequence[LogRecord | None]
+    ) -> None:
+        """Append them; an input whose output the log never takes gets a letter.
+
+        Raises `Revoked`.
+        """
+        patience = Patience(self.telemetry, self.progress)
+        answered = [
+            (i, o) for i, o in zip(inputs, outputs, strict=True) if o is not None
+        ]
+        try:
+            await patience.acknowledged(
+                poll, self.log.append([output for _, output in answered])
+            )
+        except RecordsRefused as refused:
+            letters = [
+                self._letter(answered[i][0], error)
+                for i, error in refused.refused.items()
+            ]
+            await patience.acknowledged(poll, self.log.append(letters))
+
     def _output(
         self, record: Any, item: Check | ScoringError, answer: Answer
     ) -> LogRecord | None:
@@ -72,14 +96,7 @@ class TransactionWork:
         if isinstance(answer, ScoringError):
             if not is_refusal(answer):
                 raise answer
-            self.telemetry.count("dead_letter")
-            return letter_record(
-                record,
-                answer,
-                topic=self.topics.transactions_dead_letter,
-                content_type=self.content_type,
-                bytes_max=self.letter_bytes_max,
-            )
+            return self._letter(record, answer)
         assert isinstance(item, Check)
         if answer.logged is None:
             return None
@@ -90,4 +107,14 @@ class TransactionWork:
             content_type=self.content_type,
             partition=record.partition,
             source=source_headers(record),
+        )
+
+    def _letter(self, record: Any, error: ScoringError) -> LogRecord:
+        self.telemetry.count("dead_letter")
+        return letter_record(
+            record,
+            error,
+            topic=self.topics.transactions_dead_letter,
+            content_type=self.content_type,
+            bytes_max=self.letter_bytes_max,
         )

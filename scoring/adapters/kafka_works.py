@@ -15,6 +15,9 @@ from scoring.ports import Telemetry
 
 log = logging.getLogger(__name__)
 _STORE_RETRY_S = 0.2
+# Beyond it nothing went forward: the worker counts as stalled, and begins anew.
+_LOG_PATIENCE_S = 900.0
+_LOG_LOOK_S = 0.5
 T = TypeVar("T")
 
 
@@ -46,6 +49,24 @@ class Patience:
 
     telemetry: Telemetry
     progress: Progress
+
+    async def acknowledged(self, poll: Poll, append: Awaitable[None]) -> None:
+        """Wait for the log; raises what `append` does.
+
+        A log that is away is waited for, and that is no stall. Raises `Revoked` where
+        the poll was given up meanwhile: what has not left is taken back.
+        """
+        appending = asyncio.ensure_future(append)
+        gives_up_at = asyncio.get_running_loop().time() + _LOG_PATIENCE_S
+        try:
+            while not (await asyncio.wait((appending,), timeout=_LOG_LOOK_S))[0]:
+                if poll.abandoned:
+                    raise Revoked
+                if asyncio.get_running_loop().time() < gives_up_at:
+                    self.progress.forward()
+        finally:
+            appending.cancel()
+        appending.result()
 
     async def outlast(self, poll: Poll, exchange: Callable[[], Awaitable[T]]) -> T:
         """What the exchange with the store gives, as soon as the store answers.

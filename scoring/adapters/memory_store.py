@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -50,6 +51,7 @@ class MemoryStore:
         self._dedupe_ms = dedupe_ms
         self._claims: dict[_Key, _Claim] = {}
         self._outbox: dict[_Key, bytes] = {}
+        self._leases: dict[str, tuple[str, float]] = {}
         self._processed = 0
         self._received_at_ms = 0
 
@@ -213,6 +215,23 @@ class MemoryStore:
         """See `ports.Store`."""
         oldest = islice(self._outbox.items(), count_max)
         return [(tenant, id_, logged) for (tenant, id_), logged in oldest]
+
+    async def outbox_pages(
+        self, *, count: int
+    ) -> AsyncIterator[list[tuple[str, str, bytes]]]:
+        """See `ports.Store`."""
+        entries = [(*key, logged) for key, logged in self._outbox.items()]
+        for start in range(0, len(entries), count):
+            yield entries[start : start + count]
+
+    async def lease(self, name: str, holder: str, *, for_s: float) -> bool:
+        """See `ports.Store`."""
+        now = asyncio.get_running_loop().time()
+        held_by, until = self._leases.get(name, (holder, now))
+        if held_by != holder and until > now:
+            return False
+        self._leases[name] = (holder, now + for_s)
+        return True
 
     async def published(self, keys: Sequence[tuple[str, str]]) -> None:
         """See `ports.Store`."""

@@ -51,6 +51,10 @@ class ClaimKeys:
         """Where a decision waits to be published: beside itself."""
         return self.outboxes[self._part(tenant, id_)]
 
+    def lease(self, name: str) -> bytes:
+        """Where it stands which process does a task of all of them."""
+        return f"{self._stem}:lease:{name}".encode()
+
     @property
     def numbering(self) -> set[bytes]:
         """What says that the history is there, and how far it goes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any, Self
@@ -18,7 +18,8 @@ from scoring.adapters.redis_cluster import ClusterConnection
 from scoring.adapters.redis_connection import Command, Link
 from scoring.adapters.redis_forecast import forecast_apart
 from scoring.adapters.redis_keeping import ends_at, left_s
-from scoring.adapters.redis_layout import Layout, outbox_field
+from scoring.adapters.redis_layout import Layout
+from scoring.adapters.redis_outbox import RedisOutbox
 from scoring.adapters.redis_program import Program, Terms
 from scoring.adapters.redis_split import Split
 from scoring.core.catalogue import Catalogue
@@ -62,6 +63,7 @@ class RedisStore:
         self._layout = Layout(
             catalogue, program, namespace, claims=claims, parted=cluster
         )
+        self._outbox = RedisOutbox(self._calls, self._layout.claims)
         self._arguments = Arguments(catalogue, program, self._layout)
         self._split = (
             Split(self._calls, self._layout, self._arguments, terms)
@@ -215,27 +217,21 @@ class RedisStore:
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
         """See `ports.Store`."""
-        outboxes = self._layout.claims.outboxes
-        commands: list[Command] = [
-            (b"HSCAN", key, 0, b"COUNT", count_max) for key in outboxes
-        ]
-        found: list[tuple[str, str, bytes]] = []
-        for _, flat in await self._calls.ask(commands, None):
-            for name, logged in zip(flat[::2], flat[1::2], strict=True):
-                tenant, id_ = name.decode().split(":", 1)
-                found.append((tenant, id_, logged))
-        return found[:count_max]
+        return await self._outbox.first(count_max)
+
+    def outbox_pages(
+        self, *, count: int
+    ) -> AsyncIterator[list[tuple[str, str, bytes]]]:
+        """See `ports.Store`."""
+        return self._outbox.pages(count)
 
     async def published(self, keys: Sequence[tuple[str, str]]) -> None:
         """See `ports.Store`."""
-        fields: dict[bytes, list[bytes]] = {}
-        for key in keys:
-            outbox = self._layout.claims.outbox(*key)
-            fields.setdefault(outbox, []).append(outbox_field(*key))
-        commands: list[Command] = [
-            (b"HDEL", outbox, *own) for outbox, own in fields.items()
-        ]
-        await self._calls.ask(commands, None)
+        await self._outbox.clear(keys)
+
+    async def lease(self, name: str, holder: str, *, for_s: float) -> bool:
+        """See `ports.Store`."""
+        return await self._outbox.lease(name, holder, for_s)
 
     # Labels and forecasts ----------------------------------------------------
 

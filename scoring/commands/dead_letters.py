@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scoring.settings import Settings
 
 app = typer.Typer(help="Work off what could not be judged.", no_args_is_help=True)
+_SEND_S = 60.0
 LabelsOption = Annotated[
     bool, typer.Option("--labels", help="Of labels instead of transactions.")
 ]
@@ -129,12 +130,21 @@ def _send(letters: list[Letter]) -> None:
     import asyncio
 
     from scoring.bootstrap import log_from
+    from scoring.errors import LogUnavailable
     from scoring.settings import Settings
 
     async def send() -> None:
         log = await log_from(Settings())
         assert log is not None
-        await log.append([letter.record() for letter in letters])
-        await log.close()
+        try:
+            async with asyncio.timeout(_SEND_S):
+                await log.append([letter.record() for letter in letters])
+        except TimeoutError as error:
+            raise LogUnavailable(
+                f"no broker acknowledged all of them within {_SEND_S:.0f} s; some may "
+                "have been sent, and sending twice is harmless"
+            ) from error
+        finally:
+            await log.close()
 
     asyncio.run(send())

@@ -220,6 +220,8 @@ class _DeadLetterReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dead
     """The content type or its version is not known here."""
     DEAD_LETTER_REASON_UNKNOWN_TRANSACTION: _DeadLetterReason.ValueType  # 7
     """Nothing is known of the transaction that a label names."""
+    DEAD_LETTER_REASON_REFUSED: _DeadLetterReason.ValueType  # 8
+    """The broker never takes the record that answers it, or that it is itself."""
 
 class DeadLetterReason(_DeadLetterReason, metaclass=_DeadLetterReasonEnumTypeWrapper):
     """Why an input could not be judged."""
@@ -240,6 +242,8 @@ DEAD_LETTER_REASON_UNKNOWN_TYPE: DeadLetterReason.ValueType  # 6
 """The content type or its version is not known here."""
 DEAD_LETTER_REASON_UNKNOWN_TRANSACTION: DeadLetterReason.ValueType  # 7
 """Nothing is known of the transaction that a label names."""
+DEAD_LETTER_REASON_REFUSED: DeadLetterReason.ValueType  # 8
+"""The broker never takes the record that answers it, or that it is itself."""
 Global___DeadLetterReason: _TypeAlias = DeadLetterReason  # noqa: Y015
 
 @_typing.final

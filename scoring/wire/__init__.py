@@ -1,6 +1,7 @@
 """Protobuf (and its canonical JSON) to domain and back, nothing else."""
 
 from scoring.wire.decisions import (
+    carried_of,
     core_to_bytes,
     decision_from_bytes,
     decision_part,
@@ -39,6 +40,7 @@ from scoring.wire.transactions import (
 __all__ = [
     "JSON",
     "PROTOBUF",
+    "carried_of",
     "core_to_bytes",
     "decision_from_bytes",
     "decision_part",

@@ -6,6 +6,7 @@ from functools import lru_cache
 from struct import Struct
 
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 
 from scoring.core.decision import (
     ComputeTarget,
@@ -19,10 +20,16 @@ from scoring.core.decision import (
     SecondLook,
     Versions,
 )
-from scoring.core.transaction import Transaction
+from scoring.core.transaction import DEFAULT_TENANT, Transaction
+from scoring.errors import CorruptState
 from scoring.ports import Check
 from scoring.v1 import decision_pb2
-from scoring.wire.messages import field_to_bytes, timestamp_from_ms, varint_to_bytes
+from scoring.wire.messages import (
+    JSON,
+    field_to_bytes,
+    timestamp_from_ms,
+    varint_to_bytes,
+)
 from scoring.wire.transactions import transaction_from_proto, transaction_to_proto
 
 _MODEL = ReasonSource.MODEL
@@ -220,16 +227,47 @@ def transaction_of(logged: bytes) -> Transaction:
     return transaction_from_proto(decision_from_bytes(logged).transaction)
 
 
+def carried_of(logged: bytes, content_type: str) -> Transaction:
+    """What names and places a logged decision's record: id, tenant, card, customer.
+
+    Nothing else is read, so that a decision of a later release is carried as it is.
+    Raises `CorruptState` for bytes that are no logged decision, and for one with
+    fields that JSON of this release would drop.
+    """
+    message = decision_pb2.Decision()
+    try:
+        message.ParseFromString(logged)
+    except DecodeError as error:
+        raise CorruptState("it is no logged decision") from error
+    t = message.transaction
+    if not t.id:
+        raise CorruptState("it holds no transaction")
+    if content_type == JSON:
+        size = message.ByteSize()
+        message.DiscardUnknownFields()
+        if message.ByteSize() != size:
+            raise CorruptState("it has fields of a later release, and JSON drops them")
+    return Transaction(
+        tenant=t.tenant or DEFAULT_TENANT, id=t.id, card=t.card, customer=t.customer
+    )
+
+
 def decision_from_bytes(raw: bytes) -> decision_pb2.Decision:
     """Parse what `decision_to_bytes` or `logged_to_bytes` wrote."""
     return decision_pb2.Decision.FromString(raw)
 
 
 def decision_to_json(raw: bytes) -> bytes:
-    """Canonical JSON of an encoded Decision, one line."""
-    return json_format.MessageToJson(
-        decision_from_bytes(raw), indent=None, ensure_ascii=False
-    ).encode()
+    """Canonical JSON of an encoded Decision, one line.
+
+    Raises `CorruptState` for one with a value that JSON cannot say.
+    """
+    try:
+        return json_format.MessageToJson(
+            decision_from_bytes(raw), indent=None, ensure_ascii=False
+        ).encode()
+    except (json_format.Error, ValueError) as error:
+        raise CorruptState("JSON cannot say it") from error
 
 
 def position_of(decision: bytes) -> str:

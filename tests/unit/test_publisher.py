@@ -1,6 +1,7 @@
 """The way to the log: in order, again after a failure, swept after a crash."""
 
 import asyncio
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from scoring.adapters.memory_store import MemoryStore
 from scoring.adapters.telemetry import SilentTelemetry
 from scoring.core.catalogue import default_catalogue
 from scoring.core.transaction import Transaction
-from scoring.errors import LogUnavailable
+from scoring.errors import CorruptState, LogUnavailable, StoreUnavailable
 from scoring.ports import LogRecord, Recording
 from scoring.publisher import Publisher
 
@@ -33,20 +34,40 @@ def store():
     return MemoryStore(default_catalogue(), lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS)
 
 
+class Counting(SilentTelemetry):
+    """Counts named events."""
+
+    def __init__(self):
+        self.counted = Counter()
+
+    def count(self, event, n=1):
+        self.counted[event] += n
+
+
+@pytest.fixture
+def telemetry():
+    return Counting()
+
+
 @pytest.fixture
 def log():
     return MemoryLog()
 
 
 @pytest.fixture
-async def publisher(store, log):
+async def publisher(store, log, telemetry):
     publisher = Publisher(
         store=store,
         log=log,
         record_of=lambda logged, _: LogRecord(
             topic="decisions", key=None, value=logged
         ),
-        telemetry=SilentTelemetry(),
+        letter_of=lambda record, error: LogRecord(
+            topic="letters",
+            key=None,
+            value=b"%s: %s" % (record.value[:9], str(error).encode()),
+        ),
+        telemetry=telemetry,
         count_max=3,
     )
     publisher.start()
@@ -71,13 +92,13 @@ async def test_a_published_decision_is_logged_and_leaves_the_outbox(
 
 
 async def test_decisions_that_follow_closely_share_an_append(publisher, log):
-    appended, append = [], log.append
+    appended, send = [], log.send
 
-    async def counted(records):
+    def counted(records):
         appended.append([record.value for record in records])
-        await append(records)
+        return send(records)
 
-    publisher.log, publisher.gather_s = SimpleNamespace(append=counted), 0.1
+    publisher.log, publisher.gather_s = SimpleNamespace(send=counted), 0.1
     first = publisher.publish(TRANSACTION, b"a", provisional=True)
     await first
     rest = [
@@ -98,7 +119,7 @@ async def test_what_is_logged_leaves_the_outbox_before_the_end(publisher, store)
         await published(keys)
         cleared.extend(keys)
 
-    publisher.store = SimpleNamespace(published=slowly, outbox=store.outbox)
+    publisher.store = SimpleNamespace(published=slowly)
     await publisher.publish(TRANSACTION, b"t1", provisional=False)
     await publisher.close(within_s=1)
     assert cleared == [("default", "t1")]
@@ -135,3 +156,169 @@ async def test_a_sweep_logs_what_a_dead_process_left_and_only_then(
     assert await publisher.sweep() == 1
     assert values(log) == [b"left"]
     assert await store.outbox(count_max=9) == []
+
+
+async def test_a_backlog_leaves_others_their_turns(publisher, log):
+    publisher.count_max = 1_000
+    turns, seen, send = 0, set(), log.send
+
+    def noted(records):
+        seen.add(turns)
+        return send(records)
+
+    publisher.log = SimpleNamespace(send=noted)
+    waiting = asyncio.gather(
+        *(
+            publisher.publish(TRANSACTION, b"%d" % i, provisional=True)
+            for i in range(500)
+        )
+    )
+    while not waiting.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert len(seen) > 10
+
+
+async def test_one_that_waits_keeps_no_other_from_being_settled(publisher, log):
+    stuck, send = asyncio.get_running_loop().create_future(), log.send
+
+    def but_one(records):
+        return [stuck if r.value == b"a" else send([r])[0] for r in records]
+
+    publisher.log = SimpleNamespace(send=but_one)
+    first = publisher.publish(TRANSACTION, b"a", provisional=True)
+    async with asyncio.timeout(5):
+        await publisher.publish(TRANSACTION, b"b", provisional=True)
+    assert not first.done()
+    stuck.set_result(None)
+    await first
+
+
+async def test_a_decision_that_the_log_refuses_becomes_a_letter_and_holds_up_nobody(
+    publisher, store, log, telemetry
+):
+    log.bytes_max = 400
+    large = Recording(
+        tenant="default",
+        transaction_id="t1",
+        payload_hash=b"h" * 32,
+        decision=b"decision",
+        logged=b"large" * 100,
+    )
+    await store.record([large])
+    refused = publisher.publish(TRANSACTION, large.logged, provisional=False)
+    await publisher.publish(TRANSACTION, b"next", provisional=True)
+    await refused
+    assert values(log) == [b"next"]
+    (letter,) = log.of("letters")
+    assert letter.value.startswith(b"largelarg: topic decisions does not take")
+    assert telemetry.counted["log_refused"] == telemetry.counted["dead_letter"] == 1
+    async with asyncio.timeout(5):
+        while await store.outbox(count_max=9):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_decision_whose_letter_is_refused_too_stays_in_the_outbox(
+    publisher, store, log, caplog
+):
+    await store.record([recording()])
+    log.bytes_max = 0
+    await publisher.publish(TRANSACTION, b"t1", provisional=False)
+    assert "default:t1 stays" in caplog.text
+    assert len(await store.outbox(count_max=9)) == 1
+
+
+async def test_an_outbox_that_could_not_be_cleared_is_cleared_and_never_swept_twice(
+    publisher, store, log
+):
+    published, away = store.published, True
+
+    async def fails_first(keys):
+        if away:
+            raise StoreUnavailable("for a moment")
+        await published(keys)
+
+    store.published = fails_first
+    await store.record([recording()])
+    await publisher.publish(TRANSACTION, b"t1", provisional=False)
+    for _ in range(3):
+        assert await publisher.sweep() == 0
+    away = False
+    async with asyncio.timeout(5):
+        while await store.outbox(count_max=9):
+            await asyncio.sleep(0.01)
+    assert values(log) == [b"t1"]
+
+
+async def test_one_entry_that_cannot_be_read_keeps_no_other_from_the_log(
+    publisher, store, log, telemetry, caplog
+):
+    def read(logged, _):
+        if logged == b"bad":
+            raise CorruptState("it is no logged decision")
+        return LogRecord(topic="decisions", key=None, value=logged)
+
+    publisher._sweeper.record_of = read
+    for id_ in ("one", "bad", "two"):
+        await store.record([recording(id_)])
+    await publisher.sweep()
+    assert await publisher.sweep() == 2
+    assert sorted(values(log)) == [b"one", b"two"]
+    for _ in range(3):
+        assert await publisher.sweep() == 0
+    assert await store.outbox(count_max=9) == [("default", "bad", b"bad")]
+    assert telemetry.counted["outbox_unreadable"] == 1, "it is said once"
+    assert "default:bad cannot be read and stays there" in caplog.text
+
+
+async def test_all_that_was_left_is_appended_by_one_sweep(publisher, store, log):
+    for i in range(3_000):
+        await store.record([recording(f"t{i}")])
+    await publisher.sweep()
+    assert await publisher.sweep() == 3_000
+    assert len(set(values(log))) == 3_000
+    assert await store.outbox(count_max=9) == []
+
+
+async def test_of_two_processes_one_sweeps_and_after_its_end_the_other(
+    publisher, store, log, monkeypatch
+):
+    await publisher.sweep()
+    other = Publisher(
+        store=store,
+        log=log,
+        record_of=publisher.record_of,
+        letter_of=publisher.letter_of,
+        telemetry=SilentTelemetry(),
+        count_max=3,
+    )
+    await store.record([recording("left")])
+    assert [await other.sweep() for _ in range(3)] == [0, 0, 0]
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now + 60)
+    assert [await other.sweep() for _ in range(2)] == [0, 1]
+
+
+async def test_a_log_that_was_away_lets_others_append_first(publisher, store, log):
+    """Their entries were found twice because they, too, could not append."""
+    for i in range(100):
+        await store.record([recording(f"t{i}")])
+    await publisher.sweep()
+    send, away = log.send, asyncio.Event()
+
+    def late(records):
+        return [asyncio.ensure_future(after(record)) for record in records]
+
+    async def after(record):
+        await away.wait()
+        await send([record])[0]
+
+    publisher._sweeper.log = SimpleNamespace(send=late)
+    sweeping = asyncio.create_task(publisher.sweep())
+    await asyncio.sleep(1.1)
+    assert not sweeping.done()
+    await store.published([("default", f"t{i}") for i in range(16, 100)])  # by others
+    away.set()
+    assert await sweeping <= 16
+    assert len(values(log)) <= 16

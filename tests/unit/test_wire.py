@@ -1,11 +1,14 @@
 """The wire: what is read, what is refused, what comes back byte for byte."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scoring import wire
 from scoring.core.decision import (
@@ -22,8 +25,9 @@ from scoring.core.decision import (
     Versions,
 )
 from scoring.core.transaction import Transaction, payload_hash
-from scoring.errors import InvalidTransaction
+from scoring.errors import CorruptState, InvalidTransaction
 from scoring.ports import Check
+from scoring.topics import key_of
 from scoring.v1 import decision_pb2, transaction_pb2
 
 TRANSACTION = Transaction(
@@ -104,6 +108,41 @@ def test_a_logged_decision_embeds_its_transaction_and_gives_the_decision_back():
     assert wire.decision_part(logged) == decision()
     assert wire.position_of(decision()) == "transactions/3@12"
     assert wire.door_of(decision()) is Door.KAFKA
+
+
+LATER_RELEASE = wire.varint_to_bytes(1_999 << 3) + b"\x01"  # a field of its own
+
+
+@pytest.mark.parametrize("content_type", [wire.PROTOBUF, wire.JSON])
+def test_a_logged_decision_says_what_places_its_record(content_type):
+    placed = wire.carried_of(wire.logged_to_bytes(decision(), CHECK), content_type)
+    assert key_of(placed) == key_of(TRANSACTION)
+    assert (placed.tenant, placed.id) == (TRANSACTION.tenant, TRANSACTION.id)
+
+
+def test_a_logged_decision_of_a_later_release_is_carried_as_it_is():
+    message = decision_pb2.Decision.FromString(wire.logged_to_bytes(decision(), CHECK))
+    message.transaction.MergeFromString(LATER_RELEASE)
+    later = message.SerializeToString() + LATER_RELEASE
+    assert wire.carried_of(later, wire.PROTOBUF).id == TRANSACTION.id
+    with pytest.raises(CorruptState, match="later release"):
+        wire.carried_of(later, wire.JSON)
+
+
+@given(st.data())
+def test_damaged_bytes_are_placed_or_said_to_be_damaged(data):
+    logged = bytearray(wire.logged_to_bytes(decision(), CHECK))
+    cut = data.draw(st.integers(0, len(logged)))
+    place, byte = (
+        data.draw(st.integers(0, len(logged) - 1)),
+        data.draw(st.binary(max_size=3)),
+    )
+    logged[place : place + 1] = byte
+    for content_type in (wire.PROTOBUF, wire.JSON):
+        for damaged in (bytes(logged), bytes(logged[:cut]), byte):
+            with suppress(CorruptState):
+                assert wire.carried_of(damaged, content_type).id
+                assert wire.decision_to_json(damaged)
 
 
 def test_our_bytes_are_what_protobuf_itself_would_write():
