@@ -1,33 +1,22 @@
-"""First contact with a broker: where it fails, one clear line says why."""
+"""Contact with a broker: where the first fails, one clear line; later, patience."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, UnknownError
 
+from scoring.adapters.kafka_lines import listening
 from scoring.core.card_number import masked
 from scoring.errors import LogUnavailable
 
-_CLIENT = "aiokafka"
+_PAUSE_S = 0.1
+_PAUSE_S_MAX = 1.0
 C = TypeVar("C", bound=Any)
-
-
-@dataclass(slots=True, eq=False)
-class _Heard:
-    """What the client said to its log, which is where it puts the reasons."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def take(self, record: logging.LogRecord) -> bool:
-        """Keep a line; False, so that it is not printed, too."""
-        if record.levelno >= logging.ERROR:
-            self.lines.append(record.getMessage())
-        return False
 
 
 @contextmanager
@@ -37,24 +26,17 @@ def first_contact(bootstrap: str) -> Iterator[None]:
     The client logs why it could not connect and raises that it could not. That a
     broker lacks idempotence (`UnknownError`) passes: it is an answer.
     """
-    heard, logger = _Heard(), logging.getLogger(_CLIENT)
-    handler = logging.Handler()
-    handler.addFilter(heard.take)
-    propagates, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield
-    except UnknownError:
-        raise
-    except (KafkaError, OSError) as error:
-        reason = heard.lines[0] if heard.lines else str(error)
-        raise LogUnavailable(
-            f"no broker answers at {bootstrap}: {_plain(reason)}; see "
-            "SCORING_KAFKA_BOOTSTRAP and SCORING_KAFKA_OPTIONS"
-        ) from error
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagates
+    with listening() as heard:
+        try:
+            yield
+        except UnknownError:
+            raise
+        except (KafkaError, OSError) as error:
+            reason = heard.lines[0] if heard.lines else str(error)
+            raise LogUnavailable(
+                f"no broker answers at {bootstrap}: {_plain(reason)}; see "
+                "SCORING_KAFKA_BOOTSTRAP and SCORING_KAFKA_OPTIONS"
+            ) from error
 
 
 async def started(client: C, bootstrap: str) -> C:
@@ -65,7 +47,55 @@ async def started(client: C, bootstrap: str) -> C:
         except BaseException:
             await (client.stop if hasattr(client, "stop") else client.close)()
             raise
+    return patient(client)
+
+
+def patient(client: C) -> C:
+    """Have a client pause after each update of its metadata that failed.
+
+    Without a broker an update fails at once; whoever in the client waits for the
+    leader of a partition would ask again at once, 6,000 times a second.
+    """
+    inner = client.client if hasattr(client, "client") else client._client  # noqa: SLF001
+    update = inner._metadata_update  # noqa: SLF001
+    pause_s = _PAUSE_S
+
+    async def updated(*args: Any) -> bool:
+        nonlocal pause_s
+        if await update(*args):
+            pause_s = _PAUSE_S
+            return True
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+        return False
+
+    inner._metadata_update = updated  # noqa: SLF001
     return client
+
+
+@asynccontextmanager
+async def reader(
+    bootstrap: str, options: Mapping[str, Any], *topics: str, **settings: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer that commits nothing by itself and is given committed records only.
+
+    Raises `LogUnavailable`.
+    """
+    consumer = AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        **options,
+        **settings,
+    )
+    await started(consumer, bootstrap)
+    try:
+        yield consumer
+    finally:
+        # A client that is stopped before its tasks ever ran raises their cancellation.
+        await asyncio.sleep(0)
+        await consumer.stop()
 
 
 def _plain(reason: str) -> str:

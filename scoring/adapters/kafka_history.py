@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from typing import Any, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from scoring.adapters import kafka_records
-from scoring.adapters.kafka_contact import started
+from scoring.adapters.kafka_contact import reader
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.errors import BadArtifact
 
@@ -34,25 +34,23 @@ class LogReader:
     bootstrap: str
     options: Mapping[str, Any]
     fetch_wait_ms: int = 100
+    _opened: AsyncExitStack = field(default_factory=AsyncExitStack)
     _consumer: Any = None
 
     async def __aenter__(self) -> Self:
         """Connect; raises `LogUnavailable`."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap,
-            enable_auto_commit=False,
+        opened = reader(
+            self.bootstrap,
+            self.options,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=self.fetch_wait_ms,
-            **self.options,
         )
-        self._consumer = await started(consumer, self.bootstrap)
+        self._consumer = await self._opened.enter_async_context(opened)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Disconnect."""
-        # A client that is stopped before its tasks ever ran raises their cancellation.
-        await asyncio.sleep(0)
-        await self._consumer.stop()
+        await self._opened.aclose()
 
     async def extents(self, topic: str) -> dict[int, Extent]:
         """What each partition holds now; raises `BadArtifact` for no such topic."""

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from scoring import wire
+from scoring.adapters.kafka_contact import reader
 from scoring.adapters.kafka_intake import opened
 from scoring.adapters.kafka_progress import Progress
 from scoring.core.label import Label
@@ -44,21 +45,16 @@ class LogLookup:
         places = [place_of(decision) for decision in decisions]
         if not any(places):
             return [None] * len(labels)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap,
-            enable_auto_commit=False,
+        async with reader(
+            self.bootstrap,
+            self.options,
             fetch_max_wait_ms=self.fetch_wait_ms,
             max_poll_records=1,
             # What is kept no longer is told at once, never waited for: labels come
             # weeks after their transactions, and many at a time.
             auto_offset_reset="none",
-            **self.options,
-        )
-        await consumer.start()
-        try:
+        ) as consumer:
             found = [await self._read(consumer, place) for place in places]
-        finally:
-            await consumer.stop()
         return [
             transaction
             if transaction and transaction.id == label.transaction_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import nan
 from typing import Any
@@ -11,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from scoring import wire
+from scoring.adapters.kafka_contact import reader
 from scoring.adapters.kafka_intake import opened
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.core.decision import Outcome
@@ -75,24 +77,16 @@ class Rivals:
             self.topics.challenger: heard.decision,
             self.topics.labels: heard.label,
         }
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            **self.client,
-        )
         try:
-            await consumer.start()
-            await _seek(consumer, await self._places(list(take)), since_ms)
-            async for record in _records(consumer, since_ms, until_ms):
-                try:
-                    take[record.topic](record)
-                except (ScoringError, ValueError):
-                    continue
+            async with reader(
+                self.bootstrap, self.client, auto_offset_reset="earliest"
+            ) as consumer:
+                await _seek(consumer, await self._places(list(take)), since_ms)
+                async for record in _records(consumer, since_ms, until_ms):
+                    with suppress(ScoringError, ValueError):
+                        take[record.topic](record)
         except (KafkaError, OSError) as error:
             raise LogUnavailable(f"no broker answers at {self.bootstrap}") from error
-        finally:
-            await consumer.stop()
         said = heard.said
         labels = {key: fraud for key, (_, fraud) in heard.labels.items()}
         return rivalry(said.get(first, {}), said.get(second, {}), labels)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from scoring import wire
+from scoring.adapters.kafka_contact import reader
 from scoring.adapters.kafka_intake import opened
 from scoring.errors import ScoringError
 from scoring.topics import key_of
@@ -57,14 +58,7 @@ async def sampled_keys(
 ) -> Keys:
     """Read the newest records of every partition and look at their keys."""
     places = [TopicPartition(topic, p) for p in range(partitions)]
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        **options,
-    )
-    await consumer.start()
-    try:
+    async with reader(bootstrap, options, auto_offset_reset="earliest") as consumer:
         consumer.assign(places)
         beginnings = await consumer.beginning_offsets(places)
         for place, end in (await consumer.end_offsets(places)).items():
@@ -76,5 +70,3 @@ async def sampled_keys(
             if keys.sampled >= _RECORDS_PER_PARTITION * partitions:
                 break
         return keys
-    finally:
-        await consumer.stop()

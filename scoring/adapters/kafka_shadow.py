@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from scoring import wire
+from scoring.adapters.kafka_contact import reader
 from scoring.adapters.kafka_intake import opened
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.challenge import Challenger
@@ -71,30 +72,23 @@ class Shadow:
         went away: what was not committed is judged again after a restart.
         """
         await self._check_topics()
-        consumer = self._consumer(from_beginning=from_beginning)
         try:
-            await consumer.start()
-            ready()
-            empty = 0
-            while not told.is_set():
-                empty = 0 if await self._poll(consumer) else empty + 1
-                if until_end and empty >= _EMPTY_READS and await _at_end(consumer):
-                    return
-                await _rest(told, 0.0 if until_end else self.rest_s)
+            async with reader(
+                self.bootstrap,
+                self.client,
+                self.topics.decisions,
+                group_id=self.group,
+                auto_offset_reset="earliest" if from_beginning else "latest",
+            ) as consumer:
+                ready()
+                empty = 0
+                while not told.is_set():
+                    empty = 0 if await self._poll(consumer) else empty + 1
+                    if until_end and empty >= _EMPTY_READS and await _at_end(consumer):
+                        return
+                    await _rest(told, 0.0 if until_end else self.rest_s)
         except (KafkaError, OSError) as error:
             raise LogUnavailable(f"the broker at {self.bootstrap}: {error}") from error
-        finally:
-            await consumer.stop()
-
-    def _consumer(self, *, from_beginning: bool) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            self.topics.decisions,
-            bootstrap_servers=self.bootstrap,
-            group_id=self.group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest" if from_beginning else "latest",
-            **self.client,
-        )
 
     async def _check_topics(self) -> None:
         ours, theirs = self.topics.challenger, self.topics.decisions

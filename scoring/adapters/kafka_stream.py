@@ -13,6 +13,7 @@ from typing import Any
 from scoring.adapters.kafka_credentials import faust_credentials
 from scoring.adapters.kafka_delivery import PollApp, poll_app
 from scoring.adapters.kafka_lanes import Lanes, Work, end_process
+from scoring.adapters.kafka_lines import spare_the_log
 from scoring.adapters.kafka_progress import Progress, Stalled
 from scoring.topics import Topics
 
@@ -67,6 +68,7 @@ async def stream_until(
     `ready` is called once, with the first assignment. Whatever is not foreseen ends
     the process: what is not committed is delivered again.
     """
+    spare_the_log()
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
     app = _app(options)

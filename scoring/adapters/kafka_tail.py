@@ -6,9 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
-
-from scoring.adapters.kafka_contact import started
+from scoring.adapters.kafka_contact import reader
 from scoring.adapters.kafka_intake import message_in
 from scoring.core.decision import Outcome
 from scoring.v1 import decision_pb2
@@ -56,19 +54,14 @@ async def decisions(
     from_beginning: bool,
 ) -> AsyncGenerator[decision_pb2.Decision, None]:
     """Every decision as it is appended; raises `LogUnavailable`."""
-    consumer = AIOKafkaConsumer(
+    async with reader(
+        bootstrap,
+        options,
         topic,
-        bootstrap_servers=bootstrap,
-        enable_auto_commit=False,
         auto_offset_reset="earliest" if from_beginning else "latest",
         fetch_max_wait_ms=fetch_wait_ms,
-        **options,
-    )
-    await started(consumer, bootstrap)
-    try:
+    ) as consumer:
         async for record in consumer:
             decision = message_in(record, decision_pb2.Decision)
             if decision is not None:
                 yield decision
-    finally:
-        await consumer.stop()

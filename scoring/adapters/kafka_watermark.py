@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from scoring.adapters.kafka_contact import reader
 from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_source import answered, fingerprint, in_place, named
 
@@ -125,19 +126,14 @@ class OutputTail:
         )
 
     async def _seen(self, tp: TopicPartition, first: Any, *, placed: bool) -> Seen:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap,
-            enable_auto_commit=False,
+        async with reader(
+            self.bootstrap,
+            self.options,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=self.fetch_wait_ms,
-            **self.options,
-        )
-        await consumer.start()
-        try:
+        ) as consumer:
             consumer.assign([tp])
             return await self._tail(consumer, tp, first, placed=placed)
-        finally:
-            await consumer.stop()
 
     async def _tail(
         self,

@@ -128,6 +128,7 @@ async def read_topics(
     consumer = AIOKafkaConsumer(
         **client,
         group_id=None,
+        isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=fetch_wait_ms,

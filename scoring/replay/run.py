@@ -158,6 +158,7 @@ async def kafka_door(
         topics.transactions_dead_letter,
         **client,
         group_id=None,
+        isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=fetch_wait_ms,

@@ -98,6 +98,9 @@ def test_the_library_still_calls_what_we_override():
         driver.AIOKafkaConsumerThread
     )
     assert "_fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer)
+    assert "isolation_level=self._isolation_level" in inspect.getsource(
+        AIOKafkaConsumer.start
+    )
 
 
 async def test_the_app_uses_our_transport_consumer_and_thread(app, polls):
@@ -112,6 +115,7 @@ async def test_the_long_poll_is_ours_and_not_a_second_and_a_half(app, polls):
     assert made._fetch_max_wait_ms == 7
     assert made._max_poll_records == 500
     assert made._enable_auto_commit is False
+    assert made._isolation_level == "read_committed"
 
 
 async def test_a_poll_passes_the_decoding_of_raw_bytes_untouched(app):

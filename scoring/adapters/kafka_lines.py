@@ -1,0 +1,96 @@
+"""What the Kafka clients log: each cause once a minute, however often it comes."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+EVERY_S = 60.0
+_CAUSES_MAX = 1_000
+_NUMBER = re.compile(r"\d+")
+# Faust brings its own client along, and says what it makes of the client's silence.
+_CLIENTS = ("aiokafka", "faust", "mode", "kafka")
+
+
+@dataclass(slots=True, eq=False)
+class Heard:
+    """What a client said while somebody listened, instead of to the log."""
+
+    lines: list[str] = field(default_factory=list)
+    listening: bool = True
+
+
+# Tasks that a client begins meanwhile inherit it: hence `listening`.
+_HEARD: ContextVar[Heard | None] = ContextVar("heard", default=None)
+
+
+@dataclass(slots=True)
+class _Cause:
+    said_at: float
+    kept_back: int = 0
+
+
+class ClientLines(logging.Handler):
+    """Passes a line on, unless its like was passed on within the last minute.
+
+    Two lines are alike when only their numbers differ: which node, which port.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._causes: dict[tuple[str, str], _Cause] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand it to who listens, else to the root's handlers, when it is due."""
+        heard = _HEARD.get()
+        if heard is not None and heard.listening:
+            if record.levelno >= logging.ERROR:
+                heard.lines.append(record.getMessage())
+            return
+        said = record.getMessage()
+        kept_back = self._kept_back((record.name, _NUMBER.sub("", said)))
+        if kept_back is None:
+            return
+        more = f" ({kept_back:,} more of these since)" if kept_back else ""
+        record.msg, record.args = said + more, None
+        logging.getLogger().callHandlers(record)
+
+    def _kept_back(self, cause: tuple[str, str]) -> int | None:
+        """How many were kept back since the last; None where this one is, too."""
+        now = self._monotonic()
+        known = self._causes.get(cause)
+        if known is not None and now - known.said_at < EVERY_S:
+            known.kept_back += 1
+            return None
+        if len(self._causes) >= _CAUSES_MAX:
+            self._causes.clear()
+        self._causes[cause] = _Cause(now)
+        return known.kept_back if known else 0
+
+
+def spare_the_log() -> None:
+    """Have the clients' lines go through one `ClientLines`; again changes nothing."""
+    for name in _CLIENTS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(h, ClientLines) for h in logger.handlers):
+            logger.handlers = [ClientLines()]
+            logger.propagate = False
+
+
+@contextmanager
+def listening() -> Iterator[Heard]:
+    """What the clients that are used in the block say goes into `Heard` alone."""
+    spare_the_log()
+    heard = Heard()
+    token = _HEARD.set(heard)
+    try:
+        yield heard
+    finally:
+        heard.listening = False
+        _HEARD.reset(token)
