@@ -69,3 +69,28 @@ def librdkafka_sends(
     for value in values:
         producer.produce(topic, value, key=b"key", partition=partition)
     assert producer.flush(60) == 0
+
+
+class LibrdkafkaTransactions:
+    """A transactional producer of librdkafka."""
+
+    def __init__(self, bootstrap: str, name: str, **settings: str):
+        named = {k.replace("_", "."): v for k, v in settings.items()}
+        self._producer = Producer(
+            {"bootstrap.servers": bootstrap, "transactional.id": name, **named}
+        )
+        self._producer.init_transactions(60)
+
+    def begin(self) -> None:
+        self._producer.begin_transaction()
+
+    def send(self, topic: str, partition: int, values: list[bytes]) -> None:
+        for value in values:
+            self._producer.produce(topic, value, key=b"key", partition=partition)
+        assert self._producer.flush(60) == 0
+
+    def commit(self) -> None:
+        self._producer.commit_transaction(60)
+
+    def abort(self) -> None:
+        self._producer.abort_transaction(60)

@@ -19,16 +19,12 @@ from typing import Any
 
 import faust
 from faust.exceptions import ConsumerNotStarted
-from faust.transport.drivers.aiokafka import (
-    AIOKafkaConsumerThread,
-    Consumer,
-    Transport,
-)
+from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, ConsumerMessage
 
 from scoring.adapters import kafka_records
-from scoring.adapters.kafka_contact import patient
+from scoring.adapters.kafka_thread import Ends, PollThread
 
 kafka_records.install()
 log = logging.getLogger(__name__)
@@ -69,30 +65,31 @@ class Poll:
         return int(self.records[-1].offset)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One partition: the offset of the first record not judged, and its ends."""
+
+    tp: TP
+    judged: int
+    ends: Ends
+
+    @property
+    def lag(self) -> int:
+        """Offsets that can be read and are not judged."""
+        return max(0, self.ends.readable - self.judged)
+
+    @property
+    def held_back(self) -> int:
+        """Offsets behind a transaction that its producer has not ended."""
+        return self.ends.appended - self.ends.readable
+
+
 class WholePolls(DefaultSchedulingStrategy):
     """Yields (partition, [all its records]) instead of one record at a time."""
 
     def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Any]]:
         """One item a partition that has records."""
         return ((tp, batch) for tp, batch in records.items() if batch)
-
-
-class PollThread(AIOKafkaConsumerThread):
-    """The consumer thread: with a long-poll that can be set, of committed records."""
-
-    async def on_start(self) -> None:
-        """Connect, and have the client be patient from then on."""
-        await super().on_start()
-        patient(self._consumer)
-
-    def _create_worker_consumer(self, transport: Transport) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # Hard-coded to 1500 ms in Faust: 423 ms median latency on a broker whose
-        # long-poll is not woken by new records.
-        consumer._fetch_max_wait_ms = self.app.fetch_wait_ms  # noqa: SLF001
-        # A producer that aborts has said nothing.
-        consumer._isolation_level = "read_committed"  # noqa: SLF001
-        return consumer
 
 
 class PollConsumer(Consumer):
@@ -104,14 +101,36 @@ class PollConsumer(Consumer):
         super().__init__(*args, **kwargs)
         self.scheduler = WholePolls()
         self._pending: defaultdict[TP, deque[Poll]] = defaultdict(deque)
+        self._handed: dict[TP, int] = {}  # first offsets, fetched and not yet a poll
+        self._reached: dict[TP, int] = {}  # behind all that was handed out
+        self._came_to: dict[TP, int] = {}  # behind the last poll
         self._epoch = 0
         self.app.polls = self
 
     def _new_consumer_thread(self) -> PollThread:
         return PollThread(self, loop=self.loop, beacon=self.beacon)
 
+    async def _getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109 - Faust's own
+    ) -> Mapping[TP, list[Any]]:
+        epoch = self._epoch
+        fetched = await super()._getmany(active_partitions, timeout)
+        self._handed |= {tp: found[0].offset for tp, found in fetched.records.items()}
+        if epoch == self._epoch:  # else it was reached before we were sent elsewhere
+            self._reached |= fetched.reached
+        records: Mapping[TP, list[Any]] = fetched.records
+        return records
+
     def _to_message(self, tp: TP, record: list[Any]) -> ConsumerMessage:
+        if record[0].offset < self._came_to.get(tp, 0):
+            self._epoch += 1  # the log was truncated or made again
+        self._came_to[tp] = record[-1].offset + 1
+        # Faust drops what lies below the last it delivered: it would be lost.
+        self._read_offset[tp] = None
         poll = Poll(tp, record, self._epoch)
+        self._handed.pop(tp, None)
         self._pending[tp].append(poll)
         last = record[-1]
         return ConsumerMessage(
@@ -133,19 +152,29 @@ class PollConsumer(Consumer):
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return (
             tp
-            for tp in list(self._pending)
+            for tp in {**self._pending, **self._reached}
             if topics is None or tp in topics or tp.topic in topics
         )
 
     def _new_offset(self, tp: TP) -> int | None:
-        """The offset to commit: behind the last poll finished without a gap before."""
+        """The offset to commit: behind the last poll finished without a gap before.
+
+        And behind what follows it and is never handed out: a transaction's marker
+        would look like a record that waits, to whoever watches the group.
+        """
         pending, offset = self._pending[tp], None
         while pending and pending[0].finished:
             offset = pending.popleft().last + 1
+        if not pending and tp not in self._handed:
+            offset = self._reached.pop(tp, offset)
         # Faust's own lists of acknowledged offsets would grow for ever.
         self._acked.pop(tp, None)
         self._acked_index.pop(tp, None)
         return offset
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        """Also lower than before: what took the place of a truncated end is new."""
+        return bool(offset != self._committed_offset[tp])
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing: to Faust every poll of more than one record looks like a gap."""
@@ -177,25 +206,41 @@ class PollConsumer(Consumer):
             for poll in self._polls():
                 poll.abandoned = not poll.idle.is_set()
         await self.commit()
-        self._pending.clear()
+        self._forget()
 
-    def lag(self) -> int:
-        """Records appended to our partitions and not yet judged, as far as known."""
+    def standings(self) -> list[Standing]:
+        """How far each of our partitions is judged, and how far it can be."""
         try:
             assigned = self.assignment()
         except ConsumerNotStarted:
-            return 0
-        return sum(
-            max(0, (self.highwater(tp) or 0) - self._judged(tp)) for tp in assigned
-        )
+            return []
+        ends = {tp: self._thread.ends(tp) for tp in assigned}
+        return [
+            Standing(tp, self._judged(tp, known.readable), known)
+            for tp, known in ends.items()
+            if known is not None
+        ]
 
-    def _judged(self, tp: TP) -> int:
-        judged = self._committed_offset[tp] or 0
-        for poll in self._pending[tp]:
+    def _judged(self, tp: TP, readable: int) -> int:
+        """Behind the last record that is judged or passed over."""
+        for poll in self._pending.get(tp, ()):
             if not poll.finished:
-                break
-            judged = poll.last + 1
-        return judged
+                return poll.first
+        if tp in self._handed:
+            return self._handed[tp]
+        reached = self._thread.reached(tp)
+        return readable if reached is None else reached
+
+    def missing(self, topics: Iterable[str]) -> list[str]:
+        """Which of these topics the brokers do not have."""
+        try:
+            return list(self._thread.missing(topics))
+        except ConsumerNotStarted:
+            return []
+
+    def ask_again(self) -> None:
+        """Ask the brokers for their topics now: one may have been made again."""
+        self._thread.ask_again()
 
     def _polls(self) -> Iterator[Poll]:
         return (poll for pending in self._pending.values() for poll in pending)
@@ -205,6 +250,10 @@ class PollConsumer(Consumer):
         for poll in self._polls():
             poll.revoked = not poll.finished
 
+    def _forget(self) -> None:
+        for kept in (self._pending, self._handed, self._reached, self._came_to):
+            kept.clear()
+
     async def perform_seek(self) -> None:
         """Go back to what is committed: everything else is delivered again.
 
@@ -213,7 +262,7 @@ class PollConsumer(Consumer):
         start.
         """
         self._revoke_all()
-        self._pending.clear()
+        self._forget()
         await super().perform_seek()
         # Not by what we remember: commits expire, and an operator may reset them.
         fresh = [tp for tp in self.assignment() if not self._read_offset.get(tp)]
@@ -226,6 +275,8 @@ class PollConsumer(Consumer):
         self._epoch += 1
         for poll in self._pending.pop(partition, ()):
             poll.revoked = not poll.finished
+        for kept in (self._handed, self._reached, self._came_to):
+            kept.pop(partition, None)
         await super().seek(partition, offset)
 
 

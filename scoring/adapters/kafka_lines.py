@@ -76,6 +76,9 @@ class ClientLines(logging.Handler):
 
 def spare_the_log() -> None:
     """Have the clients' lines go through one `ClientLines`; again changes nothing."""
+    # Mode gives the module of each of its services a handler that says nothing: what
+    # our own have to say would not reach the last resort, standard error.
+    logging.basicConfig(format="%(message)s")
     for name in _CLIENTS:
         logger = logging.getLogger(name)
         if not any(isinstance(h, ClientLines) for h in logger.handlers):

@@ -22,6 +22,13 @@ _LATENCY = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 _LAG = Gauge("fraud_stream_lag_records", "Records appended and not yet judged.")
+_HELD_BACK = Gauge(
+    "fraud_stream_held_back_records",
+    "Records behind a transaction that their producer has not ended.",
+)
+_MISSING = Gauge(
+    "fraud_stream_missing_topics", "Input topics that the brokers do not have."
+)
 _PROGRESS = Gauge(
     "fraud_stream_progress_timestamp_seconds",
     "When the stream last went forward, or rightly waited for the store.",
@@ -42,6 +49,7 @@ class Progress:
 
     monotonic: Callable[[], float] = time.monotonic
     now_s: Callable[[], float] = time.time
+    missing: tuple[str, ...] = ()
     _at: float = field(default=0.0, init=False)
     _looked_at: float = field(default=0.0, init=False)
     _lag: int = field(default=0, init=False)
@@ -54,6 +62,11 @@ class Progress:
         """The stream went forward, or had a reason to wait."""
         self._at = self.monotonic()
         _PROGRESS.set(self.now_s())
+
+    def held_back(self, records: int) -> None:
+        """So many records cannot be read before a transaction ends: no lag of ours."""
+        _HELD_BACK.set(records)
+        _MISSING.set(len(self.missing))
 
     def judged(self, records: Iterable[Any]) -> None:
         """These records' outputs were acknowledged just now."""
@@ -89,6 +102,11 @@ class Progress:
         now = self.monotonic()
         if now - self._looked_at > HANG_S:
             return f"the event loop has hung for {now - self._looked_at:.0f} s"
+        if self.missing:
+            return (
+                f"the brokers do not have {', '.join(self.missing)}: nothing of it is "
+                "read; `scoring topics create` makes it"
+            )
         if self._lag and now - self._at > STALL_S:
             return (
                 f"{self._lag} records wait and nothing has gone forward for "

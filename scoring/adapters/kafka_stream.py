@@ -15,6 +15,7 @@ from scoring.adapters.kafka_delivery import PollApp, poll_app
 from scoring.adapters.kafka_lanes import Lanes, Work, end_process
 from scoring.adapters.kafka_lines import spare_the_log
 from scoring.adapters.kafka_progress import Progress, Stalled
+from scoring.adapters.kafka_watch import Watch
 from scoring.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -44,10 +45,6 @@ class StreamOptions:
     skew_ms: int
     exempt: frozenset[str]
     directory: Path
-
-
-def _lag(app: PollApp) -> int:
-    return app.polls.lag() if app.polls is not None else 0
 
 
 class Crashed(Exception):
@@ -81,11 +78,12 @@ async def stream_until(
         assigned.set()
 
     app.on_partitions_assigned.connect(on_assigned, weak=False)
-    watch = asyncio.ensure_future(_watch(app, progress))
+    watch = Watch(progress, (options.topics.transactions, options.topics.labels))
+    watching = asyncio.ensure_future(_watch(app, watch))
     await app.maybe_start()
     announced = asyncio.ensure_future(_announce(assigned, ready))
     await told()
-    watch.cancel()
+    watching.cancel()
     announced.cancel()
     if app.polls is not None:
         await app.polls.settle()
@@ -124,10 +122,10 @@ async def _announce(assigned: asyncio.Event, ready: Callable[[], None]) -> None:
     ready()
 
 
-async def _watch(app: PollApp, progress: Progress) -> None:
+async def _watch(app: PollApp, watch: Watch) -> None:
     """End the process when Faust has given up, or nothing moves: it stays alive."""
     while not app.crashed:
         await asyncio.sleep(_WATCH_S)
-        if progress.stalled(_lag(app)):
+        if app.polls is not None and watch.look(app.polls):
             end_process(Stalled("records wait and nothing goes forward"))
     end_process(app.crash_reason or Crashed("the Faust app crashed"))

@@ -18,11 +18,11 @@ from scoring.adapters.kafka_delivery import (
     Poll,
     PollApp,
     PollConsumer,
-    PollThread,
     PollTransport,
     WholePolls,
     poll_app,
 )
+from scoring.adapters.kafka_thread import Fetched, PollThread
 
 PLACE = TP("transactions", 0)
 
@@ -73,6 +73,17 @@ def test_the_version_is_the_one_that_was_read():
         (consumer.Consumer, "_filter_tps_with_pending_acks", ["topics"]),
         (consumer.Consumer, "_add_gap", ["tp", "offset_from", "offset_to"]),
         (consumer.Consumer, "on_buffer_full", ["tp"]),
+        (consumer.Consumer, "_should_commit", ["tp", "offset"]),
+        (
+            consumer.ThreadDelegateConsumer,
+            "_getmany",
+            ["active_partitions", "timeout"],
+        ),
+        (
+            driver.AIOKafkaConsumerThread,
+            "_fetch_records",
+            ["consumer", "active_partitions", "timeout", "max_records"],
+        ),
         (consumer.Consumer, "on_partitions_revoked", ["revoked"]),
         (consumer.Consumer, "perform_seek", []),
         (consumer.Consumer, "seek", ["partition", "offset"]),
@@ -88,6 +99,10 @@ def test_the_library_still_calls_what_we_override():
     assert "self.scheduler.iterate(records)" in source
     assert "to_message = self._to_message" in source
     assert "self._new_offset(tp)" in source
+    assert "self._should_commit(tp, offset)" in source
+    assert "records = await self._getmany(" in source
+    assert "get_read_offset = self._read_offset.__getitem__" in source
+    assert "self._fetch_records," in inspect.getsource(driver.AIOKafkaConsumerThread)
     assert "self._filter_tps_with_pending_acks(topics)" in source
     assert "await self._add_gap(" in source
     assert "on_buffer_full" in inspect.getsource(conductor.ConductorCompiler)
@@ -98,9 +113,9 @@ def test_the_library_still_calls_what_we_override():
         driver.AIOKafkaConsumerThread
     )
     assert "_fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer)
-    assert "isolation_level=self._isolation_level" in inspect.getsource(
-        AIOKafkaConsumer.start
-    )
+    started = inspect.getsource(AIOKafkaConsumer.start)
+    assert "isolation_level=self._isolation_level" in started
+    assert "auto_offset_reset=self._auto_offset_reset" in started
 
 
 async def test_the_app_uses_our_transport_consumer_and_thread(app, polls):
@@ -116,6 +131,7 @@ async def test_the_long_poll_is_ours_and_not_a_second_and_a_half(app, polls):
     assert made._max_poll_records == 500
     assert made._enable_auto_commit is False
     assert made._isolation_level == "read_committed"
+    assert made._auto_offset_reset == "none"
 
 
 async def test_a_poll_passes_the_decoding_of_raw_bytes_untouched(app):
@@ -152,6 +168,55 @@ async def test_a_first_poll_of_one_record_at_offset_zero_does_not_stick(polls):
     assert polls._new_offset(PLACE) == 1
     delivered(polls, 1, 65).finished = True
     assert polls._new_offset(PLACE) == 66
+
+
+async def test_a_marker_behind_the_last_poll_is_committed_with_it(polls):
+    polls._reached[PLACE] = 12
+    poll = delivered(polls, 0, 9)
+    assert polls._new_offset(PLACE) is None
+    poll.finished = True
+    assert polls._new_offset(PLACE) == 12
+
+
+async def test_nothing_is_committed_beyond_what_was_fetched_and_is_no_poll_yet(polls):
+    polls._reached[PLACE], polls._handed[PLACE] = 20, 10
+    delivered(polls, 0, 9).finished = True
+    polls._handed[PLACE] = 10
+    assert polls._new_offset(PLACE) == 10
+    assert polls._new_offset(PLACE) is None
+    delivered(polls, 10, 17).finished = True
+    assert polls._new_offset(PLACE) == 20
+
+
+async def fetch(polls, monkeypatch, first: int, last: int, *, reached: int, meanwhile):
+    async def getmany(*_):
+        meanwhile()
+        return Fetched({PLACE: records(first, last)}, {PLACE: reached})
+
+    monkeypatch.setattr(polls._thread, "getmany", getmany)
+    return await polls._getmany({PLACE}, 1.0)
+
+
+async def test_a_fetch_says_how_far_it_reached(polls, monkeypatch):
+    fetched = await fetch(polls, monkeypatch, 0, 9, reached=12, meanwhile=lambda: None)
+    assert list(fetched) == [PLACE]
+    assert (polls._handed, polls._reached) == ({PLACE: 0}, {PLACE: 12})
+
+
+async def test_a_fetch_from_before_a_revocation_reached_nothing(polls, monkeypatch):
+    """Its offset would commit polls that were revoked and never judged."""
+    await fetch(polls, monkeypatch, 0, 9, reached=12, meanwhile=polls._revoke_all)
+    assert polls._reached == {}
+
+
+async def test_records_below_the_last_poll_are_delivered_and_looked_up_anew(polls):
+    """Stock Faust drops them: what took the place of a truncated end would be lost."""
+    before = delivered(polls, 90, 99)
+    again = delivered(polls, 80, 95)
+    assert again.epoch > before.epoch
+    assert polls._read_offset[PLACE] is None
+    polls._committed_offset[PLACE] = 100
+    assert polls._should_commit(PLACE, 96)
 
 
 async def test_what_faust_acknowledged_is_neither_progress_nor_kept(polls):
