@@ -57,7 +57,7 @@ class PrometheusTelemetry:
         )
         self._events = Counter(
             "fraud_events",
-            "Named events: store_lost, store_back, log_lost, log_back, "
+            "Named events: store_lost, store_back, history_lost, log_lost, log_back, "
             "provisional_adopted, "
             "provisional_overflow, spool_damaged, log_retry, log_overflow, "
             "outbox_swept, dead_letter, label, keyless, miskeyed, stream_waited, "

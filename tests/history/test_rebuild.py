@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from history_parts import cells, connected, rebuilt, same, state
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from streams import Shape, check, labels, transactions
 
@@ -127,6 +128,31 @@ async def test_an_interrupted_rebuild_goes_on_and_lets_nobody_at_it(
         with pytest.raises(KeyboardInterrupt):
             await rebuilt(settings, archive)
     with pytest.raises(HistoryLost, match="being filled by"):
+        await life.store.observe([check(replace(stream[0], id="new"))])
+    await rebuilt(settings, archive)
+    assert await state(settings.redis_url, settings.namespace) == before
+
+
+@pytest.mark.parametrize("stage", ["transactions", "decisions"])
+async def test_a_store_that_is_emptied_while_it_is_filled_is_let_nobody_at(
+    life, settings, archive, monkeypatch, stage
+):
+    stream = transactions(random.Random(4), Shape(count=200))
+    await life.pay(stream, random.Random(4))
+    before = await state(settings.redis_url, settings.namespace)
+    await wipe(settings)
+    noted = Milestones.reach
+
+    def emptied(self, reached, position):
+        noted(self, reached, position)
+        if reached == stage:
+            SyncRedis.from_url(settings.redis_url).flushall()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Milestones, "reach", emptied)
+        with pytest.raises(HistoryLost):
+            await rebuilt(settings, archive)
+    with pytest.raises(HistoryLost):
         await life.store.observe([check(replace(stream[0], id="new"))])
     await rebuilt(settings, archive)
     assert await state(settings.redis_url, settings.namespace) == before
