@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -15,8 +16,10 @@ from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.errors import BadArtifact
 
 kafka_records.install()
+log = logging.getLogger(__name__)
 _POLL_MS = 500
 _POLL_RECORDS_MAX = 10_000
+_UNCOMMITTED = 0  # Kafka's number of the isolation level
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,10 @@ class LogReader:
         await self._opened.aclose()
 
     async def extents(self, topic: str) -> dict[int, Extent]:
-        """What each partition holds now; raises `BadArtifact` for no such topic."""
+        """What each partition holds now; raises `BadArtifact` for no such topic.
+
+        What lies behind a transaction that is not over is not held yet, and said.
+        """
         async with TopicAdmin(self.bootstrap, self.options) as admin:
             count = (await admin.found([topic]))[topic].partitions
         if not count:
@@ -61,7 +67,25 @@ class LogReader:
         places = [TopicPartition(topic, p) for p in range(count)]
         first = await self._consumer.beginning_offsets(places)
         ends = await self._consumer.end_offsets(places)
+        for place, appended in (await self._appended(places)).items():
+            if appended > ends[place]:
+                log.warning(
+                    "%s/%d: %d records wait behind a transaction of their producer's "
+                    "that was opened at offset %d: not read now; run again once it is "
+                    "over",
+                    *(topic, place.partition, appended - ends[place], ends[place]),
+                )
         return {p.partition: Extent(first[p], ends[p]) for p in places}
+
+    async def _appended(self, places: list[TopicPartition]) -> dict[Any, int]:
+        """Where the partitions end with what is not committed."""
+        fetcher = self._consumer._fetcher  # noqa: SLF001 - it asks by its own level
+        level, fetcher._isolation_level = fetcher._isolation_level, _UNCOMMITTED  # noqa: SLF001
+        try:
+            found: dict[Any, int] = await self._consumer.end_offsets(places)
+        finally:
+            fetcher._isolation_level = level  # noqa: SLF001
+        return found
 
     async def records(
         self, topic: str, spans: Mapping[int, Extent]

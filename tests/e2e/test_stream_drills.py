@@ -32,6 +32,7 @@ RATE = int(os.environ.get("SCORING_DRILL_RATE", "300"))
 SEEDS = range(1, 1 + int(os.environ.get("SCORING_DRILL_SEEDS", "1")))
 ROUNDS = int(os.environ.get("SCORING_DRILL_RESTARTS", "2"))
 SESSION_S = 3.0
+OUTAGE_S = int(os.environ.get("SCORING_DRILL_OUTAGE_S", "10"))
 
 
 class KafkaBroker:
@@ -161,6 +162,31 @@ async def test_a_broker_restarted_under_load(own_kafka):
     await asyncio.to_thread(cluster.start)
     await feed
     await settled(drill, RECORDS)
+    assert worker.process.poll() is None
+
+
+def processor_s(pid: int) -> float:
+    """The processor's time that a process took, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_a_broker_that_is_away_is_waited_for_quietly(own_kafka):
+    """It took a core and wrote 12,000 lines a second."""
+    drill, cluster = own_kafka, own_kafka.broker.cluster
+    worker = await drill.worker().ready()
+    await drill.send(payments(200))
+    await drill.count(200, settle_s=0)
+    await asyncio.to_thread(cluster.stop)
+    before = processor_s(worker.process.pid)
+    await asyncio.sleep(OUTAGE_S)
+    took = processor_s(worker.process.pid) - before
+    lines = worker.output.read_text().splitlines()
+    assert took < 0.3 * OUTAGE_S
+    assert 2 <= len(lines) <= 20 + OUTAGE_S / 3  # some ten causes, each once a minute
+    await asyncio.to_thread(cluster.start)
+    await drill.send(payments(400)[200:])
+    await settled(drill, 400)
     assert worker.process.poll() is None
 
 
