@@ -42,6 +42,7 @@ from scoring.topics import Topics, decision_record
 
 if TYPE_CHECKING:
     from scoring.adapters.kafka_door import StreamDoor
+    from scoring.adapters.kafka_join import Archive as PaymentArchive
 
 _MS_PER_S = 1_000
 _SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
@@ -324,8 +325,13 @@ def _letter_of(
     )
 
 
-def stream_door_from(service: Service) -> StreamDoor:
-    """The stream door of a service, not yet streaming; raises `BadArtifact`."""
+def stream_door_from(
+    service: Service, *, archive: PaymentArchive | None = None
+) -> StreamDoor:
+    """The stream door of a service, not yet streaming; raises `BadArtifact`.
+
+    In the `archive` it looks for payments that labels name and nothing else knows.
+    """
     # The gRPC server does not pay for importing Faust.
     from scoring.adapters.kafka_door import StreamDoor, StreamOptions
 
@@ -354,4 +360,5 @@ def stream_door_from(service: Service) -> StreamDoor:
         service.log,
         service.telemetry,
         service.liveness,
+        archive,
     )

@@ -4,6 +4,8 @@ ScoringError
 ├── InvalidTransaction      the caller's fault        INVALID_ARGUMENT | dead letter
 │   └── CardNumberRefused   a card number in a field  INVALID_ARGUMENT | dead letter
 ├── TransactionConflict     same id, other payload    ALREADY_EXISTS   | dead letter
+│   └── LabelConflict       same version, other verdict  ALREADY_EXISTS | dead letter
+├── UnknownTransaction      a label of no known payment  NOT_FOUND     | dead letter
 ├── Unavailable             an outside system failed; a retry may help
 │   ├── StoreUnavailable    becomes a Degradation inside the scorer
 │   │   ├── StoreLate       the caller's time was over; the store may only be busy
@@ -60,6 +62,34 @@ class TransactionConflict(ScoringError):
             "a new payment needs a new id"
         )
         self.field = "id"
+
+
+class LabelConflict(TransactionConflict):
+    """A version of a label was already reported with another verdict."""
+
+    field = "verdict"
+
+    def __init__(self, message: str = "") -> None:
+        self.message = message or (
+            "this version was already reported with another verdict; "
+            "a reversal is a higher version"
+        )
+        ScoringError.__init__(self, f"{self.field}: {self.message}")
+
+
+class UnknownTransaction(ScoringError):
+    """Nothing is known of the transaction that a label names.
+
+    `searched` says where it was looked for, beside the record.
+    """
+
+    def __init__(self, searched: str = "") -> None:
+        where = f" ({searched})" if searched else ""
+        self.message = (
+            f"nothing is known of this transaction{where}; send it along with the label"
+        )
+        self.field = "transaction_id"
+        super().__init__(f"{self.field}: {self.message}")
 
 
 class Unavailable(ScoringError):

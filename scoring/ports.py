@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scoring.core.bundle import Band, Baseline
 from scoring.core.decision import ComputeTarget, Degradation, Door, Outcome
+from scoring.core.label import Verdict
 from scoring.core.quick import quick
 from scoring.core.transaction import Transaction
 
@@ -124,6 +125,13 @@ class LabelledTransaction:
     fraud: bool | None
     known_at_ms: int
 
+    @property
+    def verdict(self) -> Verdict:
+        """What the label said."""
+        if self.fraud is None:
+            return Verdict.WITHDRAWN
+        return Verdict.FRAUD if self.fraud else Verdict.LEGITIMATE
+
 
 class Store(Protocol):
     """Feature state and decision records.
@@ -188,10 +196,32 @@ class Store(Protocol):
         """Return recorded decisions by (tenant, transaction id), None where none."""
         ...
 
+    async def payments(
+        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> list[Transaction | None]:
+        """The payments of recorded decisions by (tenant, transaction id).
+
+        Whole but for their attributes; None where none is recorded, or an earlier
+        release recorded it.
+        """
+        ...
+
+    async def attest(
+        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
+    ) -> list[bool]:
+        """Whether each label stands: the first verdict of a version does.
+
+        Kept as long as a label can matter. A label that stands is not learned yet.
+        """
+        ...
+
     async def learn(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> None:
-        """Apply labels; idempotent by transaction and version."""
+    ) -> list[bool]:
+        """Apply the labels that stand; idempotent by transaction and version.
+
+        Returns which do, as `attest`.
+        """
         ...
 
     async def forecast(

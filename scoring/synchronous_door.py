@@ -20,6 +20,7 @@ from scoring.batch import Artifacts
 from scoring.bootstrap import Service, now_ms
 from scoring.core.reasons import default_reasons
 from scoring.errors import BadArtifact
+from scoring.labels import Labelling
 from scoring.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def grpc_door_from(
         explanations = _explanations_from(service.scorer.artifacts, load_explainer)
     bytes_max = settings.message_bytes_max
     log, store = service.log, service.store
+    labelling = Labelling(store, service.telemetry)
     calls = grpc_server.Calls(
         grpc_checks.Checks(
             intake, group, bytes_max, settings.batch_budget_ms / _MS_PER_S
@@ -60,9 +62,7 @@ def grpc_door_from(
         Lookups(intake, store, explanations),
         Labels(
             intake,
-            LogSink(log, service.topics)
-            if log
-            else StoreSink(store, service.telemetry),
+            LogSink(log, service.topics, labelling) if log else StoreSink(labelling),
         ),
     )
     options = _server_options(settings, shares_port=shares_port)

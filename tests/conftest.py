@@ -12,13 +12,17 @@ from uuid import uuid4
 
 import pytest
 import toolbox
+from contract_parts import CATALOGUE
 from hypothesis import HealthCheck, settings
 from image import Image
 from kafka_cluster import kafka_cluster, why_not
 from stream_bench import StreamBench
 from stream_parts import create_topics
+from streams import DEDUPE_MS, LATENESS_MS
 
+from scoring.adapters.memory_store import MemoryStore
 from scoring.adapters.redis_address import StoreAddress
+from scoring.adapters.redis_store import RedisStore
 from scoring.demo.stage import Stage, staged
 from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
 from scoring.embedded.service import Parts
@@ -239,3 +243,18 @@ def kafka_doors(
     directory = tmp_path_factory.mktemp("kafka-doors")
     with staged(parts, model_dir=model_dir, directory=directory, say=print) as stage:
         yield stage
+
+
+@pytest.fixture(params=["memory", "redis", "cluster"])
+async def store(request, store_namespace):
+    """Every store there is: what one promises, all do."""
+    terms = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
+    if request.param == "memory":
+        yield MemoryStore(CATALOGUE, **terms)
+        return
+    address = request.getfixturevalue(f"{request.param}_address")
+    made = await RedisStore.connect(
+        address, catalogue=CATALOGUE, namespace=store_namespace, **terms
+    )
+    yield made
+    await made.close()

@@ -107,6 +107,7 @@ async def open_door(
     store=None,
     *,
     logs: bool = True,
+    log: MemoryLog | None = None,
     budget: Budget | None = None,
     **settings,
 ) -> AsyncIterator[Door]:
@@ -128,7 +129,7 @@ async def open_door(
         monotonic=time.monotonic,
         budget=budget or Budget(),
     )
-    log = MemoryLog() if logs else None
+    log = log or (MemoryLog() if logs else None)
     service = Service(chosen, scorer, store, log, None, Topics(), telemetry)
     source = models_from(chosen)
     server = grpc_door_from(

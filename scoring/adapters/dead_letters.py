@@ -24,6 +24,7 @@ from scoring.errors import (
     RecordRefused,
     ScoringError,
     TransactionConflict,
+    UnknownTransaction,
 )
 from scoring.ports import LogRecord
 from scoring.v1 import transaction_pb2
@@ -32,10 +33,6 @@ VALUE_BYTES_MAX = 65_536  # of an oversize record
 RECORD_BYTES_MAX = 1_000_000  # Kafka's own default is a little more
 _AROUND_BYTES = 1_024  # a record's headers, and what a batch says of itself
 _RUN_BYTES = 64  # the longest card number with its separators
-
-
-class UnknownTransaction(ScoringError):
-    """A label names a transaction of which nothing is known."""
 
 
 # The first that fits wins: a card number is an invalid transaction, too.

@@ -12,41 +12,79 @@ import grpc
 from scoring import wire
 from scoring.adapters.grpc_intake import Caller, Intake
 from scoring.adapters.grpc_status import Context, Refusal, Refused, refusal_of
-from scoring.adapters.label_scores import LabelScores
 from scoring.core.card_number import masked
 from scoring.core.label import Label, validate_label
-from scoring.errors import InvalidTransaction, RecordsRefused, ScoringError
-from scoring.ports import DecisionLog, LabelledTransaction, LogRecord, Store, Telemetry
+from scoring.errors import (
+    InvalidTransaction,
+    RecordsRefused,
+    ScoringError,
+    StoreUnavailable,
+    Unavailable,
+    UnknownTransaction,
+)
+from scoring.labels import Labelling
+from scoring.ports import DecisionLog, LogRecord
 from scoring.topics import Topics, key_of
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
 LABELS_COUNT_MAX = 1_000
+# So many share an exchange with the store, and an append: others have their turns.
+_PART_LABELS = 250
+# Nobody pays meanwhile; a caller that says nothing waits at most so long.
+_REPORT_S = 10.0
+# The end of a caller's time that is kept for saying what stands.
+_REPLY_SHARE, _REPLY_S = 0.2, 0.5
+_JUDGED_S = 1.0  # a store that takes longer is not waited for where there is a log
 # None when a label is safe, else why it was refused.
 Outcome = ScoringError | Refused | None
+
+_NOT_KNOWN = Refused(
+    Refusal(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "not known to be taken in time; report it again: it counts once",
+    )
+)
 
 
 class LabelSink(Protocol):
     """Takes accepted labels; taking one twice changes nothing."""
 
-    async def take(self, labels: Sequence[Label]) -> list[Outcome]:
+    async def take(self, labels: Sequence[Label], *, within_s: float) -> list[Outcome]:
         """One outcome a label: None when it is safe. Raises `Unavailable`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LogSink:
-    """Appends labels to the labels topic; the stream worker applies them."""
+    """Appends labels to the labels topic; the stream worker applies them.
+
+    What the record tells is judged before. Without the store everything is appended,
+    and judged by the worker; so is a payment that the record does not hold.
+    """
 
     log: DecisionLog
     topics: Topics
+    labelling: Labelling
 
-    async def take(self, labels: Sequence[Label]) -> list[Outcome]:
-        """Return when the log has acknowledged all that it ever takes."""
+    async def take(self, labels: Sequence[Label], *, within_s: float) -> list[Outcome]:
+        """Return when the log has acknowledged those that are not refused."""
+        outcomes = await self._judged(labels, min(within_s / 2, _JUDGED_S))
+        taken = [i for i, error in enumerate(outcomes) if error is None]
         try:
-            await self.log.append([self._record(label) for label in labels])
+            await self.log.append([self._record(labels[i]) for i in taken])
         except RecordsRefused as error:
-            return [error.refused.get(i) for i in range(len(labels))]
-        return [None] * len(labels)
+            for place, why in error.refused.items():
+                outcomes[taken[place]] = why
+        return outcomes
+
+    async def _judged(self, labels: Sequence[Label], within_s: float) -> list[Outcome]:
+        try:
+            async with asyncio.timeout(within_s):
+                joined = await self.labelling.joined(labels)
+                outcomes = await self.labelling.attest(joined)
+        except (StoreUnavailable, TimeoutError):
+            return [None] * len(labels)
+        return [None if isinstance(e, UnknownTransaction) else e for e in outcomes]
 
     def _record(self, label: Label) -> LogRecord:
         return LogRecord(
@@ -64,32 +102,12 @@ class LogSink:
 class StoreSink:
     """Applies labels itself, where there is no log."""
 
-    store: Store
-    telemetry: Telemetry
+    labelling: Labelling
 
-    async def take(self, labels: Sequence[Label]) -> list[Outcome]:
-        """Apply those that bring their transaction; refuse the others."""
-        joined = [
-            LabelledTransaction(
-                transaction=label.transaction,
-                version=label.version,
-                fraud=label.fraud,
-                known_at_ms=label.known_at_ms,
-            )
-            for label in labels
-            if label.transaction is not None
-        ]
-        if joined:
-            await self.store.learn(joined)
-            await LabelScores(self.store, self.telemetry).tell(joined)
-        return [None if label.transaction else Refused(_UNJOINED) for label in labels]
-
-
-_UNJOINED = Refusal(
-    grpc.StatusCode.FAILED_PRECONDITION,
-    "without a log this service cannot look the transaction up; send it along",
-    "transaction",
-)
+    async def take(self, labels: Sequence[Label], *, within_s: float) -> list[Outcome]:
+        """Apply those whose payment is recorded or sent along; refuse the others."""
+        joined = await self.labelling.joined(labels, timeout_s=within_s)
+        return [*await self.labelling.learn(joined, timeout_s=within_s)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +119,7 @@ class Labels:
 
     async def report(self, raw: bytes, context: Context) -> bytes:
         """ReportLabels: one result a label, in order."""
-        caller = self.intake.caller(context, "ReportLabels")
+        caller = self.intake.caller(context, "ReportLabels", budget_s=_REPORT_S)
         request = wire.message_from_bytes(
             raw, fraud_scoring_pb2.ReportLabelsRequest, wire.PROTOBUF
         )
@@ -112,12 +130,33 @@ class Labels:
             )
         admitted = [self._admit(message, caller) for message in request.labels]
         accepted = [item for item in admitted if isinstance(item, Label)]
-        async with asyncio.timeout_at(caller.deadline):
-            taken = iter(await self.sink.take(accepted) if accepted else [])
+        taken = iter(await self._taken(accepted, caller.deadline))
         outcomes = [
             next(taken) if isinstance(item, Label) else item for item in admitted
         ]
         return _encoded(request.labels, outcomes)
+
+    async def _taken(self, labels: Sequence[Label], deadline: float) -> list[Outcome]:
+        """One outcome a label, part by part; told while somebody still waits for it.
+
+        Raises `Unavailable` where nothing at all was taken.
+        """
+        left_s = deadline - self.intake.monotonic()
+        ends = deadline - min(left_s * _REPLY_SHARE, _REPLY_S)
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(labels):
+            part = labels[len(outcomes) : len(outcomes) + _PART_LABELS]
+            within_s = max(ends - self.intake.monotonic(), 0.0)
+            try:
+                async with asyncio.timeout(within_s):
+                    outcomes += await self.sink.take(part, within_s=within_s)
+            except TimeoutError:
+                return outcomes + [_NOT_KNOWN] * (len(labels) - len(outcomes))
+            except Unavailable as error:
+                if not outcomes:
+                    raise
+                return outcomes + [error] * (len(labels) - len(outcomes))
+        return outcomes
 
     def _admit(
         self, message: transaction_pb2.Label, caller: Caller
@@ -126,7 +165,12 @@ class Labels:
             if caller.identity:
                 caller.identity.spend()
             label = wire.label_from_proto(message)
-            validate_label(label, exempt=self.intake.exempt)
+            validate_label(
+                label,
+                received_at_ms=self.intake.now_ms(),
+                skew_ms=self.intake.skew_ms,
+                exempt=self.intake.exempt,
+            )
             if caller.identity:
                 caller.identity.admit_lookup(label.tenant)
         except (ScoringError, Refused) as error:

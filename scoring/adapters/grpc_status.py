@@ -19,6 +19,7 @@ from scoring.errors import (
     StoreUnavailable,
     TransactionConflict,
     Unavailable,
+    UnknownTransaction,
 )
 from scoring.v1 import fraud_scoring_pb2
 
@@ -91,6 +92,8 @@ def refusal_of(error: Exception) -> Refusal:
         return Refusal(grpc.StatusCode.INVALID_ARGUMENT, str(error), error.field)
     if isinstance(error, TransactionConflict):
         return Refusal(grpc.StatusCode.ALREADY_EXISTS, str(error), error.field)
+    if isinstance(error, UnknownTransaction):
+        return Refusal(grpc.StatusCode.NOT_FOUND, str(error), error.field)
     if isinstance(error, Unavailable):
         # Its text names addresses of ours.
         _log.debug("%s: %s", type(error).__name__, error)

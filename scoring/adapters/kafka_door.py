@@ -8,7 +8,7 @@ from functools import partial
 
 from scoring.adapters.dead_letters import RECORD_BYTES_MAX
 from scoring.adapters.kafka_intake import KafkaIntake, transaction_id_of
-from scoring.adapters.kafka_join import LogLookup
+from scoring.adapters.kafka_join import Archive, LogSearch
 from scoring.adapters.kafka_labels import LabelWork
 from scoring.adapters.kafka_log import KafkaLog
 from scoring.adapters.kafka_options import client_options
@@ -20,6 +20,7 @@ from scoring.adapters.kafka_transactions import TransactionWork
 from scoring.adapters.kafka_watermark import Outputs, OutputTail
 from scoring.adapters.metrics_port import Liveness
 from scoring.errors import BadArtifact
+from scoring.labels import Labelling
 from scoring.ports import Store, Telemetry
 from scoring.scorer import Scorer
 
@@ -36,6 +37,7 @@ class StreamDoor:
     log: KafkaLog
     telemetry: Telemetry
     liveness: Liveness
+    archive: Archive | None = None
 
     async def run(
         self, told: Callable[[], Awaitable[object]], *, ready: Callable[[], None]
@@ -112,13 +114,14 @@ class StreamDoor:
         topics = self.options.topics
         letters = found[topics.labels_dead_letter]
         return LabelWork(
-            store=self.store,
-            lookup=LogLookup(
-                store=self.store,
+            labelling=Labelling(self.store, self.telemetry),
+            search=LogSearch(
                 bootstrap=self.options.bootstrap,
                 options=client_options(self.options.client),
+                topic=topics.decisions,
                 fetch_wait_ms=self.options.fetch_wait_ms,
                 progress=progress,
+                archive=self.archive,
             ),
             log=self.log,
             outputs=self._outputs(progress, topics.labels_dead_letter),

@@ -85,7 +85,12 @@ class KafkaIntake:
         value, content_type = self._opened(record)
         try:
             label = wire.label_from_bytes(value, content_type=content_type)
-            validate_label(label, exempt=self.exempt)
+            validate_label(
+                label,
+                received_at_ms=receipt_ms(record),
+                skew_ms=self.skew_ms,
+                exempt=self.exempt,
+            )
         except InvalidTransaction as error:
             raise _named(error) from error
         key = key_of(label.transaction) if label.transaction else record.key

@@ -1,93 +1,224 @@
-"""Finds a transaction by its id: the decision record says where it lies in the log."""
+"""Finds payments by their id in everything that was decided: archive and topic."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import KafkaError
 
 from scoring import wire
 from scoring.adapters.kafka_contact import reader
-from scoring.adapters.kafka_intake import opened
+from scoring.adapters.kafka_intake import header_of, message_in
 from scoring.adapters.kafka_progress import Progress
-from scoring.core.label import Label
 from scoring.core.transaction import Transaction
-from scoring.errors import ScoringError
-from scoring.ports import Store
+from scoring.errors import LogUnavailable, ScoringError
+from scoring.v1 import decision_pb2
 
-_POSITION = re.compile(r"(.+)/(\d+)@(\d+)")
-_READ_MS = 2_000
+log = logging.getLogger(__name__)
+Key = tuple[str, str]  # tenant, transaction id
+# A pass over the topic takes no longer: at some 50 us a decision, and as long for the
+# loop's other work, the newest half a million. What is older is the archive's.
+_PASS_S = 60.0
+_REST_S = 0.1  # at most, after each read
+_WINDOW_RECORDS = 20_000  # of each partition, from the newest back
+_POLL_RECORDS_MAX = 1_000  # read at a time
+_POLL_MS = 200
+_MS_PER_S = 1_000
+_AGAIN_S = 5.0  # after a log that was away
+
+
+class Found(NamedTuple):
+    """The payments that were asked for, None where unknown, and where was looked."""
+
+    payments: list[Transaction | None]
+    where: str
+
+
+class PaymentSearch(Protocol):
+    """Looks for payments that the record does not hold, or no longer."""
+
+    async def payments(self, keys: Sequence[Key]) -> Found:
+        """One payment a key. It may take a minute, and as long as the log is away."""
+        ...
+
+
+class Archive(Protocol):
+    """The decisions that were archived."""
+
+    async def payments(
+        self, keys: Sequence[Key]
+    ) -> tuple[Mapping[Key, Transaction], Mapping[int, int]]:
+        """What is archived of these, and the next offset of each partition."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
-class LogLookup:
-    """Looks labels' transactions up in the input topic, by their recorded position.
+class LogSearch:
+    """Looks in the archive, then in the decisions topic after it, newest first.
 
-    A decision made through gRPC has no position: its labels bring their
-    transaction. So do labels later than the input topic's retention.
+    One pass looks for all that wait; what comes meanwhile waits for the next.
     """
 
-    store: Store
     bootstrap: str
     options: dict[str, Any]
+    topic: str
     fetch_wait_ms: int
     progress: Progress
+    archive: Archive | None = None
+    pass_s: float = _PASS_S
+    _wanted: dict[Key, asyncio.Future[tuple[Transaction | None, str]]] = field(
+        default_factory=dict
+    )
+    _running: asyncio.Task[None] | None = None
 
-    async def transactions(self, labels: Sequence[Label]) -> list[Transaction | None]:
-        """One transaction a label; raises `StoreUnavailable`."""
-        keys = [(label.tenant, label.transaction_id) for label in labels]
-        decisions = await self.store.decisions(keys)
-        places = [place_of(decision) for decision in decisions]
-        if not any(places):
-            return [None] * len(labels)
+    async def payments(self, keys: Sequence[Key]) -> Found:
+        """See `PaymentSearch`."""
+        loop = asyncio.get_running_loop()
+        futures = [self._wanted.setdefault(k, loop.create_future()) for k in keys]
+        if self._running is None or self._running.done():
+            self._running = loop.create_task(self._run())
+        told = await asyncio.gather(*futures)
+        return Found([payment for payment, _ in told], told[0][1] if told else "")
+
+    async def _run(self) -> None:
+        while self._wanted:
+            wanted, self._wanted = self._wanted, {}
+            found, where = await self._outlasting(frozenset(wanted))
+            for key, future in wanted.items():
+                if not future.done():
+                    future.set_result((found.get(key), where))
+
+    async def _outlasting(
+        self, keys: frozenset[Key]
+    ) -> tuple[dict[Key, Transaction], str]:
+        while True:
+            try:
+                return await self._pass(keys)
+            except (KafkaError, LogUnavailable, OSError) as error:
+                log.warning("labels wait: the decisions cannot be searched: %s", error)
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _pass(self, keys: frozenset[Key]) -> tuple[dict[Key, Transaction], str]:
+        found: dict[Key, Transaction] = {}
+        archived: Mapping[int, int] = {}
+        if self.archive is not None:
+            own, archived = await self.archive.payments(sorted(keys))
+            found.update(own)
+            self.progress.forward()
+        if found.keys() >= keys:
+            return found, ""
         async with reader(
             self.bootstrap,
             self.options,
+            auto_offset_reset="earliest",
             fetch_max_wait_ms=self.fetch_wait_ms,
-            max_poll_records=1,
-            # What is kept no longer is told at once, never waited for: labels come
-            # weeks after their transactions, and many at a time.
-            auto_offset_reset="none",
+            max_poll_records=_POLL_RECORDS_MAX,
         ) as consumer:
-            found = [await self._read(consumer, place) for place in places]
-        return [
-            transaction
-            if transaction and transaction.id == label.transaction_id
-            else None
-            for label, transaction in zip(labels, found, strict=True)
-        ]
+            scan = _Scan(consumer, keys, archived, self.progress, found)
+            reach = await scan.topic(self.topic, within_s=self.pass_s)
+        return found, f"searched: {'the archive, ' * bool(archived)}{reach}"
+
+
+@dataclass(slots=True)
+class _Scan:
+    """One pass over the topic, and what it has found."""
+
+    consumer: AIOKafkaConsumer
+    keys: frozenset[Key]
+    archived: Mapping[int, int]
+    progress: Progress
+    found: dict[Key, Transaction]
+    oldest_ms: int = 0
+
+    async def topic(self, name: str, *, within_s: float) -> str:
+        """Look through windows of all partitions, newest first; says how far."""
+        ends_at = asyncio.get_running_loop().time() + within_s
+        await self.consumer.topics()  # so that it knows their partitions
+        parts = sorted(self.consumer.partitions_for_topic(name) or ())
+        tps = [TopicPartition(name, part) for part in parts]
+        starts = await self.consumer.beginning_offsets(tps)
+        for tp in tps:
+            starts[tp] = max(starts[tp], self.archived.get(tp.partition, 0))
+        ends = await self.consumer.end_offsets(tps)
+        spans = {
+            tp: (max(starts[tp], ends[tp] - _WINDOW_RECORDS), ends[tp]) for tp in tps
+        }
+        # A broker may report an end that lies before its last batch.
+        beyond = _POLL_RECORDS_MAX
+        while spans and not self.found.keys() >= self.keys:
+            if not await self._window(spans, ends_at, beyond=beyond):
+                back = datetime.fromtimestamp(self.oldest_ms / _MS_PER_S, UTC)
+                return f"{name} back to {back:%F %T} UTC"
+            beyond = 0
+            spans = {
+                tp: (max(starts[tp], first - _WINDOW_RECORDS), first)
+                for tp, (first, _) in spans.items()
+                if first > starts[tp]
+            }
+        return f"all of {name}"
+
+    async def _window(
+        self,
+        spans: Mapping[TopicPartition, tuple[int, int]],
+        ends_at: float,
+        *,
+        beyond: int,
+    ) -> bool:
+        """Read these spans, and what there is `beyond`; False where time was over."""
+        self.consumer.assign(list(spans))
+        for tp, (first, _) in spans.items():
+            self.consumer.seek(tp, first)
+        open_, ids = dict(spans), {id_.encode() for _, id_ in self.keys}
+        while open_:
+            if asyncio.get_running_loop().time() > ends_at:
+                return False
+            polled = await self._read(list(open_), ids)
+            for tp in list(open_):
+                past = await self.consumer.position(tp) - open_[tp][1]
+                if past >= (beyond if tp in polled else 0):
+                    del open_[tp]
+        return True
 
     async def _read(
-        self, consumer: AIOKafkaConsumer, place: tuple[TopicPartition, int] | None
-    ) -> Transaction | None:
-        if place is None:
-            return None
-        self.progress.forward()  # one read is bounded; hundreds may take a while
-        tp, offset = place
-        consumer.assign([tp])
-        consumer.seek(tp, offset)
-        try:
-            async with asyncio.timeout(_READ_MS / 1_000):
-                record = await consumer.getone(tp)
-            if record.offset != offset:
-                return None
-            value, content_type = opened(record)
-            return wire.transaction_from_bytes(value, content_type=content_type)
-        except (TimeoutError, OffsetOutOfRangeError, ScoringError):
-            return None
+        self, open_: list[TopicPartition], ids: set[bytes]
+    ) -> Collection[TopicPartition]:
+        """Read and look once; returns which had something.
+
+        The payments of the stream have as much of the time as this.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        polled: dict[TopicPartition, list[Any]] = await self.consumer.getmany(
+            *open_, timeout_ms=_POLL_MS
+        )
+        for records in polled.values():
+            self._look(records, ids)
+        self.progress.forward()
+        await asyncio.sleep(min(loop.time() - began, _REST_S))
+        return polled
+
+    def _look(self, records: Sequence[Any], ids: set[bytes]) -> None:
+        self.oldest_ms = records[0].timestamp
+        for record in records:
+            if header_of(record, "transaction-id") not in ids:
+                continue
+            payment = payment_in(record)
+            if payment and (key := (payment.tenant, payment.id)) in self.keys:
+                self.found.setdefault(key, payment)
 
 
-def place_of(decision: bytes | None) -> tuple[TopicPartition, int] | None:
-    """Where the transaction of a recorded decision lies; None for gRPC or nothing."""
-    if decision is None:
+def payment_in(record: Any) -> Transaction | None:
+    """The transaction of a record of the decisions topic; None where it is none."""
+    decision = message_in(record, decision_pb2.Decision)
+    if decision is None or not decision.HasField("transaction"):
         return None
-    found = _POSITION.fullmatch(wire.position_of(decision))
-    if found is None:
+    try:
+        return wire.transaction_from_proto(decision.transaction)
+    except ScoringError:
         return None
-    topic, partition, offset = found.groups()
-    return TopicPartition(topic, int(partition)), int(offset)

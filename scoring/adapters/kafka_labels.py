@@ -3,53 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
 
-from scoring.adapters.dead_letters import (
-    RECORD_BYTES_MAX,
-    UnknownTransaction,
-    letter_record,
-)
+from scoring.adapters.dead_letters import RECORD_BYTES_MAX, letter_record
 from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_intake import KafkaIntake
+from scoring.adapters.kafka_join import PaymentSearch
+from scoring.adapters.kafka_lanes import end_process
 from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_watermark import Outputs
 from scoring.adapters.kafka_works import Patience, Revoked, admitted
-from scoring.adapters.label_scores import LabelScores
 from scoring.core.label import Label
-from scoring.core.transaction import Transaction
-from scoring.errors import ScoringError
-from scoring.ports import DecisionLog, LabelledTransaction, Store, Telemetry
+from scoring.errors import CorruptState, ScoringError, UnknownTransaction
+from scoring.labels import Joined, Labelling, joined
+from scoring.ports import DecisionLog, LabelledTransaction, Telemetry
 from scoring.topics import Topics
 
-_EARLY_RETRY_S = 0.25
+_log = logging.getLogger(__name__)
+# How long after a label its payment is looked for in the record, seconds apart.
+_EARLY_RETRIES_S = (0.25, 0.5, 1.0, 2.0)
+# Records of polls that wait for an unknown label: some 1 kB each. More of them, and
+# their partition waits, too.
+_WAITING_RECORDS_MAX = 50_000
 T = TypeVar("T")
-
-
-class Lookup(Protocol):
-    """Finds the transactions that labels name."""
-
-    async def transactions(self, labels: Sequence[Label]) -> list[Transaction | None]:
-        """One transaction a label, None where nothing is known of it.
-
-        Raises `StoreUnavailable`.
-        """
-        ...
+Letter = tuple[Any, ScoringError]  # the record, and why it is not applied
 
 
 @dataclass(slots=True, kw_only=True)
 class LabelWork:
     """Applies labels; what cannot be applied becomes a dead letter.
 
-    A label that is earlier than its transaction waits in place, at most
-    `early_s`: its partition stops, so nothing is parked in memory.
+    A label that nothing is known of waits beside its partition: for its payment at
+    most `early_s`, then for the search of everything decided. Labels behind it are
+    applied meanwhile; they are committed, and their letters written, after it.
     """
 
-    store: Store
-    lookup: Lookup
+    labelling: Labelling
+    search: PaymentSearch
     log: DecisionLog
     outputs: Outputs
     intake: KafkaIntake
@@ -59,78 +54,142 @@ class LabelWork:
     content_type: str
     early_s: float = 5.0
     letter_bytes_max: int = RECORD_BYTES_MAX
+    fail: Callable[[BaseException], None] = end_process
+    _last: dict[Any, asyncio.Task[None]] = field(default_factory=dict)
+    _waiting: int = 0
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, poll: Poll) -> None:
-        """Finish one poll; leave it unfinished where it was revoked meanwhile."""
-        with suppress(Revoked):
-            await self._finish(poll)
+        """Apply what is known; finish the poll now, or once the rest is known.
 
-    async def _finish(self, poll: Poll) -> None:
+        It stays unfinished where it was revoked meanwhile.
+        """
+        with suppress(Revoked):
+            await self._take(poll)
+
+    async def _take(self, poll: Poll) -> None:
         judged = admitted(await self.outputs.missing(poll), self.intake.label)
-        labels = [item for _, item in judged if isinstance(item, Label)]
-        joined = await self._joined(poll, labels)
-        await self._learn(poll, labels, joined)
-        refused = [(r, item) for r, item in judged if isinstance(item, ScoringError)]
-        refused += self._unknown(judged, joined)
-        letters = [self._letter(record, error) for record, error in refused]
-        await Patience(self.telemetry, self.progress).acknowledged(
-            poll, self.log.append(letters)
-        )
-        poll.finished = True
-        self.progress.forward()
+        letters = [(r, item) for r, item in judged if isinstance(item, ScoringError)]
+        labels = [(r, item) for r, item in judged if isinstance(item, Label)]
+        unknown = await self._apply(poll, labels, letters)
+        before = self._last.get(poll.tp)
+        if not unknown and (before is None or before.done()):
+            await self._finish(poll, letters)
+            return
+        await self._wait_for_room(poll)
+        rest = self._rest(poll, letters, unknown, before)
+        self._last[poll.tp] = asyncio.get_running_loop().create_task(rest)
+
+    async def _wait_for_room(self, poll: Poll) -> None:
+        while (
+            self._waiting and self._waiting + len(poll.records) > _WAITING_RECORDS_MAX
+        ):
+            self._room.clear()
+            await self._room.wait()
+        if poll.revoked:
+            raise Revoked
+        self._waiting += len(poll.records)
+
+    async def _rest(
+        self,
+        poll: Poll,
+        letters: list[Letter],
+        unknown: list[tuple[Any, Label]],
+        before: asyncio.Task[None] | None,
+    ) -> None:
+        """Seek what is unknown, then finish the poll, after those before it."""
+        try:
+            letters += await self._sought(poll, unknown)
+            if before is not None:
+                await asyncio.wait([before])
+            if not poll.revoked:
+                await self._finish(poll, letters)
+        except Revoked:
+            pass
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the process ends with it
+            self.fail(error)
+        finally:
+            self._waiting -= len(poll.records)
+            self._room.set()
+
+    async def _sought(
+        self, poll: Poll, unknown: list[tuple[Any, Label]]
+    ) -> list[Letter]:
+        """Apply those whose payment comes, or is found; the letters of the others."""
+        letters: list[Letter] = []
+        loop = asyncio.get_running_loop()
+        gives_up_at = loop.time() + self.early_s
+        for pause_s in (*_EARLY_RETRIES_S, self.early_s):
+            if not unknown:
+                return letters
+            await asyncio.sleep(min(pause_s, max(gives_up_at - loop.time(), 0.0)))
+            unknown = await self._apply(poll, unknown, letters)
+        if unknown:
+            letters += await self._searched(poll, unknown)
+        return letters
+
+    async def _searched(
+        self, poll: Poll, unknown: list[tuple[Any, Label]]
+    ) -> list[Letter]:
+        keys = [(label.tenant, label.transaction_id) for _, label in unknown]
+        found = await self.search.payments(keys)
+        learnable: list[Joined] = [
+            joined(label, payment) if payment else UnknownTransaction(found.where)
+            for (_, label), payment in zip(unknown, found.payments, strict=True)
+        ]
+        told = await self._learned(poll, learnable)
+        records = [record for record, _ in unknown]
+        return [(r, e) for r, e in zip(records, told, strict=True) if e is not None]
+
+    async def _apply(
+        self,
+        poll: Poll,
+        labels: list[tuple[Any, Label]],
+        letters: list[Letter],
+    ) -> list[tuple[Any, Label]]:
+        """Apply what may be applied; returns those that nothing is known of yet.
+
+        Letters of what may never be applied are added to `letters`.
+        """
+        if not labels:
+            return []
+        asked = [label for _, label in labels]
+        found = await self._outlast(poll, partial(self.labelling.joined, asked))
+        told = await self._learned(poll, found)
+        unknown = []
+        for own, error in zip(labels, told, strict=True):
+            if isinstance(error, UnknownTransaction):
+                unknown.append(own)
+            elif error is not None:
+                letters.append((own[0], error))
+        return unknown
+
+    async def _learned(
+        self, poll: Poll, labels: list[Joined]
+    ) -> list[ScoringError | None]:
+        if not any(isinstance(label, LabelledTransaction) for label in labels):
+            return [e for e in labels if isinstance(e, ScoringError)]
+        try:
+            return await self._outlast(poll, partial(self.labelling.learn, labels))
+        except CorruptState as error:
+            # What is whole has its labels; the rest gets them by a rebuild.
+            _log.error("labels of a damaged history: %s: `scoring rebuild`", error)
+            self.telemetry.count("label_corrupt")
+            return await self._outlast(poll, partial(self.labelling.attest, labels))
 
     async def _outlast(self, poll: Poll, exchange: Callable[[], Awaitable[T]]) -> T:
         return await Patience(self.telemetry, self.progress).outlast(poll, exchange)
 
-    async def _joined(
-        self, poll: Poll, labels: list[Label]
-    ) -> list[Transaction | None]:
-        """The transaction of each label, None of one that is unknown for good."""
-        gives_up_at = asyncio.get_running_loop().time() + self.early_s
-        while True:
-            found = await self._outlast(poll, lambda: self._found(labels))
-            late = asyncio.get_running_loop().time() >= gives_up_at
-            if late or all(transaction is not None for transaction in found):
-                return found
-            await asyncio.sleep(_EARLY_RETRY_S)
-
-    async def _found(self, labels: list[Label]) -> list[Transaction | None]:
-        bare = [label for label in labels if label.transaction is None]
-        looked_up = iter(await self.lookup.transactions(bare) if bare else [])
-        return [label.transaction or next(looked_up) for label in labels]
-
-    def _unknown(
-        self,
-        judged: list[tuple[Any, Label | ScoringError]],
-        joined: list[Transaction | None],
-    ) -> list[tuple[Any, ScoringError]]:
-        records = [r for r, item in judged if isinstance(item, Label)]
-        error = UnknownTransaction(
-            "nothing is known of this transaction; send it along with the label"
+    async def _finish(self, poll: Poll, letters: list[Letter]) -> None:
+        letters.sort(key=lambda letter: letter[0].offset)
+        told = [self._letter(*letter) for letter in letters]
+        await Patience(self.telemetry, self.progress).acknowledged(
+            poll, self.log.append(told)
         )
-        return [
-            (record, error)
-            for record, transaction in zip(records, joined, strict=True)
-            if transaction is None
-        ]
-
-    async def _learn(
-        self, poll: Poll, labels: list[Label], joined: list[Transaction | None]
-    ) -> None:
-        learned = [
-            LabelledTransaction(
-                transaction=transaction,
-                version=label.version,
-                fraud=label.fraud,
-                known_at_ms=label.known_at_ms,
-            )
-            for label, transaction in zip(labels, joined, strict=True)
-            if transaction is not None
-        ]
-        if learned:
-            await self._outlast(poll, lambda: self.store.learn(learned))
-            self.telemetry.count("label", len(learned))
-            await LabelScores(self.store, self.telemetry).tell(learned)
+        poll.finished = True
+        self.progress.forward()
 
     def _letter(self, record: Any, error: ScoringError) -> Any:
         self.telemetry.count("dead_letter")

@@ -23,7 +23,7 @@ class Work(Protocol):
     """What is done with one poll."""
 
     async def __call__(self, poll: Poll) -> None:
-        """Finish the poll, or leave it unfinished where it was revoked.
+        """Finish the poll now or later, or never where it was revoked.
 
         Anything raised ends the process: an exception that stayed inside would lose
         the poll, because later ones of the same partition go on.
@@ -62,7 +62,8 @@ class Lanes:
             async with self._turns[poll.tp]:  # first come, first served
                 if not poll.revoked:
                     await self.work(poll)
-            if poll.finished:
+            # What is not finished yet is by nobody but itself: see `Poll`.
+            if poll.finished or not poll.revoked:
                 await acknowledge()
         except asyncio.CancelledError:
             raise

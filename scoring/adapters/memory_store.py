@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import compress, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class _Claim:
     claimed_at_ms: int
     observation: Observation | None = None
     decision: bytes | None = None
+    payment: Transaction | None = None  # of the decision
     outcome: str = ""  # of the decision, where statistics are to see it
 
 
@@ -52,6 +53,7 @@ class MemoryStore:
         self._claims: dict[_Key, _Claim] = {}
         self._outbox: dict[_Key, bytes] = {}
         self._leases: dict[str, tuple[str, float]] = {}
+        self._verdicts: dict[_Key, dict[int, int]] = {}  # by version
         self._processed = 0
         self._received_at_ms = 0
 
@@ -130,7 +132,7 @@ class MemoryStore:
             return Recorded(claim.decision or b"", first=False, conflict=True)
         if claim.decision is None:
             claim.decision = recording.decision
-            t = recording.transaction
+            claim.payment = t = recording.transaction
             if t is not None and recording.outcome:
                 claim.outcome = recording.outcome.name
                 self._engine.settle(t, claim.outcome)  # nothing if not yet counted
@@ -158,14 +160,35 @@ class MemoryStore:
         claims = [self._claims.get(key) for key in keys]
         return [claim.decision if claim else None for claim in claims]
 
-    async def learn(
-        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> None:
+    async def payments(
+        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> list[Transaction | None]:
         """See `ports.Store`."""
         del timeout_s
-        for label in labels:
+        payments = [c.payment if (c := self._claims.get(key)) else None for key in keys]
+        return [replace(t, attributes={}) if t else None for t in payments]
+
+    async def attest(
+        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
+    ) -> list[bool]:
+        """See `ports.Store`."""
+        del timeout_s
+        return [self._attest(label) for label in labels]
+
+    def _attest(self, label: LabelledTransaction) -> bool:
+        t = label.transaction
+        said = self._verdicts.setdefault((t.tenant, t.id), {})
+        return said.setdefault(label.version, label.verdict) == label.verdict
+
+    async def learn(
+        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
+    ) -> list[bool]:
+        """See `ports.Store`."""
+        stand = await self.attest(labels, timeout_s=timeout_s)
+        for label in compress(labels, stand):
             verdict = Verdict(label.version, label.known_at_ms, label.fraud)
             self._engine.learn(label.transaction, verdict)
+        return stand
 
     async def forecast(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from struct import Struct
 
 from scoring.adapters.redis_inputs import Inputs
 from scoring.adapters.redis_layout import Layout, order_of, outbox_field
@@ -17,7 +18,9 @@ from scoring.core.catalogue import Catalogue
 from scoring.core.statistic import Slot
 from scoring.core.transaction import Transaction, order_hash
 from scoring.ports import Check, LabelledTransaction, Recording
+from scoring.wire import recorded_to_bytes
 
+_VERDICT = Struct(">IB")
 Call = tuple[Sequence[bytes], Sequence[bytes | int]]
 
 
@@ -95,12 +98,20 @@ class Arguments:
         mark = self.layout.claims.mark(r.tenant, r.transaction_id)
         return [claim, outbox, mark, *keys], [
             r.payload_hash,
-            r.decision,
+            recorded_to_bytes(r.decision, r.transaction),
             outbox_field(r.tenant, r.transaction_id),
             r.logged or b"",
             int(r.outcome) if keys else 0,
             *settled,
         ]
+
+    def attest(self, label: LabelledTransaction) -> Call:
+        """The label's version and verdict, and how long they are kept."""
+        t = label.transaction
+        said = _VERDICT.pack(label.version, label.verdict)
+        mark = self.layout.claims.mark(t.tenant, t.id)
+        keys = [self.layout.verdicts(t.tenant, t.id), mark]
+        return keys, [said, self.program.labels_ms]
 
     def learn(self, label: LabelledTransaction, *, apart: bool) -> list[Call]:
         """One call for all entities that keep labels, or `apart` one for each."""

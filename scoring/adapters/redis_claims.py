@@ -15,10 +15,12 @@ PARTS = 256
 class ClaimKeys:
     """Keys under one namespace; `parted` where a cluster keeps them.
 
-    `<namespace>:d:<tenant>:<id>` holds a claim or decision; `<namespace>:outbox` what
-    is to be published; `<namespace>:processed` how many were processed: no number
-    there means that the history is incomplete. In a cluster the first two name their
-    part, `{<tag>}`, after the kind, so that a decision and its outbox share a slot;
+    `<namespace>:d:<tenant>:<id>` holds a claim or decision;
+    `<namespace>:v:<tenant>:<id>` the verdicts of its labels;
+    `<namespace>:outbox` what is to be published; `<namespace>:processed` how many were
+    processed: no number there means that the history is incomplete. In a cluster the
+    first three name their part, `{<tag>}`, after the kind, so that a decision and its
+    outbox share a slot;
     `<namespace>:processed:{<tag>}` marks that what the servers of that part know was
     not lost; and `newest` is the time of the newest transaction that was counted.
     """
@@ -29,6 +31,7 @@ class ClaimKeys:
         self.processed = f"{namespace}:processed".encode()
         self.newest = f"{{{namespace}:processed}}:newest".encode()
         self._decisions = [f"{namespace}:d{tag}:" for tag in self._tags]
+        self._verdicts = [f"{namespace}:v{tag}:" for tag in self._tags]
         self.outboxes = [f"{namespace}:outbox{tag}".encode() for tag in self._tags]
         self.marks = [
             f"{namespace}:processed{tag}".encode() for tag in self._tags if parted
@@ -46,6 +49,10 @@ class ClaimKeys:
     def mark(self, tenant: str, id_: str) -> bytes:
         """What says, beside that decision, that the history was not lost."""
         return self.marks[self._part(tenant, id_)] if self.marks else self.processed
+
+    def verdicts(self, tenant: str, id_: str) -> bytes:
+        """Where the verdicts of a payment's labels stand."""
+        return f"{self._verdicts[self._part(tenant, id_)]}{tenant}:{id_}".encode()
 
     def outbox(self, tenant: str, id_: str) -> bytes:
         """Where a decision waits to be published: beside itself."""

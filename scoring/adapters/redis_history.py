@@ -17,6 +17,7 @@ from scoring.core.decision import Outcome
 from scoring.core.transaction import Transaction
 from scoring.errors import StoreUnavailable
 from scoring.ports import Check, LabelledTransaction, Recording
+from scoring.wire import recorded_to_bytes
 
 _KEYS_PER_EXCHANGE = 10_000
 _TIMEOUT_S = 60.0  # nobody waits for a rebuild; a busy store is no failure
@@ -149,7 +150,7 @@ class RedisHistory:
     ) -> Item:
         """A recorded decision, to be installed."""
         key = self.layout.claims.decision(t.tenant, t.id)
-        return key, b"D" + payload_hash + decision, ttl_ms
+        return key, b"D" + payload_hash + recorded_to_bytes(decision, t), ttl_ms
 
     async def _send(self, commands: list[Command]) -> list[Any]:
         replies = await self.link.exchange(commands, timeout_s=_TIMEOUT_S)

@@ -16,7 +16,8 @@ from scoring.core.catalogue import Catalogue
 from scoring.core.decision import Degradation, DegradationCode
 from scoring.core.transaction import Transaction, order_hash
 from scoring.core.vector import unknown_values
-from scoring.ports import Applied, Observation
+from scoring.ports import Applied, Observation, Recorded, Recording
+from scoring.wire import decision_of
 
 _APPLIED = {
     b"N": Applied.COUNTED,
@@ -25,6 +26,7 @@ _APPLIED = {
     b"D": Applied.DRY_RUN,
     b"X": Applied.CONFLICT,
 }
+_OURS, _OTHER_PAYLOAD = 1, -1
 JOINER = "\x1f"  # not printable, so no token holds it
 
 
@@ -59,6 +61,8 @@ class Layout:
             e.plan.name: _token_of(e.plan.fields) for e in program.entities
         }
         self.claims = ClaimKeys(claims or namespace, parted=parted)
+        # Labels are of the entities' history, whoever claims its transactions.
+        self.verdicts = ClaimKeys(namespace, parted=parted).verdicts
         self.inputs = Inputs(catalogue)
         self.unknown = unknown_values(catalogue)
 
@@ -116,7 +120,7 @@ class Layout:
             applied=applied,
             inexact=self._inexact(entities, inexact) if inexact else (),
             degradations=_corrupt(corrupt) if corrupt else (),
-            stored=stored or None,
+            stored=decision_of(stored) or None,
             processed_seq=seq,
         )
 
@@ -191,6 +195,16 @@ def _corrupt(parts: bytes) -> tuple[Degradation, ...]:
         for part in parts.split(b",")
         if part
     )
+
+
+def recorded_of(own: Recording, code: int, standing: bytes) -> Recorded:
+    """What the reply to `record` says: what stands is not repeated where it is ours."""
+    if code == _OURS:
+        return Recorded(own.decision, first=True)
+    stands = decision_of(standing)
+    # An earlier release recorded it without its payment.
+    first = code != _OTHER_PAYLOAD and stands == own.decision
+    return Recorded(stands, first=first, conflict=code == _OTHER_PAYLOAD)
 
 
 def order_of(t: Transaction) -> bytes:

@@ -257,6 +257,8 @@ class Program:
             for i, plan in enumerate(catalogue.plans, 1)
         )
         plans = [entity.table(terms) for entity in self.entities]
+        # No feature sees a label for longer.
+        self.labels_ms: int = max(plan["ttl"] for plan in plans)
         checks = [lua_check(plan["width"], plan["reals"]) for plan in plans]
         earlier = [plan["earlier"] for plan in plans]
         early = [lua_check(old["width"], old["reals"]) for old in earlier]
@@ -286,5 +288,5 @@ CALLS = {
     "observe": "observe", "forecast": "forecast", "record": "record_decision",
     "learn": "learn", "reach": "reach", "claim": "claim_only", "late": "late_one",
     "number": "number", "count": "count_one", "keep": "keep", "settle": "settle",
-    "probe": "probe",
+    "probe": "probe", "attest": "attest",
 }  # fmt: skip

@@ -17,13 +17,12 @@ from scoring.adapters.redis_arguments import Arguments
 from scoring.adapters.redis_calls import Calls
 from scoring.adapters.redis_connection import Command
 from scoring.adapters.redis_keeping import Keeping, Look, ends_at, left_s
-from scoring.adapters.redis_layout import Layout, order_of
+from scoring.adapters.redis_layout import Layout, order_of, recorded_of
 from scoring.adapters.redis_program import Terms
 from scoring.core.decision import Degradation, DegradationCode
 from scoring.errors import StoreUnavailable
 from scoring.ports import Applied, Check, Observation, Recorded, Recording
 
-_OTHER_PAYLOAD = -1
 _OPEN = b"O"  # claimed, and to be counted
 
 
@@ -251,9 +250,7 @@ class Split:
         return [
             Recorded(b"", first=False, reached=False)
             if isinstance(reply, Exception) or any(r is recording for r in open_)
-            else Recorded(
-                reply[1], first=reply[0] == 1, conflict=reply[0] == _OTHER_PAYLOAD
-            )
+            else recorded_of(recording, reply[0], reply[1])
             for recording, reply in zip(recordings, replies, strict=True)
         ]
 

@@ -21,6 +21,8 @@ local NAN = 0 / 0
 local SEEN = 12   -- counterpart 6, last seen 6
 local LABEL = 30  -- time 6, tie 8, version 4, known 6, bits 2, check 4
 local WRAP, LIMB = 4294967296, 281474976710656  -- 2^32, 2^48
+local VERDICT = 5 -- version 4, verdict 1
+local VERDICTS_MAX = 64 -- of one payment; the lowest versions go first
 local PARKED = 32768  -- a bit: its transaction is not counted, or not yet
 
 -- The server's libraries exist in calls, not yet while functions are loaded.
@@ -1313,8 +1315,8 @@ end
 -- keys: decision, outbox, mark, then the events of each entity that counts by outcome.
 -- args: payload hash, decision, outbox field, logged ('' where none), outcome, and
 -- where there are such entities: order, plans, then each entity's inputs.
--- Returns { 1 ours stands, 0 another's stands, -1 another payload; decision; 1 where
--- the outcome is still to be counted }.
+-- Returns { 1 ours stands, 0 another's stands, -1 another payload; the decision that
+-- stands, '' ours; 1 where the outcome is still to be counted }.
 local function record_decision(keys, args)
   bind()
   local gone = lost(keys[3])
@@ -1325,7 +1327,10 @@ local function record_decision(keys, args)
     local open = kind == 'C' or kind == 'O'
     local standing = open and '' or sub(claim, 34)
     if sub(claim, 2, 33) ~= args[1] then return { -1, standing } end
-    if not open then return { standing == args[2] and 1 or 0, standing } end
+    if not open then
+      if standing == args[2] then return { 1, '' } end
+      return { 0, standing }
+    end
   end
   local is_counted = kind == 'C' and outcome > 0
     and cmsgpack.unpack(sub(claim, 34))[1] ~= 'L'
@@ -1334,7 +1339,7 @@ local function record_decision(keys, args)
   local now = kind == 'C' and not elsewhere and 'D' or outcome > 0 and args[5] or 'P'
   call('SET', keys[1], now .. args[1] .. args[2], 'PX', CONFIG.dedupe_ms)
   if #args[4] > 0 then call('HSET', keys[2], args[3], args[4]) end
-  if elsewhere then return { 1, args[2], 1 } end
+  if elsewhere then return { 1, '', 1 } end
   if is_counted then
     for i = 1, #args[7] do
       local plan = PLANS[byte(args[7], i)]
@@ -1343,7 +1348,7 @@ local function record_decision(keys, args)
       shield({}, settle_one, plan, keys[3 + i], args[6], x)
     end
   end
-  return { 1, args[2] }
+  return { 1, '' }
 end
 
 -- keys: an entity's events. args: outcome, order, plan, inputs.
@@ -1383,6 +1388,27 @@ local function learn_one(plan, events_key, key, body)
     drop = drop + LABEL
   end
   call('SET', key, pk('>I6', lost) .. sub(entries, drop + 1), 'PX', plan.ttl)
+end
+
+-- keys: verdicts of a payment, by version; the mark beside them. args: a version and a verdict (5 bytes),
+-- milliseconds to keep them. The first verdict of a version stands: returns 1 where it
+-- is this one. What is damaged is begun anew: entities keep each version once, too.
+local function attest(keys, args)
+  bind()
+  local gone = lost(keys[2])
+  if gone then return gone end
+  local said, told = pcall_('GET', keys[1]), args[1]
+  if type(said) ~= 'string' or #said % VERDICT ~= 0 then said = '' end
+  local at = #said
+  while at > 0 do
+    local version = sub(said, at - VERDICT + 1, at - 1)
+    if version == sub(told, 1, -2) then return sub(said, at, at) == sub(told, -1) and 1 or 0 end
+    if version < sub(told, 1, -2) then break end
+    at = at - VERDICT
+  end
+  said = sub(said, 1, at) .. told .. sub(said, at + 1)
+  call('SET', keys[1], sub(said, -VERDICT * VERDICTS_MAX), 'PX', args[2])
+  return 1
 end
 
 -- keys: events and labels of each entity, then the mark where it stands beside them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from itertools import compress
 from math import inf
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from scoring.adapters.redis_cluster import ClusterConnection
 from scoring.adapters.redis_connection import Command, Link
 from scoring.adapters.redis_forecast import forecast_apart
 from scoring.adapters.redis_keeping import ends_at, left_s
-from scoring.adapters.redis_layout import Layout
+from scoring.adapters.redis_layout import Layout, recorded_of
 from scoring.adapters.redis_outbox import RedisOutbox
 from scoring.adapters.redis_program import Program, Terms
 from scoring.adapters.redis_split import Split
@@ -32,8 +33,8 @@ from scoring.ports import (
     Recorded,
     Recording,
 )
+from scoring.wire import decision_of, payment_of
 
-_OTHER_PAYLOAD = -1
 _DECIDED = b"DP1234"  # what a recorded decision begins with; see the Lua program
 # What stands in place of the number of transactions processed; the program counts on
 # from the first, so that 1 means that the key was gone.
@@ -184,7 +185,7 @@ class RedisStore:
             )
         calls = map(self._arguments.record, recordings)
         commands = [self._calls.command("record", call) for call in calls]
-        return _recorded(await self._calls.ask(commands, timeout_s))
+        return _recorded(recordings, await self._calls.ask(commands, timeout_s))
 
     async def adopt(
         self,
@@ -202,12 +203,29 @@ class RedisStore:
             _, count = self._arguments.observe(check, stands=True)
             commands.append(self._calls.command("record", record))
             commands.append(self._calls.command("observe", count))
-        return _recorded((await self._calls.ask(commands, timeout_s))[::2])
+        replies = await self._calls.ask(commands, timeout_s)
+        return _recorded(recordings, replies[::2])
 
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[bytes | None]:
         """See `ports.Store`."""
+        recorded = await self._records(keys, timeout_s)
+        return [decision_of(value) if value else None for value in recorded]
+
+    async def payments(
+        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> list[Transaction | None]:
+        """See `ports.Store`."""
+        recorded = await self._records(keys, timeout_s)
+        return [
+            payment_of(value, tenant=tenant, id_=id_) if value else None
+            for (tenant, id_), value in zip(keys, recorded, strict=True)
+        ]
+
+    async def _records(
+        self, keys: Sequence[tuple[str, str]], timeout_s: float | None
+    ) -> list[bytes | None]:
         if not keys:
             return []
         claims = self._layout.claims
@@ -235,18 +253,30 @@ class RedisStore:
 
     # Labels and forecasts ----------------------------------------------------
 
+    async def attest(
+        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
+    ) -> list[bool]:
+        """See `ports.Store`."""
+        calls = map(self._arguments.attest, labels)
+        commands = [self._calls.command("attest", call) for call in calls]
+        return [told == 1 for told in await self._calls.ask(commands, timeout_s)]
+
     async def learn(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> None:
+    ) -> list[bool]:
         """See `ports.Store`."""
-        apart = self._split is not None
+        ends, apart = ends_at(timeout_s), self._split is not None
         if apart:  # the marks stand on other servers than the entities
             await self.ping(timeout_s=timeout_s)
-        calls = [c for own in labels for c in self._arguments.learn(own, apart=apart)]
+        stand = await self.attest(labels, timeout_s=left_s(ends))
+        told = compress(labels, stand)
+        calls = [c for own in told for c in self._arguments.learn(own, apart=apart)]
         commands = [self._calls.command("learn", call) for call in calls]
-        corrupt = b",".join(filter(None, await self._calls.ask(commands, timeout_s)))
+        replies = await self._calls.ask(commands, left_s(ends))
+        corrupt = b",".join(filter(None, replies))
         if corrupt:
             raise CorruptState(f"not ours, or damaged: {corrupt.decode()}")
+        return stand
 
     async def forecast(
         self,
@@ -307,8 +337,8 @@ class RedisStore:
         await self._calls.link.close()
 
 
-def _recorded(replies: list[Any]) -> list[Recorded]:
+def _recorded(recordings: Sequence[Recording], replies: list[Any]) -> list[Recorded]:
     return [
-        Recorded(decision, first=code == 1, conflict=code == _OTHER_PAYLOAD)
-        for code, decision in replies
+        recorded_of(own, code, standing)
+        for own, (code, standing) in zip(recordings, replies, strict=True)
     ]

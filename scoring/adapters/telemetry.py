@@ -60,8 +60,8 @@ class PrometheusTelemetry:
             "Named events: store_lost, store_back, history_lost, log_lost, log_back, "
             "provisional_adopted, "
             "provisional_overflow, spool_damaged, log_retry, log_overflow, "
-            "outbox_swept, dead_letter, label, keyless, miskeyed, stream_waited, "
-            "second_look_taken, second_look_skipped, second_look_failed.",
+            "outbox_swept, dead_letter, label, label_corrupt, keyless, miskeyed, "
+            "stream_waited, second_look_taken|skipped|failed.",
             ["event"],
             registry=registry,
         )

@@ -15,6 +15,7 @@ from scoring.errors import (
     DeadlineExceeded,
     Denied,
     InvalidTransaction,
+    LabelConflict,
     NotFound,
     ScoringError,
     TransactionConflict,
@@ -137,6 +138,8 @@ def _error(code: int, message: str, field: str, transaction_id: str) -> ScoringE
     """
     if code == grpc.StatusCode.INVALID_ARGUMENT.value[0]:
         return InvalidTransaction(field, message.removeprefix(f"{field}: "))
+    if code == grpc.StatusCode.ALREADY_EXISTS.value[0] and field == LabelConflict.field:
+        return LabelConflict(message.removeprefix(f"{field}: "))
     if code == grpc.StatusCode.ALREADY_EXISTS.value[0]:
         return TransactionConflict(transaction_id)
     return _ERRORS.get(code, ScoringError)(message)

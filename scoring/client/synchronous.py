@@ -104,9 +104,14 @@ class Client:
         with messages.translated(transaction_id):
             return self._stub.ExplainDecision(request, timeout=timeout_s)
 
-    def report(self, labels: Sequence[Label]) -> list[ScoringError | None]:
-        """Report labels; None where one was taken (or known already)."""
+    def report(
+        self, labels: Sequence[Label], *, timeout_s: float = 10.0
+    ) -> list[ScoringError | None]:
+        """Report up to 1,000 labels; None where one was taken (or known already).
+
+        Where the time was too short, a label has `Unavailable`: report it again.
+        """
         request = messages.labels_request(labels)
         with messages.translated():
-            reply = self._stub.ReportLabels(request, timeout=self._timeout_s)
+            reply = self._stub.ReportLabels(request, timeout=timeout_s)
         return messages.labels_answers_of(reply)

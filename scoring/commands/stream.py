@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from scoring.history.search import ArchiveSearch
     from scoring.settings import Settings
 
 _READY = "streaming from "
@@ -60,6 +61,23 @@ def _supervise(settings: Settings, workers: int) -> None:
     raise typer.Exit(asyncio.run(supervisor.run()))
 
 
+def _archive_from(settings: Settings) -> ArchiveSearch | None:
+    """The archive, for labels of payments that nothing else knows any more."""
+    if settings.archive_dir is None:
+        return None
+    import logging
+
+    try:
+        from scoring.history.archive import Archive
+        from scoring.history.search import ArchiveSearch
+    except ImportError as error:
+        logging.getLogger(__name__).warning(
+            "labels are not looked for in the archive: %s is not installed", error.name
+        )
+        return None
+    return ArchiveSearch(Archive(settings.archive_dir))
+
+
 async def _stream_until_told(settings: Settings, worker: int) -> None:
     import asyncio
     import gc
@@ -74,7 +92,7 @@ async def _stream_until_told(settings: Settings, worker: int) -> None:
         loop.add_signal_handler(number, told.set)
     name = f"stream-{max(worker, 0)}"
     async with service_from(settings, name=name, picks_target=True) as service:
-        door = stream_door_from(service)
+        door = stream_door_from(service, archive=_archive_from(settings))
         # What is loaded lives until the end: the collector need not look at it.
         gc.collect()
         gc.freeze()

@@ -56,8 +56,18 @@ class Label:
         return _FRAUD[Verdict(self.verdict)]
 
 
-def validate_label(label: Label, *, exempt: frozenset[str] = frozenset()) -> None:
-    """Raise `InvalidTransaction` naming the first field outside its limits."""
+def validate_label(
+    label: Label,
+    *,
+    received_at_ms: int,
+    skew_ms: int,
+    exempt: frozenset[str] = frozenset(),
+) -> None:
+    """Raise `InvalidTransaction` naming the first field outside its limits.
+
+    What is known lies at most `skew_ms` after the label's own receipt: nothing can
+    be known before it was told.
+    """
     id_ = label.transaction_id
     validate_key(label.tenant, id_, exempt=exempt)
     if label.version < 1:
@@ -68,9 +78,23 @@ def validate_label(label: Label, *, exempt: frozenset[str] = frozenset()) -> Non
         raise InvalidTransaction("source", "is not a known source")
     if not OCCURRED_AT_MS_MIN <= label.known_at_ms <= OCCURRED_AT_MS_MAX:
         raise InvalidTransaction("known_at", "is required, between 2000 and 2100")
+    if label.known_at_ms > received_at_ms + skew_ms:
+        raise InvalidTransaction(
+            "known_at", f"lies more than {skew_ms} ms after its receipt; send UTC"
+        )
     if label.transaction is not None:
         validate(label.transaction, exempt=exempt)
         if label.transaction.id != id_:
             raise InvalidTransaction("transaction.id", "must equal transaction_id")
         if label.transaction.tenant != label.tenant:
             raise InvalidTransaction("transaction.tenant", "must equal tenant")
+        validate_order(label.known_at_ms, label.transaction)
+
+
+def validate_order(known_at_ms: int, transaction: Transaction) -> None:
+    """Raise `InvalidTransaction` where a label was known before its payment.
+
+    >>> validate_order(5, Transaction("default", "t1", occurred_at_ms=5))
+    """
+    if known_at_ms < transaction.occurred_at_ms:
+        raise InvalidTransaction("known_at", "lies before its payment occurred")

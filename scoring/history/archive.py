@@ -34,7 +34,15 @@ FIRST = {
     "decisions": """row_number() OVER (PARTITION BY tenant, id
         ORDER BY provisional, log_partition, log_offset) = 1""",
     "labels": """row_number() OVER (PARTITION BY tenant, transaction_id, version
-        ORDER BY log_partition, log_offset) = 1""",
+        ORDER BY received_at_ms NULLS FIRST, log_partition, log_offset) = 1""",
+}
+# A label that was known before its payment is none, whatever stands in the topic.
+_LABELS_IN_ORDER = """SELECT * FROM archived_labels l WHERE NOT EXISTS (
+    SELECT 1 FROM archived_decisions d WHERE d.tenant = l.tenant
+        AND d.id = l.transaction_id AND d.occurred_at_ms > l.known_at_ms)"""
+_STANDING = {
+    "decisions": "SELECT * FROM archived_decisions",
+    "labels": _LABELS_IN_ORDER,
 }
 Standing = dict[str, dict[int, int]]  # topic, partition, next offset
 _FILE = re.compile(r"p(\d+)-(\d+)-(\d+)\.parquet")
@@ -97,22 +105,22 @@ class Archive:
         and a final one are there, the final one is what was recorded.
         """
         for kind, schema in SCHEMAS.items():
+            empty = schema.append(pa.field("day", pa.date32())).empty_table()
+            con.register("nothing_archived", empty)
+            con.execute(
+                f"CREATE OR REPLACE TABLE no_{kind} AS SELECT * FROM nothing_archived"  # noqa: S608
+            )
+            rows = f"SELECT * FROM no_{kind}"  # noqa: S608
             if self.files(kind):
                 pattern = str(self.directory / kind / "day=*" / "p*.parquet")
-                table = f"read_parquet({text_sql(pattern)}, hive_partitioning = true)"
-                con.execute(
-                    f"CREATE OR REPLACE VIEW archived_{kind} AS SELECT * FROM {table}"  # noqa: S608
-                )
-            else:
-                empty = schema.append(pa.field("day", pa.date32())).empty_table()
-                con.register("nothing_archived", empty)
-                con.execute(
-                    f"CREATE OR REPLACE TABLE archived_{kind} AS "  # noqa: S608
-                    "SELECT * FROM nothing_archived"
-                )
+                # Files of an earlier release lack what is kept since.
+                rows += f""" UNION ALL BY NAME SELECT * FROM read_parquet(
+                    {text_sql(pattern)}, hive_partitioning = true,
+                    union_by_name = true)"""  # noqa: S608
+            con.execute(f"CREATE OR REPLACE VIEW archived_{kind} AS {rows}")
+        for kind, rows in _STANDING.items():
             con.execute(
-                f"""CREATE OR REPLACE VIEW {kind} AS
-                SELECT * FROM archived_{kind} QUALIFY {FIRST[kind]}"""  # noqa: S608
+                f"CREATE OR REPLACE VIEW {kind} AS {rows} QUALIFY {FIRST[kind]}"
             )
 
     def masks(self) -> dict[tuple[str, str, str], str]:

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from scoring.adapters.kafka_history import LogReader
+from scoring.adapters.kafka_intake import KafkaIntake
 from scoring.adapters.kafka_options import client_options
 from scoring.adapters.redis_history import RedisHistory
 from scoring.adapters.redis_program import Terms
+from scoring.adapters.telemetry import SilentTelemetry
 from scoring.bootstrap import address_from
 from scoring.core.catalogue import Catalogue
 from scoring.errors import BadArtifact
@@ -49,9 +51,18 @@ async def brought(
             archive,
             reader,
             Topics(settings.topic_prefix),
-            exempt=settings.numeric_ids,
+            admit=_intake_from(settings).label,
             progress=progress,
         )
+
+
+def _intake_from(settings: Settings) -> KafkaIntake:
+    return KafkaIntake(
+        message_bytes_max=settings.message_bytes_max,
+        skew_ms=settings.skew_s * _MS_PER_S,
+        exempt=settings.numeric_ids,
+        telemetry=SilentTelemetry(),
+    )
 
 
 def terms_from(settings: Settings) -> Terms:

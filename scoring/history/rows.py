@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
 
 from scoring import wire
-from scoring.adapters.kafka_intake import TIMESTAMP_MS_MAX, message_in, opened
+from scoring.adapters.kafka_intake import (
+    TIMESTAMP_MS_MAX,
+    message_in,
+    receipt_ms,
+)
 from scoring.core.decision import DegradationCode, Door, Outcome
-from scoring.core.label import LabelSource, Verdict, validate_label
+from scoring.core.label import Label, LabelSource, Verdict
 from scoring.core.transaction import ATTEMPT_MAX, Transaction
 from scoring.errors import ScoringError
 from scoring.v1 import decision_pb2
@@ -67,6 +72,7 @@ LABELS = pa.schema(
         ("known_at_ms", pa.int64()),
         ("source", pa.string()),
         ("transaction", pa.binary()),  # the embedded one, where there is one
+        ("received_at_ms", pa.int64()),  # null: archived by an earlier release
         *PLACE,
     ]
 )
@@ -132,15 +138,13 @@ def _recorded(message: decision_pb2.Decision) -> bytes:
     )
 
 
-def label_row(record: Any, exempt: frozenset[str]) -> Row | None:
+def label_row(record: Any, admit: Callable[[Any], Label]) -> Row | None:
     """One record of the labels topic; None where the stream door refuses it too.
 
-    `exempt` names the fields whose digits are never taken for a card number.
+    `admit` is that door's own.
     """
     try:
-        value, content_type = opened(record)
-        label = wire.label_from_bytes(value, content_type=content_type)
-        validate_label(label, exempt=exempt)
+        label = admit(record)
     except ScoringError:
         return None
     embedded = label.transaction and wire.transaction_to_proto(label.transaction)
@@ -153,6 +157,7 @@ def label_row(record: Any, exempt: frozenset[str]) -> Row | None:
         "known_at_ms": label.known_at_ms,
         "source": LabelSource(label.source).name.lower(),
         "transaction": embedded.SerializeToString() if embedded else None,
+        "received_at_ms": receipt_ms(record),
         "log_partition": record.partition,
         "log_offset": record.offset,
     }

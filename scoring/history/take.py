@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from scoring.adapters.kafka_history import Extent, LogReader
+from scoring.core.label import Label
 from scoring.history.archive import Archive
 from scoring.history.rows import Row, decision_row, label_row
 from scoring.topics import Topics
@@ -47,15 +49,18 @@ async def take(
     reader: LogReader,
     topics: Topics,
     *,
-    exempt: frozenset[str] = frozenset(),
+    admit: Callable[[Any], Label],
     progress: Progress = silent,
 ) -> Taken:
-    """Take everything appended to the topics until now; safe to interrupt."""
+    """Take everything appended to the topics until now; safe to interrupt.
+
+    `admit` raises a `ScoringError` for a label that the stream door refuses.
+    """
     archive.prepare()
     taken = Taken()
     sources: Mapping[str, tuple[str, Callable[[Any], Row | None]]] = {
         "decisions": (topics.decisions, decision_row),
-        "labels": (topics.labels, lambda record: label_row(record, exempt)),
+        "labels": (topics.labels, partial(label_row, admit=admit)),
     }
     for kind, (topic, row_of) in sources.items():
         run = _Run(archive, kind, row_of, taken)

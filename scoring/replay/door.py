@@ -168,7 +168,12 @@ class GrpcDoor:
             request = fraud_scoring_pb2.ReportLabelsRequest(
                 labels=[wire.label_to_proto(label) for label in part]
             )
-            await stub.ReportLabels(request, timeout=_CALL_TIMEOUT_S)
+            reply = await stub.ReportLabels(request, timeout=_CALL_TIMEOUT_S)
+            for result in reply.results:
+                if result.HasField("error"):
+                    raise ScoringError(
+                        f"the label of {result.transaction_id}: {result.error.message}"
+                    )
 
     async def check(self, rows: Sequence[Row]) -> None:
         """Call, batch by batch."""

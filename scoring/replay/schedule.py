@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from scoring.core.label import Label, LabelSource, Verdict
+from scoring.core.label import Label, LabelSource, Verdict, validate_order
 from scoring.core.transaction import Transaction
 from scoring.replay.table import Row
 
@@ -59,7 +59,11 @@ class LabelsDue:
 
 
 def label_of(row: Row) -> Label:
-    """The label a row's truth becomes; it carries its transaction."""
+    """The label a row's truth becomes; it carries its transaction.
+
+    Raises `InvalidTransaction` where it was known before its payment.
+    """
+    validate_order(row.known_at_ms, row.transaction)
     return Label(
         row.transaction.tenant,
         row.transaction.id,

@@ -15,6 +15,7 @@ from scoring.wire.decisions import (
     transaction_of,
 )
 from scoring.wire.framing import frame_of, unframed
+from scoring.wire.kept import decision_of, payment_of, recorded_to_bytes
 from scoring.wire.labels import (
     label_from_bytes,
     label_from_proto,
@@ -43,6 +44,7 @@ __all__ = [
     "carried_of",
     "core_to_bytes",
     "decision_from_bytes",
+    "decision_of",
     "decision_part",
     "decision_to_bytes",
     "decision_to_json",
@@ -55,8 +57,10 @@ __all__ = [
     "logged_to_bytes",
     "message_from_bytes",
     "ms_from_timestamp",
+    "payment_of",
     "position_of",
     "recorded",
+    "recorded_to_bytes",
     "refuse_unknown_fields",
     "text_from_ms",
     "timestamp_from_ms",

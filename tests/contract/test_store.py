@@ -4,69 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import numpy as np
-import pytest
-from streams import DEDUPE_MS, HOUR_MS, LATENESS_MS, START_MS, check
+from contract_parts import CATALOGUE, PAID, at, feature, fraud, observed, recording
+from streams import HOUR_MS, START_MS, check
 
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import default_catalogue
-from scoring.core.transaction import Transaction
 from scoring.core.vector import vectorise
-from scoring.ports import Applied, LabelledTransaction, Recording
-
-CATALOGUE = default_catalogue()
-PAID = Transaction(
-    "default",
-    "t1",
-    payment_id="p1",
-    occurred_at_ms=START_MS,
-    amount_minor=1_000,
-    currency="EUR",
-    card="card-1",
-    customer="customer-1",
-    merchant="merchant-1",
-    terminal="terminal-1",
-    device="device-1",
-)
-
-
-@pytest.fixture(params=["memory", "redis", "cluster"])
-async def store(request, store_namespace):
-    terms = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
-    if request.param == "memory":
-        yield MemoryStore(CATALOGUE, **terms)
-        return
-    address = request.getfixturevalue(f"{request.param}_address")
-    made = await RedisStore.connect(
-        address, catalogue=CATALOGUE, namespace=store_namespace, **terms
-    )
-    yield made
-    await made.close()
-
-
-def at(hours, id_, **changes):
-    return replace(
-        PAID, id=id_, occurred_at_ms=START_MS + int(hours * HOUR_MS), **changes
-    )
-
-
-async def observed(store, *transactions, dry_run=False):
-    return await store.observe([check(t, dry_run=dry_run) for t in transactions])
-
-
-def feature(t, observation, name):
-    matrix = vectorise(CATALOGUE, [t], [observation.values])
-    return float(matrix[0, CATALOGUE.names.index(name)])
-
-
-def recording(t, decision=b"decision", logged=None):
-    return Recording(
-        tenant=t.tenant,
-        transaction_id=t.id,
-        payload_hash=check(t).payload_hash,
-        decision=decision,
-        logged=logged,
-    )
+from scoring.ports import Applied
 
 
 async def test_the_first_payment_counts_itself(store):
@@ -163,63 +105,6 @@ async def test_an_amount_without_a_rate_is_unknown_and_still_an_attempt(store):
     _, seen = await observed(store, odd, usual)
     assert feature(usual, seen, "card_count_1h") == 2
     assert feature(usual, seen, "card_mean_7d") == 1_000
-
-
-async def test_a_fraud_counts_after_its_delay_and_its_arrival(store):
-    await observed(store, PAID)
-    known_at_ms = START_MS + 8 * 24 * HOUR_MS
-    label = LabelledTransaction(
-        transaction=PAID, version=1, fraud=True, known_at_ms=known_at_ms
-    )
-    await store.learn([label])
-    await store.learn([label])
-    too_early, after = at(7 * 24 + 12, "b"), at(8 * 24, "c")
-    (seen,) = await observed(store, too_early)
-    assert feature(too_early, seen, "terminal_fraud_streak") == 0
-    (seen,) = await observed(store, after)
-    assert feature(after, seen, "terminal_fraud_streak") == 1
-
-
-def fraud(t, known_at_ms=START_MS + HOUR_MS):
-    return LabelledTransaction(
-        transaction=t, version=1, fraud=True, known_at_ms=known_at_ms
-    )
-
-
-async def test_a_label_that_came_before_its_payment_counts_once_that_is_counted(store):
-    await observed(store, at(-1, "earlier"))
-    await store.learn([fraud(PAID)])
-    await observed(store, PAID)
-    after = at(8 * 24, "b")
-    (seen,) = await observed(store, after)
-    assert feature(after, seen, "terminal_fraud_streak") == 1
-
-
-async def test_a_label_of_a_payment_that_never_came_counts_nowhere(store):
-    await observed(store, PAID)
-    await store.learn([fraud(at(0, "never"))])
-    after = at(8 * 24, "b")
-    (seen,) = await observed(store, after)
-    assert feature(after, seen, "terminal_fraud_streak") == 0
-    assert np.isnan(feature(after, seen, "terminal_since_fraud"))
-
-
-async def test_a_withdrawn_label_undoes_exactly_what_it_said(store):
-    await observed(store, PAID)
-    for version, fraud in ((1, True), (2, None)):
-        await store.learn(
-            [
-                LabelledTransaction(
-                    transaction=PAID,
-                    version=version,
-                    fraud=fraud,
-                    known_at_ms=START_MS + version,
-                )
-            ]
-        )
-    after = at(8 * 24, "b")
-    (seen,) = await observed(store, after)
-    assert feature(after, seen, "terminal_fraud_streak") == 0
 
 
 async def test_the_first_recorded_decision_stands(store):

@@ -6,17 +6,19 @@ from collections import Counter
 
 import grpc
 import pytest
-from grpc_parts import fresh_id, payment, request
+from grpc_parts import DAY_MS, at, fresh_id, label, now_ms, payment, request
 from served import serving
 from stream_parts import Input, Worker, count, create_topics, send
 
 from scoring.core.catalogue import default_catalogue
+from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.decision_pb2 import Decision, Door
 
 PAIRS = int(os.environ.get("SCORING_DRILL_PAIRS", "200"))
 PAIRS_PER_CARD = 100
 RACES_IN_FLIGHT = 16
+STREAK = default_catalogue().names.index("terminal_fraud_streak")
 
 
 @pytest.fixture
@@ -67,6 +69,20 @@ class Doors:
         inputs = [Input.of(one) for one in transactions]
         await send(self.bootstrap, f"{self.prefix}transactions", inputs)
 
+    async def report(self, told, *, by_topic):
+        if by_topic:
+            inputs = [Input(told.SerializeToString())]
+            await send(self.bootstrap, f"{self.prefix}labels", inputs)
+            return
+        reply = await self.stub.ReportLabels(
+            calls.ReportLabelsRequest(labels=[told]), timeout=30
+        )
+        assert not reply.results[0].HasField("error")
+
+    async def streak(self, terminal):
+        looked = await self.check(payment(terminal=terminal), dry_run=True)
+        return looked.core.features[STREAK]
+
     async def count(self, until):
         async with asyncio.timeout(120 + until / 20):
             return await count(self.bootstrap, self.prefix, until=until)
@@ -110,6 +126,22 @@ async def test_another_payload_is_a_conflict_behind_either_door(doors):
     counted = await doors.count(3)
     assert dict(counted.reasons) == {"CONFLICT": 1}
     assert counted.conflicting == 0
+
+
+async def test_a_label_by_id_alone_finds_the_payment_whichever_door_decided_it(doors):
+    old = {"at_ms": now_ms() - 10 * DAY_MS}
+    through_grpc = payment(terminal="bad-1", **old)
+    through_kafka = payment(terminal="bad-2", **old)
+    await doors.check(through_grpc)
+    await doors.feed(through_kafka)
+    await doors.count(2)
+    known_at = at(now_ms() - 9 * DAY_MS)
+    for one, by_topic in ((through_grpc, True), (through_kafka, False)):
+        await doors.report(label(one.id, known_at=known_at), by_topic=by_topic)
+    for terminal in ("bad-1", "bad-2"):
+        async with asyncio.timeout(60):
+            while await doors.streak(terminal) != 1:
+                await asyncio.sleep(0.2)
 
 
 async def test_the_same_payments_through_both_doors_at_once_are_decided_once(doors):

@@ -10,11 +10,11 @@ from grpc_parts import open_door, payment
 from prometheus_client import CollectorRegistry
 from small_model import RECIPE, small_catalogue, small_dataset
 
-from scoring.adapters.label_scores import LabelScores
 from scoring.adapters.model_drift import ROWS_MAX, ROWS_MIN, ModelDrift
 from scoring.adapters.onnx_model import load_model
 from scoring.adapters.telemetry import PrometheusTelemetry
 from scoring.errors import StoreUnavailable
+from scoring.labels import Labelling
 from scoring.ports import LabelledTransaction
 from scoring.training.build import train_on
 from scoring.wire import transaction_from_proto
@@ -170,7 +170,7 @@ async def test_a_door_watches_what_it_scores_and_what_labels_say_of_it(model_dir
             )
             for one, fraud in zip(payments, (True, False, None), strict=True)
         ]
-        await LabelScores(door.service.store, telemetry).tell(labels)
+        await Labelling(door.service.store, telemetry).tell_scores(labels)
     counted = {
         (sample.name, sample.labels.get("verdict")): sample.value
         for metric in registry.collect()
@@ -199,6 +199,7 @@ async def test_labels_go_uncounted_while_the_store_is_away():
         fraud=True,
         known_at_ms=0,
     )
-    await LabelScores(Away(), PrometheusTelemetry(registry)).tell([label])
+    telemetry = PrometheusTelemetry(registry)
+    await Labelling(Away(), telemetry).tell_scores([label])
     counted = [m.samples for m in registry.collect() if m.name == "fraud_labelled"]
     assert counted == [[]]

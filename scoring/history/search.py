@@ -1,0 +1,69 @@
+"""Finds archived payments by their id, beside a running stream door."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from scoring.core.transaction import Transaction
+from scoring.history.archive import FIRST, Archive
+from scoring.history.rows import TRANSACTION_FIELDS
+
+log = logging.getLogger(__name__)
+_FIELDS = ", ".join(TRANSACTION_FIELDS)
+_TRIES = 2  # a file may go while it is read: `scoring archive` clears after itself
+Key = tuple[str, str]  # tenant, transaction id
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSearch:
+    """Looks through the decisions of an archive; reads only the columns it needs."""
+
+    archive: Archive
+
+    async def payments(
+        self, keys: Sequence[Key]
+    ) -> tuple[Mapping[Key, Transaction], Mapping[int, int]]:
+        """What is archived of these, and the next offset of each partition.
+
+        Nothing of either where the archive cannot be read: the log says so.
+        """
+        return await asyncio.to_thread(self._payments, keys)
+
+    def _payments(
+        self, keys: Sequence[Key]
+    ) -> tuple[dict[Key, Transaction], dict[int, int]]:
+        for _ in range(_TRIES):
+            try:
+                return self._found(keys)
+            except (OSError, duckdb.Error) as error:
+                why = error
+        log.warning("%s cannot be searched for labels: %s", self.archive.directory, why)
+        return {}, {}
+
+    def _found(
+        self, keys: Sequence[Key]
+    ) -> tuple[dict[Key, Transaction], dict[int, int]]:
+        taken = self.archive.offsets(
+            "decisions"
+        )  # before: what comes later is read twice
+        con: Any = duckdb.connect(":memory:")
+        try:
+            con.execute("SET threads = 1")  # the doors need the others
+            self.archive.views(con)
+            names = [{"tenant": tenant, "id": id_} for tenant, id_ in keys]
+            con.register("wanted", pa.Table.from_pylist(names))
+            rows = con.execute(
+                f"""SELECT {_FIELDS} FROM archived_decisions
+                SEMI JOIN wanted USING (tenant, id) QUALIFY {FIRST["decisions"]}"""  # noqa: S608
+            ).fetchall()
+        finally:
+            con.close()
+        found = [Transaction(*row) for row in rows]
+        return {(t.tenant, t.id): t for t in found}, taken

@@ -1,0 +1,106 @@
+"""What the store keeps beside a decision: the payment, for labels that name its id.
+
+    decision | field 3: the payment | field 15: the length of both fields, 4 bytes
+
+Another release reads the whole as one Decision: field 3 is its transaction, and field
+15 is reserved. A decision alone ends in a varint or in text, never in the mark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from struct import Struct
+
+from google.protobuf.message import DecodeError
+
+from scoring.core.transaction import Transaction
+from scoring.errors import InvalidTransaction
+from scoring.v1 import transaction_pb2
+from scoring.wire.messages import field_to_bytes, timestamp_from_ms
+from scoring.wire.transactions import transaction_from_proto
+
+_END = Struct("<BI")  # the tag of field 15, four bytes; the mark and the length
+_TAG = 15 << 3 | 5
+_MARK = 0xF1 << 24
+_LENGTH = 0xFF_FFFF
+
+
+def recorded_to_bytes(decision: bytes, transaction: Transaction | None) -> bytes:
+    """A decision with its payment, as it is recorded."""
+    if transaction is None:
+        return decision
+    payment = field_to_bytes(3, _payment_to_bytes(transaction))
+    length = len(payment) + _END.size
+    return b"".join((decision, payment, _END.pack(_TAG, _MARK | length)))
+
+
+def decision_of(recorded: bytes) -> bytes:
+    """The decision alone, byte for byte as it was made.
+
+    >>> t = Transaction("default", "t1", occurred_at_ms=1_000, currency="EUR")
+    >>> decision_of(recorded_to_bytes(b"decision", t))
+    b'decision'
+    >>> decision_of(b"of an earlier release")
+    b'of an earlier release'
+    """
+    return recorded[: _place(recorded)]
+
+
+def payment_of(recorded: bytes, *, tenant: str, id_: str) -> Transaction | None:
+    """The payment of a recorded decision; None where none is kept that we can read.
+
+    All of it but its attributes, which no statistic reads.
+
+    >>> t = Transaction("default", "t1", occurred_at_ms=1_000, currency="EUR")
+    >>> payment_of(recorded_to_bytes(b"", t), tenant="default", id_="t1") == t
+    True
+    """
+    at = _place(recorded)
+    if at == len(recorded):
+        return None
+    # Length and tag of field 3 are as long as the length says.
+    body = recorded[at + 1 : -_END.size]
+    start = next(i for i, byte in enumerate(body, 1) if byte < 0x80)  # noqa: PLR2004
+    try:
+        message = transaction_pb2.Transaction.FromString(body[start:])
+        return replace(transaction_from_proto(message), tenant=tenant, id=id_)
+    except (DecodeError, InvalidTransaction):  # a later release's
+        return None
+
+
+def _place(recorded: bytes) -> int:
+    """Where the decision ends."""
+    if len(recorded) < _END.size:
+        return len(recorded)
+    tag: int
+    told: int
+    tag, told = _END.unpack_from(recorded, len(recorded) - _END.size)
+    if tag != _TAG or told & ~_LENGTH != _MARK:
+        return len(recorded)
+    return len(recorded) - (told & _LENGTH)
+
+
+def _payment_to_bytes(t: Transaction) -> bytes:
+    # Tenant and id stand in the key.
+    message = transaction_pb2.Transaction(
+        payment_id=t.payment_id,
+        attempt=t.attempt,
+        occurred_at=timestamp_from_ms(t.occurred_at_ms),
+        amount_minor=t.amount_minor,
+        currency=t.currency,
+        card=t.card,
+        customer=t.customer,
+        merchant=t.merchant,
+        terminal=t.terminal,
+        device=t.device,
+        channel=t.channel,  # type: ignore[arg-type]
+        entry_mode=t.entry_mode,  # type: ignore[arg-type]
+        merchant_category=t.merchant_category,
+        card_country=t.card_country,
+        merchant_country=t.merchant_country,
+        ip_country=t.ip_country,
+    )
+    if t.latitude is not None and t.longitude is not None:
+        message.location.latitude = t.latitude
+        message.location.longitude = t.longitude
+    return message.SerializeToString()
