@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
-import duckdb
 import pyarrow.parquet as pq
 
 from scoring.adapters.redis_history import RedisHistory
@@ -16,6 +15,7 @@ from scoring.errors import BadArtifact
 from scoring.history.archive import Archive, masked_row, write
 from scoring.history.rows import DECISIONS, LABELS
 from scoring.history.take import Progress, silent
+from scoring.training.sql import connect
 
 _FIELDS = ("card", "customer", "merchant", "terminal", "device")
 _DAY_MS = 86_400_000
@@ -121,7 +121,7 @@ async def forget(
 
 
 def _transactions(entity: Entity, archive: Archive, forgotten: Forgotten) -> list[str]:
-    con: Any = duckdb.connect()
+    con: Any = connect()
     archive.views(con)
     rows = con.execute(
         f"SELECT id, received_at_ms FROM decisions "  # noqa: S608 - one of our fields

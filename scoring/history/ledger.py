@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from scoring import wire
 from scoring.core.catalogue import Catalogue
 from scoring.core.decision import Door, Outcome
@@ -16,6 +14,7 @@ from scoring.core.transaction import Transaction, payload_hash
 from scoring.history.archive import FIRST, Archive, text_sql
 from scoring.history.rows import TRANSACTION_FIELDS
 from scoring.ports import Check, LabelledTransaction
+from scoring.training.sql import connect
 from scoring.v1 import transaction_pb2
 
 Offsets = Mapping[int, int]
@@ -85,7 +84,7 @@ class Ledger:
         span: Span = EVERYTHING,
         scratch: Path | None = None,
     ) -> None:
-        self.con: Any = duckdb.connect(":memory:")
+        self.con: Any = connect()
         self.con.execute(f"SET threads = {_THREADS}")
         if scratch is not None:
             self.con.execute(f"SET temp_directory = {text_sql(str(scratch))}")

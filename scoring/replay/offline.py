@@ -15,6 +15,7 @@ from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
 from scoring.ports import Model
 from scoring.replay.table import Row, Table
+from scoring.training.sql import connect
 
 _ROWS_PER_PREDICT = 8_192
 _LEARNED = frozenset({Op.FRAUDS, Op.STREAK, Op.STREAK_START, Op.FRAUD_TIME})
@@ -63,13 +64,11 @@ def agreement(
 
     Raises `BadArtifact` for a run that does not say how it was processed.
     """
-    import duckdb
-
     from scoring.training.offline import offline_features
 
     delay_ms = terms.label_delay_ms or 0
     rows = list(chain.from_iterable(table.batches(label_delay_ms=delay_ms)))
-    with duckdb.connect() as con:
+    with connect() as con:
         con.register("played", transactions_of(rows))
         view = "played"
         if terms.lateness_ms is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from scoring.errors import BadArtifact
 from scoring.training.quality import Quality, quality_report
+from scoring.training.sql import connect
 
 _DAY_MS = 86_400_000
 _EXAMPLES_MAX = 5
@@ -19,14 +20,13 @@ def quality_of(path: Path, *, from_ms: int = 0) -> Quality | None:
 
     `from_ms` leaves out earlier rows, such as those that only warmed the features.
     """
-    import duckdb
-
     query = """
         SELECT score, margin, fraud, customer, occurred_at_ms
         FROM read_parquet(?)
         WHERE fraud IS NOT NULL AND score IS NOT NULL AND occurred_at_ms >= ?
     """
-    found = duckdb.execute(query, [str(path), from_ms]).fetchnumpy()
+    with connect() as con:
+        found = con.execute(query, [str(path), from_ms]).fetchnumpy()
     if not len(found["score"]):
         return None
     return quality_report(
@@ -60,8 +60,6 @@ class Comparison:
 
 def compare(first: Path, second: Path) -> Comparison:
     """Compare the cores of two decisions files; raises `BadArtifact`."""
-    import duckdb
-
     for path in (first, second):
         if not path.is_file():
             raise BadArtifact(f"{path}: there is no such file")
@@ -69,27 +67,28 @@ def compare(first: Path, second: Path) -> Comparison:
         FROM read_parquet(?) AS a FULL OUTER JOIN read_parquet(?) AS b ON a.id = b.id
     """
     files = [str(first), str(second)]
-    counts = duckdb.execute(
-        f"""
-        SELECT
-            count(*) FILTER (a.id IS NOT NULL AND b.id IS NOT NULL),
-            count(*) FILTER (a.id IS NULL OR b.id IS NULL),
-            count(*) FILTER (a.core_sha256 <> b.core_sha256),
-            coalesce(max(abs(a.score - b.score)), 0)
-        {joined}
-        """,
-        files,
-    ).fetchone()
+    with connect() as con:
+        counts = con.execute(
+            f"""
+            SELECT
+                count(*) FILTER (a.id IS NOT NULL AND b.id IS NOT NULL),
+                count(*) FILTER (a.id IS NULL OR b.id IS NULL),
+                count(*) FILTER (a.core_sha256 <> b.core_sha256),
+                coalesce(max(abs(a.score - b.score)), 0)
+            {joined}
+            """,
+            files,
+        ).fetchone()
+        examples = con.execute(
+            f"""
+            SELECT coalesce(a.id, b.id) {joined}
+            WHERE a.core_sha256 IS DISTINCT FROM b.core_sha256
+            ORDER BY coalesce(a.occurred_at_ms, b.occurred_at_ms), 1
+            LIMIT {_EXAMPLES_MAX}
+            """,  # noqa: S608 fixed text
+            files,
+        ).fetchall()
     assert counts is not None
-    examples = duckdb.execute(
-        f"""
-        SELECT coalesce(a.id, b.id) {joined}
-        WHERE a.core_sha256 IS DISTINCT FROM b.core_sha256
-        ORDER BY coalesce(a.occurred_at_ms, b.occurred_at_ms), 1
-        LIMIT {_EXAMPLES_MAX}
-        """,  # noqa: S608 fixed text
-        files,
-    ).fetchall()
     both, missing, differing, difference = counts
     return Comparison(
         both, missing, differing, float(difference), tuple(row[0] for row in examples)
@@ -100,14 +99,13 @@ def features_that_differ(
     first: Path, second: Path, names: tuple[str, ...]
 ) -> dict[str, int]:
     """How many transactions have another value of each feature (NaN equals NaN)."""
-    import duckdb
-
     query = """
         SELECT a.features, b.features
         FROM read_parquet(?) AS a JOIN read_parquet(?) AS b ON a.id = b.id
         WHERE a.core_sha256 <> b.core_sha256 LIMIT 10000
     """
-    found = duckdb.execute(query, [str(first), str(second)]).fetchall()
+    with connect() as con:
+        found = con.execute(query, [str(first), str(second)]).fetchall()
     counts = np.zeros(len(names), dtype=np.int64)
     for ours, theirs in found:
         left, right = np.array(ours, np.float32), np.array(theirs, np.float32)

@@ -18,6 +18,7 @@ from scoring.replay.mapping import (
     amount_minor,
     minor_digits,
 )
+from scoring.training.sql import connect
 
 BATCH_ROWS_MAX = 8_192
 _MEMORY_MAX = "1GB"  # DuckDB sorts larger tables through temporary files
@@ -181,9 +182,7 @@ def sample_of(path: Path, *, rows: int = 1_000) -> dict[str, list[Any]]:
 
 
 def _connection() -> Any:
-    import duckdb
-
-    connection = duckdb.connect()
+    connection = connect()
     connection.execute(f"SET memory_limit = '{_MEMORY_MAX}'; SET TimeZone = 'UTC'")
     return connection
 

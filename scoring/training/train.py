@@ -23,6 +23,7 @@ from scoring.training.fit import Boosting
 from scoring.training.offline import OfflineFeatures, offline_features
 from scoring.training.progress import Report, silent
 from scoring.training.simulate import World, simulate
+from scoring.training.sql import connect
 
 _REQUIRED = ("id", "occurred_at_ms", "amount_minor", "currency", "fraud")
 # The demo plays a small town; its model learns from a larger one like it.
@@ -97,8 +98,6 @@ def _features(
     table: Any, catalogue: Catalogue, label_delay_ms: int, report: Report
 ) -> OfflineFeatures:
     """Every row's features; each label is known `label_delay_ms` after its row."""
-    import duckdb
-
     done = 0
 
     def told(_entity: str) -> None:
@@ -106,7 +105,7 @@ def _features(
         report("features", done / (len(catalogue.plans) + 1))
         done += 1
 
-    with duckdb.connect() as con:
+    with connect() as con:
         con.register("transactions", table)
         con.register("labels", _labels(table, label_delay_ms))
         features = offline_features(
