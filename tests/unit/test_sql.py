@@ -36,8 +36,6 @@ def test_every_connection_is_made_that_way():
     makers = {
         str(path.relative_to(package))
         for path in package.rglob("*.py")
-        if any(
-            call in path.read_text() for call in ("duckdb.connect", "duckdb.execute")
-        )
+        if re.search(r"duckdb\.(connect|execute|sql|query)", path.read_text())
     }
     assert makers == {"training/sql.py"}
