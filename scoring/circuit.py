@@ -56,6 +56,7 @@ class Circuit:
     probed_vain: bool = False
     pause_s: float = 0.0  # before the next probe
     _failed: Exchange = Exchange.OBSERVE
+    _why: StoreUnavailable = field(default_factory=StoreUnavailable)
     _opened_at: float = 0.0
     _told: frozenset[str] = frozenset()  # causes in the log since it opened
     _asks_again: asyncio.Event = field(default_factory=asyncio.Event)
@@ -68,7 +69,7 @@ class Circuit:
     async def guarded(self, kind: Exchange, exchange: Callable[[], Awaitable[T]]) -> T:
         """Run an exchange unless the circuit is open; take note of how it went."""
         if not self.asks:
-            raise StoreUnavailable("the store is unavailable")
+            raise type(self._why)(str(self._why))
         try:
             given = await exchange()
         except StoreUnavailable as error:
@@ -140,6 +141,7 @@ class Circuit:
 
     def _tell(self, error: StoreUnavailable) -> None:
         """One line for each cause that is new since the circuit opened."""
+        self._why = error
         lost = isinstance(error, HistoryLost)
         cause = "history lost" if lost else "unavailable"
         if cause in self._told:

@@ -127,18 +127,27 @@ class Decisions:
         ]
 
     async def _in_pieces(self, checks: Sequence[Check]) -> list[Answer]:
-        """Decide claimed checks, no more at a time than callers beside them bear."""
-        answers: list[Answer] = []
+        """Decide claimed checks, no more at a time than callers beside them bear.
+
+        Where replies wait for the log, a piece waits while the next is decided.
+        """
+        leading: list[asyncio.Task[list[Answer]]] = []
         left: Sequence[Check] = checks
         try:
             while left:
                 left = self.shortened(left)
                 piece, left = left[:PIECE_COUNT_MAX], left[PIECE_COUNT_MAX:]
-                answers += await self.lead(piece, behind=len(left))
+                scored = asyncio.Event()
+                lead = self.lead(piece, scored=scored.set, behind=len(left))
+                leading.append(asyncio.get_running_loop().create_task(lead))
+                await scored.wait()
+            pieces = await asyncio.gather(*leading)
         finally:
+            for task in leading:
+                task.cancel()
             for check in left:
                 self.abandon(check)
-        return answers
+        return [answer for piece in pieces for answer in piece]
 
     def refuse_overload(self, count: int) -> None:
         """Raise `Refused` where so many more are too many."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from scoring.adapters.kafka_delivery import Poll
 from scoring.adapters.kafka_progress import Progress
-from scoring.errors import ScoringError, StoreUnavailable
+from scoring.errors import HistoryLost, ScoringError, StoreUnavailable
 from scoring.ports import Telemetry
 
 log = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ class Patience:
                 if not waited:
                     log.warning("the stream waits, nothing is degraded: %s", error)
                     self.telemetry.count("stream_waited")
+                    if isinstance(error, HistoryLost):  # labels alone may tell
+                        self.telemetry.count("history_lost")
                 waited = True
                 self.progress.forward()
                 await asyncio.sleep(_STORE_RETRY_S)

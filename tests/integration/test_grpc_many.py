@@ -167,3 +167,16 @@ async def test_a_caller_who_leaves_a_stream_disturbs_nobody(door):
         door, [calls.StreamCheckTransactionsRequest(transaction=p) for p in payments]
     )
     assert len(results) == 50
+
+
+async def test_a_batch_whose_replies_wait_for_the_log_is_decided_all_the_same(door):
+    door.log_is_away()
+    payments = [payment() for _ in range(300)]
+    request = calls.BatchCheckTransactionsRequest(transactions=payments)
+    code, _, _ = await status_of(door.stub.BatchCheckTransactions(request, timeout=1.5))
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+    keys = [("default", one.id) for one in payments]
+    assert None not in await door.service.store.decisions(keys)
+    async with asyncio.timeout(5):
+        while door.decisions._inflight:  # nobody follows what has no caller
+            await asyncio.sleep(0.01)
