@@ -152,7 +152,7 @@ class KafkaCluster:
 
     @classmethod
     def in_directory(
-        cls, directory: Path, authority: Authority | None = None
+        cls, directory: Path, authority: Authority | None = None, *, more: str = ""
     ) -> KafkaCluster:
         secured = Secured.by(authority) if authority else Secured()
         classpath = f"{fetched_jars()}/*"
@@ -172,6 +172,7 @@ class KafkaCluster:
                     protocols=secured.protocols,
                 )
                 + secured.properties
+                + more
             )
             if not (directory / "logs").exists():
                 formatted(java, classpath, properties, *secured.users)
@@ -203,10 +204,13 @@ def formatted(java: str, classpath: str, properties: Path, *users: str) -> None:
 
 @contextmanager
 def kafka_cluster(
-    directory: Path, authority: Authority | None = None
+    directory: Path, authority: Authority | None = None, *, more: str = ""
 ) -> Iterator[KafkaCluster]:
-    """A running node; with an authority it has the listeners of `Secured`, too."""
-    cluster = KafkaCluster.in_directory(directory, authority)
+    """A running node; with an authority it has the listeners of `Secured`, too.
+
+    `more` are properties that override those above.
+    """
+    cluster = KafkaCluster.in_directory(directory, authority, more=more)
     cluster.start()
     try:
         yield cluster

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from scoring.adapters import kafka_records
 from scoring.adapters.kafka_contact import reader
 from scoring.adapters.kafka_topics import TopicAdmin
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, LogUnavailable
 
 kafka_records.install()
 log = logging.getLogger(__name__)
@@ -93,7 +93,8 @@ class LogReader:
         """Every record of the spans, as (partition, records in order of offsets).
 
         What was appended in the meantime may come along at the end of a span: a
-        broker may report an end that lies within its last batch.
+        broker may report an end that lies within its last batch. Raises
+        `LogUnavailable` where the topic is deleted meanwhile.
         """
         open_ = {TopicPartition(topic, p): s for p, s in spans.items()}
         open_ = {place: s for place, s in open_.items() if s.first < s.end}
@@ -108,6 +109,8 @@ class LogReader:
             )
             for place, records in polled.items():
                 yield place.partition, records
+            if not polled and not self._consumer.partitions_for_topic(topic):
+                raise LogUnavailable(f"{topic} was deleted while it was read")
             # A transaction marker takes an offset and is never handed out.
             for place in list(open_):
                 if await self._consumer.position(place) >= open_[place].end:

@@ -8,6 +8,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from foreign_producers import LibrdkafkaTransactions
 from stream_parts import NOW_MS, create_topics, transaction
 
@@ -16,6 +17,7 @@ from scoring.adapters.kafka_letters import Letters
 from scoring.adapters.kafka_rivalry import Rivals
 from scoring.adapters.kafka_sample import sampled_keys
 from scoring.adapters.kafka_tail import decisions
+from scoring.errors import LogUnavailable
 from scoring.topics import Topics
 from scoring.v1.decision_pb2 import Decision, DecisionCore
 from scoring.v1.transaction_pb2 import DeadLetter
@@ -79,6 +81,20 @@ async def test_a_transaction_that_hangs_is_waited_for_by_nobody_and_said(
     [said] = [r.getMessage() for r in caplog.records if r.name.startswith("scoring")]
     assert "/0: 2 records wait behind a transaction" in said
     assert "opened at offset 8" in said
+
+
+async def test_a_topic_that_is_deleted_while_it_is_read_ends_the_reading(written):
+    """It went on for ever, and took a core."""
+    place = await written("decisions", letters())
+    async with LogReader(place.bootstrap, {}) as log:
+        records = log.records(place.topic, {0: Extent(0, 100)})
+        await anext(records)
+        admin = AIOKafkaAdminClient(bootstrap_servers=place.bootstrap)
+        await admin.start()
+        await admin.delete_topics([place.topic])
+        await admin.close()
+        with pytest.raises(LogUnavailable, match="deleted while it was read"):
+            await anext(records)
 
 
 async def test_aborted_letters_are_not_sent_again(written):

@@ -5,17 +5,24 @@ Java's producer and librdkafka's commit and abort, side by side in one partition
 
 import asyncio
 import random
+from dataclasses import replace
+from types import SimpleNamespace
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import OffsetAndMetadata
 from foreign_producers import CODECS, LibrdkafkaTransactions, java_producer
+from kafka_cluster import kafka_cluster
+from stream_bench import StreamBench
 from stream_parts import Input, create_topics, transaction
 
+from scoring.adapters.kafka_history import LogReader
 from scoring.embedded.child import LOOPBACK, free_port
+from scoring.v1.transaction_pb2 import Transaction
 
 pytestmark = [
     pytest.mark.kafka,
@@ -270,3 +277,66 @@ async def test_a_topic_deleted_under_a_worker_is_said_and_read_when_made_again(
     await watched.until("fraud_stream_missing_topics", 0)
     assert watched.alive() == 200
     assert watched.worker.process.poll() is None
+
+
+CLEANING = """
+log.cleaner.enable=true
+log.cleaner.backoff.ms=100
+log.cleaner.dedupe.buffer.size=2097152
+"""
+SURVIVORS = ("t59", "t60", "t61")  # the last of the closed segment, and the open one
+
+
+async def configure(stream, **configs: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=stream.broker.bootstrap)
+    await admin.start()
+    chosen = {k.replace("_", "."): v for k, v in configs.items()}
+    topic = f"{stream.prefix}transactions"
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, chosen)])
+    await admin.close()
+
+
+async def in_the_log(stream) -> list[str]:
+    """The ids that partition 0 of the transactions topic holds."""
+    async with LogReader(stream.broker.bootstrap, {}) as log:
+        extents = await log.extents(f"{stream.prefix}transactions")
+        read = log.records(f"{stream.prefix}transactions", {0: extents[0]})
+        found = [record async for _, batch in read for record in batch]
+    return [Transaction.FromString(record.value).id for record in found]
+
+
+@pytest.fixture
+def cleaned(own_store, topic_prefix, model_dir, tmp_path):
+    """A bench on a Kafka of its own that compacts at once."""
+    with kafka_cluster(tmp_path, more=CLEANING) as cluster:
+        broker = SimpleNamespace(
+            bootstrap=cluster.bootstrap, fetch_wait_ms=100, session_timeout_s=3.0
+        )
+        bench = StreamBench(broker, own_store, topic_prefix, model_dir, tmp_path)
+        yield bench
+        bench.stop()
+
+
+@pytest.mark.usefixtures("broker")
+async def test_gaps_that_compaction_left_are_no_lag(cleaned):
+    """A worker refuses a compacted topic: this one was, and is no more."""
+    await create_topics(cleaned.broker.bootstrap, cleaned.prefix)
+    await configure(
+        cleaned,
+        cleanup_policy="compact",
+        segment_ms="100",
+        min_cleanable_dirty_ratio="0",
+    )
+    same = [replace(one, key=b"same") for one in paid(0, 60)]
+    await cleaned.send(same)
+    await asyncio.sleep(0.3)
+    for last in paid(60, 62):
+        await cleaned.send([last])
+    async with asyncio.timeout(60):
+        while len(await in_the_log(cleaned)) > len(SURVIVORS):
+            await asyncio.sleep(0.2)
+    await configure(cleaned, cleanup_policy="delete")
+    await cleaned.worker().ready()
+    counted = await cleaned.count(len(SURVIVORS))
+    assert set(counted.decisions) == set(SURVIVORS)
+    await all_committed(cleaned)
