@@ -37,6 +37,7 @@ class Callers:
     full_at: list[float] = field(default_factory=list)
     missed_at: list[float] = field(default_factory=list)
     provisional: dict[str, Decision] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)  # ids
     retried: int = 0
     _channels: list[LightChannel] = field(default_factory=list)
     _prepared: deque[bytes] = field(default_factory=deque)
@@ -95,6 +96,7 @@ class Callers:
 
     def _note(self, decision: Decision) -> None:
         core = decision.core
+        self.answered.add(core.transaction_id)
         if core.rung != Rung.RUNG_FULL or core.provisional:
             self.degraded_at.append(time.perf_counter())
             for degradation in core.degradations:

@@ -32,7 +32,7 @@ from scoring.v1.fraud_scoring_pb2 import (
 _METHOD = "/scoring.v1.FraudScoring/CheckTransaction"
 _READY = "serving grpc on "
 _WARM_UPS_MAX = 50
-_PARTITIONS = 4
+PARTITIONS = 4
 TOPIC_PREFIX = "drill."
 
 
@@ -53,9 +53,8 @@ class Stage:
     cluster: EmbeddedCluster | None = None
 
     async def start_broker(self) -> None:
-        """Start it again; it kept everything in memory, so it begins anew."""
+        """Start it again; it kept what it had acknowledged."""
         await asyncio.to_thread(ordinarily, self.broker.start)
-        await make_topics(self.broker)
 
     def kill_worker(self) -> None:
         """SIGKILL one of the server's workers."""
@@ -71,17 +70,20 @@ async def staged(
     workers: int,
     delays: bool,
     clustered: bool,
+    kafka: bool,
     settings: Mapping[str, object],
 ) -> AsyncIterator[Stage]:
     """Start all parts; the model is the demo's unless `model_dir` is set.
 
     With `delays` the server reaches its store through a proxy that can be made slow;
-    `clustered`, its store is a cluster of three primaries and three replicas.
+    `clustered`, its store is a cluster of three primaries and three replicas. With
+    `kafka` the broker is Apache Kafka: the embedded one has no idempotent producer,
+    and forgets everything when it ends.
     """
     model_dir = scratch / "model"
     shutil.copytree(_model(settings), model_dir)
     store = EmbeddedStore.in_directory(scratch, persist=True)
-    broker = broker_in_directory(scratch)
+    broker = _apache_kafka(scratch) if kafka else broker_in_directory(scratch)
     async with AsyncExitStack() as stack:
         stack.callback(store.stop, kill=True)
         stack.callback(broker.stop, kill=True)
@@ -109,6 +111,15 @@ async def staged(
         canned = scratch / "canned.bin"
         canned.write_bytes(await _decision(address))
         yield Stage(store, proxy, broker, server, address, model_dir, canned, cluster)
+
+
+def _apache_kafka(scratch: Path) -> Child:
+    """The tests' own node; it needs Java, and Maven once."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from kafka_cluster import KafkaCluster
+
+    node: Child = KafkaCluster.in_directory(scratch).child
+    return node
 
 
 def _cluster(scratch: Path, stack: AsyncExitStack) -> EmbeddedCluster:
@@ -145,7 +156,7 @@ def _environment(scratch: Path, settings: Mapping[str, object]) -> dict[str, str
 async def make_topics(broker: Child) -> None:
     """Create the topics of the service on a broker that has none."""
     client = {"bootstrap_servers": broker.address}
-    await create_topics(client, Topics(TOPIC_PREFIX), partitions=_PARTITIONS)
+    await create_topics(client, Topics(TOPIC_PREFIX), partitions=PARTITIONS)
 
 
 @contextmanager

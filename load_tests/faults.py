@@ -25,11 +25,19 @@ from pathlib import Path
 import uvloop
 
 from load_tests.fault_callers import Callers
+from load_tests.fault_log import logged
 from load_tests.fault_report import pooled, report
-from load_tests.fault_stage import Stage, null_server, staged
+from load_tests.fault_stage import (
+    PARTITIONS,
+    TOPIC_PREFIX,
+    Stage,
+    null_server,
+    staged,
+)
 from load_tests.open_loop import Run, open_loop
 from load_tests.priority import going_first, ordinarily
 from load_tests.traffic import Traffic
+from scoring.topics import Topics
 
 # The fault begins after this share of the run, and ends after that.
 _BROKEN_FROM, _CURED_AT = 0.35, 0.65
@@ -108,6 +116,7 @@ class Fault:
     delays: bool = False
     clustered: bool = False
     heals: bool = False  # the parts cure it themselves, as soon as they can
+    kafka: bool = False  # on Apache Kafka, and the log is counted afterwards
 
 
 FAULTS = {
@@ -118,8 +127,8 @@ FAULTS = {
         delays=True,
     ),
     "redis-failover": Fault(_kill_primary, _await_failover, clustered=True, heals=True),
-    "kafka-frozen": Fault(_freeze_broker, _thaw_broker),
-    "kafka-stopped": Fault(_kill_broker, _start_broker),
+    "kafka-frozen": Fault(_freeze_broker, _thaw_broker, kafka=True),
+    "kafka-stopped": Fault(_kill_broker, _start_broker, kafka=True),
     "model-unreadable": Fault(_hide_model, _show_model),
     "worker-killed": Fault(_kill_worker, _nothing, workers=2),
 }
@@ -159,6 +168,13 @@ class Drill:
             "provisional_sampled": len(callers.provisional),
             "provisional_adopted": await callers.adopted(),
         }
+        if FAULTS[self.fault].kafka:
+            found |= await logged(
+                stage.broker.address,
+                Topics(TOPIC_PREFIX).decisions,
+                callers.answered,
+                partitions=PARTITIONS,
+            )
         for each in (callers, control):
             await each.close()
         return found
@@ -194,6 +210,7 @@ async def drilled(
         workers=fault.workers,
         delays=fault.delays,
         clustered=fault.clustered,
+        kafka=fault.kafka,
         settings=settings,
     ) as stage:
         with null_server(stage.canned) as null_address:
