@@ -58,9 +58,9 @@ class PrometheusTelemetry:
         self._events = Counter(
             "fraud_events",
             "Named events: store_lost, store_back, history_lost, log_lost, log_back, "
-            "provisional_adopted, "
-            "provisional_overflow, spool_damaged, log_retry, log_overflow, "
-            "outbox_swept, dead_letter, label, label_corrupt, keyless, miskeyed, "
+            "provisional_adopted, provisional_overflow, spool_damaged, log_retry, "
+            "log_overflow, log_refused, outbox_swept, outbox_unreadable, dead_letter, "
+            "label, label_corrupt, keyless, miskeyed, "
             "stream_waited, second_look_taken|skipped|failed.",
             ["event"],
             registry=registry,
