@@ -24,8 +24,11 @@ _BATCH_MESSAGES = 16
 # gRPC's default is 8 kB; ours are a trace, a token and a few standard ones.
 _METADATA_BYTES_MAX = 8_192
 # Callers ping through an idle connection, most every 10 s or more seldom: a network
-# between us forgets it otherwise. Who pings more often than this is sent away.
-_PING_INTERVAL_MS = 5_000
+# between us forgets it otherwise. Who pings more often than every 5 s is sent away.
+_PINGS: tuple[tuple[str, Any], ...] = (
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+)
 _KEEPALIVE_MS = 30_000
 _MS_PER_S = 1_000
 _LOOKS_INTERVAL_S = 0.05
@@ -66,8 +69,7 @@ class ServerOptions:
             ("grpc.http.overload_protection", 0),
             ("grpc.so_reuseport", int(self.shares_port)),
             ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_ping_interval_without_data_ms", _PING_INTERVAL_MS),
+            *_PINGS,
         ]
         if self.connection_age_s:
             age_ms = int(self.connection_age_s * _MS_PER_S)
@@ -128,7 +130,7 @@ class GrpcServer:
         )
         if self._options.health_address:
             # A probe speaks no TLS: it gets a port that can do nothing else.
-            self._probes = grpc.aio.server()
+            self._probes = grpc.aio.server(options=_PINGS)
             self._health.add_to(self._probes)
             self.health_address = _listen(self._probes, self._options.health_address)
             await self._probes.start()

@@ -4,6 +4,8 @@ import asyncio
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_parts import fresh_id, open_door, payment, request, status_of
 
 from scoring.client.channel import channel_arguments
@@ -23,17 +25,25 @@ IDLE_S = 4.5 * PING_S
 
 @pytest.fixture
 async def door(model_dir):
-    async with open_door(model_dir, grpc_connection_age_s=0) as door:
+    async with open_door(model_dir, grpc_health_address="127.0.0.1:0") as door:
         yield door
 
 
+async def stays_connected(channel):
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(IDLE_S):
+            await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+
+
 async def test_a_client_that_pings_through_an_idle_hour_keeps_its_connection(door):
-    async with grpc.aio.insecure_channel(door.server.address, PINGS) as channel:
+    async with (
+        grpc.aio.insecure_channel(door.server.address, PINGS) as channel,
+        grpc.aio.insecure_channel(door.server.health_address, PINGS) as probes,
+    ):
         stub = stubs.FraudScoringStub(channel)
         await stub.CheckTransaction(request(payment()), timeout=5)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(IDLE_S):
-                await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        await health_pb2_grpc.HealthStub(probes).Check(HealthCheckRequest(), timeout=5)
+        await asyncio.gather(stays_connected(channel), stays_connected(probes))
         await stub.CheckTransaction(request(payment()), timeout=5)
 
 
