@@ -340,7 +340,7 @@ def stream_door_from(
         raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
     options = StreamOptions(
         bootstrap=s.kafka_bootstrap,
-        group=f"{s.topic_prefix}scoring-stream",
+        group=service.topics.group,
         topics=service.topics,
         client=s.kafka_options,
         content_type=CONTENT_TYPES[s.decision_format],

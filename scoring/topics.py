@@ -50,6 +50,11 @@ class Topics:
         return f"{self.prefix}labels.dead-letter"
 
     @property
+    def group(self) -> str:
+        """The consumer group of the stream door's workers."""
+        return f"{self.prefix}scoring-stream"
+
+    @property
     def all(self) -> tuple[str, ...]:
         """Every topic that the doors read or write."""
         return (

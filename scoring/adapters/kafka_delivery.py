@@ -15,6 +15,7 @@ import logging
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import faust
@@ -27,7 +28,8 @@ from scoring.adapters import kafka_records
 from scoring.adapters.kafka_thread import Ends, PollThread
 
 kafka_records.install()
-log = logging.getLogger(__name__)
+# Not this module's name: Faust silences the loggers of modules with its services.
+log = logging.getLogger("scoring.adapters.kafka_polls")
 # Of the session timeout: a member that settles longer is thrown out of the group.
 _SETTLE_SHARE = 0.6
 
@@ -290,6 +292,7 @@ class PollApp(faust.App):
     """A Faust app whose agents get a `Poll` as every event's value."""
 
     fetch_wait_ms: int = 100
+    topic_ids: Mapping[str, str] = MappingProxyType({})
     polls: PollConsumer | None = None
 
     def _new_transport(self) -> PollTransport:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
+
+from aiokafka.errors import KafkaError
 
 from scoring.adapters.dead_letters import RECORD_BYTES_MAX
 from scoring.adapters.kafka_intake import KafkaIntake, transaction_id_of
 from scoring.adapters.kafka_join import Archive, LogSearch
 from scoring.adapters.kafka_labels import LabelWork
+from scoring.adapters.kafka_lanes import end_process
 from scoring.adapters.kafka_log import KafkaLog
 from scoring.adapters.kafka_options import client_options
 from scoring.adapters.kafka_passes import SharedPasses
@@ -19,12 +24,17 @@ from scoring.adapters.kafka_topics import Found, TopicAdmin, broken_layout
 from scoring.adapters.kafka_transactions import TransactionWork
 from scoring.adapters.kafka_watermark import Outputs, OutputTail
 from scoring.adapters.metrics_port import Liveness
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, LogUnavailable
 from scoring.labels import Labelling
 from scoring.ports import Store, Telemetry
 from scoring.scorer import Scorer
 
 __all__ = ["StreamDoor", "StreamOptions"]
+_WATCH_S = 5.0
+
+
+class Remade(Exception):
+    """An input topic was deleted and made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +59,42 @@ class StreamDoor:
         found = await self._found_topics()
         progress = Progress()
         self.liveness.fault = progress.fault
-        await stream_until(
-            told,
-            self._transactions(progress, found),
-            self._labels(progress, found),
-            progress=progress,
-            options=self.options,
-            ready=ready,
-        )
+        topic_ids = {name: topic.id for name, topic in found.items()}
+        watch = asyncio.ensure_future(self._watch_topics(topic_ids))
+        try:
+            await stream_until(
+                told,
+                self._transactions(progress, found),
+                self._labels(progress, found),
+                progress=progress,
+                options=replace(self.options, topic_ids=topic_ids),
+                ready=ready,
+            )
+        finally:
+            watch.cancel()
+
+    async def _watch_topics(self, topic_ids: Mapping[str, str]) -> None:
+        """End the process once an input is another topic: its positions mean nothing.
+
+        What was committed meanwhile bears the old id, so that the next process goes
+        to the start.
+        """
+        topics = self.options.topics
+        inputs = [t for t in (topics.transactions, topics.labels) if topic_ids[t]]
+        while inputs:
+            await asyncio.sleep(_WATCH_S)
+            with suppress(LogUnavailable, KafkaError, OSError):
+                async with self._admin() as admin:
+                    now = await admin.ids(inputs)
+                for topic in inputs:
+                    if now.get(topic, topic_ids[topic]) != topic_ids[topic]:
+                        end_process(Remade(f"{topic} was made again"))
+
+    def _admin(self) -> TopicAdmin:
+        return TopicAdmin(self.options.bootstrap, client_options(self.options.client))
 
     async def _found_topics(self) -> dict[str, Found]:
-        options = client_options(self.options.client)
-        async with TopicAdmin(self.options.bootstrap, options) as admin:
+        async with self._admin() as admin:
             found = await admin.found(self.options.topics.all)
         broken = broken_layout(self.options.topics, found)
         if broken:

@@ -87,6 +87,11 @@ class LogReader:
             fetcher._isolation_level = level  # noqa: SLF001
         return found
 
+    async def topic_id(self, topic: str) -> str:
+        """Which incarnation of the topic it is; empty where the broker tells none."""
+        async with TopicAdmin(self.bootstrap, self.options) as admin:
+            return (await admin.ids([topic])).get(topic, "")
+
     async def records(
         self, topic: str, spans: Mapping[int, Extent]
     ) -> AsyncGenerator[tuple[int, list[Any]], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class StreamOptions:
 
     `skew_ms` is how far an event time may lie ahead of the broker's timestamp.
     `directory` is Faust's own; it keeps nothing there, so workers may share it.
+    `topic_ids` are the inputs' incarnations, as far as the broker tells them.
     """
 
     bootstrap: str
@@ -45,6 +46,7 @@ class StreamOptions:
     skew_ms: int
     exempt: frozenset[str]
     directory: Path
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 class Crashed(Exception):
@@ -92,7 +94,7 @@ async def stream_until(
 
 def _app(options: StreamOptions) -> PollApp:
     options.directory.mkdir(parents=True, exist_ok=True)
-    return poll_app(
+    app = poll_app(
         options.group,
         options.bootstrap.split(","),
         fetch_wait_ms=options.fetch_wait_ms,
@@ -102,6 +104,8 @@ def _app(options: StreamOptions) -> PollApp:
         credentials=faust_credentials(options.client),
         datadir=str(options.directory),
     )
+    app.topic_ids = options.topic_ids
+    return app
 
 
 def _add_agent(app: PollApp, topic: str, work: Work) -> None:

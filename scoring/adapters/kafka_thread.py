@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from faust.types import TP
 from prometheus_client import Counter
 
 from scoring.adapters.kafka_contact import patient
+from scoring.adapters.kafka_incarnation import REMADE, committed_in, of_another
 
-log = logging.getLogger(__name__)
+# Not this module's name: Faust silences the loggers of modules with its services.
+log = logging.getLogger("scoring.adapters.kafka_polls")
 _DELETED = Counter(
     "fraud_stream_deleted_unread_total",
     "Offsets that a topic's retention deleted before they were read, at most.",
@@ -69,7 +72,40 @@ class PollThread(AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"  # noqa: SLF001
         # Else the client would go to the first record without a word.
         consumer._auto_offset_reset = "none"  # noqa: SLF001
+        commit = consumer.commit
+
+        async def marked(offsets: Mapping[Any, Any]) -> None:
+            await commit({tp: self._marked(tp, o.offset) for tp, o in offsets.items()})
+
+        consumer.commit = marked
         return consumer
+
+    def _marked(self, tp: Any, offset: int) -> OffsetAndMetadata:
+        """An offset with the incarnation of the topic that it belongs to."""
+        topic_id = self.app.topic_ids.get(tp.topic, "")
+        return OffsetAndMetadata(offset, committed_in(topic_id))
+
+    async def seek_to_committed(self) -> Mapping[TP, int | None]:
+        """Go to what is committed; None where that was in another incarnation."""
+        offsets: Mapping[TP, int | None] = await self.call_thread(self._seek_to_own)
+        return offsets
+
+    async def _seek_to_own(self) -> dict[TP, int | None]:
+        consumer = self._ensure_consumer()
+        offsets: dict[TP, int | None] = dict(await consumer.seek_to_committed())
+        said = await consumer._coordinator.fetch_committed_offsets(  # noqa: SLF001
+            list(offsets)
+        )
+        for tp, committed in said.items():
+            if of_another(committed.metadata, self.app.topic_ids.get(tp.topic, "")):
+                log.warning(
+                    "%s was made again since %d was committed of partition %d: it is "
+                    "read from its start, and what is decided is not decided again",
+                    *(tp.topic, committed.offset, tp.partition),
+                )
+                REMADE.inc()
+                offsets[tp] = None
+        return offsets
 
     async def _fetch_records(
         self,

@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from scoring.adapters.kafka_contact import started
+from scoring.adapters.kafka_incarnation import of_another, topic_ids
 from scoring.errors import BadArtifact, LogUnavailable
 from scoring.topics import Topics
 
@@ -78,6 +79,7 @@ class Found:
     partitions: int
     replication: int = 1
     configs: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""  # of this incarnation; empty where the broker tells none
 
     @property
     def exists(self) -> bool:
@@ -294,15 +296,38 @@ class TopicAdmin:
         }
         existing = [name for name in names if described.get(name)]
         configs = await self._configs(existing)
+        ids = await self.ids(existing)
         return {
             name: Found(
                 name,
                 len(described.get(name) or ()),
                 min((len(p["replicas"]) for p in described.get(name) or ()), default=0),
                 configs.get(name, {}),
+                ids.get(name, ""),
             )
             for name in names
         }
+
+    async def ids(self, names: Sequence[str]) -> dict[str, str]:
+        """The ids of the topics that are there; empty where the broker tells none."""
+        return await topic_ids(self._client._client, names)  # noqa: SLF001
+
+    async def remade(self, group: str, found: Mapping[str, Found]) -> list[str]:
+        """What a group committed of topics that have been made again since."""
+        try:
+            committed = await self._client.list_consumer_group_offsets(group)
+        except (KafkaError, NotImplementedError):  # no such group, or no way to ask
+            return []
+        topics = {
+            place.topic
+            for place, said in committed.items()
+            if place.topic in found and of_another(said.metadata, found[place.topic].id)
+        }
+        return [
+            f"{topic} was made again since {group} committed its offsets: a worker "
+            "reads it from its start and decides what has no decision"
+            for topic in sorted(topics)
+        ]
 
     async def _configs(self, names: list[str]) -> dict[str, dict[str, str]]:
         if not names:

@@ -81,6 +81,7 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
             for name in await admin.create(topics, layout):
                 typer.echo(f"created {name}")
         found = await admin.found(topics.all)
+        remade = await admin.remade(topics.group, found)
     broken = faults(topics, found, _needs(settings, label_delay_days))
     _show(found)
     if count := found[topics.transactions].partitions:
@@ -88,6 +89,8 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
             settings.kafka_bootstrap, topics.transactions, count, options=options
         )
         typer.echo(str(keys))
+    for line in remade:
+        typer.secho(f"! {line}", fg=typer.colors.YELLOW, err=True)
     for fault in broken:
         typer.secho(f"✗ {fault}", fg=typer.colors.RED, err=True)
     if broken:

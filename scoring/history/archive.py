@@ -7,6 +7,8 @@
 
 A file is named for the partition and the offsets it was made of. Offsets are noted
 after their files stand, so what a crash leaves is made again under the same offsets.
+They count on where a topic was made again: `log_offset` is the broker's own plus what
+was taken of the topics that had its name before.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -44,9 +46,18 @@ _STANDING = {
     "decisions": "SELECT * FROM archived_decisions",
     "labels": _LABELS_IN_ORDER,
 }
+_TOPICS = "topics"  # beside the kinds in offsets.json: which incarnations they count
 Standing = dict[str, dict[int, int]]  # topic, partition, next offset
 _FILE = re.compile(r"p(\d+)-(\d+)-(\d+)\.parquet")
 _MS_PER_S = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """One topic of a name: its id, and what the archive's offsets are ahead of its."""
+
+    id: str = ""
+    base: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,19 @@ class Archive:
         """The next offset to take from each partition of a topic."""
         noted = self._noted("offsets.json").get(kind, {})
         return {int(partition): offset for partition, offset in noted.items()}
+
+    def incarnation(self, kind: str) -> Incarnation:
+        """Which topic the offsets count in, and from where."""
+        noted = self._noted("offsets.json").get(_TOPICS, {}).get(kind, {})
+        base = {int(p): offset for p, offset in noted.get("base", {}).items()}
+        return Incarnation(noted.get("id", ""), base)
+
+    def begin(self, kind: str, topic: Incarnation) -> None:
+        """Note which topic the offsets count in from now on."""
+        offsets = self._noted("offsets.json")
+        base = {str(p): offset for p, offset in topic.base.items()}
+        offsets.setdefault(_TOPICS, {})[kind] = {"id": topic.id, "base": base}
+        self._note("offsets.json", offsets)
 
     def standing(self) -> Standing:
         """The next offsets of every topic: how far the archive has come."""
@@ -181,10 +205,10 @@ def masked_row(row: Row, field: str, mask: str) -> Row:
 def _masked(row: Row, masks: Mapping[tuple[str, str, str], str]) -> Row:
     if not masks or "id" not in row:
         return row
-    for tenant, field, known in masks:
-        token = row[field]
+    for tenant, column, known in masks:
+        token = row[column]
         if tenant == row["tenant"] and token and digest(token) == known:
-            row = masked_row(row, field, masks[tenant, field, known])
+            row = masked_row(row, column, masks[tenant, column, known])
     return row
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from scoring.adapters.kafka_history import Extent, LogReader
 from scoring.core.label import Label
-from scoring.history.archive import Archive
+from scoring.history.archive import Archive, Incarnation
 from scoring.history.rows import Row, decision_row, label_row
 from scoring.topics import Topics
 
@@ -28,6 +28,8 @@ class Taken:
     rows: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
     expired: int = 0  # records that the topic dropped before we came
+    remade: list[str] = field(default_factory=list)  # topics that were made again
+    short: list[str] = field(default_factory=list)  # that end before where we stand
 
     def __str__(self) -> str:
         """One line for the operator.
@@ -41,6 +43,13 @@ class Taken:
             lacking += f"; {self.unreadable:,} records are not ours"
         if self.expired:
             lacking += f"; {self.expired:,} had expired before they were taken"
+        for topic in self.remade:
+            lacking += f"; {topic} was made again and is taken from its start"
+        for topic in self.short:
+            lacking += (
+                f"; {topic} ends before what was taken of it: if it was made again, "
+                "move the archive away and archive afresh"
+            )
         return f"{kinds} taken{lacking}"
 
 
@@ -77,18 +86,18 @@ class _Run:
     row_of: Callable[[Any], Row | None]
     taken: Taken
     waiting: dict[int, list[Row]] = field(default_factory=dict)
+    base: Mapping[int, int] = field(default_factory=dict)
     first: dict[int, int] = field(default_factory=dict)
     read: dict[int, int] = field(default_factory=dict)
 
     async def over(self, reader: LogReader, topic: str, progress: Progress) -> None:
         """Take the whole topic from where the archive stands."""
-        noted = self.archive.offsets(self.kind)
-        spans = {}
-        for partition, extent in (await reader.extents(topic)).items():
-            start = max(noted.get(partition, 0), extent.first)
-            self.taken.expired += start - noted.get(partition, 0)
-            spans[partition] = Extent(start, extent.end)
-            self.first[partition] = start
+        extents = await reader.extents(topic)
+        self._recognise(topic, await reader.topic_id(topic))
+        spans = {
+            partition: self._span(topic, partition, extent)
+            for partition, extent in extents.items()
+        }
         whole = sum(max(span.end - span.first, 0) for span in spans.values())
         self.taken.rows[self.kind] = done = 0
         stage = f"{self.kind} read"
@@ -98,14 +107,42 @@ class _Run:
             done += len(records)
             progress(stage, done, whole)
         for partition, span in spans.items():
-            self._write(partition, max(span.end, self.read.get(partition, 0)))
+            end = self.base.get(partition, 0) + span.end
+            self._write(partition, max(end, self.read.get(partition, 0)))
+
+    def _recognise(self, topic: str, topic_id: str) -> None:
+        """See whether it is the topic of which was taken before; else begin anew."""
+        known = self.archive.incarnation(self.kind)
+        self.base = known.base
+        if topic_id in ("", known.id):
+            return
+        if known.id:
+            self.base = self.archive.offsets(self.kind)
+            self.taken.remade.append(topic)
+        self.archive.begin(self.kind, Incarnation(topic_id, self.base))
+
+    def _span(self, topic: str, partition: int, extent: Extent) -> Extent:
+        """What is to be taken of a partition, by the broker's own offsets."""
+        base = self.base.get(partition, 0)
+        noted = max(self.archive.offsets(self.kind).get(partition, 0), base) - base
+        start = max(noted, extent.first)
+        self.taken.expired += start - noted
+        if noted > extent.end and topic not in self.taken.short:
+            self.taken.short.append(topic)
+        self.first[partition] = base + start
+        return Extent(start, extent.end)
 
     def _add(self, partition: int, records: list[Any]) -> None:
+        base = self.base.get(partition, 0)
         rows = [self.row_of(record) for record in records]
-        kept = [row for row in rows if row is not None]
+        kept = [
+            row | {"log_offset": row["log_offset"] + base}
+            for row in rows
+            if row is not None
+        ]
         self.taken.unreadable += len(rows) - len(kept)
         self.waiting.setdefault(partition, []).extend(kept)
-        self.read[partition] = records[-1].offset + 1
+        self.read[partition] = base + records[-1].offset + 1
         if len(self.waiting[partition]) >= _ROWS_PER_FILE:
             self._write(partition, self.read[partition])
 

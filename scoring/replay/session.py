@@ -22,7 +22,6 @@ from scoring.settings import Settings
 from scoring.topics import Topics
 from scoring.training.quality import Quality
 
-GROUP = "scoring-stream"  # as the composition root names it
 _PARTITIONS = 4
 _WATCH_S = 0.5
 # A replay waits for its answers: nothing may be degraded for want of time.
@@ -250,7 +249,7 @@ async def _played(
         target.topics,
         collector,
         fetch_wait_ms=target.fetch_wait_ms,
-        group=f"{target.topics.prefix}{GROUP}",
+        group=target.topics.group,
         from_now=session.into_live,
     ) as stream:
         return await play(plan, stream, collector, progress=told)

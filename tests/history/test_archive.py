@@ -1,12 +1,16 @@
 """The archive keeps what the topics held: resumed, idempotent, whole or not at all."""
 
+import asyncio
 import random
 
 import duckdb
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from stream_parts import create_topics
 from streams import Shape, transactions
 
 from scoring import wire
+from scoring.adapters.kafka_log import KafkaLog
 from scoring.core.decision import Outcome
 from scoring.errors import BadArtifact
 from scoring.history.bring import brought
@@ -59,9 +63,12 @@ async def test_what_an_interrupted_run_left_is_made_again(
     rnd = random.Random(3)
     await life.pay(transactions(rnd, Shape(count=60)), rnd)
     with monkeypatch.context() as patch:
+        note = type(archive)._note
 
-        def killed(*_):
-            raise KeyboardInterrupt
+        def killed(self, name, noted):
+            if "decisions" in noted:  # the offsets, not only whose they are
+                raise KeyboardInterrupt
+            note(self, name, noted)
 
         patch.setattr(type(archive), "_note", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -89,3 +96,59 @@ async def test_damaged_offsets_are_named_and_never_guessed(settings, archive):
     (archive.directory / "offsets.json").write_text("{")
     with pytest.raises(BadArtifact, match=r"offsets\.json.*restore it"):
         await brought(settings, archive, silent)
+
+
+@pytest.mark.kafka
+async def test_topics_made_again_are_taken_from_their_start_beside_what_was_taken(
+    kafka_bootstrap, settings, life, archive, topic_prefix
+):
+    """Neither is anything passed over in silence, nor are files written over."""
+    await create_topics(kafka_bootstrap, topic_prefix, partitions=2)
+    settings = settings.model_copy(update={"kafka_bootstrap": kafka_bootstrap})
+    await life.log.close()
+    life.log = await KafkaLog.connect(kafka_bootstrap, options={})
+    rnd = random.Random(5)
+    stream = transactions(rnd, Shape(count=60))
+    await life.pay(stream[:40], rnd)
+    before = await brought(settings, archive, silent)
+    standing = archive.standing()
+    await remade(kafka_bootstrap, f"{topic_prefix}decisions")
+    await life.pay(stream[40:], rnd)
+    after = await brought(settings, archive, silent)
+    assert (before.rows["decisions"], after.rows["decisions"]) == (40, 20)
+    assert before.remade == []
+    assert f"{topic_prefix}decisions was made again" in str(after)
+    assert archived(archive, "SELECT count(*) FROM decisions") == [(60,)]
+    assert (await brought(settings, archive, silent)).rows["decisions"] == 0
+    ahead = archived(
+        archive, "SELECT log_partition, min(log_offset) FROM decisions GROUP BY 1"
+    )
+    assert {p for p, first in ahead if first == 0} == set(standing["decisions"])
+    newer = sum(
+        archive.standing()["decisions"][p] - offset
+        for p, offset in standing["decisions"].items()
+    )
+    assert newer == 20
+
+
+async def remade(bootstrap: str, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.delete_topics([topic])
+    while not (await admin.describe_topics([topic]))[0]["error_code"]:
+        await asyncio.sleep(0.1)
+    await admin.close()
+    await create_topics(bootstrap, "", partitions=2, names=[topic])
+
+
+async def test_a_topic_shorter_than_what_was_taken_of_it_is_told(
+    life, settings, archive
+):
+    """Where the broker tells no incarnation: never "0 taken" and nothing more."""
+    rnd = random.Random(6)
+    await life.pay(transactions(rnd, Shape(count=20)), rnd)
+    await brought(settings, archive, silent)
+    archive.take("decisions", 0, [], (5_000, 6_000))
+    assert "ends before what was taken of it" in str(
+        await brought(settings, archive, silent)
+    )
