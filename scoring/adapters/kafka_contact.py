@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
@@ -50,11 +50,12 @@ async def started(client: C, bootstrap: str) -> C:
     return patient(client)
 
 
-def patient(client: C) -> C:
+def patient(client: C, failed: Callable[[], None] = lambda: None) -> C:
     """Have a client pause after each update of its metadata that failed.
 
     Without a broker an update fails at once; whoever in the client waits for the
-    leader of a partition would ask again at once, 6,000 times a second.
+    leader of a partition would ask again at once, 6,000 times a second. `failed` is
+    called each time.
     """
     inner = client.client if hasattr(client, "client") else client._client  # noqa: SLF001
     update = inner._metadata_update  # noqa: SLF001
@@ -65,6 +66,7 @@ def patient(client: C) -> C:
         if await update(*args):
             pause_s = _PAUSE_S
             return True
+        failed()
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _PAUSE_S_MAX)
         return False

@@ -240,6 +240,10 @@ class PollConsumer(Consumer):
         except ConsumerNotStarted:
             return []
 
+    def away(self) -> bool:
+        """Whether no broker answers."""
+        return bool(self._thread.away())
+
     def ask_again(self) -> None:
         """Ask the brokers for their topics now: one may have been made again."""
         self._thread.ask_again()

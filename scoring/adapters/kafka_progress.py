@@ -31,7 +31,7 @@ _MISSING = Gauge(
 )
 _PROGRESS = Gauge(
     "fraud_stream_progress_timestamp_seconds",
-    "When the stream last went forward, or rightly waited for the store.",
+    "When the stream last went forward, or rightly waited for store or broker.",
 )
 
 
@@ -43,8 +43,8 @@ class Stalled(Exception):
 class Progress:
     """Remembers when the stream last went forward.
 
-    Waiting for a store that is away counts as going forward: a restart would not
-    bring the store back.
+    Waiting for a store or a broker that is away counts as going forward: a restart
+    would bring neither back.
     """
 
     monotonic: Callable[[], float] = time.monotonic

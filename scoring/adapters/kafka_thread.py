@@ -9,6 +9,7 @@ has, or does not have yet, is answered here: with a line, and from the first rec
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -24,6 +25,9 @@ from scoring.adapters.kafka_incarnation import REMADE, committed_in, of_another
 
 # Not this module's name: Faust silences the loggers of modules with its services.
 log = logging.getLogger("scoring.adapters.kafka_polls")
+# A broker that is down refuses several times a second; one that hangs, once in the
+# time that a request may take.
+_AWAY_S = 60.0
 _DELETED = Counter(
     "fraud_stream_deleted_unread_total",
     "Offsets that a topic's retention deleted before they were read, at most.",
@@ -58,10 +62,20 @@ NOTHING = Fetched({}, {})
 class PollThread(AIOKafkaConsumerThread):
     """Faust's consumer thread, with what it takes to know where we stand."""
 
+    _failed_at: float | None = None
+
     async def on_start(self) -> None:
         """Connect, and have the client be patient from then on."""
         await super().on_start()
-        patient(self._consumer)
+        patient(self._consumer, self._failed)
+
+    def _failed(self) -> None:
+        self._failed_at = time.monotonic()
+
+    def away(self) -> bool:
+        """Whether no broker answered within the last minute that one was asked."""
+        at = self._failed_at
+        return at is not None and time.monotonic() - at < _AWAY_S
 
     def _create_worker_consumer(self, transport: Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -31,6 +31,10 @@ class Consumer(Protocol):
         """Which of these topics the brokers do not have."""
         ...
 
+    def away(self) -> bool:
+        """Whether no broker answers."""
+        ...
+
     def ask_again(self) -> None:
         """Ask the brokers for their topics now."""
         ...
@@ -56,6 +60,8 @@ class Watch:
         standings = consumer.standings()
         self._look_for_topics(consumer)
         self._look_for_transactions(standings)
+        if consumer.away():
+            self.progress.forward()  # a restart would not bring the broker back
         self.progress.held_back(sum(place.held_back for place in standings))
         return self.progress.stalled(sum(place.lag for place in standings))
 

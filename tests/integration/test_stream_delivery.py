@@ -134,6 +134,16 @@ async def test_the_long_poll_is_ours_and_not_a_second_and_a_half(app, polls):
     assert made._auto_offset_reset == "none"
 
 
+async def test_a_minute_without_a_refusal_ends_what_counts_as_away(polls, monkeypatch):
+    now = 1_000.0
+    monkeypatch.setattr("scoring.adapters.kafka_thread.time.monotonic", lambda: now)
+    assert not polls.away()
+    polls._thread._failed()
+    assert polls.away()
+    now += 60
+    assert not polls.away()
+
+
 async def test_a_poll_passes_the_decoding_of_raw_bytes_untouched(app):
     topic = app.topic("t", key_type=bytes, value_type=bytes, key_serializer="raw")
     poll = Poll(PLACE, records(0, 1))

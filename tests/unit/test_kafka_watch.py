@@ -17,7 +17,7 @@ class Stream:
     """A consumer as it stands, and a clock to turn."""
 
     def __init__(self):
-        self.now, self.asked, self.gone = 0.0, 0, []
+        self.now, self.asked, self.gone, self.refusing = 0.0, 0, [], False
         self.judged, self.readable, self.appended = 10, 10, 10
         self.progress = Progress(monotonic=lambda: self.now)
         self.watch = Watch(
@@ -29,6 +29,9 @@ class Stream:
 
     def missing(self, topics):
         return [topic for topic in topics if topic in self.gone]
+
+    def away(self):
+        return self.refusing
 
     def ask_again(self):
         self.asked += 1
@@ -55,6 +58,15 @@ def said(caplog):
 
 def test_a_record_that_can_be_read_and_is_not_judged_is_a_stall(stream):
     stream.readable = stream.appended = 11
+    assert not stream.look_for(STALL_S)
+    assert stream.look_for(2)
+
+
+def test_a_broker_that_is_away_is_no_stall_and_its_return_is_none_at_once(stream):
+    stream.readable = stream.appended = 11
+    stream.refusing = True
+    assert not stream.look_for(10 * STALL_S)
+    stream.refusing = False
     assert not stream.look_for(STALL_S)
     assert stream.look_for(2)
 
