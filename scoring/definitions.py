@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
 from scoring.core.policy import Policy, load_policy
+from scoring.core.reasons import load_reasons
 from scoring.core.shipped_policy import default_policy
 from scoring.errors import BadArtifact
 from scoring.settings import Settings
@@ -21,13 +22,14 @@ def catalogue_from(settings: Settings) -> Catalogue:
 
 
 def policy_from(settings: Settings, catalogue: Catalogue) -> Policy:
-    """The policy; raises `BadArtifact`."""
-    if settings.policy_file is None:
-        return default_policy(catalogue)
+    """The policy, with its table of reasons; raises `BadArtifact`."""
+    reasons = None
+    if (path := settings.reasons_file) is not None:
+        reasons = load_reasons(_text(path), catalogue=catalogue, name=str(path))
+    if (path := settings.policy_file) is None:
+        return default_policy(catalogue, reasons)
     return load_policy(
-        _text(settings.policy_file),
-        catalogue=catalogue,
-        name=str(settings.policy_file),
+        _text(path), catalogue=catalogue, name=str(path), reasons=reasons
     )
 
 

@@ -18,7 +18,6 @@ from scoring.adapters.grpc_server import GrpcServer, ServerOptions
 from scoring.adapters.grpc_tls import Certificates
 from scoring.batch import Artifacts
 from scoring.bootstrap import Service, now_ms
-from scoring.core.reasons import default_reasons
 from scoring.errors import BadArtifact
 from scoring.labels import Labelling
 from scoring.settings import Settings
@@ -87,11 +86,9 @@ def _decisions_from(service: Service) -> grpc_decisions.Decisions:
 def _explanations_from(
     artifacts: Artifacts, load: Callable[[str], Explainer]
 ) -> Explanations:
-    rows = default_reasons().rows
     codes = {
-        name: rows[feature.reason_group].code
+        name: artifacts.policy.reasons.of(feature.reason_group).specific[0]
         for name, feature in artifacts.catalogue.features.items()
-        if feature.reason_group in rows
     }
     return Explanations(load, codes)
 

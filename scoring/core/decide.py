@@ -91,7 +91,8 @@ def decide(
         outcome,
         score,
         _known(evidence.margin),
-        _reasons(transaction, policy, evidence, verdict, measures, row),
+        _reasons(transaction, policy, evidence, verdict, measures, row)
+        or (policy.approved if outcome is _APPROVE else policy.reasons.score,),
         verdict.hits,
         evidence.degradations,
         evidence.provisional,
@@ -171,8 +172,8 @@ def _reasons(  # noqa: PLR0917  # one call, on the hot path
         if measure.reason is not None:
             reasons = (*reasons, measure.reason)
     if evidence.contributions is not None:
-        reasons = (*reasons, *_model_reasons(policy, evidence))
-    return reasons or (policy.approved,)
+        reasons = (*reasons, *_model_reasons(policy, evidence, row))
+    return reasons
 
 
 def _with_velocity(
@@ -203,17 +204,31 @@ def _with_velocity(
     return tuple(reasons)
 
 
-def _model_reasons(policy: Policy, evidence: Evidence) -> list[Reason]:
-    """The feature groups that raised the score most, largest first."""
+def _model_reasons(
+    policy: Policy, evidence: Evidence, row: list[float]
+) -> list[Reason]:
+    """The feature groups that raised the score most, largest first.
+
+    A group whose values support its reason counts towards the policy's number of
+    them; one that raised the score all the same has its neutral reason, and the next
+    follows. Of these, too, there are at most so many.
+    """
     assert evidence.contributions is not None
     contributions = evidence.contributions.tolist()
     raising = [i for i, contribution in enumerate(contributions) if contribution > 0]
     raising.sort(key=contributions.__getitem__, reverse=True)  # equals stay in order
+    most = policy.model_reasons_max
+    left = {True: most, False: most}
     reasons = []
-    for i in raising[: policy.model_reasons_max]:
-        group = evidence.reason_groups[i]
-        code, wording = policy.wordings.get(group, (group, group))
-        reasons.append(Reason(code, wording, ReasonSource.MODEL, contributions[i]))
+    for i in raising:
+        group = policy.reasons.of(evidence.reason_groups[i])
+        supported = group.holds(row)
+        if left[supported]:
+            left[supported] -= 1
+            code, wording = group.specific if supported else group.neutral
+            reasons.append(Reason(code, wording, ReasonSource.MODEL, contributions[i]))
+        if not left[True]:
+            break
     return reasons
 
 

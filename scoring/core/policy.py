@@ -58,7 +58,7 @@ class Policy:
     """What `decide` runs: immutable, shared by every transaction until replaced.
 
     `verdict` maps the program's two masks to what rules and lists ask for;
-    `wordings` are the model's reasons by feature group.
+    `reasons` are the model's, by feature group.
     """
 
     version: str
@@ -71,7 +71,7 @@ class Policy:
     measures: Mapping[DegradationCode, Choice[Measure]]
     default: Measure
     approved: Reason
-    wordings: Mapping[str, tuple[str, str]]
+    reasons: ReasonTable
     model_reasons_max: int
     features: tuple[str, ...]
 
@@ -84,7 +84,7 @@ def load_policy(
     Each line of the message reads "file:line: field: what is wrong; remedy".
     """
     file = document.load(text, PolicyFile, name=name)
-    table = default_reasons() if reasons is None else reasons
+    table = default_reasons(catalogue) if reasons is None else reasons
     problems = contradictions(text, file, name=name)
     clauses, asks = _clauses(file)
     program, refused = compiled(
@@ -106,7 +106,7 @@ def load_policy(
         approved=Reason(
             file.approved, _wording(file, file.approved), ReasonSource.MODEL
         ),
-        wordings={row.group: (row.code, row.wording) for row in table.rows.values()},
+        reasons=table,
         model_reasons_max=file.model_reasons_max,
         features=catalogue.names,
     )
@@ -123,8 +123,8 @@ def refused_rules(file: PolicyFile, catalogue: Catalogue) -> list[str]:
 
 def _version(file: PolicyFile, table: ReasonTable) -> str:
     """A hash of everything that changes a decision; comments change nothing."""
-    rows = [row.model_dump(mode="json") for row in table.rows.values()]
-    text = json.dumps([file.model_dump(mode="json"), rows], sort_keys=True)
+    parts = [part.model_dump(mode="json") for part in (file, table.file)]
+    text = json.dumps(parts, sort_keys=True)
     return sha256(text.encode()).hexdigest()[:_VERSION_CHARACTERS]
 
 
@@ -169,6 +169,8 @@ def _ask(file: PolicyFile, rule: Rule) -> Ask:
         rule.reason_code,
         _wording(file, rule.reason_code),
         Outcome.UNSPECIFIED if missing == "no_match" else outcome(missing),
+        rule.missing_reason_code or "",
+        _wording(file, rule.missing_reason_code or ""),
     )
 
 

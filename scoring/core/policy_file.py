@@ -143,12 +143,18 @@ class Rule(Part):
     starts: AwareDatetime | None = None
     expires: AwareDatetime | None = None
     on_missing: OutcomeName | Literal["no_match"] = "no_match"
+    missing_reason_code: Code | None = None
     owner: str = Field("", max_length=100)
 
     @model_validator(mode="after")
     def _span(self) -> Rule:
         if self.starts and self.expires and self.expires <= self.starts:
             raise ValueError("expires must be after starts")
+        if self.on_missing != "no_match" and not self.missing_reason_code:
+            raise ValueError(
+                "missing_reason_code is required where `on_missing` is an outcome: "
+                "reason_code says what was not seen"
+            )
         return self
 
 

@@ -76,6 +76,10 @@ def _codes(file: PolicyFile) -> list[tuple[tuple[str | int, ...], str | None]]:
             ((part, i, "reason_code"), entry.reason_code)
             for i, entry in enumerate(getattr(file, part))
         ]
+    found += [
+        (("rules", i, "missing_reason_code"), rule.missing_reason_code)
+        for i, rule in enumerate(file.rules)
+    ]
     found += [(("default", "reason_code"), file.default.reason_code)]
     found += [(("approved",), file.approved)]
     return [(path, code) for path, code in found if code is not None]

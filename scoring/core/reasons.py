@@ -1,42 +1,75 @@
-"""The table of reasons: what each group of features is called outside."""
+"""The table of reasons: what each group of features is called, and when it is true."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from scoring.core.document import load
+from scoring.core import document
+from scoring.core.catalogue import Catalogue
+from scoring.core.decision import Reason, ReasonSource
+from scoring.core.rules.inputs import Schema
+from scoring.core.rules.problem import RuleProblem, caret
+from scoring.core.rules.program import Row, supporting
 from scoring.errors import BadArtifact
 
 Code = Annotated[str, Field(pattern=r"[A-Z][A-Z0-9_]{2,63}")]
+Wording = Annotated[str, Field(min_length=10, max_length=200)]
+_FEATURE = re.compile(r"\bfeatures\.(\w+)")
+_SHIPPED = "scoring/defaults/reasons.yaml"
+
+
+class Said(BaseModel):
+    """A stable code and its public wording."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: Code
+    wording: Wording
 
 
 class ReasonRow(BaseModel):
-    """One reason: the feature group it stands for, its stable code, its wording."""
+    """One reason: the feature group it stands for, its stable code, its wording.
+
+    `when` are predicates over the group's own features: the wording is true where one
+    of them is known to hold. Where none is, `otherwise` is said.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     group: str = Field(min_length=1, max_length=64)
     code: Code
-    wording: str = Field(min_length=10, max_length=200)
-    # Which contributions give this reason: those that raise the score, or any.
-    direction: Literal["raises", "either"] = "raises"
+    wording: Wording
+    when: Annotated[
+        tuple[str, ...], BeforeValidator(document.several), Field(min_length=1)
+    ]
+    otherwise: Said
 
 
-class _ReasonFile(BaseModel):
+class ReasonFile(BaseModel):
+    """The whole file; `score` is said where no group raised a score that refuses."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1]
+    score: Said
     reasons: tuple[ReasonRow, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _unique(self) -> _ReasonFile:
-        for column in ("group", "code"):
-            values = [getattr(row, column) for row in self.reasons]
+    def _unique(self) -> ReasonFile:
+        columns = {
+            "group": [row.group for row in self.reasons],
+            "code": [
+                self.score.code,
+                *(c for r in self.reasons for c in (r.code, r.otherwise.code)),
+            ],
+        }
+        for column, values in columns.items():
             twice = {v for v in values if values.count(v) > 1}
             if twice:
                 raise ValueError(f"{column} stands twice: {', '.join(sorted(twice))}")
@@ -44,37 +77,96 @@ class _ReasonFile(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class GroupReason:
+    """What a group of features that raised the score is called outside.
+
+    `holds(row)` says whether the values of the group (Python floats in the
+    catalogue's order, NaN unknown) support `wording`; else `neutral` is said. Each
+    is a code and its wording.
+    """
+
+    specific: tuple[str, str]
+    neutral: tuple[str, str]
+    holds: Callable[[Row], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class ReasonTable:
-    """Reasons by feature group."""
+    """Reasons by feature group, compiled against one catalogue."""
 
-    rows: Mapping[str, ReasonRow]
+    file: ReasonFile
+    groups: Mapping[str, GroupReason]
 
-    def require(self, groups: set[str], *, name: str) -> None:
-        """Raise `BadArtifact` naming the groups that no reason stands for."""
-        missing = sorted(groups - set(self.rows))
-        if missing:
-            raise BadArtifact(
-                f"{name}: no reason for the feature groups {', '.join(missing)}; "
-                "add a row for each"
-            )
+    @property
+    def score(self) -> Reason:
+        """The reason of a score that refuses where no group raised it."""
+        said = self.file.score
+        return Reason(said.code, said.wording, ReasonSource.MODEL)
+
+    def of(self, group: str) -> GroupReason:
+        """The reason of a group; of one without a row only that it added to the risk.
+
+        >>> from scoring.core.catalogue import default_catalogue
+        >>> default_reasons(default_catalogue()).of("MOON_PHASE").neutral
+        ('MOON_PHASE', 'MOON_PHASE added to the risk.')
+        """
+        return self.groups.get(group) or _nameless(group)
 
 
-def load_reasons(text: str, *, name: str) -> ReasonTable:
+def _nameless(group: str) -> GroupReason:
+    said = (group, f"{group} added to the risk.")
+    return GroupReason(said, said, lambda _: False)
+
+
+def load_reasons(text: str, *, catalogue: Catalogue, name: str) -> ReasonTable:
     """Read a reason table from YAML; raises `BadArtifact` with line and field.
 
-    >>> table = load_reasons('''
-    ... version: 1
-    ... reasons:
-    ...   - {group: amount, code: AMOUNT_HIGH, wording: The amount is unusually high.}
-    ... ''', name="reasons.yaml")
-    >>> table.rows["amount"].code
-    'AMOUNT_HIGH'
+    A predicate is checked like a rule, and may read the features of its group only.
     """
-    document = load(text, _ReasonFile, name=name)
-    return ReasonTable({row.group: row for row in document.reasons})
+    file = document.load(text, ReasonFile, name=name)
+    problems, groups = [], {}
+    for i, row in enumerate(file.reasons):
+        try:
+            groups[row.group] = _compiled(row, catalogue)
+        except RuleProblem as problem:
+            line = document.line_of(text, ("reasons", i, "when"))
+            problems.append(f"{name}:{line}: reasons.{i}.when: {problem.message}")
+    if problems:
+        raise BadArtifact("\n".join(problems))
+    return ReasonTable(file, groups)
 
 
-def default_reasons() -> ReasonTable:
-    """The shipped table, scoring/defaults/reasons.yaml."""
+def default_reasons(catalogue: Catalogue) -> ReasonTable:
+    """The shipped table, of whose predicates those count that the catalogue can answer.
+
+    A group that can answer none of its own has only its neutral reason.
+    """
     text = files("scoring.defaults").joinpath("reasons.yaml").read_text()
-    return load_reasons(text, name="reasons.yaml")
+    file = document.load(text, ReasonFile, name=_SHIPPED)
+    groups = {}
+    for row in file.reasons:
+        own = _names(row.group, catalogue)
+        when = tuple(t for t in row.when if own.issuperset(_FEATURE.findall(t)))
+        groups[row.group] = _compiled(row.model_copy(update={"when": when}), catalogue)
+    return ReasonTable(file, groups)
+
+
+def _compiled(row: ReasonRow, catalogue: Catalogue) -> GroupReason:
+    schema = Schema(catalogue.names)
+    other = set(catalogue.names) - _names(row.group, catalogue)
+    for text in row.when:
+        strange = sorted(other.intersection(_FEATURE.findall(text)))
+        if strange:
+            raise RuleProblem(0, f"{strange[0]} is of another group than {row.group}")
+        try:
+            supporting([text], schema)
+        except RuleProblem as problem:
+            message = f"{problem.message}\n{caret(text, problem.offset)}"
+            raise RuleProblem(problem.offset, message) from problem
+    neutral = (row.otherwise.code, row.otherwise.wording)
+    return GroupReason((row.code, row.wording), neutral, supporting(row.when, schema))
+
+
+def _names(group: str, catalogue: Catalogue) -> set[str]:
+    """The features of a group."""
+    return {n for n, f in catalogue.features.items() if f.reason_group == group}

@@ -8,12 +8,13 @@ from scoring.core import document
 from scoring.core.catalogue import Catalogue
 from scoring.core.policy import Policy, load_policy, refused_rules
 from scoring.core.policy_file import PolicyFile
+from scoring.core.reasons import ReasonTable
 from scoring.errors import BadArtifact
 
 _NAME = "scoring/defaults/policy.yaml"
 
 
-def default_policy(catalogue: Catalogue) -> Policy:
+def default_policy(catalogue: Catalogue, reasons: ReasonTable | None = None) -> Policy:
     """The shipped policy, whole.
 
     Raises `BadArtifact` naming the rules that need features which the definitions
@@ -28,7 +29,7 @@ def default_policy(catalogue: Catalogue) -> Policy:
             "of yours; `scoring policy shipped --for FILE` prints the shipped one "
             "without them"
         )
-    return load_policy(text, catalogue=catalogue, name=_NAME)
+    return load_policy(text, catalogue=catalogue, name=_NAME, reasons=reasons)
 
 
 def shipped_text(catalogue: Catalogue | None = None) -> str:

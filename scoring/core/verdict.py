@@ -21,7 +21,8 @@ _VERDICTS_MAX = 4_096  # distinct pairs of masks remembered; each is about 1 kB
 class Ask:
     """What one clause (a rule, or a list that acts by itself) asks for.
 
-    `on_missing` is UNSPECIFIED where an unknown clause asks for nothing.
+    `on_missing` is UNSPECIFIED where an unknown clause asks for nothing; else its
+    reason is the missing one.
     """
 
     name: str
@@ -32,6 +33,14 @@ class Ask:
     code: str
     wording: str
     on_missing: Outcome = Outcome.UNSPECIFIED
+    missing_code: str = ""
+    missing_wording: str = ""
+
+    def reason(self, *, unknown: bool) -> Reason:
+        """Why it asks: what it saw, or that it could not see."""
+        if unknown:
+            return Reason(self.missing_code, self.missing_wording, self.source)
+        return Reason(self.code, self.wording, self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,8 @@ def _reasons(
     reasons: dict[str, Reason] = {}
     clauses: list[int] = []
     for _, _, ask, clause in agreeing:
-        if ask.code not in reasons:
-            reasons[ask.code] = Reason(ask.code, ask.wording, ask.source)
+        reason = ask.reason(unknown=clause < 0)
+        if reason.code not in reasons:
+            reasons[reason.code] = reason
             clauses.append(clause)
     return tuple(reasons.values()), tuple(clauses)

@@ -50,6 +50,7 @@ rules:
     then: decline
     reason_code: CARDS
     on_missing: challenge
+    missing_reason_code: CARDS_UNKNOWN
 fallbacks:
   - {degradation: history_unavailable, where: {amount_minor_below: 5000}, then: score}
   - {degradation: history_unavailable, then: challenge, reason_code: NO_HISTORY}
@@ -61,6 +62,7 @@ reasons:
   DEAR: The amount is large.
   TRUSTED: The customer is trusted.
   CARDS: Too many cards were used.
+  CARDS_UNKNOWN: The number of cards is not known.
   NO_HISTORY: The history was not at hand.
   SMALL: It was too small to matter.
   NOT_SCORED: It could not be scored.
@@ -79,6 +81,14 @@ def vector(**values: float) -> np.ndarray:
     filled = {"card_count_1h": 1.0, "device_cards_1d": 1.0} | values
     row = np.full(len(CATALOGUE.names), 0.0, dtype=np.float32)
     for name, value in filled.items():
+        row[CATALOGUE.names.index(name)] = value
+    return row
+
+
+def only(**known: float) -> np.ndarray:
+    """A vector of which nothing else is known."""
+    row = np.full(len(CATALOGUE.names), nan, dtype=np.float32)
+    for name, value in known.items():
         row[CATALOGUE.names.index(name)] = value
     return row
 
@@ -135,7 +145,7 @@ def test_a_missing_feature_is_unknown_and_on_missing_says_what_then(
         ("trusted", True, "APPROVE"),
         ("cautious", True, "CHALLENGE"),
     ]
-    assert codes(core) == ["CARDS"]
+    assert codes(core) == ["CARDS_UNKNOWN"]
     assert core.reasons[0].velocity is None
 
 
@@ -158,12 +168,53 @@ def test_reasons_of_the_model_are_the_groups_that_raised_the_score_most(
 ) -> None:
     evidence = seen(
         0.3,
+        vector=only(card_count_1h=4, device_cards_1d=1, is_night=1),
         contributions=np.array([0.1, 2.0, -9.0, 0.5, 0.2], dtype=np.float32),
         reason_groups=GROUPS,
     )
     core = run(policy, evidence)
-    assert codes(core) == ["CARD_VELOCITY", "TIME_UNUSUAL", "OTHER"]
-    assert [round(r.contribution, 6) for r in core.reasons] == [2.0, 0.5, 0.2]
+    assert codes(core) == ["CARD_VELOCITY", "TIME_UNUSUAL", "OTHER", "AMOUNT"]
+    assert [round(r.contribution, 6) for r in core.reasons] == [2.0, 0.5, 0.2, 0.1]
+
+
+@pytest.mark.parametrize("count", [nan, 0.0, 3.0])
+def test_a_group_that_raised_the_score_unsupported_has_its_neutral_reason(
+    policy: Policy, count: float
+) -> None:
+    evidence = seen(
+        0.3,
+        vector=only(card_count_1h=count, device_cards_1d=1, is_night=1),
+        contributions=np.array([-1.0, 2.0, -9.0, 0.5, -1.0], dtype=np.float32),
+        reason_groups=GROUPS,
+    )
+    assert codes(run(policy, evidence)) == ["CARD_ACTIVITY", "TIME_UNUSUAL"]
+
+
+def test_supported_reasons_are_not_crowded_out_by_neutral_ones(policy: Policy) -> None:
+    groups = tuple(policy.reasons.groups)
+    night = groups.index("TIME_UNUSUAL")
+    contributions = np.ones(len(groups), dtype=np.float32)
+    contributions[night] = 0.001
+    evidence = seen(
+        0.3,
+        vector=only(device_cards_1d=1, is_night=1),
+        contributions=contributions,
+        reason_groups=groups,
+    )
+    found = run(policy, evidence).reasons
+    assert [r.code for r in found][-1] == "TIME_UNUSUAL"
+    assert len(found) == policy.model_reasons_max + 1
+
+
+def test_a_refusal_for_which_no_group_speaks_is_not_called_harmless(
+    policy: Policy,
+) -> None:
+    evidence = seen(
+        0.9, contributions=np.full(5, -0.5, dtype=np.float32), reason_groups=GROUPS
+    )
+    core = run(policy, evidence)
+    assert core.outcome == Outcome.DECLINE
+    assert codes(core) == ["RISK_SCORE"]
 
 
 def test_an_approval_that_nothing_speaks_against_says_so(policy: Policy) -> None:

@@ -106,6 +106,24 @@ def compiled(
     return Program(_defined(source, "evaluate", namespace), witnesses, source), problems
 
 
+def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:
+    """Whether any of some predicates over features is known to hold in a row.
+
+    Raises `RuleProblem` at the first mistake.
+    """
+    lowering = Lowering(schema)
+    held = [lowering.truth(checked(text)).true for text in texts]
+    body = [f"return {' or '.join(held) or 'False'}"]
+    source = "\n".join(
+        ["def supports(f):", *(f"    {line}" for line in (*_assigned(lowering), *body))]
+    )
+    return _defined(source + "\n", "supports", {"__builtins__": {}})  # type: ignore[no-any-return]
+
+
+def _assigned(lowering: Lowering) -> list[str]:
+    return [f"{local} = {source}" for local, source in lowering.loads.items()]
+
+
 def _timed(clause: Clause, lines: list[str]) -> list[str]:
     """The lines, within the event times between which the clause is asked."""
     times = []
