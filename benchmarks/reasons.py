@@ -78,7 +78,11 @@ CLAIMS: dict[str, Callable[[Values], bool]] = {
         v, ("is_cross_border", 1), ("is_ip_abroad", 1)
     ),
     "PAYMENT_RETRY": lambda v: above(v, ("is_retry", 1)),
-    "CARD_VELOCITY": lambda v: above(v, ("card_count_1h", 2), ("card_count_1d", 3)),
+    "CARD_VELOCITY": lambda v: (
+        above(v, ("card_count_1h", 2), ("card_count_1d", 3))
+        # Or for much: a day that makes half of the month.
+        or 2 * v["card_sum_1d"] >= v["card_sum_30d"]
+    ),
     "CARD_TESTING": lambda v: above(
         v, ("card_merchants_1h", 3), ("card_merchants_1d", 5)
     ),

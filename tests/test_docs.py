@@ -24,6 +24,7 @@ from typer.main import get_command
 from scoring.__main__ import assemble
 from scoring.core.catalogue import default_catalogue
 from scoring.core.policy import load_policy
+from scoring.core.reasons import load_reasons
 from scoring.replay.mapping import load_mapping
 from scoring.settings import Settings
 
@@ -147,6 +148,14 @@ def test_every_yaml_example_is_valid(page):
         part = yaml.safe_load(block.text)
         if "columns" in part:
             load_mapping(block.text, name=titled(page))
+            continue
+        if isinstance(part.get("reasons"), list):
+            head = (
+                "version: 1\nscore: {code: RISK_SCORE, wording: It resembles fraud.}\n"
+            )
+            load_reasons(
+                head + block.text, catalogue=default_catalogue(), name=titled(page)
+            )
             continue
         whole = yaml.safe_load(shipped)
         for key, value in part.items():

@@ -99,6 +99,15 @@ def shipped(
     typer.echo(shipped_text(catalogue), nl=False)
 
 
+@app.command()
+def reasons() -> None:
+    """Print the shipped table of reasons, to start yours from."""
+    from importlib import resources
+
+    text = resources.files("scoring.defaults").joinpath("reasons.yaml").read_text()
+    typer.echo(text, nl=False)
+
+
 def _loaded(file: Path | None, features: Path | None) -> Policy:
     """The policy against its definitions; neither store nor model is needed."""
     from scoring.definitions import catalogue_from, policy_from
