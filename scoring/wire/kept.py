@@ -8,7 +8,6 @@ Another release reads the whole as one Decision: field 3 is its transaction, and
 
 from __future__ import annotations
 
-from dataclasses import replace
 from struct import Struct
 
 from google.protobuf.message import DecodeError
@@ -63,7 +62,8 @@ def payment_of(recorded: bytes, *, tenant: str, id_: str) -> Transaction | None:
     start = next(i for i, byte in enumerate(body, 1) if byte < 0x80)  # noqa: PLR2004
     try:
         message = transaction_pb2.Transaction.FromString(body[start:])
-        return replace(transaction_from_proto(message), tenant=tenant, id=id_)
+        message.tenant, message.id = tenant, id_
+        return transaction_from_proto(message)
     except (DecodeError, InvalidTransaction):  # a later release's
         return None
 
