@@ -75,6 +75,10 @@ def main() -> None:
             raise
         extra = _EXTRAS[module]
         _refuse(f"this needs {module}: pip install 'fraud-scoring[{extra}]'")
+    except OSError as error:
+        if error.filename is None:  # not about a file that somebody named
+            raise
+        _refuse(f"{error.filename}: {error.strerror}")
     except (ValidationError, SettingsError) as error:
         _refuse(setting_problem(error))
 

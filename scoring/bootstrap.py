@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,24 +15,27 @@ from typing import TYPE_CHECKING
 from scoring import wire
 from scoring.adapters.bundle_signature import Trust
 from scoring.adapters.dead_letters import VALUE_BYTES_MAX, refusal_record
-from scoring.adapters.kafka_log import KafkaLog, nobody_counts
-from scoring.adapters.kafka_options import client_options
+from scoring.adapters.kafka_log import KafkaLog
 from scoring.adapters.metrics_port import Liveness, open_metrics_port
 from scoring.adapters.model_source import PULL_S, ModelSource
 from scoring.adapters.model_watch import POLL_S, ModelWatch
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_store import RedisStore
 from scoring.adapters.remote_shelf import RemoteShelf
-from scoring.adapters.schema_registry import SchemaRegistry
 from scoring.adapters.spool import FileSpool, MemorySpool
 from scoring.adapters.telemetry import PrometheusTelemetry
 from scoring.batch import Artifacts
 from scoring.budget import Budget
-from scoring.core.catalogue import Catalogue
 from scoring.core.row import row_of
 from scoring.core.transaction import Transaction
 from scoring.definitions import catalogue_from, policy_from
 from scoring.errors import BadArtifact, RecordRefused
+from scoring.outside import (
+    CONTENT_TYPES,
+    contacted,
+    started_alone,
+    store_from,
+    systems_outside,
+    unconnected_log,
+)
 from scoring.ports import DecisionLog, LogRecord, Model, Spool, Store, Telemetry
 from scoring.provisional import Provisional, is_answer
 from scoring.publisher import Publisher
@@ -49,7 +52,6 @@ _SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
 # An append and its mark in the outbox cost as much as deciding: where no reply waits
 # for the log, the decisions of so long share them.
 _LOG_GATHER_S = 0.02
-CONTENT_TYPES = {"protobuf": wire.PROTOBUF, "json": wire.JSON}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,19 @@ class Service:
     publisher: Publisher | None
     topics: Topics
     telemetry: Telemetry
+    outside: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     liveness: Liveness = field(default_factory=Liveness)
+    wrong: asyncio.Future[None] = field(default_factory=asyncio.Future)
+
+    async def until(self, told: Callable[[], Awaitable[object]]) -> None:
+        """Return when told to stop; raises `BadArtifact` where a system that was away
+        at the start now says that our settings are wrong.
+        """
+        waiting = asyncio.ensure_future(told())
+        await asyncio.wait((waiting, self.wrong), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self.wrong.done():
+            self.wrong.result()
 
 
 def now_ms() -> int:
@@ -96,48 +110,6 @@ def artifacts_from(settings: Settings, source: ModelSource | None = None) -> Art
     return Artifacts(catalogue, model, policy_from(settings, catalogue))
 
 
-def address_from(settings: Settings) -> StoreAddress:
-    """Where the store is; raises `BadArtifact` without a URL."""
-    if not settings.redis_url:
-        raise BadArtifact(
-            "SCORING_REDIS_URL is not set: name your store, such as "
-            "redis://127.0.0.1:6379/0, or try `scoring demo`, which brings its own"
-        )
-    return StoreAddress(
-        settings.redis_url,
-        cluster=settings.redis_cluster,
-        sentinels=settings.redis_sentinels,
-        sentinel_username=settings.redis_sentinel_username,
-        sentinel_password=settings.redis_sentinel_password.get_secret_value(),
-    )
-
-
-async def store_from(settings: Settings, catalogue: Catalogue) -> RedisStore:
-    """A connected store; raises `BadArtifact` without a URL, `StoreUnavailable`."""
-    return await RedisStore.connect(
-        address_from(settings),
-        catalogue=catalogue,
-        namespace=settings.namespace,
-        lateness_ms=settings.lateness_s * _MS_PER_S,
-        dedupe_ms=settings.dedupe_s * _MS_PER_S,
-        had_history=partial(_had_history, settings),
-        silence_s=settings.store_budget_ms / _MS_PER_S,
-    )
-
-
-async def _had_history(settings: Settings) -> bool:
-    """Whether the log holds decisions, which an empty store would not know."""
-    if not settings.kafka_bootstrap:
-        return False
-    from scoring.adapters.kafka_history import holds_records
-
-    return await holds_records(
-        settings.kafka_bootstrap,
-        Topics(settings.topic_prefix).decisions,
-        options=client_options(settings.kafka_options),
-    )
-
-
 @asynccontextmanager
 async def service_from(
     settings: Settings,
@@ -157,36 +129,48 @@ async def service_from(
     telemetry = PrometheusTelemetry()
     telemetry.expect(artifacts.model)
     liveness = _liveness_from(settings)
-    store = await store_from(settings, artifacts.catalogue)
+    store = store_from(settings, artifacts.catalogue)
     provisional = _provisional(settings, name, store, telemetry, publishes=publishes)
-    scorer = Scorer(
-        store=store,
-        artifacts=artifacts,
-        provisional=provisional,
-        telemetry=telemetry,
-        now_ms=now_ms,
-        monotonic=time.monotonic,
-        budget=Budget(store_s=settings.store_budget_ms / _MS_PER_S),
-        keeps_outbox=provisional.keeps_outbox,
-        publishes=provisional.keeps_outbox,
-    )
-    topics = Topics(settings.topic_prefix)
-    log = await log_from(settings, telemetry)
-    publisher = _publisher(settings, provisional, log, telemetry) if publishes else None
-    await provisional.start()
+    scorer = _scorer(settings, artifacts, provisional)
+    log = unconnected_log(settings, telemetry)
+    publisher = _publisher(settings, provisional, log) if publishes else None
+    outside = systems_outside(provisional, log)
+    liveness.outside = outside
+    telemetry.watch(outside)
     watching = asyncio.create_task(_watch(source, scorer, telemetry))
+    wrong = asyncio.get_running_loop().create_future()
+    contacting = asyncio.create_task(contacted(log, wrong))
     try:
+        await started_alone(contacting, provisional, wrong)
         yield Service(
-            settings, scorer, store, log, publisher, topics, telemetry, liveness
+            *(settings, scorer, store, log, publisher, Topics(settings.topic_prefix)),
+            *(telemetry, outside, liveness, wrong),
         )
     finally:
         watching.cancel()
+        contacting.cancel()
         if publisher is not None:
             await publisher.close(within_s=settings.drain_s)
         await provisional.close()
         if log is not None:
             await log.close()
         await store.close()
+
+
+def _scorer(
+    settings: Settings, artifacts: Artifacts, provisional: Provisional
+) -> Scorer:
+    return Scorer(
+        store=provisional.store,
+        artifacts=artifacts,
+        provisional=provisional,
+        telemetry=provisional.telemetry,
+        now_ms=now_ms,
+        monotonic=time.monotonic,
+        budget=Budget(store_s=settings.store_budget_ms / _MS_PER_S),
+        keeps_outbox=provisional.keeps_outbox,
+        publishes=provisional.keeps_outbox,
+    )
 
 
 def _liveness_from(settings: Settings) -> Liveness:
@@ -216,32 +200,6 @@ async def _watch(
         refresh=source.refresh,
         poll_s=PULL_S if source.remote else POLL_S,
     ).follow(scorer.artifacts.model.version)
-
-
-async def log_from(
-    settings: Settings, telemetry: Telemetry | None = None
-) -> KafkaLog | None:
-    """A connected log, or None where no broker is named."""
-    if not settings.kafka_bootstrap:
-        return None
-    return await KafkaLog.connect(
-        settings.kafka_bootstrap,
-        options=settings.kafka_options,
-        frames=await asyncio.to_thread(_frames, settings),
-        count=telemetry.count if telemetry else nobody_counts,
-    )
-
-
-def _frames(settings: Settings) -> dict[str, bytes]:
-    """What stands before the values that we write; nothing without a registry."""
-    if not settings.schema_registry_url:
-        return {}
-    return SchemaRegistry(
-        settings.schema_registry_url, settings.schema_registry_registers
-    ).frames(
-        Topics(settings.topic_prefix),
-        content_type=CONTENT_TYPES[settings.decision_format],
-    )
 
 
 def _provisional(
@@ -279,10 +237,7 @@ def _spool(settings: Settings, name: str, telemetry: Telemetry) -> Spool:
 
 
 def _publisher(
-    settings: Settings,
-    provisional: Provisional,
-    log: DecisionLog | None,
-    telemetry: Telemetry,
+    settings: Settings, provisional: Provisional, log: DecisionLog | None
 ) -> Publisher | None:
     if log is None:
         return None
@@ -291,7 +246,7 @@ def _publisher(
         log=log,
         record_of=partial(_record_of, settings),
         letter_of=partial(_letter_of, settings),
-        telemetry=telemetry,
+        telemetry=provisional.telemetry,
         count_max=settings.provisional_count_max,
         gather_s=0.0 if settings.reply_after == "log" else _LOG_GATHER_S,
         logged=provisional.logged,

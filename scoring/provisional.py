@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from google.protobuf.message import DecodeError
 
 from scoring import wire
-from scoring.circuit import Circuit
+from scoring.circuit import Circuit, Exchange
 from scoring.core.decision import Outcome
 from scoring.core.transaction import payload_hash
-from scoring.errors import ScoringError, StoreUnavailable, TransactionConflict
+from scoring.errors import (
+    BadArtifact,
+    ScoringError,
+    StoreUnavailable,
+    TransactionConflict,
+)
 from scoring.ports import Check, Recording, Spool, Store, Telemetry
 
+log = logging.getLogger(__name__)
 # Some 2 ms of a loop where callers wait for answers, and of a store that they share.
 _ADOPTED_PER_EXCHANGE = 16
 _PROBE_TIMEOUT_S = 0.25
@@ -97,6 +104,7 @@ class Provisional:
     telemetry: Telemetry
     count_max: int
     keeps_outbox: bool = True
+    refused: Callable[[BadArtifact], None] = log.error
     circuit: Circuit = field(init=False)
     _kept: dict[Key, Kept] = field(default_factory=dict)
     _recovery: asyncio.Task[None] | None = None
@@ -162,7 +170,16 @@ class Provisional:
         return True
 
     async def start(self) -> None:
-        """Take over what other processes left, now and whenever another ends."""
+        """Ask the store once, and take over what other processes left, now and later.
+
+        A store that is away keeps nobody from starting. Raises `BadArtifact` where it
+        can never be asked, as our settings are; found out later, `refused` is told.
+        """
+        try:
+            await self.store.ping()
+        except StoreUnavailable as error:
+            self.circuit.failed(Exchange.OBSERVE, error)
+            self.circuit.probe_failed(error)
         await self.take_over()
         self._watch = asyncio.get_running_loop().create_task(self._take_over_again())
 
@@ -207,6 +224,9 @@ class Provisional:
             except StoreUnavailable as error:
                 self.circuit.probe_failed(error)
                 continue
+            except BadArtifact as error:
+                self.refused(error)
+                return
             # What is kept waits for the whole store.
             self.circuit.probe_answered(whole=whole, proved=proved)
 

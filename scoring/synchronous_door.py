@@ -65,7 +65,7 @@ def grpc_door_from(
         ),
     )
     options = _server_options(settings, shares_port=shares_port)
-    return GrpcServer(calls, options)
+    return GrpcServer(calls, options, service.outside)
 
 
 def _decisions_from(service: Service) -> grpc_decisions.Decisions:

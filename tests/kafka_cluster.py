@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from certificates import Authority
+from gates import Gate
 
 from scoring.embedded.child import LOOPBACK, Child, accepts, free_port
 
@@ -37,7 +38,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{more}
-advertised.listeners=PLAINTEXT://{host}:{port}{more}
+advertised.listeners=PLAINTEXT://{host}:{port}{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={logs}
@@ -78,6 +79,7 @@ class Secured:
 
     addresses: dict[str, str] = field(default_factory=dict)
     listeners: str = ""
+    advertised: str = ""
     protocols: str = ""
     properties: str = ""
     users: tuple[str, ...] = ()
@@ -90,12 +92,23 @@ class Secured:
         addresses = {
             name: f"{LOOPBACK}:{free_port()}" for name in ("MUTUAL", "PASSWORD")
         }
+        listeners = "".join(f",{name}://{place}" for name, place in addresses.items())
         return cls(
             addresses,
-            "".join(f",{name}://{place}" for name, place in addresses.items()),
+            listeners,
+            listeners,
             ",MUTUAL:SSL,PASSWORD:SASL_SSL",
             SECURED.format(keys=keys, root=authority.root, password=PASSWORD),
             ("--add-scram", f"SCRAM-SHA-256=[name=risk,password={PASSWORD}]"),
+        )
+
+    @classmethod
+    def behind(cls, gate: Gate) -> Secured:
+        """Clients that come through the gate are led through it again."""
+        return cls(
+            listeners=f",GATED://{LOOPBACK}:{gate.to_port}",
+            advertised=f",GATED://{gate.address}",
+            protocols=",GATED:PLAINTEXT",
         )
 
 
@@ -152,9 +165,16 @@ class KafkaCluster:
 
     @classmethod
     def in_directory(
-        cls, directory: Path, authority: Authority | None = None, *, more: str = ""
+        cls,
+        directory: Path,
+        authority: Authority | None = None,
+        gate: Gate | None = None,
+        *,
+        more: str = "",
     ) -> KafkaCluster:
         secured = Secured.by(authority) if authority else Secured()
+        if gate is not None:
+            secured = Secured.behind(gate)
         classpath = f"{fetched_jars()}/*"
         properties = directory / "server.properties"
         controller_port = free_port()
@@ -169,6 +189,7 @@ class KafkaCluster:
                     controller_port=controller_port,
                     logs=directory / "logs",
                     more=secured.listeners,
+                    advertised=secured.advertised,
                     protocols=secured.protocols,
                 )
                 + secured.properties
@@ -204,13 +225,18 @@ def formatted(java: str, classpath: str, properties: Path, *users: str) -> None:
 
 @contextmanager
 def kafka_cluster(
-    directory: Path, authority: Authority | None = None, *, more: str = ""
+    directory: Path,
+    authority: Authority | None = None,
+    gate: Gate | None = None,
+    *,
+    more: str = "",
 ) -> Iterator[KafkaCluster]:
-    """A running node; with an authority it has the listeners of `Secured`, too.
+    """A running node; with an authority it has the listeners of `Secured`, too, and
+    with a gate one behind it.
 
     `more` are properties that override those above.
     """
-    cluster = KafkaCluster.in_directory(directory, authority, more=more)
+    cluster = KafkaCluster.in_directory(directory, authority, gate, more=more)
     cluster.start()
     try:
         yield cluster

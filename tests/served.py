@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,13 +50,15 @@ class Served:
         return self.process.wait(60)
 
 
-def start(*options: str, **settings: object) -> Served:
+def start(
+    *options: str, launcher: Sequence[str] = ("-m", "scoring"), **settings: object
+) -> Served:
     """Start a server with SCORING_ settings; it may not be ready yet."""
     known = {"SCORING_GRPC_ADDRESS": "127.0.0.1:0", "SCORING_DRAIN_NOTICE_S": "0"}
     known |= {f"SCORING_{name.upper()}": str(value) for name, value in settings.items()}
     served = Served(
         subprocess.Popen(
-            [sys.executable, "-m", "scoring", "serve", *options],
+            [sys.executable, *launcher, "serve", *options],
             cwd=ROOT,
             env={**os.environ, **known},
             stdout=subprocess.PIPE,

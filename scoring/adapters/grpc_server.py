@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 
 from scoring.adapters.grpc_checks import Checks
-from scoring.adapters.grpc_health import SERVICE, Health
+from scoring.adapters.grpc_health import SERVICE, Health, Outside
 from scoring.adapters.grpc_labels import Labels
 from scoring.adapters.grpc_lookups import Lookups
-from scoring.adapters.grpc_port import Port, leaving_s
+from scoring.adapters.grpc_port import Port, checked, leaving_s
 from scoring.adapters.grpc_status import Context, method
 from scoring.adapters.grpc_stream import Streams
 from scoring.errors import CannotListen
@@ -107,10 +107,12 @@ class Calls:
 class GrpcServer:
     """Listens, answers, drains."""
 
-    def __init__(self, calls: Calls, options: ServerOptions) -> None:
+    def __init__(
+        self, calls: Calls, options: ServerOptions, outside: Outside | None = None
+    ) -> None:
         self._calls = calls
         self._options = options
-        self._health = Health()
+        self._health = Health(outside or {})
         self._server = grpc.aio.server(options=options.channel_arguments())
         self._probes: grpc.aio.Server | None = None
         self.address = ""
@@ -153,6 +155,7 @@ class GrpcServer:
         await self._server.stop(grace_s)
         if self._probes:
             await self._probes.stop(None)
+        self._health.close()
 
     async def _see_off(self, port: Port) -> None:
         port.close()
@@ -184,6 +187,7 @@ def _listen(
     credentials: grpc.ServerCredentials | None = None,
 ) -> str:
     """Bind; returns the address with its actual port."""
+    checked(address)
     host = address.rpartition(":")[0]
     try:
         if credentials:

@@ -12,16 +12,25 @@ from aiokafka.errors import KafkaError, UnknownError
 
 from scoring.adapters.kafka_lines import listening
 from scoring.core.card_number import masked
-from scoring.errors import LogUnavailable
+from scoring.errors import BadArtifact, LogUnavailable
 
 _PAUSE_S = 0.1
 _PAUSE_S_MAX = 1.0
+# What a client says of settings that no waiting makes right.
+_REFUSALS = (
+    "AuthenticationFailed",
+    "CERTIFICATE_VERIFY_FAILED",
+    "UnsupportedSaslMechanism",
+    "IllegalSaslState",
+)
 C = TypeVar("C", bound=Any)
 
 
 @contextmanager
 def first_contact(bootstrap: str) -> Iterator[None]:
     """Around a client's start; raises `LogUnavailable` with what the client knows.
+
+    `BadArtifact` where a broker answers, and says that our settings are wrong.
 
     The client logs why it could not connect and raises that it could not. That a
     broker lacks idempotence (`UnknownError`) passes: it is an answer.
@@ -33,14 +42,20 @@ def first_contact(bootstrap: str) -> Iterator[None]:
             raise
         except (KafkaError, OSError) as error:
             reason = heard.lines[0] if heard.lines else str(error)
-            raise LogUnavailable(
+            refused = any(sign in reason for sign in _REFUSALS)
+            raise (BadArtifact if refused else LogUnavailable)(
                 f"no broker answers at {bootstrap}: {_plain(reason)}; see "
                 "SCORING_KAFKA_BOOTSTRAP and SCORING_KAFKA_OPTIONS"
+            ) from error
+        except ValueError as error:  # of its own making: an address, or an option
+            raise BadArtifact(
+                f"{bootstrap}: cannot be used: {error}; see SCORING_KAFKA_BOOTSTRAP "
+                "and SCORING_KAFKA_OPTIONS"
             ) from error
 
 
 async def started(client: C, bootstrap: str) -> C:
-    """Start an aiokafka client, or close it again; raises `LogUnavailable`."""
+    """Start an aiokafka client, or close it again; raises as `first_contact`."""
     with first_contact(bootstrap):
         try:
             await client.start()

@@ -11,6 +11,7 @@ from functools import partial
 from aiokafka.errors import KafkaError
 
 from scoring.adapters.dead_letters import RECORD_BYTES_MAX
+from scoring.adapters.kafka_awaited import TopicsAwaited
 from scoring.adapters.kafka_intake import KafkaIntake, transaction_id_of
 from scoring.adapters.kafka_join import Archive, LogSearch
 from scoring.adapters.kafka_labels import LabelWork
@@ -20,11 +21,11 @@ from scoring.adapters.kafka_options import client_options
 from scoring.adapters.kafka_passes import SharedPasses
 from scoring.adapters.kafka_progress import Progress
 from scoring.adapters.kafka_stream import StreamOptions, stream_until
-from scoring.adapters.kafka_topics import Found, TopicAdmin, broken_layout
+from scoring.adapters.kafka_topics import Found, TopicAdmin
 from scoring.adapters.kafka_transactions import TransactionWork
 from scoring.adapters.kafka_watermark import Outputs, OutputTail
 from scoring.adapters.metrics_port import Liveness
-from scoring.errors import BadArtifact, LogUnavailable
+from scoring.errors import LogUnavailable
 from scoring.labels import Labelling
 from scoring.ports import Store, Telemetry
 from scoring.scorer import Scorer
@@ -54,16 +55,33 @@ class StreamDoor:
     ) -> None:
         """Judge and learn until told to stop; see `stream_until`.
 
-        Raises `BadArtifact` for topics on which a guarantee cannot hold.
+        Without a broker, or its topics, it waits for them. Raises `BadArtifact` for
+        topics on which a guarantee cannot hold.
         """
-        found = await self._found_topics()
         progress = Progress()
         self.liveness.fault = progress.fault
+        stop = asyncio.ensure_future(told())
+        try:
+            found = await self._found_topics(stop, progress)
+            if not found:
+                await stop  # raises where a setting is wrong
+                return
+            await self._stream(found, stop, progress, ready)
+        finally:
+            stop.cancel()
+
+    async def _stream(
+        self,
+        found: Mapping[str, Found],
+        stop: asyncio.Future[object],
+        progress: Progress,
+        ready: Callable[[], None],
+    ) -> None:
         topic_ids = {name: topic.id for name, topic in found.items()}
         watch = asyncio.ensure_future(self._watch_topics(topic_ids))
         try:
             await stream_until(
-                told,
+                lambda: stop,
                 self._transactions(progress, found),
                 self._labels(progress, found),
                 progress=progress,
@@ -93,12 +111,24 @@ class StreamDoor:
     def _admin(self) -> TopicAdmin:
         return TopicAdmin(self.options.bootstrap, client_options(self.options.client))
 
-    async def _found_topics(self) -> dict[str, Found]:
-        async with self._admin() as admin:
-            found = await admin.found(self.options.topics.all)
-        broken = broken_layout(self.options.topics, found)
-        if broken:
-            raise BadArtifact("; ".join(broken))
+    async def _found_topics(
+        self, stop: asyncio.Future[object], progress: Progress
+    ) -> dict[str, Found]:
+        """The topics, as soon as they are there; nothing when told to stop before."""
+
+        def waits(missing: str) -> None:
+            self.liveness.waits_for = missing
+
+        waiting = TopicsAwaited(
+            self.options.bootstrap,
+            client_options(self.options.client),
+            self.options.topics,
+            self.log.contact,
+            waits,
+        )
+        # A client that waits for its broker is no fault.
+        found = await waiting.found(stop, still=lambda: progress.stalled(0))
+        self.liveness.waits_for = "its partitions"
         return found
 
     def _outputs(

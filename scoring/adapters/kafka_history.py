@@ -12,8 +12,10 @@ from aiokafka import TopicPartition
 
 from scoring.adapters import kafka_records
 from scoring.adapters.kafka_contact import reader
+from scoring.adapters.kafka_intake import message_in
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.errors import BadArtifact, LogUnavailable
+from scoring.v1.decision_pb2 import Decision
 
 kafka_records.install()
 log = logging.getLogger(__name__)
@@ -122,13 +124,25 @@ class LogReader:
                     del open_[place]
 
 
-async def holds_records(
+async def holds_history(
     bootstrap: str, topic: str, *, options: Mapping[str, Any]
 ) -> bool:
-    """Whether a topic exists and holds anything; raises `LogUnavailable`."""
+    """Whether a topic holds what a store must have known; raises `LogUnavailable`.
+
+    Provisional answers alone are none: they were given while no store was there, and
+    whoever gave them keeps them for it.
+    """
     async with LogReader(bootstrap, options) as reader:
         try:
             extents = await reader.extents(topic)
         except BadArtifact:
             return False
-        return any(extent.first < extent.end for extent in extents.values())
+        async for _, records in reader.records(topic, extents):
+            if not all(_is_provisional(record) for record in records):
+                return True
+        return False
+
+
+def _is_provisional(record: Any) -> bool:
+    decision = message_in(record, Decision)
+    return decision is not None and decision.core.provisional

@@ -27,7 +27,9 @@ _WAITING_MAX = 250_000
 _TAKEN_BACK_MAX = 1_000  # forgotten when so many came together
 _CLOSE_S = 5.0
 _RETRY_S = 1.0
+_FIRST_CONTACT = "all topics"
 _murmur2 = DefaultPartitioner()
+FindFrames = Callable[[], Mapping[str, bytes]]
 
 
 def nobody_counts(_event: str) -> None:
@@ -38,12 +40,15 @@ def nobody_counts(_event: str) -> None:
 class KafkaLog:
     """Appends through one producer; idempotent wherever the broker can.
 
-    `frames` holds, by topic, what a schema registry's clients expect before a value.
+    `frames` holds, by topic, what a schema registry's clients expect before a value;
+    `find_frames` asks for them, and blocks. Nothing is sent before the first `contact`.
     """
 
     producers: Producers
     trouble: Trouble
-    frames: Mapping[str, bytes] = field(default_factory=dict)
+    find_frames: FindFrames
+    frames: Mapping[str, bytes] | None = None
+    _contacting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _queues: dict[tuple[str, int], PartitionQueue] = field(default_factory=dict)
     _unplaced: defaultdict[str, list[Waiting]] = field(
         default_factory=lambda: defaultdict(list)
@@ -58,11 +63,32 @@ class KafkaLog:
         bootstrap: str,
         *,
         options: Mapping[str, str] | None = None,
-        frames: Mapping[str, bytes] | None = None,
+        find_frames: FindFrames = dict,
         count: Callable[[str], None] = nobody_counts,
         request_timeout_s: float = _REQUEST_TIMEOUT_S,
     ) -> KafkaLog:
-        """Connect; raises `LogUnavailable`.
+        """A log that is in contact; raises as `contact`. See `unconnected`."""
+        log = cls.unconnected(
+            bootstrap,
+            options=options,
+            find_frames=find_frames,
+            count=count,
+            request_timeout_s=request_timeout_s,
+        )
+        await log.contact()
+        return log
+
+    @classmethod
+    def unconnected(
+        cls,
+        bootstrap: str,
+        *,
+        options: Mapping[str, str] | None = None,
+        find_frames: FindFrames = dict,
+        count: Callable[[str], None] = nobody_counts,
+        request_timeout_s: float = _REQUEST_TIMEOUT_S,
+    ) -> KafkaLog:
+        """A log that is unavailable until `contact`; raises `BadArtifact`.
 
         `count` is told `log_lost` and `log_back`. One request may take
         `request_timeout_s`; then the client asks again.
@@ -71,8 +97,24 @@ class KafkaLog:
         producers = Producers(
             bootstrap, client_options(options or {}), request_timeout_s, trouble
         )
-        await producers.begin()
-        return cls(producers, trouble, frames or {})
+        return cls(producers, trouble, find_frames)
+
+    async def contact(self) -> None:
+        """Find the broker, and the registry where there is one, once.
+
+        Raises `LogUnavailable`, and `BadArtifact` where our settings are refused.
+        """
+        async with self._contacting:
+            if self.frames is not None:
+                return
+            try:
+                frames = await asyncio.to_thread(self.find_frames)
+                await self.producers.begin()
+            except LogUnavailable as error:
+                self.trouble.met(_FIRST_CONTACT, str(error))
+                raise
+            self.frames = frames
+            self.trouble.over(_FIRST_CONTACT)
 
     @property
     def idempotent(self) -> bool:
@@ -88,6 +130,8 @@ class KafkaLog:
         """See `ports.DecisionLog`."""
         if self._closed:
             raise LogUnavailable("the log is closed")
+        if self.frames is None:
+            raise LogUnavailable("no broker has answered yet")
         if self._count() + len(records) > _WAITING_MAX:
             raise LogUnavailable(f"{_WAITING_MAX} records wait for the log")
         new = asyncio.get_running_loop().create_future
@@ -111,7 +155,7 @@ class KafkaLog:
         return unplaced + sum(map(len, self._queues.values()))
 
     def _framed(self, record: LogRecord) -> bytes:
-        frame = self.frames.get(record.topic)
+        frame = self.frames.get(record.topic) if self.frames else None
         return frame + record.value if frame else record.value
 
     def _place(self, waiting: Waiting) -> None:

@@ -10,6 +10,10 @@ from typing import Any
 from scoring.errors import BadArtifact
 
 _TLS_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+_VALUES = {
+    "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "sasl_mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+}
 _PLAIN = (
     "security_protocol",
     "sasl_mechanism",
@@ -31,6 +35,11 @@ def client_options(options: Mapping[str, str]) -> dict[str, Any]:
             f"SCORING_KAFKA_OPTIONS: {unknown[0]} is not an option; "
             f"known are {', '.join((*_PLAIN, *_TLS_FILES))}"
         )
+    for name, known in _VALUES.items():
+        if options.get(name, known[0]) not in known:
+            raise BadArtifact(
+                f"SCORING_KAFKA_OPTIONS: {name} is one of {', '.join(known)}"
+            )
     chosen: dict[str, Any] = {k: v for k, v in options.items() if k in _PLAIN}
     if options.get("security_protocol", "").endswith("SSL"):
         chosen["ssl_context"] = tls_context(options)

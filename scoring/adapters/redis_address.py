@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from scoring.adapters.redis_cluster import ClusterConnection, Place
 from scoring.adapters.redis_connection import Link, RedisConnection
@@ -21,6 +21,8 @@ TIMEOUT_S_DEFAULT = 5.0
 _SETTING = "SCORING_REDIS_URL"
 _SCHEMES = {"redis", "rediss", "unix"}
 _PORT, _SENTINEL_PORT = 6379, 26379
+# Of a password, of what its user may do, and of a database that is not there.
+_REFUSALS = ("NOAUTH", "WRONGPASS", "NOPERM", "DB index", "invalid DB index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,16 @@ class StoreAddress:
 
     async def connected(self) -> Link:
         """An open link; raises `BadArtifact`, `StoreUnavailable`."""
-        link = self._link()
+        link = self.link()
         try:
-            async with asyncio.timeout(TIMEOUT_S_DEFAULT):
-                await link.connect()
-        except (OSError, RedisError, TimeoutError) as error:
+            await opened(link)
+        except BaseException:
             await link.close()
-            raise StoreUnavailable(f"connection failed: {_why(error)}") from error
+            raise
         return link
 
-    def _link(self) -> Link:
+    def link(self) -> Link:
+        """The way there, not open yet; raises `BadArtifact`."""
         if split_url(self.url, setting=_SETTING).scheme not in _SCHEMES:
             raise BadArtifact(
                 f"{_SETTING}: must begin with redis://, rediss:// or unix://"
@@ -114,14 +116,40 @@ class StoreAddress:
         return client
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT_S_DEFAULT:g} s"
-    if not isinstance(error, MasterNotFoundError):
-        return str(error)
-    if "AuthenticationError" in str(error):
-        return "the sentinels refuse SCORING_REDIS_SENTINEL_PASSWORD"
-    return "no sentinel answers that knows the primary by the name in SCORING_REDIS_URL"
+async def opened(link: Link) -> None:
+    """Open a link; raises `StoreUnavailable`, `BadArtifact` for who is not let in."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S_DEFAULT):
+            await link.connect()
+    except TimeoutError as error:
+        late = f"connection failed: no answer within {TIMEOUT_S_DEFAULT:g} s"
+        raise StoreUnavailable(late) from error
+    except MasterNotFoundError as error:
+        if "AuthenticationError" in str(error):
+            raise BadArtifact(
+                "SCORING_REDIS_SENTINEL_PASSWORD: the sentinels refuse it"
+            ) from error
+        raise StoreUnavailable(
+            "connection failed: no sentinel answers that knows the primary by the name "
+            "in SCORING_REDIS_URL"
+        ) from error
+    except (OSError, RedisError) as error:
+        if is_refusal(error):
+            raise refusal(error) from error
+        raise StoreUnavailable(f"connection failed: {error}") from error
+
+
+def is_refusal(error: object) -> bool:
+    """Whether a server says that our settings are wrong, and not that it is unwell."""
+    said = str(error)
+    return isinstance(error, AuthenticationError) or said.startswith(_REFUSALS)
+
+
+def refusal(error: object) -> BadArtifact:
+    """What the settings have to do with what the server said."""
+    return BadArtifact(
+        f"SCORING_REDIS_URL: the store refuses its user, password or database: {error}"
+    )
 
 
 def _never() -> Retry:

@@ -6,7 +6,7 @@ import asyncio
 from math import inf
 from typing import Any
 
-from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT
+from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT, is_refusal, refusal
 from scoring.adapters.redis_arguments import Call
 from scoring.adapters.redis_connection import Command, Link, RedisConnection
 from scoring.adapters.redis_program import CALLS, Program
@@ -36,7 +36,9 @@ class Calls:
         self._loading: asyncio.Task[None] | None = None
 
     def command(self, name: str, call: Call) -> Command:
-        """One call as it is sent."""
+        """One call as it is sent; raises `StoreUnavailable` before `load`."""
+        if not self._scripts:
+            raise StoreUnavailable("the store has not answered yet")
         keys, arguments = call
         return (*self._scripts[name], len(keys), *keys, *arguments)
 
@@ -53,6 +55,8 @@ class Calls:
         With `partly`, `StoreUnavailable` stands in the place of a reply whose server
         is away, unless every server is. `silence_s` is another limit than the usual.
         """
+        if not self._scripts:
+            raise StoreUnavailable("the store has not answered yet")
         if silence_s is None:
             silence_s = inf if timeout_s is None else self._silence_s
         timeout_s = TIMEOUT_S_DEFAULT if timeout_s is None else timeout_s
@@ -157,6 +161,8 @@ async def _said(node: RedisConnection, commands: list[Command]) -> list[Any]:
     replies = await node.exchange(commands, timeout_s=TIMEOUT_S_DEFAULT)
     failed = next((r for r in replies if isinstance(r, Exception)), None)
     if failed is not None:
+        if is_refusal(failed):
+            raise refusal(failed)
         raise StoreUnavailable(f"{node.address} refused: {failed}")
     return replies
 

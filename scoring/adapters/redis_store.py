@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from itertools import compress
 from math import inf
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from scoring.adapters.redis_address import StoreAddress
 from scoring.adapters.redis_arguments import Arguments, Ask
 from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_cluster import ClusterConnection
 from scoring.adapters.redis_connection import Command, Link
 from scoring.adapters.redis_forecast import forecast_apart
 from scoring.adapters.redis_keeping import ends_at, left_s
 from scoring.adapters.redis_layout import Layout, recorded_of
+from scoring.adapters.redis_opening import HadHistory, Opening
 from scoring.adapters.redis_outbox import RedisOutbox
 from scoring.adapters.redis_program import Program, Terms
 from scoring.adapters.redis_split import Split
@@ -36,13 +35,7 @@ from scoring.ports import (
 from scoring.wire import decision_of, payment_of
 
 _DECIDED = b"DP1234"  # what a recorded decision begins with; see the Lua program
-# What stands in place of the number of transactions processed; the program counts on
-# from the first, so that 1 means that the key was gone.
-_FIRST, _LOST = 1, b"lost"
-# How often, and how long apart, marks without a number are looked at again.
-_BEGINNINGS, _BEGINNING_S = 20, 0.05
 _NOT_THERE = "the history is not there; run `scoring rebuild`"
-HadHistory = Callable[[], Awaitable[bool]]
 
 
 class RedisStore:
@@ -57,6 +50,7 @@ class RedisStore:
         terms: Terms,
         claims: str = "",
         cluster: bool = False,
+        had_history: HadHistory | None = None,
         silence_s: float = inf,
     ) -> None:
         program = Program(catalogue, terms)
@@ -65,6 +59,7 @@ class RedisStore:
             catalogue, program, namespace, claims=claims, parted=cluster
         )
         self._outbox = RedisOutbox(self._calls, self._layout.claims)
+        self.opening = Opening(self._calls, self._layout.claims, had_history)
         self._arguments = Arguments(catalogue, program, self._layout)
         self._split = (
             Split(self._calls, self._layout, self._arguments, terms)
@@ -85,59 +80,61 @@ class RedisStore:
         had_history: HadHistory | None = None,
         silence_s: float = inf,
     ) -> Self:
-        """Connect, refuse a server that may evict, and load the program.
+        """A store that is open; see `unopened`.
 
-        `had_history` is asked where the namespace is empty: True there means that
-        the history is lost, and nothing is answered from it before a rebuild.
-        `claims` is another namespace for claims and decisions: a rebuild's own.
-        A server that owes a reply and says nothing for `silence_s` is unavailable to
-        whoever gave a `timeout_s`.
         Raises `StoreUnavailable` when there is no answer, `BadArtifact` when the
         server's settings would lose history.
         """
-        if isinstance(address, str):
-            address = StoreAddress(address)
-        link = await address.connected()
-        store = cls(
-            link,
-            catalogue,
+        store = cls.unopened(
+            address,
+            catalogue=catalogue,
             namespace=namespace,
-            terms=Terms(lateness_ms, dedupe_ms),
+            lateness_ms=lateness_ms,
+            dedupe_ms=dedupe_ms,
             claims=claims,
-            cluster=address.cluster,
+            had_history=had_history,
             silence_s=silence_s,
         )
         try:
-            await store._calls.refuse_eviction()
-            await store._calls.load()
-            await store._begin(had_history)
-            if isinstance(link, ClusterConnection):
-                link.watch(store._layout.claims.marks)
+            await store.opening.open()
         except BaseException:
             await store.close()
             raise
         return store
 
-    async def _begin(self, had_history: HadHistory | None) -> None:
-        """Begin the order of processing where there is none, unless it was lost."""
-        claims = self._layout.claims
-        keys = [claims.processed, *claims.marks]
-        found = await self._calls.ask([(b"EXISTS", key) for key in keys], None)
-        for _ in range(_BEGINNINGS):
-            if found[0]:
-                return
-            if not any(found):
-                break
-            # Another may stand between its marks and its number.
-            await asyncio.sleep(_BEGINNING_S)
-            found = await self._calls.ask([(b"EXISTS", key) for key in keys], None)
-        lost = any(found) or (had_history is not None and await had_history())
-        first: list[Command] = [(b"SET", key, 1, b"NX") for key in claims.marks]
-        if claims.marks:
-            first.append((b"SET", claims.newest, 0, b"NX"))
-        begun: Command = (b"SET", claims.processed, _LOST if lost else _FIRST, b"NX")
-        await self._calls.ask([] if lost else first, None)
-        await self._calls.ask([begun], None)
+    @classmethod
+    def unopened(
+        cls,
+        address: StoreAddress | str,
+        *,
+        catalogue: Catalogue,
+        namespace: str,
+        lateness_ms: int,
+        dedupe_ms: int,
+        claims: str = "",
+        had_history: HadHistory | None = None,
+        silence_s: float = inf,
+    ) -> Self:
+        """A store that is unavailable until the first `ping` that it answers.
+
+        `had_history` is asked where the namespace is empty: True there means that
+        the history is lost, and nothing is answered from it before a rebuild.
+        `claims` is another namespace for claims and decisions: a rebuild's own.
+        A server that owes a reply and says nothing for `silence_s` is unavailable to
+        whoever gave a `timeout_s`. Raises `BadArtifact` where the address is none.
+        """
+        if isinstance(address, str):
+            address = StoreAddress(address)
+        return cls(
+            address.link(),
+            catalogue,
+            namespace=namespace,
+            terms=Terms(lateness_ms, dedupe_ms),
+            claims=claims,
+            cluster=address.cluster,
+            had_history=had_history,
+            silence_s=silence_s,
+        )
 
     async def _whole(
         self, commands: list[Command], timeout_s: float | None
@@ -321,7 +318,8 @@ class RedisStore:
         return await self._calls.ask(commands, left_s(ends))
 
     async def ping(self, *, timeout_s: float | None = None) -> bool:
-        """See `ports.Store`."""
+        """See `ports.Store`. A store that is not open yet takes its time to open."""
+        await self.opening.open()
         # Every server of a cluster: each has some of the marks.
         claims = self._layout.claims
         keys = (*claims.marks, claims.processed)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from scoring.adapters.model_drift import ModelDrift
 from scoring.answer import Decided
@@ -55,16 +55,8 @@ class PrometheusTelemetry:
             buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
             registry=registry,
         )
-        self._events = Counter(
-            "fraud_events",
-            "Named events: store_lost, store_back, history_lost, log_lost, log_back, "
-            "provisional_adopted, provisional_overflow, spool_damaged, log_retry, "
-            "log_overflow, log_refused, outbox_swept, outbox_unreadable, dead_letter, "
-            "label, label_corrupt, keyless, miskeyed, "
-            "stream_waited, second_look_taken|skipped|failed.",
-            ["event"],
-            registry=registry,
-        )
+        self._events = _events(registry)
+        self._available = _available(registry)
         self._labelled, self._expected = _label_counters(registry)
         self._drift = ModelDrift()
         registry.register(self._drift)
@@ -113,6 +105,11 @@ class PrometheusTelemetry:
         """Count a named event."""
         self._events.labels(event).inc(n)
 
+    def watch(self, outside: Mapping[str, Callable[[], bool]]) -> None:
+        """Tell at each scrape which outside systems are available."""
+        for system, is_available in outside.items():
+            self._available.labels(system).set_function(is_available)
+
     def expect(self, model: Model) -> None:
         """Compare scores and features with this model's baseline from now on."""
         self._drift.expect(model.version, model.feature_names, model.baseline)
@@ -127,6 +124,28 @@ class PrometheusTelemetry:
         verdict = "fraud" if fraud else "genuine"
         self._labelled.labels(model, band, verdict).inc()
         self._expected.labels(model, band).inc(score)
+
+
+def _events(registry: CollectorRegistry) -> Counter:
+    return Counter(
+        "fraud_events",
+        "Named events: store_lost, store_back, history_lost, log_lost, log_back, "
+        "provisional_adopted, provisional_overflow, spool_damaged, log_retry, "
+        "log_overflow, log_refused, outbox_swept, outbox_unreadable, dead_letter, "
+        "label, label_corrupt, keyless, miskeyed, stream_waited, "
+        "second_look_taken|skipped|failed.",
+        ["event"],
+        registry=registry,
+    )
+
+
+def _available(registry: CollectorRegistry) -> Gauge:
+    return Gauge(
+        "fraud_available",
+        "1 while an outside system is asked, 0 while it is not: store, log.",
+        ["system"],
+        registry=registry,
+    )
 
 
 def _label_counters(registry: CollectorRegistry) -> tuple[Counter, Counter]:

@@ -129,8 +129,8 @@ def _read(*, labels: bool) -> list[Letter]:
 def _send(letters: list[Letter]) -> None:
     import asyncio
 
-    from scoring.bootstrap import log_from
     from scoring.errors import LogUnavailable
+    from scoring.outside import log_from
     from scoring.settings import Settings
 
     async def send() -> None:

@@ -122,13 +122,14 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
         gc.freeze()
 
         def ready() -> None:
+            service.liveness.waits_for = ""
             typer.echo(f"{_READY}{server.address}")
             if server.health_address:
                 typer.echo(f"serving health on {server.health_address}")
 
         await serve_until(
             server,
-            told.wait,
+            partial(service.until, told.wait),
             ready=ready,
             notice_s=settings.drain_notice_s,
             grace_s=settings.drain_s,

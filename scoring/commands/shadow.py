@@ -79,8 +79,8 @@ async def _shadow(
     import asyncio
     import signal
 
-    from scoring.bootstrap import log_from
     from scoring.errors import BadArtifact
+    from scoring.outside import log_from
 
     told = asyncio.Event()
     loop = asyncio.get_running_loop()

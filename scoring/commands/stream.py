@@ -82,6 +82,7 @@ async def _stream_until_told(settings: Settings, worker: int) -> None:
     import asyncio
     import gc
     import signal
+    from functools import partial
 
     from scoring.bootstrap import service_from, stream_door_from
 
@@ -98,6 +99,7 @@ async def _stream_until_told(settings: Settings, worker: int) -> None:
         gc.freeze()
 
         def ready() -> None:
+            service.liveness.waits_for = ""
             typer.echo(f"{_READY}{service.topics.transactions}")
 
-        await door.run(told.wait, ready=ready)
+        await door.run(partial(service.until, told.wait), ready=ready)

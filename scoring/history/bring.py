@@ -12,11 +12,11 @@ from scoring.adapters.kafka_options import client_options
 from scoring.adapters.redis_history import RedisHistory
 from scoring.adapters.redis_program import Terms
 from scoring.adapters.telemetry import SilentTelemetry
-from scoring.bootstrap import address_from
 from scoring.core.catalogue import Catalogue
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
 from scoring.history.take import Progress, Taken, take
+from scoring.outside import address_from
 from scoring.settings import Settings
 from scoring.topics import Topics
 

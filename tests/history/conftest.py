@@ -5,9 +5,9 @@ from history_parts import DEDUPE_S, Life, connected
 from stream_parts import create_topics
 
 from scoring.adapters.kafka_log import KafkaLog
-from scoring.bootstrap import address_from
 from scoring.embedded.broker import FETCH_WAIT_MS
 from scoring.history.archive import Archive
+from scoring.outside import address_from
 from scoring.settings import Settings
 from scoring.topics import Topics
 

@@ -75,7 +75,7 @@ async def test_a_primary_that_was_demoted_is_left(watched, store_namespace):
 
 async def test_wrong_credentials_of_the_sentinels_are_named(watched, store_namespace):
     address = address_of(watched, sentinel_password="")
-    with pytest.raises(StoreUnavailable, match="SENTINEL_PASSWORD"):
+    with pytest.raises(BadArtifact, match="SENTINEL_PASSWORD"):
         await connected(address, store_namespace)
 
 

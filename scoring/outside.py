@@ -1,0 +1,153 @@
+"""What lies outside, the store and the log: built, and asked for the first time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from scoring import wire
+from scoring.adapters.kafka_log import KafkaLog, nobody_counts
+from scoring.adapters.kafka_options import client_options
+from scoring.adapters.redis_address import StoreAddress
+from scoring.adapters.redis_store import RedisStore
+from scoring.adapters.schema_registry import SchemaRegistry
+from scoring.core.catalogue import Catalogue
+from scoring.errors import BadArtifact, LogUnavailable, StoreUnavailable
+from scoring.ports import Telemetry
+from scoring.provisional import Provisional
+from scoring.settings import Settings
+from scoring.topics import Topics
+
+_MS_PER_S = 1_000
+# How long a start waits for a broker that says nothing, and when it asks again.
+_CONTACT_S, _CONTACT_RETRY_S = 5.0, 1.0
+CONTENT_TYPES = {"protobuf": wire.PROTOBUF, "json": wire.JSON}
+
+
+def address_from(settings: Settings) -> StoreAddress:
+    """Where the store is; raises `BadArtifact` without a URL."""
+    if not settings.redis_url:
+        raise BadArtifact(
+            "SCORING_REDIS_URL is not set: name your store, such as "
+            "redis://127.0.0.1:6379/0, or try `scoring demo`, which brings its own"
+        )
+    return StoreAddress(
+        settings.redis_url,
+        cluster=settings.redis_cluster,
+        sentinels=settings.redis_sentinels,
+        sentinel_username=settings.redis_sentinel_username,
+        sentinel_password=settings.redis_sentinel_password.get_secret_value(),
+    )
+
+
+def store_from(settings: Settings, catalogue: Catalogue) -> RedisStore:
+    """The store, not asked yet; raises `BadArtifact` without a URL."""
+    return RedisStore.unopened(
+        address_from(settings),
+        catalogue=catalogue,
+        namespace=settings.namespace,
+        lateness_ms=settings.lateness_s * _MS_PER_S,
+        dedupe_ms=settings.dedupe_s * _MS_PER_S,
+        had_history=partial(_had_history, settings),
+        silence_s=settings.store_budget_ms / _MS_PER_S,
+    )
+
+
+async def _had_history(settings: Settings) -> bool:
+    """Whether the log holds decisions, which an empty store would not know.
+
+    Raises `StoreUnavailable` where nobody can tell.
+    """
+    if not settings.kafka_bootstrap:
+        return False
+    from scoring.adapters.kafka_history import holds_history
+
+    try:
+        return await holds_history(
+            settings.kafka_bootstrap,
+            Topics(settings.topic_prefix).decisions,
+            options=client_options(settings.kafka_options),
+        )
+    except LogUnavailable as error:
+        raise StoreUnavailable(
+            f"it is empty, and only the log knows whether it lost its history: {error}"
+        ) from error
+
+
+async def log_from(
+    settings: Settings, telemetry: Telemetry | None = None
+) -> KafkaLog | None:
+    """A log in contact with its broker, or None where none is named."""
+    log = unconnected_log(settings, telemetry)
+    if log is not None:
+        await log.contact()
+    return log
+
+
+def unconnected_log(settings: Settings, telemetry: Telemetry | None) -> KafkaLog | None:
+    """The log, not asked yet; None where no broker is named."""
+    if not settings.kafka_bootstrap:
+        return None
+    return KafkaLog.unconnected(
+        settings.kafka_bootstrap,
+        options=settings.kafka_options,
+        find_frames=partial(_frames, settings),
+        count=telemetry.count if telemetry else nobody_counts,
+    )
+
+
+def systems_outside(
+    provisional: Provisional, log: KafkaLog | None
+) -> dict[str, Callable[[], bool]]:
+    """Whether each of them is asked just now, by name."""
+    outside = {"store": lambda: provisional.store_available}
+    if log is not None:
+        outside["log"] = lambda: not log.away
+    return outside
+
+
+async def contacted(log: KafkaLog | None, wrong: asyncio.Future[None]) -> None:
+    """Return when the log has answered; `wrong` gets what no waiting makes right."""
+    while log is not None:
+        try:
+            await log.contact()
+        except LogUnavailable:
+            await asyncio.sleep(_CONTACT_RETRY_S)
+        except BadArtifact as error:
+            settle(wrong, error)
+            return
+        else:
+            return
+
+
+async def started_alone(
+    contacting: asyncio.Task[None],
+    provisional: Provisional,
+    wrong: asyncio.Future[None],
+) -> None:
+    """Wait for both for a moment, and go on without; raises `BadArtifact`."""
+    provisional.refused = partial(settle, wrong)
+    # In turn: an empty store asks the log whether it is a new one.
+    await asyncio.wait((contacting,), timeout=_CONTACT_S)
+    await provisional.start()
+    if wrong.done():
+        wrong.result()
+
+
+def settle(wrong: asyncio.Future[None], error: BadArtifact) -> None:
+    """Take note of what no waiting makes right; the first to say so is heard."""
+    if not wrong.done():
+        wrong.set_exception(error)
+
+
+def _frames(settings: Settings) -> dict[str, bytes]:
+    """What stands before the values that we write; nothing without a registry."""
+    if not settings.schema_registry_url:
+        return {}
+    return SchemaRegistry(
+        settings.schema_registry_url, settings.schema_registry_registers
+    ).frames(
+        Topics(settings.topic_prefix),
+        content_type=CONTENT_TYPES[settings.decision_format],
+    )
