@@ -25,6 +25,7 @@ from scoring.ports import DecisionLog, LabelledTransaction, Telemetry
 from scoring.topics import Topics
 
 _log = logging.getLogger(__name__)
+_STORE_S = 10.0  # for a whole poll: nobody waits for a label
 # How long after a label its payment is looked for in the record, seconds apart.
 _EARLY_RETRIES_S = (0.25, 0.5, 1.0, 2.0)
 # Records of polls that wait for an unknown label: some 1 kB each. More of them, and
@@ -156,7 +157,9 @@ class LabelWork:
         if not labels:
             return []
         asked = [label for _, label in labels]
-        found = await self._outlast(poll, partial(self.labelling.joined, asked))
+        found = await self._outlast(
+            poll, partial(self.labelling.joined, asked, timeout_s=_STORE_S)
+        )
         told = await self._learned(poll, found)
         unknown = []
         for own, error in zip(labels, told, strict=True):
@@ -172,12 +175,16 @@ class LabelWork:
         if not any(isinstance(label, LabelledTransaction) for label in labels):
             return [e for e in labels if isinstance(e, ScoringError)]
         try:
-            return await self._outlast(poll, partial(self.labelling.learn, labels))
+            return await self._outlast(
+                poll, partial(self.labelling.learn, labels, timeout_s=_STORE_S)
+            )
         except CorruptState as error:
             # What is whole has its labels; the rest gets them by a rebuild.
             _log.error("labels of a damaged history: %s: `scoring rebuild`", error)
             self.telemetry.count("label_corrupt")
-            return await self._outlast(poll, partial(self.labelling.attest, labels))
+            return await self._outlast(
+                poll, partial(self.labelling.attest, labels, timeout_s=_STORE_S)
+            )
 
     async def _outlast(self, poll: Poll, exchange: Callable[[], Awaitable[T]]) -> T:
         return await Patience(self.telemetry, self.progress).outlast(poll, exchange)
