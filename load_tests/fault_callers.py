@@ -140,9 +140,13 @@ class Callers:
 def _same(given: DecisionCore, stands: DecisionCore) -> bool:
     """Whether an answer became the record, or told the outcome of what stood there.
 
-    An answer that could not say whether it was recorded is flagged so; the record
-    then holds the same decision without the flag.
+    The record is final, so it is not flagged as provisional. An answer that could not
+    say whether it was recorded is flagged so; the record then holds the same decision
+    without that flag.
     """
     if any(d.code == _NOT_RECORDED for d in given.degradations):
         return (given.outcome, given.score) == (stands.outcome, stands.score)
-    return given == stands
+    final = DecisionCore()
+    final.CopyFrom(given)
+    final.provisional = False
+    return final == stands

@@ -10,7 +10,7 @@ from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT, is_refusal, refusa
 from scoring.adapters.redis_arguments import Call
 from scoring.adapters.redis_connection import Command, Link, RedisConnection
 from scoring.adapters.redis_program import CALLS, Program
-from scoring.errors import BadArtifact, HistoryLost, StoreUnavailable
+from scoring.errors import BadArtifact, HistoryLost, StoreLate, StoreUnavailable
 
 _INFO: Command = (b"INFO",)
 # What the program says of a store without its history.
@@ -120,7 +120,7 @@ class Calls:
             async with asyncio.timeout_at(ends):
                 await asyncio.shield(self._loading)
         except TimeoutError as error:
-            raise StoreUnavailable("the program is being loaded") from error
+            raise StoreLate("the program is being loaded") from error
 
     async def _load_again(self) -> None:
         nodes = await self.link.primaries()

@@ -95,6 +95,7 @@ class RedisConnection:
         self._reader: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
         self._heard_at = 0.0
+        self._missed_until = 0.0
         self._owed_then = 0  # replies owed when it was heard of
 
     async def exchange(
@@ -103,10 +104,11 @@ class RedisConnection:
         """See `Link`."""
         if not commands:
             return []
-        ends = asyncio.get_running_loop().time() + timeout_s
+        now = asyncio.get_running_loop().time()
+        ends = now + timeout_s
         try:
             if self._connection is None:
-                async with asyncio.timeout_at(ends):
+                async with asyncio.timeout_at(now + min(timeout_s, silence_s)):
                     await self.connect()
             return await self.replies(self.send(commands), ends, silence_s)
         except TimeoutError as error:
@@ -133,9 +135,11 @@ class RedisConnection:
         work_s = min(self._owed_then, _WORK_COUNT_MAX) * _WORK_S
         return self._heard_at + silence_s + work_s
 
-    def listen_anew(self) -> None:
-        """Begin its silence now: until now nobody listened."""
-        self._heard_at = asyncio.get_running_loop().time()
+    def missed(self, since: float, now: float) -> None:
+        """Nobody listened meanwhile: that is no silence of the server's."""
+        missed_s = now - max(since, self._missed_until, self._heard_at)
+        if missed_s > _BUSY_S:
+            self._heard_at, self._missed_until = self._heard_at + missed_s, now
 
     @property
     def address(self) -> str:
@@ -265,7 +269,7 @@ class _Wait:
     """Ends an exchange that is out of time, or whose server is silent.
 
     Loops tell timers before they read: what has come is read before the store is
-    blamed. And a loop that was busy has not listened: the silence begins anew.
+    blamed. And while a loop was busy it has not listened: that does not count.
     """
 
     connection: RedisConnection
@@ -285,8 +289,7 @@ class _Wait:
             self._timer.cancel()
 
     def _due(self, at: float) -> None:
-        if self.sent.get_loop().time() - at > _BUSY_S:
-            self.connection.listen_anew()
+        self.connection.missed(at, self.sent.get_loop().time())
         self._judge(_READING_TURNS)
 
     def _judge(self, turns: int) -> None:
