@@ -44,8 +44,8 @@ class Consumer(Protocol):
 class Watch:
     """Says a cause once a minute.
 
-    A topic that is missing is no reason to end: it is read again as soon as it is
-    there. A supervisor that goes by the liveness may see it otherwise.
+    A topic that is missing is no reason to end: the others are read on. Once it is
+    there again, the door ends the process where its broker tells topics apart.
     """
 
     progress: Progress
@@ -77,7 +77,7 @@ class Watch:
             self._say(
                 topic,
                 "%s is not among the brokers' topics: nothing of it is read; `scoring "
-                "topics create` makes it, and it is read again without a restart",
+                "topics create` makes it, and it is read from its start then",
                 topic,
             )
 

@@ -271,6 +271,10 @@ async def test_a_topic_deleted_under_a_worker_is_said_and_read_when_made_again(
     assert watched.alive() == 503
     await create_topics(stream.broker.bootstrap, stream.prefix)
     await stream.send(paid(40, 60))
+    # The positions it holds are those of another topic: it ends, and is started again.
+    assert await asyncio.to_thread(watched.worker.process.wait, 60) == 1
+    assert "was made again" in watched.worker.output.read_text()
+    watched.worker.start()
     async with asyncio.timeout(60):
         counted = await stream.count(60)
     assert set(counted.decisions) == {f"t{i}" for i in range(60)}
