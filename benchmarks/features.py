@@ -21,6 +21,7 @@ import numpy as np
 from redis.asyncio import Redis
 
 from benchmarks.features_cluster import clustered
+from benchmarks.features_instant import instant_of_500
 from benchmarks.history import measured
 from scoring.adapters.redis_connection import RedisConnection
 from scoring.adapters.redis_store import RedisStore
@@ -44,7 +45,7 @@ REBUILT_ROWS = 60_000
 DECISION_BYTES = 700  # an encoded decision with its vector
 
 
-def catalogue_of_forty() -> Catalogue:
+def catalogue_of_forty(events_max: int = 512) -> Catalogue:
     """Two entities, four windows, five statistics."""
     features = [
         f"  - {{name: '{entity}_{statistic}_{{window}}', entity: {entity}, "
@@ -58,6 +59,7 @@ def catalogue_of_forty() -> Catalogue:
     ]  # fmt: skip
     head = (
         "name: forty\ncurrency: {reference: EUR}\nhorizon: 30d\n"
+        f"limits: {{events_max: {events_max}}}\n"
         "entities: {customer: customer, terminal: terminal}\nfeatures:\n"
     )
     return load_catalogue(head + "\n".join(features), name="forty.yaml")
@@ -331,6 +333,8 @@ async def measure() -> dict[str, float]:
                 await zset_us(bench, "zmany", (40, 8_000)) / many
             )
             figures["flatness"] = await flatness(bench)
+            apart = catalogue_of_forty(events_max=2_048)  # nothing is merged
+            figures["instant_of_500"] = await instant_of_500(bench, apart, NOW_MS)
             full = await bench.store(default_catalogue(), "full")
             await observe_all(full, stream(bench, full=True))
             again = stream(bench, full=True, after_ms=60_000)

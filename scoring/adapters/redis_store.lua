@@ -95,13 +95,11 @@ local function weigh_fraction(value, place)
   return weigh(floor(high), place + 1) + weigh(high % 1 * 9007199254740992, place + 2)
 end
 
-local function sum_of(plan, r) return plan.check(r, floor, weigh_fraction) end
-
 -- Record i; nil where it is not ours.
 local function whole(e, i)
   local plan = e.plan
   local r = { up(plan.format, e.log, (i - 1) * plan.size + 1) }
-  if sum_of(plan, r) ~= r[plan.width + 1] then return nil end
+  if plan.check(r, floor, weigh_fraction) ~= r[plan.width + 1] then return nil end
   e.memo[i] = r
   return r
 end
@@ -114,7 +112,7 @@ local function record(e, i)
 end
 
 local function packed(plan, r)
-  r[plan.width + 1] = sum_of(plan, r)
+  r[plan.width + 1] = plan.check(r, floor, weigh_fraction)
   return pk(plan.format, unpack_(r, 1, plan.width + 1))
 end
 
@@ -140,13 +138,17 @@ local function widened(plan, log)
   return table.concat(out), #out
 end
 
+-- `newest` is when its newest event occurred, -1 where there is none.
 local function events_of(plan, key, value)
   local log = ours(value, plan.name .. ' events')
   local n = #log / plan.size
-  local e = { plan = plan, key = key, log = log, n = n, memo = {} }
-  if n == 0 or (n == floor(n) and whole(e, n)) then return e end
-  e.log, e.n = widened(plan, log)
-  call('SET', key, e.log, 'KEEPTTL')
+  local e = { plan = plan, key = key, log = log, n = n, memo = {}, newest = -1 }
+  if n == 0 then return e end
+  if n ~= floor(n) or not whole(e, n) then
+    e.log, e.n = widened(plan, log)
+    call('SET', key, e.log, 'KEEPTTL')
+  end
+  e.newest = record(e, e.n)[1]
   return e
 end
 
@@ -180,10 +182,9 @@ end
 -- How many records stand before the event whose id has this hash (8 bytes), and
 -- whether it is there. One instant may have hundreds: they are not looked at one by one.
 local function place(e, at, tie)
-  local n, size = e.n, e.plan.size
-  local last = n > 0 and time_of(e, n) or -1
+  local n, last = e.n, e.newest
   if last < at then return n, false end
-  local b = last == at and n or until_(e, at, n)
+  local size, b = e.plan.size, last == at and n or until_(e, at, n)
   local from = until_(e, at - 1, b) * size + 7
   while from < b * size do
     local found = find(e.log, tie, from, true)
@@ -232,8 +233,11 @@ local function extend(e, prev, b, at, hi, lo, x)
     elseif kind == 'sum' then
       local high, low = prev[p], prev[p + 1]
       if v == v then
-        high, low = plus(high, low, v)
-        if high == WRAP then high = 0 end
+        low = low + v
+        if low >= LIMB then
+          high, low = plus(high, 0, low)
+          high = high % WRAP
+        end
       end
       r[p], r[p + 1] = high, low
     elseif kind == 'max' then
@@ -489,11 +493,11 @@ local function edges_of(e, now, b, prev)
     end
     edge[i] = high
   end
-  if based or (e.n > 0 and count_of(e, e.n) ~= e.n) then
+  if based or (e.n > 0 and record(e, e.n)[4] ~= e.n) then
     coarse = {}
     for i = 1, #edge do
       local j = edge[i]
-      coarse[i] = j < b and events_in(e, j, j + 1) > 1
+      coarse[i] = j < b and (count_of(e, j + 1) - count_of(e, j)) % WRAP > 1
       if based and j == 0 then edge[i], coarse[i] = 1, true end
     end
   end
@@ -797,7 +801,7 @@ end
 -- are made anew, so that the cost for each event stays small.
 local function compact(e, at)
   local plan, size, changed, out = e.plan, e.plan.size, {}, {}
-  local first, kept, cut = kept_of(e, math.max(at, time_of(e, e.n)))
+  local first, kept, cut = kept_of(e, math.max(at, e.newest))
   if #kept < e.n - first + 1 then
     for _, c in ipairs(plan.tops) do relink(e, c, first, kept, changed) end
   end
@@ -884,16 +888,16 @@ end
 
 -- An entity's keys outlive all that may still be asked of its last event: they are
 -- given their whole life anew with its first event in each span of event time.
-local function renew(e, at, newest)
+local function renew(e, at)
   local plan = e.plan
-  if floor(at / plan.renewed) <= floor(newest / plan.renewed) then return end
+  if e.newest >= at - at % plan.renewed then return end
   call('PEXPIRE', e.key, plan.ttl)
   if #plan.hashes > 0 then call('PEXPIRE', e.seen_key, plan.ttl) end
   if e.labels_key then call('PEXPIRE', e.labels_key, plan.ttl) end
 end
 
 local function write(e, b, cur, x, at)
-  local plan, newest = e.plan, e.n > 0 and time_of(e, e.n) or -1
+  local plan = e.plan
   if e.n + 1 >= plan.events_max then
     compact(e, at)
     b = until_(e, cur[1], e.n)
@@ -911,7 +915,7 @@ local function write(e, b, cur, x, at)
     end
     write_seen(e)
   end
-  renew(e, at, newest)
+  renew(e, at)
 end
 
 -- Let labels that came before their transaction count from now on.
@@ -1140,7 +1144,7 @@ local function placed(found, order)
     local e = it.e
     if e and e.n > 0 then
       it.b, it.present = place(e, at, tie)
-      if not it.present and time_of(e, e.n) - e.plan.lateness > at then late = true end
+      if not it.present and e.newest - e.plan.lateness > at then late = true end
     else
       it.b = 0
     end

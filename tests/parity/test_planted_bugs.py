@@ -18,8 +18,8 @@ BUGS = {
         "local instant = now - edges[i] - 1",
     ),
     "money summed in floats": (
-        "high, low = plus(high, low, v)\n        if high == WRAP",
-        "high, low = plus(high, low, floor(v * 1.1))\n        if high == WRAP",
+        "        low = low + v\n        if low >= LIMB",
+        "        low = low + floor(v * 1.1)\n        if low >= LIMB",
     ),
     "a tie put before what was processed before it": (
         "  return b, false\nend",

@@ -121,13 +121,13 @@ def wrong(ours, theirs) -> int:
 
 @pytest.mark.timeout(3_600)
 async def test_a_history_outlives_its_horizon_after_its_last_event(
-    store_url, store_namespace
+    own_store, store_namespace
 ):
     rnd = random.Random(14)
-    store = await connected(store_url, store_namespace, CATALOGUE, **TERMS)
+    store = await connected(own_store.url, store_namespace, CATALOGUE, **TERMS)
     oracle, cells, differing, repeats = MemoryStore(CATALOGUE, **TERMS), 0, 0, 0
     waiting_ids, kinds = set(), set()
-    async with Redis.from_url(store_url) as client:
+    async with Redis.from_url(own_store.url) as client:
         for number, day in enumerate(days(rnd), 1):
             await client.eval(AGE, 0, f"{store_namespace}:*", DAY_MS)
             now_ms = START_MS + number * DAY_MS
@@ -165,12 +165,12 @@ async def test_a_history_outlives_its_horizon_after_its_last_event(
 
 @pytest.mark.parametrize("gap_days", [0.01, 0.9, 8, 45, 89])
 async def test_a_life_is_renewed_at_most_once_a_day_and_never_too_late(
-    gap_days, store_url, store_namespace
+    gap_days, own_store, store_namespace
 ):
-    store = await connected(store_url, store_namespace, CATALOGUE, **TERMS)
+    store = await connected(own_store.url, store_namespace, CATALOGUE, **TERMS)
     paid = Transaction("default", "t", currency="EUR", card="c1")
     renewals, gap_ms, count = 0, int(gap_days * DAY_MS), 40
-    async with Redis.from_url(store_url) as client:
+    async with Redis.from_url(own_store.url) as client:
         for i in range(count):
             await client.eval(AGE, 0, f"{store_namespace}:*", gap_ms)
             before = await renewed(client)
