@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -23,7 +23,8 @@ INTERVAL_S = 5.0
 _LEASE_S = 15.0
 # An append that took so long says that the log was away: others had no chance to
 # append what is theirs, so all are looked at anew.
-_AWAY_S = 1.0
+_AWAY_S = 2.0
+_REST_S_MAX = 0.005
 _SENT_PER_TURN = 16
 
 
@@ -45,7 +46,7 @@ class Pace:
     async def rest(self) -> None:
         """Let the others go on."""
         now = asyncio.get_running_loop().time()
-        await asyncio.sleep(2.0 * (now - self._began_at))
+        await asyncio.sleep(min(2.0 * (now - self._began_at), _REST_S_MAX))
         self._began_at = asyncio.get_running_loop().time()
 
 
@@ -63,7 +64,7 @@ def portions(count: int) -> Iterator[slice]:
 class Sweep:
     """Appends what two looks at the outbox in a row found, and clears it.
 
-    `held` are the keys that this process appends itself. `set_aside` takes a record
+    `held` says what this process appends itself. `set_aside` takes a record
     that the log refused, and returns when nothing of it can be lost. An entry that
     cannot be read stays where it is, is counted (`outbox_unreadable`) and named once:
     a later release may read it, and the others go on.
@@ -73,11 +74,11 @@ class Sweep:
     log: DecisionLog
     record_of: Callable[[bytes, Transaction | None], LogRecord]
     telemetry: Telemetry
-    held: Callable[[], Collection[Key]]
+    held: Callable[[Key], bool]
     set_aside: Callable[[Key, LogRecord, RecordRefused], Awaitable[bool]]
     _holder: str = field(default_factory=lambda: uuid4().hex)
     _seen: set[Key] = field(default_factory=set)
-    _unreadable: set[Key] = field(default_factory=set)
+    _aside: set[Key] = field(default_factory=set)
 
     async def sweep(self) -> int:
         """Look at all of it once; returns how many entries were appended.
@@ -92,26 +93,28 @@ class Sweep:
         async for page in self.store.outbox_pages(count=PAGE_COUNT):
             keys = {(tenant, id_) for tenant, id_, _ in page}
             found |= keys
-            due = (keys & seen).difference(self._unreadable)
-            if due:
-                due.difference_update(self.held())
+            due = (keys & seen).difference(self._aside)
+            due = {key for key in due if not self.held(key)}
             if not due:
                 continue
-            began_at = asyncio.get_running_loop().time()
-            swept += await self._carry([e for e in page if (e[0], e[1]) in due])
-            took_s = asyncio.get_running_loop().time() - began_at
-            if took_s > _AWAY_S or not await self._is_ours():
+            wanted = [e for e in page if (e[0], e[1]) in due]
+            count, is_away = await self._carry(wanted)
+            swept += count
+            if is_away or not await self._is_ours():
                 return swept
-        self._unreadable &= found
+        self._aside &= found
         self._seen = found
         return swept
 
     async def _is_ours(self) -> bool:
         return await self.store.lease("sweep", self._holder, for_s=_LEASE_S)
 
-    async def _carry(self, due: Sequence[Entry]) -> int:
-        """Append these and clear them; returns how many were appended."""
-        loop = asyncio.get_running_loop()
+    async def _carry(self, due: Sequence[Entry]) -> tuple[int, bool]:
+        """Append these and clear them: how many, and whether the log was away.
+
+        Where it was, only the first few are appended.
+        """
+        is_away = False
         sent: list[tuple[Key, LogRecord, asyncio.Future[None]]] = []
         pace = Pace.begun()
         for portion in portions(len(due)):
@@ -119,27 +122,32 @@ class Sweep:
             futures = self.log.send([record for _, record in made])
             sent += [(k, r, f) for (k, r), f in zip(made, futures, strict=True)]
             if futures and portion.start == 0:
-                began_at = loop.time()
-                await asyncio.wait(futures)
-                if loop.time() - began_at > _AWAY_S:
-                    break  # the log was away: others append what is theirs first
+                if is_away := await self._waited(futures):
+                    break
                 pace = Pace.begun()
             await pace.rest()
         if not sent:
-            return 0
-        await asyncio.wait([future for _, _, future in sent])
+            return 0, False
+        is_away |= await self._waited([future for _, _, future in sent])
         safe = [key for key, r, future in sent if await self._is_safe(key, r, future)]
         if safe:
             await self.store.published(safe)
             self.telemetry.count("outbox_swept", len(safe))
-        return len(safe)
+        return len(safe), is_away
+
+    async def _waited(self, futures: Sequence[asyncio.Future[None]]) -> bool:
+        """Wait for the log; whether that took so long that it was away."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        await asyncio.wait(futures)
+        return loop.time() - began_at > _AWAY_S
 
     def _records(self, due: Sequence[Entry]) -> Iterator[tuple[Key, LogRecord]]:
         for tenant, id_, logged in due:
             try:
                 yield (tenant, id_), self.record_of(logged, None)
             except ScoringError as error:
-                self._unreadable.add((tenant, id_))
+                self._aside.add((tenant, id_))
                 self.telemetry.count("outbox_unreadable")
                 log.warning(
                     "the outbox's entry %s:%s cannot be read and stays there: %s",
@@ -151,7 +159,10 @@ class Sweep:
     ) -> bool:
         error = future.exception()
         if isinstance(error, RecordRefused):
-            return await self.set_aside(key, record, error)
+            is_safe = await self.set_aside(key, record, error)
+            if not is_safe:
+                self._aside.add(key)
+            return is_safe
         if error is not None:
             raise error
         return True

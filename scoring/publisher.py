@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -65,6 +65,7 @@ class Publisher:
     _queue: deque[Pending] = field(default_factory=deque)
     _sent: set[Pending] = field(default_factory=set)  # and not yet acknowledged
     _to_clear: list[Key] = field(default_factory=list)
+    _held: Counter[Key] = field(default_factory=Counter)  # whatever is ours to append
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _clearable: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -78,7 +79,7 @@ class Publisher:
             self.log,
             self.record_of,
             self.telemetry,
-            self._held,
+            self._held.__contains__,
             self._set_aside,
         )
 
@@ -98,7 +99,9 @@ class Publisher:
             # The caller may not look: the overflow is counted, not logged as an error.
             done.exception()
             return done
-        self._queue.append(Pending(transaction, logged, provisional, done))
+        pending = Pending(transaction, logged, provisional, done)
+        self._held[pending.key] += 1
+        self._queue.append(pending)
         self._more.set()
         return done
 
@@ -140,9 +143,13 @@ class Publisher:
         if isinstance(error, RecordRefused):
             letter = self._set_aside(pending.key, record, error)
             letter.add_done_callback(lambda told: self._lettered(pending, told))
-        elif error is None and not sent.cancelled():
+        elif not (error or sent.cancelled()):
             self._settled(pending, is_safe=True)
-        # Else the log was closed: the outbox or the spool keeps it.
+        else:  # a log that was closed takes nothing; the outbox or the spool keeps it
+            self._sent.discard(pending)
+            self.telemetry.count("log_retry")
+            self._queue.append(pending)
+            self._more.set()
 
     def _lettered(self, pending: Pending, letter: asyncio.Task[bool]) -> None:
         if not letter.cancelled():
@@ -153,8 +160,15 @@ class Publisher:
         if is_safe and self._is_out(pending):
             self._to_clear.append(pending.key)
             self._clearable.set()
+        else:
+            self._let_go(pending.key)
         if not pending.done.done():
             pending.done.set_result(None)
+
+    def _let_go(self, key: Key) -> None:
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
 
     def _is_out(self, pending: Pending) -> bool:
         """Whether the outbox may hold a decision that is in the log now."""
@@ -194,11 +208,8 @@ class Publisher:
                     await asyncio.sleep(_RETRY_S)
                     continue
                 del self._to_clear[: len(keys)]
-
-    def _held(self) -> set[Key]:
-        own = {pending.key for pending in self._queue}
-        own.update(pending.key for pending in self._sent)
-        return own.union(self._to_clear)
+                for key in keys:
+                    self._let_go(key)
 
     async def _sweep(self) -> None:
         while True:

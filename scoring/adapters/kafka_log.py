@@ -201,7 +201,7 @@ class KafkaLog:
             try:
                 await producer.partitions_for(topic)
             except Exception as error:  # noqa: BLE001 - whatever the client raises
-                self.trouble.met(topic, f"no such topic: {type(error).__name__}")
+                self.trouble.met(topic, f"no partitions: {type(error).__name__}")
                 await asyncio.sleep(_RETRY_S)
                 continue
             waiting, self._unplaced[topic] = self._unplaced[topic], []

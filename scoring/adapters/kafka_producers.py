@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, UnknownError
+from aiokafka.errors import UnknownError
 
 from scoring.adapters.kafka_contact import started
-from scoring.errors import LogUnavailable
 
 log = logging.getLogger(__name__)
 _BATCH_BYTES_MAX = 262_144
@@ -73,7 +72,7 @@ class Producers:
     idempotent: bool = True
     _current: AIOKafkaProducer | None = None
     _making: asyncio.Task[None] | None = None
-    _leaving: set[asyncio.Task[None]] = field(default_factory=set)
+    _leaving: dict[asyncio.Task[None], Any] = field(default_factory=dict)
 
     async def begin(self) -> None:
         """Make the first one; raises `LogUnavailable`."""
@@ -102,7 +101,7 @@ class Producers:
         while True:
             try:
                 self._current = await self._made()
-            except (KafkaError, LogUnavailable) as error:
+            except Exception as error:  # noqa: BLE001 - whatever the client raises
                 self.trouble.met("a new producer", str(error) or repr(error))
                 await asyncio.sleep(rest_s)
                 rest_s = min(2 * rest_s, _RETRY_S_MAX)
@@ -131,22 +130,23 @@ class Producers:
         if producer is self._current:
             self._current = None
             task = asyncio.get_running_loop().create_task(_flushed(producer))
-            self._leaving.add(task)
+            self._leaving[task] = producer
             task.add_done_callback(self._left)
 
     def _left(self, task: asyncio.Task[None]) -> None:
-        self._leaving.discard(task)
+        self._leaving.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             log.debug("a producer that was let go: %r", task.exception())
 
     async def close(self) -> None:
         """Disconnect, whether or not a broker answers."""
-        tasks = [*self._leaving]
+        tasks, left = [*self._leaving], [*self._leaving.values()]
         if self._making is not None:
             tasks.append(self._making)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*map(_cut_off, left))
         if self._current is not None:
             await _stopped(self._current)
 
@@ -157,6 +157,10 @@ async def _stopped(producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(_STOP_S):
             await producer.stop()
             return
+    await _cut_off(producer)
+
+
+async def _cut_off(producer: AIOKafkaProducer) -> None:
     producer._sender.sender_task.cancel()  # noqa: SLF001 - its own way out waits, too
     with suppress(TimeoutError):
         async with asyncio.timeout(_STOP_S):

@@ -225,6 +225,9 @@ async def test_a_decision_whose_letter_is_refused_too_stays_in_the_outbox(
     log.bytes_max = 0
     await publisher.publish(TRANSACTION, b"t1", provisional=False)
     assert "default:t1 stays" in caplog.text
+    for _ in range(6):
+        await publisher.sweep()
+    assert caplog.text.count("default:t1 stays") == 2, "once by the sweep, too"
     assert len(await store.outbox(count_max=9)) == 1
 
 
@@ -316,7 +319,7 @@ async def test_a_log_that_was_away_lets_others_append_first(publisher, store, lo
 
     publisher._sweeper.log = SimpleNamespace(send=late)
     sweeping = asyncio.create_task(publisher.sweep())
-    await asyncio.sleep(1.1)
+    await asyncio.sleep(2.1)
     assert not sweeping.done()
     await store.published([("default", f"t{i}") for i in range(16, 100)])  # by others
     away.set()
