@@ -7,8 +7,7 @@ import asyncio
 
 import grpc
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from grpc_parts import SERVICE, payment, request
 from served import serving
 from stream_bench import StreamBench
@@ -22,13 +21,13 @@ OTHERS = 60
 
 @pytest.fixture
 async def prefix(kafka_bootstrap, topic_prefix):
-    await create_topics(kafka_bootstrap, topic_prefix)
+    limit = {"max.message.bytes": str(BYTES_MAX)}
+    decisions = NewTopic(f"{topic_prefix}decisions", 4, 1, topic_configs=limit)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     await admin.start()
-    limit = {"max.message.bytes": str(BYTES_MAX)}
-    topic = f"{topic_prefix}decisions"
-    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, limit)])
+    await admin.create_topics([decisions])
     await admin.close()
+    await create_topics(kafka_bootstrap, topic_prefix)
     return topic_prefix
 
 

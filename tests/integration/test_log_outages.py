@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber
 from kafka_cluster import kafka_cluster, why_not
 
@@ -69,12 +68,12 @@ async def make(cluster, topic, **configs):
         await admin.create_topics([made])
 
 
-async def set_bytes_max(cluster, topic, bytes_max):
-    configs = {"max.message.bytes": str(bytes_max)}
-    async with admin_of(cluster) as admin:
-        await admin.alter_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, topic, configs)]
-        )
+@pytest.fixture
+async def narrow(cluster, topic_prefix):
+    """A topic that takes no batch above 20 kB."""
+    name = f"{topic_prefix}narrow"
+    await make(cluster, name, **{"max.message.bytes": "20000"})
+    return name
 
 
 @pytest.fixture
@@ -131,7 +130,7 @@ async def test_through_an_outage_every_record_is_appended_once(
     async def feed():
         for number in range(100_000):
             sent.extend(log.send([record(topic, number)]))
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(OUTAGE_S / 4_000)
 
     feeding = asyncio.create_task(feed())
     await asyncio.sleep(0.5)
@@ -161,25 +160,23 @@ async def test_a_caller_that_gives_up_in_an_outage_takes_its_records_back(
     assert await appended(cluster, topic) == Counter([0, 1, 4])
 
 
-async def test_a_record_too_large_for_its_topic_is_told_apart(cluster, topic, log):
-    await set_bytes_max(cluster, topic, 20_000)
+async def test_a_record_too_large_for_its_topic_is_told_apart(cluster, narrow, log):
     records = [
-        record(topic, n, size=50_000 if n in (7, 133) else 500, partition=n % 2)
+        record(narrow, n, size=50_000 if n in (7, 133) else 500, partition=n % 2)
         for n in range(300)
     ]
     with pytest.raises(RecordsRefused) as told:
         await log.append(records)
     assert sorted(told.value.refused) == [7, 133]
     assert "MessageSizeTooLarge" in str(told.value)
-    assert await appended(cluster, topic) == Counter(set(range(300)) - {7, 133})
+    assert await appended(cluster, narrow) == Counter(set(range(300)) - {7, 133})
 
 
 async def test_many_records_too_large_together_are_appended_in_smaller_batches(
-    cluster, topic, log
+    cluster, narrow, log
 ):
-    await set_bytes_max(cluster, topic, 20_000)
-    await log.append([record(topic, n, partition=0) for n in range(500)])
-    assert await appended(cluster, topic) == Counter(range(500))
+    await log.append([record(narrow, n, partition=0) for n in range(500)])
+    assert await appended(cluster, narrow) == Counter(range(500))
 
 
 async def test_a_record_that_a_topic_cannot_keep_is_told_apart(
