@@ -30,8 +30,7 @@ from scoring.definitions import catalogue_from, policy_from
 from scoring.errors import BadArtifact, RecordRefused
 from scoring.outside import (
     CONTENT_TYPES,
-    contacted,
-    started_alone,
+    contact,
     store_from,
     systems_outside,
     unconnected_log,
@@ -138,17 +137,14 @@ async def service_from(
     liveness.outside = outside
     telemetry.watch(outside)
     watching = asyncio.create_task(_watch(source, scorer, telemetry))
-    wrong = asyncio.get_running_loop().create_future()
-    contacting = asyncio.create_task(contacted(log, wrong))
     try:
-        await started_alone(contacting, provisional, wrong)
-        yield Service(
-            *(settings, scorer, store, log, publisher, Topics(settings.topic_prefix)),
-            *(telemetry, outside, liveness, wrong),
-        )
+        async with contact(provisional, log) as wrong:
+            yield Service(
+                *(settings, scorer, store, log, publisher),
+                *(Topics(settings.topic_prefix), telemetry, outside, liveness, wrong),
+            )
     finally:
         watching.cancel()
-        contacting.cancel()
         if publisher is not None:
             await publisher.close(within_s=settings.drain_s)
         await provisional.close()

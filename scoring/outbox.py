@@ -11,6 +11,7 @@ from uuid import uuid4
 from scoring.core.transaction import Transaction
 from scoring.errors import RecordRefused, ScoringError
 from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
+from scoring.steps import Step, reached
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]  # tenant and transaction id
@@ -119,6 +120,7 @@ class Sweep:
         pace = Pace.begun()
         for portion in portions(len(due)):
             made = list(self._records(due[portion]))
+            reached(Step.SWEEPING)
             futures = self.log.send([record for _, record in made])
             sent += [(k, r, f) for (k, r), f in zip(made, futures, strict=True)]
             if futures and portion.start == 0:
@@ -130,6 +132,7 @@ class Sweep:
             return 0, False
         is_away |= await self._waited([future for _, _, future in sent])
         safe = [key for key, r, future in sent if await self._is_safe(key, r, future)]
+        reached(Step.SWEPT)
         if safe:
             await self.store.published(safe)
             self.telemetry.count("outbox_swept", len(safe))

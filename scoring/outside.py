@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 
 from scoring import wire
@@ -107,12 +108,17 @@ def systems_outside(
     return outside
 
 
-async def contacted(log: KafkaLog | None, wrong: asyncio.Future[None]) -> None:
-    """Return when the log has answered; `wrong` gets what no waiting makes right."""
+async def contacted(
+    log: KafkaLog | None, wrong: asyncio.Future[None], tried: asyncio.Event
+) -> None:
+    """Return when the log has answered, `tried` once; `wrong` gets what no waiting
+    makes right.
+    """
     while log is not None:
         try:
             await log.contact()
         except LogUnavailable:
+            tried.set()
             await asyncio.sleep(_CONTACT_RETRY_S)
         except BadArtifact as error:
             settle(wrong, error)
@@ -121,18 +127,30 @@ async def contacted(log: KafkaLog | None, wrong: asyncio.Future[None]) -> None:
             return
 
 
-async def started_alone(
-    contacting: asyncio.Task[None],
-    provisional: Provisional,
-    wrong: asyncio.Future[None],
-) -> None:
-    """Wait for both for a moment, and go on without; raises `BadArtifact`."""
+@asynccontextmanager
+async def contact(
+    provisional: Provisional, log: KafkaLog | None
+) -> AsyncIterator[asyncio.Future[None]]:
+    """Ask both once, and go on without those that are away; raises `BadArtifact`.
+
+    The future fails with what a system says later that no waiting makes right.
+    """
+    loop = asyncio.get_running_loop()
+    wrong, tried = loop.create_future(), asyncio.Event()
     provisional.refused = partial(settle, wrong)
-    # In turn: an empty store asks the log whether it is a new one.
-    await asyncio.wait((contacting,), timeout=_CONTACT_S)
-    await provisional.start()
-    if wrong.done():
-        wrong.result()
+    contacting = loop.create_task(contacted(log, wrong, tried))
+    trying = loop.create_task(tried.wait())
+    try:
+        # In turn: an empty store asks the log whether it is a new one.
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait((contacting, trying), timeout=_CONTACT_S, return_when=first)
+        await provisional.start()
+        if wrong.done():
+            wrong.result()
+        yield wrong
+    finally:
+        contacting.cancel()
+        trying.cancel()
 
 
 def settle(wrong: asyncio.Future[None], error: BadArtifact) -> None:

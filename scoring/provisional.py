@@ -21,6 +21,7 @@ from scoring.errors import (
     TransactionConflict,
 )
 from scoring.ports import Check, Recording, Spool, Store, Telemetry
+from scoring.steps import Step, reached
 
 log = logging.getLogger(__name__)
 # Some 2 ms of a loop where callers wait for answers, and of a store that they share.
@@ -148,6 +149,7 @@ class Provisional:
         the publisher, which says so by `logged`, or the outbox once it is adopted.
         """
         assert recording.logged is not None
+        reached(Step.SPOOLING)
         has_room = len(self._kept) < self.count_max
         outlives = has_room and self.spool.append(recording.logged)
         if not outlives:
@@ -156,6 +158,7 @@ class Provisional:
             key = (recording.tenant, recording.transaction_id)
             self._kept[key] = Kept(check, recording)
         self._recover()
+        reached(Step.SPOOLED)
         return outlives
 
     def logged(self, key: Key) -> bool:
@@ -209,6 +212,7 @@ class Provisional:
             self._is_taking_over = False
         self._clear()
         if self._kept:
+            reached(Step.TAKEN_OVER)
             self._recover()
 
     def _recover(self) -> None:
@@ -238,7 +242,9 @@ class Provisional:
             keys = list(islice(self._kept, _ADOPTED_PER_EXCHANGE))
             batch = [self._kept[key] for key in keys]
             recordings = [k.record(keeps_outbox=self.keeps_outbox) for k in batch]
+            reached(Step.RECONCILING)
             told = await self.store.adopt([k.check for k in batch], recordings)
+            reached(Step.RECONCILED)
             for key in keys:
                 self._kept.pop(key, None)
             self.telemetry.count("provisional_adopted", sum(r.first for r in told))
@@ -254,6 +260,8 @@ class Provisional:
                 # Only a part was away: callers are decided in full, and go halves.
                 await asyncio.sleep(loop.time() - began)
         self._clear()
+        if any_kept:
+            reached(Step.SPOOL_CLEARED)
         return any_kept
 
     def _clear(self) -> None:

@@ -18,6 +18,7 @@ from scoring.errors import (
 )
 from scoring.outbox import INTERVAL_S, Key, Pace, Sweep, portions
 from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
+from scoring.steps import Step, reached
 
 log = logging.getLogger(__name__)
 _APPENDED_PER_CALL = 500
@@ -128,11 +129,13 @@ class Publisher:
         for portion in portions(count):
             batch = [self._queue[i] for i in range(portion.stop - portion.start)]
             records = [self.record_of(p.logged, p.transaction) for p in batch]
+            reached(Step.SENDING)
             futures = self.log.send(records)
             for pending, record, future in zip(batch, records, futures, strict=True):
                 self._queue.popleft()
                 self._sent.add(pending)
                 future.add_done_callback(partial(self._settle, pending, record))
+            reached(Step.SENT)
             if portion.stop < count:
                 await pace.rest()
 
@@ -156,6 +159,7 @@ class Publisher:
             self._settled(pending, is_safe=letter.result())
 
     def _settled(self, pending: Pending, *, is_safe: bool) -> None:
+        reached(Step.LOGGED)
         self._sent.discard(pending)
         if is_safe and self._is_out(pending):
             self._to_clear.append(pending.key)
@@ -207,6 +211,7 @@ class Publisher:
                 except StoreUnavailable:  # it is tried until the store is back
                     await asyncio.sleep(_RETRY_S)
                     continue
+                reached(Step.CLEARED)
                 del self._to_clear[: len(keys)]
                 for key in keys:
                     self._let_go(key)

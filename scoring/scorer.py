@@ -27,6 +27,7 @@ from scoring.ports import (
 )
 from scoring.provisional import Provisional
 from scoring.second_look import Looked, look_again
+from scoring.steps import Step, reached
 from scoring.stopwatch import Idle, Stopwatch
 
 
@@ -113,6 +114,7 @@ class Scorer:
             wait_for_store=wait_for_store,
             behind=behind,
         )
+        reached(Step.OBSERVED)
         watch.lap("observe")
         fresh: list[int] = []
         observations: list[Seen] = []
@@ -207,9 +209,11 @@ class Scorer:
         recordings = [
             self._recording(batch, i, core, at_ms) for i, core in enumerate(cores)
         ]
+        reached(Step.DECIDED)
         batch.watch.lap("encode")
         kept = [i for i in range(len(cores)) if batch.recordable(i)]
         standing = await self._exchanges.record(batch, {i: recordings[i] for i in kept})
+        reached(Step.RECORDED)
         batch.watch.lap("record")
         # Copies within the batch made the same bytes: only the first is the writer.
         writers: dict[tuple[str, str], int] = {}

@@ -13,6 +13,7 @@ from scoring.answer import Answer, Decided
 from scoring.core.transaction import Transaction
 from scoring.ports import Check
 from scoring.publisher import Publisher
+from scoring.steps import Step, reached
 from scoring.stopwatch import Idle
 
 Key = tuple[str, str, bytes, bool]
@@ -73,6 +74,7 @@ class Publishing:
             handed.append(done)
             if not answer.outlives and check.deadline is not None:
                 alone.append((check.deadline, done))
+        reached(Step.HANDED_ON)
         if self.waits and handed:
             await asyncio.gather(*handed)
         elif alone:
