@@ -283,3 +283,21 @@ async def test_a_part_that_is_back_is_used_and_adoption_waits_for_the_rest(store
         await asyncio.sleep(0.01)
     assert await store.decisions([KEY]) != [None]
     await provisional.close()
+
+
+async def test_a_sibling_takes_over_from_a_process_that_ends_meanwhile(
+    store, log, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("scoring.provisional._TAKE_OVER_INTERVAL_S", 0.02)
+    log.away = store.away = True
+    sibling, other = (Process(store, log, tmp_path) for _ in range(2))
+    await sibling.provisional.start()
+    other.provisional.keep(check(), answer())
+    await asyncio.sleep(0.1)
+    assert sibling.provisional.count == 0, "nobody takes from the living"
+    await other.crash()
+    await until(lambda: sibling.provisional.count == 1)
+    store.away = False
+    await until(lambda: sibling.provisional.count == 0)
+    assert await store.outbox(count_max=9) == [(*KEY, answer().logged)]
+    await sibling.crash()
