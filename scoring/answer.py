@@ -34,9 +34,17 @@ Answer = Decided | ScoringError
 
 
 def standing_answer(check: Check, decision: bytes) -> Decided:
-    """What stands in the record; ours to append only if this input record made it."""
+    """What stands in the record; ours to append only if this input record made it.
+
+    Or if one did that no worker will see again: of a topic that was made again since,
+    or of the cluster that this one mirrors.
+    """
     message = wire.decision_from_bytes(decision)
-    ours = check.position != "" and message.trace.position == check.position
+    made_by = message.trace
+    elsewhere = 0 not in (made_by.incarnation, check.incarnation) and (
+        made_by.incarnation != check.incarnation
+    )
+    ours = check.position != "" and (made_by.position == check.position or elsewhere)
     return Decided(
         decision,
         Outcome(message.core.outcome),

@@ -32,7 +32,8 @@ class Check:
     `admitted_at` and `deadline` are instants of the event loop's monotonic clock,
     seconds; None means that nobody is waiting (the stream door). `received_at_ms` is
     the broker's timestamp (Kafka) or the receipt (gRPC). `position` is where a Kafka
-    record came from, "transactions/3@1234"; it is empty for gRPC.
+    record came from, "transactions/3@1234", and `incarnation` which topic of that
+    name; empty and 0 for gRPC.
     """
 
     transaction: Transaction
@@ -42,6 +43,7 @@ class Check:
     admitted_at: float | None = None
     deadline: float | None = None
     position: str = ""
+    incarnation: int = 0
     traceparent: str = ""
     dry_run: bool = False
 

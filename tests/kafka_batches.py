@@ -99,11 +99,13 @@ def batch(
 async def produce(
     bootstrap: str, topic: str, batches: Sequence[tuple[int, bytes]]
 ) -> list[int]:
-    """Send (partition, batch) one after the other; the broker's error codes."""
+    """Send (partition, batch) one after the other; the offset of the first record of
+    each, -1 where the broker refused it.
+    """
     client = AIOKafkaClient(bootstrap_servers=bootstrap)
     await client.bootstrap()
     await client.set_topics([topic])
-    codes = []
+    offsets = []
     for partition, raw in batches:
         node = client.cluster.leader_for_partition(TopicPartition(topic, partition))
         request = ProduceRequest(
@@ -113,6 +115,7 @@ async def produce(
             topics=[(topic, [(partition, raw)])],
         )
         response = await client.send(node, request)
-        codes.append(response.topics[0][1][0][1])
+        _, refused, first, *_ = response.topics[0][1][0]
+        offsets.append(-1 if refused else first)
     await client.close()
-    return codes
+    return offsets

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from scoring.adapters.dead_letters import RECORD_BYTES_MAX
 from scoring.adapters.kafka_awaited import TopicsAwaited
+from scoring.adapters.kafka_incarnation import short
 from scoring.adapters.kafka_intake import KafkaIntake, transaction_id_of
 from scoring.adapters.kafka_join import Archive, LogSearch
 from scoring.adapters.kafka_labels import LabelWork
@@ -166,7 +167,9 @@ class StreamDoor:
             outputs=self._outputs(
                 progress, topics.transactions_dead_letter, topics.decisions
             ),
-            intake=self.intake(),
+            intake=replace(
+                self.intake(), incarnation=short(found[topics.transactions].id)
+            ),
             telemetry=self.telemetry,
             progress=progress,
             topics=topics,

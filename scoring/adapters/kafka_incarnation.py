@@ -10,10 +10,12 @@ broker tells none.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -28,6 +30,7 @@ from aiokafka.protocol.types import (
 )
 from prometheus_client import Counter
 
+log = logging.getLogger(__name__)
 _METADATA, _WITH_IDS = 3, 10
 _ID_BYTES = 16
 _COMMITTED = "topic-id="
@@ -173,6 +176,35 @@ def of_another(metadata: str, topic_id: str) -> bool:
     """
     said = metadata.startswith(_COMMITTED) and bool(topic_id)
     return said and metadata != committed_in(topic_id)
+
+
+class OwnPositions(ConsumerRebalanceListener):
+    """Has a group's member go to the start where the commit means another topic."""
+
+    def __init__(self, consumer: Any, topic_id: str) -> None:
+        self._consumer, self._topic_id = consumer, topic_id
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Nothing: what was not committed is read again."""
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Look at what is committed of these partitions."""
+        said = await self._consumer._coordinator.fetch_committed_offsets(  # noqa: SLF001
+            list(assigned)
+        )
+        remade = [
+            place
+            for place, commit in said.items()
+            if of_another(commit.metadata, self._topic_id)
+        ]
+        if remade:
+            log.warning(
+                "%s was made again since it was read: its %d partitions here are read "
+                "from their start",
+                *(remade[0].topic, len(remade)),
+            )
+            REMADE.inc(len(remade))
+            await self._consumer.seek_to_beginning(*remade)
 
 
 def short(topic_id: str) -> int:

@@ -45,6 +45,7 @@ class Malformed(ScoringError):
 class KafkaIntake:
     """Admits records: parsed, within their limits, without a card number.
 
+    `incarnation` is which topic of its name they come from, 0 where nobody tells.
     `skew_ms` is how far an event time may lie ahead of the broker's timestamp.
     """
 
@@ -52,6 +53,7 @@ class KafkaIntake:
     skew_ms: int
     exempt: frozenset[str]
     telemetry: Telemetry
+    incarnation: int = 0
 
     def check(self, record: Any) -> Check:
         """Admit one transaction; raises a `ScoringError` that becomes a dead letter."""
@@ -77,6 +79,7 @@ class KafkaIntake:
             received_at_ms=received_at_ms,
             door=Door.KAFKA,
             position=f"{record.topic}/{record.partition}@{record.offset}",
+            incarnation=self.incarnation,
             traceparent=_traceparent(record),
         )
 

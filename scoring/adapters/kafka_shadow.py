@@ -11,9 +11,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
 
 from scoring import wire
 from scoring.adapters.kafka_contact import reader
+from scoring.adapters.kafka_incarnation import OwnPositions, committed_in
 from scoring.adapters.kafka_intake import opened
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.challenge import Challenger
@@ -50,6 +52,7 @@ class Shadow:
     judged: int = 0
     passed_over: int = 0
     rest_s: float = _REST_S
+    _topic_id: str = ""
 
     @property
     def group(self) -> str:
@@ -71,15 +74,18 @@ class Shadow:
         Raises `BadArtifact` for a missing topic, `LogUnavailable` for a broker that
         went away: what was not committed is judged again after a restart.
         """
-        await self._check_topics()
+        self._topic_id = await self._checked_topics()
         try:
             async with reader(
                 self.bootstrap,
                 self.client,
-                self.topics.decisions,
                 group_id=self.group,
                 auto_offset_reset="earliest" if from_beginning else "latest",
             ) as consumer:
+                consumer.subscribe(
+                    [self.topics.decisions],
+                    listener=OwnPositions(consumer, self._topic_id),
+                )
                 ready()
                 empty = 0
                 while not told.is_set():
@@ -90,7 +96,8 @@ class Shadow:
         except (KafkaError, OSError) as error:
             raise LogUnavailable(f"the broker at {self.bootstrap}: {error}") from error
 
-    async def _check_topics(self) -> None:
+    async def _checked_topics(self) -> str:
+        """The id of the decisions topic, where the broker tells it."""
         ours, theirs = self.topics.challenger, self.topics.decisions
         async with TopicAdmin(self.bootstrap, self.client) as admin:
             found = await admin.found([ours, theirs])
@@ -99,6 +106,7 @@ class Shadow:
                 f"{ours} has fewer partitions than {theirs}, or is missing; "
                 "`scoring topics create` makes it"
             )
+        return found[theirs].id
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> bool:
         """Judge what one poll brings, commit it, and tell whether that was anything."""
@@ -108,7 +116,13 @@ class Shadow:
         for records in found.values():
             await self._judge(records)
         if found:
-            await consumer.commit()
+            said = committed_in(self._topic_id)
+            await consumer.commit(
+                {
+                    tp: OffsetAndMetadata(await consumer.position(tp), said)
+                    for tp in found
+                }
+            )
         return bool(found)
 
     async def _judge(self, records: Sequence[Any]) -> None:

@@ -597,6 +597,7 @@ class DecisionTrace(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     PROCESSED_SEQ_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     door: Global___Door.ValueType
     """Which door it came through."""
     position: _builtins.str
@@ -609,6 +610,10 @@ class DecisionTrace(_message.Message):
     """Order in which the store processed it; 0 where the store spans shards."""
     attempt: _builtins.int
     """Attempt of the payment, as sent."""
+    incarnation: _builtins.int
+    """Which incarnation of the topic `position` lies in: 32 bits of its id; 0 where
+    the broker tells none, and in decisions of earlier releases.
+    """
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp:
         """When it was decided, wall clock of the service."""
@@ -628,10 +633,11 @@ class DecisionTrace(_message.Message):
         traceparent: _builtins.str = ...,
         processed_seq: _builtins.int = ...,
         attempt: _builtins.int = ...,
+        incarnation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_size", b"batch_size", "decided_at", b"decided_at", "door", b"door", "position", b"position", "processed_seq", b"processed_seq", "stages", b"stages", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "batch_size", b"batch_size", "decided_at", b"decided_at", "door", b"door", "incarnation", b"incarnation", "position", b"position", "processed_seq", b"processed_seq", "stages", b"stages", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

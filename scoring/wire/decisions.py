@@ -167,6 +167,8 @@ def trace_to_bytes(
         encoded += b"\x38" + varint_to_bytes(processed_seq)
     if check.transaction.attempt:
         encoded += b"\x40" + varint_to_bytes(check.transaction.attempt)
+    if check.incarnation:
+        encoded += b"\x48" + varint_to_bytes(check.incarnation)
     return encoded
 
 

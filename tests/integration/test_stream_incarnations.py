@@ -152,13 +152,26 @@ async def test_a_group_that_is_reset_writes_nothing_twice(stream):
 
 
 async def test_a_mirror_with_other_offsets_writes_what_lacks_and_nothing_twice(stream):
-    """The inputs come under other offsets, the decisions as they were, and the last
-    of what was recorded had not reached the log."""
+    """The inputs come under other offsets, the decisions as they were."""
     worker = await stream.worker().ready()
     await stream.send(payments(0))
     await settled(stream, COUNT)
     worker.terminate()
     await remade(stream, "transactions")
+    await stream.send(payments(COUNT, 100))
+    await stream.send(payments(0))
+    stream.worker()
+    await decided_once(stream, ids(0, COUNT + 100))
+
+
+async def test_what_was_recorded_and_not_logged_reaches_the_log_of_a_mirror(stream):
+    """The store outlives the cluster: its decisions name offsets that mean nothing
+    there, and no other worker will append them."""
+    worker = await stream.worker().ready()
+    await stream.send(payments(0))
+    await settled(stream, COUNT)
+    worker.terminate()
+    await remade(stream, "transactions", "decisions")
     await stream.send(payments(COUNT, 100))
     await stream.send(payments(0))
     stream.worker()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring import wire
+from scoring.answer import standing_answer
 from scoring.core.decision import (
     DecisionCore,
     Degradation,
@@ -93,6 +94,28 @@ def test_a_core_keeps_every_field_over_the_wire():
     assert list(core.features[::2]) == [1.5, -2.0]
     assert np.isnan(core.features[1])
     assert list(core.inexact_features) == ["card_sum_30d"]
+
+
+@pytest.mark.parametrize(
+    ("position", "incarnation", "ours"),
+    [
+        ("transactions/3@12", 5, True),  # delivered again
+        ("transactions/3@13", 5, False),  # sent twice: the other's to append
+        ("transactions/3@13", 6, True),  # of a mirror: nobody else will
+        ("transactions/3@13", 0, False),  # nobody tells
+        ("", 0, False),  # through gRPC
+    ],
+)
+def test_a_standing_decision_is_appended_by_the_input_that_made_it_or_by_its_mirror(
+    position, incarnation, ours
+):
+    made = replace(CHECK, incarnation=5)
+    trace = wire.trace_to_bytes(
+        made, decided_at_ms=1, stages_us={}, batch_size=1, processed_seq=1
+    )
+    stands = wire.decision_to_bytes(wire.core_to_bytes(CORE), trace)
+    again = replace(CHECK, position=position, incarnation=incarnation)
+    assert (standing_answer(again, stands).logged is not None) == ours
 
 
 def test_an_absent_score_stays_absent():
@@ -256,13 +279,17 @@ def test_json_and_protobuf_of_one_transaction_hash_equally():
 
 
 @pytest.mark.parametrize("attempt", [0, 3])
+@pytest.mark.parametrize("incarnation", [0, 2**32 - 1])
 @pytest.mark.parametrize("traceparent", ["", "00-4bf92f3577b34da6a3ce929d0e0e4736-01"])
 @pytest.mark.parametrize("position", ["", "transactions/3@1234"])
-def test_a_trace_is_encoded_as_protobuf_itself_would(position, traceparent, attempt):
+def test_a_trace_is_encoded_as_protobuf_itself_would(
+    position, traceparent, incarnation, attempt
+):
     encoded = wire.trace_to_bytes(
         replace(
             CHECK,
             position=position,
+            incarnation=incarnation,
             traceparent=traceparent,
             transaction=replace(CHECK.transaction, attempt=attempt),
         ),
@@ -275,6 +302,7 @@ def test_a_trace_is_encoded_as_protobuf_itself_would(position, traceparent, atte
     assert trace.SerializeToString(deterministic=True) == encoded
     assert (trace.position, trace.traceparent) == (position, traceparent)
     assert (trace.attempt, trace.processed_seq) == (attempt, 1 << 40)
+    assert trace.incarnation == incarnation
     assert [(s.stage, s.duration_us) for s in trace.stages] == [
         ("observe", 120),
         ("predict", 0),
