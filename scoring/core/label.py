@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from scoring.core.transaction import (
-    OCCURRED_AT_MS_MAX,
-    OCCURRED_AT_MS_MIN,
-    Transaction,
-    validate,
-    validate_key,
-)
+from scoring.core.event_time import implausible
+from scoring.core.transaction import Transaction, validate, validate_key
 from scoring.errors import InvalidTransaction
 
 
@@ -76,8 +71,8 @@ def validate_label(
         raise InvalidTransaction("verdict", "must be fraud, legitimate or withdrawn")
     if not 0 <= label.source <= LabelSource.REFUND:
         raise InvalidTransaction("source", "is not a known source")
-    if not OCCURRED_AT_MS_MIN <= label.known_at_ms <= OCCURRED_AT_MS_MAX:
-        raise InvalidTransaction("known_at", "is required, between 2000 and 2100")
+    if why := implausible(label.known_at_ms):
+        raise InvalidTransaction("known_at", why)
     if label.known_at_ms > received_at_ms + skew_ms:
         raise InvalidTransaction(
             "known_at", f"lies more than {skew_ms} ms after its receipt; send UTC"

@@ -16,6 +16,7 @@ from scoring.core.card_number import (
     may_hold_card_number,
 )
 from scoring.core.codes import FIELD_CODES, CodeSet, named
+from scoring.core.event_time import implausible
 from scoring.core.quick import quick
 from scoring.errors import CardNumberRefused, InvalidTransaction
 
@@ -27,9 +28,6 @@ ATTEMPT_MAX = 1000
 ATTRIBUTES_COUNT_MAX = 32
 ATTRIBUTE_KEY_CHARACTERS_MAX = 64
 ATTRIBUTE_VALUE_CHARACTERS_MAX = 256
-# 2000-01-01: an earlier time is a unit error (seconds sent as milliseconds).
-OCCURRED_AT_MS_MIN = 946_684_800_000
-OCCURRED_AT_MS_MAX = 4_102_444_800_000  # 2100-01-01
 
 _TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODES_MAX = 4_096  # combinations of codes remembered as valid
@@ -143,10 +141,8 @@ def validate(transaction: Transaction, *, exempt: frozenset[str] = frozenset()) 
         or not "".join(tokens).isprintable()
     ):
         raise _not_a_token(tokens)
-    if not OCCURRED_AT_MS_MIN <= t.occurred_at_ms <= OCCURRED_AT_MS_MAX:
-        raise InvalidTransaction(
-            "occurred_at", "is required and must lie between the years 2000 and 2100"
-        )
+    if why := implausible(t.occurred_at_ms):
+        raise InvalidTransaction("occurred_at", why)
     if not 0 <= t.amount_minor <= AMOUNT_MINOR_MAX:
         raise InvalidTransaction(
             "amount_minor", f"must lie between 0 and {AMOUNT_MINOR_MAX}"

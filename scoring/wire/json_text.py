@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -21,6 +22,8 @@ _SHAPES = {
 }
 M = TypeVar("M", bound=Message)
 _DEPTH_MAX = 16
+# RFC 3339 5.6; the parser takes any hours and minutes, and moves the time by days.
+_OFFSET = re.compile(r"(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII)
 _NAME_CHARS_MAX = 64  # of a field's name that is repeated to whoever sent it
 
 
@@ -33,7 +36,7 @@ def message_from_json(raw: bytes, kind: type[M]) -> M:
     message = kind()
     try:
         said = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_each_once)
-        _refuse_two_names(said, kind.DESCRIPTOR, "")
+        _refuse_odd(said, kind.DESCRIPTOR, "")
         json_format.ParseDict(said, message, max_recursion_depth=_DEPTH_MAX)
     except InvalidTransaction:
         raise
@@ -53,10 +56,11 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return said
 
 
-def _refuse_two_names(said: Any, descriptor: Any, path: str) -> None:
-    """Raise `InvalidTransaction` where a field stands under both of its names.
+def _refuse_odd(said: Any, descriptor: Any, path: str) -> None:
+    """Raise `InvalidTransaction` for what the parser would let pass.
 
-    What is no object at all is left to the parser, but for what it would let pass.
+    A field under both of its names, what is no object, and a time whose offset is
+    none; all else is left to the parser.
     """
     if said in ([], ""):  # to the parser these are objects without fields
         raise InvalidTransaction(path.rstrip("."), "must be an object")
@@ -75,7 +79,7 @@ def _refuse_two_names(said: Any, descriptor: Any, path: str) -> None:
             )
         met[field.number] = name
         if field.message_type is not None:
-            _look_within(value, field, f"{path}{field.name}.")
+            _look_within(value, field, f"{path}{name}.")
 
 
 def _look_within(value: Any, field: Any, path: str) -> None:
@@ -83,10 +87,23 @@ def _look_within(value: Any, field: Any, path: str) -> None:
     if within.GetOptions().map_entry:
         within = within.fields_by_name["value"].message_type
         value = list(value.values()) if isinstance(value, dict) else []
-    if within is not None and within.full_name != _TIMESTAMP:
-        many = field.is_repeated and isinstance(value, list)
-        for one in value if many else [value]:
-            _refuse_two_names(one, within, path)
+    if within is None:
+        return
+    many = field.is_repeated and isinstance(value, list)
+    for one in value if many else [value]:
+        if within.full_name == _TIMESTAMP:
+            _refuse_offset(one, path.removesuffix("."))
+        else:
+            _refuse_odd(one, within, path)
+
+
+def _refuse_offset(time: Any, field: str) -> None:
+    if isinstance(time, str) and not _OFFSET.search(time):
+        raise InvalidTransaction(
+            field,
+            'must be a time such as "2026-03-01T12:00:00Z"; instead of Z it may end '
+            "in an offset such as +02:00, of at most 23:59",
+        )
 
 
 @lru_cache

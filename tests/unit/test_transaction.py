@@ -47,6 +47,26 @@ def test_a_complete_transaction_is_within_its_limits():
     validate(GOOD)
 
 
+NOON_S = 1_772_366_400
+
+
+@pytest.mark.parametrize(
+    ("read_as_ms", "words"),
+    [
+        (NOON_S, "1970-01-21, .* these look like seconds read as milliseconds"),
+        (NOON_S // 1_000, "these look like seconds read as microseconds"),
+        (NOON_S * 1_000**2, "these look like milliseconds read as seconds"),
+        (NOON_S * 1_000**3, "these look like microseconds read as seconds"),
+        (NOON_S * 1_000**4, "these look like nanoseconds read as seconds"),
+        (-1, "is 1969-12-31, not between 2000 and 2100$"),
+        (0, "is required"),
+    ],
+)
+def test_a_time_of_another_unit_is_refused_by_the_unit_that_fits(read_as_ms, words):
+    with pytest.raises(InvalidTransaction, match=words):
+        validate(dataclasses.replace(GOOD, occurred_at_ms=read_as_ms))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -205,6 +205,36 @@ def test_bad_json_is_refused_by_field(raw, field):
     assert refusal.value.field == field
 
 
+@pytest.mark.parametrize(
+    "offset",
+    ["+99:99", "+24:00", "-23:60", "+9:99", "+-1:30", "+ 1:00", "+0200", "", "z"],
+)
+def test_a_time_with_an_offset_that_is_none_is_refused(offset):
+    raw = f'{{"id": "t1", "occurredAt": "2026-03-01T12:00:00{offset}"}}'.encode()
+    with pytest.raises(InvalidTransaction, match="must be a time such as") as refusal:
+        wire.transaction_from_bytes(raw, content_type=wire.JSON)
+    assert refusal.value.field == "occurredAt"
+
+
+@pytest.mark.parametrize(
+    ("offset", "minutes"), [("Z", 0), ("+00:00", 0), ("-12:00", 720), ("+05:45", -345)]
+)
+def test_a_time_with_an_offset_is_the_instant_that_it_names(offset, minutes):
+    raw = f'{{"id": "t1", "occurred_at": "2026-03-01T12:00:00.5{offset}"}}'.encode()
+    read = wire.transaction_from_bytes(raw, content_type=wire.JSON)
+    assert read.occurred_at_ms == 1_772_366_400_500 + minutes * 60_000
+
+
+def test_a_time_within_a_message_is_looked_at_too():
+    raw = (
+        b'{"transactionId": "t1", "knownAt": "2026-03-01T12:00:00Z",'
+        b' "transaction": {"occurredAt": "2026-03-01T12:00:00+99:99"}}'
+    )
+    with pytest.raises(InvalidTransaction) as refusal:
+        wire.label_from_bytes(raw, content_type=wire.JSON)
+    assert refusal.value.field == "transaction.occurredAt"
+
+
 def test_truncated_protobuf_is_refused():
     raw = wire.transaction_to_proto(TRANSACTION).SerializeToString()
     with pytest.raises(InvalidTransaction, match=r"not a scoring\.v1\.Transaction"):
