@@ -17,7 +17,7 @@ from scoring.adapters.kafka_intake import (
 )
 from scoring.adapters.kafka_records import Renamed, Unread
 from scoring.adapters.kafka_source import source_headers
-from scoring.core.card_number import masked
+from scoring.core.trace_context import TRACE_HEADERS
 from scoring.errors import (
     CardNumberRefused,
     InvalidTransaction,
@@ -28,6 +28,7 @@ from scoring.errors import (
 )
 from scoring.ports import LogRecord
 from scoring.v1 import transaction_pb2
+from scoring.wire.clean import Shown, shown
 
 VALUE_BYTES_MAX = 65_536  # of an oversize record
 RECORD_BYTES_MAX = 1_000_000  # Kafka's own default is a little more
@@ -58,8 +59,7 @@ def dead_letter(record: Any, error: ScoringError) -> transaction_pb2.DeadLetter:
     value = record.value or b""
     most = VALUE_BYTES_MAX if isinstance(error, Oversize) else len(value)
     # Looked at beyond the cut, so that none leaves half a card number.
-    shown, value_masked = masked(value[: most + _RUN_BYTES])
-    key, key_masked = masked(record.key or b"")
+    told, key = shown(value[: most + _RUN_BYTES]), shown(record.key or b"")
     letter = transaction_pb2.DeadLetter(
         reason=_reason(error),
         field=getattr(error, "field", ""),
@@ -68,21 +68,35 @@ def dead_letter(record: Any, error: ScoringError) -> transaction_pb2.DeadLetter:
         partition=record.partition,
         offset=record.offset,
         timestamp=wire.timestamp_from_ms(receipt_ms(record)),
-        key=key,
-        value=shown[:most],
+        key=key.raw,
+        value=told.raw[:most],
         value_size_bytes=len(value),
-        # A hash of a bare card number would give the number away.
-        value_sha256=b"" if value_masked else sha256(value).digest(),
-        masked=value_masked or key_masked,
+        # A hash of a card number would give the number away.
+        value_sha256=b"" if _hides(told) else sha256(value).digest(),
+        masked=told.masked or key.masked,
         cut=len(value) > most or isinstance(record.value, Unread),
     )
+    letter.cut |= told.withheld or key.withheld
+    if told.withheld:
+        letter.message += (
+            f"; its value of {len(value)} bytes is not shown: it cannot be proved to "
+            "hold no card number"
+        )
     for name, content in record.headers:
-        shown_name, name_masked = masked(name.encode())
-        shown, header_masked = masked(content or b"")
-        letter.headers.add(key=shown_name.decode(errors="replace"), value=shown)
-        letter.masked |= name_masked or header_masked
-        letter.cut |= isinstance(name, Renamed)
+        _add_header(letter, name, content or b"")
     return letter
+
+
+def _hides(told: Shown) -> bool:
+    return told.masked or told.withheld
+
+
+def _add_header(letter: transaction_pb2.DeadLetter, name: str, content: bytes) -> None:
+    known = name.lower() in TRACE_HEADERS
+    title, value = shown(name.encode()), Shown(content) if known else shown(content)
+    letter.headers.add(key=title.raw.decode(errors="replace"), value=value.raw)
+    letter.masked |= title.masked or value.masked
+    letter.cut |= isinstance(name, Renamed) or title.withheld or value.withheld
 
 
 def _reason(error: ScoringError) -> transaction_pb2.DeadLetterReason.ValueType:

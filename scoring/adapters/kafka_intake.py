@@ -10,14 +10,14 @@ from google.protobuf.message import Message
 
 from scoring import wire
 from scoring.adapters import kafka_records
-from scoring.core.card_number import masked
 from scoring.core.decision import Door
 from scoring.core.label import Label, validate_label
-from scoring.core.trace_context import accepted_traceparent
+from scoring.core.trace_context import TRACE_HEADERS, accepted_traceparent
 from scoring.core.transaction import payload_hash, validate
 from scoring.errors import CardNumberRefused, InvalidTransaction, ScoringError
 from scoring.ports import Check, Telemetry
 from scoring.topics import key_of
+from scoring.wire.clean import shown
 
 kafka_records.install()  # whoever reads records takes them as they are
 # The last instant that a Timestamp can say: the end of the year 9999.
@@ -112,12 +112,19 @@ class KafkaIntake:
         self, record: Any, known: tuple[bytes | None, bytes]
     ) -> None:
         """Look at what the transaction's own limits did not: key and headers."""
-        if record.key and record.key not in known and masked(record.key)[1]:
+        if record.key and record.key not in known and _hides(record.key):
             raise CardNumberRefused("key")
         for name, value in record.headers:
+            if name.lower() in TRACE_HEADERS:
+                continue
             told = b"" if value in known else value or b""
-            if masked(name.encode() + b"=" + told)[1]:
+            if _hides(name.encode()) or _hides(told):
                 raise CardNumberRefused("headers")
+
+
+def _hides(raw: bytes) -> bool:
+    """Whether bytes hold a card number."""
+    return shown(raw).masked
 
 
 def opened(record: Any) -> tuple[bytes, str]:
