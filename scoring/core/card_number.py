@@ -44,7 +44,8 @@ _TOKEN = re.compile(
     r"|(?: [0-9A-Za-z]{4}){2,7}(?: [0-9A-Za-z]{1,4})?))"
     r")" + _ALONE_AFTER
 )
-_TRACK = re.compile(r"[0-9]{13,19}D[0-9]{4,}F?")  # a magnetic stripe, not hexadecimal
+# What a magnetic stripe and a chip say, with the letters B and D, is not hexadecimal.
+_TRACK = re.compile(r"%B[0-9]{13,19}|.?[0-9]{1,19}D[0-9]{4,}F?", re.DOTALL)
 
 # (first prefix, last prefix, lengths): Visa, Mastercard, American Express,
 # Discover, Diners, JCB, UnionPay, Maestro.
@@ -186,7 +187,8 @@ def _is_token(found: re.Match[str]) -> bool:
         return not word.isdecimal()
     if found["hex"]:
         even = len(word) % 2 == 0 and not word.isdecimal()
-        return even and not _TRACK.fullmatch(word)
+        start, end = found.span()
+        return even and not _TRACK.fullmatch(found.string, max(start - 1, 0), end)
     return not found["iban"] or _is_iban(word.replace(" ", "").upper())
 
 
@@ -238,5 +240,6 @@ def _is_group(plain: str, chunks: list[re.Match[str]]) -> bool:
     if len(chunks) == 1 or lengths in _LAYOUTS:
         return True
     gaps = {plain[a.end() : b.start()] for a, b in pairwise(chunks)}
+    one_by_one = max(lengths) == 1
     usual = max(lengths) <= _CHUNK_MAX and sum(lengths) >= _UNUSUAL_MIN
-    return usual and len(gaps) == 1
+    return (usual or one_by_one) and len(gaps) == 1

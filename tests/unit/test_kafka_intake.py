@@ -302,3 +302,11 @@ def test_a_record_of_an_impossible_time_becomes_a_letter_in_both_encodings(
         intake.check(one)
     for content_type in (PROTOBUF, "application/json"):
         letter_record(one, raised.value, topic="dead", content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    "name", ["x-datadog-trace-id", "X-Datadog-Parent-Id", "traceparent", "b3"]
+)
+def test_ids_of_tracing_systems_are_not_looked_at(intake, name):
+    one = record(good(), headers=(*DECLARED, (name, b"4111111111111111")))
+    assert intake.check(one).transaction.id == "t1"
