@@ -25,14 +25,21 @@ def fingerprint(record: Any) -> int:
     >>> one == fingerprint(Record(key=b"ab", value=b"c", headers=()))
     False
     """
-    parts = [record.key, record.value]
-    for name, value in record.headers:
-        parts += (name.encode(), value)
-    said = blake2b(digest_size=_PRINT_BYTES)
-    said.update(repr([-1 if part is None else len(part) for part in parts]).encode())
+    key, value = record.key, record.value
+    sizes = [b"%d %d" % (_size(key), _size(value))]
+    parts = [key, value]
+    for name, said in record.headers:
+        raw = name.encode()
+        sizes.append(b"%d %d" % (len(raw), _size(said)))
+        parts += (raw, said)
     # The letter of the record stands beside it: a hash of the digits would tell them.
-    said.update(b"".join(without_card_digits(part) for part in parts if part))
-    return int.from_bytes(said.digest(), "big")
+    bare = [without_card_digits(part) for part in parts if part]
+    digest = blake2b(b"\0".join(sizes + bare), digest_size=_PRINT_BYTES).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _size(part: bytes | None) -> int:
+    return -1 if part is None else len(part)
 
 
 def source_headers(record: Any) -> tuple[tuple[str, bytes], ...]:
