@@ -28,12 +28,14 @@ from scoring.embedded.store import embedded_store
 from scoring.history.archive import Archive
 from scoring.history.rebuild import Milestones, Rebuild
 from scoring.history.rows import TRANSACTION_FIELDS, Row
+from scoring.v1.decision_pb2 import Decision, DecisionCore
 
 COUNT = 200_000
 DAY_MS = 86_400_000
 DAYS = 90
 TERMS = Terms(lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS)
-DECISION = b"\x0a" + bytes(range(256)) * 3  # as large as one with 70 features
+# As large as one with 70 features and its reasons.
+DECISION = Decision(core=DecisionCore(features=[0.5] * 190)).SerializeToString()
 POPULATION = {
     "card": 20_000,
     "customer": 15_000,
