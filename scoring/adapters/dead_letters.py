@@ -123,7 +123,10 @@ def letter_record(
         topic=topic,
         key=letter.key or None,
         value=value,
-        headers=(("content-type", content_type.encode()), *source_headers(record)),
+        headers=(
+            ("content-type", content_type.encode()),
+            *source_headers(record, of_letter=True),
+        ),
         partition=record.partition,
     )
 

@@ -17,8 +17,11 @@ _PRINT_BYTES = 8
 _OFFSET_DIGITS_MAX = 19  # of a 64-bit number
 
 
-def fingerprint(record: Any) -> int:
-    """64 bits of all that a record says but for card digits: key, value, headers.
+def fingerprint(record: Any, *, of_letter: bool = False) -> int:
+    """64 bits of all that a record says: key, value and headers.
+
+    `of_letter` leaves card digits out. The letter of the record stands beside it, and
+    a hash of the digits would tell them; what was decided has none.
 
     >>> from types import SimpleNamespace as Record
     >>> one = fingerprint(Record(key=b"a", value=b"bc", headers=()))
@@ -32,8 +35,9 @@ def fingerprint(record: Any) -> int:
         raw = name.encode()
         sizes.append(b"%d %d" % (len(raw), _size(said)))
         parts += (raw, said)
-    # The letter of the record stands beside it: a hash of the digits would tell them.
-    bare = [without_card_digits(part) for part in parts if part]
+    bare = [part for part in parts if part]
+    if of_letter:
+        bare = [without_card_digits(part) for part in bare]
     digest = blake2b(b"\0".join(sizes + bare), digest_size=_PRINT_BYTES).digest()
     return int.from_bytes(digest, "big")
 
@@ -42,11 +46,13 @@ def _size(part: bytes | None) -> int:
     return -1 if part is None else len(part)
 
 
-def source_headers(record: Any) -> tuple[tuple[str, bytes], ...]:
+def source_headers(
+    record: Any, *, of_letter: bool = False
+) -> tuple[tuple[str, bytes], ...]:
     """What an output says of the input that it answers."""
     return (
         (_OFFSET, b"%d" % record.offset),
-        (_PRINT, b"%016x" % fingerprint(record)),
+        (_PRINT, b"%016x" % fingerprint(record, of_letter=of_letter)),
     )
 
 

@@ -55,8 +55,10 @@ class Held:
     def lacks(self, record: Any, id_of: Callable[[Any], bytes | None]) -> bool:
         """Whether no output answers this very record."""
         if len(self._prints):
-            print_ = fingerprint(record)
-            if self._has(print_) or self._has(in_place(print_, record.offset)):
+            if self._has(fingerprint(record)):
+                return False
+            letter = fingerprint(record, of_letter=True)
+            if self._has(in_place(letter, record.offset)):
                 return False
         # An earlier release left no fingerprint, but its transaction's id.
         name = self._named.get(record.offset)

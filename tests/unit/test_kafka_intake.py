@@ -12,6 +12,7 @@ from scoring.adapters.dead_letters import (
 from scoring.adapters.kafka_intake import KafkaIntake, Malformed, message_in
 from scoring.adapters.kafka_letters import Letter
 from scoring.adapters.kafka_records import Renamed, Unread
+from scoring.adapters.kafka_source import fingerprint
 from scoring.adapters.telemetry import SilentTelemetry
 from scoring.errors import ScoringError, StoreUnavailable
 from scoring.v1.transaction_pb2 import DeadLetter, DeadLetterReason, Header
@@ -310,3 +311,9 @@ def test_a_record_of_an_impossible_time_becomes_a_letter_in_both_encodings(
 def test_ids_of_tracing_systems_are_not_looked_at(intake, name):
     one = record(good(), headers=(*DECLARED, (name, b"4111111111111111")))
     assert intake.check(one).transaction.id == "t1"
+
+
+def test_the_fingerprint_beside_a_letter_tells_no_card_number():
+    one, other = record(b"pan " + PAN.encode()), record(b"pan 5555555555554444")
+    assert fingerprint(one, of_letter=True) == fingerprint(other, of_letter=True)
+    assert fingerprint(record(b"a"), of_letter=True) == fingerprint(record(b"a"))
