@@ -123,8 +123,8 @@ class KafkaLog:
 
     @property
     def away(self) -> bool:
-        """Whether something waits because the log does not take it."""
-        return bool(self.trouble.places)
+        """Whether there was no contact yet, or something waits for the log."""
+        return self.frames is None or bool(self.trouble.places)
 
     def send(self, records: Sequence[LogRecord]) -> list[asyncio.Future[None]]:
         """See `ports.DecisionLog`."""

@@ -147,14 +147,16 @@ class FileSpool:
         return []
 
     def _names(self) -> list[Path]:
-        if not self.directory.is_dir():
-            return []
         mine = self._passed.union(each.path for each in self._taken)
         if self._own is not None:
             mine.add(self._own.path)
+        try:
+            there = list(self.directory.iterdir())
+        except OSError:  # not there yet, or not readable: told when it is written to
+            return []
         return sorted(
             path
-            for path in self.directory.iterdir()
+            for path in there
             if path not in mine and self.left.fullmatch(path.name)
         )
 
@@ -168,11 +170,15 @@ class FileSpool:
         return kept
 
     def _set_aside(self, taken: _Locked, broken: list[bytes]) -> None:
-        beside = taken.path.with_suffix(".damaged")
+        beside, all_of_it = taken.path.with_suffix(".damaged"), b"".join(broken)
         for _ in broken:
             self.damaged()
         try:
-            beside.write_bytes(b"".join(broken))
+            with beside.open("ab+") as file:
+                file.seek(0)
+                # It was, where an earlier process found it, and could not clear it.
+                if all_of_it not in file.read():
+                    file.write(all_of_it)
         except OSError as error:  # the file itself stays, then, and keeps it
             self._passed.add(taken.path)
             log.warning(

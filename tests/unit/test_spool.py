@@ -126,6 +126,20 @@ def test_a_torn_record_is_set_aside_and_swallows_none(tmp_path):
     assert (tmp_path / "live-0.damaged").read_bytes() == pack(">I", 99) + b"torn"
 
 
+def test_what_was_set_aside_before_stays_beside_and_is_set_aside_once(tmp_path):
+    path = tmp_path / "live-0.spool"
+    path.write_bytes(pack(">I", 99) + b"one")
+    first = spool_in(tmp_path, 9)
+    path.write_bytes(pack(">I", 5) + b"whole" + pack(">I", 99) + b"one")
+    assert first.take_over() == [b"whole"]
+    first.close()  # nothing was cleared: the next finds it again
+    assert taken_over(tmp_path) == ([[b"whole"]], 1)
+    path.write_bytes(pack(">I", 98) + b"two")
+    assert taken_over(tmp_path) == ([], 1)
+    beside = tmp_path / "live-0.damaged"
+    assert beside.read_bytes() == pack(">I", 99) + b"one" + pack(">I", 98) + b"two"
+
+
 RECORDS = st.lists(
     st.integers(1, 40).map(lambda length: (b"abcdefghij" * 4)[:length]),
     min_size=1,
