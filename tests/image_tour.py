@@ -223,8 +223,8 @@ def _explain(address: str, ids: list[str]) -> None:
 def _replay(tour: Tour) -> None:
     tour.run("simulate small.parquet --days 2 --customers 30 --terminals 60")
     tour.run("replay small.parquet --describe")
-    tour.run("replay small.parquet --ordered --through grpc --out a.parquet")
-    tour.run("replay small.parquet --ordered --through grpc --out b.parquet")
+    tour.run("replay small.parquet --through grpc --out a.parquet")
+    tour.run("replay small.parquet --through grpc --out b.parquet")
     tour.run("replay compare a.parquet b.parquet")
     tour.run("replay offline small.parquet a.parquet")
 

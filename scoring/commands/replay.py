@@ -69,7 +69,12 @@ MappingName = Annotated[
 ]
 Door = Annotated[Through, typer.Option(help="Which door.")]
 Ordered = Annotated[
-    bool, typer.Option("--ordered", help="One event-time merge with labels.")
+    bool | None,
+    typer.Option(
+        "--ordered/--unordered",
+        help="One event-time merge with labels (default), or at full speed, for load.",
+        show_default=False,
+    ),
 ]
 Rate = Annotated[float | None, typer.Option(min=0.01, help="Transactions per second.")]
 TimeLapse = Annotated[
@@ -101,7 +106,7 @@ def play(  # noqa: PLR0913 one parameter an option
     describe: Describe = False,
     mapping: MappingName = "",
     through: Door = Through.kafka,
-    ordered: Ordered = False,
+    ordered: Ordered = None,
     rate: Rate = None,
     time_lapse: TimeLapse = None,
     label_delay: LabelDelay = None,
@@ -116,9 +121,9 @@ def play(  # noqa: PLR0913 one parameter an option
 ) -> None:
     """Play a table through Kafka or gRPC and judge the decisions.
 
-    Each run has its own namespace, topics and processes, unless --into-live. A store
-    and a broker are started unless SCORING_REDIS_URL and SCORING_KAFKA_BOOTSTRAP
-    name yours.
+    In the order of event time, unless --unordered. Each run has its own namespace,
+    topics and processes, unless --into-live. A store and a broker are started unless
+    SCORING_REDIS_URL and SCORING_KAFKA_BOOTSTRAP name yours.
     """
     from scoring.replay.session import Session, replay
     from scoring.settings import Settings
@@ -128,8 +133,12 @@ def play(  # noqa: PLR0913 one parameter an option
         return
     if rate is not None and time_lapse is not None:
         raise typer.BadParameter("--rate and --time-lapse exclude each other")
+    if ordered is None:  # others write to the live topics: there is no one order
+        ordered = not (into_live and through is Through.kafka)
     if ordered and label_lead is not None:
-        raise typer.BadParameter("--ordered sends each label exactly when it is due")
+        raise typer.BadParameter(
+            "--label-lead needs --unordered: in order, each label comes when it is due"
+        )
     plan = replace(
         _plan(file, mapping, from_, to),
         ordered=ordered,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring import wire
+from scoring.core.decision import DegradationCode
 from scoring.errors import Unavailable
 from scoring.replay.table import Row
 from scoring.v1 import decision_pb2
@@ -25,7 +26,8 @@ _REFUSALS_KEPT_MAX = 5
 class Collector:
     """Rows on their way, and the Parquet file of those that are decided.
 
-    `refusals` counts the reasons of rows that were refused, `examples` keeps a few.
+    `degradations` counts decisions by what was missing, `refusals` the reasons of
+    rows that were refused; `examples` keeps a few of these.
     A record for a row that is no longer on its way is a duplicate or a stranger's.
     """
 
@@ -34,6 +36,7 @@ class Collector:
     decided: int = 0
     repeated: int = 0
     degraded: int = 0
+    degradations: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     _pending: dict[str, Row] = field(default_factory=dict)
@@ -54,7 +57,9 @@ class Collector:
             self.repeated += 1
             return
         self.decided += 1
-        self.degraded += bool(decision.core.degradations)
+        missing = degradations_of(decision.core)
+        self.degraded += bool(missing)
+        self.degradations.update(missing)
         self._append(row, decision)
         self._progress.set()
 
@@ -107,6 +112,7 @@ class Collector:
             "score": core.score if core.HasField("score") else None,
             "margin": core.margin if core.HasField("margin") else None,
             "degraded": bool(core.degradations),
+            "degradations": degradations_of(core),
             "second_look": decision_pb2.SecondLook.Name(core.second_look).removeprefix(
                 "SECOND_LOOK_"
             ),
@@ -136,6 +142,18 @@ class Collector:
         self._columns = {}
 
 
+def degradations_of(core: decision_pb2.DecisionCore) -> list[str]:
+    """What was missing, each code once, as the archive names them.
+
+    >>> code = decision_pb2.DEGRADATION_CODE_TOO_LATE
+    >>> late = decision_pb2.Degradation(code=code)
+    >>> degradations_of(decision_pb2.DecisionCore(degradations=[late, late]))
+    ['too_late']
+    """
+    codes = (DegradationCode(missing.code) for missing in core.degradations)
+    return list(dict.fromkeys(code.name.lower() for code in codes))
+
+
 def decisions_schema() -> Any:
     """Columns of the decisions file."""
     import pyarrow as pa
@@ -149,6 +167,7 @@ def decisions_schema() -> Any:
             ("score", pa.float64()),
             ("margin", pa.float32()),
             ("degraded", pa.bool_()),
+            ("degradations", pa.list_(pa.string())),
             ("second_look", pa.string()),
             ("core_sha256", pa.binary(32)),
             ("processed_seq", pa.uint64()),

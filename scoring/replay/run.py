@@ -17,6 +17,7 @@ from scoring.replay.collect import Collector
 from scoring.replay.door import Door, GrpcDoor, KafkaDoor
 from scoring.replay.pace import Pace
 from scoring.replay.schedule import (
+    WINDOW_ROWS,
     Entities,
     LabelsDue,
     Step,
@@ -42,7 +43,7 @@ class Plan:
 
     table: Table
     catalogue: Catalogue
-    ordered: bool = False
+    ordered: bool = True
     feed_labels: bool = True
     label_delay_ms: int | None = None
     label_lead_ms: int = 0
@@ -108,6 +109,7 @@ def _steps(plan: Plan, due: LabelsDue, pace: Pace) -> Iterator[Step]:
             due,
             reads=entities_of(plan.catalogue),
             labels=entities_of(plan.catalogue, labelled=True),
+            rows_max=pace.rows_max(WINDOW_ROWS),
         )
     return plain_steps(rows, due, rows_max=pace.rows_max(_STEP_ROWS_MAX))
 

@@ -17,7 +17,7 @@ from scoring.replay.table import Row
 
 # Entities as (kind, token …); two events that share none commute.
 Entities = Callable[[Transaction], Sequence[tuple[str, ...]]]
-_WINDOW_ROWS = 2_000
+WINDOW_ROWS = 2_000  # ordered steps are cut from so many rows at a time
 
 
 @dataclass(slots=True)
@@ -76,14 +76,19 @@ def label_of(row: Row) -> Label:
 
 
 def ordered_steps(
-    rows: Iterable[Row], due: LabelsDue, *, reads: Entities, labels: Entities
+    rows: Iterable[Row],
+    due: LabelsDue,
+    *,
+    reads: Entities,
+    labels: Entities,
+    rows_max: int = WINDOW_ROWS,
 ) -> Iterator[Step]:
     """One event-time merge: a label comes before the first row at or after it.
 
     Equal, for every entity, to handling the events one by one: events that share
     no entity commute, so a step takes all that need not wait for another. `reads`
     names the entities a transaction updates and reads, `labels` those its label
-    changes.
+    changes; `rows_max` rows are looked at together.
     """
     window: list[Row | Label] = []
     count = 0
@@ -92,7 +97,7 @@ def ordered_steps(
         window.append(row)
         due.add(row)
         count += 1
-        if count == _WINDOW_ROWS:
+        if count == rows_max:
             yield from _levels(window, reads, labels)
             window, count = [], 0
     yield from _levels(window, reads, labels)

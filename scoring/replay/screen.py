@@ -81,6 +81,10 @@ def print_report(
         ("decided", f"{collector.decided:,}"),
         ("refused", f"{refused:,}"),
         ("degraded", f"{collector.degraded:,}"),
+        *(
+            (f"  {code}", f"{count:,}")
+            for code, count in collector.degradations.most_common()
+        ),
         ("labels fed back", f"{outcome.labels:,}"),
         ("labels not yet due", f"{outcome.labels_left:,}"),
         ("seconds", f"{outcome.seconds:,.1f}"),
@@ -91,6 +95,12 @@ def print_report(
     if quality is not None:
         _add_quality(grid, quality)
     console.print(grid)
+    too_late = collector.degradations["too_late"]
+    if too_late:
+        console.print(
+            f"{too_late:,} decisions came too late to be counted: others do not see "
+            "them, and the figures are not those of a run in order (--ordered)"
+        )
     for example in collector.examples:
         console.print(f"refused, such as {example}", markup=False)
 

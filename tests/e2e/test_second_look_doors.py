@@ -51,7 +51,7 @@ def scoring(directory, *arguments):
 
 @pytest.mark.timeout(290)
 def test_both_doors_look_again_alike_and_offline_honours_what_was_recorded(place):
-    play = ("replay", "world.parquet", "--ordered")
+    play = ("replay", "world.parquet")
     for door in ("kafka", "grpc"):
         code, said = scoring(
             place, *play, "--through", door, "--out", f"{door}.parquet"

@@ -10,6 +10,8 @@ from scoring.replay import collect
 from scoring.replay.collect import Collector
 from scoring.replay.pace import Pace
 from scoring.replay.report import compare, features_that_differ, quality_of
+from scoring.replay.run import Outcome
+from scoring.replay.screen import print_report
 from scoring.replay.table import Row
 from scoring.v1 import decision_pb2
 
@@ -95,6 +97,19 @@ def test_a_decision_that_comes_twice_is_written_once(tmp_path):
     collector.take(decision(0))
     collector.take(decision(0))
     assert (collector.decided, collector.repeated) == (1, 1)
+
+
+def test_decisions_that_came_too_late_are_counted_and_said(tmp_path, capsys):
+    late = decision(1)
+    late.core.degradations.add(code=decision_pb2.DEGRADATION_CODE_TOO_LATE)
+    late.core.degradations.add(code=decision_pb2.DEGRADATION_CODE_OUT_OF_TIME)
+    collector = written(tmp_path / "a.parquet", [decision(0), late])
+    assert collector.degraded == 1
+    assert collector.degradations == {"too_late": 1, "out_of_time": 1}
+    print_report(collector, Outcome(), None)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 decisions came too late to be counted" in said
+    assert "not those of a run in order" in said
 
 
 def test_refused_rows_are_answered_too():
