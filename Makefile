@@ -5,7 +5,7 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := "$(UV)" run --no-sync
 
-.PHONY: help setup demo test check fmt bench protos protos-check protos-release docs nightly
+.PHONY: help setup demo test cases check fmt bench protos protos-check protos-release docs nightly
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ test: setup ## Run every test (real store, real brokers), three files at a time
 	@# In the order of the directories: drills begin, and the quick files even it out.
 	@# Three, because a drill waits much of its time for processes to start and to answer.
 	@$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+cases: setup ## Run the situations as people really have them
+	@$(RUN) pytest tests/cases
 
 check: setup ## Format, lint, types, architecture, protos: what CI checks first
 	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports && $(RUN) buf lint protos && $(RUN) buf breaking protos --against protos/released.binpb
