@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from scoring.core.catalogue import Catalogue
 from scoring.core.decide import Evidence
 from scoring.core.decision import (
+    PARTIAL,
     ComputeTarget,
     Degradation,
     DegradationCode,
@@ -15,6 +16,7 @@ from scoring.core.decision import (
     Versions,
 )
 from scoring.core.policy import Policy
+from scoring.core.transaction import Transaction
 from scoring.core.vector import unknown_values, vectorise
 from scoring.errors import ModelUnavailable
 from scoring.ports import Applied, Check, Matrix, Model, Observation, Scores
@@ -96,6 +98,7 @@ class Batch:
         n = len(self.checks)
         last = looked.second if looked else scores
         groups, versions = self.artifacts.model.reason_groups, self.artifacts.versions
+        amount = self.artifacts.catalogue.amount
         rows = zip(
             self.checks,
             self.observations,
@@ -109,6 +112,8 @@ class Batch:
         evidence = []
         for i, (check, seen, vector, margin, score, parts, look) in enumerate(rows):
             degradations = _degradations(seen, scores)
+            if amount(check.transaction) is None:
+                degradations = (*degradations, _without_amount(check.transaction))
             told = looked.of(i) if looked else scores
             if looked:
                 degradations = (*degradations, *looked.missing(i))
@@ -147,6 +152,12 @@ def _degradations(seen: Seen, scores: Scores | None) -> tuple[Degradation, ...]:
     return degradations
 
 
+def _without_amount(t: Transaction) -> Degradation:
+    """Why nothing is known of the amount: it was not said, or has no rate."""
+    lacking = "amount_minor" if t.amount_minor is None else "currency"
+    return Degradation(DegradationCode.AMOUNT_UNKNOWN, lacking)
+
+
 def _of_history(seen: Observation) -> tuple[Degradation, ...]:
     if seen.applied is not Applied.TOO_LATE:
         return seen.degradations
@@ -165,6 +176,6 @@ def _rung(
     codes = {degradation.code for degradation in degradations}
     if DegradationCode.HISTORY_UNAVAILABLE in codes:
         return Rung.WITHOUT_HISTORY
-    if codes & {DegradationCode.HISTORY_PARTIAL, DegradationCode.HISTORY_CORRUPT}:
+    if codes & PARTIAL:
         return Rung.PARTIAL_FEATURES
     return Rung.FULL

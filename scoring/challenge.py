@@ -11,6 +11,7 @@ import numpy as np
 
 from scoring.core.decide import Evidence, decide
 from scoring.core.decision import (
+    PARTIAL,
     DecisionCore,
     Degradation,
     DegradationCode,
@@ -30,7 +31,6 @@ _CHAMPIONS_OWN = (
     DegradationCode.SECOND_LOOK_SKIPPED,
 )
 _WITHOUT_HISTORY = (DegradationCode.HISTORY_UNAVAILABLE, DegradationCode.OUT_OF_TIME)
-_PARTIAL = (DegradationCode.HISTORY_PARTIAL, DegradationCode.HISTORY_CORRUPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +128,4 @@ def _rung(degradations: tuple[Degradation, ...]) -> Rung:
     codes = {degradation.code for degradation in degradations}
     if codes.intersection(_WITHOUT_HISTORY):
         return Rung.WITHOUT_HISTORY
-    return Rung.PARTIAL_FEATURES if codes.intersection(_PARTIAL) else Rung.FULL
+    return Rung.PARTIAL_FEATURES if codes & PARTIAL else Rung.FULL

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from scoring.adapters.kafka_tail import Wanted
     from scoring.v1.decision_pb2 import Decision
+    from scoring.v1.transaction_pb2 import Transaction
 
 app = typer.Typer(help="Follow a topic.", no_args_is_help=True)
 _ROWS_MAX = 30
@@ -107,7 +108,7 @@ def _row(decision: Decision) -> tuple[str, ...]:
     return (
         core.transaction_id,
         payment.occurred_at.ToJsonString(),
-        f"{payment.amount_minor} {payment.currency}",
+        f"{_amount(payment)} {payment.currency}",
         payment.card or payment.customer,
         Outcome(core.outcome).name.lower(),
         f"{core.score:.4f}",
@@ -115,6 +116,10 @@ def _row(decision: Decision) -> tuple[str, ...]:
         Door(decision.trace.door).name.lower(),
         "provisional" if core.provisional else "degraded" if core.degradations else "",
     )
+
+
+def _amount(payment: Transaction) -> str:
+    return str(payment.amount_minor) if payment.HasField("amount_minor") else "?"
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> Table:

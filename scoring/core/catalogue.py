@@ -102,14 +102,14 @@ class Catalogue:
     def amount(self, transaction: Transaction) -> int | None:
         """The amount in minor units of the reference currency, half rounded up.
 
-        None where the rate table lacks the currency: never a guess.
+        None where it is missing, or the rate table lacks its currency: never a guess.
         """
-        rate = self.rates.get(transaction.currency)
-        if rate is None:
+        rate, minor = self.rates.get(transaction.currency), transaction.amount_minor
+        if rate is None or minor is None:
             return None
         if rate == RATE_SCALE:
-            return transaction.amount_minor
-        return (transaction.amount_minor * rate + RATE_SCALE // 2) // RATE_SCALE
+            return minor
+        return (minor * rate + RATE_SCALE // 2) // RATE_SCALE
 
 
 def load_catalogue(text: str, *, name: str) -> Catalogue:

@@ -41,6 +41,19 @@ class DegradationCode(IntEnum):
     SECOND_LOOK_SKIPPED = 6
     HISTORY_CORRUPT = 7
     TOO_LATE = 8
+    AMOUNT_UNKNOWN = 9
+    HISTORY_AMOUNT_UNKNOWN = 10
+
+
+# Degradations that leave some features missing, and the others known.
+PARTIAL = frozenset(
+    {
+        DegradationCode.HISTORY_PARTIAL,
+        DegradationCode.HISTORY_CORRUPT,
+        DegradationCode.AMOUNT_UNKNOWN,
+        DegradationCode.HISTORY_AMOUNT_UNKNOWN,
+    }
+)
 
 
 class ReasonSource(IntEnum):

@@ -26,6 +26,7 @@ OutcomeName = Literal["approve", "challenge", "review", "decline"]
 DegradationName = Literal[
     "history_unavailable", "history_partial", "model_unavailable", "not_recorded",
     "out_of_time", "second_look_skipped", "history_corrupt", "too_late",
+    "amount_unknown", "history_amount_unknown",
 ]  # fmt: skip
 RULES_MAX = 500
 BLOCK_PRIORITY = 2_000

@@ -79,7 +79,7 @@ class Transaction:
     payment_id: str = ""
     attempt: int = 0
     occurred_at_ms: int = 0
-    amount_minor: int = 0
+    amount_minor: int | None = None  # 0 is an amount: of an account verification
     currency: str = ""
     card: str = ""
     customer: str = ""
@@ -143,7 +143,7 @@ def validate(transaction: Transaction, *, exempt: frozenset[str] = frozenset()) 
         raise _not_a_token(tokens)
     if why := implausible(t.occurred_at_ms):
         raise InvalidTransaction("occurred_at", why)
-    if not 0 <= t.amount_minor <= AMOUNT_MINOR_MAX:
+    if t.amount_minor is not None and not 0 <= t.amount_minor <= AMOUNT_MINOR_MAX:
         raise InvalidTransaction(
             "amount_minor", f"must lie between 0 and {AMOUNT_MINOR_MAX}"
         )
@@ -267,9 +267,9 @@ _HEADS_MAX = 4_096  # pairs of field number and length remembered
 def payload_hash(transaction: Transaction) -> bytes:
     """SHA-256 (32 bytes) over the domain fields in field-number order.
 
-    Absent fields are omitted, attributes are sorted, floats enter as IEEE bits;
-    trace context and the dry-run flag are not part of a transaction. The same
-    transaction hashes equally from Protobuf and from JSON.
+    Absent fields are omitted (an amount of 0 is there), attributes are sorted, floats
+    enter as IEEE bits; trace context and the dry-run flag are not part of a
+    transaction. The same transaction hashes equally from Protobuf and from JSON.
 
     >>> a = Transaction("default", "t1", amount_minor=100, currency="EUR")
     >>> b = Transaction("default", "t1", amount_minor=101, currency="EUR")
@@ -282,7 +282,7 @@ def payload_hash(transaction: Transaction) -> bytes:
     if t.attempt:
         parts.append(_NUMBER.pack(4, t.attempt))
     parts.append(_NUMBER.pack(5, t.occurred_at_ms))
-    if t.amount_minor:
+    if t.amount_minor is not None:
         parts.append(_NUMBER.pack(6, t.amount_minor))
     named = (t.currency, t.card, t.customer, t.merchant, t.terminal, t.device)
     _hash_texts(parts, 7, named)

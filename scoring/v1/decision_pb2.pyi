@@ -117,6 +117,14 @@ class _DegradationCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Degra
     """The transaction came later than the lateness allowed: it is scored, and
     never counted.
     """
+    DEGRADATION_CODE_AMOUNT_UNKNOWN: _DegradationCode.ValueType  # 9
+    """The transaction's amount is unknown; the detail says for want of what: the
+    amount, or a rate of its currency.
+    """
+    DEGRADATION_CODE_HISTORY_AMOUNT_UNKNOWN: _DegradationCode.ValueType  # 10
+    """A window of an entity's history holds a payment whose amount is unknown: sums
+    and maxima over it are "at least", and means and ratios are missing.
+    """
 
 class DegradationCode(_DegradationCode, metaclass=_DegradationCodeEnumTypeWrapper):
     """Something that was missing when we decided."""
@@ -142,6 +150,14 @@ DEGRADATION_CODE_HISTORY_CORRUPT: DegradationCode.ValueType  # 7
 DEGRADATION_CODE_TOO_LATE: DegradationCode.ValueType  # 8
 """The transaction came later than the lateness allowed: it is scored, and
 never counted.
+"""
+DEGRADATION_CODE_AMOUNT_UNKNOWN: DegradationCode.ValueType  # 9
+"""The transaction's amount is unknown; the detail says for want of what: the
+amount, or a rate of its currency.
+"""
+DEGRADATION_CODE_HISTORY_AMOUNT_UNKNOWN: DegradationCode.ValueType  # 10
+"""A window of an entity's history holds a payment whose amount is unknown: sums
+and maxima over it are "at least", and means and ratios are missing.
 """
 Global___DegradationCode: _TypeAlias = DegradationCode  # noqa: Y015
 

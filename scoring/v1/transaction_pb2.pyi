@@ -332,7 +332,9 @@ class Transaction(_message.Message):
     attempt: _builtins.int
     """Which attempt of the payment this is; 0 when not said, at most 1000."""
     amount_minor: _builtins.int
-    """Minor units of `currency` (cents, yen); 0 to 10^13."""
+    """Minor units of `currency` (cents, yen); 0 to 10^13. Left out it is unknown, not
+    0: an account verification says 0.
+    """
     currency: _builtins.str
     """ISO 4217, three capital letters; required."""
     card: _builtins.str
@@ -379,7 +381,7 @@ class Transaction(_message.Message):
         payment_id: _builtins.str = ...,
         attempt: _builtins.int = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
-        amount_minor: _builtins.int = ...,
+        amount_minor: _builtins.int | None = ...,
         currency: _builtins.str = ...,
         card: _builtins.str = ...,
         customer: _builtins.str = ...,
@@ -395,11 +397,13 @@ class Transaction(_message.Message):
         location: Global___Location | None = ...,
         attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "location", b"location", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "attempt", b"attempt", "attributes", b"attributes", "card", b"card", "card_country", b"card_country", "channel", b"channel", "currency", b"currency", "customer", b"customer", "device", b"device", "entry_mode", b"entry_mode", "id", b"id", "ip_country", b"ip_country", "location", b"location", "merchant", b"merchant", "merchant_category", b"merchant_category", "merchant_country", b"merchant_country", "occurred_at", b"occurred_at", "payment_id", b"payment_id", "tenant", b"tenant", "terminal", b"terminal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "attempt", b"attempt", "attributes", b"attributes", "card", b"card", "card_country", b"card_country", "channel", b"channel", "currency", b"currency", "customer", b"customer", "device", b"device", "entry_mode", b"entry_mode", "id", b"id", "ip_country", b"ip_country", "location", b"location", "merchant", b"merchant", "merchant_category", b"merchant_category", "merchant_country", b"merchant_country", "occurred_at", b"occurred_at", "payment_id", b"payment_id", "tenant", b"tenant", "terminal", b"terminal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__amount_minor: _TypeAlias = _typing.Literal["amount_minor"]  # noqa: Y015
+    _WhichOneofArgType__amount_minor: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount_minor) -> _WhichOneofReturnType__amount_minor | None: ...
 
 Global___Transaction: _TypeAlias = Transaction  # noqa: Y015
 

@@ -40,7 +40,7 @@ def transaction_from_proto(message: transaction_pb2.Transaction) -> Transaction:
         message.payment_id,
         message.attempt,
         occurred_at_ms,
-        message.amount_minor,
+        message.amount_minor if message.HasField("amount_minor") else None,
         message.currency,
         message.card,
         message.customer,

@@ -41,9 +41,8 @@ def sums(leaf: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 real_terms = sums(features | st.sampled_from(["score", "limits.attempts"])) | st.tuples(
     features, st.sampled_from("+-*"), reals
 ).map(lambda p: f"{p[0]} {p[1]} ({p[2]})")
-integer_terms = st.sampled_from(
-    ["transaction.amount_minor", "transaction.attempt", "limits.ticket_minor"]
-)
+integer_fields = st.sampled_from(["transaction.amount_minor", "transaction.attempt"])
+integer_terms = integer_fields | st.just("limits.ticket_minor")
 numeric = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
 atoms = st.one_of(
     st.tuples(real_terms, numeric, real_terms | reals).map(" ".join),
@@ -60,7 +59,7 @@ atoms = st.one_of(
     st.sampled_from(
         ['transaction.attributes["k"] == "v"', "has(transaction.attributes.k)"]
     ),
-    (features | texts).map(lambda name: f"has({name})"),
+    (features | texts | integer_fields).map(lambda name: f"has({name})"),
 )
 rules = st.recursive(
     atoms,
@@ -78,7 +77,7 @@ rows = st.fixed_dictionaries(
         "features": st.tuples(*[maybe_number] * len(FEATURES)),
         "score": st.none() | st.sampled_from([0.0, 0.1, 1.0]),
         "texts": st.tuples(*[st.just("") | st.sampled_from(TOKENS)] * len(TEXTS)),
-        "amount": st.sampled_from([0, 1, 20_000, 10**13]),
+        "amount": st.none() | st.sampled_from([0, 1, 20_000, 10**13]),
         "attempt": st.sampled_from([0, 1, 3]),
         "channel": st.sampled_from([0, 2, 3]),
         "attribute": st.sampled_from(["", "v", "w"]),
@@ -112,10 +111,11 @@ def activation_of(row: dict[str, Any]) -> dict[str, Any]:
     }
     attributes = {"k": row["attribute"]} if row["attribute"] else {}
     fields: dict[str, Any] = {
-        "amount_minor": row["amount"],
         "attributes": attributes,
         **{k: v for k, v in zip(TEXTS, row["texts"], strict=True) if v},
     }
+    if row["amount"] is not None:
+        fields["amount_minor"] = row["amount"]
     if row["attempt"]:
         fields["attempt"] = row["attempt"]
     if row["channel"]:

@@ -53,6 +53,8 @@ def test_a_new_field_breaks_nobody(changed):
         ("string tenant = 1;", "string owner = 1;"),
         ("string currency = 7;", "bytes currency = 7;"),
         ("int64 amount_minor = 6;", "int64 amount_minor = 996;"),
+        ("optional int64 amount_minor = 6;", "repeated int64 amount_minor = 6;"),
+        ("map<string, string> attributes = 20;", "string attributes = 20;"),
         ("CHANNEL_ATM = 3;", "CHANNEL_ATM = 993;"),
     ],
 )

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from scoring.core.card_number import holds_card_number, masked
+from scoring.core.catalogue import default_catalogue
 from scoring.core.codes import CURRENCY_DIGITS
 from scoring.core.transaction import Transaction, order_hash, payload_hash, validate
 from scoring.errors import CardNumberRefused, InvalidTransaction
@@ -45,6 +46,24 @@ OTHER = {
 
 def test_a_complete_transaction_is_within_its_limits():
     validate(GOOD)
+
+
+def test_an_amount_may_be_left_out_and_then_is_not_one_of_0():
+    left_out = dataclasses.replace(GOOD, amount_minor=None)
+    validate(left_out)
+    validate(dataclasses.replace(GOOD, amount_minor=0))
+    assert default_catalogue().amount(left_out) is None
+    hashes = {
+        payload_hash(dataclasses.replace(GOOD, amount_minor=minor))
+        for minor in (None, 0, 1)
+    }
+    assert len(hashes) == 3
+
+
+def test_the_hash_of_a_payment_of_an_earlier_release_stands():
+    assert payload_hash(Transaction("default", "t1", amount_minor=100)).hex() == (
+        "386e533184f764947ecfc6c15309d61ca2db1d97dea14edbab289b2031f444a5"
+    )
 
 
 NOON_S = 1_772_366_400

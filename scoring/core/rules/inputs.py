@@ -47,7 +47,11 @@ _TEXTS = (
     "ip_country",
 )  # fmt: skip
 TRANSACTION: Mapping[str, Input] = {
-    "amount_minor": Input(Type.INTEGER, "t.amount_minor", AMOUNT_MINOR_MAX),
+    "amount_minor": Input(
+        Type.INTEGER,
+        "(NAN if t.amount_minor is None else t.amount_minor)",
+        AMOUNT_MINOR_MAX,
+    ),
     "attempt": Input(Type.INTEGER, "(t.attempt or NAN)", ATTEMPT_MAX, low=1),
     "occurred_at_ms": Input(
         Type.INTEGER, "t.occurred_at_ms", OCCURRED_AT_MS_MAX, low=OCCURRED_AT_MS_MIN
