@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownError
 
 from scoring.adapters.kafka_lines import listening
@@ -16,6 +16,7 @@ from scoring.errors import BadArtifact, LogUnavailable
 
 _PAUSE_S = 0.1
 _PAUSE_S_MAX = 1.0
+_UNCOMMITTED = 0
 # What a client says of settings that no waiting makes right.
 _REFUSALS = (
     "AuthenticationFailed",
@@ -113,6 +114,22 @@ async def reader(
         # A client that is stopped before its tasks ever ran raises their cancellation.
         await asyncio.sleep(0)
         await consumer.stop()
+
+
+async def appended_ends(
+    consumer: AIOKafkaConsumer, places: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Where partitions end with what is not committed, for such a reader.
+
+    Where they end with what it can be given is `end_offsets`.
+    """
+    fetcher = consumer._fetcher  # noqa: SLF001 - it asks by its own level
+    level, fetcher._isolation_level = fetcher._isolation_level, _UNCOMMITTED  # noqa: SLF001
+    try:
+        found: dict[TopicPartition, int] = await consumer.end_offsets(list(places))
+    finally:
+        fetcher._isolation_level = level  # noqa: SLF001
+    return found
 
 
 def _plain(reason: str) -> str:

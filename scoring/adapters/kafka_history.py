@@ -11,7 +11,7 @@ from typing import Any, Self
 from aiokafka import TopicPartition
 
 from scoring.adapters import kafka_records
-from scoring.adapters.kafka_contact import reader
+from scoring.adapters.kafka_contact import appended_ends, reader
 from scoring.adapters.kafka_intake import message_in
 from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.errors import BadArtifact, LogUnavailable
@@ -21,7 +21,6 @@ kafka_records.install()
 log = logging.getLogger(__name__)
 _POLL_MS = 500
 _POLL_RECORDS_MAX = 10_000
-_UNCOMMITTED = 0  # Kafka's number of the isolation level
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class LogReader:
         places = [TopicPartition(topic, p) for p in range(count)]
         first = await self._consumer.beginning_offsets(places)
         ends = await self._consumer.end_offsets(places)
-        for place, appended in (await self._appended(places)).items():
+        for place, appended in (await appended_ends(self._consumer, places)).items():
             if appended > ends[place]:
                 log.warning(
                     "%s/%d: %d records wait behind a transaction of their producer's "
@@ -78,16 +77,6 @@ class LogReader:
                     *(topic, place.partition, appended - ends[place], ends[place]),
                 )
         return {p.partition: Extent(first[p], ends[p]) for p in places}
-
-    async def _appended(self, places: list[TopicPartition]) -> dict[Any, int]:
-        """Where the partitions end with what is not committed."""
-        fetcher = self._consumer._fetcher  # noqa: SLF001 - it asks by its own level
-        level, fetcher._isolation_level = fetcher._isolation_level, _UNCOMMITTED  # noqa: SLF001
-        try:
-            found: dict[Any, int] = await self._consumer.end_offsets(places)
-        finally:
-            fetcher._isolation_level = level  # noqa: SLF001
-        return found
 
     async def topic_id(self, topic: str) -> str:
         """Which incarnation of the topic it is; empty where the broker tells none."""

@@ -7,15 +7,18 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from scoring import wire
-from scoring.adapters.kafka_contact import reader
+from scoring.adapters.kafka_contact import appended_ends, reader
 from scoring.adapters.kafka_intake import header_of, message_in
 from scoring.adapters.kafka_progress import Progress
+from scoring.adapters.kafka_topics import Found as Topic
+from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.core.transaction import Transaction
 from scoring.errors import LogUnavailable, ScoringError
 from scoring.v1 import decision_pb2
@@ -48,13 +51,23 @@ class PaymentSearch(Protocol):
         ...
 
 
+class Archived(NamedTuple):
+    """What an archive holds of the payments that were asked for.
+
+    `taken` is the broker's own next offset of each partition, in the incarnation
+    `topic_id` of the topic; empty where no broker told which that was.
+    """
+
+    payments: Mapping[Key, Transaction] = MappingProxyType({})
+    taken: Mapping[int, int] = MappingProxyType({})
+    topic_id: str = ""
+
+
 class Archive(Protocol):
     """The decisions that were archived."""
 
-    async def payments(
-        self, keys: Sequence[Key]
-    ) -> tuple[Mapping[Key, Transaction], Mapping[int, int]]:
-        """What is archived of these, and the next offset of each partition."""
+    async def payments(self, keys: Sequence[Key]) -> Archived:
+        """What is archived of these, and how far the archive has come."""
         ...
 
 
@@ -105,14 +118,15 @@ class LogSearch:
                 await asyncio.sleep(_AGAIN_S)
 
     async def _pass(self, keys: frozenset[Key]) -> tuple[dict[Key, Transaction], str]:
-        found: dict[Key, Transaction] = {}
-        archived: Mapping[int, int] = {}
+        archived = Archived()
         if self.archive is not None:
-            own, archived = await self.archive.payments(sorted(keys))
-            found.update(own)
+            archived = await self.archive.payments(sorted(keys))
             self.progress.forward()
+        found = dict(archived.payments)
         if found.keys() >= keys:
             return found, ""
+        topic = await self._topic()
+        known = archived.taken if archived.topic_id == topic.id else {}
         async with reader(
             self.bootstrap,
             self.options,
@@ -120,9 +134,21 @@ class LogSearch:
             fetch_max_wait_ms=self.fetch_wait_ms,
             max_poll_records=_POLL_RECORDS_MAX,
         ) as consumer:
-            scan = _Scan(consumer, keys, archived, self.progress, found)
-            reach = await scan.topic(self.topic, within_s=self.pass_s)
-        return found, f"searched: {'the archive, ' * bool(archived)}{reach}"
+            scan = _Scan(consumer, keys, known, self.progress, found)
+            # A client waits for ever for a position in a topic that is gone.
+            async with asyncio.timeout(self.pass_s + _AGAIN_S):
+                reach = await scan.topic(topic, within_s=self.pass_s)
+        if not found.keys() >= keys and (await self._topic()).id != topic.id:
+            raise LogUnavailable(f"{self.topic} was made again meanwhile")
+        return found, f"searched: {'the archive, ' * bool(archived.taken)}{reach}"
+
+    async def _topic(self) -> Topic:
+        """The topic as it is now; raises `LogUnavailable` where there is none."""
+        async with TopicAdmin(self.bootstrap, self.options) as admin:
+            topic = (await admin.found([self.topic]))[self.topic]
+        if not topic.exists:
+            raise LogUnavailable(f"the brokers do not have {self.topic}")
+        return topic
 
 
 @dataclass(slots=True)
@@ -136,12 +162,10 @@ class _Scan:
     found: dict[Key, Transaction]
     oldest_ms: int = 0
 
-    async def topic(self, name: str, *, within_s: float) -> str:
+    async def topic(self, topic: Topic, *, within_s: float) -> str:
         """Look through windows of all partitions, newest first; says how far."""
         ends_at = asyncio.get_running_loop().time() + within_s
-        await self.consumer.topics()  # so that it knows their partitions
-        parts = sorted(self.consumer.partitions_for_topic(name) or ())
-        tps = [TopicPartition(name, part) for part in parts]
+        tps = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
         starts = await self.consumer.beginning_offsets(tps)
         for tp in tps:
             starts[tp] = max(starts[tp], self.archived.get(tp.partition, 0))
@@ -154,14 +178,24 @@ class _Scan:
         while spans and not self.found.keys() >= self.keys:
             if not await self._window(spans, ends_at, beyond=beyond):
                 back = datetime.fromtimestamp(self.oldest_ms / _MS_PER_S, UTC)
-                return f"{name} back to {back:%F %T} UTC"
+                return f"{topic.name} back to {back:%F %T} UTC"
             beyond = 0
             spans = {
                 tp: (max(starts[tp], first - _WINDOW_RECORDS), first)
                 for tp, (first, _) in spans.items()
                 if first > starts[tp]
             }
-        return f"all of {name}"
+        return f"all of {topic.name}{await self._held_back(tps, ends)}"
+
+    async def _held_back(
+        self, tps: Sequence[TopicPartition], ends: Mapping[TopicPartition, int]
+    ) -> str:
+        """What lies behind a transaction that its producer has not ended."""
+        appended = await appended_ends(self.consumer, tps)
+        count = sum(max(appended[tp] - ends[tp], 0) for tp in tps)
+        if not count:
+            return ""
+        return f" but {count} records behind a transaction that is not over"
 
     async def _window(
         self,

@@ -123,9 +123,10 @@ async def read_topics(
     on_record: OnRecord,
 ) -> None:
     """Read topics from their beginning, every partition, until cancelled."""
-    from aiokafka import AIOKafkaConsumer, TopicPartition
+    from aiokafka import AIOKafkaConsumer
 
     consumer = AIOKafkaConsumer(
+        *topics,
         **client,
         group_id=None,
         isolation_level="read_committed",
@@ -135,13 +136,6 @@ async def read_topics(
     )
     await consumer.start()
     try:
-        partitions = [
-            TopicPartition(topic, number)
-            for topic in topics
-            for number in await _partitions(consumer, topic)
-        ]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
         while True:
             polled = await consumer.getmany(timeout_ms=200, max_records=1_000)
             for partition, records in polled.items():
@@ -150,11 +144,3 @@ async def read_topics(
             await asyncio.sleep(0)
     finally:
         await consumer.stop()
-
-
-async def _partitions(consumer: Any, topic: str) -> list[int]:
-    # The first look at a topic only starts the metadata request.
-    while not (found := consumer.partitions_for_topic(topic)):
-        await consumer.topics()
-        await asyncio.sleep(0.05)
-    return sorted(found)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from scoring.adapters.kafka_join import Archived
 from scoring.core.transaction import Transaction
 from scoring.history.archive import FIRST, Archive
 from scoring.history.rows import TRANSACTION_FIELDS
@@ -27,32 +28,26 @@ class ArchiveSearch:
 
     archive: Archive
 
-    async def payments(
-        self, keys: Sequence[Key]
-    ) -> tuple[Mapping[Key, Transaction], Mapping[int, int]]:
-        """What is archived of these, and the next offset of each partition.
+    async def payments(self, keys: Sequence[Key]) -> Archived:
+        """What is archived of these, and how far the archive has come.
 
         Nothing of either where the archive cannot be read: the log says so.
         """
         return await asyncio.to_thread(self._payments, keys)
 
-    def _payments(
-        self, keys: Sequence[Key]
-    ) -> tuple[dict[Key, Transaction], dict[int, int]]:
+    def _payments(self, keys: Sequence[Key]) -> Archived:
         for _ in range(_TRIES):
             try:
                 return self._found(keys)
             except (OSError, duckdb.Error) as error:
                 why = error
         log.warning("%s cannot be searched for labels: %s", self.archive.directory, why)
-        return {}, {}
+        return Archived()
 
-    def _found(
-        self, keys: Sequence[Key]
-    ) -> tuple[dict[Key, Transaction], dict[int, int]]:
-        taken = self.archive.offsets(
-            "decisions"
-        )  # before: what comes later is read twice
+    def _found(self, keys: Sequence[Key]) -> Archived:
+        # Before: what comes later is read twice.
+        taken = self.archive.offsets("decisions")
+        topic = self.archive.incarnation("decisions")
         con: Any = duckdb.connect(":memory:")
         try:
             con.execute("SET threads = 1")  # the doors need the others
@@ -66,4 +61,6 @@ class ArchiveSearch:
         finally:
             con.close()
         found = [Transaction(*row) for row in rows]
-        return {(t.tenant, t.id): t for t in found}, taken
+        # What of the topic of today: the archive counts on over those before it.
+        own = {p: max(end - topic.base.get(p, 0), 0) for p, end in taken.items()}
+        return Archived({(t.tenant, t.id): t for t in found}, own, topic.id)

@@ -61,7 +61,7 @@ async def test_a_payment_is_found_in_the_archive_and_in_the_topic_after_it(
         assert found.payments[-1] is None
         assert found.where.endswith(f"all of {life.topics.decisions}")
     own = await ArchiveSearch(archive).payments([*paid, unknown])
-    assert own[0] == {key(t): t for t in stream[:40]}
+    assert own.payments == {key(t): t for t in stream[:40]}
 
 
 async def test_what_waits_for_one_search_is_looked_for_in_the_next(life, search):
