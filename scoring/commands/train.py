@@ -123,29 +123,14 @@ def _rows(
 ) -> tuple[Any, int]:
     """The labelled rows as a pyarrow table of our fields, and their label delay, ms."""
     delay_ms = None if delay_days is None else int(delay_days * _DAY_MS)
-    if path is not None and (mapping or not _is_ours(path)):
+    if path is not None:
         return _mapped(path, mapping, delay_ms)
+    from scoring.training.simulate import World, simulate
+
+    world = World(seed=seed, days=60, customers=2_000, terminals=4_000, radius=8.0)
     if delay_ms is None:
         delay_ms = _DELAY_DAYS * _DAY_MS
-    if path is None:
-        from scoring.training.simulate import World, simulate
-
-        world = World(seed=seed, days=60, customers=2_000, terminals=4_000, radius=8.0)
-        return simulate(world, report=report), delay_ms
-    import pyarrow.parquet as pq
-
-    return pq.read_table(path), delay_ms
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file is Parquet of our own fields, read as it stands."""
-    import pyarrow.parquet as pq
-
-    try:
-        names = pq.read_schema(path).names
-    except (OSError, ValueError):
-        return False
-    return {"occurred_at_ms", "amount_minor"} <= set(names)
+    return simulate(world, report=report), delay_ms
 
 
 def _mapped(path: Path, mapping: str, delay_ms: int | None) -> tuple[Any, int]:
@@ -153,12 +138,19 @@ def _mapped(path: Path, mapping: str, delay_ms: int | None) -> tuple[Any, int]:
     from scoring.replay.describe import chosen_mapping
     from scoring.replay.offline import labelled_transactions_of
     from scoring.replay.table import Table
+    from scoring.settings import Settings
 
-    chosen = chosen_mapping(path, mapping)
+    def told(text: str) -> None:
+        typer.echo(f"· {text}", err=True)
+
+    chosen = chosen_mapping(path, mapping, told=told)
     if delay_ms is None:
         delay_ms = chosen.label_delay_ms
-    table = Table(path, chosen)
-    return labelled_transactions_of(table, label_delay_ms=delay_ms), delay_ms
+    table = Table(path, chosen, exempt=Settings().numeric_ids)
+    rows = labelled_transactions_of(table, label_delay_ms=delay_ms)
+    for line in table.account.lines():
+        told(line)
+    return rows, delay_ms
 
 
 def _signer() -> Any:

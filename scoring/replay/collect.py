@@ -14,20 +14,20 @@ from typing import Any
 from scoring import wire
 from scoring.core.decision import DegradationCode
 from scoring.errors import Unavailable
-from scoring.replay.table import Row
+from scoring.replay.account import Place
+from scoring.replay.admission import Row
 from scoring.v1 import decision_pb2
 
 _ROWS_PER_GROUP = 20_000
 _STALLED_S = 120.0
-_REFUSALS_KEPT_MAX = 5
 
 
 @dataclass(slots=True)
 class Collector:
     """Rows on their way, and the Parquet file of those that are decided.
 
-    `degradations` counts decisions by what was missing, `refusals` the reasons of
-    rows that were refused; `examples` keeps a few of these.
+    `degradations` counts decisions by what was missing, `refusals` has the place and
+    the reason of each row that a door refused.
     A record for a row that is no longer on its way is a duplicate or a stranger's.
     """
 
@@ -37,8 +37,7 @@ class Collector:
     repeated: int = 0
     degraded: int = 0
     degradations: Counter[str] = field(default_factory=Counter)
-    refusals: Counter[str] = field(default_factory=Counter)
-    examples: list[str] = field(default_factory=list)
+    refusals: list[tuple[Place, str]] = field(default_factory=list)
     _pending: dict[str, Row] = field(default_factory=dict)
     _columns: dict[str, list[Any]] = field(default_factory=dict)
     _writer: Any = None
@@ -65,11 +64,10 @@ class Collector:
 
     def refuse(self, transaction_id: str, reason: str) -> None:
         """Note that a row has no decision, and why."""
-        if self._pending.pop(transaction_id, None) is None:
+        row = self._pending.pop(transaction_id, None)
+        if row is None:
             return
-        self.refusals[reason] += 1
-        if len(self.examples) < _REFUSALS_KEPT_MAX:
-            self.examples.append(f"{transaction_id}: {reason}")
+        self.refusals.append((row.place, reason))
         self._progress.set()
 
     @property

@@ -1,176 +1,323 @@
-"""Guessing which column is which: a mapping proposed for a table."""
+"""Guessing which column is which: a mapping proposed for a table, with its doubts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from re import sub
 from typing import Any
 
 import yaml
 
 from scoring.core.card_number import holds_card_number
 from scoring.errors import BadArtifact
+from scoring.replay.column_names import KNOWN_NAMES, MINOR_NAMES, candidates, spellings
 from scoring.replay.mapping import SHIPPED, TableMapping, load_mapping, shipped_mapping
-from scoring.replay.table import columns_of, sample_of
+from scoring.replay.source import open_source
+from scoring.replay.values import (
+    SYMBOL_CURRENCIES,
+    Times,
+    all_whole,
+    can_be,
+    ends_like_floats,
+    money_of,
+    time_of,
+)
 
-# Column names seen in payment tables, normalised (lower case, letters and digits
-# only), best guess first.
-_KNOWN_NAMES: dict[str, tuple[str, ...]] = {
-    "id": ("transactionid", "txid", "transid", "transnum", "id", "eventid"),
-    "payment_id": ("paymentid", "orderid", "paymentintent"),
-    "attempt": ("attempt", "retry", "attemptno"),
-    "occurred_at": (
-        "occurredat", "occurredatms", "txdatetime", "transdatetranstime", "timestamp",
-        "datetime", "transactiondate", "transactiontime", "createdat", "eventtime",
-        "time", "date", "unixtime",
-    ),
-    "amount": (
-        "amountminor", "amountcents", "amount", "txamount", "amt", "transactionamount",
-        "transactionamt", "value",
-    ),
-    "currency": ("currency", "currencycode", "ccy"),
-    "card": ("card", "cardid", "cardtoken", "ccnum", "card1", "pan", "cardhash"),
-    "customer": (
-        "customer", "customerid", "clientid", "userid", "accountid", "nameorig",
-    ),
-    "merchant": ("merchant", "merchantid", "merchantname", "shopid", "namedest"),
-    "terminal": ("terminal", "terminalid", "posid", "deviceterminal"),
-    "device": ("device", "deviceid", "devicefingerprint", "deviceinfo"),
-    "channel": ("channel",),
-    "entry_mode": ("entrymode", "posentrymode"),
-    "merchant_category": ("merchantcategory", "mcc", "merchantcategorycode"),
-    "card_country": ("cardcountry", "issuercountry", "bincountry"),
-    "merchant_country": ("merchantcountry", "country"),
-    "ip_country": ("ipcountry",),
-    "latitude": ("latitude", "lat"),
-    "longitude": ("longitude", "long", "lon", "lng"),
-    "fraud": ("fraud", "isfraud", "txfraud", "class", "label", "fraudflag", "target"),
-    "known_at": ("knownat", "labelledat", "chargebackat", "reportedat"),
-}  # fmt: skip
-_MINOR_NAMES = ("amountminor", "amountcents")
-_SECONDS_MAX = 10**11  # as milliseconds: 1973; a larger number is milliseconds
+_SAMPLED_ROWS = 1_000
+_MINOR = "minor"
+_OURS = ("id", "occurred_at_ms", "amount_minor", "currency")  # of no other table
+# Apart in these: the day of a time, and of whom the numbers of cards are.
+_TIME_PARTS = ("Year", "Month", "Day", "Time")
+_CARDS_OF = ("User", "Card")
+
+Values = Callable[[str], Iterator[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A mapping in YAML and what the reader must still settle.
 
-    `complete` is true where the text loads as a mapping.
+    `complete` is true where the text loads as a mapping and nothing is to be asked.
     """
 
     text: str
     remarks: tuple[str, ...]
     complete: bool
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class _Guess:
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str | list[str]] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     amount_unit: str = "major"
-    time_unit: str = "ms"
+
+    def ask(self, remark: str) -> None:
+        """Say what only a person can know."""
+        self.asked.append(remark)
+        self.remarks.append(remark)
+
+    def column(self, ours: str) -> str:
+        """The one column of a field; empty where there is none, or several."""
+        found = self.columns.get(ours, "")
+        return found if isinstance(found, str) else ""
 
 
 def mapping_for(path: Path) -> TableMapping | None:
     """The shipped mapping whose columns the table has, if there is one."""
-    present = {name for name, _ in columns_of(path)}
-    for name in SHIPPED:
-        mapping = shipped_mapping(name)
-        if present.issuperset(mapping.columns.values()):
-            return mapping
-    return None
+    present = set(open_source(path).columns)
+    handbook, ours = shipped_mapping("handbook"), shipped_mapping("scoring")
+    if present.issuperset(handbook.used):
+        return handbook
+    if not present.issuperset(_OURS):
+        return None
+    columns = {field: c for field, c in ours.columns.items() if c in present}
+    if "known_at_ms" in present:
+        columns["known_at"] = "known_at_ms"
+    return ours.model_copy(update={"columns": columns})
 
 
-def describe(path: Path) -> Proposal:
-    """Propose a mapping for a table by its column names, types and first values."""
-    shipped = mapping_for(path)
+def describe(path: Path, *, encoding: str = "") -> Proposal:
+    """Propose a mapping for a table by its columns' values and names."""
+    source = open_source(path, encoding=encoding)
+    shipped = None if encoding else mapping_for(path)
     if shipped is not None:
         text = yaml.safe_dump(
-            shipped.model_dump(exclude_defaults=True), sort_keys=False
+            shipped.model_dump(exclude_defaults=True, mode="json"), sort_keys=False
         )
-        return Proposal(text, ("these are the columns of a shipped mapping",), True)
-    return propose(columns_of(path), sample_of(path))
+        told = f"amounts in {shipped.amount_unit} units, times without a zone in UTC"
+        constants = [f"{k}: {v} is assumed" for k, v in shipped.constants.items()]
+        remarks = ("these are the columns of a shipped mapping", told, *constants)
+        return Proposal(text, (*remarks, *_unused(shipped.used, source.columns)), True)
+    sample: dict[str, list[str]] = {column: [] for column in source.columns}
+    for record in source.sample(_SAMPLED_ROWS):
+        for column, text in record.cells.items():
+            if text.strip():
+                sample.setdefault(column, []).append(text)
+
+    def values(column: str) -> Iterator[str]:
+        for record in source.records(frozenset({column})):
+            if text := record.cells.get(column, "").strip():
+                yield text
+
+    return propose(
+        source.columns, sample, values=values, floats=source.floats, encoding=encoding
+    )
 
 
 def propose(
-    columns: Sequence[tuple[str, str]], sample: Mapping[str, Sequence[Any]]
+    columns: Sequence[str],
+    sample: Mapping[str, Sequence[str]],
+    *,
+    values: Values | None = None,
+    floats: frozenset[str] = frozenset(),
+    encoding: str = "",
 ) -> Proposal:
-    """Propose a mapping for columns (name, type) with sampled values.
+    """Propose a mapping for columns with sampled values; `values` reads all of one.
 
-    >>> propose([("txId", "VARCHAR"), ("amt", "DOUBLE"), ("when", "TIMESTAMP")],
-    ...     {}).remarks[0]
+    >>> propose(["txId", "amt", "paid"], {"txId": ["a"], "amt": ["1.50"],
+    ...     "paid": ["2024-03-01 10:00:00"]}).remarks[0]
     'occurred_at: the only column that is a time'
     """
-    guess = _Guess()
-    normal = {sub(r"[^a-z0-9]", "", name.lower()): name for name, _ in columns}
-    for ours, names in _KNOWN_NAMES.items():
-        for name in names:
-            if name in normal:
-                guess.columns[ours] = normal[name]
+
+    def sampled(column: str) -> Iterator[str]:
+        return iter(sample.get(column, ()))
+
+    guess, every = _Guess(), values or sampled
+    if encoding:
+        guess.extra["encoding"] = encoding
+    _find_columns(guess, columns, sample)
+    _find_time(guess, columns, sample)
+    _judge_time(guess, sample, every)
+    _judge_amount(guess, sample, every, floats)
+    _judge_required(guess, sample)
+    _judge_tokens(guess, sample)
+    used = [c for named in guess.columns.values() for c in _listed(named)]
+    guess.remarks += _unused(used, columns)
+    complete = not guess.asked and {"occurred_at", "amount"} <= guess.columns.keys()
+    return Proposal(
+        _text(guess), tuple(guess.remarks), complete, asked=tuple(guess.asked)
+    )
+
+
+def _listed(named: str | list[str]) -> list[str]:
+    return [named] if isinstance(named, str) else named
+
+
+def _unused(used: Sequence[str], columns: Sequence[str]) -> list[str]:
+    left = [column for column in columns if column not in used]
+    return [f"not used: {', '.join(left)}"] if left else []
+
+
+def _find_columns(
+    guess: _Guess, columns: Sequence[str], sample: Mapping[str, Sequence[str]]
+) -> None:
+    """The best column by name whose values can be what the name says."""
+    for ours in KNOWN_NAMES:
+        named = candidates(ours, columns)
+        for column in named:
+            if column not in guess.columns.values() and can_be(
+                ours, sample.get(column, ())
+            ):
+                guess.columns[ours] = column
                 break
-    _find_time_by_type(guess, columns)
-    if "card" not in guess.columns and "customer" in guess.columns:
-        guess.columns["card"] = guess.columns["customer"]
-        guess.remarks.append("card: the customer's token stands in for the card's")
-    _judge_amount(guess)
-    _judge_time(guess, dict(columns), sample)
-    _judge_required(guess)
-    _judge_card_numbers(guess, sample)
-    return Proposal(_text(guess), tuple(guess.remarks), _complete(guess))
+        else:
+            if named and not (ours == "id" and guess.columns):
+                guess.remarks.append(
+                    f"{ours}: not column {named[0]!r}: its values cannot be one"
+                )
+    if set(_CARDS_OF) <= set(columns):
+        guess.columns["card"] = list(_CARDS_OF)
+        guess.remarks.append("card: numbers of cards are read as each user's own")
+    if ("latitude" in guess.columns) != ("longitude" in guess.columns):
+        for ours in ("latitude", "longitude"):
+            guess.columns.pop(ours, None)
+        guess.remarks.append("location: half of it is none; both are left out")
 
 
-def _find_time_by_type(guess: _Guess, columns: Sequence[tuple[str, str]]) -> None:
-    times = [name for name, kind in columns if kind.startswith("TIMESTAMP")]
-    if "occurred_at" not in guess.columns and len(times) == 1:
+def _find_time(
+    guess: _Guess, columns: Sequence[str], sample: Mapping[str, Sequence[str]]
+) -> None:
+    if set(_TIME_PARTS) <= set(columns):
+        guess.columns["occurred_at"] = list(_TIME_PARTS)
+        guess.extra["time"] = {"format": "%Y %m %d %H:%M"}
+        return
+    if "occurred_at" in guess.columns:
+        return
+    times = [
+        column
+        for column in columns
+        if sample.get(column)
+        and (found := time_of(sample[column]))
+        and not found.counter
+    ]
+    if len(times) == 1:
         guess.columns["occurred_at"] = times[0]
         guess.remarks.append("occurred_at: the only column that is a time")
 
 
-def _judge_amount(guess: _Guess) -> None:
-    column = guess.columns.get("amount", "")
-    if sub(r"[^a-z]", "", column.lower()) in _MINOR_NAMES:
-        guess.amount_unit = "minor"
-
-
 def _judge_time(
-    guess: _Guess, types: Mapping[str, str], sample: Mapping[str, Sequence[Any]]
+    guess: _Guess, sample: Mapping[str, Sequence[str]], every: Values
 ) -> None:
-    column = guess.columns.get("occurred_at", "")
-    if not types.get(column, "").endswith(("INT", "INTEGER", "DOUBLE")):
+    column = guess.column("occurred_at")
+    texts = sample.get(column, ())
+    if not texts:
+        if "occurred_at" in guess.columns:
+            guess.remarks.append("occurred_at: times without a zone are read as UTC")
         return
-    values = [v for v in sample.get(column, ()) if v is not None]
-    if values and max(values) < _SECONDS_MAX:
-        guess.time_unit = "s"
-        guess.remarks.append("occurred_at: read as seconds since 1970")
+    found = time_of(texts)
+    if found and len(found.formats) > 1:
+        found = _told_apart(found, every(column))
+    if found is None:
+        return
+    if found.counter:
+        guess.ask(
+            f"occurred_at: {column!r} counts from a start that the table does not "
+            "tell; say it in the mapping, as in time: {origin: 2017-12-01, unit: s}"
+        )
+    elif len(found.formats) > 1:
+        choices = " or ".join(f'"{form}"' for form in found.formats)
+        guess.ask(
+            f"occurred_at: {column!r} does not tell days from months; say which, as "
+            f"in time: {{format: {choices}}}"
+        )
+    elif found.formats:
+        guess.extra["time"] = {"format": found.formats[0]}
+        guess.remarks.append(
+            f"occurred_at: every value fits {found.formats[0]} only; read as UTC"
+        )
+    elif found.unit:
+        guess.extra["time"] = {"unit": found.unit}
+        guess.remarks.append(f"occurred_at: read as {found.unit} since 1970")
+    elif not found.zoned:
+        guess.remarks.append("occurred_at: times without a zone are read as UTC")
 
 
-def _judge_required(guess: _Guess) -> None:
-    for ours in ("id", "occurred_at", "amount"):
+def _told_apart(found: Times, values: Iterator[str]) -> Times:
+    """Look at all values where the first ones do not tell the day from the month."""
+    return time_of(list(dict.fromkeys(values)), found.formats) or found
+
+
+def _judge_amount(
+    guess: _Guess,
+    sample: Mapping[str, Sequence[str]],
+    every: Values,
+    floats: frozenset[str],
+) -> None:
+    column = guess.column("amount")
+    texts = sample.get(column, ())
+    money = money_of(texts) if texts else None
+    if money is not None and (money.decimal or money.symbol):
+        guess.extra["money"] = money.model_dump(exclude_defaults=True)
+        guess.remarks.append(f"amount: written as {guess.extra['money']}")
+    if MINOR_NAMES & set(spellings(column)):
+        guess.amount_unit = _MINOR
+    elif texts and column not in floats and all_whole(texts):
+        if all_whole(every(column)):
+            guess.amount_unit = _MINOR
+        elif money_of(list(every(column))) is None:
+            guess.ask(f"amount: {column!r} is written in several ways")
+    if guess.amount_unit == _MINOR:
+        guess.remarks.append(
+            "amount: whole numbers, read as minor units (4999 is 49.99); say "
+            "amount_unit: major where they are not"
+        )
+    elif column:
+        guess.remarks.append("amount: read as major units (49.99)")
+
+
+def _judge_required(guess: _Guess, sample: Mapping[str, Sequence[str]]) -> None:
+    if "id" not in guess.columns:
+        guess.extra["row_numbers_as_ids"] = True
+        guess.remarks.append("id: no column is one; rows are numbered")
+    for ours in ("occurred_at", "amount"):
         if ours not in guess.columns:
-            guess.remarks.append(
-                f"{ours}: no column looks like it; name one under columns"
-            )
+            guess.ask(f"{ours}: no column looks like it; name one under columns")
     if "currency" not in guess.columns:
-        guess.constants["currency"] = "EUR"
-        guess.remarks.append("currency: no column looks like it; EUR is assumed")
+        symbol = guess.extra.get("money", {}).get("symbol", "")
+        guess.constants["currency"] = SYMBOL_CURRENCIES.get(symbol, "EUR")
+        why = f"amounts say {symbol}" if symbol else "no column looks like it"
+        guess.remarks.append(
+            f"currency: {why}; {guess.constants['currency']} is assumed"
+        )
+    if "card" not in guess.columns and "customer" in guess.columns:
+        guess.columns["card"] = guess.columns["customer"]
+        guess.remarks.append("card: the customer's token stands in for the card's")
+    elif not {"card", "customer"} & guess.columns.keys():
+        guess.remarks.append(
+            "card, customer: no column looks like them; nothing is counted of anybody"
+        )
+    if "latitude" in guess.columns:
+        where = f"{guess.columns['latitude']}, {guess.columns['longitude']}"
+        guess.remarks.append(f"location: {where} are taken for where the payment was")
     if "fraud" not in guess.columns:
         guess.remarks.append("fraud: no label found; no quality report is possible")
+        return
+    guess.extra["label_delay"] = "7d"
+    said = sorted(set(sample.get(guess.column("fraud"), ())))
+    guess.remarks.append(
+        f"fraud: {guess.column('fraud')!r}, with values {', '.join(said[:8])}; "
+        "1, true, yes, fraud mean fraud; known 7 days later"
+    )
 
 
-def _judge_card_numbers(guess: _Guess, sample: Mapping[str, Sequence[Any]]) -> None:
-    for ours, column in guess.columns.items():
-        if any(holds_card_number(str(value)) for value in sample.get(column, ())):
-            guess.remarks.append(
-                f"{ours}: column {column!r} holds card numbers, which are refused; "
-                "replace them by tokens first"
-            )
-
-
-def _complete(guess: _Guess) -> bool:
-    return all(ours in guess.columns for ours in ("id", "occurred_at", "amount"))
+def _judge_tokens(guess: _Guess, sample: Mapping[str, Sequence[str]]) -> None:
+    for ours, named in guess.columns.items():
+        for column in _listed(named):
+            texts = sample.get(column, ())
+            if any(holds_card_number(text) for text in texts):
+                guess.remarks.append(
+                    f"{ours}: column {column!r} holds card numbers, which are "
+                    "refused; replace them by tokens first"
+                )
+            if ours in ("id", "card", "customer") and ends_like_floats(texts):
+                guess.remarks.append(
+                    f"{ours}: {column!r} ends in .0 as floats do; taken as it is"
+                )
 
 
 def _text(guess: _Guess) -> str:
@@ -178,16 +325,20 @@ def _text(guess: _Guess) -> str:
     if guess.constants:
         plain["constants"] = guess.constants
     plain["amount_unit"] = guess.amount_unit
-    plain["time_unit"] = guess.time_unit
-    if "fraud" in guess.columns:
-        plain["label_delay"] = "7d"
-    return yaml.safe_dump(plain, sort_keys=False)
+    return yaml.safe_dump({**plain, **guess.extra}, sort_keys=False, allow_unicode=True)
 
 
-def chosen_mapping(table: Path, name: str = "") -> TableMapping:
+def ignore(_remark: str) -> None:
+    """Tell nobody."""
+
+
+def chosen_mapping(
+    table: Path, name: str = "", *, told: Callable[[str], None] = ignore
+) -> TableMapping:
     """The mapping named (a shipped one or a file), or else the one that fits the table.
 
-    Raises `BadArtifact` where the name is neither, or the columns are not obvious.
+    `told` hears what a mapping that nobody wrote assumes. Raises `BadArtifact` where
+    the name is neither, or the columns are not obvious.
     """
     if name in SHIPPED:
         return shipped_mapping(name)
@@ -202,6 +353,9 @@ def chosen_mapping(table: Path, name: str = "") -> TableMapping:
     if not proposal.complete:
         raise BadArtifact(
             f"{table.name}: its columns are not obvious. Write a mapping, starting "
-            f"from `scoring replay --describe {table}`, and pass it by --mapping"
+            f"from `scoring replay --describe {table}`, and pass it by --mapping: "
+            f"{'; '.join(proposal.asked)}"
         )
+    for remark in proposal.remarks:
+        told(remark)
     return load_mapping(proposal.text, name="the proposed mapping")

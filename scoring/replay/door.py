@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeVar
 from scoring import wire
 from scoring.core.label import Label
 from scoring.errors import ScoringError, Unavailable
+from scoring.replay.admission import Row
 from scoring.replay.collect import Collector
-from scoring.replay.table import Row
 from scoring.topics import Topics, key_of
 from scoring.v1 import (
     decision_pb2,

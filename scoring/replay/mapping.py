@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from codecs import lookup
+from datetime import UTC, datetime
 from importlib.resources import files
 from re import fullmatch
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from scoring.core.codes import CURRENCY_DIGITS
+from scoring.core.codes import FIELD_CODES
 from scoring.core.document import load
-from scoring.errors import InvalidTransaction
+from scoring.core.transaction import TOKEN_FIELDS
 
-TEXT_FIELDS = (
-    "tenant", "id", "payment_id", "currency", "card", "customer", "merchant",
-    "terminal", "device", "merchant_category", "card_country", "merchant_country",
-    "ip_country",
-)  # fmt: skip
+TEXT_FIELDS = ("tenant", *TOKEN_FIELDS, *FIELD_CODES)
 NUMBER_FIELDS = ("attempt", "channel", "entry_mode")
 REAL_FIELDS = ("latitude", "longitude")
 TIME_FIELDS = ("occurred_at", "known_at")
@@ -28,20 +26,93 @@ SHIPPED = ("handbook", "scoring")
 _SPAN_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-class TableMapping(BaseModel):
-    """A mapping file: our field names on the left, the table's on the right."""
+class TimeReading(BaseModel):
+    """How times are written that are not ISO 8601 or milliseconds since 1970.
+
+    `format` is strptime's; `unit` and `origin` say what a number counts, and from
+    when; `zone` is that of times which name none.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    columns: dict[str, str] = Field(description="field of a transaction: column")
+    format: str = ""
+    unit: Literal["", "d", "h", "m", "s", "ms", "us", "ns"] = ""
+    origin: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    zone: str = "UTC"
+
+    @field_validator("origin", mode="before")
+    @classmethod
+    def _origin_may_be_a_day(cls, origin: object) -> object:
+        return datetime.fromisoformat(origin) if isinstance(origin, str) else origin
+
+    @field_validator("origin")
+    @classmethod
+    def _origin_has_a_zone(cls, origin: datetime) -> datetime:
+        return origin if origin.tzinfo else origin.replace(tzinfo=UTC)
+
+    @field_validator("zone")
+    @classmethod
+    def _zone_is_known(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (OSError, ValueError) as error:
+            raise ValueError("must be a zone such as UTC or Europe/Berlin") from error
+        return zone
+
+
+class MoneyReading(BaseModel):
+    """How amounts are written that are no plain numbers such as 1234.56.
+
+    `decimal` is the mark before the fraction, the other one then parts thousands;
+    `symbol` may stand before or after an amount.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    decimal: Literal["", ".", ","] = ""
+    symbol: str = ""
+
+
+class LabelReading(BaseModel):
+    """Which values of the label mean fraud and which mean legitimate."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fraud: tuple[str, ...]
+    legitimate: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _each_value_means_one_thing(self) -> LabelReading:
+        for value in set(self.fraud) & set(self.legitimate):
+            raise ValueError(f"{value!r} cannot mean both fraud and legitimate")
+        return self
+
+
+class TableMapping(BaseModel):
+    """A mapping file: our field names on the left, the table's on the right.
+
+    Several columns for one field are joined: times by a space, tokens by a dash.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    columns: dict[str, str | tuple[str, ...]] = Field(
+        description="field of a transaction: column, or several to be joined"
+    )
     constants: dict[str, str] = Field(
         default_factory=dict, description="field of a transaction: value for all rows"
     )
     attributes: dict[str, str] = Field(
         default_factory=dict, description="extra attribute: column"
     )
+    row_numbers_as_ids: bool = False  # for tables without ids
     amount_unit: Literal["major", "minor"] = "major"
+    money: MoneyReading = MoneyReading()
     time_unit: Literal["ms", "s"] = "ms"  # of times given as numbers
+    time: TimeReading = TimeReading()
+    labels: LabelReading | None = None  # None: the usual words, and 0 and 1
+    missing: tuple[str, ...] = ()  # what is written where nothing is known
+    encoding: str = ""  # empty: UTF-8, or UTF-16 with a byte order mark
     label_delay: str = "7d"
 
     @field_validator("columns", "constants")
@@ -54,6 +125,14 @@ class TableMapping(BaseModel):
                 )
         return mapped
 
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        try:
+            return encoding and lookup(encoding).name
+        except LookupError as error:
+            raise ValueError("must be an encoding such as latin-1") from error
+
     @field_validator("label_delay")
     @classmethod
     def _delay_is_a_span(cls, delay: str) -> str:
@@ -63,7 +142,10 @@ class TableMapping(BaseModel):
     @model_validator(mode="after")
     def _required_fields_are_mapped(self) -> TableMapping:
         for field in _REQUIRED:
-            if (field in self.columns) == (field in self.constants):
+            said = (field in self.columns) + (field in self.constants)
+            if field == "id":
+                said += self.row_numbers_as_ids
+            if said != 1:
                 raise ValueError(
                     f"{field} must be named once, under columns or constants"
                 )
@@ -73,6 +155,19 @@ class TableMapping(BaseModel):
     def label_delay_ms(self) -> int:
         """How long after the payment its label becomes known."""
         return span_ms(self.label_delay)
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The columns of the table that are read."""
+        found = [*self.attributes.values()]
+        for field in self.columns:
+            found += self.columns_of(field)
+        return tuple(dict.fromkeys(found))
+
+    def columns_of(self, field: str) -> tuple[str, ...]:
+        """The columns that a field is read from."""
+        named = self.columns.get(field, ())
+        return (named,) if isinstance(named, str) else named
 
 
 def load_mapping(text: str, *, name: str) -> TableMapping:
@@ -100,27 +195,3 @@ def span_ms(text: str) -> int:
     if not found:
         raise ValueError("a span is a number and one of s, m, h, d, such as 7d")
     return int(found[1]) * _SPAN_MS[found[2]]
-
-
-def minor_digits(currency: str) -> int:
-    """How many decimal digits a currency's minor unit has.
-
-    Two for a code that is none: its row is refused with the currency's name.
-
-    >>> minor_digits("EUR"), minor_digits("JPY"), minor_digits("KWD")
-    (2, 0, 3)
-    """
-    return CURRENCY_DIGITS.get(currency, 2)
-
-
-def amount_minor(text: str, digits: int) -> int:
-    """Major units as text to whole minor units, half to even, without a float.
-
-    >>> amount_minor("57.16", 2), amount_minor("1.005", 2), amount_minor("1.015", 2)
-    (5716, 100, 102)
-    """
-    try:
-        amount = Decimal(text).scaleb(digits)
-        return int(amount.quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
-    except (InvalidOperation, ValueError) as error:
-        raise InvalidTransaction("amount", "must be a number") from error

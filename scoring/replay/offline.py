@@ -14,7 +14,8 @@ from scoring.core.statistic import Op
 from scoring.core.transaction import Transaction
 from scoring.errors import BadArtifact
 from scoring.ports import Model
-from scoring.replay.table import Row, Table
+from scoring.replay.admission import Row
+from scoring.replay.table import Table
 from scoring.training.sql import connect
 
 _ROWS_PER_PREDICT = 8_192

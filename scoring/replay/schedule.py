@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 
 from scoring.core.label import Label, LabelSource, Verdict, validate_order
 from scoring.core.transaction import Transaction
-from scoring.replay.table import Row
+from scoring.replay.admission import Row
 
 # Entities as (kind, token …); two events that share none commute.
 Entities = Callable[[Transaction], Sequence[tuple[str, ...]]]

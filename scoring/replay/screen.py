@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table as Grid
 
+from scoring.replay.account import Account
 from scoring.replay.collect import Collector
 from scoring.replay.run import Outcome
 from scoring.training.quality import Quality
@@ -68,18 +70,33 @@ def _lines(total: int, console: Console) -> Callable[[int], None]:
     return told
 
 
+def print_account(account: Account, listed: Path) -> None:
+    """Print why rows are left out or have no label, and where all of them are."""
+    console = Console(stderr=True)
+    for line in account.lines():
+        console.print(f"· {line}", markup=False, highlight=False, soft_wrap=True)
+    if account.write(listed):
+        console.print(
+            f"· every one of them is in {listed}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
 def print_report(
-    collector: Collector, outcome: Outcome, quality: Quality | None
+    account: Account, collector: Collector, outcome: Outcome, quality: Quality | None
 ) -> None:
-    """Print counts, quality and a few refusals."""
+    """Print counts and quality: rows = decided + refused + skipped."""
     console = Console()
     grid = Grid(title="Replay", title_justify="left", show_header=False)
     rate = collector.decided / outcome.seconds if outcome.seconds else 0.0
-    refused = sum(collector.refusals.values())
     for name, value in (
+        ("rows", f"{account.rows:,}"),
         ("sent", f"{collector.sent:,}"),
         ("decided", f"{collector.decided:,}"),
-        ("refused", f"{refused:,}"),
+        ("refused", f"{account.refused.total():,}"),
+        ("skipped", f"{account.skipped.total():,}"),
         ("degraded", f"{collector.degraded:,}"),
         *(
             (f"  {code}", f"{count:,}")
@@ -101,8 +118,6 @@ def print_report(
             f"{too_late:,} decisions came too late to be counted: others do not see "
             "them, and the figures are not those of a run in order (--ordered)"
         )
-    for example in collector.examples:
-        console.print(f"refused, such as {example}", markup=False)
 
 
 def _add_quality(grid: Grid, quality: Quality) -> None:

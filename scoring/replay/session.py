@@ -17,7 +17,7 @@ from scoring.errors import BadArtifact, Unavailable
 from scoring.replay.collect import Collector
 from scoring.replay.report import quality_of
 from scoring.replay.run import Outcome, Plan, grpc_door, kafka_door, play
-from scoring.replay.screen import bar, print_report
+from scoring.replay.screen import bar, print_account, print_report
 from scoring.settings import Settings
 from scoring.topics import Topics
 from scoring.training.quality import Quality
@@ -56,11 +56,21 @@ class _Target:
 
 
 def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
-    """Play, report and return whether every row has an answer."""
+    """Play, report and return whether no row was refused.
+
+    Raises `BadArtifact` for a table without rows.
+    """
     console = Console(stderr=True)
     run = session.namespace or f"replay-{uuid4().hex[:8]}"
     collector = Collector(Path(str(session.out).replace("{run}", run)))
-    total = len(plan.table)
+    total, account = len(plan.table), plan.table.account
+    if not account.rows:
+        raise BadArtifact("the table has no rows")
+    listed = collector.path.with_suffix(".left-out.csv")
+    print_account(account, listed)
+    if not total:
+        console.print(f"[dim]·[/] none of {account.rows:,} rows can be decided")
+        return not account.refused
     console.print(f"[dim]·[/] {total:,} transactions as {run}, {session.through}")
     try:
         with (
@@ -70,8 +80,13 @@ def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
             outcome = asyncio.run(_through(plan, session, target, collector, told))
     finally:
         collector.close()
-    print_report(collector, outcome, quality_of_run(plan, collector, judge_from_ms))
-    return collector.decided + sum(collector.refusals.values()) == collector.sent
+    for place, reason in collector.refusals:
+        account.refuse(place, "", reason)
+    if collector.refusals:
+        print_account(account, listed)
+    quality = quality_of_run(plan, collector, judge_from_ms)
+    print_report(account, collector, outcome, quality)
+    return not account.refused
 
 
 def quality_of_run(

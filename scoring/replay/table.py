@@ -1,48 +1,32 @@
-"""Rows of a Parquet, CSV or JSON-lines table as transactions, a batch at a time."""
+"""A table of payments on disk, in event order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from scoring.core.transaction import DEFAULT_TENANT, Transaction
-from scoring.errors import BadArtifact
+from scoring.core.transaction import Transaction
+from scoring.errors import BadArtifact, InvalidTransaction
+from scoring.replay.account import Account, Place
+from scoring.replay.admission import Admission, Row, Truth
 from scoring.replay.mapping import (
     NUMBER_FIELDS,
     REAL_FIELDS,
     TEXT_FIELDS,
-    TIME_FIELDS,
     TableMapping,
-    amount_minor,
-    minor_digits,
 )
+from scoring.replay.source import open_source
 from scoring.training.sql import connect
 
 BATCH_ROWS_MAX = 8_192
 _MEMORY_MAX = "1GB"  # DuckDB sorts larger tables through temporary files
-_READERS = {
-    ".parquet": "read_parquet(?)",
-    ".csv": "read_csv(?, all_varchar = false)",
-    ".jsonl": "read_json(?, format = 'newline_delimited')",
-    ".ndjson": "read_json(?, format = 'newline_delimited')",
-    ".json": "read_json(?, format = 'newline_delimited')",
-}
-_MS_PER_UNIT = {"ms": 1, "s": 1_000}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One transaction and what the table says it turned out to be.
-
-    `fraud` is None where the table has no label; `known_at_ms` is when the label
-    became known.
-    """
-
-    transaction: Transaction
-    fraud: bool | None
-    known_at_ms: int
+_SQL_TYPES = {"str": "VARCHAR", "int": "BIGINT", "float": "DOUBLE"}
+_ORDER = "occurred_at_ms, substr(sha256(id), 1, 16), number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +43,30 @@ EVERYTHING = Span()
 class Table:
     """A table on disk, read through a mapping in event order.
 
-    A table knows no order of processing: the id's 64-bit hash breaks ties.
-    Memory is bounded: larger tables are sorted through temporary files.
+    A table knows no order of processing: the id's 64-bit hash breaks ties. Every
+    row is accounted for. Memory is bounded: larger tables are sorted through
+    temporary files.
     """
 
     def __init__(
-        self, path: Path, mapping: TableMapping, *, span: Span = EVERYTHING
+        self,
+        path: Path,
+        mapping: TableMapping,
+        *,
+        span: Span = EVERYTHING,
+        exempt: frozenset[str] = frozenset(),
+        strict: bool = False,
     ) -> None:
-        self._path = path
         self._mapping = mapping
         self._span = span
-        self._types = dict(columns_of(path))
-        used = (*mapping.columns.values(), *mapping.attributes.values())
-        for column in used:
-            if column not in self._types:
+        self._exempt = exempt
+        self._strict = strict
+        self._source = open_source(path, encoding=mapping.encoding)
+        for column in mapping.used:
+            if column not in self._source.columns:
                 raise BadArtifact(
                     f"{path.name}: has no column {column!r}; it has "
-                    f"{', '.join(self._types)}. Correct the mapping, or let "
+                    f"{', '.join(self._source.columns)}. Correct the mapping, or let "
                     "`scoring replay --describe FILE` propose one"
                 )
 
@@ -87,152 +78,148 @@ class Table:
     @property
     def untold(self) -> frozenset[str]:
         """Text and number fields of a transaction that the mapping says nothing of."""
-        told = {*self._mapping.columns, *self._mapping.constants, "tenant"}
+        told = {*self._mapping.columns, *self._mapping.constants, "id", "tenant"}
         return frozenset((*TEXT_FIELDS, *NUMBER_FIELDS, *REAL_FIELDS)) - told
 
+    @property
+    def account(self) -> Account:
+        """What became of every row."""
+        return self._read[1]
+
     def __len__(self) -> int:
-        query = f"SELECT count(*) FROM ({self._query()})"  # noqa: S608 quoted names
-        row = _connection().execute(query, self._arguments()).fetchone()
-        assert row is not None
-        return int(row[0])
+        return self.account.admitted
 
     def batches(self, *, label_delay_ms: int | None = None) -> Iterator[list[Row]]:
-        """Rows in event order; raises `InvalidTransaction` for an unreadable cell."""
+        """The admitted rows in event order."""
         delay_ms = label_delay_ms
         if delay_ms is None:
             delay_ms = self._mapping.label_delay_ms
-        query = f"{self._query()} ORDER BY occurred_at, substr(sha256(id), 1, 16)"
-        connection = _connection()
-        found = connection.sql(query, params=self._arguments())
+        found = self._read[0].sql(f"SELECT * FROM admitted ORDER BY {_ORDER}")  # noqa: S608
         for batch in found.to_arrow_reader(BATCH_ROWS_MAX):
-            yield self._rows(batch.to_pydict(), delay_ms)
+            yield [row for _, row in _rows(batch, delay_ms)]
 
-    def _arguments(self) -> list[Any]:
-        return [str(self._path), self._span.from_ms, self._span.to_ms]
+    @cached_property
+    def _read(self) -> tuple[Any, Account]:
+        """The admitted rows in DuckDB, and what became of the others."""
+        connection = _connection()
+        connection.execute(f"CREATE TABLE admitted ({_columns_sql()})")
+        account = Account(self._strict)
+        admitted = self._admitted(account)
+        while batch := list(islice(admitted, BATCH_ROWS_MAX)):
+            connection.register("batch", _arrow(batch))
+            connection.execute("INSERT INTO admitted SELECT * FROM batch")
+            connection.unregister("batch")
+        _leave_out_repeated(connection, account)
+        return connection, account
 
-    def _query(self) -> str:
-        """A projection to our names and plain types, filtered by the span."""
-        mapping = self._mapping
-        parts = [
-            f"{self._expression(field, column)} AS {field}"
-            for field, column in mapping.columns.items()
-        ]
-        parts += [
-            f"CAST({_quoted(column)} AS VARCHAR) AS {_quoted('attribute ' + key)}"
-            for key, column in mapping.attributes.items()
-        ]
-        inner = f"SELECT {', '.join(parts)} FROM {_reader(self._path)}"  # noqa: S608
-        return f"SELECT * FROM ({inner}) WHERE occurred_at >= ? AND occurred_at < ?"  # noqa: S608
-
-    def _expression(self, field: str, column: str) -> str:
-        name, kind = _quoted(column), self._types[column]
-        if field in TIME_FIELDS:
-            return _time_expression(name, kind, _MS_PER_UNIT[self._mapping.time_unit])
-        if field == "fraud":
-            return f"CAST({name} AS BOOLEAN)"
-        if field in REAL_FIELDS:
-            return f"CAST({name} AS DOUBLE)"
-        if field in NUMBER_FIELDS:
-            return f"coalesce(CAST({name} AS INTEGER), 0)"
-        return f"coalesce(CAST({name} AS VARCHAR), '')"
-
-    def _rows(self, columns: dict[str, list[Any]], delay_ms: int) -> list[Row]:
-        mapping = self._mapping
-        count = len(columns["id"])
-        fields = _transaction_columns(columns, mapping, count)
-        names = tuple(fields)
-        attributes = [(key, columns["attribute " + key]) for key in mapping.attributes]
-        frauds = columns.get("fraud") or [None] * count
-        known = columns.get("known_at")
-        rows = []
-        for i, values in enumerate(zip(*fields.values(), strict=True)):
-            filled = dict(zip(names, values, strict=True))
-            if attributes:
-                filled["attributes"] = {k: v[i] for k, v in attributes if v[i]}
-            transaction = Transaction(**filled)
-            known_at_ms = known[i] if known else None
-            if known_at_ms is None:
-                known_at_ms = transaction.occurred_at_ms + delay_ms
-            rows.append(Row(transaction, frauds[i], known_at_ms))
-        return rows
+    def _admitted(self, account: Account) -> Iterator[tuple[int, Row, Truth]]:
+        admission = Admission(
+            self._mapping, floats=self._source.floats, exempt=self._exempt
+        )
+        for record in self._source.records(frozenset(self._mapping.used)):
+            account.rows += 1
+            place = Place(record.file, record.number)
+            try:
+                transaction = admission.transaction(record, account.rows)
+            except InvalidTransaction as error:
+                account.refuse(place, error.field, error.message)
+                continue
+            at_ms = transaction.occurred_at_ms
+            if not self._span.from_ms <= at_ms < self._span.to_ms:
+                account.skip(place, "occurred outside the span that was asked for")
+                continue
+            truth = admission.truth(record, transaction)
+            if truth.why_not:
+                account.leave_unlabelled(place, truth.why_not)
+            yield account.rows, Row(transaction, truth.fraud, 0, place), truth
 
 
-def columns_of(path: Path) -> list[tuple[str, str]]:
-    """Names and DuckDB types of a table's columns; raises `BadArtifact`."""
-    import duckdb
-
-    if not path.exists() and "*" not in path.name:
-        raise BadArtifact(f"{path}: there is no such file")
-    query = f"DESCRIBE SELECT * FROM {_reader(path)}"  # noqa: S608 fixed text
-    try:
-        described = _connection().execute(query, [str(path)]).fetchall()
-    except duckdb.Error as error:
-        first = str(error).splitlines()[0]
-        raise BadArtifact(f"{path.name}: cannot be read as a table: {first}") from error
-    return [(row[0], row[1]) for row in described]
-
-
-def sample_of(path: Path, *, rows: int = 1_000) -> dict[str, list[Any]]:
-    """The first values of every column."""
-    query = f"SELECT * FROM {_reader(path)} LIMIT {rows:d}"  # noqa: S608 fixed text
-    cursor = _connection().execute(query, [str(path)])
-    names = [column[0] for column in cursor.description]
-    values: list[Sequence[Any]] = list(zip(*cursor.fetchall(), strict=True))
-    return {name: list(values[i]) if values else [] for i, name in enumerate(names)}
+def _leave_out_repeated(connection: Any, account: Account) -> None:
+    """Keep the first of several rows of one id: the same again is skipped, another
+    payment under a taken id is refused.
+    """
+    found = connection.sql(
+        "SELECT * FROM admitted WHERE (tenant, id) IN (SELECT (tenant, id) FROM "  # noqa: S608
+        f"admitted GROUP BY tenant, id HAVING count(*) > 1) ORDER BY {_ORDER}"
+    )
+    firsts: dict[tuple[str, str], Row] = {}
+    left_out: list[tuple[int]] = []
+    for batch in found.to_arrow_reader(BATCH_ROWS_MAX):
+        for number, row in _rows(batch, 0):
+            t = row.transaction
+            first = firsts.setdefault((t.tenant, t.id), row)
+            if first is row:
+                continue
+            left_out.append((number,))
+            if first.transaction != t:
+                account.refuse(row.place, "id", "is taken by another payment")
+            elif (first.fraud, first.known_at_ms) != (row.fraud, row.known_at_ms):
+                account.refuse(row.place, "fraud", "differs from the same payment's")
+            else:
+                account.skip(row.place, "is the same payment again")
+    for start in range(0, len(left_out), BATCH_ROWS_MAX):
+        numbers = ", ".join(str(n) for (n,) in left_out[start : start + BATCH_ROWS_MAX])
+        connection.execute(f"DELETE FROM admitted WHERE number IN ({numbers})")  # noqa: S608
 
 
 def _connection() -> Any:
     connection = connect()
-    connection.execute(f"SET memory_limit = '{_MEMORY_MAX}'; SET TimeZone = 'UTC'")
+    connection.execute(f"SET memory_limit = '{_MEMORY_MAX}'")
     return connection
 
 
-def _reader(path: Path) -> str:
-    suffixes = [s for s in path.suffixes if s not in (".gz", ".zst")]
-    reader = _READERS.get(suffixes[-1].lower() if suffixes else "")
-    if reader is None:
-        raise BadArtifact(
-            f"{path.name}: is none of {', '.join(_READERS)} (.gz and .zst allowed)"
+_FIELDS = tuple(name for name in Transaction.__slots__ if name != "attributes")
+
+
+def _columns_sql() -> str:
+    kinds = Transaction.__annotations__
+    fields = [f"{f} {_SQL_TYPES[kinds[f].removesuffix(' | None')]}" for f in _FIELDS]
+    more = "attributes VARCHAR, fraud BOOLEAN, known_at_ms BIGINT, file VARCHAR"
+    return f"number BIGINT, {', '.join(fields)}, {more}, place BIGINT"
+
+
+def _arrow(rows: Iterable[tuple[int, Row, Truth]]) -> Any:
+    import pyarrow as pa
+
+    rows = list(rows)
+    columns: dict[str, Any] = {"number": pa.array([n for n, _, _ in rows], pa.int64())}
+    for name in _FIELDS:
+        columns[name] = [getattr(row.transaction, name) for _, row, _ in rows]
+    for name in REAL_FIELDS:
+        columns[name] = pa.array(columns[name], pa.float64())
+    columns["attributes"] = pa.array(
+        [_json(row.transaction.attributes) for _, row, _ in rows], pa.string()
+    )
+    columns["fraud"] = pa.array([truth.fraud for _, _, truth in rows], pa.bool_())
+    columns["known_at_ms"] = pa.array(
+        [truth.known_at_ms for _, _, truth in rows], pa.int64()
+    )
+    columns["file"] = [row.place.file for _, row, _ in rows]
+    columns["place"] = [row.place.number for _, row, _ in rows]
+    return pa.table(columns)
+
+
+def _json(attributes: Any) -> str | None:
+    return json.dumps(attributes) if attributes else None
+
+
+def _rows(batch: Any, delay_ms: int) -> Iterator[tuple[int, Row]]:
+    """Rows by their number, each label known `delay_ms` after its payment unless the
+    table says when.
+    """
+    columns = batch.to_pydict()
+    fields = [columns[name] for name in _FIELDS]
+    for i, values in enumerate(zip(*fields, strict=True)):
+        attributes = columns["attributes"][i]
+        transaction = Transaction(
+            **dict(zip(_FIELDS, values, strict=True)),
+            attributes=json.loads(attributes) if attributes else {},
         )
-    return reader
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _time_expression(name: str, kind: str, ms_per_unit: int) -> str:
-    """Milliseconds since 1970 of a time, truncated; naive times are UTC."""
-    if kind.startswith(("TIMESTAMP", "DATE")):
-        return f"(epoch_us({name}) // 1000)"
-    if kind == "VARCHAR":
-        return f"(epoch_us(CAST({name} AS TIMESTAMPTZ)) // 1000)"
-    return f"CAST(floor({name} * {ms_per_unit:d}) AS BIGINT)"
-
-
-def _transaction_columns(
-    columns: dict[str, list[Any]], mapping: TableMapping, count: int
-) -> dict[str, list[Any]]:
-    """The columns of `Transaction`, constants and amounts filled in."""
-    skipped = ("occurred_at", "known_at", "amount", "fraud")
-    fields: dict[str, list[Any]] = {"tenant": [DEFAULT_TENANT] * count}
-    for field in mapping.columns:
-        if field not in skipped:
-            fields[field] = columns[field]
-    for field, constant in mapping.constants.items():
-        fields[field] = [_constant(field, constant)] * count
-    fields["occurred_at_ms"] = columns["occurred_at"]
-    digits: dict[str, int] = {}
-    if mapping.amount_unit == "major":
-        digits = {c: minor_digits(c) for c in set(fields["currency"])}
-    fields["amount_minor"] = [
-        amount_minor(amount, digits.get(currency, 0))
-        for amount, currency in zip(columns["amount"], fields["currency"], strict=True)
-    ]
-    return fields
-
-
-def _constant(field: str, text: str) -> str | int | float:
-    if field in NUMBER_FIELDS:
-        return int(text)
-    return float(text) if field in REAL_FIELDS else text
+        known_at_ms = columns["known_at_ms"][i]
+        if known_at_ms is None:
+            known_at_ms = transaction.occurred_at_ms + delay_ms
+        place = Place(columns["file"][i], columns["place"][i])
+        yield (
+            columns["number"][i],
+            Row(transaction, columns["fraud"][i], known_at_ms, place),
+        )

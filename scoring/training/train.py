@@ -70,7 +70,10 @@ def train_bundle(
 def dataset_of(
     table: Any, catalogue: Catalogue, *, label_delay_ms: int, report: Report = silent
 ) -> Dataset:
-    """Compute every row's features as of its own time, in event order."""
+    """Compute each labelled row's features as of its own time, in event order.
+
+    Rows whose `fraud` is null count in the history of the others.
+    """
     missing = [name for name in _REQUIRED if name not in table.column_names]
     if missing:
         raise BadArtifact(
@@ -83,11 +86,13 @@ def dataset_of(
     _refuse_early_labels(table, label_delay_ms)
     features = _features(table, catalogue, label_delay_ms, report)
     table = table.take(_positions(table["id"], features.ids))
+    known = table["fraud"].is_valid().to_numpy()
+    table = table.filter(known)  # the others are history, of which nothing is learned
     return Dataset(
         names=catalogue.names,
-        matrix=features.matrix,
+        matrix=features.matrix[known],
         fraud=_fraud(table),
-        occurred_at_ms=features.occurred_at_ms,
+        occurred_at_ms=features.occurred_at_ms[known],
         customers=_customers(table),
         amount_minor=table["amount_minor"].to_numpy(),
         segments=_segments(table),
@@ -116,9 +121,10 @@ def _features(
 
 
 def _labels(table: Any, delay_ms: int) -> Any:
-    """What becomes known of every row, and when."""
+    """What becomes known of each row that has a label, and when."""
     import pyarrow as pa
 
+    table = table.filter(table["fraud"].is_valid())
     count = table.num_rows
     if "known_at_ms" in table.column_names:
         known_at = table["known_at_ms"].to_numpy()
@@ -166,12 +172,7 @@ def _positions(ids: Any, wanted: NDArray[np.object_]) -> Any:
 
 
 def _fraud(table: Any) -> NDArray[np.bool_]:
-    column = table["fraud"]
-    if column.null_count:
-        raise BadArtifact(
-            "table: fraud is null in some rows; leave out what is not yet known"
-        )
-    return np.asarray(column.to_numpy(zero_copy_only=False)).astype(bool)
+    return np.asarray(table["fraud"].to_numpy(zero_copy_only=False)).astype(bool)
 
 
 def _customers(table: Any) -> NDArray[np.int64]:

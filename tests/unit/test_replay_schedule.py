@@ -3,8 +3,8 @@
 import random
 
 from scoring.core.transaction import Transaction
+from scoring.replay.admission import Row
 from scoring.replay.schedule import LabelsDue, Step, ordered_steps, plain_steps
-from scoring.replay.table import Row
 
 
 def entities(transaction):

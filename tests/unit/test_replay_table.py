@@ -9,10 +9,10 @@ import pytest
 
 from scoring.core.transaction import order_hash, validate
 from scoring.errors import BadArtifact
+from scoring.replay.cells import amount_minor
 from scoring.replay.describe import describe, mapping_for, propose
 from scoring.replay.mapping import (
     SHIPPED,
-    amount_minor,
     load_mapping,
     shipped_mapping,
 )
@@ -182,18 +182,11 @@ def test_the_proposal_for_handbook_columns_is_the_shipped_mapping(handbook_file)
 
 
 def test_a_proposal_for_a_foreign_table_loads_and_names_what_it_assumed():
-    columns = [
-        ("trans_num", "VARCHAR"),
-        ("unix_time", "BIGINT"),
-        ("amt", "DOUBLE"),
-        ("cc_num", "BIGINT"),
-        ("merchant", "VARCHAR"),
-        ("is_fraud", "BIGINT"),
-    ]
-    sample = {"unix_time": [1_325_376_018], "cc_num": [4111111111111111]}
+    columns = ["trans_num", "unix_time", "amt", "cc_num", "merchant", "is_fraud"]
+    sample = {"unix_time": ["1325376018"], "cc_num": ["4111111111111111"]}
     proposal = propose(columns, sample)
     mapping = load_mapping(proposal.text, name="proposal")
-    assert mapping.time_unit == "s"
+    assert mapping.time.unit == "s"
     assert mapping.columns["id"] == "trans_num"
     assert any("holds card numbers" in remark for remark in proposal.remarks)
     assert any("EUR is assumed" in remark for remark in proposal.remarks)

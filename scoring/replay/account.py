@@ -1,0 +1,108 @@
+"""What became of every row of a table: rows = admitted + refused + skipped."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import Any
+
+from scoring.errors import BadArtifact
+
+_CAUSES_SHOWN_MAX = 12
+_HEADER = ("what", "file", "row", "field", "reason")
+
+
+def _spool() -> Any:
+    return TemporaryFile("w+", encoding="utf-8", newline="")
+
+
+@dataclass(slots=True)
+class Account:
+    """Counts of rows by what became of them, and every one that was left out.
+
+    `unlabelled` counts admitted rows whose label says nothing that is known.
+    No entry repeats a value: a cell may hold a card number.
+    """
+
+    strict: bool = False
+    rows: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    unlabelled: Counter[str] = field(default_factory=Counter)
+    _firsts: dict[tuple[str, str], str] = field(default_factory=dict)
+    _listed: Any = field(default_factory=_spool)
+
+    def refuse(self, place: Place, name: str, reason: str) -> None:
+        """Note a row that cannot be decided; raises `BadArtifact` where strict."""
+        cause = f"{name}: {reason}" if name else reason
+        if self.strict:
+            raise BadArtifact(f"{place.said}: {cause} (--strict ends here)")
+        self.refused[cause] += 1
+        self._note("refused", place, name, reason)
+
+    def skip(self, place: Place, reason: str) -> None:
+        """Note a row that needs no decision of its own."""
+        self.skipped[reason] += 1
+        self._note("skipped", place, "", reason)
+
+    def leave_unlabelled(self, place: Place, reason: str) -> None:
+        """Note an admitted row without a label."""
+        self.unlabelled[reason] += 1
+        self._note("no label", place, "fraud", reason)
+
+    @property
+    def admitted(self) -> int:
+        """How many rows are decided, or learned from."""
+        return self.rows - self.refused.total() - self.skipped.total()
+
+    def lines(self) -> Iterator[str]:
+        """A line for each of the most common causes: how many, and the first row."""
+        for what, counts in (
+            ("refused", self.refused),
+            ("skipped", self.skipped),
+            ("no label", self.unlabelled),
+        ):
+            for cause, count in counts.most_common(_CAUSES_SHOWN_MAX):
+                key = (what, cause)
+                yield f"{what} {count:,}: {cause} (first: {self._firsts[key]})"
+            if len(counts) > _CAUSES_SHOWN_MAX:
+                yield f"{what}: {len(counts) - _CAUSES_SHOWN_MAX:,} more causes"
+
+    def write(self, path: Path) -> bool:
+        """List every row that was left out, as CSV; False where there is none."""
+        if not self._firsts:
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._listed.seek(0)
+        with path.open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out).writerow(_HEADER)
+            copyfileobj(self._listed, out)
+        self._listed.seek(0, 2)
+        return True
+
+    def _note(self, what: str, place: Place, name: str, reason: str) -> None:
+        cause = f"{name}: {reason}" if name and what == "refused" else reason
+        self._firsts.setdefault((what, cause), place.said)
+        row = (what, place.file, place.number or "", name, reason)
+        csv.writer(self._listed).writerow(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands: its file and its number there, without the header."""
+
+    file: str = ""
+    number: int = 0
+
+    @property
+    def said(self) -> str:
+        """As a person is told."""
+        return f"{self.file} row {self.number}" if self.number else self.file
+
+
+NOWHERE = Place()

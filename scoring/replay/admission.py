@@ -1,0 +1,176 @@
+"""One row of text to one transaction, admitted or refused as the doors would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from scoring.core.label import validate_order
+from scoring.core.transaction import (
+    DEFAULT_TENANT,
+    TOKEN_FIELDS,
+    Transaction,
+    validate,
+)
+from scoring.errors import InvalidTransaction
+from scoring.replay.account import NOWHERE, Place
+from scoring.replay.cells import (
+    BadCell,
+    amount_minor,
+    fraud,
+    minor_digits,
+    parser,
+    token,
+    unrounded,
+    whole,
+)
+from scoring.replay.mapping import TableMapping
+from scoring.replay.source import Record
+
+_REQUIRED = ("id", "occurred_at", "amount")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One transaction and what the table says it turned out to be.
+
+    `fraud` is None where the table has no label; `known_at_ms` is when the label
+    became known. `place` is where the row stands in its file.
+    """
+
+    transaction: Transaction
+    fraud: bool | None
+    known_at_ms: int
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a row's label says; `why_not` where it says nothing that is known."""
+
+    fraud: bool | None = None
+    known_at_ms: int | None = None
+    why_not: str = ""
+
+
+class Admission:
+    """Reads rows by a mapping; `exempt` as the doors have it (`SCORING_NUMERIC_IDS`).
+
+    `floats` names the columns that were floats before they were text.
+    """
+
+    def __init__(
+        self,
+        mapping: TableMapping,
+        *,
+        floats: frozenset[str] = frozenset(),
+        exempt: frozenset[str] = frozenset(),
+    ) -> None:
+        self._mapping = mapping
+        self._floats = floats
+        self._exempt = exempt
+        self._missing = frozenset(mapping.missing)
+        apart = ("amount", "fraud", "known_at")
+        self._fields = {
+            field: parser(field, mapping)
+            for field in mapping.columns
+            if field not in apart
+        }
+        self._known_at = parser("known_at", mapping)
+        self._constants = {
+            field: parser(field, mapping)(text)
+            for field, text in mapping.constants.items()
+            if field not in apart
+        }
+
+    def transaction(self, record: Record, number: int) -> Transaction:
+        """The transaction of a row; raises `InvalidTransaction` naming the column.
+
+        `number` is the row's own in the whole table.
+        """
+        if record.problem:
+            raise InvalidTransaction("", record.problem)
+        cells = record.cells
+        filled: dict[str, object] = {"tenant": DEFAULT_TENANT, **self._constants}
+        if self._mapping.row_numbers_as_ids:
+            filled["id"] = f"row-{number}"
+        for field, parse in self._fields.items():
+            text = self._text(field, cells)
+            if text:
+                filled[field] = self._parsed(field, text, parse)
+            elif field in _REQUIRED:
+                raise InvalidTransaction(self._said(field), "is missing")
+        filled["amount_minor"] = self._amount(cells, str(filled.get("currency", "")))
+        filled["occurred_at_ms"] = filled.pop("occurred_at")
+        attributes = self._attributes(cells)
+        transaction = Transaction(**filled, attributes=attributes)  # type: ignore[arg-type]
+        validate(transaction, exempt=self._exempt)
+        return transaction
+
+    def truth(self, record: Record, transaction: Transaction) -> Truth:
+        """What the row's label says; never raises."""
+        cells, mapping = record.cells, self._mapping
+        if "fraud" not in mapping.columns and "fraud" not in mapping.constants:
+            return Truth()
+        text = self._text("fraud", cells) or mapping.constants.get("fraud", "")
+        if not text:
+            return Truth(why_not="the label is empty")
+        verdict = fraud(text, mapping.labels)
+        if verdict is None:
+            return Truth(
+                why_not="the label is no known word, 0 or 1; say what its values mean "
+                "in the mapping, as in labels: {fraud: [chargeback], legitimate: [ok]}"
+            )
+        known = self._text("known_at", cells)
+        if not known:
+            return Truth(verdict)
+        try:
+            known_at_ms = int(str(self._known_at(known.strip())))
+            validate_order(known_at_ms, transaction)
+        except (BadCell, InvalidTransaction) as error:
+            return Truth(why_not=f"{self._said('known_at')}: {error}")
+        return Truth(verdict, known_at_ms)
+
+    def _amount(self, cells: Mapping[str, str], currency: str) -> int:
+        mapping = self._mapping
+        text = self._text("amount", cells) or mapping.constants.get("amount", "")
+        if not text:
+            raise InvalidTransaction(self._said("amount"), "is missing")
+        if mapping.amount_unit == "minor":
+            return int(str(self._parsed("amount", text, whole)))
+
+        def major(text: str) -> int:
+            return amount_minor(text, minor_digits(currency), mapping.money)
+
+        return int(str(self._parsed("amount", text, major)))
+
+    def _attributes(self, cells: Mapping[str, str]) -> dict[str, str]:
+        found = {}
+        for key, column in self._mapping.attributes.items():
+            text = cells.get(column, "")
+            if text and text not in self._missing:
+                found[key] = text
+        return found
+
+    def _text(self, field: str, cells: Mapping[str, str]) -> str:
+        """What is written for a field; empty where anything of it is absent."""
+        columns = self._mapping.columns_of(field)
+        texts = [cells.get(column, "") for column in columns]
+        if not all(text.strip() and text not in self._missing for text in texts):
+            return ""
+        return (" " if field in ("occurred_at", "known_at") else "-").join(texts)
+
+    def _parsed(self, field: str, text: str, parse: Callable[[str], object]) -> object:
+        """A token as it is, anything else without the blanks around it."""
+        try:
+            if field not in TOKEN_FIELDS:
+                return parse(text.strip())
+            if self._floats.intersection(self._mapping.columns_of(field)):
+                text = unrounded(text)
+            return token(text)
+        except BadCell as error:
+            raise InvalidTransaction(self._said(field), str(error)) from error
+
+    def _said(self, field: str) -> str:
+        """A field as the table's owner knows it: by its columns."""
+        return " ".join(self._mapping.columns_of(field)) or field

@@ -1,0 +1,104 @@
+"""Names that columns of payments have in tables out there, best guess first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from re import sub
+
+# Normalised: lower case, letters and digits only; a nested column by its last parts.
+KNOWN_NAMES: Mapping[str, tuple[str, ...]] = {
+    "id": (
+        "transactionid", "txid", "txnid", "transid", "transnum", "transactionnumber",
+        "pspreference", "paymentreference", "chargeid", "id", "eventid",
+    ),
+    "payment_id": ("paymentid", "orderid", "paymentintent", "merchantreference"),
+    "attempt": ("attempt", "retry", "attemptno"),
+    "occurred_at": (
+        "occurredat", "occurredatms", "txdatetime", "transdatetranstime", "timestamp",
+        "datetime", "transactiondatetime", "transactiondate", "transactiontime",
+        "creationdate", "createdat", "created", "eventtime", "eventdate", "time",
+        "date", "unixtime", "transactiondt", "step",
+    ),
+    "amount": (
+        "amountminor", "amountcents", "amountvalue", "amount", "txamount", "amt",
+        "transactionamount", "transactionamt", "value",
+    ),
+    "currency": (
+        "currency", "currencycode", "ccy", "amountcurrency", "transactioncurrency",
+    ),
+    "card": (
+        "card", "cardid", "cardtoken", "cardfingerprint", "cardhash", "ccnum",
+        "card1", "pan", "cardnumber", "recurringdetailreference",
+    ),
+    "customer": (
+        "customer", "customerid", "clientid", "userid", "user", "accountid",
+        "nameorig", "shopperreference",
+    ),
+    "merchant": (
+        "merchant", "merchantid", "merchantname", "shopid", "namedest",
+        "merchantaccount", "merchantaccountcode",
+    ),
+    "terminal": ("terminal", "terminalid", "posid", "deviceterminal"),
+    "device": ("device", "deviceid", "devicefingerprint", "deviceinfo"),
+    "channel": ("channel",),
+    "entry_mode": ("entrymode", "posentrymode"),
+    "merchant_category": (
+        "merchantcategory", "mcc", "merchantcategorycode", "category",
+    ),
+    "card_country": ("cardcountry", "issuercountry", "bincountry"),
+    "merchant_country": ("merchantcountry", "country"),
+    "ip_country": ("ipcountry",),
+    "latitude": ("merchlat", "merchantlat", "merchantlatitude", "latitude", "lat"),
+    "longitude": (
+        "merchlong", "merchlon", "merchantlong", "merchantlongitude", "longitude",
+        "long", "lon", "lng",
+    ),
+    "fraud": (
+        "fraud", "isfraud", "txfraud", "fraudbool", "fraudflag", "fraudlabel",
+        "fraudulent", "chargeback", "class", "label", "target",
+    ),
+    "known_at": ("knownat", "labelledat", "chargebackat", "reportedat"),
+}  # fmt: skip
+# Inside an object they say nothing: the country of whose address?
+_OF_ANYTHING = frozenset({"country", "value", "user", "date", "time"})
+MINOR_NAMES = frozenset({"amountminor", "amountcents"})
+
+
+def normal(name: str) -> str:
+    """A column's name as the list above spells it.
+
+    >>> normal("Is Fraud?")
+    'isfraud'
+    """
+    return sub(r"[^a-z0-9]", "", name.lower())
+
+
+def spellings(column: str) -> Iterator[str]:
+    """A column's name, whole and by its last parts.
+
+    >>> list(spellings("details.card.country"))
+    ['detailscardcountry', 'cardcountry', 'country']
+    """
+    parts = column.split(".")
+    for start in range(len(parts)):
+        yield normal("".join(parts[start:]))
+
+
+def candidates(field: str, columns: Iterable[str]) -> list[str]:
+    """The columns that may be a field by their names, best first.
+
+    >>> candidates("amount", ["value", "amt", "amount.value"])
+    ['amount.value', 'amt', 'value']
+    """
+    ranks = {name: rank for rank, name in enumerate(KNOWN_NAMES[field])}
+    found = []
+    for column in columns:
+        nested = "." in column
+        known = [
+            ranks[spelling]
+            for spelling in spellings(column)
+            if spelling in ranks and not (nested and spelling in _OF_ANYTHING)
+        ]
+        if known:
+            found.append((min(known), column.count("."), column))
+    return [column for *_, column in sorted(found)]

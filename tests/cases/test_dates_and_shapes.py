@@ -1,0 +1,133 @@
+"""Tables are described with every assumption, and what two readings fit is asked."""
+
+from __future__ import annotations
+
+import pytest
+from cases_tables import csv_file, rows_of, table
+
+from scoring.core.transaction import never
+from scoring.errors import BadArtifact
+from scoring.replay.describe import describe
+from scoring.replay.mapping import load_mapping
+
+
+def dated(folder, *dates):
+    rows = [f"a{i},{at},10.50,EUR,c1,0" for i, at in enumerate(dates)]
+    return csv_file(folder, *rows)
+
+
+@pytest.mark.parametrize("form", ["0{}/04/2024 10:00:00", "04/0{}/2024 10:00:00"])
+def test_days_that_may_be_months_are_asked_for(tmp_path, form):
+    path = dated(tmp_path, *(form.format(i) for i in range(1, 10)))
+    with pytest.raises(BadArtifact, match="does not tell days from months"):
+        table(path)
+
+
+@pytest.mark.parametrize(
+    ("dates", "iso"),
+    [
+        (["11/04/2024 10:00", "25/04/2024 10:00"], "2024-04-11T10:00"),
+        (["11.04.2024 10:00:05", "12.04.2024 10:00:06"], "2024-04-11T10:00:05"),
+        (["4/11/2024 10:01 PM", "4/13/2024 10:02 PM"], "2024-04-11T22:01"),
+        (["20240411", "20240412"], "2024-04-11T00:00"),
+        (["1712829600", "1712829601"], "2024-04-11T10:00"),
+        (["1712829600000", "1712829601000"], "2024-04-11T10:00"),
+        (["2024-04-11 10:00:00 UTC", "2024-04-11 11:00:00 UTC"], "2024-04-11T10:00"),
+    ],
+)
+def test_a_format_that_only_one_reading_fits_is_proposed(tmp_path, dates, iso):
+    from datetime import UTC, datetime
+
+    row = rows_of(table(dated(tmp_path, *dates)))["a0"]
+    at = datetime.fromtimestamp(row.transaction.occurred_at_ms / 1000, UTC)
+    assert at == datetime.fromisoformat(iso).replace(tzinfo=UTC)
+
+
+def test_a_day_that_proves_the_order_may_come_last(tmp_path):
+    dates = [f"{1 + i % 12:02d}/04/2024 10:00:00" for i in range(2_000)]
+    rows = rows_of(table(dated(tmp_path, *dates, "25/04/2024 10:00:00")))
+    first = rows["a1"].transaction.occurred_at_ms
+    assert first == 1_712_052_000_000  # 2 April
+
+
+def test_a_counter_is_not_replayed_in_1970(tmp_path):
+    path = dated(tmp_path, *(str(86_400 + 40 * i) for i in range(20)))
+    with pytest.raises(BadArtifact, match="counts from a start"):
+        table(path)
+    mapping = describe(path).text + "time: {origin: 2017-12-01, unit: s}\n"
+    at_ms = rows_of(table(path, mapping))["a0"].transaction.occurred_at_ms
+    assert at_ms == 1_512_172_800_000
+    without = table(path, describe(path).text)
+    assert (len(without), without.account.refused.total()) == (0, 20)
+
+
+SPARKOV = (
+    ",trans_date_trans_time,cc_num,merchant,category,amt,lat,long,trans_num,"
+    "unix_time,merch_lat,merch_long,is_fraud"
+)
+SPARKOV_ROW = (
+    "{i},2019-01-01 00:00:1{i},tok{i},shop,misc_net,4.0{i},36.1,-81.1,n{i},{i},40.5,"
+    "-90.5,0"
+)
+SHAPES = {
+    "sparkov": (SPARKOV, SPARKOV_ROW),
+    "paysim": (
+        "step,type,amount,nameOrig,oldbalanceOrg,nameDest,isFraud,isFlaggedFraud",
+        "{i},PAYMENT,9839.6{i},C{i},170136.0,M{i},0,0",
+    ),
+    "tabformer": (
+        "User,Card,Year,Month,Day,Time,Amount,Use Chip,Merchant Name,MCC,Is Fraud?",
+        "0,{i},2002,9,1,06:2{i},$134.0{i},Swipe Transaction,352{i},5300,No",
+    ),
+    "ieee": (
+        "TransactionID,isFraud,TransactionDT,TransactionAmt,card1,card4,DeviceInfo",
+        "298700{i},0,8640{i},68.5,1392{i},visa,",
+    ),
+    "creditcard": ("Time,V1,V2,Amount,Class", "{i},-1.35,0.07,149.6{i},0"),
+    "baf": ("fraud_bool,income,month,payment_type", "0,0.{i},1,AA"),
+}
+
+
+def described(folder, name):
+    header, row = SHAPES[name]
+    path = csv_file(folder, *(row.format(i=i) for i in range(9)), header=header)
+    return path, describe(path)
+
+
+def test_sparkov_is_located_where_the_payment_was(tmp_path):
+    path, proposal = described(tmp_path, "sparkov")
+    mapping = load_mapping(proposal.text, name="m")
+    assert mapping.columns["latitude"] == "merch_lat"
+    assert mapping.columns["id"] == "trans_num"
+    assert "merchant_category" not in mapping.columns  # the doors refuse misc_net
+    said = "\n".join(proposal.remarks)
+    for assumed in ("EUR is assumed", "merch_lat", "read as UTC", "major units"):
+        assert assumed in said
+    assert "not used" in said
+    assert "category" in said
+    assert rows_of(table(path))["n3"].transaction.latitude == 40.5
+
+
+def test_tabformer_needs_nothing_but_its_shape(tmp_path):
+    path, proposal = described(tmp_path, "tabformer")
+    assert "USD is assumed" in "\n".join(proposal.remarks)
+    first = rows_of(table(path))["row-1"].transaction
+    assert (first.amount_minor, first.currency, first.card) == (13_400, "USD", "0-0")
+    assert first.occurred_at_ms == 1_030_861_200_000
+
+
+@pytest.mark.parametrize("name", ["paysim", "ieee", "creditcard", "baf"])
+def test_a_shape_without_an_origin_is_asked_about(tmp_path, name):
+    path, proposal = described(tmp_path, name)
+    assert not proposal.complete
+    with pytest.raises(BadArtifact, match=r"counts from a start|no column looks"):
+        table(path)
+
+
+def test_a_column_called_target_that_holds_merchants_is_no_label(tmp_path):
+    rows = [f"a{i},2024-03-01T10:00:00Z,1.50,shop{i}" for i in range(9)]
+    path = csv_file(tmp_path, *rows, header="id,timestamp,amount,Target")
+    proposal = describe(path)
+    assert "fraud" not in load_mapping(proposal.text, name="m").columns
+    assert any("not column 'Target'" in remark for remark in proposal.remarks)
+    assert never("merchant_category", "misc_net")
