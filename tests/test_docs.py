@@ -44,8 +44,12 @@ KNOWN = {"sh", "python", "yaml", "text", "console", "json", "proto"}
 # Run by a test of its own, with the tools that it shows.
 ELSEWHERE = {"clients.md": {"go", "java", "js", "xml", "nginx"}}
 RUN = [page for page in PAGES if page.name not in ELSEWHERE]
-# Environment that is no setting of the service.
-OTHER_ENVIRONMENT = {"SCORING_HANDBOOK_DATA"}
+# Environment that is no setting of the service: what the tests themselves read.
+OTHER_ENVIRONMENT = {
+    name
+    for path in (ROOT / "tests").rglob("*.py")
+    for name in re.findall(r"environ\.get\(\s*\"(SCORING_\w+)\"", path.read_text())
+}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -15,6 +14,7 @@ from scoring.adapters.kafka_join import Archived
 from scoring.core.transaction import Transaction
 from scoring.history.archive import FIRST, Archive
 from scoring.history.rows import TRANSACTION_FIELDS
+from scoring.training.sql import connect
 
 log = logging.getLogger(__name__)
 _FIELDS = ", ".join(TRANSACTION_FIELDS)
@@ -48,8 +48,7 @@ class ArchiveSearch:
         # Before: what comes later is read twice.
         taken = self.archive.offsets("decisions")
         topic = self.archive.incarnation("decisions")
-        con: Any = duckdb.connect(":memory:")
-        try:
+        with connect() as con:
             con.execute("SET threads = 1")  # the doors need the others
             self.archive.views(con)
             names = [{"tenant": tenant, "id": id_} for tenant, id_ in keys]
@@ -58,8 +57,6 @@ class ArchiveSearch:
                 f"""SELECT {_FIELDS} FROM archived_decisions
                 SEMI JOIN wanted USING (tenant, id) QUALIFY {FIRST["decisions"]}"""  # noqa: S608
             ).fetchall()
-        finally:
-            con.close()
         found = [Transaction(*row) for row in rows]
         # What of the topic of today: the archive counts on over those before it.
         own = {p: max(end - topic.base.get(p, 0), 0) for p, end in taken.items()}
