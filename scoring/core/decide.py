@@ -209,25 +209,23 @@ def _model_reasons(
 ) -> list[Reason]:
     """The feature groups that raised the score most, largest first.
 
-    A group whose values support its reason counts towards the policy's number of
-    them; one that raised the score all the same has its neutral reason, and the next
-    follows. Of these, too, there are at most so many.
+    A group whose values support its reason has that one, any other its neutral one.
+    Where all that the policy asks for are neutral, the next that is not follows.
     """
     assert evidence.contributions is not None
     contributions = evidence.contributions.tolist()
     raising = [i for i, contribution in enumerate(contributions) if contribution > 0]
     raising.sort(key=contributions.__getitem__, reverse=True)  # equals stay in order
-    most = policy.model_reasons_max
-    left = {True: most, False: most}
-    reasons = []
+    most, told = policy.model_reasons_max, False
+    reasons: list[Reason] = []
     for i in raising:
         group = policy.reasons.of(evidence.reason_groups[i])
         supported = group.holds(row)
-        if left[supported]:
-            left[supported] -= 1
+        if supported or len(reasons) < most:
             code, wording = group.specific if supported else group.neutral
             reasons.append(Reason(code, wording, ReasonSource.MODEL, contributions[i]))
-        if not left[True]:
+        told = told or supported
+        if told and len(reasons) >= most:
             break
     return reasons
 

@@ -62,6 +62,8 @@ def test_what_other_definitions_cannot_answer_leaves_the_neutral_reason():
         ("features.card_count_1h", "is not a condition"),
         ("features.hour > 1.0", "hour is of another group than CARD_VELOCITY"),
         ("features.card_count_1h > limits.x", "is not a limit"),
+        ('transaction.card == "a"', "may read features only"),
+        ("score > 0.5", "may read features only"),
     ],
 )
 def test_a_predicate_is_checked_like_a_rule(when, said):

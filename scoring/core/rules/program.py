@@ -6,6 +6,7 @@ enter through `repr`; every name is ours.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
@@ -21,6 +22,7 @@ from scoring.core.transaction import Transaction
 
 _FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
 _NAMES = "f, t, at, score"
+_LOADED = re.compile(r"\bf_[0-9]+\b")  # the local name of a feature
 
 Row = list[float]
 # (feature, observed, limit) of the velocity comparison that made a rule hold.
@@ -109,19 +111,18 @@ def compiled(
 def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:
     """Whether any of some predicates over features is known to hold in a row.
 
-    Raises `RuleProblem` at the first mistake.
+    Raises `RuleProblem` at the first mistake, and for what is no feature.
     """
     lowering = Lowering(schema)
     held = [lowering.truth(checked(text)).true for text in texts]
-    body = [f"return {' or '.join(held) or 'False'}"]
-    source = "\n".join(
-        ["def supports(f):", *(f"    {line}" for line in (*_assigned(lowering), *body))]
-    )
-    return _defined(source + "\n", "supports", {"__builtins__": {}})  # type: ignore[no-any-return]
-
-
-def _assigned(lowering: Lowering) -> list[str]:
-    return [f"{local} = {source}" for local, source in lowering.loads.items()]
+    read = [source.partition("[")[0] for source in lowering.loads.values()]
+    if "score" in lowering.numbers or set(read) - {"f"}:
+        raise RuleProblem(0, "may read features only")
+    # Read where they are asked for: mostly the first predicate tells.
+    asked = _LOADED.sub(lambda name: lowering.loads[name[0]], " or ".join(held))
+    source = f"def supports(f):\n    return {asked or 'False'}\n"
+    supports: Callable[[Row], bool] = _defined(source, "supports", {"__builtins__": {}})
+    return supports
 
 
 def _timed(clause: Clause, lines: list[str]) -> list[str]:
