@@ -144,7 +144,7 @@ def transactions_of(rows: list[Row]) -> Any:
 def labelled_transactions_of(table: Table, *, label_delay_ms: int) -> Any:
     """A labelled table as a pyarrow table of our fields, `fraud` and `known_at_ms`.
 
-    Raises `BadArtifact` where the mapping names no label.
+    Raises `BadArtifact` where the mapping names no label, or no row has one.
     """
     import pyarrow as pa
 
@@ -153,6 +153,9 @@ def labelled_transactions_of(table: Table, *, label_delay_ms: int) -> Any:
             "mapping: names no column for fraud; a model learns from what was found out"
         )
     rows = list(chain.from_iterable(table.batches(label_delay_ms=label_delay_ms)))
+    if not any(row.fraud is not None for row in rows):
+        why = "; ".join(table.account.lines()) or "there are none"
+        raise BadArtifact(f"table: no row with a label can be learned from: {why}")
     fraud = pa.array([row.fraud for row in rows], pa.bool_())
     known = pa.array([row.known_at_ms for row in rows], pa.int64())
     return (

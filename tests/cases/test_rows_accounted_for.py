@@ -8,6 +8,7 @@ import pytest
 from cases_tables import MAPPING, csv_file, good, rows_of, table
 
 from scoring.errors import BadArtifact
+from scoring.replay.offline import labelled_transactions_of
 
 ODD = {
     "x,2024-03-01T11:00:00Z,,EUR,c1,0": "amount: is missing",
@@ -111,3 +112,26 @@ def test_a_label_known_before_its_payment_is_no_label(tmp_path):
         "c": None,
     }
     assert read.account.unlabelled.total() == 2
+
+
+def test_nothing_is_learned_from_what_the_doors_refuse(tmp_path):
+    rows = [f"x{i},2024-03-01T10:00:00Z,1.50,EUR,4111111111111111,1" for i in range(9)]
+    refunds = [f"r{i},2024-03-01T10:00:00Z,-1.50,EUR,c,0" for i in range(9)]
+    path = csv_file(tmp_path, *rows, *refunds)
+    with pytest.raises(
+        BadArtifact, match=r"refused 9: card: .*refused 9: amount_minor"
+    ):
+        labelled_transactions_of(table(path, MAPPING), label_delay_ms=0)
+    path = csv_file(tmp_path, *rows, *refunds, *good(3), "u,2024-03-01,1.50,EUR,c,-1")
+    learned = labelled_transactions_of(table(path, MAPPING), label_delay_ms=0)
+    assert learned["id"].to_pylist() == ["u", "g0", "g1", "g2"]
+    assert learned["fraud"].to_pylist() == [None, False, False, False]
+    assert "tenant" in learned.column_names
+
+
+def test_times_of_a_wrong_unit_are_one_cause(tmp_path):
+    rows = [f"x{i},{1_700_000_000 + i * 86_400},1.50,EUR,c,1" for i in range(9)]
+    read = table(csv_file(tmp_path, *rows), MAPPING)
+    (line,) = read.account.lines()
+    assert line.startswith("refused 9: occurred_at: is not between 2000 and 2100")
+    assert "seconds read as milliseconds" in line
