@@ -91,7 +91,9 @@ _date = partial(typer.Option, parser=_instant, metavar="DATE", show_default=Fals
 From = Annotated[int, _date("--from", help="Inclusive.")]
 To = Annotated[int, _date("--to", help="Exclusive.")]
 JudgeFrom = Annotated[int, _date("--judge-from", help="Report on later rows only.")]
-Out = Annotated[Path, typer.Option(help="Decisions (Parquet); {run} is its name.")]
+Out = Annotated[
+    Path, typer.Option(help="Decisions, .parquet or .csv; {run} is its name.")
+]
 IntoLive = Annotated[
     bool, typer.Option("--into-live", help="Play into the live service and state.")
 ]
@@ -179,6 +181,19 @@ def _plan(file: Path, mapping: str, from_ms: int, to_ms: int, *, strict: bool) -
 
 def _remark(text: str) -> None:
     typer.echo(f"· {text}", err=True)
+
+
+@app.command()
+def report(
+    decisions: Annotated[Path, typer.Argument(help="Decisions (Parquet) of a run")],
+    *,
+    judge_from: JudgeFrom = 0,
+) -> None:
+    """Say what the policy did in a run: outcomes, fraud caught, rules and reasons."""
+    from scoring.replay.session import report_policy
+    from scoring.settings import Settings
+
+    report_policy(decisions, Settings(), judge_from)
 
 
 @app.command()

@@ -7,15 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from scoring import wire
-from scoring.core.decision import DegradationCode
 from scoring.errors import Unavailable
 from scoring.replay.account import Place
 from scoring.replay.admission import Row
+from scoring.replay.decisions import (
+    decision_values,
+    decisions_schema,
+    degradations_of,
+)
 from scoring.v1 import decision_pb2
 
 _ROWS_PER_GROUP = 20_000
@@ -100,28 +102,7 @@ class Collector:
             self._writer.close()
 
     def _append(self, row: Row, decision: decision_pb2.Decision) -> None:
-        core, trace = decision.core, decision.trace
-        transaction = row.transaction
-        values = {
-            "id": transaction.id,
-            "occurred_at_ms": transaction.occurred_at_ms,
-            "customer": transaction.customer or transaction.card,
-            "outcome": decision_pb2.Outcome.Name(core.outcome).removeprefix("OUTCOME_"),
-            "score": core.score if core.HasField("score") else None,
-            "margin": core.margin if core.HasField("margin") else None,
-            "degraded": bool(core.degradations),
-            "degradations": degradations_of(core),
-            "second_look": decision_pb2.SecondLook.Name(core.second_look).removeprefix(
-                "SECOND_LOOK_"
-            ),
-            "core_sha256": sha256(core.SerializeToString(deterministic=True)).digest(),
-            "processed_seq": trace.processed_seq,
-            "decided_at_ms": wire.ms_from_timestamp(trace.decided_at),
-            "features": list(core.features),
-            "fraud": row.fraud,
-            "known_at_ms": row.known_at_ms,
-        }
-        for name, value in values.items():
+        for name, value in decision_values(row, decision).items():
             self._columns.setdefault(name, []).append(value)
         if len(self._columns["id"]) >= _ROWS_PER_GROUP:
             self._flush()
@@ -138,40 +119,3 @@ class Collector:
             self._writer = pq.ParquetWriter(self.path, table.schema, compression="zstd")
         self._writer.write_table(table)
         self._columns = {}
-
-
-def degradations_of(core: decision_pb2.DecisionCore) -> list[str]:
-    """What was missing, each code once, as the archive names them.
-
-    >>> code = decision_pb2.DEGRADATION_CODE_TOO_LATE
-    >>> late = decision_pb2.Degradation(code=code)
-    >>> degradations_of(decision_pb2.DecisionCore(degradations=[late, late]))
-    ['too_late']
-    """
-    codes = (DegradationCode(missing.code) for missing in core.degradations)
-    return list(dict.fromkeys(code.name.lower() for code in codes))
-
-
-def decisions_schema() -> Any:
-    """Columns of the decisions file."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("occurred_at_ms", pa.int64()),
-            ("customer", pa.string()),
-            ("outcome", pa.string()),
-            ("score", pa.float64()),
-            ("margin", pa.float32()),
-            ("degraded", pa.bool_()),
-            ("degradations", pa.list_(pa.string())),
-            ("second_look", pa.string()),
-            ("core_sha256", pa.binary(32)),
-            ("processed_seq", pa.uint64()),
-            ("decided_at_ms", pa.int64()),
-            ("features", pa.list_(pa.float32())),
-            ("fraud", pa.bool_()),
-            ("known_at_ms", pa.int64()),
-        ]
-    )

@@ -12,9 +12,13 @@ from uuid import uuid4
 
 from rich.console import Console
 
+from scoring.definitions import catalogue_from, policy_from
 from scoring.embedded.service import Parts, Service, parts, service
 from scoring.errors import BadArtifact, Unavailable
 from scoring.replay.collect import Collector
+from scoring.replay.decisions import write_csv
+from scoring.replay.policy_page import policy_sheets, show, write_policy_report
+from scoring.replay.policy_report import policy_report
 from scoring.replay.report import quality_of
 from scoring.replay.run import Outcome, Plan, grpc_door, kafka_door, play
 from scoring.replay.screen import bar, print_account, print_report
@@ -62,7 +66,8 @@ def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
     """
     console = Console(stderr=True)
     run = session.namespace or f"replay-{uuid4().hex[:8]}"
-    collector = Collector(Path(str(session.out).replace("{run}", run)))
+    out = Path(str(session.out).replace("{run}", run))
+    collector = Collector(out.with_suffix(".parquet") if _is_csv(out) else out)
     total, account = len(plan.table), plan.table.account
     if not account.rows:
         raise BadArtifact("the table has no rows")
@@ -86,6 +91,10 @@ def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
         print_account(account, listed)
     quality = quality_of_run(plan, collector, judge_from_ms)
     print_report(account, collector, outcome, quality)
+    if collector.decided:
+        if _is_csv(out):
+            write_csv(collector.path, out)
+        report_policy(collector.path, session.settings, judge_from_ms)
     return not account.refused
 
 
@@ -98,12 +107,30 @@ def quality_of_run(
     return quality_of(collector.path, from_ms=judge_from_ms)
 
 
+def report_policy(path: Path, settings: Settings, from_ms: int) -> None:
+    """Print what the policy did, and write it beside the decisions, both forms.
+
+    Rules that never held are listed where the settings' policy is the run's.
+    """
+    policy = policy_from(settings, catalogue_from(settings))
+    report = policy_report(path, from_ms=from_ms)
+    if report.policies == (policy.version,):
+        asks = [(a.name, a.mode.name.lower(), a.outcome.name) for a in policy.asks]
+        report = policy_report(path, from_ms=from_ms, rules=asks)
+    show(policy_sheets(report))
+    page = write_policy_report(report, path)
+    Console().print(f"policy report: {page}", highlight=False, soft_wrap=True)
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
 def with_model(settings: Settings) -> Settings:
     """Settings whose model exists: the one named, else the demo's, trained if needed.
 
     Raises `BadArtifact` where a model directory is named and empty.
     """
-    from scoring.definitions import catalogue_from
     from scoring.training.progress import bar
     from scoring.training.train import ensure_demo_model
 

@@ -62,6 +62,10 @@ def test_ordered_replays_through_both_doors_and_offline_agree(place):
     play = ("replay", "world.parquet")
     report = scoring(place, *play, "--through", "kafka", "--out", "kafka.parquet")
     assert "average precision" in report
+    assert "Fraud caught" in report
+    assert "card_velocity" in report, "the shipped policy's rules, held or not"
+    assert (place / "kafka.report.md").exists()
+    assert (place / "kafka.report.json").exists()
     scoring(place, *play, "--through", "grpc", "--out", "grpc.parquet")
     same = scoring(place, "replay", "compare", "kafka.parquet", "grpc.parquet")
     assert "equal decision cores for every transaction" in same
