@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scoring.core.catalogue import Catalogue
 from scoring.core.decide import Evidence
 from scoring.core.decision import (
@@ -16,7 +19,7 @@ from scoring.core.decision import (
     Versions,
 )
 from scoring.core.policy import Policy
-from scoring.core.transaction import Transaction
+from scoring.core.unsure import SURE, Unsure, unsure
 from scoring.core.vector import unknown_values, vectorise
 from scoring.errors import ModelUnavailable
 from scoring.ports import Applied, Check, Matrix, Model, Observation, Scores
@@ -57,16 +60,15 @@ class Batch:
 
     def vectorise(self) -> Matrix:
         """(checks, features) float32; unknown history is NaN."""
-        catalogue = self.artifacts.catalogue
-        unknown = unknown_values(catalogue)
-        return vectorise(
-            catalogue,
-            [check.transaction for check in self.checks],
-            [
-                o.values if isinstance(o, Observation) else unknown
-                for o in self.observations
-            ],
-        )
+        transactions = [check.transaction for check in self.checks]
+        return vectorise(self.artifacts.catalogue, transactions, self._values())
+
+    def _values(self) -> list[NDArray[np.float64]]:
+        unknown = unknown_values(self.artifacts.catalogue)
+        return [
+            seen.values if isinstance(seen, Observation) else unknown
+            for seen in self.observations
+        ]
 
     def predict(self, matrix: Matrix) -> Scores | None:
         """Scores of all rows, or None where the model failed."""
@@ -98,7 +100,6 @@ class Batch:
         n = len(self.checks)
         last = looked.second if looked else scores
         groups, versions = self.artifacts.model.reason_groups, self.artifacts.versions
-        amount = self.artifacts.catalogue.amount
         rows = zip(
             self.checks,
             self.observations,
@@ -107,16 +108,18 @@ class Batch:
             last.probability.tolist() if last else [None] * n,
             last.contributions if last else [None] * n,
             looked.looks if looked else [SecondLook.UNSPECIFIED] * n,
+            unsure(self.artifacts.catalogue, self._values()),
             strict=True,
         )
         evidence = []
-        for i, (check, seen, vector, margin, score, parts, look) in enumerate(rows):
+        for i, (check, seen, vector, margin, score, parts, look, odd) in enumerate(
+            rows
+        ):
             degradations = _degradations(seen, scores)
-            if amount(check.transaction) is None:
-                degradations = (*degradations, _without_amount(check.transaction))
+            degradations += _of_amounts(self.artifacts.catalogue, check, odd)
             told = looked.of(i) if looked else scores
             if looked:
-                degradations = (*degradations, *looked.missing(i))
+                degradations += looked.missing(i)
             evidence.append(
                 Evidence(
                     vector=vector,
@@ -126,7 +129,7 @@ class Batch:
                     reason_groups=groups,
                     versions=versions,
                     degradations=degradations,
-                    inexact=seen.inexact if isinstance(seen, Observation) else (),
+                    inexact=_inexact(seen, odd),
                     rung=_rung(seen, told, degradations),
                     target=told.target if told else ComputeTarget.UNSPECIFIED,
                     provisional=not (_is_whole(seen) or check.dry_run),
@@ -152,10 +155,26 @@ def _degradations(seen: Seen, scores: Scores | None) -> tuple[Degradation, ...]:
     return degradations
 
 
-def _without_amount(t: Transaction) -> Degradation:
-    """Why nothing is known of the amount: it was not said, or has no rate."""
-    lacking = "amount_minor" if t.amount_minor is None else "currency"
-    return Degradation(DegradationCode.AMOUNT_UNKNOWN, lacking)
+def _of_amounts(
+    catalogue: Catalogue, check: Check, held: Unsure
+) -> tuple[Degradation, ...]:
+    """Whose amount is unknown: the transaction's own, else one of its histories'."""
+    t = check.transaction
+    if catalogue.amount(t) is None:
+        lacking = "amount_minor" if t.amount_minor is None else "currency"
+        return (Degradation(DegradationCode.AMOUNT_UNKNOWN, lacking),)
+    return tuple(
+        Degradation(DegradationCode.HISTORY_AMOUNT_UNKNOWN, entity)
+        for entity in held.entities
+    )
+
+
+def _inexact(seen: Seen, held: Unsure) -> tuple[str, ...]:
+    if not isinstance(seen, Observation):
+        return ()
+    if held is SURE:
+        return seen.inexact
+    return tuple(sorted(held.features.union(seen.inexact)))
 
 
 def _of_history(seen: Observation) -> tuple[Degradation, ...]:

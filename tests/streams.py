@@ -70,7 +70,7 @@ def transaction(rnd: random.Random, id_: str, at_ms: int) -> Transaction:
         id_,
         payment_id=rnd.choice(("", "p1", "p2")),
         occurred_at_ms=at_ms,
-        amount_minor=rnd.choice((100, 250, 1_000, 99_999)),
+        amount_minor=rnd.choice((None, 0, 100, 100, 250, 250, 1_000, 99_999)),
         currency=rnd.choice(("EUR", "EUR", "JPY", "KWD")),
         card=rnd.choice(("c1", "c2", "")),
         customer=rnd.choice(("u1", "u2")),

@@ -11,6 +11,7 @@ from hashlib import sha256
 from importlib import resources
 
 from scoring.core import document
+from scoring.core.amount_counts import amount_counts
 from scoring.core.definition import (
     RATE_SCALE,
     Definition,
@@ -48,6 +49,8 @@ class Feature:
     filter: str = ""
     prior: tuple[float, float] = (0.0, 0.0)
     default: float | None = None
+    amount_counts: tuple[int, ...] = ()  # positions; see amount_counts.py
+    spoiled: bool = False  # missing where the second of them is less than the first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +155,7 @@ def _compile(file: DefinitionFile, refuse: _Refuse) -> Catalogue:
     positions = {slot: i for i, slot in enumerate(slots)}
     features = {n: _feature(n, d, w, positions) for n, d, w in expanded}
     readers: list[tuple[str, ...]] = [
-        tuple(f.name for f in features.values() if i in f.slots)
+        tuple(f.name for f in features.values() if i in f.slots + f.amount_counts)
         for i in range(len(slots))
     ]
     longest = max((s.window_ms + s.delay_ms for s in slots), default=0)
@@ -213,7 +216,9 @@ def _slots(file: DefinitionFile, expanded: list[_Expanded]) -> tuple[Slot, ...]:
     wanted: dict[Slot, None] = {}
     for _, definition, window_ms in expanded:
         statistic = STATISTICS[definition.statistic]
-        wanted.update(dict.fromkeys(statistic.slots(_wanted(definition, window_ms))))
+        own = _wanted(definition, window_ms)
+        slots = (*statistic.slots(own), *amount_counts(own, statistic))
+        wanted.update(dict.fromkeys(slots))
     order = list(file.entities)
     return tuple(sorted(wanted, key=lambda slot: order.index(slot.entity)))
 
@@ -243,6 +248,10 @@ def _feature(
         filter=definition.filter,
         prior=(definition.prior.frauds, definition.prior.transactions),
         default=definition.default,
+        amount_counts=tuple(
+            positions[slot] for slot in amount_counts(wanted, statistic)
+        ),
+        spoiled=statistic.spoiled,
     )
 
 

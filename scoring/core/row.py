@@ -57,6 +57,9 @@ def source_of(catalogue: Catalogue) -> str:
     values = []
     for i, feature in enumerate(features):
         *before, value = _statements(feature, catalogue.horizon_ms)
+        if feature.spoiled and feature.amount_counts:
+            every, known = feature.amount_counts
+            value = f"(nan if s[{known}] < s[{every}] else {value})"
         # Names of the formula are free again for the next one.
         lines += before and [*before, f"f{i} = {value}"]
         values.append(f"f{i}" if before else value)

@@ -99,6 +99,8 @@ class Statistic:
     needs: frozenset[str] = frozenset()  # fields that the definition must give
     takes: frozenset[str] = frozenset()  # fields that it may give
     counts_outcomes: bool = False  # whether its filter may read the outcome
+    of_amounts: bool = False  # "at least" over a window that holds an unknown amount
+    spoiled: bool = False  # unknown over such a window
 
 
 def _total(w: Wanted, kind: Kind, measure: str, *, current: bool = True) -> Slot:
@@ -226,6 +228,7 @@ STATISTICS: dict[str, Statistic] = {
         counts_outcomes=True,
     ),
     "sum": Statistic(
+        of_amounts=True,
         slots=_sum,
         derive="copy",
         unit=_MONEY,
@@ -233,6 +236,8 @@ STATISTICS: dict[str, Statistic] = {
         counts_outcomes=True,
     ),
     "mean": Statistic(
+        of_amounts=True,
+        spoiled=True,
         slots=_mean,
         derive="mean",
         unit=_MONEY,
@@ -240,10 +245,20 @@ STATISTICS: dict[str, Statistic] = {
         counts_outcomes=True,
     ),
     "std": Statistic(
-        slots=_std, derive="std", unit=_MONEY, takes=_MEASURE, counts_outcomes=True
+        of_amounts=True,
+        spoiled=True,
+        slots=_std,
+        derive="std",
+        unit=_MONEY,
+        takes=_MEASURE,
+        counts_outcomes=True,
     ),
-    "max": Statistic(slots=_largest, derive="copy", unit=_MONEY, takes=_MEASURE),
-    "min": Statistic(slots=_smallest, derive="negate", unit=_MONEY, takes=_MEASURE),
+    "max": Statistic(
+        of_amounts=True, slots=_largest, derive="copy", unit=_MONEY, takes=_MEASURE
+    ),
+    "min": Statistic(
+        of_amounts=True, slots=_smallest, derive="negate", unit=_MONEY, takes=_MEASURE
+    ),
     "distinct": Statistic(
         slots=_distinct, derive="copy", unit="counterparts", needs=_OF, takes=_FILTER
     ),
@@ -280,6 +295,8 @@ STATISTICS: dict[str, Statistic] = {
         includes_current=False,
     ),
     "ratio_to_mean": Statistic(
+        of_amounts=True,
+        spoiled=True,
         slots=_mean_before,
         derive="ratio",
         unit="ratio",
@@ -311,6 +328,7 @@ STATISTICS: dict[str, Statistic] = {
         takes=_FILTER | {"trim"},
     ),
     "unusual_count": Statistic(
+        of_amounts=True,
         slots=_unusual,
         derive="copy",
         unit="transactions",

@@ -76,6 +76,10 @@ def derive(catalogue: Catalogue, table: Table) -> Matrix:
     with np.errstate(all="ignore"):
         for group in _groups(catalogue):
             matrix[:, group.columns] = group.derived(table)
+    for i, feature in enumerate(catalogue.features.values()):
+        if feature.spoiled and feature.amount_counts:
+            every, known = feature.amount_counts
+            matrix[table.stored[:, known] < table.stored[:, every], i] = nan
     return matrix
 
 

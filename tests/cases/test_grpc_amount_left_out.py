@@ -66,3 +66,17 @@ async def test_a_currency_without_a_rate_is_an_unknown_amount(door):
     assert isnan(feature(dinars, "amount"))
     assert degradations(dinars)[0] == (LEFT_OUT[0][0], "currency")
     assert dinars.rung == Rung.RUNG_PARTIAL_FEATURES
+
+
+@pytest.mark.parametrize("unknown", [{"amount_minor": None}, {"currency": "KWD"}])
+async def test_what_follows_on_the_card_says_that_its_sums_are_at_least(door, unknown):
+    await check(door, "a-first", amount_minor=20_000)
+    await check(door, "a-unknown", **unknown)
+    after = await check(door, "a-after", amount_minor=10_000)
+    assert feature(after, "card_sum_1h") == 30_000
+    assert feature(after, "card_count_1h") == 3
+    assert {"card_sum_1h", "card_max_1d"} <= set(after.inexact_features)
+    assert isnan(feature(after, "card_mean_30d"))
+    history = DegradationCode.DEGRADATION_CODE_HISTORY_AMOUNT_UNKNOWN
+    assert (history, "card") in degradations(after)
+    assert after.rung == Rung.RUNG_PARTIAL_FEATURES

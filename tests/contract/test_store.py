@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from math import isnan
 
 import numpy as np
 from contract_parts import CATALOGUE, PAID, at, feature, fraud, observed, recording
@@ -104,7 +105,8 @@ async def test_an_amount_without_a_rate_is_unknown_and_still_an_attempt(store):
     usual = replace(at(0, "b"), occurred_at_ms=START_MS + 1)
     _, seen = await observed(store, odd, usual)
     assert feature(usual, seen, "card_count_1h") == 2
-    assert feature(usual, seen, "card_mean_7d") == 1_000
+    assert feature(usual, seen, "card_sum_1d") == 1_000
+    assert isnan(feature(usual, seen, "card_mean_7d"))
 
 
 async def test_the_first_recorded_decision_stands(store):

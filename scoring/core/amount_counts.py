@@ -1,0 +1,26 @@
+"""By which slots a window tells that it holds a payment whose amount is unknown."""
+
+from __future__ import annotations
+
+from scoring.core.expression import OUTCOME, names_of
+from scoring.core.statistic import Column, Kind, Op, Slot, Statistic, Wanted
+
+
+def amount_counts(w: Wanted, statistic: Statistic) -> tuple[Slot, ...]:
+    """How a window tells that it holds an unknown amount: it has fewer of the second.
+
+    The count of its payments and of those with a known amount; () where no amount
+    matters. Where a filter reads the amount, nobody knows whether such a payment
+    passes: then all are counted.
+    """
+    by_amount = "amount" in names_of(w.filter)
+    measured = statistic.of_amounts and w.measure == "amount"
+    if not statistic.windowed or not (by_amount or measured):
+        return ()
+    filter_ = "" if by_amount else w.filter
+    current = statistic.includes_current and OUTCOME not in names_of(w.filter)
+    columns = (Column(Kind.COUNT, measure, filter_) for measure in ("", "amount"))
+    return tuple(
+        Slot(w.entity, Op.TOTAL, column, w.window_ms, w.delay_ms, current)
+        for column in columns
+    )
