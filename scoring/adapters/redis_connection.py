@@ -200,6 +200,9 @@ class RedisConnection:
         reason = "connection closed by the server"
         try:
             while received := await stream.read(_READ_BYTES):
+                if self._connection is not connection:
+                    # Given up: who waited was told, and others wait on the next one.
+                    return
                 self._heard_at = loop.time()
                 parser.feed(received)
                 while (reply := parser.gets()) is not _NOT_YET:
@@ -211,6 +214,8 @@ class RedisConnection:
             self._lose(connection, reason)
 
     def _settle(self, reply: Any) -> None:
+        if not self._owed:
+            raise hiredis.ProtocolError("a reply that nobody asked for")
         owed = self._owed[0]
         owed.replies.append(reply)
         owed.missing -= 1

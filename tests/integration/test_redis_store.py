@@ -275,6 +275,38 @@ async def test_a_silent_server_is_told_from_a_caller_in_a_hurry(own_store):
         await connection.close()
 
 
+async def test_replies_of_a_connection_that_was_given_up_answer_nobody(store_url):
+    """As after READONLY: what had come in the same instant is nobody's any more."""
+    async with Redis.from_url(store_url) as redis:
+        connection = RedisConnection(redis)
+        await connection.connect()
+        stream, reading = connection._connection._reader, connection._reader
+        given_up = connection.send([(b"ECHO", b"old")])
+        connection.drop("it is a replica now")
+        stream.feed_data(b"+old\r\n")
+        with pytest.raises(StoreUnavailable, match="replica"):
+            await given_up
+        replies = await connection.exchange([(b"ECHO", b"new")], timeout_s=5)
+        assert replies == [b"new"]
+        await reading
+        await connection.close()
+
+
+async def test_a_reply_that_nobody_asked_for_ends_the_connection_with_a_reason(
+    store_url,
+):
+    async with Redis.from_url(store_url) as redis:
+        connection = RedisConnection(redis)
+        await connection.connect()
+        reading = connection._reader
+        connection._connection._reader.feed_data(b"+unasked\r\n")
+        await reading
+        assert not connection.connected
+        replies = await connection.exchange([(b"ECHO", b"new")], timeout_s=5)
+        assert replies == [b"new"]
+        await connection.close()
+
+
 async def test_a_future_payment_within_the_skew_evicts_no_history(store):
     await store.observe([check(PAID)])
     ahead = replace(later(0), id="ahead", occurred_at_ms=START_MS + 300_000)
