@@ -128,10 +128,10 @@ async def service_from(
     telemetry = PrometheusTelemetry()
     telemetry.expect(artifacts.model)
     liveness = _liveness_from(settings)
-    store = store_from(settings, artifacts.catalogue)
+    log = unconnected_log(settings, telemetry)
+    store = store_from(settings, artifacts.catalogue, log)
     provisional = _provisional(settings, name, store, telemetry, publishes=publishes)
     scorer = _scorer(settings, artifacts, provisional)
-    log = unconnected_log(settings, telemetry)
     publisher = _publisher(settings, provisional, log) if publishes else None
     outside = systems_outside(provisional, log)
     liveness.outside = outside

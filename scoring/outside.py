@@ -23,6 +23,7 @@ from scoring.topics import Topics
 _MS_PER_S = 1_000
 # How long a start waits for a broker that says nothing, and when it asks again.
 _CONTACT_S, _CONTACT_RETRY_S = 5.0, 1.0
+_EMPTY = "it is empty, and only the log knows whether it lost its history"
 CONTENT_TYPES = {"protobuf": wire.PROTOBUF, "json": wire.JSON}
 
 
@@ -42,26 +43,34 @@ def address_from(settings: Settings) -> StoreAddress:
     )
 
 
-def store_from(settings: Settings, catalogue: Catalogue) -> RedisStore:
-    """The store, not asked yet; raises `BadArtifact` without a URL."""
+def store_from(
+    settings: Settings, catalogue: Catalogue, log: KafkaLog | None
+) -> RedisStore:
+    """The store, not asked yet; raises `BadArtifact` without a URL.
+
+    An empty one asks the log whether its history was lost.
+    """
     return RedisStore.unopened(
         address_from(settings),
         catalogue=catalogue,
         namespace=settings.namespace,
         lateness_ms=settings.lateness_s * _MS_PER_S,
         dedupe_ms=settings.dedupe_s * _MS_PER_S,
-        had_history=partial(_had_history, settings),
+        had_history=partial(_had_history, settings, log),
         silence_s=settings.store_budget_ms / _MS_PER_S,
     )
 
 
-async def _had_history(settings: Settings) -> bool:
+async def _had_history(settings: Settings, log: KafkaLog | None) -> bool:
     """Whether the log holds decisions, which an empty store would not know.
 
-    Raises `StoreUnavailable` where nobody can tell.
+    Raises `StoreUnavailable` where nobody can tell; at once where the log is not in
+    contact, which may be silent for as long as a client is patient.
     """
-    if not settings.kafka_bootstrap:
+    if log is None:
         return False
+    if not log.in_contact:
+        raise StoreUnavailable(f"{_EMPTY}: it has not answered yet")
     from scoring.adapters.kafka_history import holds_history
 
     try:
@@ -71,9 +80,7 @@ async def _had_history(settings: Settings) -> bool:
             options=client_options(settings.kafka_options),
         )
     except LogUnavailable as error:
-        raise StoreUnavailable(
-            f"it is empty, and only the log knows whether it lost its history: {error}"
-        ) from error
+        raise StoreUnavailable(f"{_EMPTY}: {error}") from error
 
 
 async def log_from(

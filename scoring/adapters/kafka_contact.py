@@ -36,17 +36,18 @@ def first_contact(bootstrap: str) -> Iterator[None]:
     The client logs why it could not connect and raises that it could not. That a
     broker lacks idempotence (`UnknownError`) passes: it is an answer.
     """
+    _refuse_address(bootstrap)
     with listening() as heard:
         try:
             yield
         except UnknownError:
             raise
         except (KafkaError, OSError) as error:
-            reason = heard.lines[0] if heard.lines else str(error)
+            reason = _plain(heard.lines[0] if heard.lines else str(error))
             refused = any(sign in reason for sign in _REFUSALS)
             raise (BadArtifact if refused else LogUnavailable)(
-                f"no broker answers at {bootstrap}: {_plain(reason)}; see "
-                "SCORING_KAFKA_BOOTSTRAP and SCORING_KAFKA_OPTIONS"
+                f"no broker answers at {bootstrap}: {reason or 'no answer in time'}; "
+                "see SCORING_KAFKA_BOOTSTRAP and SCORING_KAFKA_OPTIONS"
             ) from error
         except ValueError as error:  # of its own making: an address, or an option
             raise BadArtifact(
@@ -130,6 +131,16 @@ async def appended_ends(
     finally:
         fetcher._isolation_level = level  # noqa: SLF001
     return found
+
+
+def _refuse_address(bootstrap: str) -> None:
+    """Raises `BadArtifact` for a URL, whose scheme would be taken for a host's name."""
+    for place in bootstrap.split(","):
+        if set(place) & set("/@"):  # not repeated: a password may stand in it
+            raise BadArtifact(
+                "SCORING_KAFKA_BOOTSTRAP: write host:port, comma separated, without a "
+                "scheme, user or path; users and passwords go to SCORING_KAFKA_OPTIONS"
+            )
 
 
 def _plain(reason: str) -> str:

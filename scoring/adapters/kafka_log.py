@@ -122,9 +122,14 @@ class KafkaLog:
         return self.producers.idempotent
 
     @property
+    def in_contact(self) -> bool:
+        """Whether it answered, once."""
+        return self.frames is not None
+
+    @property
     def away(self) -> bool:
         """Whether there was no contact yet, or something waits for the log."""
-        return self.frames is None or bool(self.trouble.places)
+        return not self.in_contact or bool(self.trouble.places)
 
     def send(self, records: Sequence[LogRecord]) -> list[asyncio.Future[None]]:
         """See `ports.DecisionLog`."""

@@ -264,6 +264,7 @@ def test_a_database_that_is_not_there_ends_it_with_one_line(alone, own_store):
         ("grpc_health_address", "127.0.0.1:99999", "65535"),
         ("kafka_options", '{"sasl_mechanism": "GUESSED"}', "SCORING_KAFKA_OPTIONS"),
         ("kafka_bootstrap", "127.0.0.1:none", "SCORING_KAFKA_BOOTSTRAP"),
+        ("kafka_bootstrap", "kafka://127.0.0.1:9092", "without a scheme"),
         ("state_dir", "/dev/null/state", "SCORING_STATE_DIR"),
     ],
 )
