@@ -20,12 +20,17 @@ class Wanted:
     score_min: float = 0.0
     entity: str = ""
     reason: str = ""
+    rule: str = ""  # held, or left unknown; shadow rules too
+    merchant: str = ""
 
     def has(self, decision: decision_pb2.Decision) -> bool:
         """Whether a decision is wanted.
 
         >>> one = decision_pb2.Decision()
+        >>> hit = one.core.rule_hits.add(rule="card_velocity")
         >>> Wanted().has(one), Wanted(reason="CARD_VELOCITY").has(one)
+        (True, False)
+        >>> Wanted(rule="card_velocity").has(one), Wanted(merchant="shop-1").has(one)
         (True, False)
         """
         core, payment = decision.core, decision.transaction
@@ -34,6 +39,10 @@ class Wanted:
         if core.score < self.score_min:
             return False
         if self.reason and self.reason not in {r.code for r in core.reasons}:
+            return False
+        if self.rule and self.rule not in {hit.rule for hit in core.rule_hits}:
+            return False
+        if self.merchant and self.merchant != payment.merchant:
             return False
         return not self.entity or self.entity in (
             payment.card,

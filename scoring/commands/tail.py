@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Follow a topic.", no_args_is_help=True)
 _ROWS_MAX = 30
+_COLUMNS = (
+    *("id", "at", "amount", "card", "outcome", "score", "reasons", "door", "note"),
+    *("merchant", "rules"),
+)
 
 
 @app.callback()
@@ -25,7 +29,7 @@ def tail() -> None:
 
 
 @app.command()
-def decisions(
+def decisions(  # noqa: PLR0913 one parameter an option
     outcome: Annotated[
         list[str] | None, typer.Option(help="approve, challenge, review, decline.")
     ] = None,
@@ -33,6 +37,8 @@ def decisions(
     min_score: Annotated[float, typer.Option(min=0, max=1)] = 0.0,
     entity: Annotated[str, typer.Option(help="A card, customer … or id token.")] = "",
     reason: Annotated[str, typer.Option(help="A reason code.")] = "",
+    rule: Annotated[str, typer.Option(help="A rule that held, shadow too.")] = "",
+    merchant: Annotated[str, typer.Option(help="A merchant's token.")] = "",
     from_beginning: Annotated[bool, typer.Option(help="Not only what is new.")] = False,
     count: Annotated[int, typer.Option(min=0, help="Stop after; 0: never.")] = 0,
     plain: Annotated[bool, typer.Option(help="One line each, for a pipe.")] = False,
@@ -50,7 +56,12 @@ def decisions(
     except KeyError as error:
         raise BadArtifact(f"--outcome {error}: is not an outcome") from error
     wanted = Wanted(
-        outcomes=outcomes, score_min=min_score, entity=entity, reason=reason
+        outcomes=outcomes,
+        score_min=min_score,
+        entity=entity,
+        reason=reason,
+        rule=rule,
+        merchant=merchant,
     )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_follow(wanted, from_beginning, count, plain))
@@ -115,6 +126,8 @@ def _row(decision: Decision) -> tuple[str, ...]:
         ", ".join(reason.code for reason in core.reasons[:3]),
         Door(decision.trace.door).name.lower(),
         "provisional" if core.provisional else "degraded" if core.degradations else "",
+        payment.merchant,
+        ", ".join(hit.rule for hit in core.rule_hits),
     )
 
 
@@ -125,9 +138,10 @@ def _amount(payment: Transaction) -> str:
 def _table(rows: Iterable[tuple[str, ...]]) -> Table:
     from rich.table import Table
 
-    table = Table(
-        "id", "at", "amount", "card", "outcome", "score", "reasons", "door", "note"
-    )
+    table = Table()
+    for name in _COLUMNS:
+        # An id that is cut can be looked up nowhere: it is folded where it is narrow.
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
