@@ -198,29 +198,23 @@ def report(
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="Decisions of one run")],
-    second: Annotated[Path, typer.Argument(help="Decisions of another")],
+    first: Annotated[Path, typer.Argument(help="Decisions of a run, or a policy")],
+    second: Annotated[Path, typer.Argument(help="Decisions of another, or a policy")],
+    *,
+    decisions: Annotated[
+        Path | None, typer.Option(help="The run that two policies decide again.")
+    ] = None,
 ) -> None:
-    """Compare two runs: equal decision cores for every transaction, or exit 1."""
-    from scoring.definitions import catalogue_from
-    from scoring.replay.report import compare as compared
-    from scoring.replay.report import features_that_differ
-    from scoring.settings import Settings
+    """Say which outcomes flipped, by rule and amount, with the fraud among them.
 
-    found = compared(first, second)
-    typer.echo(
-        f"{found.both:,} transactions in both, {found.missing:,} in one only; "
-        f"{found.differing:,} cores differ; largest score difference "
-        f"{found.score_difference_max:.3g}"
-    )
-    if found.equal:
-        typer.echo("equal decision cores for every transaction")
-        return
-    typer.echo(f"such as {', '.join(found.examples)}")
-    names = catalogue_from(Settings()).names
-    for name, count in features_that_differ(first, second, names).items():
-        typer.echo(f"  {name}: {count:,} values differ")
-    raise typer.Exit(1)
+    Two runs: exit 1 unless every transaction has an equal decision core. A policy
+    (.yaml) decides again, on the vectors and scores of a run: the other argument, or
+    --decisions.
+    """
+    from scoring.replay.comparison import compared
+
+    if not compared(first, second, decisions, typer.echo):
+        raise typer.Exit(1)
 
 
 @app.command()
