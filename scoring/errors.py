@@ -54,14 +54,21 @@ class CardNumberRefused(InvalidTransaction):
 
 
 class TransactionConflict(ScoringError):
-    """The id is taken by another payload."""
+    """The id is taken by another payload.
 
-    def __init__(self, transaction_id: str) -> None:
+    `differing` names the fields in which the two differ; empty where not known.
+    """
+
+    differing: tuple[str, ...] = ()
+
+    def __init__(self, transaction_id: str, differing: tuple[str, ...] = ()) -> None:
+        where = f", which differs in {', '.join(differing)}" if differing else ""
         super().__init__(
-            f"id: {transaction_id!r} was already used for another payload; "
-            "a new payment needs a new id"
+            f"id: {transaction_id!r} was already used for another payload{where}; a "
+            "new payment needs a new id, a retry the fields of the first attempt"
         )
         self.field = "id"
+        self.differing = differing
 
 
 class LabelConflict(TransactionConflict):

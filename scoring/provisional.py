@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from scoring import wire
 from scoring.circuit import Circuit, Exchange
 from scoring.core.decision import Outcome
+from scoring.core.difference import differing
 from scoring.core.transaction import payload_hash
 from scoring.errors import (
     BadArtifact,
@@ -139,7 +140,8 @@ class Provisional:
         if kept is None or check.dry_run:
             return None
         if kept.check.payload_hash != check.payload_hash:
-            return TransactionConflict(check.transaction.id)
+            t = check.transaction
+            return TransactionConflict(t.id, differing(kept.check.transaction, t))
         return kept.recording.decision
 
     def keep(self, check: Check, recording: Recording) -> bool:

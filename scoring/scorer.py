@@ -10,6 +10,7 @@ from scoring.answer import Answer, Decided, repeated_answer, standing_answer
 from scoring.batch import Artifacts, Batch, Seen
 from scoring.budget import Budget
 from scoring.clearing import with_clearing_times
+from scoring.conflicts import explained
 from scoring.core.apart import apart
 from scoring.core.decide import decide
 from scoring.core.decision import DecisionCore, Degradation, DegradationCode
@@ -135,8 +136,9 @@ class Scorer:
             decided = await self._decide(batch)
             for i, answer in zip(fresh, decided, strict=True):
                 answers[i] = answer
-        self.telemetry.answered(checks, answers, watch.durations_us)
-        return [answer for answer in answers if answer is not None]
+        told = await explained(self.store, checks, answers)
+        self.telemetry.answered(checks, told, watch.durations_us)
+        return [answer for answer in told if answer is not None]
 
     def _kept(self, checks: Sequence[Check]) -> list[Answer | None]:
         """What repeats of provisional answers are answered."""

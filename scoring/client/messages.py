@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -26,6 +27,7 @@ from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.decision_pb2 import Decision
 
 FIELD_KEY = "scoring-field"
+_DIFFERS = re.compile(r", which differs in ([a-z_]+(?:, [a-z_]+)*);")
 RETRY_KEY = "grpc-retry-pushback-ms"
 
 
@@ -141,8 +143,19 @@ def _error(code: int, message: str, field: str, transaction_id: str) -> ScoringE
     if code == grpc.StatusCode.ALREADY_EXISTS.value[0] and field == LabelConflict.field:
         return LabelConflict(message.removeprefix(f"{field}: "))
     if code == grpc.StatusCode.ALREADY_EXISTS.value[0]:
-        return TransactionConflict(transaction_id)
+        return TransactionConflict(transaction_id, _differing(message))
     return _ERRORS.get(code, ScoringError)(message)
+
+
+def _differing(message: str) -> tuple[str, ...]:
+    """The fields that a conflict names.
+
+    >>> told = TransactionConflict("t1", ("occurred_at", "card"))
+    >>> _differing(str(told)), _differing(str(TransactionConflict("t1")))
+    (('occurred_at', 'card'), ())
+    """
+    named = _DIFFERS.search(message)
+    return tuple(named[1].split(", ")) if named else ()
 
 
 _ERRORS: dict[int, type[ScoringError]] = {

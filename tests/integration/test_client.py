@@ -1,6 +1,7 @@
 """The Python client: typed answers, errors by name, both ways of calling."""
 
 import asyncio
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -67,8 +68,9 @@ async def test_a_mistake_names_its_field_without_repeating_it(client):
 async def test_another_payload_under_the_same_id_is_a_conflict(client):
     one = payment()
     await client.check(one)
-    with pytest.raises(TransactionConflict):
-        await client.check(payment(id=one.id, amount_minor=1))
+    with pytest.raises(TransactionConflict) as refused:
+        await client.check(replace(one, amount_minor=1, card="tok-other"))
+    assert refused.value.differing == ("amount_minor", "card")
 
 
 async def test_many_are_answered_in_order_errors_among_them(client):

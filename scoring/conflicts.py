@@ -1,0 +1,42 @@
+"""Conflicts, told by the fields in which a payment differs from the one decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from scoring.core.difference import differing
+from scoring.errors import StoreUnavailable, TransactionConflict
+from scoring.ports import Check, Store
+
+# To look up what was decided; others of the same pass wait for it.
+_LOOK_UP_S = 0.02
+A = TypeVar("A")
+
+
+async def explained(
+    store: Store, checks: Sequence[Check], answers: Sequence[A]
+) -> list[A | TransactionConflict]:
+    """The same answers, each conflict naming the fields that differ.
+
+    It stays unnamed where the store does not say in time what was decided, or its
+    payment was not kept: it is decided just now, or an earlier release did.
+    """
+    told: list[A | TransactionConflict] = list(answers)
+    places = [
+        i
+        for i, answer in enumerate(answers)
+        if isinstance(answer, TransactionConflict) and not answer.differing
+    ]
+    if not places:
+        return told
+    keys = [(checks[i].transaction.tenant, checks[i].transaction.id) for i in places]
+    try:
+        decided = await store.payments(keys, timeout_s=_LOOK_UP_S)
+    except StoreUnavailable:
+        return told
+    for i, payment in zip(places, decided, strict=True):
+        if payment is not None:
+            sent = checks[i].transaction
+            told[i] = TransactionConflict(sent.id, differing(payment, sent))
+    return told

@@ -1,0 +1,35 @@
+"""In which fields a payment differs from the one that was decided under its id."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from scoring.core.transaction import Transaction
+
+# A field as callers write it, where it is another here.
+_WRITTEN = {
+    "occurred_at_ms": "occurred_at",
+    "latitude": "location",
+    "longitude": "location",
+}
+
+
+def differing(decided: Transaction, sent: Transaction) -> tuple[str, ...]:
+    """The names of the fields that differ, in field order; never a value.
+
+    `decided` may lack its attributes, as records do: they are named where nothing
+    else differs, for then nothing else is left of two payloads with other hashes.
+
+    >>> first = Transaction("default", "t1", occurred_at_ms=1, amount_minor=0)
+    >>> differing(first, Transaction("default", "t1", occurred_at_ms=2))
+    ('occurred_at', 'amount_minor')
+    >>> differing(first, first)
+    ('attributes',)
+    """
+    found = [
+        _WRITTEN.get(field.name, field.name)
+        for field in fields(Transaction)
+        if field.name != "attributes"
+        and getattr(decided, field.name) != getattr(sent, field.name)
+    ]
+    return tuple(dict.fromkeys(found)) or ("attributes",)
