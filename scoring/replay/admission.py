@@ -67,9 +67,14 @@ class Admission:
         exempt: frozenset[str] = frozenset(),
     ) -> None:
         self._mapping = mapping
-        self._floats = floats
         self._exempt = exempt
         self._missing = frozenset(mapping.missing)
+        self._columns = {field: mapping.columns_of(field) for field in mapping.columns}
+        self._floats_of = {
+            field
+            for field, columns in self._columns.items()
+            if floats.intersection(columns)
+        }
         apart = ("amount", "fraud", "known_at")
         self._fields = {
             field: parser(field, mapping)
@@ -154,8 +159,7 @@ class Admission:
 
     def _text(self, field: str, cells: Mapping[str, str]) -> str:
         """What is written for a field; empty where anything of it is absent."""
-        columns = self._mapping.columns_of(field)
-        texts = [cells.get(column, "") for column in columns]
+        texts = [cells.get(column, "") for column in self._columns.get(field, ())]
         if not all(text.strip() and text not in self._missing for text in texts):
             return ""
         return (" " if field in ("occurred_at", "known_at") else "-").join(texts)
@@ -165,7 +169,7 @@ class Admission:
         try:
             if field not in TOKEN_FIELDS:
                 return parse(text.strip())
-            if self._floats.intersection(self._mapping.columns_of(field)):
+            if field in self._floats_of:
                 text = unrounded(text)
             return token(text)
         except BadCell as error:

@@ -6,7 +6,9 @@ import csv
 
 import pytest
 from cases_tables import MAPPING, csv_file, good, rows_of, table
+from typer.testing import CliRunner
 
+from scoring.__main__ import assemble
 from scoring.errors import BadArtifact
 from scoring.replay.offline import labelled_transactions_of
 
@@ -135,3 +137,18 @@ def test_times_of_a_wrong_unit_are_one_cause(tmp_path):
     (line,) = read.account.lines()
     assert line.startswith("refused 9: occurred_at: is not between 2000 and 2100")
     assert "seconds read as milliseconds" in line
+
+
+@pytest.mark.parametrize("options", [[], ["--through", "grpc"]])
+def test_a_table_of_which_no_row_is_admitted_ends_with_1_and_starts_nothing(
+    tmp_path, monkeypatch, options
+):
+    monkeypatch.chdir(tmp_path)
+    csv_file(tmp_path, *(f"x{i},2024-03-01T10:00:00Z,-1.50,EUR,c,1" for i in range(9)))
+    done = CliRunner().invoke(assemble(), ["replay", "payments.csv", *options])
+    assert done.exit_code == 1, done.output
+    assert "refused 9: amount_minor" in done.stderr
+    (listed,) = (tmp_path / ".scoring/replay").glob("*.left-out.csv")
+    assert len(listed.read_text().splitlines()) == 10
+    strict = CliRunner().invoke(assemble(), ["replay", "payments.csv", "--strict"])
+    assert isinstance(strict.exception, BadArtifact)  # which `main` ends with 2
