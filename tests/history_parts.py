@@ -166,10 +166,16 @@ def same(ours: list, theirs: list) -> tuple[int, int]:
     return count, wrong
 
 
-async def rebuilt(settings, archive, *, catalogue=None, marks=True):
-    """Run `scoring rebuild` as its command does."""
+async def rebuilt(settings, archive, *, catalogue=None, marks=True, traffic=None):
+    """Run `scoring rebuild` as its command does; `traffic` goes on before each take."""
     catalogue, terms = catalogue or default_catalogue(), terms_from(settings)
     archive.prepare()
+    take = partial(brought, settings, archive, silent)
+
+    async def taken_in_traffic():
+        await traffic()
+        await take()
+
     async with store_to_fill(settings, catalogue) as store:
         return await Rebuild(
             store=store,
@@ -178,7 +184,7 @@ async def rebuilt(settings, archive, *, catalogue=None, marks=True):
             lateness_ms=terms.lateness_ms,
             dedupe_ms=terms.dedupe_ms,
             now_ms=lambda: time.time_ns() // 1_000_000,
-            take=partial(brought, settings, archive, silent),
+            take=take if traffic is None else taken_in_traffic,
             milestones=Milestones.load(archive.directory / "rebuild.json", "r"),
             marks=marks,
         ).run()

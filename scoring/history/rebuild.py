@@ -2,8 +2,9 @@
 
 While it runs, a word stands in the store where transactions are numbered, and no
 server reads or counts: gRPC answers are degraded and provisional, the stream waits.
-What they append meanwhile is replayed before the number is put back, and again after,
-for what slipped in between: both are harmless to repeat.
+What they append meanwhile is replayed before the number is put back, and once after,
+for what slipped in between: both are harmless to repeat. Traffic goes on, so that there
+is always more: what comes once the number is back the servers count themselves.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Rebuild:
             self.milestones.reach("base", 0)
         self._since = self.milestones.base
         bulk = await self._bulk()
-        meanwhile = await self._meanwhile()
+        meanwhile = await self._caught_up()
         if self.marks:
             newest_ms = max(self.newest_ms, self.now_ms() + _AHEAD_MS)
             await self._refuse_lost()
@@ -168,17 +169,30 @@ class Rebuild:
         await self._learn(ledger, "labels")
         return count
 
-    async def _meanwhile(self) -> int:
-        """Replay what was appended since, until there is no more; returns how many."""
-        count = 0
-        while self._since != (now := self.archive.standing()):
-            ledger = self._ledger(Span(since=self._since))
-            self._since = now
-            count += await self._replay(ledger, "")
-            if self.marks:
-                await self._restore(ledger, "")
-            await self._learn(ledger, "")
+    async def _caught_up(self) -> int:
+        """Replay what was appended since, and during that, while that grows fast less;
+        returns how many.
+        """
+        count = found = await self._meanwhile()
+        while found:
             await self.take()
+            before, found = found, await self._meanwhile()
+            count += found
+            if 2 * found > before:  # it is what comes in the time of a pass
+                break
+        return count
+
+    async def _meanwhile(self) -> int:
+        """Replay what was taken since the last time; returns how many."""
+        now = self.archive.standing()
+        if self._since == now:
+            return 0
+        ledger = self._ledger(Span(since=self._since))
+        self._since = now
+        count = await self._replay(ledger, "")
+        if self.marks:
+            await self._restore(ledger, "")
+        await self._learn(ledger, "")
         return count
 
     def _ledger(self, span: Span) -> Ledger:

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 from history_parts import cells, connected, rebuilt, same, state
@@ -103,6 +104,34 @@ async def test_answers_given_meanwhile_are_flagged_and_become_the_record(
     clean = await connected(settings.redis_url, f"{settings.namespace}-clean")
     await clean.observe([check(t) for t in stream])
     compared, wrong = same(await cells(clean, stream), await cells(life.store, stream))
+    assert compared > 10_000
+    assert wrong == 0
+    await clean.close()
+
+
+async def test_a_rebuild_ends_though_the_traffic_does_not(life, settings, archive):
+    rnd = random.Random(6)
+    stream = transactions(rnd, Shape(count=400, late=0, repeated=0))
+    await life.pay(stream[:200], rnd)
+    await wipe(settings)
+    coming, takes = iter(stream[200:]), 0
+
+    async def traffic():
+        nonlocal takes
+        takes += 1
+        assert takes < 10, "it waits for an end of the traffic"
+        await life.decide(list(islice(coming, 5)))
+
+    await rebuilt(settings, archive, traffic=traffic)
+
+    paid = stream[: 200 + 5 * takes]
+    while life.provisional.count:
+        await life.provisional._recovery
+    seen = await life.store.observe([check(t) for t in paid])
+    assert {o.applied for o in seen} == {Applied.REPEATED}
+    clean = await connected(settings.redis_url, f"{settings.namespace}-clean")
+    await clean.observe([check(t) for t in paid])
+    compared, wrong = same(await cells(clean, paid), await cells(life.store, paid))
     assert compared > 10_000
     assert wrong == 0
     await clean.close()
