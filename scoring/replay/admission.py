@@ -12,7 +12,7 @@ from scoring.core.transaction import (
     Transaction,
     validate,
 )
-from scoring.errors import InvalidTransaction
+from scoring.errors import BadArtifact, InvalidTransaction
 from scoring.replay.account import NOWHERE, Place
 from scoring.replay.cells import (
     BadCell,
@@ -83,8 +83,8 @@ class Admission:
         }
         self._known_at = parser("known_at", mapping)
         self._constants = {
-            field: parser(field, mapping)(text)
-            for field, text in mapping.constants.items()
+            field: _constant(field, mapping)
+            for field in mapping.constants
             if field not in apart
         }
 
@@ -126,7 +126,7 @@ class Admission:
                 why_not="the label is no known word, 0 or 1; say what its values mean "
                 "in the mapping, as in labels: {fraud: [chargeback], legitimate: [ok]}"
             )
-        known = self._text("known_at", cells)
+        known = self._text("known_at", cells) or mapping.constants.get("known_at", "")
         if not known:
             return Truth(verdict)
         try:
@@ -178,3 +178,10 @@ class Admission:
     def _said(self, field: str) -> str:
         """A field as the table's owner knows it: by its columns."""
         return " ".join(self._mapping.columns_of(field)) or field
+
+
+def _constant(field: str, mapping: TableMapping) -> object:
+    try:
+        return parser(field, mapping)(mapping.constants[field])
+    except BadCell as error:
+        raise BadArtifact(f"mapping: constants.{field}: {error}") from error

@@ -146,8 +146,9 @@ class TableMapping(BaseModel):
             if field == "id":
                 said += self.row_numbers_as_ids
             if said != 1:
+                rows = ", or row_numbers_as_ids: true" if field == "id" else ""
                 raise ValueError(
-                    f"{field} must be named once, under columns or constants"
+                    f"{field} must be named once, under columns or constants{rows}"
                 )
         return self
 

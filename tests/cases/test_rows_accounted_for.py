@@ -152,3 +152,10 @@ def test_a_table_of_which_no_row_is_admitted_ends_with_1_and_starts_nothing(
     assert len(listed.read_text().splitlines()) == 10
     strict = CliRunner().invoke(assemble(), ["replay", "payments.csv", "--strict"])
     assert isinstance(strict.exception, BadArtifact)  # which `main` ends with 2
+
+
+@pytest.mark.parametrize("field", ["channel", "latitude", "attempt"])
+def test_a_constant_that_cannot_be_read_is_a_mistake_of_the_mapping(tmp_path, field):
+    mapping = MAPPING + f"constants: {{{field}: somewhere}}"
+    with pytest.raises(BadArtifact, match=rf"constants\.{field}: "):
+        len(table(csv_file(tmp_path, *good(3)), mapping))
