@@ -122,7 +122,7 @@ async def opened(link: Link) -> None:
         async with asyncio.timeout(TIMEOUT_S_DEFAULT):
             await link.connect()
     except TimeoutError as error:
-        late = f"connection failed: no answer within {TIMEOUT_S_DEFAULT:g} s"
+        late = f"no store answers within {TIMEOUT_S_DEFAULT:g} s; see {_SETTING}"
         raise StoreUnavailable(late) from error
     except MasterNotFoundError as error:
         if "AuthenticationError" in str(error):
@@ -130,13 +130,14 @@ async def opened(link: Link) -> None:
                 "SCORING_REDIS_SENTINEL_PASSWORD: the sentinels refuse it"
             ) from error
         raise StoreUnavailable(
-            "connection failed: no sentinel answers that knows the primary by the name "
-            "in SCORING_REDIS_URL"
+            "no sentinel answers that knows the primary by the name in "
+            "SCORING_REDIS_URL; see SCORING_REDIS_SENTINELS"
         ) from error
     except (OSError, RedisError) as error:
         if is_refusal(error):
             raise refusal(error) from error
-        raise StoreUnavailable(f"connection failed: {error}") from error
+        said = str(error).rstrip(".")
+        raise StoreUnavailable(f"no store answers: {said}; see {_SETTING}") from error
 
 
 def is_refusal(error: object) -> bool:

@@ -275,6 +275,12 @@ async def test_a_silent_server_is_told_from_a_caller_in_a_hurry(own_store):
         await connection.close()
 
 
+async def test_a_store_that_is_away_is_named_with_the_setting_that_names_it():
+    named = r"^no store answers: .*127\.0\.0\.1:1\b.*; see SCORING_REDIS_URL$"
+    with pytest.raises(StoreUnavailable, match=named):
+        await connected("redis://127.0.0.1:1/0", "away")
+
+
 async def test_replies_of_a_connection_that_was_given_up_answer_nobody(store_url):
     """As after READONLY: what had come in the same instant is nobody's any more."""
     async with Redis.from_url(store_url) as redis:
