@@ -17,7 +17,9 @@ _DELAY_DAYS = 7  # how late most chargebacks are known by
 def train(  # noqa: PLR0913 one parameter an option
     table: Annotated[
         Path | None,
-        typer.Argument(help="Parquet, CSV or JSON lines; none: simulate one"),
+        typer.Argument(
+            help="Parquet, CSV or JSON lines, or an archive; none: simulate one"
+        ),
     ] = None,
     *,
     mapping: Annotated[
@@ -41,6 +43,12 @@ def train(  # noqa: PLR0913 one parameter an option
         float | None,
         typer.Option(
             min=0, help="a fraud is known that much later; else the mapping's, or 7"
+        ),
+    ] = None,
+    legitimate_after_days: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="archive: a payment without a label is legitimate after so many"
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=10_000)] = 300,
@@ -70,8 +78,10 @@ def train(  # noqa: PLR0913 one parameter an option
     signer = _signer()
     shelf = shelf_at(out)
     with bar() as report, shelf.draft() as draft:
+        catalogue = _catalogue(features)
+        days = (label_delay_days, legitimate_after_days)
         rows, label_delay_ms = _rows(
-            table, mapping, label_delay_days, seed=seed, report=report
+            table, mapping, days, catalogue, seed=seed, report=report
         )
         recipe = Recipe(
             candidates=CANDIDATES if tune else (),
@@ -82,7 +92,7 @@ def train(  # noqa: PLR0913 one parameter an option
         )
         dataset = dataset_of(
             rows,
-            catalogue := _catalogue(features),
+            catalogue,
             label_delay_ms=recipe.label_delay_ms,
             report=report,
         )
@@ -116,13 +126,19 @@ def _second_look(manifest: Manifest) -> None:
 def _rows(
     path: Path | None,
     mapping: str,
-    delay_days: float | None,
+    days: tuple[float | None, float | None],
+    catalogue: Any,
     *,
     seed: int,
     report: Any,
 ) -> tuple[Any, int]:
-    """The labelled rows as a pyarrow table of our fields, and their label delay, ms."""
-    delay_ms = None if delay_days is None else int(delay_days * _DAY_MS)
+    """The labelled rows as a pyarrow table of our fields, and their label delay, ms.
+
+    `days`: how late a label may be, and an archive's silence that means legitimate.
+    """
+    delay_ms, legitimate_ms = (None if d is None else int(d * _DAY_MS) for d in days)
+    if path is not None and path.is_dir():
+        return _archived(path, catalogue, delay_ms, legitimate_ms)
     if path is not None:
         return _mapped(path, mapping, delay_ms)
     from scoring.training.simulate import World, simulate
@@ -131,6 +147,26 @@ def _rows(
     if delay_ms is None:
         delay_ms = _DELAY_DAYS * _DAY_MS
     return simulate(world, report=report), delay_ms
+
+
+def _archived(
+    path: Path, catalogue: Any, delay_ms: int | None, legitimate_after_ms: int | None
+) -> tuple[Any, int]:
+    """Our own decisions with their labels, and how late a label may be, ms."""
+    from scoring.history.archive import Archive
+    from scoring.history.examples import examples
+    from scoring.settings import Settings
+
+    found = examples(
+        Archive(path),
+        catalogue,
+        lateness_ms=Settings().lateness_s * 1_000,
+        label_delay_ms=delay_ms,
+        legitimate_after_ms=legitimate_after_ms,
+    )
+    for line in found.lines():
+        typer.echo(f"· {line}", err=True)
+    return found.table, found.label_delay_ms
 
 
 def _mapped(path: Path, mapping: str, delay_ms: int | None) -> tuple[Any, int]:

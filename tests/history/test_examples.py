@@ -1,0 +1,163 @@
+"""The next model comes from our own decisions by one command, `scoring train DIR`."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from scoring.__main__ import assemble
+from scoring.adapters.model_shelf import ModelShelf
+from scoring.core.catalogue import default_catalogue
+from scoring.errors import BadArtifact
+from scoring.history.archive import Archive
+from scoring.history.examples import examples
+from scoring.history.rows import DECISIONS, LABELS
+from scoring.training.dataset import DAY_MS
+from scoring.training.simulate import World, simulate
+
+WORLD = World(seed=5, days=12, customers=150, terminals=1_500)
+DELAY_MS = 2 * DAY_MS
+ORDINARY = ("--rounds", "5", "--depth", "2", "--label-delay-days", "2")
+DECLINES = """
+name: declines
+currency: {reference: EUR}
+entities: {card: card}
+features:
+  - {name: amount, statistic: value, expression: amount, reason_group: AMOUNT,
+     description: the amount}
+  - {name: "card_declined_{window}", entity: card, statistic: count, windows: [1d],
+     filter: "outcome == 'DECLINE'", reason_group: CARD,
+     description: declined attempts of the card}
+"""
+
+
+@pytest.fixture(scope="module")
+def town():
+    return simulate(WORLD)
+
+
+def archived(directory, town, *, labelled=lambda _: True, late=lambda _: False):
+    """An archive of a town's payments, all approved, and the labels of some."""
+    archive = Archive(directory)
+    archive.prepare()
+    decisions, labels = [], []
+    for n, row in enumerate(town.to_pylist()):
+        own = {k: v for k, v in row.items() if k in DECISIONS.names}
+        decisions.append(
+            dict.fromkeys(DECISIONS.names)
+            | {"tenant": "default", "attributes": {}}
+            | own
+            | {
+                "processed_seq": n + 1,
+                "decided_at_ms": row["occurred_at_ms"],
+                "received_at_ms": row["occurred_at_ms"],
+                "outcome": "decline" if n % 10 == 0 else "approve",
+                "provisional": False,
+                "decision": b"",
+                "log_partition": 0,
+                "log_offset": n,
+            }
+        )
+        if labelled(row):
+            took_ms = 5 * DAY_MS if late(row) else DELAY_MS
+            labels.append(
+                {
+                    "tenant": "default",
+                    "transaction_id": row["id"],
+                    "version": 1,
+                    "verdict": "fraud" if row["fraud"] else "legitimate",
+                    "fraud": row["fraud"],
+                    "known_at_ms": row["occurred_at_ms"] + took_ms,
+                    "source": "chargeback",
+                    "transaction": None,
+                    "received_at_ms": row["occurred_at_ms"] + took_ms,
+                    "log_partition": 0,
+                    "log_offset": len(labels),
+                }
+            )
+    archive.take("decisions", 0, decisions, (0, len(decisions)))
+    archive.take("labels", 0, labels, (0, len(labels)))
+    return archive
+
+
+def train(*words):
+    done = CliRunner().invoke(assemble(), ["train", *words])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def joined(archive, **terms):
+    usual = {"label_delay_ms": None, "legitimate_after_ms": None}
+    return examples(archive, default_catalogue(), lateness_ms=DAY_MS, **usual | terms)
+
+
+def test_an_archive_gives_the_model_that_its_payments_as_a_table_give(town, tmp_path):
+    archived(tmp_path / "archive", town)
+    pq.write_table(town, tmp_path / "town.parquet")
+    train(str(tmp_path / "archive"), *ORDINARY, "--out", str(tmp_path / "a"))
+    train(str(tmp_path / "town.parquet"), *ORDINARY, "--out", str(tmp_path / "b"))
+    versions = [
+        {m.version for m in ModelShelf(tmp_path / name).versions()} for name in "ab"
+    ]
+    assert len(versions[0]) == 1
+    assert versions[0] == versions[1]
+
+
+def test_features_that_count_declines_are_trained_from_the_archive(town, tmp_path):
+    archived(tmp_path / "archive", town)
+    (tmp_path / "declines.yaml").write_text(DECLINES)
+    features = ("--features", str(tmp_path / "declines.yaml"))
+    out = ("--out", str(tmp_path / "models"))
+    train(str(tmp_path / "archive"), *ORDINARY, *features, *out)
+    assert len(ModelShelf(tmp_path / "models").versions()) == 1
+
+
+def test_payments_without_a_label_are_not_guessed_at(town, tmp_path):
+    archive = archived(tmp_path / "a", town, labelled=lambda row: row["fraud"])
+    frauds = sum(town["fraud"].to_pylist())
+    with pytest.raises(BadArtifact, match="--legitimate-after-days"):
+        joined(archive)
+    found = joined(archive, legitimate_after_ms=3 * DAY_MS)
+    assert found.labelled == frauds
+    assert found.assumed > 0
+    assert found.unlabelled > 0, "of the last three days nothing is known yet"
+    assert found.labelled + found.assumed + found.unlabelled == found.rows
+    assert found.label_delay_ms == 3 * DAY_MS
+    assert found.table["fraud"].null_count == found.unlabelled
+
+
+def test_the_delay_is_what_the_labels_took_or_leaves_out_what_took_longer(
+    town, tmp_path
+):
+    archive = archived(tmp_path / "a", town, late=lambda row: row["fraud"])
+    assert joined(archive).label_delay_ms == 5 * DAY_MS
+    found = joined(archive, label_delay_ms=5 * DAY_MS)
+    assert found.labelled_late == 0
+    with pytest.raises(BadArtifact, match="no decision has a label that says fraud"):
+        joined(archive, label_delay_ms=DELAY_MS)
+
+
+def test_the_last_version_of_a_label_counts_and_a_withdrawn_one_is_none(town, tmp_path):
+    archive = archived(tmp_path / "a", town)
+    fraud = next(row for row in town.to_pylist() if row["fraud"])
+    withdrawn = dict.fromkeys(LABELS.names) | {
+        "tenant": "default",
+        "transaction_id": fraud["id"],
+        "version": 2,
+        "verdict": "withdrawn",
+        "known_at_ms": fraud["occurred_at_ms"] + DELAY_MS + 1,
+        "log_partition": 1,
+        "log_offset": 0,
+    }
+    archive.take("labels", 1, [withdrawn], (0, 1))
+    found = joined(archive)
+    assert found.unlabelled == 1
+    truth = dict(zip(found.table["id"].to_pylist(), found.table["fraud"], strict=True))
+    assert truth[fraud["id"]] == pa.scalar(None, pa.bool_())
+
+
+def test_a_directory_without_decisions_is_refused(tmp_path):
+    with pytest.raises(BadArtifact, match="no decisions are archived"):
+        joined(Archive(tmp_path))
