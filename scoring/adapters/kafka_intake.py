@@ -17,7 +17,7 @@ from scoring.core.transaction import payload_hash, validate
 from scoring.errors import CardNumberRefused, InvalidTransaction, ScoringError
 from scoring.ports import Check, Telemetry
 from scoring.topics import key_of
-from scoring.wire.clean import shown
+from scoring.wire.clean import hides_card_number
 
 kafka_records.install()  # whoever reads records takes them as they are
 # The last instant that a Timestamp can say: the end of the year 9999.
@@ -112,19 +112,14 @@ class KafkaIntake:
         self, record: Any, known: tuple[bytes | None, bytes]
     ) -> None:
         """Look at what the transaction's own limits did not: key and headers."""
-        if record.key and record.key not in known and _hides(record.key):
+        if record.key and record.key not in known and hides_card_number(record.key):
             raise CardNumberRefused("key")
         for name, value in record.headers:
             if name.lower() in TRACE_HEADERS:
                 continue
             told = b"" if value in known else value or b""
-            if _hides(name.encode()) or _hides(told):
+            if hides_card_number(name.encode()) or hides_card_number(told):
                 raise CardNumberRefused("headers")
-
-
-def _hides(raw: bytes) -> bool:
-    """Whether bytes hold a card number."""
-    return shown(raw).masked
 
 
 def opened(record: Any) -> tuple[bytes, str]:

@@ -2,17 +2,17 @@
 
 A group of 13 to 19 digits that could stand alone, Luhn-valid, with the prefix and
 length of a large scheme (ISO/IEC 7812). Digits of every script count, and between
-them any punctuation or blank. What is a token of another known shape is none: a UUID,
-a ULID, hexadecimal, an IBAN, a W3C trace context.
+them any punctuation or blank; what is a token of another known shape is none.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain as joined
+
+from scoring.core.plain_text import in_ascii, may_be_escaped, overwritten, readings
 
 DIGITS_MIN, DIGITS_MAX = 13, 19
 _NOUGHTS = b"0" * DIGITS_MIN
@@ -21,31 +21,25 @@ _NOUGHTS = b"0" * DIGITS_MIN
 _QUICK = bytes(48 if byte in b"0123456789" else 120 for byte in range(256))
 _BETWEEN = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 # Digit chunks with a few characters between them that are no letters.
-_CHUNK = re.compile(r"[0-9]+")
-_GAP = re.compile(r"[^0-9A-Za-z]{1,6}")
-_ESCAPED_BLANK = re.compile(r"%20|&nbsp;|&#160;|%C2%A0|%2D", re.IGNORECASE)
+_CHUNK = re.compile(r"([0-9]+)([^0-9A-Za-z]{1,6}(?=[0-9]))?")
 # How cards are printed: groups of these lengths are one whatever is between them.
-_LAYOUTS = frozenset(
-    {(4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (4, 4, 5)}
-    | {(8, 8), (4, 12), (12, 4), (6, 10), (6, 6, 4), (4, 4, 8), (8, 4, 4), (4, 8, 4)}
-)
+_LAYOUTS: dict[int, list[tuple[int, ...]]] = {
+    4: [
+        *((4, 4, 4, 4, 3), (4, 4, 4, 4, 1), (4, 4, 4, 4), (4, 12), (4, 4, 8)),
+        *((4, 8, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (4, 4, 5)),
+    ],
+    6: [(6, 13), (6, 10), (6, 6, 4)],
+    8: [(8, 8), (8, 4, 4)],
+    12: [(12, 4)],
+}
 # Others only where the same is between them all, and are no telephone number.
 _CHUNK_MAX, _UNUSUAL_MIN = 6, 15
-_ALONE_BEFORE, _ALONE_AFTER = r"(?<![0-9A-Za-z])", r"(?![0-9A-Za-z])"
-_TOKEN = re.compile(
-    _ALONE_BEFORE + r"(?:"
-    # A trace context, a UUID, a ULID; then what `_is_token` has to look at.
-    r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
-    r"|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}"
-    r"-[0-9a-fA-F]{12}"
-    r"|(?P<ulid>[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-7][0-9a-hjkmnp-tv-z]{25})"
-    r"|(?P<hex>[0-9a-f]{16,}|[0-9A-F]{16,})"
-    r"|(?P<iban>[A-Za-z]{2}[0-9]{2}(?:[0-9A-Za-z]{11,30}"
-    r"|(?: [0-9A-Za-z]{4}){2,7}(?: [0-9A-Za-z]{1,4})?))"
-    r")" + _ALONE_AFTER
-)
-# What a magnetic stripe and a chip say, with the letters B and D, is not hexadecimal.
-_TRACK = re.compile(r"%B[0-9]{13,19}|.?[0-9]{1,19}D[0-9]{4,}F?", re.DOTALL)
+# Numbers stand in lists, too: with these between them, only a whole list is one.
+_LISTING = frozenset(",;|")
+# Zeros before it fill a number up to a fixed width.
+_FILLED_MIN = 15
+# A German mobile number with its country, as many write it without a sign.
+_MOBILE = re.compile(r"491[5-7][0-9]{9,10}")
 
 # (first prefix, last prefix, lengths): Visa, Mastercard, American Express,
 # Discover, Diners, JCB, UnionPay, Maestro.
@@ -68,7 +62,9 @@ _ISSUERS: tuple[tuple[str, str, frozenset[int]], ...] = (
     ("6304", "6304", frozenset({13, 14, 15, 16, 17, 18, 19})),
     ("6759", "6763", frozenset({13, 14, 15, 16, 17, 18, 19})),
 )
-_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)  # Luhn: twice the digit, digits summed
+# Luhn: twice the digit, digits summed, for the characters of digits.
+_ONCE = bytes(48) + bytes(range(10)) + bytes(198)
+_TWICE = bytes(48) + bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)) + bytes(198)
 
 
 def is_card_number(digits: str) -> bool:
@@ -77,18 +73,15 @@ def is_card_number(digits: str) -> bool:
     >>> is_card_number("4111111111111111"), is_card_number("4111111111111112")
     (True, False)
     """
-    issued = any(
+    return _luhn(digits.encode()) and any(
         first <= digits[: len(first)] <= last and len(digits) in lengths
         for first, last, lengths in _ISSUERS
     )
-    return issued and _luhn(digits)
 
 
-def _luhn(digits: str) -> bool:
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        total += _DOUBLED[int(digit)] if place % 2 else int(digit)
-    return total % 10 == 0
+def _luhn(digits: bytes) -> bool:
+    once, twice = digits[::-2].translate(_ONCE), digits[-2::-2].translate(_TWICE)
+    return (sum(once) + sum(twice)) % 10 == 0
 
 
 def holds_card_number(text: str) -> bool:
@@ -99,7 +92,9 @@ def holds_card_number(text: str) -> bool:
     >>> holds_card_number("41111111-1111-4111-8111-111111111111")
     False
     """
-    return may_hold_card_number(text) and any(_numbers_in(_plain(text)))
+    if not may_hold_card_number(text):
+        return False
+    return any(any(_numbers_in(read.text)) for read in readings(text))
 
 
 def may_hold_card_number(text: str) -> bool:
@@ -108,10 +103,10 @@ def may_hold_card_number(text: str) -> bool:
     >>> may_hold_card_number("4111 1111 1111 1111"), may_hold_card_number("tok_41")
     (True, False)
     """
-    if not text.isascii():
-        text = _plain(text)
-    elif "%" in text or "&" in text:
+    if may_be_escaped(text):
         return True
+    if not text.isascii():
+        text = in_ascii(text)
     return _NOUGHTS in text.encode().translate(_QUICK, _BETWEEN)
 
 
@@ -132,19 +127,22 @@ def field_with_card_number(
 def masked_text(text: str) -> tuple[str, bool]:
     """The text with the digits of every card number overwritten, and whether any was.
 
-    The length never changes, so positions in the original still make sense.
+    The length never changes, so positions in the original still make sense; what was
+    escaped is escaped still.
 
     >>> masked_text("4111-1111-1111-1111, 12/25")
     ('XXXX-XXXX-XXXX-XXXX, 12/25', True)
     """
     if not may_hold_card_number(text):
         return text, False
-    plain, shown, found = _plain(text), list(text), False
-    for start, end in _numbers_in(plain):
-        found = True
-        for place in range(start, end):
-            if plain[place].isdecimal():
-                shown[place] = "X"
+    shown, found = list(text), False
+    for read in readings(text):
+        for first, last in _numbers_in(read.text):
+            found = True
+            for place in range(first, last):
+                if read.text[place].isdecimal():
+                    start, end = read.spans[place] if read.spans else (place, place + 1)
+                    shown[start:end] = overwritten(text[start:end])
     return "".join(shown), found
 
 
@@ -158,88 +156,108 @@ def masked(raw: bytes) -> tuple[bytes, bool]:
     return text.encode(errors="surrogateescape"), found
 
 
-def _plain(text: str) -> str:
-    """The text, as long, in ASCII digits, letters and blanks; tokens are letters."""
-    if not text.isascii():
-        text = "".join(map(_as_ascii, text))
-    text = _ESCAPED_BLANK.sub(lambda blank: " " * len(blank[0]), text)
-    return _TOKEN.sub(_hidden, text)
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """Chunks of digits that only a few characters keep apart: `gaps`, one fewer."""
+
+    text: str
+    chunks: Sequence[tuple[int, int]]
+    gaps: Sequence[str]
+
+    def sizes(self, first: int, last: int) -> tuple[int, ...]:
+        return tuple(end - start for start, end in self.chunks[first : last + 1])
+
+    def is_number(self, first: int, last: int) -> bool:
+        parts = self.chunks[first : last + 1]
+        return is_card_number("".join(self.text[start:end] for start, end in parts))
 
 
-@lru_cache(maxsize=4_096)
-def _as_ascii(character: str) -> str:
-    if character.isascii():
-        return character
-    digit = unicodedata.digit(character, None)
-    if digit is not None:
-        return str(digit)
-    return "x" if character.isalnum() else " "
-
-
-def _hidden(token: re.Match[str]) -> str:
-    """Letters in place of a token; what only looked like one stays."""
-    return "x" * len(token[0]) if _is_token(token) else token[0]
-
-
-def _is_token(found: re.Match[str]) -> bool:
-    word = found[0]
-    if found["ulid"]:
-        return not word.isdecimal()
-    if found["hex"]:
-        even = len(word) % 2 == 0 and not word.isdecimal()
-        start, end = found.span()
-        return even and not _TRACK.fullmatch(found.string, max(start - 1, 0), end)
-    return not found["iban"] or _is_iban(word.replace(" ", "").upper())
-
-
-def _is_iban(word: str) -> bool:
-    """ISO 13616: the check digits make the rest of 97 one."""
-    turned = word[4:] + word[:4]
-    return int("".join(str(int(c, 36)) for c in turned)) % 97 == 1
-
-
-def _numbers_in(plain: str) -> Iterator[tuple[int, int]]:
+def _numbers_in(text: str) -> Iterator[tuple[int, int]]:
     """Where card numbers stand, from the first digit to past the last."""
-    for chain in _chains(plain):
-        last = -1
-        for i in range(len(chain)):
-            if i <= last:
-                continue
-            last = _longest(plain, chain, i)
-            if last >= i:
-                yield chain[i].start(), chain[last].end()
+    for chain in _chains(text):
+        yield from _whole(chain)
+        for first, last in joined(_printed(chain), _even(chain)):
+            yield chain.chunks[first][0], chain.chunks[last][1]
 
 
-def _chains(plain: str) -> Iterator[list[re.Match[str]]]:
-    """Chunks of digits that only a few characters keep apart."""
-    chain: list[re.Match[str]] = []
-    for chunk in _CHUNK.finditer(plain):
-        if chain and not _GAP.fullmatch(plain, chain[-1].end(), chunk.start()):
-            yield chain
-            chain = []
-        chain.append(chunk)
-    if chain:
-        yield chain
+def _chains(text: str) -> Iterator[_Chain]:
+    chunks: list[tuple[int, int]] = []
+    gaps: list[str] = []
+    for chunk in _CHUNK.finditer(text):
+        chunks.append(chunk.span(1))
+        gap = chunk[2]
+        if gap is None:
+            yield _Chain(text, chunks, gaps)
+            chunks, gaps = [], []
+        else:
+            gaps.append(gap)
 
 
-def _longest(plain: str, chain: list[re.Match[str]], first: int) -> int:
-    """The last chunk of the longest card number from a chunk on; -1 where none is."""
-    found, digits = -1, ""
-    for i in range(first, len(chain)):
-        digits += chain[i][0]
-        if len(digits) > DIGITS_MAX:
-            break
-        if len(digits) >= DIGITS_MIN and _is_group(plain, chain[first : i + 1]):
-            found = i if is_card_number(digits) else found
-    return found
+def _whole(chain: _Chain) -> Iterator[tuple[int, int]]:
+    """Where chunks are a number each, without the zeros that fill it up."""
+    for start, end in chain.chunks:
+        if not DIGITS_MIN <= end - start <= DIGITS_MAX:
+            continue
+        digits = chain.text[start:end]
+        bare = digits.lstrip("0")
+        digits = bare if len(bare) >= _FILLED_MIN else digits
+        if is_card_number(digits) and not _is_other(chain.text, start, digits):
+            yield end - len(digits), end
 
 
-def _is_group(plain: str, chunks: list[re.Match[str]]) -> bool:
-    """Whether chunks may be the parts of one number."""
-    lengths = tuple(len(chunk[0]) for chunk in chunks)
-    if len(chunks) == 1 or lengths in _LAYOUTS:
-        return True
-    gaps = {plain[a.end() : b.start()] for a, b in pairwise(chunks)}
-    one_by_one = max(lengths) == 1
-    usual = max(lengths) <= _CHUNK_MAX and sum(lengths) >= _UNUSUAL_MIN
-    return (usual or one_by_one) and len(gaps) == 1
+def _is_other(text: str, start: int, digits: str) -> bool:
+    """Whether 13 digits are an article's number (GTIN-13) or a telephone's (E.164)."""
+    if len(digits) != DIGITS_MIN:
+        return False
+    article = sum(int(d) * (3 if i % 2 else 1) for i, d in enumerate(digits)) % 10 == 0
+    signed = (
+        text[max(start - 1, 0) : start] == "+" and not text[: start - 1][-1:].isdigit()
+    )
+    return article or signed or _MOBILE.fullmatch(digits) is not None
+
+
+def _printed(chain: _Chain) -> Iterator[tuple[int, int]]:
+    """Chunks in the layout of a card."""
+    if not chain.gaps:
+        return
+    for first, (start, end) in enumerate(chain.chunks):
+        for layout in _LAYOUTS.get(end - start, ()):
+            last = first + len(layout) - 1
+            if (
+                chain.sizes(first, last) == layout
+                and chain.is_number(first, last)
+                and not _is_listed(chain.gaps, first, last)
+            ):
+                yield first, last
+
+
+def _is_listed(gaps: Sequence[str], first: int, last: int) -> bool:
+    """Whether chunks are a few of a longer list."""
+    gap = gaps[first]
+    if _LISTING.isdisjoint(gap) or any(g != gap for g in gaps[first:last]):
+        return False
+    return gap in {*gaps[max(first - 1, 0) : first], *gaps[last : last + 1]}
+
+
+def _even(chain: _Chain) -> Iterator[tuple[int, int]]:
+    """Chunks with the same between them all, and something else around."""
+    for first, last in _runs(chain.gaps):
+        if not 0 < last - first < DIGITS_MAX:
+            continue
+        sizes = chain.sizes(first, last)
+        least = DIGITS_MIN if max(sizes) == 1 else _UNUSUAL_MIN
+        usual = max(sizes) <= _CHUNK_MAX and least <= sum(sizes) <= DIGITS_MAX
+        if usual and chain.is_number(first, last):
+            yield first, last
+
+
+def _runs(gaps: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The first and last chunk of runs with equal gaps; an end may be another's."""
+    first = 0
+    for i in range(1, len(gaps) + 1):
+        if i < len(gaps) and gaps[i] == gaps[first]:
+            continue
+        for start in {first, first + (first > 0)}:
+            for end in {i, i - (i < len(gaps))}:
+                yield start, end
+        first = i

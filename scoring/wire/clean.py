@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from scoring.core.card_number import (
     holds_card_number,
     masked,
-    masked_text,
     may_hold_card_number,
 )
+from scoring.wire.framing import unframed
 
-_ESCAPE = b"\\u"  # of JSON: digits may be written as \u0034
+# What is longer is not looked at, and not shown.
+_BYTES_MAX = 300_000
 _DEPTH_MAX = 16
+_VARINT_BYTES_MAX = 10
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
+_CONTROL = frozenset(map(chr, range(32))) - frozenset("\t\n\r\f")
 _DIGITS_GONE = bytes(48 if byte in b"0123456789" else byte for byte in range(256))
 
 
@@ -40,14 +43,27 @@ def shown(raw: bytes) -> Shown:
     >>> shown(b'{"card": "4111 1111 1111 1111 12/25"}').raw
     b'{"card": "XXXX XXXX XXXX XXXX 12/25"}'
     """
-    if not _suspicious(raw) or not any(map(holds_card_number, _texts(raw))):
+    if not _suspicious(raw):
+        return Shown(raw)
+    if len(raw) > _BYTES_MAX:
+        return Shown(b"", withheld=True)
+    if not any(map(holds_card_number, _texts(raw))):
         return Shown(raw) if _provable(raw) else Shown(b"", withheld=True)
     hidden = _masked_message(masked(raw)[0])
-    if any(map(holds_card_number, _json_texts(hidden))):
-        hidden = json.dumps(_masked_json(json.loads(hidden))).encode()
     if any(map(holds_card_number, _texts(hidden))) or not _provable(hidden):
         return Shown(b"", withheld=True)
     return Shown(hidden, masked=True)
+
+
+def hides_card_number(raw: bytes) -> bool:
+    """Whether one of the texts that the bytes may be holds a card number.
+
+    >>> hides_card_number("4111111111111111".encode("utf-16")), hides_card_number(b"t")
+    (True, False)
+    """
+    if not _suspicious(raw):
+        return False
+    return len(raw) > _BYTES_MAX or any(map(holds_card_number, _texts(raw)))
 
 
 def without_card_digits(raw: bytes) -> bytes:
@@ -64,16 +80,21 @@ def without_card_digits(raw: bytes) -> bytes:
 
 def _suspicious(raw: bytes) -> bool:
     """False for nearly all: no run of digits, however it is written, is long enough."""
-    return _ESCAPE in raw or may_hold_card_number(raw.decode(errors="surrogateescape"))
+    return may_hold_card_number(raw.decode(errors="surrogateescape"))
 
 
 def _provable(raw: bytes) -> bool:
-    """Whether the bytes are a text or a message, or hold too few digits to matter."""
+    """Whether the bytes are a text or a message, or hold too few digits to matter.
+
+    What has control characters is no text: one before a digit may be a length, and
+    the digit a part of it.
+    """
+    if not _suspicious(raw) or next(_message_parts(raw), None) is not None:
+        return True
     try:
-        raw.decode()
+        return _CONTROL.isdisjoint(raw.decode())
     except UnicodeDecodeError:
-        return not _suspicious(raw) or next(_message_parts(raw), None) is not None
-    return True
+        return False
 
 
 def _texts(raw: bytes) -> Iterator[str]:
@@ -105,15 +126,6 @@ def _scalars(value: object) -> Iterator[str]:
         yield str(value)
 
 
-def _masked_json(value: object) -> object:
-    if isinstance(value, dict):
-        return {masked_text(k)[0]: _masked_json(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_masked_json(inner) for inner in value]
-    text, found = masked_text(str(value))
-    return text if found else value
-
-
 def _masked_message(raw: bytes) -> bytes:
     """The bytes with what stands in the texts of a message overwritten in place."""
     hidden = bytearray(raw)
@@ -126,8 +138,9 @@ def _masked_message(raw: bytes) -> bytes:
 
 def _message_parts(raw: bytes) -> Iterator[tuple[int, int]]:
     """Where the texts and bytes of a protobuf message stand; none if it is not one."""
+    start = len(raw) - len(unframed(raw))
     try:
-        yield from list(_parts(memoryview(raw), 0, len(raw), 0))
+        yield from list(_parts(memoryview(raw), start, len(raw), 0))
     except (IndexError, ValueError):
         return
 
@@ -160,11 +173,10 @@ def _inner(raw: memoryview, at: int, end: int, depth: int) -> list[tuple[int, in
 
 
 def _varint(raw: memoryview, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = raw[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        shift += 7
+    number = 0
+    for place in range(_VARINT_BYTES_MAX):
+        byte = raw[at + place]
+        number |= (byte & 0x7F) << 7 * place
         if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
-            return number, at
+            return number, at + place + 1
+    raise ValueError("not a message")
