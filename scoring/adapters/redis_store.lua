@@ -1363,6 +1363,23 @@ local function settle(keys, args)
   return 1
 end
 
+-- How many bytes of the labels come before this one; nil where it is among them. They
+-- stand in order, and chargebacks come in none.
+local function label_place(entries, t, h, l, v)
+  local low, high = 0, #entries / LABEL
+  while low < high do
+    local mid = floor((low + high) / 2)
+    local t2, h2, l2, v2 = up('>I6I4I4I4', entries, mid * LABEL + 1)
+    if t2 == t and h2 == h and l2 == l and v2 == v then return nil end
+    if t2 < t or (t2 == t and (h2 < h or (h2 == h and (l2 < l or (l2 == l and v2 < v))))) then
+      low = mid + 1
+    else
+      high = mid
+    end
+  end
+  return low * LABEL
+end
+
 local function learn_one(plan, events_key, key, body)
   local e = read_events(plan, events_key)
   local t, h, l, v = up('>I6I4I4I4', body)
@@ -1374,13 +1391,8 @@ local function learn_one(plan, events_key, key, body)
   if text ~= '' and (#text - 6) % LABEL ~= 0 then corrupt(plan.name .. ' labels') end
   local lost = text ~= '' and up('>I6', text) or 0
   local entries = sub(text, 7)
-  local at = #entries
-  while at > 0 do
-    local t2, h2, l2, v2 = up('>I6I4I4I4', entries, at - LABEL + 1)
-    if t2 == t and h2 == h and l2 == l and v2 == v then return end
-    if t2 < t or (t2 == t and (h2 < h or (h2 == h and (l2 < l or (l2 == l and v2 < v))))) then break end
-    at = at - LABEL
-  end
+  local at = label_place(entries, t, h, l, v)
+  if not at then return end
   entries = sub(entries, 1, at) .. body .. check(body) .. sub(entries, at + 1)
   local newest, drop = up('>I6', entries, #entries - LABEL + 1), 0
   while up('>I6', entries, drop + 1) <= newest - plan.keep do

@@ -137,11 +137,17 @@ class RedisStore:
         )
 
     async def _whole(
-        self, commands: list[Command], timeout_s: float | None
+        self,
+        commands: list[Command],
+        timeout_s: float | None,
+        *,
+        silence_s: float | None = None,
     ) -> list[Any]:
         """The replies of a store whose history is complete, else `StoreUnavailable`."""
         asked: list[Command] = [*commands, (b"GET", self._layout.claims.processed)]
-        *replies, processed = await self._calls.ask(asked, timeout_s)
+        *replies, processed = await self._calls.ask(
+            asked, timeout_s, silence_s=silence_s
+        )
         if not (processed or b"").isdigit():
             raise HistoryLost(_NOT_THERE)
         return replies
@@ -214,20 +220,25 @@ class RedisStore:
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[Transaction | None]:
         """See `ports.Store`."""
-        recorded = await self._records(keys, timeout_s)
+        recorded = await self._records(keys, timeout_s, silence_s=inf)
         return [
             payment_of(value, tenant=tenant, id_=id_) if value else None
             for (tenant, id_), value in zip(keys, recorded, strict=True)
         ]
 
     async def _records(
-        self, keys: Sequence[tuple[str, str]], timeout_s: float | None
+        self,
+        keys: Sequence[tuple[str, str]],
+        timeout_s: float | None,
+        *,
+        silence_s: float | None = None,
     ) -> list[bytes | None]:
         if not keys:
             return []
         claims = self._layout.claims
         wanted = [claims.decision(*key) for key in keys]
-        values = await self._whole([(b"GET", key) for key in wanted], timeout_s)
+        asked: list[Command] = [(b"GET", key) for key in wanted]
+        values = await self._whole(asked, timeout_s, silence_s=silence_s)
         return [v[33:] if v and v[:1] in _DECIDED else None for v in values]
 
     async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
@@ -249,6 +260,10 @@ class RedisStore:
         return await self._outbox.lease(name, holder, for_s)
 
     # Labels and forecasts ----------------------------------------------------
+    #
+    # Nobody pays while a label is applied: the store has all the time that is given.
+    # Working off thousands of them it is silent for longer than a payment may wait,
+    # and what is given up and sent again it works off twice.
 
     async def attest(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
@@ -256,7 +271,8 @@ class RedisStore:
         """See `ports.Store`."""
         calls = map(self._arguments.attest, labels)
         commands = [self._calls.command("attest", call) for call in calls]
-        return [told == 1 for told in await self._calls.ask(commands, timeout_s)]
+        told = await self._calls.ask(commands, timeout_s, silence_s=inf)
+        return [said == 1 for said in told]
 
     async def learn(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
@@ -269,7 +285,7 @@ class RedisStore:
         told = compress(labels, stand)
         calls = [c for own in told for c in self._arguments.learn(own, apart=apart)]
         commands = [self._calls.command("learn", call) for call in calls]
-        replies = await self._calls.ask(commands, left_s(ends))
+        replies = await self._calls.ask(commands, left_s(ends), silence_s=inf)
         corrupt = b",".join(filter(None, replies))
         if corrupt:
             raise CorruptState(f"not ours, or damaged: {corrupt.decode()}")
