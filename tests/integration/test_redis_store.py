@@ -16,7 +16,7 @@ from scoring.adapters.redis_connection import RedisConnection, StoreSilent
 from scoring.core.catalogue import default_catalogue
 from scoring.core.decision import DegradationCode
 from scoring.errors import BadArtifact, StoreLate, StoreUnavailable
-from scoring.ports import Applied, LabelledTransaction
+from scoring.ports import Applied
 
 CATALOGUE = default_catalogue()
 
@@ -311,51 +311,6 @@ async def test_a_reply_that_nobody_asked_for_ends_the_connection_with_a_reason(
         replies = await connection.exchange([(b"ECHO", b"new")], timeout_s=5)
         assert replies == [b"new"]
         await connection.close()
-
-
-async def test_labels_wait_for_a_store_that_works_for_longer_than_payments_may(
-    own_store, store_namespace
-):
-    """Given up and sent again, a thousand labels kept it busy for ever."""
-    store = await connected(own_store.url, store_namespace, silence_s=0.05)
-    label = LabelledTransaction(
-        transaction=PAID, version=1, fraud=True, known_at_ms=START_MS + DAY_MS
-    )
-    for ask in (
-        lambda: store.payments([(PAID.tenant, PAID.id)], timeout_s=10),
-        lambda: store.attest([label], timeout_s=10),
-        lambda: store.learn([label], timeout_s=10),
-    ):
-        own_store.child.pause()
-        asked = asyncio.ensure_future(ask())
-        with pytest.raises(StoreSilent):
-            await store.observe([check(PAID)], timeout_s=10)
-        own_store.child.resume()
-        assert len(await asked) == 1
-    await store.close()
-
-
-async def test_labels_stand_in_order_and_once_in_whatever_order_they_come(
-    store, client, store_namespace
-):
-    paid = [replace(later(i // 3), id=f"t{i}") for i in range(60)]
-    labels = [
-        LabelledTransaction(
-            transaction=t, version=version, fraud=True, known_at_ms=START_MS + DAY_MS
-        )
-        for t in paid
-        for version in (1, 2)
-    ]
-    for seed in (1, 2):
-        await store.learn(random.Random(seed).sample(labels, len(labels)))
-    kept = [
-        await client.get(key) for key in await keys_of(client, store_namespace, ":l")
-    ]
-    assert kept
-    for text in kept:
-        places = [text[at : at + 18] for at in range(6, len(text), 30)]
-        assert len(places) == len(labels)
-        assert places == sorted(set(places))
 
 
 async def test_a_future_payment_within_the_skew_evicts_no_history(store):
