@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, Protocol, TypeVar
 
+import grpc
+
 from scoring import wire
 from scoring.core.label import Label
 from scoring.errors import ScoringError, Unavailable
@@ -28,6 +30,7 @@ _CALLS_MAX = 4  # in flight at once: enough to keep the server busy
 _CALL_TIMEOUT_S = 120.0
 _APPLIED_TIMEOUT_S = 120.0
 _APPLIED_POLL_S = 0.005
+_MISSED = "the call missed its deadline; play the row again: a repeat changes nothing"
 
 
 T = TypeVar("T")
@@ -203,7 +206,16 @@ class GrpcDoor:
         request = fraud_scoring_pb2.BatchCheckTransactionsRequest(
             transactions=[wire.transaction_to_proto(row.transaction) for row in rows]
         )
-        response = await stub.BatchCheckTransactions(request, timeout=_CALL_TIMEOUT_S)
+        try:
+            response = await stub.BatchCheckTransactions(
+                request, timeout=_CALL_TIMEOUT_S
+            )
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+            for row in rows:  # others go on; what was decided all the same stays so
+                self.collector.refuse(row.transaction.id, _MISSED)
+            return
         for result in response.results:
             if result.HasField("decision"):
                 self.collector.take(result.decision)
