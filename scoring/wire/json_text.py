@@ -24,6 +24,10 @@ M = TypeVar("M", bound=Message)
 _DEPTH_MAX = 16
 # RFC 3339 5.6; the parser takes any hours and minutes, and moves the time by days.
 _OFFSET = re.compile(r"(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII)
+# How the parser says where it stopped.
+_WITHIN = re.compile(r"Failed to parse (\S+) field: ")
+_UNKNOWN = re.compile(r'has no field named "([^"]*)" at ')
+_AT = re.compile(r" at \w+\.([\w.]*\w)\.*\Z")
 _NAME_CHARS_MAX = 64  # of a field's name that is repeated to whoever sent it
 
 
@@ -62,7 +66,7 @@ def _refuse_odd(said: Any, descriptor: Any, path: str) -> None:
     A field under both of its names, what is no object, and a time whose offset is
     none; all else is left to the parser.
     """
-    if said in ([], ""):  # to the parser these are objects without fields
+    if isinstance(said, list | str):  # to the parser their parts are names of fields
         raise InvalidTransaction(path.rstrip("."), "must be an object")
     if not isinstance(said, dict):
         return
@@ -114,15 +118,19 @@ def _fields_of(descriptor: Any) -> dict[str, Any]:
 
 
 def _refusal(problem: str, kind: type[Message]) -> InvalidTransaction:
-    name = _field_of(problem)
-    if not name:
+    names = _names_in(problem)
+    if not names or not all(map(_plain, names)):
         return InvalidTransaction("", f"the JSON is not a {kind.DESCRIPTOR.full_name}")
-    field = _fields_of(kind.DESCRIPTOR).get(name)
-    if field is None:
-        return InvalidTransaction(
-            name, f"is not a field of {kind.DESCRIPTOR.full_name}, or not of its type"
-        )
-    return InvalidTransaction(name, f"must be {_shape_of(field)}")
+    path, within = ".".join(names), kind.DESCRIPTOR
+    for name in names:
+        field = _fields_of(within).get(name) if within is not None else None
+        if field is None:
+            kind_meant = (within or kind.DESCRIPTOR).full_name
+            return InvalidTransaction(
+                path, f"is not a field of {kind_meant}, or not of its type"
+            )
+        within = field.message_type
+    return InvalidTransaction(path, f"must be {_shape_of(field)}")
 
 
 def _shape_of(field: Any) -> str:
@@ -141,16 +149,26 @@ def _shape_of(field: Any) -> str:
     return _SHAPES.get(field.cpp_type, "a whole number")
 
 
-def _field_of(problem: str) -> str:
-    """Take the field name out of json_format's sentence; empty where it has none."""
-    for opening, closing in (
-        ("Failed to parse ", " field"),
-        ('has no field named "', '"'),
-    ):
-        _, found, rest = problem.partition(opening)
-        if found:
-            return _plain(rest.split(closing)[0].strip())
-    return ""
+def _names_in(problem: str) -> list[str]:
+    """The way to a field in json_format's sentence; empty where it has none.
+
+    >>> _names_in("Failed to parse location field: Failed to parse latitude field: no")
+    ['location', 'latitude']
+
+    Of a field with presence it gives the way at the end alone.
+
+    >>> _names_in("Couldn't parse integer: 4.5 at Transaction.amountMinor")
+    ['amountMinor']
+    """
+    names, rest = [], problem
+    while found := _WITHIN.match(rest):
+        names.append(found[1])
+        rest = rest[found.end() :]
+    if unknown := _UNKNOWN.search(rest):
+        return [*names, unknown[1]]
+    if at := _AT.search(rest):
+        return at[1].split(".")
+    return names
 
 
 def _plain(name: str) -> str:

@@ -109,6 +109,7 @@ WRONG = [
     ("occurredAt", "2024-03-01 00:00:00", "a time such as"),
     ("occurredAt", 1_700_000_000_000, "a time such as"),
     ("amountMinor", 49.99, "a whole number"),
+    ("amountMinor", True, "a whole number"),
     ("amountMinor", "49,99", "a whole number"),
     ("channel", "ecommerce", "CHANNEL_ECOMMERCE"),
     ("merchantCategory", 5732, "a text in quotes"),
@@ -121,6 +122,27 @@ def test_a_refusal_tells_how_the_field_is_written(field, value, right):
     told = refusal(GOOD | {field: value})
     assert told.field == field
     assert right in told.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "field", "right"),
+    [
+        ("Transaction", {"location": {"latitude": "x"}}, "location.latitude", "number"),
+        ("Transaction", {"location": {"lat": 1}}, "location.lat", "v1.Location"),
+        (
+            "Label",
+            {"transaction": {"amountMinor": 4.5}},
+            "transaction.amountMinor",
+            "whole",
+        ),
+        ("Label", {"transaction": {"card": 1}}, "transaction.card", "a text in quotes"),
+    ],
+)
+def test_a_refusal_names_the_way_to_a_field_within(kind, body, field, right):
+    with pytest.raises(InvalidTransaction) as refused:
+        message_from_json(json.dumps(body).encode(), getattr(transaction_pb2, kind))
+    assert refused.value.field == field
+    assert right in refused.value.message
 
 
 def test_whatever_json_there_is_ends_as_a_message_or_a_refusal():
