@@ -27,6 +27,16 @@ class _LOADER(_BASE):  # type: ignore[misc, valid-type]  # chosen at import
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - as it is inherited
+        """The value of a node; what is none of its tag is refused with its line."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{str(node.value)[:40]!r} is no {kind}", node.start_mark
+            ) from error
+
 
 # The core schema, https://yaml.org/spec/1.2.2/#1032-tag-resolution, and merge keys.
 for _tag, _pattern, _first in (
@@ -102,11 +112,10 @@ def load(text: str, model: type[M], *, name: str) -> M:
         raise BadArtifact(
             f"{name}:{_line(error)}: not YAML: {error.problem}"
         ) from error
-    except (
-        yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError
-    ) as error:  # fmt: skip
-        # All but the first: a tag such as !!int before what is none.
-        raise BadArtifact(f"{name}: not YAML: {error}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        problem = f"character {error.character:#x} may not stand here; delete it"
+        raise BadArtifact(f"{name}:{line}: not YAML: {problem}") from error
     if not isinstance(plain, dict):
         raise BadArtifact(f"{name}:1: must be a mapping of fields")
     try:

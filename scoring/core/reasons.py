@@ -155,7 +155,13 @@ def _compiled(row: ReasonRow, catalogue: Catalogue) -> GroupReason:
     schema = Schema(catalogue.names)
     other = set(catalogue.names) - _names(row.group, catalogue)
     for text in row.when:
-        strange = sorted(other.intersection(_FEATURE.findall(text)))
+        read = _FEATURE.findall(text)
+        if not read:
+            problem = (
+                f"reads no feature, so that it proves nothing; name one of {row.group}"
+            )
+            raise RuleProblem(0, problem)
+        strange = sorted(other.intersection(read))
         if strange:
             raise RuleProblem(0, f"{strange[0]} is of another group than {row.group}")
         try:

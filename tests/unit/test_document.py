@@ -99,3 +99,14 @@ def test_a_file_that_is_a_list_in_disguise_is_refused_unread():
 def test_the_line_of_a_field_that_is_missing_is_its_nearest_ancestor_s():
     assert line_of("a:\n  - b: 1\n", ("a", 0, "c")) == 2
     assert line_of("", ("a",)) == 1
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["1" * 5_000, '!!int "0o9"', "!!float x", "!!timestamp x", "a\0b", "!!int"],
+)
+def test_what_yaml_cannot_read_is_told_with_its_line(written):
+    with pytest.raises(BadArtifact, match=r"^policy\.yaml:2: not YAML: ") as told:
+        load(f"parts: []\nname: {written}\n", Outer, name="policy.yaml")
+    assert "NoneType" not in str(told.value)
+    assert "sys." not in str(told.value)

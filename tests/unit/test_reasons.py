@@ -81,3 +81,9 @@ def test_a_code_that_stands_twice_is_refused():
 def test_a_misspelt_code_is_refused_with_its_line():
     with pytest.raises(BadArtifact, match=r"reasons.yaml:4: reasons.0.code"):
         table(("CARD_VELOCITY", "no code", "features.card_count_1h > 1.0", "OTHER"))
+
+
+@pytest.mark.parametrize("always", ["true", "1.0 < 2.0"])
+def test_a_predicate_that_reads_nothing_proves_nothing(always):
+    with pytest.raises(BadArtifact, match=r"reasons\.yaml:4: reasons\.0\.when: "):
+        table(("NEW_CARD", "NEW_CARD", always, "CARD_HISTORY"))
