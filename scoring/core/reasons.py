@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from scoring.core import document
-from scoring.core.catalogue import Catalogue
+from scoring.core.catalogue import Catalogue, Feature
 from scoring.core.decision import Reason, ReasonSource
 from scoring.core.rules.inputs import Schema
 from scoring.core.rules.problem import RuleProblem, caret
@@ -21,6 +21,7 @@ from scoring.errors import BadArtifact
 Code = Annotated[str, Field(pattern=r"[A-Z][A-Z0-9_]{2,63}")]
 Wording = Annotated[str, Field(min_length=10, max_length=200)]
 _FEATURE = re.compile(r"\bfeatures\.(\w+)")
+_SHARE_MAX = 0.0105  # of frauds, without any: the shipped table says more from 0.011
 _SHIPPED = "scoring/defaults/reasons.yaml"
 
 
@@ -139,16 +140,29 @@ def load_reasons(text: str, *, catalogue: Catalogue, name: str) -> ReasonTable:
 def default_reasons(catalogue: Catalogue) -> ReasonTable:
     """The shipped table, of whose predicates those count that the catalogue can answer.
 
-    A group that can answer none of its own has only its neutral reason.
+    A group that can answer none of its own has only its neutral reason. A share that
+    is high without any fraud, by a prior of the definitions' own, tells of none.
     """
     text = files("scoring.defaults").joinpath("reasons.yaml").read_text()
     file = document.load(text, ReasonFile, name=_SHIPPED)
     groups = {}
     for row in file.reasons:
-        own = _names(row.group, catalogue)
+        own = {
+            name
+            for name in _names(row.group, catalogue)
+            if not _presumes_fraud(catalogue.features[name])
+        }
         when = tuple(t for t in row.when if own.issuperset(_FEATURE.findall(t)))
         groups[row.group] = _compiled(row.model_copy(update={"when": when}), catalogue)
     return ReasonTable(file, groups)
+
+
+def _presumes_fraud(feature: Feature) -> bool:
+    """Whether a share of frauds is above the shipped table's bound without any."""
+    frauds, count = feature.prior
+    if count:
+        return frauds / count > _SHARE_MAX
+    return feature.statistic == "fraud_rate" and (feature.default or 0.0) > _SHARE_MAX
 
 
 def _compiled(row: ReasonRow, catalogue: Catalogue) -> GroupReason:
@@ -156,11 +170,6 @@ def _compiled(row: ReasonRow, catalogue: Catalogue) -> GroupReason:
     other = set(catalogue.names) - _names(row.group, catalogue)
     for text in row.when:
         read = _FEATURE.findall(text)
-        if not read:
-            problem = (
-                f"reads no feature, so that it proves nothing; name one of {row.group}"
-            )
-            raise RuleProblem(0, problem)
         strange = sorted(other.intersection(read))
         if strange:
             raise RuleProblem(0, f"{strange[0]} is of another group than {row.group}")
@@ -169,6 +178,11 @@ def _compiled(row: ReasonRow, catalogue: Catalogue) -> GroupReason:
         except RuleProblem as problem:
             message = f"{problem.message}\n{caret(text, problem.offset)}"
             raise RuleProblem(problem.offset, message) from problem
+        if not read:
+            proves = (
+                f"reads no feature, so that it proves nothing; name one of {row.group}"
+            )
+            raise RuleProblem(0, proves)
     neutral = (row.otherwise.code, row.otherwise.wording)
     return GroupReason((row.code, row.wording), neutral, supporting(row.when, schema))
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from math import nan
 
 import pytest
 
-from scoring.core.catalogue import default_catalogue, handbook_catalogue
+from scoring.core.catalogue import (
+    default_catalogue,
+    handbook_catalogue,
+    load_catalogue,
+)
 from scoring.core.reasons import ReasonTable, default_reasons, load_reasons
 from scoring.errors import BadArtifact
 
@@ -87,3 +92,15 @@ def test_a_misspelt_code_is_refused_with_its_line():
 def test_a_predicate_that_reads_nothing_proves_nothing(always):
     with pytest.raises(BadArtifact, match=r"reasons\.yaml:4: reasons\.0\.when: "):
         table(("NEW_CARD", "NEW_CARD", always, "CARD_HISTORY"))
+
+
+@pytest.mark.parametrize(("frauds", "said"), [(0.02, True), (0.2, False)])
+def test_a_prior_of_the_definitions_own_is_not_taken_for_fraud(frauds, said):
+    text = files("scoring.defaults").joinpath("features.yaml").read_text()
+    shipped = "prior: {frauds: 0.02, transactions: 2}"
+    assert shipped in text
+    own = text.replace(shipped, f"prior: {{frauds: {frauds}, transactions: 2}}")
+    catalogue = load_catalogue(own, name="features.yaml")
+    reasons = default_reasons(catalogue)
+    seen = [0.2 if n.endswith("fraud_rate_30d") else nan for n in catalogue.names]
+    assert reasons.of("MERCHANT_RISK").holds(seen) is said
