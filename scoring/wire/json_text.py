@@ -67,7 +67,8 @@ def _refuse_odd(said: Any, descriptor: Any, path: str) -> None:
     none; all else is left to the parser.
     """
     if isinstance(said, list | str):  # to the parser their parts are names of fields
-        raise InvalidTransaction(path.rstrip("."), "must be an object")
+        kind = descriptor.full_name
+        raise InvalidTransaction(path.rstrip("."), f"must be an object, a {kind}")
     if not isinstance(said, dict):
         return
     fields = _fields_of(descriptor)
