@@ -31,6 +31,9 @@ _STEPS_MS = (0, 0, 1, 1_000, HOUR_MS // 2, HOUR_MS, 5 * HOUR_MS, DAY_MS, 3 * DAY
 _BURST_MS = (0, 1, 1_000, 5_000, 60_000)
 
 
+AMOUNTS = (None, 0, 100, 100, 250, 250, 1_000, 99_999)
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How wild a stream is: shares of late, repeated and labelled events.
@@ -70,7 +73,7 @@ def transaction(rnd: random.Random, id_: str, at_ms: int) -> Transaction:
         id_,
         payment_id=rnd.choice(("", "p1", "p2")),
         occurred_at_ms=at_ms,
-        amount_minor=rnd.choice((None, 0, 100, 100, 250, 250, 1_000, 99_999)),
+        amount_minor=rnd.choice(AMOUNTS),
         currency=rnd.choice(("EUR", "EUR", "JPY", "KWD")),
         card=rnd.choice(("c1", "c2", "")),
         customer=rnd.choice(("u1", "u2")),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -214,6 +216,17 @@ def _days(ms: int) -> str:
     return "for ever" if ms == _FOREVER else f"{ms / _MS_PER_DAY:g} days"
 
 
+@contextmanager
+def _unheard(name: str) -> Iterator[None]:
+    """Let a library's logger say nothing of an answer that the broker cannot give."""
+    logger = logging.getLogger(name)
+    was, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was
+
+
 @dataclass(slots=True)
 class TopicAdmin:
     """Asks one broker; use as an async context."""
@@ -315,7 +328,8 @@ class TopicAdmin:
     async def remade(self, group: str, found: Mapping[str, Found]) -> list[str]:
         """What a group committed of topics that have been made again since."""
         try:
-            committed = await self._client.list_consumer_group_offsets(group)
+            with _unheard("aiokafka.conn"):
+                committed = await self._client.list_consumer_group_offsets(group)
         except (KafkaError, NotImplementedError):  # no such group, or no way to ask
             return []
         topics = {

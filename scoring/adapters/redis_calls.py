@@ -126,7 +126,11 @@ class Calls:
         nodes = await self.link.primaries()
         told = await asyncio.gather(*map(self._load, nodes), return_exceptions=True)
         loaded = [scripts for scripts in told if isinstance(scripts, dict)]
-        for error in told:
+        for node, error in zip(nodes, told, strict=True):
+            if isinstance(
+                error, BadArtifact
+            ):  # it let us in: it is unwell, not we wrong
+                raise StoreUnavailable(f"{node.address} refused: {error}") from error
             if isinstance(error, BaseException) and not (
                 loaded and isinstance(error, StoreUnavailable)
             ):

@@ -285,7 +285,7 @@ def _pieces(raw: bytes, whole: Callable[[bytes], bool]) -> Iterator[tuple[bytes,
     """What a file holds, in order: records, and pieces that are none.
 
     >>> raw = _record(b"one") + b"torn" + _record(b"two")
-    >>> list(_pieces(raw, lambda bare: False))
+    >>> list(_pieces(raw, lambda logged: True))
     [(b'one', True), (b'torn', False), (b'two', True)]
     """
     at = 0
