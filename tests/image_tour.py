@@ -136,6 +136,7 @@ def _prepare(tour: Tour) -> None:
     tour.run("topics check")
     tour.run("topics schemas schemas")
     (tour.directory / "policy.yaml").write_text(tour.run("policy shipped"))
+    (tour.directory / "reasons.yaml").write_text(tour.run("policy reasons"))
     tour.run("policy check policy.yaml")
     tour.run("policy show")
     (definitions,) = tour.image.within("/app/.venv").rglob("defaults/features.yaml")
@@ -226,6 +227,7 @@ def _replay(tour: Tour) -> None:
     tour.run("replay small.parquet --through grpc --out a.parquet")
     tour.run("replay small.parquet --through grpc --out b.parquet")
     tour.run("replay compare a.parquet b.parquet")
+    tour.run("replay report a.parquet")
     tour.run("replay offline small.parquet a.parquet")
 
 

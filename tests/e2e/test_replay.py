@@ -124,9 +124,18 @@ def test_rows_that_are_refused_are_reported_and_the_others_decided(place):
         row["card"] = "4111111111111111"
     pq.write_table(pa.Table.from_pylist(rows), place / "poison.parquet")
     for door in ("kafka", "grpc"):
-        said = scoring(place, "replay", "poison.parquet", "--through", door, code=1)
-        assert "card number" in said
-        assert "4111" not in said
+        run = (
+            "replay",
+            "poison.parquet",
+            "--through",
+            door,
+            "--out",
+            f"{door}.parquet",
+        )
+        said = scoring(place, *run, code=1)
+        left_out = (place / f"{door}.left-out.csv").read_text()
+        assert left_out.count("card number") == 3
+        assert "4111" not in said + left_out
 
 
 def test_a_table_that_is_not_understood_is_refused_with_the_next_step(place):
