@@ -217,6 +217,10 @@ EARLIER = load_catalogue(
 )
 
 
+(MERCHANT,) = [plan for plan in EARLIER.plans if plan.name == "merchant"]
+MERCHANTS = range(MERCHANT.first_slot, MERCHANT.first_slot + len(MERCHANT.slots))
+
+
 def kept_by_the_earlier_release() -> dict[str, bytes]:
     """Its keys, after the namespace and version, and what stood under them."""
     kept: dict[str, str] = {}
@@ -265,9 +269,7 @@ async def test_what_an_earlier_release_kept_is_read_and_carried_on(
     stem = f"{store_namespace}:{EARLIER.version[:8]}:"
     # A card's sum of what was declined is kept with two counts more since, so that its
     # log lies under another version and is never met; the merchant's is as it was.
-    (plan,) = [plan for plan in EARLIER.plans if plan.name == "merchant"]
     kept = {k: v for k, v in kept_by_the_earlier_release().items() if "merchant" in k}
-    places = range(plan.first_slot, plan.first_slot + len(plan.slots))
     async with Redis.from_url(store_url) as client:
         for key, value in kept.items():
             await client.set(stem + key, value, px=10**9)
@@ -281,7 +283,7 @@ async def test_what_an_earlier_release_kept_is_read_and_carried_on(
             await engine.record([recorded(own, Outcome(1 + i % 4))])
         ours, theirs = told
         assert not ours.degradations
-        for place in places:
+        for place in MERCHANTS:
             names = EARLIER.slot_features[place]
             if set(names) & set(ours.inexact):
                 inexact += 1
