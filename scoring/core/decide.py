@@ -7,7 +7,6 @@ make the outcome stricter; only an explicit `approve` makes it milder.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -29,13 +28,13 @@ from scoring.core.decision import (
 )
 from scoring.core.policy import Measure, Policy
 from scoring.core.quick import quick
+from scoring.core.rules.inputs import features_in
 from scoring.core.transaction import Transaction
 from scoring.core.verdict import Verdict
 
 Vector = NDArray[np.float32]
 _NO_VERSIONS = Versions()
 _APPROVE = Outcome.APPROVE
-_FEATURE = re.compile(r"\bfeatures\.(\w+)")
 
 
 @quick
@@ -238,7 +237,7 @@ def velocity_features(core: DecisionCore, policy: Policy) -> tuple[str, ...]:
         name
         for rule in policy.file.rules
         if rule.reason_code in codes and rule.id in hit
-        for name in _FEATURE.findall(rule.when)
+        for name in features_in(rule.when)
     )
     return tuple(dict.fromkeys(read))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,14 +12,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from scoring.core import document
 from scoring.core.catalogue import Catalogue, Feature
 from scoring.core.decision import Reason, ReasonSource
-from scoring.core.rules.inputs import Schema
+from scoring.core.rules.inputs import Schema, features_in
 from scoring.core.rules.problem import RuleProblem, caret
 from scoring.core.rules.program import Row, supporting
 from scoring.errors import BadArtifact
 
 Code = Annotated[str, Field(pattern=r"[A-Z][A-Z0-9_]{2,63}")]
 Wording = Annotated[str, Field(min_length=10, max_length=200)]
-_FEATURE = re.compile(r"\bfeatures\.(\w+)")
 _SHARE_MAX = 0.0105  # of frauds, without any: the shipped table says more from 0.011
 _SHIPPED = "scoring/defaults/reasons.yaml"
 
@@ -152,7 +150,7 @@ def default_reasons(catalogue: Catalogue) -> ReasonTable:
             for name in _names(row.group, catalogue)
             if not _presumes_fraud(catalogue.features[name])
         }
-        when = tuple(t for t in row.when if own.issuperset(_FEATURE.findall(t)))
+        when = tuple(t for t in row.when if own.issuperset(features_in(t)))
         groups[row.group] = _compiled(row.model_copy(update={"when": when}), catalogue)
     return ReasonTable(file, groups)
 
@@ -169,7 +167,7 @@ def _compiled(row: ReasonRow, catalogue: Catalogue) -> GroupReason:
     schema = Schema(catalogue.names)
     other = set(catalogue.names) - _names(row.group, catalogue)
     for text in row.when:
-        read = _FEATURE.findall(text)
+        read = features_in(text)
         strange = sorted(other.intersection(read))
         if strange:
             raise RuleProblem(0, f"{strange[0]} is of another group than {row.group}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,6 +15,7 @@ from scoring.core.transaction import (
     EntryMode,
 )
 
+_FEATURE = re.compile(r"\bfeatures\.(\w+)")
 FLOAT32_MAX = 3.5e38  # features are float32
 
 
@@ -76,6 +78,15 @@ class Schema:
     windowed: frozenset[str] = frozenset()
     limits: Mapping[str, float | None] = field(default_factory=dict)
     lists: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
+def features_in(predicate: str) -> list[str]:
+    """The features that a predicate names, in its order.
+
+    >>> features_in("features.amount > 5.0 && has(features.card_age)")
+    ['amount', 'card_age']
+    """
+    return _FEATURE.findall(predicate)
 
 
 def limit_type(name: str) -> Type:
