@@ -1,0 +1,1 @@
+"""A decision, and the words that it is made of."""
