@@ -1,0 +1,1 @@
+"""What a model bundle says of itself, and which one decides."""
