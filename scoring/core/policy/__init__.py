@@ -1,0 +1,1 @@
+"""From evidence to a decision: rules, lists, thresholds, reasons."""
