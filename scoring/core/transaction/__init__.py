@@ -1,0 +1,1 @@
+"""A payment attempt: its fields, limits, identity, tokens and labels."""
