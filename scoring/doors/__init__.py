@@ -1,0 +1,1 @@
+"""Who comes in: requests to checks, answers to replies."""
