@@ -1,0 +1,1 @@
+"""The stream door: Kafka records to checks, decisions back to Kafka."""
