@@ -1,0 +1,1 @@
+"""Kafka as doors and tools share it: clients, topics, records, the registry."""
