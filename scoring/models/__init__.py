@@ -1,0 +1,1 @@
+"""Models at the edge: the runtime, where bundles are kept, how one is swapped."""
