@@ -1,0 +1,1 @@
+"""One pipeline for every door; start reading at scorer.py."""
