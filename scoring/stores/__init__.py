@@ -1,0 +1,1 @@
+"""Where history and decisions are kept."""
