@@ -1,0 +1,1 @@
+"""What is counted, and the port that shows it."""
