@@ -1,0 +1,1 @@
+"""The Fraud Detection Handbook: its protocols, its table, what was published."""
