@@ -1,0 +1,1 @@
+"""The offline engine: every stored slot of a whole table, by DuckDB."""
