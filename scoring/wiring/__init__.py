@@ -1,0 +1,1 @@
+"""The only place that builds the parts and wires them."""
