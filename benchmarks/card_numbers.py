@@ -26,9 +26,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from scoring.core import transaction
-from scoring.core.card_number import holds_card_number, is_card_number
-from scoring.core.transaction import Transaction, validate
+from scoring.core.transaction.card_number import holds_card_number, is_card_number
+from scoring.core.transaction.transaction import Transaction, transaction, validate
 from scoring.errors import InvalidTransaction
 
 IDS = int(os.environ.get("IDS", "1000000"))

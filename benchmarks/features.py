@@ -23,14 +23,14 @@ from redis.asyncio import Redis
 from benchmarks.features_cluster import clustered
 from benchmarks.features_instant import instant_of_500
 from benchmarks.history import measured
-from scoring.adapters.redis_connection import RedisConnection
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
-from scoring.core.decision import Door
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.decision.decision import Door
+from scoring.core.features.catalogue import Catalogue, default_catalogue, load_catalogue
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.embedded.store import embedded_store
 from scoring.ports import Check, Recording
-from scoring.training.offline import offline_features
+from scoring.stores.redis.connection import RedisConnection
+from scoring.stores.redis.store import RedisStore
+from scoring.training.offline.engine import offline_features
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -14,12 +14,12 @@ from typing import Protocol
 
 import numpy as np
 
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_layout import order_of
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
 from scoring.embedded.store_cluster import embedded_cluster
 from scoring.ports import Check
+from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.keys import order_of
+from scoring.stores.redis.store import RedisStore
 
 BATCH = 100
 ROUNDS = 40

@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from benchmarks.features_cluster import Making
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
 from scoring.ports import Check
+from scoring.stores.redis.store import RedisStore
 
 BATCH = 100
 BEFORE, MEASURED = 500, 400

@@ -19,7 +19,7 @@ from benchmarks.grpc_drive import BATCH, Driver, beside_null, cpu_s, shown
 from benchmarks.grpc_overload import overloaded
 from benchmarks.stream import trained
 from load_tests.open_loop import percentile
-from scoring.adapters.redis_connection import RedisConnection
+from scoring.stores.redis.connection import RedisConnection
 from scoring.v1.decision_pb2 import Rung
 from scoring.v1.fraud_scoring_pb2 import CheckTransactionResponse
 

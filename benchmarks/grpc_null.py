@@ -15,7 +15,7 @@ import grpc
 import uvloop
 
 from scoring import wire
-from scoring.adapters.grpc_server import SERVICE, ServerOptions
+from scoring.doors.grpc.server import SERVICE, ServerOptions
 from scoring.v1 import fraud_scoring_pb2 as calls
 
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import uvloop
 
-from scoring.adapters.grpc_server import Calls, serve_until
-from scoring.adapters.grpc_status import Context, Refused, method
-from scoring.answer import Answer
-from scoring.bootstrap import service_from
+from scoring.doors.grpc.server import Calls, serve_until
+from scoring.doors.grpc.status import Context, Refused, method
+from scoring.pipeline.answer import Answer
+from scoring.pipeline.scorer import Scorer
+from scoring.pipeline.stage_timer import Idle
 from scoring.ports import Check
-from scoring.scorer import Scorer
 from scoring.settings import Settings
-from scoring.stopwatch import Idle
-from scoring.synchronous_door import grpc_door_from
+from scoring.wiring.grpc_app import grpc_door_from
+from scoring.wiring.services import service_from
 
 
 @dataclass(slots=True)

@@ -20,14 +20,18 @@ from pathlib import Path
 
 from redis import Redis
 
-from scoring.adapters.redis_history import RedisHistory
-from scoring.adapters.redis_program import Terms
-from scoring.core.catalogue import Catalogue, default_catalogue, handbook_catalogue
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.features.catalogue import (
+    Catalogue,
+    default_catalogue,
+    handbook_catalogue,
+)
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.embedded.store import embedded_store
 from scoring.history.archive import Archive
 from scoring.history.rebuild import Milestones, Rebuild
 from scoring.history.rows import TRANSACTION_FIELDS, Row
+from scoring.stores.redis.bulk_load import RedisHistory
+from scoring.stores.redis.script_compiler import Terms
 from scoring.v1.decision_pb2 import Decision, DecisionCore
 
 COUNT = 200_000

@@ -20,11 +20,11 @@ import onnxruntime as ort
 import xgboost
 from numpy.typing import NDArray
 
-from scoring.adapters.model_drift import ModelDrift
-from scoring.adapters.onnx_model import load_model, session_of
-from scoring.core.bundle import Manifest
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decision import ComputeTarget
+from scoring.core.decision.decision import ComputeTarget
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.model.bundle import Manifest
+from scoring.models.drift import ModelDrift
+from scoring.models.onnx_model import load_model, session_of
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.explain import exact_contributions, grouped, top_overlap
@@ -33,7 +33,7 @@ from scoring.training.fit import Boosting, fit
 from scoring.training.forest import Forest, forest_from_json
 from scoring.training.ground import Groups
 from scoring.training.reasons import Reasons
-from scoring.training.simulate import simulate
+from scoring.training.simulation.simulate import simulate
 from scoring.training.train import DEMO_WORLD, dataset_of
 
 ROUNDS = 15

@@ -44,13 +44,13 @@ from stream_parts import (
     transaction,
 )
 
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import default_catalogue
-from scoring.core.transaction import payload_hash
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.transaction.transaction import payload_hash
 from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
 from scoring.embedded.store import embedded_store
 from scoring.ports import Recording
+from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.store import RedisStore
 from scoring.v1 import fraud_scoring_pb2, fraud_scoring_pb2_grpc
 from scoring.v1.decision_pb2 import Decision, DecisionCore
 from scoring.v1.transaction_pb2 import Label, Verdict

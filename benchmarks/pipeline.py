@@ -25,17 +25,17 @@ from rich.console import Console
 from rich.table import Table
 
 from scoring import wire
-from scoring.answer import Decided
-from scoring.bootstrap import service_from
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decision import Door
-from scoring.core.transaction import payload_hash, validate
+from scoring.core.decision.decision import Door
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.transaction.transaction import payload_hash, validate
 from scoring.demo.world import payments
 from scoring.embedded.store import embedded_store
+from scoring.pipeline.answer import Decided
 from scoring.ports import Check, Matrix, Scores
 from scoring.settings import Settings
 from scoring.training.progress import bar
 from scoring.training.train import ensure_demo_model
+from scoring.wiring.services import service_from
 
 ROUNDS = 5
 TRANSACTIONS_PER_ROUND = {1: 400, 100: 4_000}

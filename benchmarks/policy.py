@@ -17,12 +17,12 @@ from cel_expr_python import cel
 from rich.console import Console
 from rich.table import Table
 
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decide import Evidence, decide
-from scoring.core.rules.inputs import CHANNELS, Schema
-from scoring.core.rules.program import Bindings, Clause, Program, compiled
-from scoring.core.shipped_policy import default_policy
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.decide import Evidence, decide
+from scoring.core.policy.rules.inputs import CHANNELS, Schema
+from scoring.core.policy.rules.program import Bindings, Clause, Program, compiled
+from scoring.core.policy.shipped_policy import default_policy
+from scoring.core.transaction.transaction import Transaction
 
 RULES, TRANSACTIONS, ROUNDS = 50, 200, 15
 CATALOGUE = default_catalogue()

@@ -27,24 +27,28 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from scoring.adapters.onnx_model import load_model
-from scoring.core.catalogue import Catalogue, default_catalogue, handbook_catalogue
-from scoring.core.decide import Evidence, decide
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     DecisionCore,
     Degradation,
     DegradationCode,
     Outcome,
     ReasonSource,
 )
-from scoring.core.policy import Policy, load_policy
-from scoring.core.shipped_policy import shipped_text
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import (
+    Catalogue,
+    default_catalogue,
+    handbook_catalogue,
+)
+from scoring.core.policy.decide import Evidence, decide
+from scoring.core.policy.policy import Policy, load_policy
+from scoring.core.policy.shipped_policy import shipped_text
+from scoring.core.transaction.transaction import Transaction
+from scoring.models.onnx_model import load_model
 from scoring.ports import Scores
 from scoring.training.build import train_on
 from scoring.training.dataset import DAY_MS, Dataset
-from scoring.training.handbook_table import read_handbook
-from scoring.training.simulate import simulate
+from scoring.training.handbook.table import read_handbook
+from scoring.training.simulation.simulate import simulate
 from scoring.training.train import DEMO_RECIPE, DEMO_WORLD, dataset_of
 
 DEGRADED_EVERY, TIMED, ROUNDS = 10, 2_000, 7

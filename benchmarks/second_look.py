@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 import yaml
 
-from scoring.adapters.onnx_model import OnnxModel, load_model
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.bundle import Band
-from scoring.core.catalogue import Catalogue, load_catalogue
-from scoring.core.decision import Door
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.decision.decision import Door
+from scoring.core.features.catalogue import Catalogue, load_catalogue
+from scoring.core.model.bundle import Band
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.embedded.store import embedded_store
+from scoring.models.onnx_model import OnnxModel, load_model
+from scoring.pipeline.second_look import look_again
 from scoring.ports import Check
-from scoring.second_look import look_again
+from scoring.stores.redis.store import RedisStore
 from scoring.training.build import Recipe, train_on
 from scoring.training.second_look import SecondLook
-from scoring.training.simulate import simulate
+from scoring.training.simulation.simulate import simulate
 from scoring.training.train import DEMO_RECIPE, DEMO_WORLD, dataset_of
 
 ROUNDS = 9
@@ -157,7 +157,7 @@ async def exchanges(url: str) -> dict[str, float]:
 
 def models() -> tuple[OnnxModel, Any, dict[str, Any]]:
     """A bundle of two models as `--second-look` trains them; and held-out rows."""
-    from scoring.core.catalogue import default_catalogue
+    from scoring.core.features.catalogue import default_catalogue
 
     catalogue = default_catalogue()
     table = simulate(DEMO_WORLD)

@@ -26,13 +26,13 @@ from typing import Any
 
 from benchmarks.grpc_drive import Driver, started
 from load_tests.open_loop import closed_loop
-from scoring.adapters.kafka_topics import create_topics
-from scoring.adapters.model_shelf import ModelShelf
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.embedded.service import parts
-from scoring.topics import Topics
+from scoring.kafka.topic_admin import create_topics
+from scoring.kafka.topic_names import Topics
+from scoring.models.registry import ModelShelf
 from scoring.training.build import train_on
-from scoring.training.simulate import simulate
+from scoring.training.simulation.simulate import simulate
 from scoring.training.train import DEMO_RECIPE, DEMO_WORLD, dataset_of
 
 CHALLENGERS = 5

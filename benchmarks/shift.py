@@ -17,12 +17,12 @@ from statistics import mean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from scoring.adapters.onnx_model import load_model
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
+from scoring.models.onnx_model import load_model
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import Dataset, split_by_time
 from scoring.training.quality import quality_report
-from scoring.training.simulate import World, simulate
+from scoring.training.simulation.simulate import World, simulate
 from scoring.training.train import dataset_of
 
 SEEDS = 3

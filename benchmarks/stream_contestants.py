@@ -21,14 +21,14 @@ from typing import Any
 
 import uvloop
 
-from scoring.adapters.kafka_door import StreamDoor
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.bootstrap import Service, service_from, stream_door_from
-from scoring.core.decision import Outcome
+from scoring.core.decision.decision import Outcome
+from scoring.doors.stream.worker import StreamDoor
+from scoring.kafka.producer import KafkaLog
+from scoring.kafka.topic_names import decision_record
+from scoring.pipeline.scorer import Decided
 from scoring.ports import Check, LogRecord
-from scoring.scorer import Decided
 from scoring.settings import Settings
-from scoring.topics import decision_record
+from scoring.wiring.services import Service, service_from, stream_door_from
 
 READY = "streaming from "
 

@@ -18,12 +18,12 @@ import grpc
 from load_tests.delay_proxy import DelayProxy
 from load_tests.priority import ordinarily
 from load_tests.traffic import Traffic
-from scoring.adapters.kafka_topics import create_topics
 from scoring.embedded.broker import FETCH_WAIT_MS, broker_in_directory
 from scoring.embedded.child import Child
 from scoring.embedded.store import EmbeddedStore
 from scoring.embedded.store_cluster import EmbeddedCluster
-from scoring.topics import Topics
+from scoring.kafka.topic_admin import create_topics
+from scoring.kafka.topic_names import Topics
 from scoring.v1.fraud_scoring_pb2 import (
     CheckTransactionRequest,
     CheckTransactionResponse,
@@ -132,7 +132,7 @@ def _cluster(scratch: Path, stack: AsyncExitStack) -> EmbeddedCluster:
 def _model(settings: Mapping[str, object]) -> Path:
     if "model_dir" in settings:
         return Path(str(settings["model_dir"]))
-    from scoring.core.catalogue import default_catalogue
+    from scoring.core.features.catalogue import default_catalogue
     from scoring.training.progress import bar
     from scoring.training.train import ensure_demo_model
 

@@ -37,7 +37,7 @@ from load_tests.fault_stage import (
 from load_tests.open_loop import Run, open_loop
 from load_tests.priority import going_first, ordinarily
 from load_tests.traffic import Traffic
-from scoring.topics import Topics
+from scoring.kafka.topic_names import Topics
 
 # The fault begins after this share of the run, and ends after that.
 _BROKEN_FROM, _CURED_AT = 0.35, 0.65

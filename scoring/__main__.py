@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from scoring import commands
+from scoring import cli
 from scoring.errors import ScoringError
 
 # Which extra brings a module that the package itself does not.
@@ -35,11 +35,11 @@ app = typer.Typer(
 
 
 def assemble() -> typer.Typer:
-    """Add every module of scoring.commands: a group if it has an `app`, else one
+    """Add every module of scoring.cli: a group if it has an `app`, else one
     command, the function of the module's name.
     """
-    for found in sorted(iter_modules(commands.__path__), key=lambda found: found.name):
-        module = import_module(f"scoring.commands.{found.name}")
+    for found in sorted(iter_modules(cli.__path__), key=lambda found: found.name):
+        module = import_module(f"scoring.cli.{found.name}")
         name = found.name.replace("_", "-")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)

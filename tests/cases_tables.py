@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scoring.replay.admission import Row
-from scoring.replay.describe import chosen_mapping
-from scoring.replay.mapping import load_mapping
-from scoring.replay.table import Table
+from scoring.tables.admission import Row
+from scoring.tables.describe import chosen_mapping
+from scoring.tables.mapping import load_mapping
+from scoring.tables.table import Table
 
 MAPPING = """
 columns: {id: id, occurred_at: timestamp, amount: amount, currency: currency,

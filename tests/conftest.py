@@ -20,14 +20,14 @@ from stream_bench import StreamBench
 from stream_parts import create_topics
 from streams import DEDUPE_MS, LATENESS_MS
 
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_store import RedisStore
 from scoring.demo.stage import Stage, staged
 from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
 from scoring.embedded.service import Parts
 from scoring.embedded.store import EmbeddedStore, embedded_store
 from scoring.embedded.store_cluster import EmbeddedCluster, embedded_cluster
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.store import RedisStore
 
 # Read when XGBoost is imported, which some tests do before `fit` can say so: threads
 # that spin while they wait take the cores from the other tests.

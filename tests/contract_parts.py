@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from streams import HOUR_MS, START_MS, check
 
-from scoring.core.catalogue import default_catalogue
-from scoring.core.transaction import Transaction
-from scoring.core.vector import vectorise
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.features.vector import vectorise
+from scoring.core.transaction.transaction import Transaction
 from scoring.ports import LabelledTransaction, Recording
 
 CATALOGUE = default_catalogue()

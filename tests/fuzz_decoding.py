@@ -16,12 +16,12 @@ from google.protobuf import json_format
 
 with atheris.instrument_imports(include=["scoring"]):
     from scoring import wire
-    from scoring.adapters.dead_letters import is_refusal, letter_record
-    from scoring.adapters.grpc_intake import Caller, Intake
-    from scoring.adapters.grpc_status import Refused, refusal_of
-    from scoring.adapters.kafka_intake import KafkaIntake
-    from scoring.adapters.telemetry import SilentTelemetry
+    from scoring.doors.grpc.requests import Caller, Intake
+    from scoring.doors.grpc.status import Refused, refusal_of
+    from scoring.doors.stream.dead_letters import is_refusal, letter_record
+    from scoring.doors.stream.records import KafkaIntake
     from scoring.errors import ScoringError
+    from scoring.telemetry.prometheus import SilentTelemetry
     from scoring.v1 import fraud_scoring_pb2 as calls
     from scoring.v1.transaction_pb2 import Label, Transaction
 

@@ -13,23 +13,23 @@ from uuid import uuid4
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from scoring.adapters.grpc_decisions import Decisions
-from scoring.adapters.grpc_server import GrpcServer
-from scoring.adapters.memory_log import MemoryLog
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.spool import MemorySpool
-from scoring.adapters.telemetry import SilentTelemetry
-from scoring.bootstrap import Service, artifacts_from, models_from, now_ms
-from scoring.budget import Budget
-from scoring.provisional import Provisional
-from scoring.scorer import Scorer
+from scoring.doors.grpc.server import GrpcServer
+from scoring.doors.grpc.single_flight import Decisions
+from scoring.kafka.topic_names import Topics
+from scoring.pipeline.budget import Budget
+from scoring.pipeline.reconciler import Provisional
+from scoring.pipeline.scorer import Scorer
 from scoring.settings import Settings
-from scoring.synchronous_door import grpc_door_from
-from scoring.topics import Topics
+from scoring.stores.memory.log import MemoryLog
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.spool import MemorySpool
+from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.training.explain import Explainer
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.transaction_pb2 import Label, Transaction
+from scoring.wiring.grpc_app import grpc_door_from
+from scoring.wiring.services import Service, artifacts_from, models_from, now_ms
 
 SERVICE = "/scoring.v1.FraudScoring/"
 DAY_MS = 86_400_000

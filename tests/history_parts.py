@@ -14,25 +14,25 @@ from redis.asyncio import Redis
 from streams import DAY_MS, check
 
 from scoring import wire
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.adapters.onnx_model import load_model
-from scoring.adapters.redis_store import RedisStore
-from scoring.adapters.spool import MemorySpool
-from scoring.adapters.telemetry import SilentTelemetry
-from scoring.answer import Decided
-from scoring.batch import Artifacts
-from scoring.budget import Budget
-from scoring.core.catalogue import Catalogue, default_catalogue
-from scoring.core.label import Label, Verdict
-from scoring.core.shipped_policy import default_policy
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import Catalogue, default_catalogue
+from scoring.core.policy.shipped_policy import default_policy
+from scoring.core.transaction.label import Label, Verdict
+from scoring.core.transaction.transaction import Transaction
 from scoring.history.bring import brought, store_to_fill, terms_from
 from scoring.history.rebuild import Milestones, Rebuild
 from scoring.history.take import silent
+from scoring.kafka.producer import KafkaLog
+from scoring.kafka.topic_names import Topics, decision_record, key_of
+from scoring.models.onnx_model import load_model
+from scoring.pipeline.answer import Decided
+from scoring.pipeline.batch import Artifacts
+from scoring.pipeline.budget import Budget
+from scoring.pipeline.reconciler import Provisional
+from scoring.pipeline.scorer import Scorer
 from scoring.ports import LabelledTransaction, LogRecord
-from scoring.provisional import Provisional
-from scoring.scorer import Scorer
-from scoring.topics import Topics, decision_record, key_of
+from scoring.stores.redis.store import RedisStore
+from scoring.stores.spool import MemorySpool
+from scoring.telemetry.prometheus import SilentTelemetry
 
 DEDUPE_S = 8 * 86_400
 connected = partial(store_parts.connected, dedupe_ms=DEDUPE_S * 1_000)

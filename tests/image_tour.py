@@ -17,8 +17,8 @@ from contacts import contacts, watched
 from image import Image
 from stream_parts import Input, transaction
 
-from scoring.bootstrap import now_ms
 from scoring.client import Client, Decision, Transaction
+from scoring.wiring.services import now_ms
 
 _READY_S_MAX = 120.0
 _SERVED_S_MIN = 25.0  # ONNX Runtime reported first after some ten seconds

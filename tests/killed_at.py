@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 
-from scoring import steps
 from scoring.__main__ import main
+from scoring.pipeline import steps
 
 
 def armed(fatal: str, count: int):

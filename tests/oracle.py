@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 
 from scoring import wire
-from scoring.core.catalogue import default_catalogue
-from scoring.core.reference import Reference
-from scoring.core.vector import vectorise
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.features.reference import Reference
+from scoring.core.features.vector import vectorise
 from scoring.v1.decision_pb2 import Decision
 
 SAMPLE = 1_500  # it looks at every event again: all are counted, so many are judged

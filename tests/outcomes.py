@@ -1,7 +1,7 @@
 """Definitions that count approved and declined attempts apart, for tests."""
 
-from scoring.core.catalogue import load_catalogue
-from scoring.core.decision import Outcome
+from scoring.core.decision.decision import Outcome
+from scoring.core.features.catalogue import load_catalogue
 from scoring.ports import Recording
 
 OUTCOMES = load_catalogue(

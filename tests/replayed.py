@@ -1,8 +1,8 @@
 """Decisions files as a replay writes them, of payments and rules made up here."""
 
-from scoring.core.transaction import Transaction
-from scoring.replay.admission import Row
+from scoring.core.transaction.transaction import Transaction
 from scoring.replay.collect import Collector
+from scoring.tables.admission import Row
 from scoring.v1 import decision_pb2
 
 FIRST_MS = 1_522_540_800_000

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from scoring.adapters.model_shelf import ModelShelf
-from scoring.adapters.onnx_model import load_model
-from scoring.core import bundle as parts
-from scoring.core.bundle import hashes, manifest_from_json
-from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
+from scoring.core.features.catalogue import Catalogue, default_catalogue, load_catalogue
+from scoring.core.model import bundle as parts
+from scoring.core.model.bundle import hashes, manifest_from_json
+from scoring.models.onnx_model import load_model
+from scoring.models.registry import ModelShelf
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting

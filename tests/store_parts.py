@@ -7,9 +7,9 @@ import asyncio
 from redis.asyncio import Redis
 from streams import DEDUPE_MS, LATENESS_MS
 
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import Catalogue, default_catalogue
+from scoring.core.features.catalogue import Catalogue, default_catalogue
+from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.store import RedisStore
 
 
 async def connected(

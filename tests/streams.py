@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from scoring.core.decision import Door
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.decision.decision import Door
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.ports import Check, LabelledTransaction
 
 HOUR_MS = 3_600_000

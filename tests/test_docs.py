@@ -22,11 +22,11 @@ from served import serving
 from typer.main import get_command
 
 from scoring.__main__ import assemble
-from scoring.core.catalogue import default_catalogue
-from scoring.core.policy import load_policy
-from scoring.core.reasons import load_reasons
-from scoring.replay.mapping import load_mapping
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.policy import load_policy
+from scoring.core.policy.reasons import load_reasons
 from scoring.settings import Settings
+from scoring.tables.mapping import load_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [

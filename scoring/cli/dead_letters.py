@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scoring.adapters.kafka_letters import Letter, Letters
+    from scoring.doors.stream.letters import Letter, Letters
     from scoring.settings import Settings
 
 app = typer.Typer(help="Work off what could not be judged.", no_args_is_help=True)
@@ -103,10 +103,10 @@ def _counted(letters: Sequence[Letter]) -> dict[str, int]:
 
 
 def _letters(settings: Settings, *, labels: bool) -> Letters:
-    from scoring.adapters.kafka_letters import Letters
-    from scoring.adapters.kafka_options import client_options
+    from scoring.doors.stream.letters import Letters
     from scoring.errors import BadArtifact
-    from scoring.topics import Topics
+    from scoring.kafka.client_options import client_options
+    from scoring.kafka.topic_names import Topics
 
     if not settings.kafka_bootstrap:
         raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
@@ -130,8 +130,8 @@ def _send(letters: list[Letter]) -> None:
     import asyncio
 
     from scoring.errors import LogUnavailable
-    from scoring.outside import log_from
     from scoring.settings import Settings
+    from scoring.wiring.connections import log_from
 
     async def send() -> None:
         log = await log_from(Settings())

@@ -33,13 +33,13 @@ def demo(
     object counted by an independent consumer; the exit status is 1 if anything was
     lost, duplicated or conflicting.
     """
-    from scoring.adapters.kafka_options import client_options
-    from scoring.definitions import catalogue_from
     from scoring.demo.show import Screen
     from scoring.embedded.service import parts
+    from scoring.kafka.client_options import client_options
     from scoring.settings import Settings
     from scoring.training.progress import bar
     from scoring.training.train import ensure_demo_model
+    from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
     screen = Screen.for_this_terminal()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from scoring.training.handbook import Outcome
+    from scoring.training.handbook.protocols import Outcome
 
 _NAMES = ("auc", "average_precision", "card_precision_100")
 
@@ -36,11 +36,11 @@ def handbook(
     """Reproduce the Fraud Detection Handbook; the last line is one JSON object."""
     from functools import partial
 
-    from scoring.core.catalogue import handbook_catalogue
-    from scoring.training import handbook as book
+    from scoring.core.features.catalogue import handbook_catalogue
     from scoring.training.dataset import refuse_leaks
-    from scoring.training.handbook_second import second_look as looked
-    from scoring.training.handbook_table import read_handbook
+    from scoring.training.handbook import protocols as book
+    from scoring.training.handbook.second_look import second_look as looked
+    from scoring.training.handbook.table import read_handbook
     from scoring.training.progress import bar
     from scoring.training.train import dataset_of
 
@@ -92,7 +92,7 @@ def _finish(
 ) -> None:
     import json
 
-    from scoring.training.handbook import CEILING
+    from scoring.training.handbook.protocols import CEILING
 
     line: dict[str, Any] = {
         "protocol": protocol,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.core.catalogue import Catalogue
+    from scoring.core.features.catalogue import Catalogue
     from scoring.history.audit import Audit
 
 _WIDE = 120  # columns of a terminal in which whole sentences stay readable
@@ -29,7 +29,7 @@ def describe(
     ] = False,
 ) -> None:
     """Print every feature: entity, window, unit, default and what it costs."""
-    from scoring.core.catalogue_page import as_markdown, rows
+    from scoring.core.features.catalogue_page import as_markdown, rows
 
     catalogue = _load(file)
     if markdown:
@@ -72,8 +72,8 @@ def check(
 
 
 def _load(file: Path | None) -> Catalogue:
-    from scoring.definitions import catalogue_from
     from scoring.settings import Settings
+    from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
     if file is not None:
@@ -93,11 +93,11 @@ def audit(
     """Recompute logged vectors offline; exit 1 where serving saw something else."""
     import asyncio
 
-    from scoring.definitions import catalogue_from
     from scoring.history.audit import audit as audited
     from scoring.history.bring import archive_from, brought, terms_from
     from scoring.history.watch import watched
     from scoring.settings import Settings
+    from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
     source = archive_from(settings, archive)

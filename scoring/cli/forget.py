@@ -40,12 +40,12 @@ async def _run(
     directory: Path | None,
     progress: Progress,
 ) -> Forgotten:
-    from scoring.adapters.kafka_options import client_options
-    from scoring.adapters.kafka_topics import TopicAdmin
-    from scoring.definitions import catalogue_from
     from scoring.history.bring import archive_from, brought, store_to_fill
     from scoring.history.forget import forget, named_entity
-    from scoring.topics import Topics
+    from scoring.kafka.client_options import client_options
+    from scoring.kafka.topic_admin import TopicAdmin
+    from scoring.kafka.topic_names import Topics
+    from scoring.wiring.definitions import catalogue_from
 
     catalogue = catalogue_from(settings)
     named = named_entity(entity, tenant, catalogue)

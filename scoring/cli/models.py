@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from scoring.core.bundle import Manifest
-    from scoring.core.rivalry import Rivalry
+    from scoring.core.model.bundle import Manifest
+    from scoring.core.model.rivalry import Rivalry
     from scoring.settings import Settings
 
 app = typer.Typer(help="List, sign, promote and compare models.", no_args_is_help=True)
@@ -38,8 +38,8 @@ def shelf_at(place: str, mirror: Path | None = None) -> Any:
 
     Empty, it is the one that the services of this environment take their models from.
     """
-    from scoring.adapters.model_shelf import ModelShelf
-    from scoring.adapters.remote_shelf import RemoteShelf, is_url
+    from scoring.models.registry import ModelShelf
+    from scoring.models.remote_registry import RemoteShelf, is_url
     from scoring.settings import Settings
 
     settings = Settings()
@@ -99,8 +99,8 @@ def promote(
     ] = None,
 ) -> None:
     """Make a model decide, once it has proved itself loadable."""
-    from scoring.adapters.bundle_signature import Trust
-    from scoring.adapters.onnx_model import load_model
+    from scoring.models.onnx_model import load_model
+    from scoring.models.signature import Trust
 
     shelf = shelf_at(directory, mirror)
     keys = Trust.from_file(trust) if trust else None
@@ -128,7 +128,7 @@ def sign(
     ],
 ) -> None:
     """Vouch for a model: services that trust the key will load it."""
-    from scoring.adapters.bundle_signature import Signer
+    from scoring.models.signature import Signer
 
     shelf_at(directory).sign(version, Signer.from_file(key))
     typer.echo(f"{version} is signed")
@@ -156,7 +156,7 @@ def push(
 @app.command()
 def key(directory: Annotated[Path, typer.Argument(help="where the pair goes")]) -> None:
     """Make a pair of keys: one signs models, the other one trusts them."""
-    from scoring.adapters.bundle_signature import write_key_pair
+    from scoring.models.signature import write_key_pair
 
     private, public = write_key_pair(directory)
     typer.echo(f"sign with SCORING_MODEL_SIGNING_FILE={private}; keep it secret")
@@ -229,10 +229,10 @@ def _compare_decided(first: str, second: str, days: float) -> None:
 
 
 async def _decided(settings: Settings, first: str, second: str, days: float) -> Rivalry:
-    from scoring.adapters.kafka_options import client_options
-    from scoring.adapters.kafka_rivalry import Rivals
-    from scoring.bootstrap import now_ms
-    from scoring.topics import Topics
+    from scoring.doors.stream.shadow_comparison import Rivals
+    from scoring.kafka.client_options import client_options
+    from scoring.kafka.topic_names import Topics
+    from scoring.wiring.services import now_ms
 
     rivals = Rivals(
         bootstrap=settings.kafka_bootstrap,

@@ -10,9 +10,9 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from scoring.core.policy import Policy
-    from scoring.core.policy_file import Levels
-    from scoring.core.segments import Where
+    from scoring.core.policy.policy import Policy
+    from scoring.core.policy.policy_file import Levels
+    from scoring.core.policy.segments import Where
     from scoring.settings import Settings
 
 app = typer.Typer(
@@ -32,7 +32,7 @@ def check(
     features: Features = None,
 ) -> None:
     """Check a policy; each mistake comes with its line, its field and a remedy."""
-    from scoring.core.policy_problems import remarks
+    from scoring.core.policy.policy_problems import remarks
 
     policy = _loaded(file, features)
     rules = policy.file.rules
@@ -89,8 +89,8 @@ def shipped(
     ] = None,
 ) -> None:
     """Print the shipped policy, to start yours from."""
-    from scoring.core.shipped_policy import shipped_text
-    from scoring.definitions import catalogue_from
+    from scoring.core.policy.shipped_policy import shipped_text
+    from scoring.wiring.definitions import catalogue_from
 
     if features is None:
         typer.echo(shipped_text(), nl=False)
@@ -110,7 +110,7 @@ def reasons() -> None:
 
 def _loaded(file: Path | None, features: Path | None) -> Policy:
     """The policy against its definitions; neither store nor model is needed."""
-    from scoring.definitions import catalogue_from, policy_from
+    from scoring.wiring.definitions import catalogue_from, policy_from
 
     settings = _settings(features_file=features, policy_file=file)
     return policy_from(settings, catalogue_from(settings))
@@ -136,7 +136,7 @@ def _table(title: str, *columns: str) -> Table:
 def _segment(where: Where | None) -> str:
     """A segment in words.
 
-    >>> from scoring.core.segments import Where
+    >>> from scoring.core.policy.segments import Where
     >>> _segment(Where(channel="ATM")), _segment(None)
     ('channel ATM', 'any')
     """

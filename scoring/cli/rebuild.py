@@ -65,10 +65,10 @@ async def _run(
     import asyncio
     from functools import partial
 
-    from scoring.bootstrap import now_ms
-    from scoring.definitions import catalogue_from
     from scoring.history.bring import archive_from, brought, store_to_fill, terms_from
     from scoring.history.rebuild import Milestones, Rebuild
+    from scoring.wiring.definitions import catalogue_from
+    from scoring.wiring.services import now_ms
 
     catalogue, terms = catalogue_from(settings), terms_from(settings)
     source = archive_from(settings, directory)

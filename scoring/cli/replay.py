@@ -52,7 +52,7 @@ def _instant(text: str | int) -> int:
 
 
 def _span(text: str) -> int:
-    from scoring.replay.mapping import span_ms
+    from scoring.tables.mapping import span_ms
 
     try:
         return span_ms(text)
@@ -162,11 +162,11 @@ def play(  # noqa: PLR0913 one parameter an option
 
 
 def _plan(file: Path, mapping: str, from_ms: int, to_ms: int, *, strict: bool) -> Plan:
-    from scoring.definitions import catalogue_from
-    from scoring.replay.describe import chosen_mapping
     from scoring.replay.run import Plan
-    from scoring.replay.table import Span, Table
     from scoring.settings import Settings
+    from scoring.tables.describe import chosen_mapping
+    from scoring.tables.table import Span, Table
+    from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
     table = Table(
@@ -240,12 +240,12 @@ def offline(  # noqa: PLR0913 one parameter an option
     label was applied is not recorded by an unordered run that fed them: rows that
     differ only in what labels tell are counted, and pass.
     """
-    from scoring.bootstrap import artifacts_from
-    from scoring.replay.describe import chosen_mapping
     from scoring.replay.offline import Terms, agreement
     from scoring.replay.session import with_model
-    from scoring.replay.table import Span, Table
     from scoring.settings import Settings
+    from scoring.tables.describe import chosen_mapping
+    from scoring.tables.table import Span, Table
+    from scoring.wiring.services import artifacts_from
 
     chosen, settings = chosen_mapping(file, mapping), Settings()
     artifacts = artifacts_from(with_model(settings))
@@ -277,7 +277,7 @@ def offline(  # noqa: PLR0913 one parameter an option
 
 
 def _describe(file: Path) -> None:
-    from scoring.replay.describe import describe
+    from scoring.tables.describe import describe
 
     proposal = describe(file)
     for remark in proposal.remarks:

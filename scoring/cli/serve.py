@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.adapters.model_source import ModelSource
+    from scoring.models.loader import ModelSource
     from scoring.settings import Settings
     from scoring.training.explain import Explainer
 
@@ -51,8 +51,8 @@ def _supervise(settings: Settings, workers: int) -> None:
     import asyncio
     import sys
 
-    from scoring.adapters.grpc_port import leaving_s, reserved
-    from scoring.workers import Workers
+    from scoring.doors.grpc.listening import leaving_s, reserved
+    from scoring.wiring.process_supervisor import Workers
 
     with reserved(settings.grpc_address) as address:
         command = (
@@ -74,11 +74,11 @@ def _serve(settings: Settings, worker: int) -> None:
 
     import uvloop
 
-    from scoring.workers import end_with_parent, import_behind
+    from scoring.wiring.process_supervisor import end_with_parent, import_behind
 
     if worker >= 0:
         end_with_parent()
-        import_behind(["scoring.bootstrap", "scoring.synchronous_door"])
+        import_behind(["scoring.wiring.services", "scoring.wiring.grpc_app"])
     if settings.metrics_port and worker > 0:
         # Each worker has metrics of its own, on ports counted up.
         port = settings.metrics_port + worker
@@ -100,9 +100,9 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
     import signal
     from functools import partial
 
-    from scoring.adapters.grpc_server import serve_until
-    from scoring.bootstrap import models_from, service_from
-    from scoring.synchronous_door import grpc_door_from
+    from scoring.doors.grpc.server import serve_until
+    from scoring.wiring.grpc_app import grpc_door_from
+    from scoring.wiring.services import models_from, service_from
 
     told = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.adapters.kafka_shadow import Shadow
-    from scoring.challenge import Challenger
+    from scoring.doors.stream.shadow import Shadow
+    from scoring.pipeline.challenger import Challenger
     from scoring.settings import Settings
 
 _NICE = 10  # the doors' work goes first wherever the two share a machine
@@ -53,11 +53,11 @@ def shadow(
 
 
 def _challenger(settings: Settings, directory: str, version: str) -> Challenger:
-    from scoring.adapters.bundle_signature import Trust
-    from scoring.adapters.onnx_model import load_model
-    from scoring.challenge import Challenger
-    from scoring.commands.models import shelf_at
-    from scoring.definitions import catalogue_from, policy_from
+    from scoring.cli.models import shelf_at
+    from scoring.models.onnx_model import load_model
+    from scoring.models.signature import Trust
+    from scoring.pipeline.challenger import Challenger
+    from scoring.wiring.definitions import catalogue_from, policy_from
 
     catalogue = catalogue_from(settings)
     trusted = settings.model_trust_file
@@ -80,7 +80,7 @@ async def _shadow(
     import signal
 
     from scoring.errors import BadArtifact
-    from scoring.outside import log_from
+    from scoring.wiring.connections import log_from
 
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -104,10 +104,10 @@ async def _shadow(
 
 def _work(settings: Settings, challengers: list[Challenger], log: object) -> Shadow:
     from scoring import wire
-    from scoring.adapters.kafka_options import client_options
-    from scoring.adapters.kafka_shadow import Shadow
-    from scoring.bootstrap import now_ms
-    from scoring.topics import Topics
+    from scoring.doors.stream.shadow import Shadow
+    from scoring.kafka.client_options import client_options
+    from scoring.kafka.topic_names import Topics
+    from scoring.wiring.services import now_ms
 
     json = settings.decision_format == "json"
     return Shadow(

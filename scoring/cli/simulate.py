@@ -20,8 +20,8 @@ def simulate(
     import pyarrow.parquet as pq
 
     from scoring.training.progress import bar
-    from scoring.training.simulate import World
-    from scoring.training.simulate import simulate as simulated
+    from scoring.training.simulation.simulate import World
+    from scoring.training.simulation.simulate import simulate as simulated
 
     world = World(seed=seed, days=days, customers=customers, terminals=terminals)
     with bar() as report:

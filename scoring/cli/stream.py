@@ -31,7 +31,7 @@ def stream(
     import uvloop
 
     from scoring.settings import Settings
-    from scoring.workers import end_with_parent
+    from scoring.wiring.process_supervisor import end_with_parent
 
     settings = Settings()
     if workers > 1:
@@ -52,7 +52,7 @@ def _supervise(settings: Settings, workers: int) -> None:
     import asyncio
     import sys
 
-    from scoring.workers import Workers
+    from scoring.wiring.process_supervisor import Workers
 
     command = (sys.executable, "-m", "scoring", "stream", "--worker")
     supervisor = Workers(
@@ -84,7 +84,7 @@ async def _stream_until_told(settings: Settings, worker: int) -> None:
     import signal
     from functools import partial
 
-    from scoring.bootstrap import service_from, stream_door_from
+    from scoring.wiring.services import service_from, stream_door_from
 
     told = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from scoring.adapters.kafka_tail import Wanted
+    from scoring.kafka.tail import Wanted
     from scoring.v1.decision_pb2 import Decision
     from scoring.v1.transaction_pb2 import Transaction
 
@@ -47,9 +47,9 @@ def decisions(  # noqa: PLR0913 one parameter an option
     import asyncio
     import contextlib
 
-    from scoring.adapters.kafka_tail import Wanted
-    from scoring.core.decision import Outcome
+    from scoring.core.decision.decision import Outcome
     from scoring.errors import BadArtifact
+    from scoring.kafka.tail import Wanted
 
     try:
         outcomes = frozenset(Outcome[name.upper()] for name in outcome or ())
@@ -78,11 +78,11 @@ async def _follow(
 
     from rich.live import Live
 
-    from scoring.adapters import kafka_tail
-    from scoring.adapters.kafka_options import client_options
     from scoring.errors import BadArtifact
+    from scoring.kafka import tail as kafka_tail
+    from scoring.kafka.client_options import client_options
+    from scoring.kafka.topic_names import Topics
     from scoring.settings import Settings
-    from scoring.topics import Topics
 
     settings = Settings()
     if not settings.kafka_bootstrap:
@@ -113,7 +113,7 @@ async def _follow(
 
 
 def _row(decision: Decision) -> tuple[str, ...]:
-    from scoring.core.decision import Door, Outcome
+    from scoring.core.decision.decision import Door, Outcome
 
     core, payment = decision.core, decision.transaction
     return (

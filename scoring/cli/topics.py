@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.adapters.kafka_topics import Found, Needs
+    from scoring.kafka.topic_admin import Found, Needs
     from scoring.settings import Settings
 
 app = typer.Typer(help="Create and check the Kafka topics.", no_args_is_help=True)
@@ -31,7 +31,7 @@ def create(
     """Create what is missing, then check everything."""
     import asyncio
 
-    from scoring.adapters.kafka_topics import Layout
+    from scoring.kafka.topic_admin import Layout
     from scoring.settings import Settings
 
     layout = Layout(partitions=partitions, replication=replication)
@@ -66,11 +66,11 @@ def schemas(
 
 
 async def _run(settings: Settings, layout: object, label_delay_days: int) -> None:
-    from scoring.adapters.kafka_options import client_options
-    from scoring.adapters.kafka_sample import sampled_keys
-    from scoring.adapters.kafka_topics import Layout, TopicAdmin, faults
     from scoring.errors import BadArtifact
-    from scoring.topics import Topics
+    from scoring.kafka.client_options import client_options
+    from scoring.kafka.key_sample import sampled_keys
+    from scoring.kafka.topic_admin import Layout, TopicAdmin, faults
+    from scoring.kafka.topic_names import Topics
 
     if not settings.kafka_bootstrap:
         raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
@@ -99,8 +99,8 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
 
 
 def _needs(settings: Settings, label_delay_days: int) -> Needs:
-    from scoring.adapters.kafka_topics import Needs
-    from scoring.definitions import catalogue_from
+    from scoring.kafka.topic_admin import Needs
+    from scoring.wiring.definitions import catalogue_from
 
     features = catalogue_from(settings).features.values()
     longest_ms = max((f.window_ms or 0 for f in features), default=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from scoring.core.bundle import Manifest
+    from scoring.core.model.bundle import Manifest
 
 _DAY_MS = 86_400_000
 _DELAY_DAYS = 7  # how late most chargebacks are known by
@@ -66,7 +66,7 @@ def train(  # noqa: PLR0913 one parameter an option
 
     It is signed where SCORING_MODEL_SIGNING_FILE names a key.
     """
-    from scoring.commands.models import shelf_at
+    from scoring.cli.models import shelf_at
     from scoring.training.build import Recipe, train_on
     from scoring.training.card import write_card
     from scoring.training.fit import Boosting
@@ -141,7 +141,7 @@ def _rows(
         return _archived(path, catalogue, delay_ms, legitimate_ms)
     if path is not None:
         return _mapped(path, mapping, delay_ms)
-    from scoring.training.simulate import World, simulate
+    from scoring.training.simulation.simulate import World, simulate
 
     world = World(seed=seed, days=60, customers=2_000, terminals=4_000, radius=8.0)
     if delay_ms is None:
@@ -171,10 +171,10 @@ def _archived(
 
 def _mapped(path: Path, mapping: str, delay_ms: int | None) -> tuple[Any, int]:
     """Any table, its columns named by a mapping, which also tells the label delay."""
-    from scoring.replay.describe import chosen_mapping
     from scoring.replay.offline import labelled_transactions_of
-    from scoring.replay.table import Table
     from scoring.settings import Settings
+    from scoring.tables.describe import chosen_mapping
+    from scoring.tables.table import Table
 
     def told(text: str) -> None:
         typer.echo(f"· {text}", err=True)
@@ -191,7 +191,7 @@ def _mapped(path: Path, mapping: str, delay_ms: int | None) -> tuple[Any, int]:
 
 def _signer() -> Any:
     """What signs the model, read before the work of training; None: nothing does."""
-    from scoring.adapters.bundle_signature import Signer
+    from scoring.models.signature import Signer
     from scoring.settings import Settings
 
     key = Settings().model_signing_file
@@ -199,8 +199,8 @@ def _signer() -> Any:
 
 
 def _catalogue(path: Path | None) -> Any:
-    from scoring.definitions import catalogue_from
     from scoring.settings import Settings
+    from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
     if path is not None:
@@ -209,7 +209,7 @@ def _catalogue(path: Path | None) -> Any:
 
 
 def _summary(manifest: Manifest, place: str, *, promoted: bool) -> None:
-    from scoring.adapters.remote_shelf import is_url
+    from scoring.models.remote_registry import is_url
 
     def figure(name: str) -> str:
         value = manifest.metrics.get(name)

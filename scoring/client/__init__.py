@@ -8,8 +8,8 @@
 from scoring.client.asynchronous import AsyncClient
 from scoring.client.channel import Security
 from scoring.client.synchronous import Client
-from scoring.core.label import Label, LabelSource, Verdict
-from scoring.core.transaction import Channel, EntryMode, Transaction
+from scoring.core.transaction.label import Label, LabelSource, Verdict
+from scoring.core.transaction.transaction import Channel, EntryMode, Transaction
 from scoring.errors import (
     DeadlineExceeded,
     Denied,

@@ -10,8 +10,8 @@ import grpc
 
 from scoring.client import messages
 from scoring.client.channel import Security, channel_arguments
-from scoring.core.label import Label
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.label import Label
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import ScoringError
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs

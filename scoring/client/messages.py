@@ -10,8 +10,8 @@ from typing import cast
 import grpc
 
 from scoring import wire
-from scoring.core.label import Label
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.label import Label
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import (
     DeadlineExceeded,
     Denied,

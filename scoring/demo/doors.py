@@ -12,11 +12,11 @@ import grpc
 from google.protobuf import json_format
 
 from scoring import wire
-from scoring.core.label import Label
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.label import Label
+from scoring.core.transaction.transaction import Transaction
 from scoring.demo.audit import Audit
 from scoring.demo.tally import Tally
-from scoring.topics import Topics, key_of
+from scoring.kafka.topic_names import Topics, key_of
 from scoring.v1 import decision_pb2, fraud_scoring_pb2, fraud_scoring_pb2_grpc
 
 _JSON_HEADER = [("content-type", wire.JSON.encode())]

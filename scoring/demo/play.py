@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
 from scoring.demo.audit import Audit, dead_letter_id
 from scoring.demo.doors import GrpcDoor, KafkaDoor
 from scoring.demo.tally import Tally, percentile
 from scoring.demo.world import LabelQueue, Payment
-from scoring.topics import Topics
+from scoring.kafka.topic_names import Topics
 
 _TICK_S = 0.02
 _GRPC_SHARE = 0.25

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from scoring.adapters.kafka_topics import create_topics
 from scoring.demo.audit import Audit, read_topics
 from scoring.demo.doors import GrpcDoor, KafkaDoor
 from scoring.demo.play import Play
 from scoring.demo.tally import Tally
 from scoring.demo.world import payments
 from scoring.embedded.service import Parts, Service, services
+from scoring.kafka.topic_admin import create_topics
+from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
-from scoring.topics import Topics
 
 PARTITIONS = 4
 _WATCH_S = 0.2

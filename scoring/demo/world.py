@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from scoring.core.label import Label, LabelSource, Verdict
-from scoring.core.transaction import DEFAULT_TENANT, Transaction
-from scoring.training.simulate import TRUTH_COLUMNS, World, simulate
+from scoring.core.transaction.label import Label, LabelSource, Verdict
+from scoring.core.transaction.transaction import DEFAULT_TENANT, Transaction
+from scoring.training.simulation.simulate import TRUTH_COLUMNS, World, simulate
 
 DAY_MS = 86_400_000
 # A small town: a day of it passes every few seconds, so that history builds up and

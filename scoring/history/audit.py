@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
 from scoring.history.archive import Archive
 from scoring.history.ledger import Ledger, named
 from scoring.history.take import Progress, silent
-from scoring.training.offline import offline_features
+from scoring.training.offline.engine import offline_features
 
 Vectors = NDArray[np.float32]
 # A vector that rests on less than the whole history is no evidence of skew.

@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from scoring.adapters.kafka_history import LogReader
-from scoring.adapters.kafka_intake import KafkaIntake
-from scoring.adapters.kafka_options import client_options
-from scoring.adapters.redis_history import RedisHistory
-from scoring.adapters.redis_program import Terms
-from scoring.adapters.telemetry import SilentTelemetry
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
+from scoring.doors.stream.records import KafkaIntake
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
 from scoring.history.take import Progress, Taken, take
-from scoring.outside import address_from
+from scoring.kafka.client_options import client_options
+from scoring.kafka.reader import LogReader
+from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
-from scoring.topics import Topics
+from scoring.stores.redis.bulk_load import RedisHistory
+from scoring.stores.redis.script_compiler import Terms
+from scoring.telemetry.prometheus import SilentTelemetry
+from scoring.wiring.connections import address_from
 
 _MS_PER_S = 1_000
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from scoring.adapters.redis_history import Item
-from scoring.adapters.redis_layout import JOINER, Layout
-from scoring.adapters.redis_program import EntityProgram, Program, Terms
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
 from scoring.history.ledger import Decided, Ledger, named
 from scoring.history.pack import Events, records, sightings
-from scoring.training.offline_sql import amount_sql, column_sql
+from scoring.stores.redis.bulk_load import Item
+from scoring.stores.redis.keys import JOINER, Layout
+from scoring.stores.redis.script_compiler import EntityProgram, Program, Terms
+from scoring.training.offline.sql import amount_sql, column_sql
 
 _EVENTS_PER_GROUP = 400_000  # of one kind of entity, in memory at once
 _ORDER = ("entity", "at_ms", "n")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
 from scoring.history.ledger import Ledger

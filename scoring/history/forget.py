@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from scoring.adapters.redis_history import RedisHistory
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive, masked_row, write
 from scoring.history.rows import DECISIONS, LABELS
 from scoring.history.take import Progress, silent
+from scoring.stores.redis.bulk_load import RedisHistory
 from scoring.training.sql import connect
 
 _FIELDS = ("card", "customer", "merchant", "terminal", "device")
@@ -77,7 +77,7 @@ def _until(newest_ms: int, kept_ms: int | None) -> str:
 def named_entity(text: str, tenant: str, catalogue: Catalogue) -> Entity:
     """Read KIND:TOKEN; raises `BadArtifact` for a kind that names nobody.
 
-    >>> from scoring.core.catalogue import default_catalogue
+    >>> from scoring.core.features.catalogue import default_catalogue
     >>> named_entity("card:c-4711", "default", default_catalogue()).token
     'c-4711'
     """

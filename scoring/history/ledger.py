@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from scoring import wire
-from scoring.core.catalogue import Catalogue
-from scoring.core.decision import Door, Outcome
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.decision.decision import Door, Outcome
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.history.archive import FIRST, Archive, text_sql
 from scoring.history.rows import TRANSACTION_FIELDS
 from scoring.ports import Check, LabelledTransaction

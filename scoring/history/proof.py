@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TypeVar
 
-from scoring.adapters.redis_history import RedisHistory
 from scoring.history.bulk import Bulk
 from scoring.history.take import Progress
+from scoring.stores.redis.bulk_load import RedisHistory
 
 T = TypeVar("T")
 _REPLAYED_PER_EXCHANGE = 500

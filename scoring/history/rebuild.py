@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from scoring import wire
-from scoring.adapters.redis_history import Item, RedisHistory
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact, HistoryLost
 from scoring.history.archive import Archive, Standing
 from scoring.history.bulk import Bulk
 from scoring.history.ledger import Decided, Ledger, Span
 from scoring.history.proof import chunks, installed, proved
 from scoring.history.take import Progress, silent
+from scoring.stores.redis.bulk_load import Item, RedisHistory
 
 Take = Callable[[], Awaitable[object]]  # brings the archive up to date
 _REPLAYED_PER_EXCHANGE = 500

@@ -9,15 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from scoring import wire
-from scoring.adapters.kafka_intake import (
-    TIMESTAMP_MS_MAX,
-    message_in,
-    receipt_ms,
-)
-from scoring.core.decision import DegradationCode, Door, Outcome
-from scoring.core.label import Label, LabelSource, Verdict
-from scoring.core.transaction import ATTEMPT_MAX, Transaction
+from scoring.core.decision.decision import DegradationCode, Door, Outcome
+from scoring.core.transaction.label import Label, LabelSource, Verdict
+from scoring.core.transaction.transaction import ATTEMPT_MAX, Transaction
 from scoring.errors import ScoringError
+from scoring.kafka.record_values import TIMESTAMP_MS_MAX, message_in, receipt_ms
 from scoring.v1 import decision_pb2
 
 Row = dict[str, Any]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from scoring.adapters.kafka_join import Archived
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
+from scoring.doors.stream.transaction_lookup import Archived
 from scoring.history.archive import FIRST, Archive
 from scoring.history.rows import TRANSACTION_FIELDS
 from scoring.training.sql import connect

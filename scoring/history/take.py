@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from scoring.adapters.kafka_history import Extent, LogReader
-from scoring.core.label import Label
+from scoring.core.transaction.label import Label
 from scoring.history.archive import Archive, Incarnation
 from scoring.history.rows import Row, decision_row, label_row
-from scoring.topics import Topics
+from scoring.kafka.reader import Extent, LogReader
+from scoring.kafka.topic_names import Topics
 
 _ROWS_PER_FILE = 20_000
 Progress = Callable[[str, int, int], None]  # what, done, of

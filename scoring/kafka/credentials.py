@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from faust import SASLCredentials, SSLCredentials
 
-from scoring.adapters.kafka_options import tls_context
+from scoring.kafka.client_options import tls_context
 
 
 def faust_credentials(

@@ -9,10 +9,10 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from scoring import wire
-from scoring.adapters.kafka_contact import reader
-from scoring.adapters.kafka_intake import opened
 from scoring.errors import ScoringError
-from scoring.topics import key_of
+from scoring.kafka.record_values import opened
+from scoring.kafka.startup_errors import reader
+from scoring.kafka.topic_names import key_of
 
 _RECORDS_PER_PARTITION = 250
 _PATIENCE_MS = 500

@@ -20,8 +20,8 @@ from aiokafka.errors import (
     UnsupportedForMessageFormatError,
 )
 
-from scoring.adapters.kafka_producers import Producers, Trouble
 from scoring.errors import LogUnavailable, RecordRefused
+from scoring.kafka.producer_renewal import Producers, Trouble
 from scoring.ports import LogRecord
 
 BATCH_BYTES_MAX = 200_000  # the producer's own limit counts the framing, too

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
-from scoring.adapters.kafka_options import client_options
-from scoring.adapters.kafka_partition import (
+from scoring.errors import LogUnavailable, RecordRefused, RecordsRefused
+from scoring.kafka.client_options import client_options
+from scoring.kafka.partition_batches import (
     RECORD_BYTES_MAX,
     PartitionQueue,
     Waiting,
 )
-from scoring.adapters.kafka_producers import Producers, Trouble
-from scoring.errors import LogUnavailable, RecordRefused, RecordsRefused
+from scoring.kafka.producer_renewal import Producers, Trouble
 from scoring.ports import LogRecord
 
 # Below the group's request timeout, so that a broker that is away is seen here first.

@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import UnknownError
 
-from scoring.adapters.kafka_contact import started
+from scoring.kafka.startup_errors import started
 
 log = logging.getLogger(__name__)
 _BATCH_BYTES_MAX = 262_144

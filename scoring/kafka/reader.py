@@ -10,14 +10,14 @@ from typing import Any, Self
 
 from aiokafka import TopicPartition
 
-from scoring.adapters import kafka_records
-from scoring.adapters.kafka_contact import appended_ends, reader
-from scoring.adapters.kafka_intake import message_in
-from scoring.adapters.kafka_topics import TopicAdmin
 from scoring.errors import BadArtifact, LogUnavailable
+from scoring.kafka import batch_decoder
+from scoring.kafka.record_values import message_in
+from scoring.kafka.startup_errors import appended_ends, reader
+from scoring.kafka.topic_admin import TopicAdmin
 from scoring.v1.decision_pb2 import Decision
 
-kafka_records.install()
+batch_decoder.install()
 log = logging.getLogger(__name__)
 _POLL_MS = 500
 _POLL_RECORDS_MAX = 10_000

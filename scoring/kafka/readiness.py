@@ -10,9 +10,9 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from scoring.adapters.kafka_topics import Found, TopicAdmin, broken_layout
 from scoring.errors import BadArtifact, LogUnavailable
-from scoring.topics import Topics
+from scoring.kafka.topic_admin import Found, TopicAdmin, broken_layout
+from scoring.kafka.topic_names import Topics
 
 log = logging.getLogger(__name__)
 _LOOK_S = 1.0

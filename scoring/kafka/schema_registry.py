@@ -14,10 +14,10 @@ from urllib.request import Request, urlopen
 from google.protobuf.descriptor import Descriptor
 
 from scoring import wire
-from scoring.adapters.url import shown as shown_url
-from scoring.adapters.url import split_url
+from scoring.core.url import shown as shown_url
+from scoring.core.url import split_url
 from scoring.errors import BadArtifact, LogUnavailable
-from scoring.topics import Topics
+from scoring.kafka.topic_names import Topics
 from scoring.wire.schemas import MESSAGES, json_schema, proto_text
 
 _TYPE = "application/vnd.schemaregistry.v1+json"

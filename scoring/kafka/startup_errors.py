@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownError
 
-from scoring.adapters.kafka_lines import listening
-from scoring.core.card_number import masked
+from scoring.core.transaction.card_number import masked
 from scoring.errors import BadArtifact, LogUnavailable
+from scoring.kafka.client_logs import listening
 
 _PAUSE_S = 0.1
 _PAUSE_S_MAX = 1.0

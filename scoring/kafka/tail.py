@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.adapters.kafka_contact import reader
-from scoring.adapters.kafka_intake import message_in
-from scoring.core.decision import Outcome
+from scoring.core.decision.decision import Outcome
+from scoring.kafka.record_values import message_in
+from scoring.kafka.startup_errors import reader
 from scoring.v1 import decision_pb2
 
 

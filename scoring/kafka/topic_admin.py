@@ -13,10 +13,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
-from scoring.adapters.kafka_contact import started
-from scoring.adapters.kafka_incarnation import of_another, topic_ids
 from scoring.errors import BadArtifact, LogUnavailable
-from scoring.topics import Topics
+from scoring.kafka.startup_errors import started
+from scoring.kafka.topic_incarnation import of_another, topic_ids
+from scoring.kafka.topic_names import Topics
 
 _MS_PER_DAY = 86_400_000
 _FOREVER = -1

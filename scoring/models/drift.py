@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from scoring.core.bundle import Baseline, Distribution
-from scoring.core.stability import bin_counts, stability_index
+from scoring.core.model.bundle import Baseline, Distribution
+from scoring.core.model.stability import bin_counts, stability_index
 from scoring.ports import Matrix
 
 ROWS_MAX = 4_096  # looked at between two scrapes; of more, the latest

@@ -6,15 +6,15 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoring.adapters.bundle_signature import Trust
-from scoring.adapters.model_shelf import ModelShelf, bundle_in
-from scoring.adapters.model_targets import TargetedModel
-from scoring.adapters.onnx_model import Device, OnnxModel, load_model
-from scoring.adapters.remote_shelf import RemoteShelf
-from scoring.core.bundle import MANIFEST_FILE, SIGNATURE_FILE, manifest_from_json
-from scoring.core.catalogue import Catalogue
-from scoring.core.decision import ComputeTarget
+from scoring.core.decision.decision import ComputeTarget
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.model.bundle import MANIFEST_FILE, SIGNATURE_FILE, manifest_from_json
 from scoring.errors import BadArtifact, ShelfUnavailable
+from scoring.models.onnx_model import Device, OnnxModel, load_model
+from scoring.models.registry import ModelShelf, bundle_in
+from scoring.models.remote_registry import RemoteShelf
+from scoring.models.signature import Trust
+from scoring.models.size_router import TargetedModel
 
 log = logging.getLogger(__name__)
 # The storage is asked this often; a directory of this machine more often.

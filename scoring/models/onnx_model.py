@@ -11,14 +11,14 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from scoring.adapters.bundle_signature import Trust
-from scoring.adapters.model_shelf import bundle_in
-from scoring.adapters.onnx_graph import check_graph
-from scoring.core import bundle
-from scoring.core.bundle import GOLDEN_TOLERANCE, Baseline, Manifest
-from scoring.core.catalogue import Catalogue
-from scoring.core.decision import ComputeTarget
+from scoring.core.decision.decision import ComputeTarget
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.model import bundle
+from scoring.core.model.bundle import GOLDEN_TOLERANCE, Baseline, Manifest
 from scoring.errors import BadArtifact, ModelUnavailable
+from scoring.models.graph_check import check_graph
+from scoring.models.registry import bundle_in
+from scoring.models.signature import Trust
 from scoring.ports import DeeperModel, Matrix, Scores
 
 Device = Literal["cpu", "cuda"]

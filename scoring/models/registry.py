@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from scoring.adapters.bundle_signature import Signer
-from scoring.core.bundle import MANIFEST_FILE, Manifest, manifest_from_json
-from scoring.core.promotion import (
+from scoring.core.model.bundle import MANIFEST_FILE, Manifest, manifest_from_json
+from scoring.core.model.promotion import (
     POINTER_FILE,
     History,
     history_from_json,
@@ -22,6 +21,7 @@ from scoring.core.promotion import (
     rolled_back,
 )
 from scoring.errors import BadArtifact
+from scoring.models.signature import Signer
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 

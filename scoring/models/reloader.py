@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scoring.adapters.model_shelf import bundle_in
-from scoring.core.bundle import MANIFEST_FILE, manifest_from_json
+from scoring.core.model.bundle import MANIFEST_FILE, manifest_from_json
 from scoring.errors import BadArtifact, ShelfUnavailable
+from scoring.models.registry import bundle_in
 from scoring.ports import Model
 
 POLL_S = 1.0  # a promotion is a human act: a second later is at once

@@ -12,12 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from scoring.adapters.bundle_signature import Signer
-from scoring.adapters.model_shelf import ModelShelf, checked_version
-from scoring.adapters.url import scrubbed, shown, split_url
-from scoring.core import bundle
-from scoring.core.bundle import MANIFEST_FILE, SIGNATURE_FILE, Manifest
-from scoring.core.promotion import (
+from scoring.core.model import bundle
+from scoring.core.model.bundle import MANIFEST_FILE, SIGNATURE_FILE, Manifest
+from scoring.core.model.promotion import (
     POINTER_FILE,
     History,
     history_from_json,
@@ -25,7 +22,10 @@ from scoring.core.promotion import (
     promoted,
     rolled_back,
 )
+from scoring.core.url import scrubbed, shown, split_url
 from scoring.errors import BadArtifact, ShelfUnavailable
+from scoring.models.registry import ModelShelf, checked_version
+from scoring.models.signature import Signer
 
 T = TypeVar("T")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*(::|://)")

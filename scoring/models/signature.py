@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
-from scoring.core.bundle import MANIFEST_FILE, SIGNATURE_FILE, manifest_from_json
+from scoring.core.model.bundle import MANIFEST_FILE, SIGNATURE_FILE, manifest_from_json
 from scoring.errors import BadArtifact
 
 # Signed with the manifest: a signature made for another purpose proves nothing here.

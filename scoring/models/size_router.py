@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scoring.adapters.onnx_model import OnnxModel
-from scoring.core.bundle import Baseline, Manifest
+from scoring.core.model.bundle import Baseline, Manifest
+from scoring.models.onnx_model import OnnxModel
 from scoring.ports import DeeperModel, Matrix, Scores
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scoring import wire
-from scoring.core.decision import Outcome
+from scoring.core.decision.decision import Outcome
 from scoring.core.quick import quick
 from scoring.errors import ScoringError
 from scoring.ports import Check

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.catalogue import Catalogue
-from scoring.core.decide import Evidence
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     PARTIAL,
     ComputeTarget,
     Degradation,
@@ -18,13 +16,15 @@ from scoring.core.decision import (
     SecondLook,
     Versions,
 )
-from scoring.core.policy import Policy
-from scoring.core.unsure import SURE, Unsure, unsure
-from scoring.core.vector import unknown_values, vectorise
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.unsure import SURE, Unsure, unsure
+from scoring.core.features.vector import unknown_values, vectorise
+from scoring.core.policy.decide import Evidence
+from scoring.core.policy.policy import Policy
 from scoring.errors import ModelUnavailable
+from scoring.pipeline.second_look import Looked
+from scoring.pipeline.stage_timer import Stopwatch
 from scoring.ports import Applied, Check, Matrix, Model, Observation, Scores
-from scoring.second_look import Looked
-from scoring.stopwatch import Stopwatch
 
 # What the store knew, or why it was not asked in time.
 Seen = Observation | DegradationCode

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scoring.core.decide import Evidence, decide
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     PARTIAL,
     DecisionCore,
     Degradation,
@@ -18,10 +17,11 @@ from scoring.core.decision import (
     Rung,
     Versions,
 )
-from scoring.core.policy import Policy
+from scoring.core.policy.decide import Evidence, decide
+from scoring.core.policy.policy import Policy
 from scoring.errors import ModelUnavailable
+from scoring.pipeline.second_look import Looked, look_again
 from scoring.ports import Matrix, Model, Scores
-from scoring.second_look import Looked, look_again
 from scoring.wire.judged import Judged
 
 # What the champion lacked; a challenger has its own model and no record to make.

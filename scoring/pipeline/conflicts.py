@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from scoring.core.difference import differing
+from scoring.core.transaction.difference import differing
 from scoring.errors import StoreUnavailable, TransactionConflict
 from scoring.ports import Check, Store
 

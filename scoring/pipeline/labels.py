@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scoring import wire
-from scoring.core.label import Label, validate_order
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.label import Label, validate_order
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import (
     InvalidTransaction,
     LabelConflict,

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import RecordRefused, ScoringError
+from scoring.pipeline.steps import Step, reached
 from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
-from scoring.steps import Step, reached
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]  # tenant and transaction id

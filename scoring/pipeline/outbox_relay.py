@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import (
     LogUnavailable,
     RecordRefused,
     RecordsRefused,
     StoreUnavailable,
 )
-from scoring.outbox import INTERVAL_S, Key, Pace, Sweep, portions
+from scoring.pipeline.outbox_recovery import INTERVAL_S, Key, Pace, Sweep, portions
+from scoring.pipeline.steps import Step, reached
 from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
-from scoring.steps import Step, reached
 
 log = logging.getLogger(__name__)
 _APPENDED_PER_CALL = 500

@@ -11,18 +11,18 @@ from itertools import islice
 from google.protobuf.message import DecodeError
 
 from scoring import wire
-from scoring.circuit import Circuit, Exchange
-from scoring.core.decision import Outcome
-from scoring.core.difference import differing
-from scoring.core.transaction import payload_hash
+from scoring.core.decision.decision import Outcome
+from scoring.core.transaction.difference import differing
+from scoring.core.transaction.transaction import payload_hash
 from scoring.errors import (
     BadArtifact,
     ScoringError,
     StoreUnavailable,
     TransactionConflict,
 )
+from scoring.pipeline.circuit_breaker import Circuit, Exchange
+from scoring.pipeline.steps import Step, reached
 from scoring.ports import Check, Recording, Spool, Store, Telemetry
-from scoring.steps import Step, reached
 
 log = logging.getLogger(__name__)
 # Some 2 ms of a loop where callers wait for answers, and of a store that they share.

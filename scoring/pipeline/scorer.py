@@ -6,16 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from scoring import wire
-from scoring.answer import Answer, Decided, repeated_answer, standing_answer
-from scoring.batch import Artifacts, Batch, Seen
-from scoring.budget import Budget
-from scoring.clearing import with_clearing_times
-from scoring.conflicts import explained
-from scoring.core.apart import apart
-from scoring.core.decide import decide
-from scoring.core.decision import DecisionCore, Degradation, DegradationCode
+from scoring.core.decision.decision import DecisionCore, Degradation, DegradationCode
+from scoring.core.features.apart import apart
+from scoring.core.policy.decide import decide
 from scoring.errors import TransactionConflict
-from scoring.exchanges import Exchanges
+from scoring.pipeline.answer import Answer, Decided, repeated_answer, standing_answer
+from scoring.pipeline.batch import Artifacts, Batch, Seen
+from scoring.pipeline.budget import Budget
+from scoring.pipeline.conflicts import explained
+from scoring.pipeline.reconciler import Provisional
+from scoring.pipeline.second_look import Looked, look_again
+from scoring.pipeline.stage_timer import Idle, Stopwatch
+from scoring.pipeline.steps import Step, reached
+from scoring.pipeline.store_gateway import Exchanges
+from scoring.pipeline.velocity_expiry import with_clearing_times
 from scoring.ports import (
     Applied,
     Check,
@@ -26,10 +30,6 @@ from scoring.ports import (
     Store,
     Telemetry,
 )
-from scoring.provisional import Provisional
-from scoring.second_look import Looked, look_again
-from scoring.steps import Step, reached
-from scoring.stopwatch import Idle, Stopwatch
 
 
 @dataclass(slots=True)

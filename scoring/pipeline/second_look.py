@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     ComputeTarget,
     Degradation,
     DegradationCode,

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from scoring.batch import Batch, Seen
-from scoring.budget import Budget
-from scoring.circuit import Circuit, Exchange
-from scoring.core.decision import DegradationCode
+from scoring.core.decision.decision import DegradationCode
 from scoring.errors import StoreLate, StoreUnavailable
+from scoring.pipeline.batch import Batch, Seen
+from scoring.pipeline.budget import Budget
+from scoring.pipeline.circuit_breaker import Circuit, Exchange
+from scoring.pipeline.stage_timer import Stopwatch
 from scoring.ports import Check, Recorded, Recording, Store
-from scoring.stopwatch import Stopwatch
 
 T = TypeVar("T")
 # The least time an exchange to record is given, seconds: a loopback round trip.

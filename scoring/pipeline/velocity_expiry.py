@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.batch import Artifacts, Batch
-from scoring.core.decide import clears_at, velocity_features
-from scoring.core.decision import DecisionCore
-from scoring.core.transaction import Transaction
-from scoring.core.vector import vectorise
+from scoring.core.decision.decision import DecisionCore
+from scoring.core.features.vector import vectorise
+from scoring.core.policy.decide import clears_at, velocity_features
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import StoreUnavailable
+from scoring.pipeline.batch import Artifacts, Batch
 from scoring.ports import Store
 
 # A limit that was just passed clears with one of the next events that leave; one that

@@ -1,6 +1,6 @@
 """What the edge must satisfy: the store, the log, the model; and what crosses them.
 
-Every port has an in-memory twin in adapters/memory_*.py, and one contract suite
+Every port has an in-memory twin in stores/memory/, and one contract suite
 in tests/contract runs against both.
 """
 
@@ -15,11 +15,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.bundle import Band, Baseline
-from scoring.core.decision import ComputeTarget, Degradation, Door, Outcome
-from scoring.core.label import Verdict
+from scoring.core.decision.decision import ComputeTarget, Degradation, Door, Outcome
+from scoring.core.model.bundle import Band, Baseline
 from scoring.core.quick import quick
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.label import Verdict
+from scoring.core.transaction.transaction import Transaction
 
 Matrix = NDArray[np.float32]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from scoring.errors import Unavailable
-from scoring.replay.account import Place
-from scoring.replay.admission import Row
 from scoring.replay.decisions import (
     decision_values,
     decisions_schema,
     degradations_of,
 )
+from scoring.tables.account import Place
+from scoring.tables.admission import Row
 from scoring.v1 import decision_pb2
 
 _ROWS_PER_GROUP = 20_000

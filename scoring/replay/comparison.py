@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from scoring.definitions import catalogue_from, policy_from
 from scoring.errors import BadArtifact
 from scoring.replay.flips import flip_sheets, flips, redecide
 from scoring.replay.policy_page import show
 from scoring.replay.report import compare, features_that_differ
 from scoring.settings import Settings
+from scoring.wiring.definitions import catalogue_from, policy_from
 
 Told = Callable[[str], object]
 _POLICIES = (".yaml", ".yml")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from scoring import wire
-from scoring.core.decision import DegradationCode
+from scoring.core.decision.decision import DegradationCode
 from scoring.errors import BadArtifact
-from scoring.replay.admission import Row
+from scoring.tables.admission import Row
 from scoring.v1 import decision_pb2
 
 # What a table program shows; the vector and the hashes stay in the Parquet file.

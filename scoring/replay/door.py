@@ -12,11 +12,11 @@ from typing import Any, Protocol, TypeVar
 import grpc
 
 from scoring import wire
-from scoring.core.label import Label
+from scoring.core.transaction.label import Label
 from scoring.errors import ScoringError, Unavailable
-from scoring.replay.admission import Row
+from scoring.kafka.topic_names import Topics, key_of
 from scoring.replay.collect import Collector
-from scoring.topics import Topics, key_of
+from scoring.tables.admission import Row
 from scoring.v1 import (
     decision_pb2,
     fraud_scoring_pb2,

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from scoring import wire
-from scoring.core.decide import Evidence, decide
-from scoring.core.decision import DecisionCore, Degradation, DegradationCode
-from scoring.core.policy import Policy
+from scoring.core.decision.decision import DecisionCore, Degradation, DegradationCode
+from scoring.core.policy.decide import Evidence, decide
+from scoring.core.policy.policy import Policy
 from scoring.errors import BadArtifact
 from scoring.replay.decisions import decisions_schema, view
 from scoring.replay.policy_page import Sheet, money, percent

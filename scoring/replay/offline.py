@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from scoring.core.catalogue import Catalogue
-from scoring.core.statistic import Op
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.statistic import Op
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 from scoring.ports import Model
-from scoring.replay.admission import Row
-from scoring.replay.table import Table
+from scoring.tables.admission import Row
+from scoring.tables.table import Table
 from scoring.training.sql import connect
 
 _ROWS_PER_PREDICT = 8_192
@@ -65,7 +65,7 @@ def agreement(
 
     Raises `BadArtifact` for a run that does not say how it was processed.
     """
-    from scoring.training.offline import offline_features
+    from scoring.training.offline.engine import offline_features
 
     delay_ms = terms.label_delay_ms or 0
     rows = list(chain.from_iterable(table.batches(label_delay_ms=delay_ms)))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table as Grid
 
-from scoring.core.codes import CURRENCY_DIGITS
+from scoring.core.transaction.codes import CURRENCY_DIGITS
 from scoring.replay.policy_report import Money, PolicyReport, RuleLine, Slice
 
 _DEFAULT_DIGITS = 2

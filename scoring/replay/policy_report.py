@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scoring.core.decision import Outcome
+from scoring.core.decision.decision import Outcome
 from scoring.replay.decisions import view
 from scoring.training.sql import connect
 

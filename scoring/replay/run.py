@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from scoring.core.catalogue import Catalogue
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import Unavailable
+from scoring.kafka.topic_names import Topics
 from scoring.replay.collect import Collector
 from scoring.replay.door import Door, GrpcDoor, KafkaDoor
 from scoring.replay.pace import Pace
@@ -24,8 +25,7 @@ from scoring.replay.schedule import (
     ordered_steps,
     plain_steps,
 )
-from scoring.replay.table import Table
-from scoring.topics import Topics
+from scoring.tables.table import Table
 
 _STEP_ROWS_MAX = 500
 _PENDING_MAX = 5_000  # rows on their way through Kafka: bounds memory and drain

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from scoring.core.label import Label, LabelSource, Verdict, validate_order
-from scoring.core.transaction import Transaction
-from scoring.replay.admission import Row
+from scoring.core.transaction.label import Label, LabelSource, Verdict, validate_order
+from scoring.core.transaction.transaction import Transaction
+from scoring.tables.admission import Row
 
 # Entities as (kind, token …); two events that share none commute.
 Entities = Callable[[Transaction], Sequence[tuple[str, ...]]]

@@ -18,9 +18,9 @@ from rich.progress import (
 )
 from rich.table import Table as Grid
 
-from scoring.replay.account import Account
 from scoring.replay.collect import Collector
 from scoring.replay.run import Outcome
+from scoring.tables.account import Account
 from scoring.training.quality import Quality
 
 _LINE_S = 10.0  # between lines where there is no terminal to draw on

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from scoring.definitions import catalogue_from, policy_from
 from scoring.embedded.service import Parts, Service, parts, service
 from scoring.errors import BadArtifact, Unavailable
+from scoring.kafka.topic_names import Topics
 from scoring.replay.collect import Collector
 from scoring.replay.decisions import write_csv
 from scoring.replay.policy_page import policy_sheets, show, write_policy_report
@@ -23,8 +23,8 @@ from scoring.replay.report import quality_of
 from scoring.replay.run import Outcome, Plan, grpc_door, kafka_door, play
 from scoring.replay.screen import bar, print_account, print_report
 from scoring.settings import Settings
-from scoring.topics import Topics
 from scoring.training.quality import Quality
+from scoring.wiring.definitions import catalogue_from, policy_from
 
 _PARTITIONS = 4
 _WATCH_S = 0.5
@@ -191,7 +191,7 @@ def _target(
 
 
 def _create_topics(running: Parts, topics: Topics, plan: Plan) -> None:
-    from scoring.adapters.kafka_topics import create_topics
+    from scoring.kafka.topic_admin import create_topics
 
     partitions = 1 if plan.ordered else _PARTITIONS
     asyncio.run(create_topics(running.client, topics, partitions=partitions))
@@ -209,7 +209,7 @@ def _store(settings: Settings) -> Iterator[str]:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
-    from scoring.adapters.kafka_options import client_options
+    from scoring.kafka.client_options import client_options
 
     return client_options(settings.kafka_options)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from scoring.core.label import validate_order
-from scoring.core.transaction import (
+from scoring.core.transaction.label import validate_order
+from scoring.core.transaction.transaction import (
     DEFAULT_TENANT,
     TOKEN_FIELDS,
     Transaction,
     validate,
 )
 from scoring.errors import BadArtifact, InvalidTransaction
-from scoring.replay.account import NOWHERE, Place
-from scoring.replay.cells import (
+from scoring.tables.account import NOWHERE, Place
+from scoring.tables.cells import (
     BadCell,
     amount_minor,
     fraud,
@@ -24,8 +24,8 @@ from scoring.replay.cells import (
     unrounded,
     whole,
 )
-from scoring.replay.mapping import TableMapping
-from scoring.replay.source import Record
+from scoring.tables.mapping import TableMapping
+from scoring.tables.source import Record
 
 _REQUIRED = ("id", "occurred_at", "amount")
 

@@ -10,9 +10,9 @@ from functools import partial
 from math import isfinite
 from zoneinfo import ZoneInfo
 
-from scoring.core.codes import CURRENCY_DIGITS, FIELD_CODES
-from scoring.core.transaction import Channel, EntryMode
-from scoring.replay.mapping import LabelReading, MoneyReading, TableMapping
+from scoring.core.transaction.codes import CURRENCY_DIGITS, FIELD_CODES
+from scoring.core.transaction.transaction import Channel, EntryMode
+from scoring.tables.mapping import LabelReading, MoneyReading, TableMapping
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 _DAYS = re.compile(r"\d{4}-\d\d-\d\d")

@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from scoring.core.card_number import holds_card_number
+from scoring.core.transaction.card_number import holds_card_number
 from scoring.errors import BadArtifact
-from scoring.replay.column_names import KNOWN_NAMES, MINOR_NAMES, candidates, spellings
-from scoring.replay.mapping import SHIPPED, TableMapping, load_mapping, shipped_mapping
-from scoring.replay.source import open_source
-from scoring.replay.values import (
+from scoring.tables.column_names import KNOWN_NAMES, MINOR_NAMES, candidates, spellings
+from scoring.tables.mapping import SHIPPED, TableMapping, load_mapping, shipped_mapping
+from scoring.tables.source import open_source
+from scoring.tables.values import (
     SYMBOL_CURRENCIES,
     Times,
     all_whole,

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from scoring.core.codes import FIELD_CODES
 from scoring.core.document import load
-from scoring.core.transaction import TOKEN_FIELDS
+from scoring.core.transaction.codes import FIELD_CODES
+from scoring.core.transaction.transaction import TOKEN_FIELDS
 
 TEXT_FIELDS = ("tenant", *TOKEN_FIELDS, *FIELD_CODES)
 NUMBER_FIELDS = ("attempt", "channel", "entry_mode")

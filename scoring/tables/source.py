@@ -108,9 +108,9 @@ def _kind(path: Path) -> str:
 
 
 def _opened(path: Path, encoding: str) -> TextFile:
-    from scoring.replay.source_csv import CsvFile
-    from scoring.replay.source_json import JsonFile
-    from scoring.replay.source_parquet import ParquetFile
+    from scoring.tables.source_csv import CsvFile
+    from scoring.tables.source_json import JsonFile
+    from scoring.tables.source_parquet import ParquetFile
 
     kind = _kind(path)
     if kind == "parquet":

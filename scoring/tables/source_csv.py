@@ -12,7 +12,7 @@ from re import sub
 from typing import Any
 
 from scoring.errors import BadArtifact
-from scoring.replay.source import Record, text_of
+from scoring.tables.source import Record, text_of
 
 _DELIMITERS = ",;\t|"
 _PREAMBLE_LINES_MAX = 20

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring.errors import BadArtifact
-from scoring.replay.source import Record, text_of
+from scoring.tables.source import Record, text_of
 
 _SAMPLED_ROWS = 10_000  # whose keys are the columns
 _DOCUMENT_CHARACTERS_MAX = 2**28  # one document is read into memory whole

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring.errors import BadArtifact
-from scoring.replay.source import Record, unreadable
+from scoring.tables.source import Record, unreadable
 
 _BATCH_ROWS_MAX = 8_192
 

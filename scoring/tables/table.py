@@ -10,17 +10,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact, InvalidTransaction
-from scoring.replay.account import Account, Place
-from scoring.replay.admission import Admission, Row, Truth
-from scoring.replay.mapping import (
+from scoring.tables.account import Account, Place
+from scoring.tables.admission import Admission, Row, Truth
+from scoring.tables.mapping import (
     NUMBER_FIELDS,
     REAL_FIELDS,
     TEXT_FIELDS,
     TableMapping,
 )
-from scoring.replay.source import open_source
+from scoring.tables.source import open_source
 from scoring.training.sql import connect
 
 BATCH_ROWS_MAX = 8_192

@@ -8,11 +8,11 @@ from datetime import datetime
 from itertools import product
 from re import ASCII, fullmatch
 
-from scoring.core.codes import FIELD_CODES
-from scoring.core.event_time import implausible
-from scoring.core.transaction import Channel, EntryMode, never
-from scoring.replay import cells
-from scoring.replay.mapping import MoneyReading
+from scoring.core.transaction.codes import FIELD_CODES
+from scoring.core.transaction.event_time import implausible
+from scoring.core.transaction.transaction import Channel, EntryMode, never
+from scoring.tables import cells
+from scoring.tables.mapping import MoneyReading
 
 # Of a column's values, at least so many must fit: a total row is no reason to ask.
 _FITTING_MIN = 0.9

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from scoring.adapters.model_drift import ModelDrift
-from scoring.answer import Decided
-from scoring.core.decision import Door, Outcome
+from scoring.core.decision.decision import Door, Outcome
 from scoring.errors import TransactionConflict
+from scoring.models.drift import ModelDrift
+from scoring.pipeline.answer import Decided
 from scoring.ports import Check, Matrix, Model, Scores
 
 _US_PER_S = 1_000_000

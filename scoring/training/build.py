@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.bundle import Calibration, Manifest, Training, rounded
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.model.bundle import Calibration, Manifest, Training, rounded
 from scoring.training.calibrate import Platt
 from scoring.training.dataset import (
     DAY_MS,

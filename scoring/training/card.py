@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core import bundle
-from scoring.core.bundle import Manifest, manifest_from_json
+from scoring.core.model import bundle
+from scoring.core.model.bundle import Manifest, manifest_from_json
 from scoring.training.dataset import Dataset
 from scoring.training.package import run_graph
 from scoring.training.plots import bar_chart, line_chart

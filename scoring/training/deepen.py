@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.core.bundle import Band, Calibration, Deeper, rounded
+from scoring.core.model.bundle import Band, Calibration, Deeper, rounded
 from scoring.training.fit import Boosting
 from scoring.training.ground import Ground
 from scoring.training.package import Compiled

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core import bundle
-from scoring.core.bundle import Manifest, manifest_from_json
+from scoring.core.model import bundle
+from scoring.core.model.bundle import Manifest, manifest_from_json
 from scoring.errors import BadArtifact
 
 _TOP = 3

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
 from scoring.training.calibrate import fit_platt
 from scoring.training.dataset import Dataset, Split
 from scoring.training.fit import Boosting, fit, margins

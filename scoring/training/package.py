@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core import bundle
-from scoring.core.bundle import Baseline, Distribution, Manifest
+from scoring.core.model import bundle
+from scoring.core.model.bundle import Baseline, Distribution, Manifest
 from scoring.errors import BadArtifact
 from scoring.training.calibrate import Platt
 from scoring.training.export import OPSET, ensemble_graph

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from scoring.core.rivalry import Rivalry, Said
+from scoring.core.model.rivalry import Rivalry, Said
 from scoring.training.quality import Quality, quality_report
 
 
 def qualities(both: Rivalry) -> tuple[Quality, Quality]:
     """Each model's quality on the labelled transactions that both scored.
 
-    >>> from scoring.core.decision import Outcome
+    >>> from scoring.core.decision.decision import Outcome
     >>> said = [Said(Outcome.APPROVE, 0.1, -2.0), Said(Outcome.DECLINE, 0.9, 2.0)]
     >>> first, second = qualities(
     ...     Rivalry(first=said, second=said[::-1], frauds=[False, True]))
@@ -43,7 +43,7 @@ def _quality(said: list[Said], fraud: Any) -> Quality:
 def changes(both: Rivalry) -> dict[str, int]:
     """How often the outcome differed, by both outcomes, most frequent first.
 
-    >>> from scoring.core.decision import Outcome
+    >>> from scoring.core.decision.decision import Outcome
     >>> a, b = (Said(o, 0.5, 0.0) for o in (Outcome.APPROVE, Outcome.REVIEW))
     >>> changes(Rivalry(first=[a, a], second=[a, b], frauds=[None, None]))
     {'approve → review': 1}

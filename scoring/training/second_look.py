@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.bundle import Band
+from scoring.core.model.bundle import Band
 from scoring.errors import BadArtifact
 from scoring.training.dataset import Dataset
 from scoring.training.fit import Boosting, fit, margins

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.bundle import (
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.model.bundle import (
     MANIFEST_FILE,
     Manifest,
     check_files,
     manifest_from_json,
 )
-from scoring.core.catalogue import Catalogue
-from scoring.core.transaction import Channel
+from scoring.core.transaction.transaction import Channel
 from scoring.errors import BadArtifact
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting
-from scoring.training.offline import OfflineFeatures, offline_features
+from scoring.training.offline.engine import OfflineFeatures, offline_features
 from scoring.training.progress import Report, silent
-from scoring.training.simulate import World, simulate
+from scoring.training.simulation.simulate import World, simulate
 from scoring.training.sql import connect
 
 _REQUIRED = ("id", "occurred_at_ms", "amount_minor", "currency", "fraud")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scoring.core.card_number import (
+from scoring.core.transaction.card_number import (
     holds_card_number,
     masked,
     may_hold_card_number,

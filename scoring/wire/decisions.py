@@ -8,7 +8,7 @@ from struct import Struct
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     ComputeTarget,
     DecisionCore,
     Degradation,
@@ -20,7 +20,7 @@ from scoring.core.decision import (
     SecondLook,
     Versions,
 )
-from scoring.core.transaction import DEFAULT_TENANT, Transaction
+from scoring.core.transaction.transaction import DEFAULT_TENANT, Transaction
 from scoring.errors import CorruptState
 from scoring.ports import Check
 from scoring.v1 import decision_pb2

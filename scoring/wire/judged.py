@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scoring.core.decide import Evidence
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     DecisionCore,
     Degradation,
     DegradationCode,
     Versions,
 )
-from scoring.core.transaction import Transaction
+from scoring.core.policy.decide import Evidence
+from scoring.core.transaction.transaction import Transaction
 from scoring.v1 import decision_pb2
 from scoring.wire.decisions import core_to_bytes, decision_to_bytes
 from scoring.wire.messages import PROTOBUF, message_from_bytes, timestamp_from_ms

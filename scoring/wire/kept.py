@@ -12,7 +12,7 @@ from struct import Struct
 
 from google.protobuf.message import DecodeError
 
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import InvalidTransaction
 from scoring.v1 import transaction_pb2
 from scoring.wire.messages import field_to_bytes, timestamp_from_ms

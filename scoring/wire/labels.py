@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scoring.core.label import Label
-from scoring.core.transaction import DEFAULT_TENANT
+from scoring.core.transaction.label import Label
+from scoring.core.transaction.transaction import DEFAULT_TENANT
 from scoring.v1 import transaction_pb2
 from scoring.wire.messages import (
     PROTOBUF,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scoring.core.transaction import DEFAULT_TENANT, Transaction
+from scoring.core.transaction.transaction import DEFAULT_TENANT, Transaction
 from scoring.v1 import transaction_pb2
 from scoring.wire.messages import (
     PROTOBUF,

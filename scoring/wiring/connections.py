@@ -8,17 +8,17 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from scoring import wire
-from scoring.adapters.kafka_log import KafkaLog, nobody_counts
-from scoring.adapters.kafka_options import client_options
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_store import RedisStore
-from scoring.adapters.schema_registry import SchemaRegistry
-from scoring.core.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact, LogUnavailable, StoreUnavailable
+from scoring.kafka.client_options import client_options
+from scoring.kafka.producer import KafkaLog, nobody_counts
+from scoring.kafka.schema_registry import SchemaRegistry
+from scoring.kafka.topic_names import Topics
+from scoring.pipeline.reconciler import Provisional
 from scoring.ports import Telemetry
-from scoring.provisional import Provisional
 from scoring.settings import Settings
-from scoring.topics import Topics
+from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.store import RedisStore
 
 _MS_PER_S = 1_000
 # How long a start waits for a broker that says nothing, and when it asks again.
@@ -71,7 +71,7 @@ async def _had_history(settings: Settings, log: KafkaLog | None) -> bool:
         return False
     if not log.in_contact:
         raise StoreUnavailable(f"{_EMPTY}: it has not answered yet")
-    from scoring.adapters.kafka_history import holds_history
+    from scoring.kafka.reader import holds_history
 
     try:
         return await holds_history(

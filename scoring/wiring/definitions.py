@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scoring.core.catalogue import Catalogue, default_catalogue, load_catalogue
-from scoring.core.policy import Policy, load_policy
-from scoring.core.reasons import load_reasons
-from scoring.core.shipped_policy import default_policy
+from scoring.core.features.catalogue import Catalogue, default_catalogue, load_catalogue
+from scoring.core.policy.policy import Policy, load_policy
+from scoring.core.policy.reasons import load_reasons
+from scoring.core.policy.shipped_policy import default_policy
 from scoring.errors import BadArtifact
 from scoring.settings import Settings
 

@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING
 
 from grpc import ServerCredentials
 
-from scoring.adapters import grpc_checks, grpc_decisions, grpc_server, grpc_stream
-from scoring.adapters.grpc_group import GroupCommit
-from scoring.adapters.grpc_identity import ListedAccess, load_access
-from scoring.adapters.grpc_intake import Intake
-from scoring.adapters.grpc_labels import Labels, LogSink, StoreSink
-from scoring.adapters.grpc_lookups import Explainer, Explanations, Lookups
-from scoring.adapters.grpc_server import GrpcServer, ServerOptions
-from scoring.adapters.grpc_tls import Certificates
-from scoring.batch import Artifacts
-from scoring.bootstrap import Service, now_ms
+from scoring.doors.auth.access import ListedAccess, load_access
+from scoring.doors.grpc import checks as grpc_checks
+from scoring.doors.grpc import server as grpc_server
+from scoring.doors.grpc import single_flight as grpc_decisions
+from scoring.doors.grpc import stream as grpc_stream
+from scoring.doors.grpc.labels import Labels, LogSink, StoreSink
+from scoring.doors.grpc.lookups import Explainer, Explanations, Lookups
+from scoring.doors.grpc.micro_batcher import GroupCommit
+from scoring.doors.grpc.requests import Intake
+from scoring.doors.grpc.server import GrpcServer, ServerOptions
+from scoring.doors.grpc.tls import Certificates
 from scoring.errors import BadArtifact
-from scoring.labels import Labelling
+from scoring.pipeline.batch import Artifacts
+from scoring.pipeline.labels import Labelling
 from scoring.settings import Settings
+from scoring.wiring.services import Service, now_ms
 
 if TYPE_CHECKING:
-    from scoring.adapters.grpc_token import Tokens
+    from scoring.doors.auth.jwt import Tokens
 
 _MS_PER_S = 1_000
 
@@ -149,7 +152,7 @@ def _tokens_from(settings: Settings) -> Tokens | None:
             "somebody else would do"
         )
     # Cryptography takes a while to import: only who reads tokens pays for it.
-    from scoring.adapters.grpc_token import TokenRules, Tokens
+    from scoring.doors.auth.jwt import TokenRules, Tokens
 
     rules = TokenRules(
         settings.jwt_issuer,

@@ -1,4 +1,4 @@
-"""The only place that builds adapters and wires them."""
+"""Builds the parts of both doors and wires them."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from scoring import wire
-from scoring.adapters.bundle_signature import Trust
-from scoring.adapters.dead_letters import VALUE_BYTES_MAX, refusal_record
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.adapters.metrics_port import Liveness, open_metrics_port
-from scoring.adapters.model_source import PULL_S, ModelSource
-from scoring.adapters.model_watch import POLL_S, ModelWatch
-from scoring.adapters.remote_shelf import RemoteShelf
-from scoring.adapters.spool import FileSpool, MemorySpool
-from scoring.adapters.telemetry import PrometheusTelemetry
-from scoring.batch import Artifacts
-from scoring.budget import Budget
-from scoring.core.row import row_of
-from scoring.core.transaction import Transaction
-from scoring.definitions import catalogue_from, policy_from
+from scoring.core.features.row import row_of
+from scoring.core.transaction.transaction import Transaction
+from scoring.doors.stream.dead_letters import VALUE_BYTES_MAX, refusal_record
 from scoring.errors import BadArtifact, RecordRefused
-from scoring.outside import (
+from scoring.kafka.producer import KafkaLog
+from scoring.kafka.topic_names import Topics, decision_record
+from scoring.models.loader import PULL_S, ModelSource
+from scoring.models.reloader import POLL_S, ModelWatch
+from scoring.models.remote_registry import RemoteShelf
+from scoring.models.signature import Trust
+from scoring.pipeline.batch import Artifacts
+from scoring.pipeline.budget import Budget
+from scoring.pipeline.outbox_relay import Publisher
+from scoring.pipeline.reconciler import Provisional, is_answer
+from scoring.pipeline.scorer import Scorer
+from scoring.ports import DecisionLog, LogRecord, Model, Spool, Store, Telemetry
+from scoring.settings import Settings
+from scoring.stores.spool import FileSpool, MemorySpool
+from scoring.telemetry.http_port import Liveness, open_metrics_port
+from scoring.telemetry.prometheus import PrometheusTelemetry
+from scoring.wiring.connections import (
     CONTENT_TYPES,
     contact,
     store_from,
     systems_outside,
     unconnected_log,
 )
-from scoring.ports import DecisionLog, LogRecord, Model, Spool, Store, Telemetry
-from scoring.provisional import Provisional, is_answer
-from scoring.publisher import Publisher
-from scoring.scorer import Scorer
-from scoring.settings import Settings
-from scoring.topics import Topics, decision_record
+from scoring.wiring.definitions import catalogue_from, policy_from
 
 if TYPE_CHECKING:
-    from scoring.adapters.kafka_door import StreamDoor
-    from scoring.adapters.kafka_join import Archive as PaymentArchive
+    from scoring.doors.stream.transaction_lookup import Archive as PaymentArchive
+    from scoring.doors.stream.worker import StreamDoor
 
 _MS_PER_S = 1_000
 _SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
@@ -284,7 +284,7 @@ def stream_door_from(
     In the `archive` it looks for payments that labels name and nothing else knows.
     """
     # The gRPC server does not pay for importing Faust.
-    from scoring.adapters.kafka_door import StreamDoor, StreamOptions
+    from scoring.doors.stream.worker import StreamDoor, StreamOptions
 
     s = service.settings
     if service.log is None:

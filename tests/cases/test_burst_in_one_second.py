@@ -8,7 +8,7 @@ import pytest
 from served import serving
 
 from scoring.client import Client, Transaction
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.v1.decision_pb2 import Outcome
 
 LIMIT = 8  # card_payments_1h of the shipped policy

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from cases_tables import csv_file, rows_of, table
 
-from scoring.core.transaction import never
+from scoring.core.transaction.transaction import never
 from scoring.errors import BadArtifact
-from scoring.replay.describe import describe
-from scoring.replay.mapping import load_mapping
+from scoring.tables.describe import describe
+from scoring.tables.mapping import load_mapping
 
 
 def dated(folder, *dates):

@@ -6,7 +6,7 @@ import pytest
 from grpc_parts import open_door, payment
 from store_parts import connected
 
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.decision_pb2 import DegradationCode, Rung
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from benchmarks.card_numbers import CARDS, KINDS, guises
-from scoring.core.card_number import holds_card_number, is_card_number
+from scoring.core.transaction.card_number import holds_card_number, is_card_number
 
 NOW_MS = 1_790_000_000_000
 OTHERS = {

@@ -23,9 +23,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from stream_bench import StreamBench
 from stream_parts import NOW_MS, TOPICS, create_topics, transaction
 
-from scoring.adapters.model_shelf import ModelShelf
-from scoring.core.bundle import MANIFEST_FILE, manifest_from_json
+from scoring.core.model.bundle import MANIFEST_FILE, manifest_from_json
 from scoring.embedded.store import EmbeddedStore
+from scoring.models.registry import ModelShelf
 from scoring.v1.transaction_pb2 import Label, LabelSource, Verdict
 
 pytestmark = [pytest.mark.foreign, pytest.mark.kafka]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scoring.core.catalogue import default_catalogue
-from scoring.core.policy import Policy, load_policy
-from scoring.core.shipped_policy import shipped_text
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.policy import Policy, load_policy
+from scoring.core.policy.shipped_policy import shipped_text
 from scoring.errors import BadArtifact
 
 SHIPPED = shipped_text()

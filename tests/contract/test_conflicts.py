@@ -6,8 +6,8 @@ import pytest
 from contract_parts import PAID, observed, recording
 from streams import check
 
-from scoring.conflicts import explained
 from scoring.errors import StoreUnavailable, TransactionConflict
+from scoring.pipeline.conflicts import explained
 
 CONFLICT = TransactionConflict(PAID.id)
 

@@ -8,10 +8,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.adapters.memory_log import MemoryLog
 from scoring.errors import LogUnavailable, RecordsRefused
+from scoring.kafka.producer import KafkaLog
 from scoring.ports import DecisionLog, LogRecord
+from scoring.stores.memory.log import MemoryLog
 
 PARTITIONS = 3
 

@@ -6,11 +6,11 @@ import pytest
 from outcomes import OUTCOMES, recorded
 from streams import DEDUPE_MS, HOUR_MS, LATENESS_MS, START_MS, check
 
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.decision import Outcome
-from scoring.core.transaction import Transaction
-from scoring.core.vector import vectorise
+from scoring.core.decision.decision import Outcome
+from scoring.core.features.vector import vectorise
+from scoring.core.transaction.transaction import Transaction
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.redis.store import RedisStore
 
 PAID = Transaction(
     "default",

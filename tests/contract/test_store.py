@@ -8,7 +8,7 @@ import numpy as np
 from contract_parts import CATALOGUE, PAID, at, feature, fraud, observed, recording
 from streams import HOUR_MS, START_MS, check
 
-from scoring.core.vector import vectorise
+from scoring.core.features.vector import vectorise
 from scoring.ports import Applied
 
 

@@ -10,7 +10,7 @@ from grpc_parts import DAY_MS, at, fresh_id, label, now_ms, payment, request
 from served import serving
 from stream_parts import Input, Worker, count, create_topics, send
 
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.decision_pb2 import Decision, Door

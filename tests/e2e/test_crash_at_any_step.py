@@ -20,7 +20,7 @@ from redis import Redis
 from served import Served, serving, start
 from stream_parts import count, create_topics
 
-from scoring.steps import Step
+from scoring.pipeline.steps import Step
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.decision_pb2 import Decision
 

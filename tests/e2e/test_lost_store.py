@@ -17,11 +17,11 @@ from served import ROOT, serving
 from stream_bench import StreamBench
 from stream_parts import Input, create_topics, transaction
 
-from scoring.bootstrap import now_ms
 from scoring.embedded.child import free_port
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.decision_pb2 import Rung
+from scoring.wiring.services import now_ms
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 PAGE = (ROOT / "docs" / "lost-store.md").read_text()

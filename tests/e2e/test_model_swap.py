@@ -16,10 +16,10 @@ from served import serving
 from small_model import noise_bundle, shelf_of
 from stream_parts import Input, Worker, count, create_topics, send
 
-from scoring.adapters.bundle_signature import Signer, write_key_pair
-from scoring.adapters.model_shelf import bundle_in
-from scoring.adapters.onnx_model import load_model
-from scoring.core.decision import ComputeTarget
+from scoring.core.decision.decision import ComputeTarget
+from scoring.models.onnx_model import load_model
+from scoring.models.registry import bundle_in
+from scoring.models.signature import Signer, write_key_pair
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
-from scoring.adapters.kafka_topics import create_topics
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.embedded.service import Parts, service
-from scoring.topics import Topics
+from scoring.kafka.topic_admin import create_topics
+from scoring.kafka.topic_names import Topics
 from scoring.training.build import Recipe
 from scoring.training.dataset import DAY_MS
 from scoring.training.fit import Boosting

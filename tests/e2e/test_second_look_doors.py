@@ -8,12 +8,12 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 
-from scoring.core.bundle import Band
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.model.bundle import Band
 from scoring.training.build import Recipe
 from scoring.training.fit import Boosting
 from scoring.training.second_look import SecondLook
-from scoring.training.simulate import World, simulate
+from scoring.training.simulation.simulate import World, simulate
 from scoring.training.train import train_bundle
 
 WORLD = World(seed=4, days=9, customers=100, terminals=200)

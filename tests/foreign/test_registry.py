@@ -11,10 +11,10 @@ import toolbox
 from stream_parts import Input, transaction
 
 from scoring import wire
-from scoring.adapters.schema_registry import SchemaRegistry
 from scoring.embedded.child import LOOPBACK, Child
 from scoring.errors import BadArtifact
-from scoring.topics import Topics
+from scoring.kafka.schema_registry import SchemaRegistry
+from scoring.kafka.topic_names import Topics
 from scoring.v1.decision_pb2 import Decision
 from scoring.v1.transaction_pb2 import Transaction
 

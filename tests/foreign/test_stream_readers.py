@@ -16,8 +16,8 @@ from java import java_program
 from stream_parts import NOW_MS, create_topics
 
 from scoring import wire
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.topics import Topics, decision_record
+from scoring.kafka.producer import KafkaLog
+from scoring.kafka.topic_names import Topics, decision_record
 from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome, Reason
 from scoring.v1.transaction_pb2 import Transaction
 

@@ -22,7 +22,7 @@ from chart import (
     with_values,
 )
 
-from scoring.adapters.bundle_signature import Trust
+from scoring.models.signature import Trust
 from scoring.settings import Settings
 
 VALIDATE = ("-m", "kubernetes_validate", "--strict")

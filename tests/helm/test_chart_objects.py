@@ -3,7 +3,7 @@
 import pytest
 from chart import CHART, VALUES, containers, one, pods, rendered, setting, with_values
 
-from scoring.adapters.metrics_port import LIVENESS_PATH
+from scoring.telemetry.http_port import LIVENESS_PATH
 
 SELECTORS = {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"}
 

@@ -4,12 +4,12 @@ import pytest
 from history_parts import DEDUPE_S, Life, connected
 from stream_parts import create_topics
 
-from scoring.adapters.kafka_log import KafkaLog
 from scoring.embedded.broker import FETCH_WAIT_MS
 from scoring.history.archive import Archive
-from scoring.outside import address_from
+from scoring.kafka.producer import KafkaLog
+from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
-from scoring.topics import Topics
+from scoring.wiring.connections import address_from
 
 
 @pytest.fixture

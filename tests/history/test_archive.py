@@ -10,12 +10,12 @@ from stream_parts import create_topics
 from streams import Shape, transactions
 
 from scoring import wire
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.core.decision import Outcome
+from scoring.core.decision.decision import Outcome
 from scoring.errors import BadArtifact
 from scoring.history.bring import brought
 from scoring.history.take import silent
-from scoring.topics import decision_record
+from scoring.kafka.producer import KafkaLog
+from scoring.kafka.topic_names import decision_record
 
 
 def archived(archive, sql):

@@ -10,9 +10,9 @@ from streams import Shape, transactions
 from test_archive import archived
 
 from scoring import wire
-from scoring.adapters.kafka_join import LogSearch
-from scoring.adapters.kafka_progress import Progress
-from scoring.core.label import Label, Verdict
+from scoring.core.transaction.label import Label, Verdict
+from scoring.doors.stream.stall_detector import Progress
+from scoring.doors.stream.transaction_lookup import LogSearch
 from scoring.history.archive import Archive, write
 from scoring.history.bring import brought
 from scoring.history.ledger import Ledger

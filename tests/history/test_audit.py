@@ -9,7 +9,7 @@ from history_parts import rebuilt
 from redis.asyncio import Redis
 from streams import LATENESS_MS, Shape, check, labels, transactions
 
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.history.archive import write
 from scoring.history.audit import audit
 from scoring.history.bring import brought

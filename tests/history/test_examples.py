@@ -6,14 +6,14 @@ import pytest
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
-from scoring.adapters.model_shelf import ModelShelf
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
 from scoring.history.examples import examples
 from scoring.history.rows import DECISIONS, LABELS
+from scoring.models.registry import ModelShelf
 from scoring.training.dataset import DAY_MS
-from scoring.training.simulate import World, simulate
+from scoring.training.simulation.simulate import World, simulate
 
 WORLD = World(seed=5, days=12, customers=150, terminals=1_500)
 DELAY_MS = 2 * DAY_MS

@@ -8,7 +8,7 @@ from history_parts import cells, rebuilt, same, state
 from redis.asyncio import Redis
 from streams import Shape, transactions
 
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact
 from scoring.history.bring import brought, store_to_fill
 from scoring.history.forget import forget, named_entity

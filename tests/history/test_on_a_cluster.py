@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from stream_parts import create_topics
 from streams import Shape, check, labels, transactions
 
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.embedded.broker import FETCH_WAIT_MS
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.history.bring import brought, store_to_fill

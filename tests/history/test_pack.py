@@ -7,7 +7,7 @@ from history_parts import cells, connected, rebuilt, same, state
 from redis.asyncio import Redis
 from streams import Shape, check, transactions
 
-from scoring.core.catalogue import handbook_catalogue
+from scoring.core.features.catalogue import handbook_catalogue
 from scoring.history import rebuild
 from scoring.history.bring import brought, store_to_fill, terms_from
 from scoring.history.bulk import Bulk

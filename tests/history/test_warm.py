@@ -6,7 +6,7 @@ from importlib import resources
 from history_parts import cells, connected, rebuilt, same, state
 from streams import Shape, check, labels, transactions
 
-from scoring.core.catalogue import load_catalogue
+from scoring.core.features.catalogue import load_catalogue
 
 _SHIPPED = resources.files("scoring.defaults").joinpath("features.yaml").read_text()
 OTHER = load_catalogue(

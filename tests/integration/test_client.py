@@ -8,7 +8,6 @@ import pytest
 from certificates import Authority
 from grpc_parts import fresh_id, open_door
 
-from scoring.bootstrap import now_ms
 from scoring.client import (
     AsyncClient,
     Client,
@@ -30,6 +29,7 @@ from scoring.client.channel import SERVICE_CONFIG
 from scoring.client.messages import error_of_item
 from scoring.errors import LogUnavailable
 from scoring.v1.fraud_scoring_pb2 import CheckError
+from scoring.wiring.services import now_ms
 
 
 def payment(**fields):

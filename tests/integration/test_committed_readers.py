@@ -12,13 +12,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from foreign_producers import LibrdkafkaTransactions
 from stream_parts import NOW_MS, create_topics, transaction
 
-from scoring.adapters.kafka_history import Extent, LogReader
-from scoring.adapters.kafka_letters import Letters
-from scoring.adapters.kafka_rivalry import Rivals
-from scoring.adapters.kafka_sample import sampled_keys
-from scoring.adapters.kafka_tail import decisions
+from scoring.doors.stream.letters import Letters
+from scoring.doors.stream.shadow_comparison import Rivals
 from scoring.errors import LogUnavailable
-from scoring.topics import Topics
+from scoring.kafka.key_sample import sampled_keys
+from scoring.kafka.reader import Extent, LogReader
+from scoring.kafka.tail import decisions
+from scoring.kafka.topic_names import Topics
 from scoring.v1.decision_pb2 import Decision, DecisionCore
 from scoring.v1.transaction_pb2 import DeadLetter
 

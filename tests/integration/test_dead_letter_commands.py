@@ -9,11 +9,11 @@ from stream_parts import NOW_MS, create_topics, transaction
 from typer.testing import CliRunner
 
 from scoring import wire
-from scoring.adapters.dead_letters import letter_record
-from scoring.adapters.kafka_intake import Malformed
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.commands.dead_letters import app
+from scoring.cli.dead_letters import app
+from scoring.doors.stream.dead_letters import letter_record
 from scoring.errors import CardNumberRefused, TransactionConflict
+from scoring.kafka.producer import KafkaLog
+from scoring.kafka.record_values import Malformed
 
 PAN = b"4111111111111111"
 RAW = transaction("t1").SerializeToString()

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from scoring.commands import evaluate
-from scoring.training import handbook, second_look
+from scoring.cli import evaluate
+from scoring.training import second_look
 from scoring.training.fit import Boosting
-from scoring.training.simulate import World, simulate
+from scoring.training.handbook.protocols import protocols as handbook
+from scoring.training.simulation.simulate import World, simulate
 
 BEGIN_MS = int(datetime(2018, 4, 10, tzinfo=UTC).timestamp() * 1_000)
 # Few are defrauded: whoever was is not tested again.
@@ -77,8 +78,8 @@ def test_labels_of_the_weeks_that_test_change_no_choice(raw):
 
 
 def chosen(path):
-    from scoring.core.catalogue import handbook_catalogue
-    from scoring.training.handbook_table import read_handbook
+    from scoring.core.features.catalogue import handbook_catalogue
+    from scoring.training.handbook.table import read_handbook
     from scoring.training.train import dataset_of
 
     delay_ms = handbook.DELAY_DAYS * 86_400_000

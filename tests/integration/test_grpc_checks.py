@@ -6,10 +6,10 @@ import grpc
 import pytest
 from grpc_parts import fresh_id, open_door, payment, request, status_of
 
-from scoring.bootstrap import now_ms
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.decision_pb2 import Outcome, Rung
 from scoring.v1.transaction_pb2 import Location, Transaction
+from scoring.wiring.services import now_ms
 
 PLANTED = "4111111111111111"
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

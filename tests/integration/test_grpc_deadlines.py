@@ -9,15 +9,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_parts import open_door, payment
 from store_parts import connected
 
-from scoring.adapters.grpc_intake import Intake
-from scoring.adapters.grpc_status import Refused
-from scoring.adapters.memory_store import MemoryStore
-from scoring.bootstrap import now_ms
-from scoring.budget import Budget
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
+from scoring.doors.grpc.requests import Intake
+from scoring.doors.grpc.status import Refused
 from scoring.errors import StoreUnavailable
+from scoring.pipeline.budget import Budget
+from scoring.stores.memory.store import MemoryStore
 from scoring.v1 import decision_pb2
 from scoring.v1 import fraud_scoring_pb2 as calls
+from scoring.wiring.services import now_ms
 
 LATE = 4  # DEADLINE_EXCEEDED
 NEVER_S = 60.0

@@ -9,14 +9,14 @@ import pytest
 from grpc_parts import open_door, payment
 
 from scoring import wire
-from scoring.adapters.grpc_decisions import Decisions, publish_nothing
-from scoring.adapters.grpc_group import GroupCommit
-from scoring.adapters.grpc_intake import Caller, Intake
-from scoring.adapters.grpc_status import Refused
-from scoring.bootstrap import now_ms
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
+from scoring.doors.grpc.micro_batcher import GroupCommit
+from scoring.doors.grpc.requests import Caller, Intake
+from scoring.doors.grpc.single_flight import Decisions, publish_nothing
+from scoring.doors.grpc.status import Refused
 from scoring.errors import LogUnavailable
-from scoring.stopwatch import Idle
+from scoring.pipeline.stage_timer import Idle
+from scoring.wiring.services import now_ms
 
 
 @pytest.fixture

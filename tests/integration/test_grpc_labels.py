@@ -7,9 +7,9 @@ import grpc
 import pytest
 from grpc_parts import DAY_MS, at, fresh_id, label, now_ms, open_door, payment
 
-from scoring.adapters.memory_log import MemoryLog
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import LogUnavailable
+from scoring.stores.memory.log import MemoryLog
 from scoring.v1 import fraud_scoring_pb2 as calls
 
 HOUR_MS = 3_600_000

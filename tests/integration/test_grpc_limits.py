@@ -6,7 +6,7 @@ import pytest
 from grpc_parts import open_door, payment
 from http2 import PREFACE, SETTINGS, frame, talk
 
-from scoring.adapters.grpc_port import Port
+from scoring.doors.grpc.listening import Port
 
 HELLO = PREFACE + frame(SETTINGS, 0, 0)
 MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE = 0x3, 0x6

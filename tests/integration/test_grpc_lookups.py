@@ -20,15 +20,15 @@ from grpc_parts import (
 from small_model import noise_bundle, shelf_of
 
 from scoring import wire
-from scoring.adapters.onnx_model import OnnxModel, load_model
-from scoring.bootstrap import now_ms
-from scoring.core.bundle import Band
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.model.bundle import Band
 from scoring.errors import ModelUnavailable
+from scoring.models.onnx_model import OnnxModel, load_model
 from scoring.training.fit import Boosting
 from scoring.training.second_look import SecondLook
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.decision_pb2 import SECOND_LOOK_TAKEN
+from scoring.wiring.services import now_ms
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 PLANTED = "4111111111111111"

@@ -9,7 +9,7 @@ from certificates import Authority
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_parts import SERVICE, label, open_door, payment, request
 
-from scoring.adapters.grpc_identity import load_access
+from scoring.doors.auth.access import load_access
 from scoring.errors import BadArtifact
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs

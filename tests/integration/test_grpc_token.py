@@ -23,13 +23,13 @@ from tokens import (
 )
 from toolbox import ROOT
 
-from scoring.adapters.grpc_identity import load_access
-from scoring.adapters.telemetry import SilentTelemetry
-from scoring.bootstrap import now_ms
 from scoring.client import AsyncClient, Security, Transaction
+from scoring.doors.auth.access import load_access
 from scoring.errors import BadArtifact, ScoringError
+from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
+from scoring.wiring.services import now_ms
 
 
 @pytest.fixture

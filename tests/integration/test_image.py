@@ -59,8 +59,8 @@ def test_the_image_is_as_large_as_the_guide_says(image):
 
 def test_the_image_carries_the_shipped_definitions(image):
     words = (
-        "from scoring.core.catalogue import default_catalogue as c;"
-        "from scoring.core.shipped_policy import default_policy as p;"
+        "from scoring.core.features.catalogue import default_catalogue as c;"
+        "from scoring.core.policy.shipped_policy import default_policy as p;"
         "print(p(c()).version)"
     )
     done = python(image, words)

@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer
 from stream_parts import create_topics
 
 import scoring
-from scoring.adapters.kafka_contact import reader
 from scoring.embedded.broker import embedded_broker
+from scoring.kafka.startup_errors import reader
 
 SOURCES = sorted(Path(scoring.__file__).parent.rglob("*.py"))
 

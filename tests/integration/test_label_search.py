@@ -8,11 +8,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from foreign_producers import LibrdkafkaTransactions
 from stream_parts import Input, create_topics, send, transaction
 
-from scoring.adapters.kafka_history import LogReader
-from scoring.adapters.kafka_join import LogSearch
-from scoring.adapters.kafka_progress import Progress
+from scoring.doors.stream.stall_detector import Progress
+from scoring.doors.stream.transaction_lookup import LogSearch
 from scoring.history.archive import Archive, Incarnation
 from scoring.history.search import ArchiveSearch
+from scoring.kafka.reader import LogReader
 from scoring.v1.decision_pb2 import Decision, DecisionCore
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]

@@ -17,8 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber
 from kafka_cluster import kafka_cluster, why_not
 
-from scoring.adapters.kafka_log import KafkaLog
 from scoring.errors import LogUnavailable, RecordRefused, RecordsRefused
+from scoring.kafka.producer import KafkaLog
 from scoring.ports import LogRecord
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]

@@ -9,10 +9,10 @@ from redis.exceptions import RedisError
 from store_parts import connected
 from streams import PAID, START_MS, check
 
-from scoring.adapters.redis_address import StoreAddress
-from scoring.core.decision import Outcome
+from scoring.core.decision.decision import Outcome
 from scoring.errors import HistoryLost
 from scoring.ports import Applied, LabelledTransaction, Recording
+from scoring.stores.redis.address import StoreAddress
 
 LATER = replace(PAID, id="t2", occurred_at_ms=START_MS + 1)
 

@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 from store_parts import connected, replicated
 from streams import PAID, START_MS, Shape, check, labels, transactions
 
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_cluster import slot_of
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decision import DegradationCode
+from scoring.core.decision.decision import DegradationCode
+from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.ports import Applied
+from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.cluster import slot_of
 
 CATALOGUE = default_catalogue()
 

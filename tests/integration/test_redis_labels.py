@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from store_parts import connected
 from streams import DAY_MS, PAID, START_MS, check
 
-from scoring.adapters.redis_connection import StoreSilent
 from scoring.ports import LabelledTransaction
+from scoring.stores.redis.connection import StoreSilent
 
 
 async def test_labels_wait_for_a_store_that_works_for_longer_than_payments_may(

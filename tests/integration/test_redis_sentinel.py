@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 from store_parts import connected, replicated
 from streams import PAID, START_MS, check
 
-from scoring.adapters.redis_address import StoreAddress
 from scoring.embedded.sentinel import SERVICE, embedded_sentinels
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.ports import Applied
+from scoring.stores.redis.address import StoreAddress
 
 PASSWORD = "between-sentinels"  # noqa: S105 - of a sentinel that lives for a test
 

@@ -11,12 +11,12 @@ from redis.asyncio import Redis
 from store_parts import connected, on_disk
 from streams import DAY_MS, PAID, START_MS, Shape, check, transactions
 
-from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_connection import RedisConnection, StoreSilent
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decision import DegradationCode
+from scoring.core.decision.decision import DegradationCode
+from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact, StoreLate, StoreUnavailable
 from scoring.ports import Applied
+from scoring.stores.redis.connection import RedisConnection, StoreSilent
+from scoring.stores.redis.script_client import Calls
 
 CATALOGUE = default_catalogue()
 

@@ -20,11 +20,11 @@ from redis.exceptions import RedisError
 from store_parts import connected
 from streams import PAID, check
 
-from scoring.adapters.kafka_delivery import Poll
-from scoring.adapters.kafka_progress import Progress
-from scoring.adapters.kafka_works import Patience
-from scoring.adapters.telemetry import SilentTelemetry
+from scoring.doors.stream.admission import Patience
+from scoring.doors.stream.poll_consumer import Poll
+from scoring.doors.stream.stall_detector import Progress
 from scoring.embedded.store import EmbeddedStore
+from scoring.telemetry.prometheus import SilentTelemetry
 
 LASTS_S = 1.2  # a probe every 0.1 s: a circuit that flaps has opened often by then
 
@@ -167,7 +167,7 @@ async def own(tmp_path):
 @asynccontextmanager
 async def watched_door(model_dir, url, namespace, caplog):
     """A door on a store, and what it counts and says."""
-    caplog.set_level(logging.WARNING, logger="scoring.circuit")
+    caplog.set_level(logging.WARNING, logger="scoring.pipeline.circuit_breaker")
     store = await connected(url, namespace, silence_s=0.3)
     async with open_door(model_dir, store) as door:
         circuit = door.service.scorer.provisional.circuit
@@ -197,7 +197,11 @@ async def polls_of_the_stream(door):
 
 
 def lines(caplog):
-    return [r.getMessage() for r in caplog.records if r.name == "scoring.circuit"]
+    return [
+        r.getMessage()
+        for r in caplog.records
+        if r.name == "scoring.pipeline.circuit_breaker"
+    ]
 
 
 CASES = [

@@ -7,12 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
-from scoring.adapters.model_shelf import bundle_in
-from scoring.adapters.onnx_model import load_model
-from scoring.core import bundle
+from scoring.core.model import bundle
+from scoring.models.onnx_model import load_model
+from scoring.models.registry import bundle_in
 from scoring.training import second_look
 from scoring.training.fit import Boosting
-from scoring.training.simulate import World, simulate
+from scoring.training.simulation.simulate import World, simulate
 
 WORLD = World(seed=2, days=14, customers=200, terminals=400)
 QUICK = ("--label-delay-days", "2", "--rounds", "1", "--depth", "1", "--rate", "0.1")

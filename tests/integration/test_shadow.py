@@ -13,18 +13,18 @@ from aiokafka import AIOKafkaConsumer
 from stream_parts import NOW_MS, TOPICS, create_topics
 
 from scoring import wire
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.adapters.kafka_rivalry import Rivals
-from scoring.adapters.model_shelf import ModelShelf
-from scoring.adapters.onnx_model import load_model
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decide import Evidence, decide
-from scoring.core.decision import Door, Versions
-from scoring.core.label import Label, LabelSource, Verdict
-from scoring.core.shipped_policy import default_policy
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.decision.decision import Door, Versions
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.decide import Evidence, decide
+from scoring.core.policy.shipped_policy import default_policy
+from scoring.core.transaction.label import Label, LabelSource, Verdict
+from scoring.core.transaction.transaction import Transaction, payload_hash
+from scoring.doors.stream.shadow_comparison import Rivals
+from scoring.kafka.producer import KafkaLog
+from scoring.kafka.topic_names import Topics
+from scoring.models.onnx_model import load_model
+from scoring.models.registry import ModelShelf
 from scoring.ports import Check, LogRecord
-from scoring.topics import Topics
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting

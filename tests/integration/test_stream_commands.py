@@ -7,8 +7,8 @@ from stream_parts import NOW_MS, Input, create_topics, send, transaction
 from typer.testing import CliRunner
 
 from scoring import wire
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.commands import tail, topics
+from scoring.cli import tail, topics
+from scoring.kafka.producer import KafkaLog
 from scoring.ports import LogRecord
 from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome
 from scoring.v1.transaction_pb2 import Transaction

@@ -14,7 +14,8 @@ from faust.transport import conductor, consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from scoring.adapters.kafka_delivery import (
+from scoring.doors.stream.fetch_thread import Fetched, PollThread
+from scoring.doors.stream.poll_consumer import (
     Poll,
     PollApp,
     PollConsumer,
@@ -22,7 +23,6 @@ from scoring.adapters.kafka_delivery import (
     WholePolls,
     poll_app,
 )
-from scoring.adapters.kafka_thread import Fetched, PollThread
 
 PLACE = TP("transactions", 0)
 
@@ -136,7 +136,7 @@ async def test_the_long_poll_is_ours_and_not_a_second_and_a_half(app, polls):
 
 async def test_a_minute_without_a_refusal_ends_what_counts_as_away(polls, monkeypatch):
     now = 1_000.0
-    monkeypatch.setattr("scoring.adapters.kafka_thread.time.monotonic", lambda: now)
+    monkeypatch.setattr("scoring.doors.stream.fetch_thread.time.monotonic", lambda: now)
     assert not polls.away()
     polls._thread._failed()
     assert polls.away()

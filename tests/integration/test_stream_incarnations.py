@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 from stream_parts import Input, create_topics, transaction
 
-from scoring.adapters.kafka_incarnation import committed_in, of_another, topic_ids
+from scoring.kafka.topic_incarnation import committed_in, of_another, topic_ids
 
 pytestmark = [
     pytest.mark.kafka,

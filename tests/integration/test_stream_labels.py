@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from redis.asyncio import Redis
 from stream_parts import HOUR_MS, NOW_MS, Input, transaction
 
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.v1.decision_pb2 import Decision
 from scoring.v1.transaction_pb2 import Label, LabelSource, Verdict
 

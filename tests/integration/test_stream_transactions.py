@@ -20,8 +20,8 @@ from kafka_cluster import kafka_cluster
 from stream_bench import StreamBench
 from stream_parts import Input, create_topics, transaction
 
-from scoring.adapters.kafka_history import LogReader
 from scoring.embedded.child import LOOPBACK, free_port
+from scoring.kafka.reader import LogReader
 from scoring.v1.transaction_pb2 import Transaction
 
 pytestmark = [

@@ -7,9 +7,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream_parts import NOW_MS
 
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.adapters.kafka_source import source_headers
-from scoring.adapters.kafka_watermark import OutputTail
+from scoring.doors.stream.input_fingerprint import source_headers
+from scoring.doors.stream.output_dedup import OutputTail
+from scoring.kafka.producer import KafkaLog
 from scoring.ports import LogRecord
 
 

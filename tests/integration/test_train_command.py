@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
-from scoring.adapters.model_shelf import ModelShelf
 from scoring.errors import BadArtifact
-from scoring.training.simulate import World, simulate
+from scoring.models.registry import ModelShelf
+from scoring.training.simulation.simulate import World, simulate
 
 OURS = "town.parquet"
 MAPPING = """

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from streams import DEDUPE_MS, LATENESS_MS, Shape, check, transactions
 
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import load_catalogue
+from scoring.core.features.catalogue import load_catalogue
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.redis.store import RedisStore
 
 TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
 CROWDS = load_catalogue(

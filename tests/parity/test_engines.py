@@ -10,18 +10,18 @@ import pyarrow as pa
 import pytest
 from streams import DEDUPE_MS, HOUR_MS, LATENESS_MS, Shape, check, labels, transactions
 
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import (
+from scoring.core.features.catalogue import (
     default_catalogue,
     handbook_catalogue,
     load_catalogue,
 )
-from scoring.core.reference import Reference, Verdict
-from scoring.core.transaction import Transaction, order_hash
-from scoring.core.vector import vectorise
+from scoring.core.features.reference import Reference, Verdict
+from scoring.core.features.vector import vectorise
+from scoring.core.transaction.transaction import Transaction, order_hash
 from scoring.ports import Applied
-from scoring.training.offline import offline_features
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.redis.store import RedisStore
+from scoring.training.offline.engine import offline_features
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 SEEDS = range(40 if NIGHTLY else 3)

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from streams import DAY_MS, DEDUPE_MS, HOUR_MS, check
 
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import handbook_catalogue
-from scoring.core.transaction import Transaction, order_hash
-from scoring.core.vector import vectorise
+from scoring.core.features.catalogue import handbook_catalogue
+from scoring.core.features.vector import vectorise
+from scoring.core.transaction.transaction import Transaction, order_hash
 from scoring.ports import LabelledTransaction
-from scoring.training.offline import offline_features
+from scoring.stores.redis.store import RedisStore
+from scoring.training.offline.engine import offline_features
 
 GOLDEN = "fdh_golden_features_d101_d157.parquet"
 HANDBOOK = handbook_catalogue()

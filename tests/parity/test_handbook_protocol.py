@@ -13,7 +13,7 @@ from small_model import small_dataset
 
 from scoring.errors import BadArtifact
 from scoring.training.dataset import Dataset
-from scoring.training.handbook import (
+from scoring.training.handbook.protocols import (
     BOOK_BOOSTING,
     CEILING,
     PUBLISHED_A,
@@ -25,7 +25,7 @@ from scoring.training.handbook import (
     fold_of,
     run,
 )
-from scoring.training.handbook_table import read_handbook
+from scoring.training.handbook.table import read_handbook
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import pytest
 from outcomes import OUTCOMES, recorded
 from streams import DEDUPE_MS, LATENESS_MS, Shape, check, transactions
 
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.apart import apart
-from scoring.core.decision import Outcome
-from scoring.core.transaction import Transaction
+from scoring.core.decision.decision import Outcome
+from scoring.core.features.apart import apart
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
-from scoring.training.offline import offline_features
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.redis.store import RedisStore
+from scoring.training.offline.engine import offline_features
 
 TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
 

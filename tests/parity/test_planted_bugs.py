@@ -5,10 +5,10 @@ import random
 import pytest
 from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, Shape, check, labels, transactions
 
-from scoring.adapters import redis_program
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.redis import script_compiler
+from scoring.stores.redis.store import RedisStore
 
 CATALOGUE = default_catalogue()
 TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
@@ -69,7 +69,7 @@ async def test_a_planted_bug_turns_the_comparison_red(
     name, store_url, store_namespace, monkeypatch
 ):
     right, wrong = BUGS[name]
-    build = redis_program.Program.__init__
+    build = script_compiler.Program.__init__
 
     def planted(program, catalogue, terms):
         build(program, catalogue, terms)
@@ -77,7 +77,7 @@ async def test_a_planted_bug_turns_the_comparison_red(
         program.source = program.source.replace(right, wrong)
         program.name += f"_{abs(hash(name))}"
 
-    monkeypatch.setattr(redis_program.Program, "__init__", planted)
+    monkeypatch.setattr(script_compiler.Program, "__init__", planted)
     assert await is_red(store_url, store_namespace)
 
 

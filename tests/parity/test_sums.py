@@ -23,15 +23,15 @@ from streams import (
     transactions,
 )
 
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.redis_layout import Layout
-from scoring.adapters.redis_program import Program, Terms
-from scoring.core.catalogue import load_catalogue
-from scoring.core.decision import DegradationCode, Outcome
-from scoring.core.statistic import NORMAL, Column, Kind, Op
-from scoring.core.transaction import AMOUNT_MINOR_MAX
+from scoring.core.decision.decision import DegradationCode, Outcome
+from scoring.core.features.catalogue import load_catalogue
+from scoring.core.features.statistic import NORMAL, Column, Kind, Op
+from scoring.core.transaction.transaction import AMOUNT_MINOR_MAX
 from scoring.history.pack import sealed
 from scoring.ports import Recording
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.redis.keys import Layout
+from scoring.stores.redis.script_compiler import Program, Terms
 
 TERMS = Terms(LATENESS_MS, DEDUPE_MS)
 BILLION = 10**9

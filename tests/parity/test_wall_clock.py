@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from store_parts import connected
 from streams import DAY_MS, LATENESS_MS, START_MS, check, transaction
 
-from scoring.adapters.memory_store import MemoryStore
-from scoring.core.catalogue import default_catalogue
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.transaction.transaction import Transaction
 from scoring.ports import LabelledTransaction, Recording
+from scoring.stores.memory.store import MemoryStore
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 CATALOGUE = default_catalogue()

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.core.transaction import TOKEN_FIELDS, validate
+from scoring.core.transaction.transaction import TOKEN_FIELDS, validate
 from scoring.errors import BadArtifact
-from scoring.replay.describe import describe
-from scoring.replay.mapping import TableMapping, load_mapping
-from scoring.replay.table import Table
+from scoring.tables.describe import describe
+from scoring.tables.mapping import TableMapping, load_mapping
+from scoring.tables.table import Table
 
 NAMES = (
     "id", "timestamp", "amount", "currency", "card", "customer", "merchant", "device",

@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.core.catalogue import Catalogue, load_catalogue
-from scoring.core.decide import Evidence, clears_at, decide
-from scoring.core.policy import Policy, load_policy
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import Catalogue, load_catalogue
+from scoring.core.policy.decide import Evidence, clears_at, decide
+from scoring.core.policy.policy import Policy, load_policy
+from scoring.core.transaction.transaction import Transaction
 
 NOW_MS = 1_700_000_000_000
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.core.catalogue import default_catalogue
-from scoring.core.expression import parse
-from scoring.core.measure import reader
-from scoring.core.transaction import Transaction
-from scoring.training.offline_sql import amount_sql
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.features.expression import parse
+from scoring.core.features.measure import reader
+from scoring.core.transaction.transaction import Transaction
+from scoring.training.offline.sql import amount_sql
 
 EXPRESSIONS = (
     "amount > 500",

@@ -7,8 +7,8 @@ from importlib import resources
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.core.catalogue import default_catalogue
-from scoring.core.policy import load_policy
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.policy import load_policy
 from scoring.errors import BadArtifact
 
 SHIPPED = resources.files("scoring.defaults").joinpath("policy.yaml").read_text()

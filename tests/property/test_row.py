@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.core.catalogue import load_catalogue
-from scoring.core.derivation import FORMULAS
-from scoring.core.row import own_value
-from scoring.core.transaction import Transaction
-from scoring.core.vector import Table, derive, vectorise
+from scoring.core.features.catalogue import load_catalogue
+from scoring.core.features.derivation import FORMULAS
+from scoring.core.features.row import own_value
+from scoring.core.features.vector import Table, derive, vectorise
+from scoring.core.transaction.transaction import Transaction
 
 PRIOR = "prior: {frauds: 0.5, transactions: 100}"
 # One of each formula, and beside some what a default and a window change.

@@ -10,10 +10,10 @@ from cel_expr_python import cel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.core.rules.check import _environment
-from scoring.core.rules.inputs import CHANNELS, Schema
-from scoring.core.rules.program import Bindings, Clause, compiled
-from scoring.core.transaction import Transaction
+from scoring.core.policy.rules.check import _environment
+from scoring.core.policy.rules.inputs import CHANNELS, Schema
+from scoring.core.policy.rules.program import Bindings, Clause, compiled
+from scoring.core.transaction.transaction import Transaction
 
 FEATURES = ("card_count_1h", "card_sum_1d", "ratio", "is_new")
 LIMITS = {"attempts": 5.0, "ticket_minor": 20_000}

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.core.catalogue import load_catalogue
-from scoring.core.reference import Reference
-from scoring.core.transaction import Transaction
-from scoring.core.unsure import unsure
-from scoring.core.vector import vectorise
+from scoring.core.features.catalogue import load_catalogue
+from scoring.core.features.reference import Reference
+from scoring.core.features.unsure import unsure
+from scoring.core.features.vector import vectorise
+from scoring.core.transaction.transaction import Transaction
 
 CATALOGUE = load_catalogue(
     """\

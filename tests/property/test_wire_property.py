@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring import wire
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     ComputeTarget,
     DecisionCore,
     Degradation,
@@ -20,7 +20,7 @@ from scoring.core.decision import (
     Velocity,
     Versions,
 )
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import InvalidTransaction
 from scoring.v1 import decision_pb2
 

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from small_model import RECIPE, small_catalogue, small_dataset
 
-from scoring.adapters.bundle_signature import Signer, Trust, write_key_pair
-from scoring.adapters.model_source import ModelSource
-from scoring.adapters.onnx_model import load_model
-from scoring.core import bundle
+from scoring.core.model import bundle
 from scoring.errors import BadArtifact
+from scoring.models.loader import ModelSource
+from scoring.models.onnx_model import load_model
+from scoring.models.signature import Signer, Trust, write_key_pair
 from scoring.training.build import train_on
 
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from scoring.core.catalogue import (
+from scoring.core.features.catalogue import (
     default_catalogue,
     handbook_catalogue,
     load_catalogue,
 )
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
 HEAD = """\

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from scoring.adapters.telemetry import SilentTelemetry
-from scoring.circuit import Circuit, Exchange, State
 from scoring.errors import HistoryLost, StoreUnavailable
+from scoring.pipeline.circuit_breaker import Circuit, Exchange, State
+from scoring.telemetry.prometheus import SilentTelemetry
 
 REFUSED = StoreUnavailable("host:6379 refused: OOM")
 LOST = HistoryLost("host:6379 has lost the history: run `scoring rebuild`")

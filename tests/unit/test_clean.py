@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.core.card_number import holds_card_number
+from scoring.core.transaction.card_number import holds_card_number
 from scoring.v1.transaction_pb2 import Transaction
 from scoring.wire.clean import shown, without_card_digits
 

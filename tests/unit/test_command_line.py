@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from scoring.__main__ import _EXTRAS
-from scoring.core.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue
 from scoring.settings import Settings, unread_settings
-from scoring.training.simulate import World, simulate
+from scoring.training.simulation.simulate import World, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 

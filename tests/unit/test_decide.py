@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decide import Evidence, clears_at, decide
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     DecisionCore,
     Degradation,
     DegradationCode,
@@ -19,9 +17,11 @@ from scoring.core.decision import (
     ReasonSource,
     Rung,
 )
-from scoring.core.policy import Policy, load_policy
-from scoring.core.shipped_policy import default_policy
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.decide import Evidence, clears_at, decide
+from scoring.core.policy.policy import Policy, load_policy
+from scoring.core.policy.shipped_policy import default_policy
+from scoring.core.transaction.transaction import Transaction
 
 CATALOGUE = default_catalogue()
 SHIPPED = default_policy(CATALOGUE)

@@ -6,13 +6,13 @@ from replayed import FIRST_MS, played
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
-from scoring.core.catalogue import default_catalogue
-from scoring.core.policy import load_policy
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.policy import load_policy
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
-from scoring.replay.admission import Row
 from scoring.replay.collect import Collector
 from scoring.replay.flips import flips, redecide
+from scoring.tables.admission import Row
 from scoring.v1 import decision_pb2
 
 POLICY = """

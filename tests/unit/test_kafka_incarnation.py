@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from scoring.adapters.kafka_incarnation import (
+from scoring.kafka.topic_incarnation import (
     committed_in,
     of_another,
     topic_ids,

@@ -3,18 +3,19 @@ from types import SimpleNamespace
 import pytest
 from stream_parts import NOW_MS, PROTOBUF, transaction
 
-from scoring.adapters.dead_letters import (
+from scoring.doors.stream.dead_letters import (
     VALUE_BYTES_MAX,
     dead_letter,
     is_refusal,
     letter_record,
 )
-from scoring.adapters.kafka_intake import KafkaIntake, Malformed, message_in
-from scoring.adapters.kafka_letters import Letter
-from scoring.adapters.kafka_records import Renamed, Unread
-from scoring.adapters.kafka_source import fingerprint
-from scoring.adapters.telemetry import SilentTelemetry
+from scoring.doors.stream.input_fingerprint import fingerprint
+from scoring.doors.stream.letters import Letter
+from scoring.doors.stream.records import KafkaIntake
 from scoring.errors import ScoringError, StoreUnavailable
+from scoring.kafka.batch_decoder import Renamed, Unread
+from scoring.kafka.record_values import Malformed, message_in
+from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.v1.transaction_pb2 import DeadLetter, DeadLetterReason, Header
 
 PAN = "4111111111111111"

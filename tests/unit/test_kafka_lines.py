@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from scoring.adapters.kafka_lines import EVERY_S, ClientLines, listening
+from scoring.kafka.client_logs import EVERY_S, ClientLines, listening
 
 
 class Lines(logging.Handler):

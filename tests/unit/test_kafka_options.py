@@ -10,8 +10,8 @@ import pytest
 import uvloop
 from certificates import Authority
 
-from scoring.adapters.kafka_options import client_options, tls_context
 from scoring.errors import BadArtifact
+from scoring.kafka.client_options import client_options, tls_context
 
 PATIENCE_S = 15.0  # an event loop's own patience with the peer is 30
 

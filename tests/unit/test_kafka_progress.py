@@ -3,8 +3,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from scoring.adapters.kafka_progress import HANG_S, STALL_S, Progress
-from scoring.adapters.metrics_port import LIVENESS_PATH, Liveness, open_metrics_port
+from scoring.doors.stream.stall_detector import HANG_S, STALL_S, Progress
+from scoring.telemetry.http_port import LIVENESS_PATH, Liveness, open_metrics_port
 
 
 class Clock:

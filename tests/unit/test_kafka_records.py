@@ -10,8 +10,8 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 from kafka_batches import CODECS, GZIP, LZ4, NONE, SNAPPY, ZSTD, Raw, batch
 
-from scoring.adapters import kafka_records
-from scoring.adapters.kafka_records import (
+from scoring.kafka import batch_decoder
+from scoring.kafka.batch_decoder import (
     INFLATED_BYTES_MAX,
     POLL_BYTES_MAX,
     BoundedRecords,
@@ -50,7 +50,7 @@ def test_the_version_is_the_one_that_was_read():
 
 
 def test_the_library_still_reads_by_the_names_that_are_replaced():
-    kafka_records.install()
+    batch_decoder.install()
     assert fetcher.MemoryRecords is BoundedRecords
     assert fetcher.FetchResult is BoundedResult
     source = inspect.getsource(fetcher.Fetcher)

@@ -1,7 +1,7 @@
 import pytest
 
-from scoring.adapters.kafka_topics import Found, Layout, Needs, faults
-from scoring.topics import Topics
+from scoring.kafka.topic_admin import Found, Layout, Needs, faults
+from scoring.kafka.topic_names import Topics
 
 DAY_MS = 86_400_000
 TOPICS = Topics()

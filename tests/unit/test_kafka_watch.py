@@ -5,10 +5,10 @@ import logging
 import pytest
 from faust.types import TP
 
-from scoring.adapters.kafka_delivery import Standing
-from scoring.adapters.kafka_progress import STALL_S, Progress
-from scoring.adapters.kafka_thread import Ends
-from scoring.adapters.kafka_watch import Watch
+from scoring.doors.stream.fetch_thread import Ends
+from scoring.doors.stream.lag_monitor import Watch
+from scoring.doors.stream.poll_consumer import Standing
+from scoring.doors.stream.stall_detector import STALL_S, Progress
 
 PLACE = TP("transactions", 3)
 

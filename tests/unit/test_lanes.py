@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 from faust.types import TP
 
-from scoring.adapters.kafka_delivery import Poll
-from scoring.adapters.kafka_lanes import TAKEN_MAX, Lanes
+from scoring.doors.stream.partition_queue import TAKEN_MAX, Lanes
+from scoring.doors.stream.poll_consumer import Poll
 
 
 def poll(partition: int, offset: int) -> Poll:

@@ -13,13 +13,13 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
-from scoring.adapters.bundle_signature import Trust
-from scoring.adapters.model_shelf import ModelShelf
-from scoring.adapters.onnx_model import load_model
-from scoring.core.catalogue import default_catalogue, load_catalogue
+from scoring.core.features.catalogue import default_catalogue, load_catalogue
 from scoring.errors import BadArtifact
+from scoring.models.onnx_model import load_model
+from scoring.models.registry import ModelShelf
+from scoring.models.signature import Trust
 from scoring.settings import Settings
-from scoring.training.simulate import World, simulate
+from scoring.training.simulation.simulate import World, simulate
 
 
 @pytest.fixture(scope="module")

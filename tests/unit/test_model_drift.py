@@ -10,12 +10,12 @@ from grpc_parts import open_door, payment
 from prometheus_client import CollectorRegistry
 from small_model import RECIPE, small_catalogue, small_dataset
 
-from scoring.adapters.model_drift import ROWS_MAX, ROWS_MIN, ModelDrift
-from scoring.adapters.onnx_model import load_model
-from scoring.adapters.telemetry import PrometheusTelemetry
 from scoring.errors import StoreUnavailable
-from scoring.labels import Labelling
+from scoring.models.drift import ROWS_MAX, ROWS_MIN, ModelDrift
+from scoring.models.onnx_model import load_model
+from scoring.pipeline.labels import Labelling
 from scoring.ports import LabelledTransaction
+from scoring.telemetry.prometheus import PrometheusTelemetry
 from scoring.training.build import train_on
 from scoring.wire import transaction_from_proto
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from small_model import RECIPE, small_catalogue, small_dataset
 
-from scoring.adapters.model_shelf import ModelShelf, bundle_in
-from scoring.adapters.onnx_model import load_model
 from scoring.errors import BadArtifact
+from scoring.models.onnx_model import load_model
+from scoring.models.registry import ModelShelf, bundle_in
 from scoring.training.build import train_on
 
 

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from small_model import RECIPE, small_catalogue, small_dataset
 
-from scoring.adapters.model_shelf import ModelShelf
-from scoring.adapters.model_watch import ModelWatch
-from scoring.adapters.onnx_model import load_model
-from scoring.adapters.remote_shelf import RemoteShelf
+from scoring.models.onnx_model import load_model
+from scoring.models.registry import ModelShelf
+from scoring.models.reloader import ModelWatch
+from scoring.models.remote_registry import RemoteShelf
 from scoring.training.build import train_on
 
 

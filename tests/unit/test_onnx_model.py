@@ -16,15 +16,15 @@ from small_model import (
 )
 
 from scoring import wire
-from scoring.adapters.model_source import ModelSource
-from scoring.adapters.onnx_graph import check_graph
-from scoring.adapters.onnx_model import load_model
-from scoring.core import bundle
-from scoring.core.bundle import manifest_from_json
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decision import ComputeTarget
-from scoring.core.shipped_policy import default_policy
+from scoring.core.decision.decision import ComputeTarget
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.model import bundle
+from scoring.core.model.bundle import manifest_from_json
+from scoring.core.policy.shipped_policy import default_policy
 from scoring.errors import BadArtifact, ModelUnavailable
+from scoring.models.graph_check import check_graph
+from scoring.models.loader import ModelSource
+from scoring.models.onnx_model import load_model
 from scoring.training.build import train_on
 
 

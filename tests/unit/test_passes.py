@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from scoring.adapters.kafka_passes import PASS_MAX, SharedPasses
+from scoring.doors.stream.micro_batches import PASS_MAX, SharedPasses
 
 
 class Scorer:

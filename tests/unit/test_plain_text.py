@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.core.card_number import holds_card_number, masked_text
-from scoring.core.plain_text import readings
+from scoring.core.transaction.card_number import holds_card_number, masked_text
+from scoring.core.transaction.plain_text import readings
 from scoring.v1.transaction_pb2 import Transaction
 from scoring.wire.clean import hides_card_number, shown, without_card_digits
 

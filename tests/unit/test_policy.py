@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from scoring.core.catalogue import default_catalogue, load_catalogue, load_default
-from scoring.core.decide import Evidence, decide
-from scoring.core.decision import DecisionCore, Outcome
-from scoring.core.policy import Policy, load_policy
-from scoring.core.policy_problems import remarks
-from scoring.core.shipped_policy import default_policy, shipped_text
-from scoring.core.transaction import Transaction
+from scoring.core.decision.decision import DecisionCore, Outcome
+from scoring.core.features.catalogue import (
+    default_catalogue,
+    load_catalogue,
+    load_default,
+)
+from scoring.core.policy.decide import Evidence, decide
+from scoring.core.policy.policy import Policy, load_policy
+from scoring.core.policy.policy_problems import remarks
+from scoring.core.policy.shipped_policy import default_policy, shipped_text
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
 CATALOGUE = default_catalogue()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from scoring.core.catalogue import default_catalogue
-from scoring.core.policy import load_policy
-from scoring.core.rules.check import CHARACTERS_MAX
-from scoring.core.rules.inputs import Schema
-from scoring.core.rules.program import Bindings, Clause, Program, compiled
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.policy import load_policy
+from scoring.core.policy.rules.check import CHARACTERS_MAX
+from scoring.core.policy.rules.inputs import Schema
+from scoring.core.policy.rules.program import Bindings, Clause, Program, compiled
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
 SCHEMA = Schema(

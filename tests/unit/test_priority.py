@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from load_tests.priority import going_first, ordinarily
-from scoring.workers import import_behind
+from scoring.wiring.process_supervisor import import_behind
 
 
 def _own() -> int:

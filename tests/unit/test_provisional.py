@@ -7,18 +7,18 @@ from dataclasses import replace
 import pytest
 
 from scoring import wire
-from scoring.adapters.memory_log import MemoryLog
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.spool import FileSpool, MemorySpool
-from scoring.adapters.telemetry import SilentTelemetry
-from scoring.circuit import Exchange
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decision import DecisionCore, Door, Outcome, Versions
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.decision.decision import DecisionCore, Door, Outcome, Versions
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import LogUnavailable, StoreUnavailable
+from scoring.pipeline.circuit_breaker import Exchange
+from scoring.pipeline.outbox_relay import Publisher
+from scoring.pipeline.reconciler import Provisional, is_answer
 from scoring.ports import Check, LogRecord, Recording
-from scoring.provisional import Provisional, is_answer
-from scoring.publisher import Publisher
+from scoring.stores.memory.log import MemoryLog
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.spool import FileSpool, MemorySpool
+from scoring.telemetry.prometheus import SilentTelemetry
 
 CATALOGUE = default_catalogue()
 PAID = Transaction("default", "t1", occurred_at_ms=1_700_000_000_000, card="c")
@@ -288,7 +288,7 @@ async def test_a_part_that_is_back_is_used_and_adoption_waits_for_the_rest(store
 async def test_a_sibling_takes_over_from_a_process_that_ends_meanwhile(
     store, log, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("scoring.provisional._TAKE_OVER_INTERVAL_S", 0.02)
+    monkeypatch.setattr("scoring.pipeline.reconciler._TAKE_OVER_INTERVAL_S", 0.02)
     log.away = store.away = True
     sibling, other = (Process(store, log, tmp_path) for _ in range(2))
     await sibling.provisional.start()

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from scoring.adapters.memory_log import MemoryLog
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.telemetry import SilentTelemetry
-from scoring.core.catalogue import default_catalogue
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import CorruptState, LogUnavailable, StoreUnavailable
+from scoring.pipeline.outbox_relay import Publisher
 from scoring.ports import LogRecord, Recording
-from scoring.publisher import Publisher
+from scoring.stores.memory.log import MemoryLog
+from scoring.stores.memory.store import MemoryStore
+from scoring.telemetry.prometheus import SilentTelemetry
 
 TRANSACTION = Transaction("default", "t1", currency="EUR", card="card-1")
 DAY_MS = 86_400_000

@@ -7,12 +7,12 @@ from math import nan
 
 import pytest
 
-from scoring.core.catalogue import (
+from scoring.core.features.catalogue import (
     default_catalogue,
     handbook_catalogue,
     load_catalogue,
 )
-from scoring.core.reasons import ReasonTable, default_reasons, load_reasons
+from scoring.core.policy.reasons import ReasonTable, default_reasons, load_reasons
 from scoring.errors import BadArtifact
 
 CATALOGUE = default_catalogue()

@@ -1,8 +1,8 @@
 """What a call brings of a transaction, for catalogues of unusual shape."""
 
-from scoring.adapters.redis_inputs import Inputs
-from scoring.core.catalogue import load_catalogue
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import load_catalogue
+from scoring.core.transaction.transaction import Transaction
+from scoring.stores.redis.script_inputs import Inputs
 
 CATALOGUE = load_catalogue(
     """\

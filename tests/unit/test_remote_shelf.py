@@ -11,12 +11,12 @@ import fsspec
 import pytest
 from small_model import RECIPE, small_catalogue, small_dataset
 
-from scoring.adapters.bundle_signature import Signer, Trust, write_key_pair
-from scoring.adapters.model_shelf import ModelShelf, bundle_in
-from scoring.adapters.model_source import ModelSource
-from scoring.adapters.remote_shelf import RemoteShelf
-from scoring.core.bundle import GRAPH_FILE, MANIFEST_FILE, SIGNATURE_FILE
+from scoring.core.model.bundle import GRAPH_FILE, MANIFEST_FILE, SIGNATURE_FILE
 from scoring.errors import BadArtifact, ShelfUnavailable
+from scoring.models.loader import ModelSource
+from scoring.models.registry import ModelShelf, bundle_in
+from scoring.models.remote_registry import RemoteShelf
+from scoring.models.signature import Signer, Trust, write_key_pair
 from scoring.training.build import train_on
 
 

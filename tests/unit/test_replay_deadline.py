@@ -3,10 +3,10 @@
 import grpc
 import pytest
 
-from scoring.core.transaction import Transaction
-from scoring.replay.admission import Row
+from scoring.core.transaction.transaction import Transaction
 from scoring.replay.collect import Collector
 from scoring.replay.door import GrpcDoor
+from scoring.tables.admission import Row
 from scoring.v1 import decision_pb2, fraud_scoring_pb2, fraud_scoring_pb2_grpc
 
 

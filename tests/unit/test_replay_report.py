@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact, Unavailable
 from scoring.replay import collect
-from scoring.replay.account import Account
-from scoring.replay.admission import Row
 from scoring.replay.collect import Collector
 from scoring.replay.pace import Pace
 from scoring.replay.report import compare, features_that_differ, quality_of
 from scoring.replay.run import Outcome
 from scoring.replay.screen import print_report
+from scoring.tables.account import Account
+from scoring.tables.admission import Row
 from scoring.v1 import decision_pb2
 
 

@@ -2,9 +2,9 @@
 
 import random
 
-from scoring.core.transaction import Transaction
-from scoring.replay.admission import Row
+from scoring.core.transaction.transaction import Transaction
 from scoring.replay.schedule import LabelsDue, Step, ordered_steps, plain_steps
+from scoring.tables.admission import Row
 
 
 def entities(transaction):

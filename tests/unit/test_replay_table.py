@@ -7,16 +7,16 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from scoring.core.transaction import order_hash, validate
+from scoring.core.transaction.transaction import order_hash, validate
 from scoring.errors import BadArtifact
-from scoring.replay.cells import amount_minor
-from scoring.replay.describe import describe, mapping_for, propose
-from scoring.replay.mapping import (
+from scoring.tables.cells import amount_minor
+from scoring.tables.describe import describe, mapping_for, propose
+from scoring.tables.mapping import (
     SHIPPED,
     load_mapping,
     shipped_mapping,
 )
-from scoring.replay.table import Span, Table
+from scoring.tables.table import Span, Table
 
 HANDBOOK_ROWS = """
     SELECT * FROM (VALUES

@@ -14,8 +14,8 @@ from google.protobuf import (
 from jsonschema import Draft202012Validator
 from stream_parts import NOW_MS, transaction
 
-from scoring.adapters.dead_letters import dead_letter
-from scoring.adapters.kafka_intake import Malformed
+from scoring.doors.stream.dead_letters import dead_letter
+from scoring.kafka.record_values import Malformed
 from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome
 from scoring.v1.transaction_pb2 import Label, Transaction, Verdict
 from scoring.wire import framing, schemas

@@ -8,26 +8,26 @@ import pytest
 from outcomes import OUTCOMES
 
 from scoring import wire
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.spool import MemorySpool
-from scoring.adapters.telemetry import SilentTelemetry
-from scoring.answer import Decided
-from scoring.batch import Artifacts
-from scoring.budget import Budget
-from scoring.core.catalogue import default_catalogue
-from scoring.core.decision import DegradationCode, Door, Rung
-from scoring.core.policy import load_policy
-from scoring.core.shipped_policy import default_policy
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.decision.decision import DegradationCode, Door, Rung
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.policy import load_policy
+from scoring.core.policy.shipped_policy import default_policy
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import (
     ModelUnavailable,
     StoreLate,
     StoreUnavailable,
     TransactionConflict,
 )
+from scoring.pipeline.answer import Decided
+from scoring.pipeline.batch import Artifacts
+from scoring.pipeline.budget import Budget
+from scoring.pipeline.reconciler import Provisional
+from scoring.pipeline.scorer import Scorer
 from scoring.ports import Check, Scores
-from scoring.provisional import Provisional
-from scoring.scorer import Scorer
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.spool import MemorySpool
+from scoring.telemetry.prometheus import SilentTelemetry
 
 DAY_MS = 86_400_000
 NOW_MS = 1_700_000_000_000

@@ -16,22 +16,22 @@ from small_model import (
 )
 
 from scoring import wire
-from scoring.adapters.memory_store import MemoryStore
-from scoring.adapters.onnx_model import load_model
-from scoring.adapters.spool import MemorySpool
-from scoring.adapters.telemetry import SilentTelemetry
-from scoring.batch import Artifacts
-from scoring.challenge import Challenger
-from scoring.core import bundle
-from scoring.core.bundle import Band
-from scoring.core.decision import DegradationCode, Door, Outcome, SecondLook
-from scoring.core.policy import load_policy
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.decision.decision import DegradationCode, Door, Outcome, SecondLook
+from scoring.core.model import bundle
+from scoring.core.model.bundle import Band
+from scoring.core.policy.policy import load_policy
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import BadArtifact, ModelUnavailable
+from scoring.models.onnx_model import load_model
+from scoring.pipeline.batch import Artifacts
+from scoring.pipeline.challenger import Challenger
+from scoring.pipeline.reconciler import Provisional
+from scoring.pipeline.scorer import Scorer
+from scoring.pipeline.second_look import look_again
 from scoring.ports import Check, DeeperModel
-from scoring.provisional import Provisional
-from scoring.scorer import Scorer
-from scoring.second_look import look_again
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.spool import MemorySpool
+from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.training import second_look as training
 from scoring.training.build import train_on
 from scoring.training.explain import Explainer

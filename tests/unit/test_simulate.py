@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoring.core.transaction import Transaction, validate
-from scoring.training.simulate import TRUTH_COLUMNS, World, simulate
+from scoring.core.transaction.transaction import Transaction, validate
+from scoring.training.simulation.simulate import TRUTH_COLUMNS, World, simulate
 
 SMALL = World(seed=3, days=20, customers=400, terminals=800, radius=8.0)
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring.adapters.spool import FileSpool
 from scoring.errors import BadArtifact
+from scoring.stores.spool import FileSpool
 
 LEFT = re.compile(r"live-\d(\.\d+)?\.spool")
 
@@ -84,7 +84,7 @@ def test_nobody_takes_over_from_a_process_that_lives(tmp_path):
 def test_of_a_process_that_is_killed_everything_is_taken_over(tmp_path):
     script = (
         "import os, re, sys; from pathlib import Path\n"
-        "from scoring.adapters.spool import FileSpool\n"
+        "from scoring.stores.spool import FileSpool\n"
         "spool = FileSpool(Path(sys.argv[1]), 'live-3', re.compile('x'), 999,\n"
         "                  str.isalpha, print)\n"
         "spool.open(); spool.append(b'kept'); os.kill(os.getpid(), 9)\n"

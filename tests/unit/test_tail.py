@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from scoring.adapters.kafka_tail import Wanted
-from scoring.commands.tail import _row, _table
+from scoring.cli.tail import _row, _table
+from scoring.kafka.tail import Wanted
 from scoring.v1 import decision_pb2
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_model import RECIPE, START_MS, small_catalogue, small_dataset
 
-from scoring.core.bundle import manifest_from_json
-from scoring.core.catalogue import default_catalogue, handbook_catalogue
+from scoring.core.features.catalogue import default_catalogue, handbook_catalogue
+from scoring.core.model.bundle import manifest_from_json
 from scoring.errors import BadArtifact
 from scoring.training.build import train_on
 from scoring.training.card import write_card
@@ -20,7 +20,7 @@ from scoring.training.dataset import DAY_MS, refuse_answers, refuse_leaks, split
 from scoring.training.fit import Boosting
 from scoring.training.ground import Ground, Groups
 from scoring.training.progress import silent
-from scoring.training.simulate import World, simulate
+from scoring.training.simulation.simulate import World, simulate
 from scoring.training.train import dataset_of, train_bundle
 from scoring.training.tune import tuned
 

@@ -4,10 +4,15 @@ import dataclasses
 
 import pytest
 
-from scoring.core.card_number import holds_card_number, masked
-from scoring.core.catalogue import default_catalogue
-from scoring.core.codes import CURRENCY_DIGITS
-from scoring.core.transaction import Transaction, order_hash, payload_hash, validate
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.transaction.card_number import holds_card_number, masked
+from scoring.core.transaction.codes import CURRENCY_DIGITS
+from scoring.core.transaction.transaction import (
+    Transaction,
+    order_hash,
+    payload_hash,
+    validate,
+)
 from scoring.errors import CardNumberRefused, InvalidTransaction
 
 GOOD = Transaction(

@@ -4,12 +4,12 @@ from urllib.parse import quote
 
 import pytest
 
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.remote_shelf import RemoteShelf
-from scoring.adapters.schema_registry import SchemaRegistry
-from scoring.adapters.url import scrubbed, shown, split_url
+from scoring.core.url import scrubbed, shown, split_url
 from scoring.errors import BadArtifact, ScoringError, Unavailable
-from scoring.topics import Topics
+from scoring.kafka.schema_registry import SchemaRegistry
+from scoring.kafka.topic_names import Topics
+from scoring.models.remote_registry import RemoteShelf
+from scoring.stores.redis.address import StoreAddress
 
 # Each mark may end the host's part of a URL, or the URL, where it is not escaped.
 MARKS = [

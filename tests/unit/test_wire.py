@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring import wire
-from scoring.answer import standing_answer
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     DecisionCore,
     Degradation,
     DegradationCode,
@@ -25,10 +24,11 @@ from scoring.core.decision import (
     Velocity,
     Versions,
 )
-from scoring.core.transaction import Transaction, payload_hash
+from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import CorruptState, InvalidTransaction
+from scoring.kafka.topic_names import key_of
+from scoring.pipeline.answer import standing_answer
 from scoring.ports import Check
-from scoring.topics import key_of
 from scoring.v1 import decision_pb2, transaction_pb2
 
 TRANSACTION = Transaction(

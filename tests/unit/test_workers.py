@@ -2,7 +2,7 @@
 
 import sys
 
-from scoring.workers import Workers
+from scoring.wiring.process_supervisor import Workers
 
 READY = "ready"
 # Worker 0 fails at its start; worker 1 is ready, and will not be told to stop.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoring.core.catalogue import Catalogue
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.transaction.transaction import Transaction
 
 
 def apart(catalogue: Catalogue, transactions: Sequence[Transaction]) -> list[slice]:
@@ -13,7 +13,7 @@ def apart(catalogue: Catalogue, transactions: Sequence[Transaction]) -> list[sli
 
     One piece, and no work, where nothing is counted by outcome.
 
-    >>> from scoring.core.catalogue import default_catalogue
+    >>> from scoring.core.features.catalogue import default_catalogue
     >>> apart(default_catalogue(), [Transaction("default", "t1", card="c1")] * 3)
     [slice(0, 3, None)]
     """

@@ -11,17 +11,17 @@ from hashlib import sha256
 from importlib import resources
 
 from scoring.core import document
-from scoring.core.amount_counts import amount_counts
-from scoring.core.definition import (
+from scoring.core.features.amount_counts import amount_counts
+from scoring.core.features.definition import (
     RATE_SCALE,
     Definition,
     DefinitionFile,
     span_ms,
 )
-from scoring.core.expression import OUTCOME, names_of
-from scoring.core.measure import Read, needs, reader, reading
-from scoring.core.statistic import STATISTICS, Column, Slot, Wanted
-from scoring.core.transaction import Transaction
+from scoring.core.features.expression import OUTCOME, names_of
+from scoring.core.features.measure import Read, needs, reader, reading
+from scoring.core.features.statistic import STATISTICS, Column, Slot, Wanted
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
 LAYOUT = 2  # of the stored state and of its meaning; part of every version hash

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scoring.core.catalogue import Catalogue, EntityPlan, Feature
-from scoring.core.statistic import Column, Kind
+from scoring.core.features.catalogue import Catalogue, EntityPlan, Feature
+from scoring.core.features.statistic import Column, Kind
 
 # Bytes that a column adds to each kept event; see redis_record.py for the layout.
 _COLUMN_BYTES: dict[Kind, int] = {
@@ -28,7 +28,7 @@ _HEADINGS = (
 def rows(catalogue: Catalogue) -> list[tuple[str, ...]]:
     """The headings, then one row of texts for each feature.
 
-    >>> from scoring.core.catalogue import default_catalogue
+    >>> from scoring.core.features.catalogue import default_catalogue
     >>> rows(default_catalogue())[1][:2]
     ('amount', 'transaction')
     """

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from scoring.core.document import several
-from scoring.core.expression import (
+from scoring.core.features.expression import (
     FIELDS,
     OUTCOME,
     TEXT_FIELDS,
@@ -25,7 +25,7 @@ from scoring.core.expression import (
     parse,
     parse_filter,
 )
-from scoring.core.statistic import STATISTICS
+from scoring.core.features.statistic import STATISTICS
 
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([mhd])")

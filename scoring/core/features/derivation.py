@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.measure import LIMB_BITS
+from scoring.core.features.measure import LIMB_BITS
 
 Reals = NDArray[np.float64]
 LIMB = float(1 << LIMB_BITS)

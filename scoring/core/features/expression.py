@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from scoring.core.decision import Outcome
-from scoring.core.transaction import Channel, EntryMode, never
+from scoring.core.decision.decision import Outcome
+from scoring.core.transaction.transaction import Channel, EntryMode, never
 
 _CHARACTERS_MAX = 1_000  # a longer filter is a policy rule in the wrong place
 _NUMBER_MAX = 1e300  # beyond it a double becomes infinite

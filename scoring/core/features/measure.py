@@ -8,9 +8,9 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from scoring.core.expression import parse_filter
-from scoring.core.statistic import NORMAL, Column, Kind
-from scoring.core.transaction import Transaction
+from scoring.core.features.expression import parse_filter
+from scoring.core.features.statistic import NORMAL, Column, Kind
+from scoring.core.transaction.transaction import Transaction
 
 # (transaction, its amount in the reference currency) -> a value for each reading
 Read = Callable[[Transaction, int | None], tuple[Any, ...]]

@@ -15,10 +15,10 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.catalogue import Catalogue, EntityPlan
-from scoring.core.measure import Decided
-from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import Catalogue, EntityPlan
+from scoring.core.features.measure import Decided
+from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.transaction.transaction import Transaction
 
 Key = tuple[str, ...]  # tenant, entity, its tokens
 _NORMAL_KINDS = frozenset({*NORMAL, Kind.UNUSUAL})
@@ -52,7 +52,7 @@ class Reference:
     An entity's events are in the order of their times and, where these are equal, in
     the order in which they were added.
 
-    >>> from scoring.core.catalogue import default_catalogue
+    >>> from scoring.core.features.catalogue import default_catalogue
     >>> engine = Reference(default_catalogue())
     >>> bought = Transaction("default", "t1", occurred_at_ms=1, card="c1")
     >>> before = engine.evaluate(bought)

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from scoring.core import derivation
-from scoring.core.catalogue import Catalogue, Feature
-from scoring.core.derivation import FORMULAS
-from scoring.core.expression import parse
-from scoring.core.measure import counterpart_hash, text_of
-from scoring.core.transaction import Transaction
+from scoring.core.features import derivation
+from scoring.core.features.catalogue import Catalogue, Feature
+from scoring.core.features.derivation import FORMULAS
+from scoring.core.features.expression import parse
+from scoring.core.features.measure import counterpart_hash, text_of
+from scoring.core.transaction.transaction import Transaction
 
 # (stored slots, payment, its amount in the reference currency) -> all features in the
 # catalogue's order; NaN and None are missing.

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scoring.core.expression import OUTCOME, names_of
+from scoring.core.features.expression import OUTCOME, names_of
 
 
 class Op(StrEnum):

@@ -8,8 +8,8 @@ from functools import cache
 
 import numpy as np
 
-from scoring.core.catalogue import Catalogue, Feature
-from scoring.core.derivation import Reals
+from scoring.core.features.catalogue import Catalogue, Feature
+from scoring.core.features.derivation import Reals
 
 
 @dataclass(frozen=True, slots=True)

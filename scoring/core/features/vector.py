@@ -15,10 +15,10 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.catalogue import Catalogue, Feature
-from scoring.core.derivation import FORMULAS, Reals
-from scoring.core.row import row_of
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import Catalogue, Feature
+from scoring.core.features.derivation import FORMULAS, Reals
+from scoring.core.features.row import row_of
+from scoring.core.transaction.transaction import Transaction
 
 Matrix = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ Matrix = NDArray[np.float32]
 def unknown_values(catalogue: Catalogue) -> Reals:
     """The slots of a transaction whose history could not be read: all NaN.
 
-    >>> from scoring.core.catalogue import default_catalogue
+    >>> from scoring.core.features.catalogue import default_catalogue
     >>> bool(np.isnan(unknown_values(default_catalogue())).all())
     True
     """

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
-from scoring.core.decision import Outcome
+from scoring.core.decision.decision import Outcome
 
 Key = Hashable  # tenant and transaction id
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.bundle import Distribution
+from scoring.core.model.bundle import Distribution
 
 # An empty bin would make the index infinite: it counts as half a row, and one that
 # was empty at training as this share.

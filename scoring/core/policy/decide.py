@@ -14,7 +14,7 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     ComputeTarget,
     DecisionCore,
     Degradation,
@@ -26,11 +26,11 @@ from scoring.core.decision import (
     Velocity,
     Versions,
 )
-from scoring.core.policy import Measure, Policy
+from scoring.core.policy.policy import Measure, Policy
+from scoring.core.policy.rules.inputs import features_in
+from scoring.core.policy.verdict import Verdict
 from scoring.core.quick import quick
-from scoring.core.rules.inputs import features_in
-from scoring.core.transaction import Transaction
-from scoring.core.verdict import Verdict
+from scoring.core.transaction.transaction import Transaction
 
 Vector = NDArray[np.float32]
 _NO_VERSIONS = Versions()

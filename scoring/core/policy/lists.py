@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from scoring.core.card_number import holds_card_number
-from scoring.core.event_time import OCCURRED_AT_MS_MAX
-from scoring.core.transaction import TOKEN_CHARACTERS_MAX
+from scoring.core.transaction.card_number import holds_card_number
+from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX
+from scoring.core.transaction.transaction import TOKEN_CHARACTERS_MAX
 
 ENTRIES_MAX = 100_000  # 12 MB a process; a larger list does not belong in a file
 _FOREVER_MS = OCCURRED_AT_MS_MAX + 1

@@ -10,16 +10,16 @@ from hashlib import sha256
 from math import inf
 
 from scoring.core import document
-from scoring.core.catalogue import Catalogue
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     DegradationCode,
     Outcome,
     Reason,
     ReasonSource,
     RuleMode,
 )
-from scoring.core.lists import expiries
-from scoring.core.policy_file import (
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.policy.lists import expiries
+from scoring.core.policy.policy_file import (
     Fallback,
     Levels,
     Limit,
@@ -29,12 +29,12 @@ from scoring.core.policy_file import (
     degradation,
     outcome,
 )
-from scoring.core.policy_problems import contradictions, located
-from scoring.core.reasons import ReasonTable, default_reasons
-from scoring.core.rules.inputs import Schema, Type, limit_type
-from scoring.core.rules.program import Bindings, Clause, Program, compiled
-from scoring.core.segments import Amount, Choice, choice
-from scoring.core.verdict import Ask, Verdict, verdicts
+from scoring.core.policy.policy_problems import contradictions, located
+from scoring.core.policy.reasons import ReasonTable, default_reasons
+from scoring.core.policy.rules.inputs import Schema, Type, limit_type
+from scoring.core.policy.rules.program import Bindings, Clause, Program, compiled
+from scoring.core.policy.segments import Amount, Choice, choice
+from scoring.core.policy.verdict import Ask, Verdict, verdicts
 from scoring.errors import BadArtifact
 
 _VERSION_CHARACTERS = 16

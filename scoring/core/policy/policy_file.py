@@ -13,12 +13,12 @@ from pydantic import (
     model_validator,
 )
 
-from scoring.core.decision import DegradationCode, Outcome
+from scoring.core.decision.decision import DegradationCode, Outcome
 from scoring.core.document import several
-from scoring.core.lists import ENTRIES_MAX, Entry, ListField
-from scoring.core.reasons import Code
-from scoring.core.segments import Where
-from scoring.core.transaction import never
+from scoring.core.policy.lists import ENTRIES_MAX, Entry, ListField
+from scoring.core.policy.reasons import Code
+from scoring.core.policy.segments import Where
+from scoring.core.transaction.transaction import never
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Probability = Annotated[float, Field(gt=0, lt=1)]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from scoring.core import document
-from scoring.core.policy_file import PolicyFile
-from scoring.core.rules.inputs import Type, limit_type
-from scoring.core.rules.problem import RuleProblem, caret, position
-from scoring.core.segments import Where
+from scoring.core.policy.policy_file import PolicyFile
+from scoring.core.policy.rules.inputs import Type, limit_type
+from scoring.core.policy.rules.problem import RuleProblem, caret, position
+from scoring.core.policy.segments import Where
 
 
 def contradictions(text: str, file: PolicyFile, *, name: str) -> list[str]:

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from scoring.core import document
-from scoring.core.catalogue import Catalogue, Feature
-from scoring.core.decision import Reason, ReasonSource
-from scoring.core.rules.inputs import Schema, features_in
-from scoring.core.rules.problem import RuleProblem, caret
-from scoring.core.rules.program import Row, supporting
+from scoring.core.decision.decision import Reason, ReasonSource
+from scoring.core.features.catalogue import Catalogue, Feature
+from scoring.core.policy.rules.inputs import Schema, features_in
+from scoring.core.policy.rules.problem import RuleProblem, caret
+from scoring.core.policy.rules.program import Row, supporting
 from scoring.errors import BadArtifact
 
 Code = Annotated[str, Field(pattern=r"[A-Z][A-Z0-9_]{2,63}")]
@@ -105,7 +105,7 @@ class ReasonTable:
     def of(self, group: str) -> GroupReason:
         """The reason of a group; of one without a row only that it added to the risk.
 
-        >>> from scoring.core.catalogue import default_catalogue
+        >>> from scoring.core.features.catalogue import default_catalogue
         >>> default_reasons(default_catalogue()).of("MOON_PHASE").neutral
         ('MOON_PHASE', 'MOON_PHASE added to the risk.')
         """

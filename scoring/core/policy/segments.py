@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from scoring.core.document import several
-from scoring.core.transaction import (
+from scoring.core.transaction.transaction import (
     AMOUNT_MINOR_MAX,
     TOKEN_CHARACTERS_MAX,
     Channel,

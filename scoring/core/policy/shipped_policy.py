@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import resources
 
 from scoring.core import document
-from scoring.core.catalogue import Catalogue
-from scoring.core.policy import Policy, load_policy, refused_rules
-from scoring.core.policy_file import PolicyFile
-from scoring.core.reasons import ReasonTable
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.policy.policy import Policy, load_policy, refused_rules
+from scoring.core.policy.policy_file import PolicyFile
+from scoring.core.policy.reasons import ReasonTable
 from scoring.errors import BadArtifact
 
 _NAME = "scoring/defaults/policy.yaml"

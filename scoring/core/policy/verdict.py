@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from scoring.core.decision import (
+from scoring.core.decision.decision import (
     Outcome,
     Reason,
     ReasonSource,

@@ -12,7 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain as joined
 
-from scoring.core.plain_text import in_ascii, may_be_escaped, overwritten, readings
+from scoring.core.transaction.plain_text import (
+    in_ascii,
+    may_be_escaped,
+    overwritten,
+    readings,
+)
 
 DIGITS_MIN, DIGITS_MAX = 13, 19
 _NOUGHTS = b"0" * DIGITS_MIN

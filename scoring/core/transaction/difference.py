@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
 
 # A field as callers write it, where it is another here.
 _WRITTEN = {

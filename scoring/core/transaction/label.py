@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from scoring.core.event_time import implausible
-from scoring.core.transaction import Transaction, validate, validate_key
+from scoring.core.transaction.event_time import implausible
+from scoring.core.transaction.transaction import Transaction, validate, validate_key
 from scoring.errors import InvalidTransaction
 
 

@@ -10,14 +10,14 @@ from functools import lru_cache
 from hashlib import sha256
 from struct import Struct
 
-from scoring.core.card_number import (
+from scoring.core.quick import quick
+from scoring.core.transaction.card_number import (
     field_with_card_number,
     holds_card_number,
     may_hold_card_number,
 )
-from scoring.core.codes import FIELD_CODES, CodeSet, named
-from scoring.core.event_time import implausible
-from scoring.core.quick import quick
+from scoring.core.transaction.codes import FIELD_CODES, CodeSet, named
+from scoring.core.transaction.event_time import implausible
 from scoring.errors import CardNumberRefused, InvalidTransaction
 
 DEFAULT_TENANT = "default"

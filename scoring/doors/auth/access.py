@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Self
 import grpc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from scoring.adapters.grpc_intake import Identity
-from scoring.adapters.grpc_quota import Quota
-from scoring.adapters.grpc_status import Context, Refusal, Refused
 from scoring.core import document
-from scoring.core.transaction import DEFAULT_TENANT, Transaction
+from scoring.core.transaction.transaction import DEFAULT_TENANT, Transaction
+from scoring.doors.auth.rate_limit import Quota
+from scoring.doors.grpc.requests import Identity
+from scoring.doors.grpc.status import Context, Refusal, Refused
 from scoring.errors import BadArtifact
 
 if TYPE_CHECKING:
-    from scoring.adapters.grpc_token import Tokens
+    from scoring.doors.auth.jwt import Tokens
 
 ANY = "*"
 _BEARER = "bearer "

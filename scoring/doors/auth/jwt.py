@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import jwt
 
-from scoring.adapters.grpc_status import Refusal, Refused
+from scoring.doors.grpc.status import Refusal, Refused
 from scoring.errors import BadArtifact
 
 # One algorithm for each kind of key: a key never verifies what another kind signed,

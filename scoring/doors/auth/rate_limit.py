@@ -8,7 +8,7 @@ from math import ceil
 
 import grpc
 
-from scoring.adapters.grpc_status import Refusal, Refused
+from scoring.doors.grpc.status import Refusal, Refused
 
 _MS_PER_S = 1_000
 

@@ -6,19 +6,19 @@ import asyncio
 from dataclasses import dataclass
 
 from scoring import wire
-from scoring.adapters.grpc_decisions import PIECE_COUNT_MAX
-from scoring.adapters.grpc_group import GroupCommit
-from scoring.adapters.grpc_intake import Caller, Intake
-from scoring.adapters.grpc_status import (
+from scoring.core.transaction.card_number import masked
+from scoring.doors.grpc.micro_batcher import GroupCommit
+from scoring.doors.grpc.requests import Caller, Intake
+from scoring.doors.grpc.single_flight import PIECE_COUNT_MAX
+from scoring.doors.grpc.status import (
     Context,
     Refusal,
     Refused,
     oversize,
     refusal_of,
 )
-from scoring.answer import Answer, Decided
-from scoring.core.card_number import masked
 from scoring.errors import InvalidTransaction, ScoringError
+from scoring.pipeline.answer import Answer, Decided
 from scoring.ports import Check
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 

@@ -10,10 +10,10 @@ from typing import Protocol
 import grpc
 
 from scoring import wire
-from scoring.adapters.grpc_intake import Caller, Intake
-from scoring.adapters.grpc_status import Context, Refusal, Refused, refusal_of
-from scoring.core.card_number import masked
-from scoring.core.label import Label, validate_label
+from scoring.core.transaction.card_number import masked
+from scoring.core.transaction.label import Label, validate_label
+from scoring.doors.grpc.requests import Caller, Intake
+from scoring.doors.grpc.status import Context, Refusal, Refused, refusal_of
 from scoring.errors import (
     InvalidTransaction,
     RecordsRefused,
@@ -22,9 +22,9 @@ from scoring.errors import (
     Unavailable,
     UnknownTransaction,
 )
-from scoring.labels import Labelling
+from scoring.kafka.topic_names import Topics, key_of
+from scoring.pipeline.labels import Labelling
 from scoring.ports import DecisionLog, LogRecord
-from scoring.topics import Topics, key_of
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
 LABELS_COUNT_MAX = 1_000

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring import wire
-from scoring.adapters.grpc_intake import Caller, Intake
-from scoring.adapters.grpc_status import Context, Refusal, Refused, out_of_time
-from scoring.core.transaction import DEFAULT_TENANT, validate_key
+from scoring.core.transaction.transaction import DEFAULT_TENANT, validate_key
+from scoring.doors.grpc.requests import Caller, Intake
+from scoring.doors.grpc.status import Context, Refusal, Refused, out_of_time
 from scoring.errors import BadArtifact
 from scoring.ports import Store
 from scoring.v1 import decision_pb2, fraud_scoring_pb2

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Protocol
 
-from scoring.adapters.grpc_decisions import Decisions, Following
-from scoring.adapters.grpc_status import Refused, overloaded
-from scoring.answer import Answer, Decided
+from scoring.doors.grpc.single_flight import Decisions, Following
+from scoring.doors.grpc.status import Refused, overloaded
+from scoring.pipeline.answer import Answer, Decided
 from scoring.ports import Check
 
 # A group is one exchange with the store: longer ones make the first of them wait.

@@ -8,10 +8,10 @@ from math import inf
 from typing import Protocol
 
 from scoring import wire
-from scoring.adapters.grpc_status import Context, Refused, out_of_time
-from scoring.core.decision import Door
-from scoring.core.trace_context import accepted_traceparent
-from scoring.core.transaction import Transaction, payload_hash, validate
+from scoring.core.decision.decision import Door
+from scoring.core.transaction.trace_context import accepted_traceparent
+from scoring.core.transaction.transaction import Transaction, payload_hash, validate
+from scoring.doors.grpc.status import Context, Refused, out_of_time
 from scoring.errors import InvalidTransaction
 from scoring.ports import Check
 from scoring.v1 import transaction_pb2

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Protocol
 
-from scoring.adapters.grpc_status import Refused, overloaded
-from scoring.answer import Answer, Decided
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
+from scoring.doors.grpc.status import Refused, overloaded
+from scoring.pipeline.answer import Answer, Decided
+from scoring.pipeline.outbox_relay import Publisher
+from scoring.pipeline.stage_timer import Idle
+from scoring.pipeline.steps import Step, reached
 from scoring.ports import Check
-from scoring.publisher import Publisher
-from scoring.steps import Step, reached
-from scoring.stopwatch import Idle
 
 Key = tuple[str, str, bytes, bool]
 Following = asyncio.Future[Answer | None]

@@ -11,18 +11,18 @@ from math import inf
 import grpc
 
 from scoring import wire
-from scoring.adapters.grpc_checks import GRACE_S, refused_to_bytes, result_to_bytes
-from scoring.adapters.grpc_group import GroupCommit
-from scoring.adapters.grpc_intake import Caller, Intake
-from scoring.adapters.grpc_status import (
+from scoring.doors.grpc.checks import GRACE_S, refused_to_bytes, result_to_bytes
+from scoring.doors.grpc.micro_batcher import GroupCommit
+from scoring.doors.grpc.requests import Caller, Intake
+from scoring.doors.grpc.status import (
     Context,
     Refusal,
     Refused,
     oversize,
     refusal_of,
 )
-from scoring.answer import Answer
 from scoring.errors import InvalidTransaction, ScoringError
+from scoring.pipeline.answer import Answer
 from scoring.ports import Check
 from scoring.v1 import fraud_scoring_pb2
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from scoring.adapters.kafka_delivery import Poll
-from scoring.adapters.kafka_progress import Progress
+from scoring.doors.stream.poll_consumer import Poll
+from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import HistoryLost, ScoringError, StoreUnavailable
 from scoring.ports import Telemetry
 

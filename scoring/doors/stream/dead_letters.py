@@ -9,15 +9,8 @@ from typing import Any
 from google.protobuf import json_format
 
 from scoring import wire
-from scoring.adapters.kafka_intake import (
-    Malformed,
-    Oversize,
-    UnknownType,
-    receipt_ms,
-)
-from scoring.adapters.kafka_records import Renamed, Unread
-from scoring.adapters.kafka_source import source_headers
-from scoring.core.trace_context import TRACE_HEADERS
+from scoring.core.transaction.trace_context import TRACE_HEADERS
+from scoring.doors.stream.input_fingerprint import source_headers
 from scoring.errors import (
     CardNumberRefused,
     InvalidTransaction,
@@ -26,6 +19,8 @@ from scoring.errors import (
     TransactionConflict,
     UnknownTransaction,
 )
+from scoring.kafka.batch_decoder import Renamed, Unread
+from scoring.kafka.record_values import Malformed, Oversize, UnknownType, receipt_ms
 from scoring.ports import LogRecord
 from scoring.v1 import transaction_pb2
 from scoring.wire.clean import Shown, shown

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scoring.adapters.kafka_credentials import faust_credentials
-from scoring.adapters.kafka_delivery import PollApp, poll_app
-from scoring.adapters.kafka_lanes import Lanes, Work, end_process
-from scoring.adapters.kafka_lines import spare_the_log
-from scoring.adapters.kafka_progress import Progress, Stalled
-from scoring.adapters.kafka_watch import Watch
-from scoring.topics import Topics
+from scoring.doors.stream.lag_monitor import Watch
+from scoring.doors.stream.partition_queue import Lanes, Work, end_process
+from scoring.doors.stream.poll_consumer import PollApp, poll_app
+from scoring.doors.stream.stall_detector import Progress, Stalled
+from scoring.kafka.client_logs import spare_the_log
+from scoring.kafka.credentials import faust_credentials
+from scoring.kafka.topic_names import Topics
 
 log = logging.getLogger(__name__)
 _WATCH_S = 0.2

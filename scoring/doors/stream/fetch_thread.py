@@ -20,11 +20,11 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from faust.types import TP
 from prometheus_client import Counter
 
-from scoring.adapters.kafka_contact import patient
-from scoring.adapters.kafka_incarnation import REMADE, committed_in, of_another
+from scoring.kafka.startup_errors import patient
+from scoring.kafka.topic_incarnation import REMADE, committed_in, of_another
 
 # Not this module's name: Faust silences the loggers of modules with its services.
-log = logging.getLogger("scoring.adapters.kafka_polls")
+log = logging.getLogger("scoring.doors.stream.polls")
 # A broker that is down refuses several times a second; one that hangs, once in the
 # time that a request may take.
 _AWAY_S = 60.0

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from scoring.adapters.dead_letters import RECORD_BYTES_MAX, letter_record
-from scoring.adapters.kafka_delivery import Poll
-from scoring.adapters.kafka_intake import KafkaIntake
-from scoring.adapters.kafka_join import PaymentSearch
-from scoring.adapters.kafka_lanes import end_process
-from scoring.adapters.kafka_progress import Progress
-from scoring.adapters.kafka_watermark import Outputs
-from scoring.adapters.kafka_works import Patience, Revoked, admitted
-from scoring.core.label import Label
+from scoring.core.transaction.label import Label
+from scoring.doors.stream.admission import Patience, Revoked, admitted
+from scoring.doors.stream.dead_letters import RECORD_BYTES_MAX, letter_record
+from scoring.doors.stream.output_dedup import Outputs
+from scoring.doors.stream.partition_queue import end_process
+from scoring.doors.stream.poll_consumer import Poll
+from scoring.doors.stream.records import KafkaIntake
+from scoring.doors.stream.stall_detector import Progress
+from scoring.doors.stream.transaction_lookup import PaymentSearch
 from scoring.errors import CorruptState, ScoringError, UnknownTransaction
-from scoring.labels import Joined, Labelling, joined
+from scoring.kafka.topic_names import Topics
+from scoring.pipeline.labels import Joined, Labelling, joined
 from scoring.ports import DecisionLog, LabelledTransaction, Telemetry
-from scoring.topics import Topics
 
 _log = logging.getLogger(__name__)
 _STORE_S = 10.0  # for a whole poll: nobody waits for a label

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from scoring.adapters.kafka_delivery import Standing
-from scoring.adapters.kafka_progress import Progress
+from scoring.doors.stream.poll_consumer import Standing
+from scoring.doors.stream.stall_detector import Progress
 
 log = logging.getLogger(__name__)
 _SAY_S = 60.0

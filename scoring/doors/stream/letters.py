@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.adapters.kafka_history import LogReader
-from scoring.adapters.kafka_intake import message_in
+from scoring.kafka.reader import LogReader
+from scoring.kafka.record_values import message_in
 from scoring.ports import LogRecord
 from scoring.v1 import transaction_pb2
 

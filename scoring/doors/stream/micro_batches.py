@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from scoring.answer import Answer
+from scoring.pipeline.answer import Answer
 from scoring.ports import Check
 
 # What an exchange costs is shared by so many; a larger poll is a pass of its own.

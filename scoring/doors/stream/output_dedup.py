@@ -19,9 +19,14 @@ from typing import Any
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from scoring.adapters.kafka_contact import reader
-from scoring.adapters.kafka_delivery import Poll
-from scoring.adapters.kafka_source import answered, fingerprint, in_place, named
+from scoring.doors.stream.input_fingerprint import (
+    answered,
+    fingerprint,
+    in_place,
+    named,
+)
+from scoring.doors.stream.poll_consumer import Poll
+from scoring.kafka.startup_errors import reader
 
 _WINDOW_RECORDS = 1_000
 # The embedded broker reports ends too low: read on until it has twice had nothing.

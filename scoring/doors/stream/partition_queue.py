@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from scoring.adapters.kafka_delivery import Poll
-from scoring.core.card_number import masked
+from scoring.core.transaction.card_number import masked
+from scoring.doors.stream.poll_consumer import Poll
 
 # Polls taken and not finished: enough that a partition's wait for their turn without
 # keeping other partitions from beginning, and few enough to hold in memory.

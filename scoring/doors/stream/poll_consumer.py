@@ -24,12 +24,12 @@ from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, ConsumerMessage
 
-from scoring.adapters import kafka_records
-from scoring.adapters.kafka_thread import Ends, PollThread
+from scoring.doors.stream.fetch_thread import Ends, PollThread
+from scoring.kafka import batch_decoder
 
-kafka_records.install()
+batch_decoder.install()
 # Not this module's name: Faust silences the loggers of modules with its services.
-log = logging.getLogger("scoring.adapters.kafka_polls")
+log = logging.getLogger("scoring.doors.stream.polls")
 # Of the session timeout: a member that settles longer is thrown out of the group.
 _SETTLE_SHARE = 0.6
 

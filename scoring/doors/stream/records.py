@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from google.protobuf.message import Message
+from typing import Any
 
 from scoring import wire
-from scoring.adapters import kafka_records
-from scoring.core.decision import Door
-from scoring.core.label import Label, validate_label
-from scoring.core.trace_context import TRACE_HEADERS, accepted_traceparent
-from scoring.core.transaction import payload_hash, validate
+from scoring.core.decision.decision import Door
+from scoring.core.transaction.label import Label, validate_label
+from scoring.core.transaction.trace_context import TRACE_HEADERS, accepted_traceparent
+from scoring.core.transaction.transaction import payload_hash, validate
 from scoring.errors import CardNumberRefused, InvalidTransaction, ScoringError
+from scoring.kafka import batch_decoder
+from scoring.kafka.record_values import (
+    Malformed,
+    Oversize,
+    header_of,
+    opened,
+    receipt_ms,
+)
+from scoring.kafka.topic_names import key_of
 from scoring.ports import Check, Telemetry
-from scoring.topics import key_of
 from scoring.wire.clean import hides_card_number
 
-kafka_records.install()  # whoever reads records takes them as they are
-# The last instant that a Timestamp can say: the end of the year 9999.
-TIMESTAMP_MS_MAX = 253_402_300_799_999
-
-
-_OPENS_JSON = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
-_SAYS_JSON = re.compile(r"application/([a-z0-9.-]+\+)?json(;charset=\"?utf-8)?")
-M = TypeVar("M", bound=Message)
-
-
-class Oversize(ScoringError):
-    """A record larger than one message may be."""
-
-
-class UnknownType(ScoringError):
-    """A content type, or a version of it, that is not known here."""
-
-
-class Malformed(ScoringError):
-    """Bytes that are not the declared message."""
+batch_decoder.install()  # whoever reads records takes them as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,78 +105,6 @@ class KafkaIntake:
             told = b"" if value in known else value or b""
             if hides_card_number(name.encode()) or hides_card_number(told):
                 raise CardNumberRefused("headers")
-
-
-def opened(record: Any) -> tuple[bytes, str]:
-    """A record's value, without the frame of a schema registry, and what it is.
-
-    Raises `Malformed` for a record without a value, `Oversize` for one that was not
-    read, `UnknownType`: all of them a `ScoringError`.
-    """
-    if isinstance(record.value, kafka_records.Unread):
-        raise Oversize(record.value.why)
-    if record.value is None:
-        raise Malformed("the record has no value")
-    return wire.unframed(record.value), content_type_of(record)
-
-
-def message_in(record: Any, kind: type[M]) -> M | None:
-    """The message of a record; None where it is not one of this kind."""
-    try:
-        value, content_type = opened(record)
-        return wire.message_from_bytes(value, kind, content_type)
-    except ScoringError:
-        return None
-
-
-def content_type_of(record: Any) -> str:
-    """What a record's value is; raises `UnknownType`.
-
-    Without a header, or with an empty one, a value that opens with a brace is JSON:
-    no Transaction and no Label begins so in protobuf. Spring's JSON serialisers put
-    the type into quotes.
-    """
-    declared = header_of(record, "content-type")
-    if not declared:
-        json = _OPENS_JSON.match(wire.unframed(record.value))
-        return wire.JSON if json else wire.PROTOBUF
-    name = declared.decode("latin-1").lower().replace(" ", "").strip('"')
-    if name == wire.PROTOBUF:
-        return name
-    if _SAYS_JSON.fullmatch(name):
-        return wire.JSON
-    raise UnknownType(
-        f"the content type is not known here; send {wire.PROTOBUF} or {wire.JSON}"
-    )
-
-
-def transaction_id_of(record: Any) -> bytes | None:
-    """The id in a transaction's record; None where it is none."""
-    try:
-        value, content_type = opened(record)
-        return wire.transaction_from_bytes(value, content_type=content_type).id.encode()
-    except ScoringError:
-        return None
-
-
-def header_of(record: Any, name: str) -> bytes | None:
-    """The first header of a name."""
-    for key, value in record.headers:
-        if key == name:
-            return bytes(value or b"")
-    return None
-
-
-def receipt_ms(record: Any) -> int:
-    """A record's timestamp, within what can be written down.
-
-    It may be the producer's own, and then be anything; without one it is -1.
-
-    >>> from types import SimpleNamespace
-    >>> receipt_ms(SimpleNamespace(timestamp=2**62)) == TIMESTAMP_MS_MAX
-    True
-    """
-    return int(min(max(record.timestamp, 0), TIMESTAMP_MS_MAX))
 
 
 def _traceparent(record: Any) -> str:

@@ -14,15 +14,15 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from scoring import wire
-from scoring.adapters.kafka_contact import reader
-from scoring.adapters.kafka_incarnation import OwnPositions, committed_in
-from scoring.adapters.kafka_intake import opened
-from scoring.adapters.kafka_topics import TopicAdmin
-from scoring.challenge import Challenger
-from scoring.core.decision import DecisionCore
+from scoring.core.decision.decision import DecisionCore
 from scoring.errors import BadArtifact, LogUnavailable, ScoringError
+from scoring.kafka.record_values import opened
+from scoring.kafka.startup_errors import reader
+from scoring.kafka.topic_admin import TopicAdmin
+from scoring.kafka.topic_incarnation import OwnPositions, committed_in
+from scoring.kafka.topic_names import Topics, key_of
+from scoring.pipeline.challenger import Challenger
 from scoring.ports import DecisionLog, LogRecord
-from scoring.topics import Topics, key_of
 from scoring.wire.judged import Judged, challenge_to_bytes, judged_from_bytes
 
 log = logging.getLogger(__name__)

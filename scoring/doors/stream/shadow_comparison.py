@@ -12,13 +12,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from scoring import wire
-from scoring.adapters.kafka_contact import reader
-from scoring.adapters.kafka_intake import opened
-from scoring.adapters.kafka_topics import TopicAdmin
-from scoring.core.decision import Outcome
-from scoring.core.rivalry import Key, Rivalry, Said, rivalry
+from scoring.core.decision.decision import Outcome
+from scoring.core.model.rivalry import Key, Rivalry, Said, rivalry
 from scoring.errors import LogUnavailable, ScoringError
-from scoring.topics import Topics
+from scoring.kafka.record_values import opened
+from scoring.kafka.startup_errors import reader
+from scoring.kafka.topic_admin import TopicAdmin
+from scoring.kafka.topic_names import Topics
 from scoring.v1 import decision_pb2
 
 _EMPTY_READS = 3  # the embedded broker reports ends too low: read on for a while

@@ -14,13 +14,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from scoring import wire
-from scoring.adapters.kafka_contact import appended_ends, reader
-from scoring.adapters.kafka_intake import header_of, message_in
-from scoring.adapters.kafka_progress import Progress
-from scoring.adapters.kafka_topics import Found as Topic
-from scoring.adapters.kafka_topics import TopicAdmin
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
+from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import LogUnavailable, ScoringError
+from scoring.kafka.record_values import header_of, message_in
+from scoring.kafka.startup_errors import appended_ends, reader
+from scoring.kafka.topic_admin import Found as Topic
+from scoring.kafka.topic_admin import TopicAdmin
 from scoring.v1 import decision_pb2
 
 log = logging.getLogger(__name__)

@@ -7,18 +7,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.adapters.dead_letters import RECORD_BYTES_MAX, is_refusal, letter_record
-from scoring.adapters.kafka_delivery import Poll
-from scoring.adapters.kafka_intake import KafkaIntake
-from scoring.adapters.kafka_passes import SharedPasses
-from scoring.adapters.kafka_progress import Progress
-from scoring.adapters.kafka_source import source_headers
-from scoring.adapters.kafka_watermark import Outputs
-from scoring.adapters.kafka_works import Patience, Revoked, admitted
-from scoring.answer import Answer
+from scoring.doors.stream.admission import Patience, Revoked, admitted
+from scoring.doors.stream.dead_letters import (
+    RECORD_BYTES_MAX,
+    is_refusal,
+    letter_record,
+)
+from scoring.doors.stream.input_fingerprint import source_headers
+from scoring.doors.stream.micro_batches import SharedPasses
+from scoring.doors.stream.output_dedup import Outputs
+from scoring.doors.stream.poll_consumer import Poll
+from scoring.doors.stream.records import KafkaIntake
+from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import RecordsRefused, ScoringError
+from scoring.kafka.topic_names import Topics, decision_record
+from scoring.pipeline.answer import Answer
 from scoring.ports import Check, DecisionLog, LogRecord, Telemetry
-from scoring.topics import Topics, decision_record
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,26 +10,27 @@ from functools import partial
 
 from aiokafka.errors import KafkaError
 
-from scoring.adapters.dead_letters import RECORD_BYTES_MAX
-from scoring.adapters.kafka_awaited import TopicsAwaited
-from scoring.adapters.kafka_incarnation import short
-from scoring.adapters.kafka_intake import KafkaIntake, transaction_id_of
-from scoring.adapters.kafka_join import Archive, LogSearch
-from scoring.adapters.kafka_labels import LabelWork
-from scoring.adapters.kafka_lanes import end_process
-from scoring.adapters.kafka_log import KafkaLog
-from scoring.adapters.kafka_options import client_options
-from scoring.adapters.kafka_passes import SharedPasses
-from scoring.adapters.kafka_progress import Progress
-from scoring.adapters.kafka_stream import StreamOptions, stream_until
-from scoring.adapters.kafka_topics import Found, TopicAdmin
-from scoring.adapters.kafka_transactions import TransactionWork
-from scoring.adapters.kafka_watermark import Outputs, OutputTail
-from scoring.adapters.metrics_port import Liveness
+from scoring.doors.stream.dead_letters import RECORD_BYTES_MAX
+from scoring.doors.stream.faust_app import StreamOptions, stream_until
+from scoring.doors.stream.labels import LabelWork
+from scoring.doors.stream.micro_batches import SharedPasses
+from scoring.doors.stream.output_dedup import Outputs, OutputTail
+from scoring.doors.stream.partition_queue import end_process
+from scoring.doors.stream.records import KafkaIntake
+from scoring.doors.stream.stall_detector import Progress
+from scoring.doors.stream.transaction_lookup import Archive, LogSearch
+from scoring.doors.stream.transactions import TransactionWork
 from scoring.errors import LogUnavailable
-from scoring.labels import Labelling
+from scoring.kafka.client_options import client_options
+from scoring.kafka.producer import KafkaLog
+from scoring.kafka.readiness import TopicsAwaited
+from scoring.kafka.record_values import transaction_id_of
+from scoring.kafka.topic_admin import Found, TopicAdmin
+from scoring.kafka.topic_incarnation import short
+from scoring.pipeline.labels import Labelling
+from scoring.pipeline.scorer import Scorer
 from scoring.ports import Store, Telemetry
-from scoring.scorer import Scorer
+from scoring.telemetry.http_port import Liveness
 
 __all__ = ["StreamDoor", "StreamOptions"]
 _WATCH_S = 5.0

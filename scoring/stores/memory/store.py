@@ -10,10 +10,10 @@ from itertools import compress, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.catalogue import Catalogue
-from scoring.core.reference import Event, Reference, Verdict, place
-from scoring.core.transaction import Transaction
-from scoring.core.vector import unknown_values
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.reference import Event, Reference, Verdict, place
+from scoring.core.features.vector import unknown_values
+from scoring.core.transaction.transaction import Transaction
 from scoring.ports import (
     Applied,
     Check,

@@ -12,10 +12,10 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
-from scoring.adapters.redis_cluster import ClusterConnection, Place
-from scoring.adapters.redis_connection import Link, RedisConnection
-from scoring.adapters.url import split_url
+from scoring.core.url import split_url
 from scoring.errors import BadArtifact, StoreUnavailable
+from scoring.stores.redis.cluster import ClusterConnection, Place
+from scoring.stores.redis.connection import Link, RedisConnection
 
 TIMEOUT_S_DEFAULT = 5.0
 _SETTING = "SCORING_REDIS_URL"

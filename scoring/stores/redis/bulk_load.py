@@ -7,16 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_connection import Command, Link
-from scoring.adapters.redis_layout import JOINER, Layout
-from scoring.adapters.redis_program import Program, Terms
-from scoring.adapters.redis_store import RedisStore
-from scoring.core.catalogue import Catalogue, EntityPlan
-from scoring.core.decision import Outcome
-from scoring.core.transaction import Transaction
+from scoring.core.decision.decision import Outcome
+from scoring.core.features.catalogue import Catalogue, EntityPlan
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import StoreUnavailable
 from scoring.ports import Check, LabelledTransaction, Recording
+from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.connection import Command, Link
+from scoring.stores.redis.keys import JOINER, Layout
+from scoring.stores.redis.script_compiler import Program, Terms
+from scoring.stores.redis.store import RedisStore
 from scoring.wire import recorded_to_bytes
 
 _KEYS_PER_EXCHANGE = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from binascii import crc_hqx
 from functools import cache
 
-from scoring.adapters.redis_cluster import SLOTS
+from scoring.stores.redis.cluster import SLOTS
 
 # In a cluster claims stand in this many slots, spread evenly: few enough to look
 # through each one's outbox, many enough that every server has its share.

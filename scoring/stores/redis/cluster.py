@@ -17,8 +17,8 @@ from typing import Any
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
-from scoring.adapters.redis_connection import Command, RedisConnection, StoreSilent
 from scoring.errors import HistoryLost, StoreLate, StoreUnavailable
+from scoring.stores.redis.connection import Command, RedisConnection, StoreSilent
 
 SLOTS = 16_384
 _CALLS = frozenset({b"FCALL", b"EVALSHA"})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoring.adapters.redis_arguments import Ask
-from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_keeping import left_s
-from scoring.core.transaction import Transaction
+from scoring.core.transaction.transaction import Transaction
+from scoring.stores.redis.cluster_retries import left_s
+from scoring.stores.redis.script_args import Ask
+from scoring.stores.redis.script_client import Calls
 
 
 async def forecast_apart(

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT
-from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_connection import Command
-from scoring.adapters.redis_program import EntityProgram
 from scoring.errors import StoreUnavailable
 from scoring.ports import Check
+from scoring.stores.redis.address import TIMEOUT_S_DEFAULT
+from scoring.stores.redis.connection import Command
+from scoring.stores.redis.script_client import Calls
+from scoring.stores.redis.script_compiler import EntityProgram
 
 # A decision takes a few milliseconds; with it, keeping costs no exchange of its own.
 _HELD_S = 0.02

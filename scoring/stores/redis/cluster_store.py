@@ -13,15 +13,15 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from scoring.adapters.redis_arguments import Arguments
-from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_connection import Command
-from scoring.adapters.redis_keeping import Keeping, Look, ends_at, left_s
-from scoring.adapters.redis_layout import Layout, order_of, recorded_of
-from scoring.adapters.redis_program import Terms
-from scoring.core.decision import Degradation, DegradationCode
+from scoring.core.decision.decision import Degradation, DegradationCode
 from scoring.errors import StoreUnavailable
 from scoring.ports import Applied, Check, Observation, Recorded, Recording
+from scoring.stores.redis.cluster_retries import Keeping, Look, ends_at, left_s
+from scoring.stores.redis.connection import Command
+from scoring.stores.redis.keys import Layout, order_of, recorded_of
+from scoring.stores.redis.script_args import Arguments
+from scoring.stores.redis.script_client import Calls
+from scoring.stores.redis.script_compiler import Terms
 
 _OPEN = b"O"  # claimed, and to be counted
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from scoring.core.catalogue import Catalogue, EntityPlan
-from scoring.core.definition import RATE_SCALE
-from scoring.core.statistic import Column, Kind
-from scoring.core.transaction import AMOUNT_MINOR_MAX
+from scoring.core.features.catalogue import Catalogue, EntityPlan
+from scoring.core.features.definition import RATE_SCALE
+from scoring.core.features.statistic import Column, Kind
+from scoring.core.transaction.transaction import AMOUNT_MINOR_MAX
 
 COORDINATES = frozenset({"latitude", "longitude"})
 EVERY = Column(Kind.COUNT)  # the record's own running count

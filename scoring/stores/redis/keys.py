@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.adapters.redis_claims import ClaimKeys
-from scoring.adapters.redis_inputs import Inputs
-from scoring.adapters.redis_program import ORDER, EntityProgram, Program, split_ms
-from scoring.core.catalogue import Catalogue
-from scoring.core.decision import Degradation, DegradationCode
-from scoring.core.transaction import Transaction, order_hash
-from scoring.core.vector import unknown_values
+from scoring.core.decision.decision import Degradation, DegradationCode
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.vector import unknown_values
+from scoring.core.transaction.transaction import Transaction, order_hash
 from scoring.ports import Applied, Observation, Recorded, Recording
+from scoring.stores.redis.claim_keys import ClaimKeys
+from scoring.stores.redis.script_compiler import ORDER, EntityProgram, Program, split_ms
+from scoring.stores.redis.script_inputs import Inputs
 from scoring.wire import decision_of
 
 _APPLIED = {

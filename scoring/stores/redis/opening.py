@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from scoring.adapters.redis_address import opened
-from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_claims import ClaimKeys
-from scoring.adapters.redis_cluster import ClusterConnection
-from scoring.adapters.redis_connection import Command
+from scoring.stores.redis.address import opened
+from scoring.stores.redis.claim_keys import ClaimKeys
+from scoring.stores.redis.cluster import ClusterConnection
+from scoring.stores.redis.connection import Command
+from scoring.stores.redis.script_client import Calls
 
 # What stands in place of the number of transactions processed; the program counts on
 # from the first, so that 1 means that the key was gone.

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_claims import ClaimKeys
-from scoring.adapters.redis_connection import Command
-from scoring.adapters.redis_layout import outbox_field
+from scoring.stores.redis.claim_keys import ClaimKeys
+from scoring.stores.redis.connection import Command
+from scoring.stores.redis.keys import outbox_field
+from scoring.stores.redis.script_client import Calls
 
 Entry = tuple[str, str, bytes]  # tenant, transaction id, logged bytes
 _MS_PER_S = 1_000

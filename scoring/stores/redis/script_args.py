@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from struct import Struct
 
-from scoring.adapters.redis_inputs import Inputs
-from scoring.adapters.redis_layout import Layout, order_of, outbox_field
-from scoring.adapters.redis_program import (
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.statistic import Slot
+from scoring.core.transaction.transaction import Transaction, order_hash
+from scoring.ports import Check, LabelledTransaction, Recording
+from scoring.stores.redis.keys import Layout, order_of, outbox_field
+from scoring.stores.redis.script_compiler import (
     LABEL_BODY,
     EntityProgram,
     Program,
     split_ms,
 )
-from scoring.core.catalogue import Catalogue
-from scoring.core.statistic import Slot
-from scoring.core.transaction import Transaction, order_hash
-from scoring.ports import Check, LabelledTransaction, Recording
+from scoring.stores.redis.script_inputs import Inputs
 from scoring.wire import recorded_to_bytes
 
 _VERDICT = Struct(">IB")

@@ -6,11 +6,11 @@ import asyncio
 from math import inf
 from typing import Any
 
-from scoring.adapters.redis_address import TIMEOUT_S_DEFAULT, is_refusal, refusal
-from scoring.adapters.redis_arguments import Call
-from scoring.adapters.redis_connection import Command, Link, RedisConnection
-from scoring.adapters.redis_program import CALLS, Program
 from scoring.errors import BadArtifact, HistoryLost, StoreLate, StoreUnavailable
+from scoring.stores.redis.address import TIMEOUT_S_DEFAULT, is_refusal, refusal
+from scoring.stores.redis.connection import Command, Link, RedisConnection
+from scoring.stores.redis.script_args import Call
+from scoring.stores.redis.script_compiler import CALLS, Program
 
 _INFO: Command = (b"INFO",)
 # What the program says of a store without its history.

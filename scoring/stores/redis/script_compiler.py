@@ -11,14 +11,14 @@ from math import nan
 from struct import Struct
 from typing import Any
 
-from scoring.adapters.lua_check import lua_check
-from scoring.adapters.lua_literal import lua_literal
-from scoring.adapters.redis_record import COORDINATES, EVERY, RecordLayout
-from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
-from scoring.core.expression import names_of
-from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.features.expression import names_of
+from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
+from scoring.stores.redis.entity_record import COORDINATES, EVERY, RecordLayout
+from scoring.stores.redis.lua_check import lua_check
+from scoring.stores.redis.lua_literal import lua_literal
 
 ORDER = Struct(">HIQ")  # time in 6 bytes (2 + 4), then the id's hash
 LABEL_BODY = Struct(">HIQIHIH")  # time, id hash, version, known at, bits
@@ -262,7 +262,7 @@ class Program:
         checks = [lua_check(plan["width"], plan["reals"]) for plan in plans]
         earlier = [plan["earlier"] for plan in plans]
         early = [lua_check(old["width"], old["reals"]) for old in earlier]
-        body = resources.files("scoring.adapters").joinpath("redis_store.lua")
+        body = resources.files("scoring.stores.redis").joinpath("redis_store.lua")
         self.source = (
             f"local CONFIG = {lua_literal({'dedupe_ms': terms.dedupe_ms})}\n"
             f"local PLANS = {lua_literal(plans)}\n"

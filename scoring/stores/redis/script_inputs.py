@@ -9,10 +9,10 @@ from operator import itemgetter
 from struct import Struct
 from typing import Any
 
-from scoring.core.catalogue import Catalogue, EntityPlan
-from scoring.core.decision import Outcome
-from scoring.core.measure import Decided, Read, reader
-from scoring.core.transaction import Transaction
+from scoring.core.decision.decision import Outcome
+from scoring.core.features.catalogue import Catalogue, EntityPlan
+from scoring.core.features.measure import Decided, Read, reader
+from scoring.core.transaction.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.adapters.redis_address import StoreAddress
-from scoring.adapters.redis_arguments import Arguments, Ask
-from scoring.adapters.redis_calls import Calls
-from scoring.adapters.redis_connection import Command, Link
-from scoring.adapters.redis_forecast import forecast_apart
-from scoring.adapters.redis_keeping import ends_at, left_s
-from scoring.adapters.redis_layout import Layout, recorded_of
-from scoring.adapters.redis_opening import HadHistory, Opening
-from scoring.adapters.redis_outbox import RedisOutbox
-from scoring.adapters.redis_program import Program, Terms
-from scoring.adapters.redis_split import Split
-from scoring.core.catalogue import Catalogue
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import CorruptState, HistoryLost, StoreUnavailable
 from scoring.ports import (
     Check,
@@ -32,6 +21,17 @@ from scoring.ports import (
     Recorded,
     Recording,
 )
+from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.cluster_forecast import forecast_apart
+from scoring.stores.redis.cluster_retries import ends_at, left_s
+from scoring.stores.redis.cluster_store import Split
+from scoring.stores.redis.connection import Command, Link
+from scoring.stores.redis.keys import Layout, recorded_of
+from scoring.stores.redis.opening import HadHistory, Opening
+from scoring.stores.redis.outbox import RedisOutbox
+from scoring.stores.redis.script_args import Arguments, Ask
+from scoring.stores.redis.script_client import Calls
+from scoring.stores.redis.script_compiler import Program, Terms
 from scoring.wire import decision_of, payment_of
 
 _DECIDED = b"DP1234"  # what a recorded decision begins with; see the Lua program

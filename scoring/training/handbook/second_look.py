@@ -16,7 +16,7 @@ from scoring.training.dataset import Dataset
 from scoring.training.export import ensemble_graph
 from scoring.training.fit import Boosting, fit, margins
 from scoring.training.forest import forest_from_json
-from scoring.training.handbook import (
+from scoring.training.handbook.protocols import (
     STARTS_B,
     STARTS_CHOICE,
     Fold,

@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.catalogue import Catalogue, EntityPlan
-from scoring.core.derivation import Reals
-from scoring.core.expression import OUTCOME, parse
-from scoring.core.vector import Matrix, Table, derive
+from scoring.core.features.catalogue import Catalogue, EntityPlan
+from scoring.core.features.derivation import Reals
+from scoring.core.features.expression import OUTCOME, parse
+from scoring.core.features.vector import Matrix, Table, derive
 from scoring.errors import BadArtifact
-from scoring.training import offline_folds, offline_order
-from scoring.training.offline_sql import (
+from scoring.training.offline import folds as offline_folds
+from scoring.training.offline import order as offline_order
+from scoring.training.offline.sql import (
     amount_sql,
     columns_of_transaction,
     events_sql,

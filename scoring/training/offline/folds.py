@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
-from scoring.core.derivation import Reals
-from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
-from scoring.training.offline_sql import FOLDED
+from scoring.core.features.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.features.derivation import Reals
+from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.training.offline.sql import FOLDED
 
 Connection = Any
 _Verdicts = list[tuple[int, int, bool]]  # version, known_at_ms, fraud

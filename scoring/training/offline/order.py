@@ -11,11 +11,11 @@ from collections import defaultdict
 from dataclasses import dataclass, fields
 from typing import Any
 
-from scoring.core.catalogue import Catalogue, EntityPlan
-from scoring.core.derivation import Reals
-from scoring.core.measure import Decided
-from scoring.core.reference import Event, Reference, Verdict, event_of
-from scoring.core.transaction import Transaction
+from scoring.core.features.catalogue import Catalogue, EntityPlan
+from scoring.core.features.derivation import Reals
+from scoring.core.features.measure import Decided
+from scoring.core.features.reference import Event, Reference, Verdict, event_of
+from scoring.core.transaction.transaction import Transaction
 
 Connection = Any
 _Key = tuple[str, ...]

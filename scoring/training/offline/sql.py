@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from scoring.core.catalogue import LABEL_OPS, Catalogue, EntityPlan
-from scoring.core.definition import RATE_SCALE
-from scoring.core.expression import OUTCOME, TEXT_FIELDS, parse
-from scoring.core.measure import LIMB_BITS
-from scoring.core.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.features.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.features.definition import RATE_SCALE
+from scoring.core.features.expression import OUTCOME, TEXT_FIELDS, parse
+from scoring.core.features.measure import LIMB_BITS
+from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
 
 # Events of one entity and millisecond get ranks below this, so that time and rank make
 # one unique integer key, and a half-open window is an integer range of it.

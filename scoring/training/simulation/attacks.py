@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.transaction import Channel, EntryMode
-from scoring.training.payments import (
+from scoring.core.transaction.transaction import Channel, EntryMode
+from scoring.training.simulation.payments import (
     COUNTRIES,
     DAY_MS,
     HOME_COUNT,

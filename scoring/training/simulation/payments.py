@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.transaction import Channel, EntryMode
+from scoring.core.transaction.transaction import Channel, EntryMode
 
 DAY_MS = 86_400_000
 NOBODY = -1  # an index that names nothing

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.transaction import Channel
-from scoring.training import attacks
-from scoring.training.payments import (
+from scoring.core.transaction.transaction import Channel
+from scoring.training.progress import Report, silent
+from scoring.training.simulation import attacks
+from scoring.training.simulation.payments import (
     CATEGORIES,
     COUNTRIES,
     NOBODY,
@@ -27,7 +28,6 @@ from scoring.training.payments import (
     retried,
     settle,
 )
-from scoring.training.progress import Report, silent
 
 TRUTH_COLUMNS = ("fraud", "scenario")
 _TERMINALS_PER_MERCHANT = 4

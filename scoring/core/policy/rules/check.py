@@ -11,8 +11,8 @@ import re
 from functools import cache
 from typing import Any
 
-from scoring.core.rules.problem import RuleProblem, suggestion
-from scoring.core.rules.syntax import Node, node_from_bytes
+from scoring.core.policy.rules.problem import RuleProblem, suggestion
+from scoring.core.policy.rules.syntax import Node, node_from_bytes
 
 CHARACTERS_MAX = 4_000  # a longer predicate is several rules, or a list
 NODES_MAX = 250  # keeps the generated function's nesting far below Python's own limit

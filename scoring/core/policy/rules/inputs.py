@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from scoring.core.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
-from scoring.core.transaction import (
+from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
+from scoring.core.transaction.transaction import (
     AMOUNT_MINOR_MAX,
     ATTEMPT_MAX,
     Channel,

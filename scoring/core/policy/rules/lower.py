@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from scoring.core.rules.inputs import (
+from scoring.core.policy.rules.inputs import (
     FLOAT32_MAX,
     TRANSACTION,
     Schema,
     Type,
     limit_type,
 )
-from scoring.core.rules.problem import RuleProblem, suggestion
-from scoring.core.rules.syntax import Kind, Node
-from scoring.core.rules.terms import (
+from scoring.core.policy.rules.problem import RuleProblem, suggestion
+from scoring.core.policy.rules.syntax import Kind, Node
+from scoring.core.policy.rules.terms import (
     COMPARISONS,
     Comparison,
     Term,

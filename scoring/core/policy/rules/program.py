@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any
 
-from scoring.core.rules.check import checked
-from scoring.core.rules.inputs import CHANNELS, ENTRY_MODES, Schema
-from scoring.core.rules.lower import Lowering
-from scoring.core.rules.problem import RuleProblem
-from scoring.core.rules.syntax import Kind, Node
-from scoring.core.rules.terms import opposite
-from scoring.core.transaction import Transaction
+from scoring.core.policy.rules.check import checked
+from scoring.core.policy.rules.inputs import CHANNELS, ENTRY_MODES, Schema
+from scoring.core.policy.rules.lower import Lowering
+from scoring.core.policy.rules.problem import RuleProblem
+from scoring.core.policy.rules.syntax import Kind, Node
+from scoring.core.policy.rules.terms import opposite
+from scoring.core.transaction.transaction import Transaction
 
 _FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
 _NAMES = "f, t, at, score"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scoring.core.rules.check import mixed_numbers
-from scoring.core.rules.inputs import Input, Type
-from scoring.core.rules.problem import RuleProblem
-from scoring.core.rules.syntax import Node
-from scoring.core.transaction import CLOSED, never
+from scoring.core.policy.rules.check import mixed_numbers
+from scoring.core.policy.rules.inputs import Input, Type
+from scoring.core.policy.rules.problem import RuleProblem
+from scoring.core.policy.rules.syntax import Node
+from scoring.core.transaction.transaction import CLOSED, never
 
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 COMPARISONS = {f"_{operator}_": operator for operator in _OPPOSITE}
