@@ -24,10 +24,11 @@ from scoring.core.decision.decision import ComputeTarget
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.model.bundle import Manifest
 from scoring.models.drift import ModelDrift
+from scoring.models.explainer import exact_contributions
 from scoring.models.onnx_model import load_model, session_of
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
-from scoring.training.explain import exact_contributions, grouped, top_overlap
+from scoring.training.explain import grouped, top_overlap
 from scoring.training.export import ensemble_graph
 from scoring.training.fit import Boosting, fit
 from scoring.training.forest import Forest, forest_from_json

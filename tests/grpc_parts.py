@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from scoring.doors.grpc.server import GrpcServer
 from scoring.doors.grpc.single_flight import Decisions
 from scoring.kafka.topic_names import Topics
+from scoring.models.explainer import Explainer
 from scoring.pipeline.budget import Budget
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
@@ -24,7 +25,6 @@ from scoring.stores.memory.log import MemoryLog
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.spool import MemorySpool
 from scoring.telemetry.prometheus import SilentTelemetry
-from scoring.training.explain import Explainer
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.transaction_pb2 import Label, Transaction

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from scoring.models.explainer import Explainer
     from scoring.models.loader import ModelSource
     from scoring.settings import Settings
-    from scoring.training.explain import Explainer
 
 _READY = "serving grpc on "
 # A worker gets its grace for calls in flight and this for closing what it holds.
@@ -141,6 +141,6 @@ def _explainer(source: ModelSource, version: str) -> Explainer:
 
     Raises `ImportError` without xgboost, `BadArtifact` where it is gone.
     """
-    from scoring.training.explain import Explainer
+    from scoring.models.explainer import Explainer
 
     return Explainer.from_bundle(source.bundle(version))

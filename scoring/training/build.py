@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.model.bundle import Calibration, Manifest, Training, rounded
+from scoring.models.explainer import exact_contributions
 from scoring.training.calibrate import Platt
 from scoring.training.dataset import (
     DAY_MS,
@@ -21,7 +22,7 @@ from scoring.training.dataset import (
     split_by_time,
 )
 from scoring.training.deepen import Deepened, deepened
-from scoring.training.explain import exact_contributions, grouped, top_overlap
+from scoring.training.explain import grouped, top_overlap
 from scoring.training.fit import Boosting, margins
 from scoring.training.ground import Ground, Groups
 from scoring.training.package import Compiled, baseline_of, run_graph, write_bundle

@@ -8,7 +8,8 @@ import xgboost
 from small_model import small_dataset
 
 from scoring.errors import BadArtifact
-from scoring.training.explain import exact_contributions, grouped, top_overlap
+from scoring.models.explainer import exact_contributions
+from scoring.training.explain import grouped, top_overlap
 from scoring.training.export import ensemble_graph
 from scoring.training.fit import Boosting, fit, margins
 from scoring.training.forest import forest_from_json

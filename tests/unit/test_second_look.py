@@ -22,6 +22,7 @@ from scoring.core.model.bundle import Band
 from scoring.core.policy.policy import load_policy
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import BadArtifact, ModelUnavailable
+from scoring.models.explainer import Explainer
 from scoring.models.onnx_model import load_model
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.challenger import Challenger
@@ -34,7 +35,6 @@ from scoring.stores.spool import MemorySpool
 from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.training import second_look as training
 from scoring.training.build import train_on
-from scoring.training.explain import Explainer
 from scoring.training.fit import Boosting
 from scoring.wire.judged import judged_from_bytes
 
