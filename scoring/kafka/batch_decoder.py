@@ -2,7 +2,7 @@
 
 aiokafka inflates a batch whole, however large it becomes, and gives up for good at a
 header whose name is not UTF-8. Two names of aiokafka 0.14 are replaced in one place
-(`install`); tests/unit/test_kafka_records.py holds each.
+(`install`); tests/unit/kafka/test_batch_decoder.py holds each.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome
 from scoring.v1.transaction_pb2 import Label, Transaction, Verdict
 from scoring.wire import framing, schemas
 
-DOCS = Path(__file__).parents[2] / "docs" / "schemas"
+DOCS = Path(__file__).parents[3] / "docs" / "schemas"
 
 
 @pytest.mark.parametrize("name", schemas.published())

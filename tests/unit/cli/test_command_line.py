@@ -16,7 +16,7 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.settings import Settings, unread_settings
 from scoring.training.simulation.simulate import World, simulate
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(*arguments, **environment):
