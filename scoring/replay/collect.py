@@ -29,7 +29,8 @@ class Collector:
     """Rows on their way, and the Parquet file of those that are decided.
 
     `degradations` counts decisions by what was missing, `refusals` has the place and
-    the reason of each row that a door refused.
+    the reason of each row that a door refused, `repeats` the place of each that was
+    decided before the run.
     A record for a row that is no longer on its way is a duplicate or a stranger's.
     """
 
@@ -40,6 +41,7 @@ class Collector:
     degraded: int = 0
     degradations: Counter[str] = field(default_factory=Counter)
     refusals: list[tuple[Place, str]] = field(default_factory=list)
+    repeats: list[Place] = field(default_factory=list)
     _pending: dict[str, Row] = field(default_factory=dict)
     _columns: dict[str, list[Any]] = field(default_factory=dict)
     _writer: Any = None
@@ -71,6 +73,18 @@ class Collector:
             return
         self.refusals.append((row.place, reason))
         self._progress.set()
+
+    def pass_over(self, transaction_id: str) -> None:
+        """Note that a row will have no decision now: it was decided before."""
+        row = self._pending.pop(transaction_id, None)
+        if row is not None:
+            self.repeats.append(row.place)
+            self._progress.set()
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The ids of rows sent and not yet answered, in order."""
+        return tuple(self._pending)
 
     @property
     def pending(self) -> int:

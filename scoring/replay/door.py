@@ -10,12 +10,14 @@ from heapq import heappop, heappush
 from typing import Any, Protocol, TypeVar
 
 import grpc
+from aiokafka.errors import KafkaError
 
 from scoring import wire
 from scoring.core.transaction.label import Label
 from scoring.errors import ScoringError, Unavailable
 from scoring.kafka.topic_names import Topics, key_of
 from scoring.replay.collect import Collector
+from scoring.replay.repeats import Repeats
 from scoring.tables.admission import Row
 from scoring.v1 import (
     decision_pb2,
@@ -30,6 +32,7 @@ _CALLS_MAX = 4  # in flight at once: enough to keep the server busy
 _CALL_TIMEOUT_S = 120.0
 _APPLIED_TIMEOUT_S = 120.0
 _APPLIED_POLL_S = 0.005
+_LOOK_S = 0.25  # between looks at where the worker is
 _MISSED = "the call missed its deadline; play the row again: a repeat changes nothing"
 
 
@@ -70,10 +73,12 @@ class KafkaDoor:
     topics: Topics
     collector: Collector
     group: str
+    repeats: Repeats
     # A heap: sent ahead, labels do not come in the order in which they become known.
     _labels: list[tuple[int, int, Awaitable[Any]]] = field(default_factory=list)
     _learned: int = 0
     _committed: dict[Any, int] = field(default_factory=dict)
+    _read_to: dict[Any, int] = field(default_factory=dict)
 
     async def learn(self, labels: Sequence[Label]) -> None:
         """Append, keyed like transactions."""
@@ -110,12 +115,13 @@ class KafkaDoor:
         self.collector.expect(rows)
         for row in rows:
             value = wire.transaction_to_proto(row.transaction).SerializeToString()
-            await self.producer.send(
+            sent = await self.producer.send(
                 self.topics.transactions,
                 value,
                 key=key_of(row.transaction),
                 headers=_HEADERS,
             )
+            self.repeats.sent(row.transaction.id, sent)
 
     async def settle(self) -> None:
         """Wait for the decisions of everything appended."""
@@ -129,6 +135,21 @@ class KafkaDoor:
             for partition, records in polled.items():
                 for record in records:
                     self._record(partition.topic, record)
+            self._read_to = {
+                place: await self.consumer.position(place)
+                for place in self.consumer.assignment()
+            }
+
+    async def look(self) -> None:
+        """Pass over the rows that were decided before, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            waiting = self.collector.waiting
+            for name, reason in self.repeats.refused(waiting):
+                self.collector.refuse(name, reason)
+            with suppress(KafkaError):  # asked again
+                for name in await self.repeats.found(waiting, self._read_to):
+                    self.collector.pass_over(name)
 
     def _record(self, topic: str, record: Any) -> None:
         headers, value = dict(record.headers), wire.unframed(record.value)
@@ -142,11 +163,13 @@ class KafkaDoor:
         letter = wire.message_from_bytes(
             value, transaction_pb2.DeadLetter, content_type
         )
-        with suppress(ScoringError):  # somebody else's garbage in a live topic
+        reason = _said(letter.field, letter.message)
+        self.repeats.letter(letter.partition, letter.offset, reason)
+        with suppress(ScoringError):  # masked, or somebody else's in a live topic
             transaction = wire.message_from_bytes(
                 wire.unframed(letter.value), transaction_pb2.Transaction, wire.PROTOBUF
             )
-            self.collector.refuse(transaction.id, f"{letter.field} {letter.message}")
+            self.collector.refuse(transaction.id, reason)
 
 
 @dataclass(slots=True)
@@ -222,8 +245,17 @@ class GrpcDoor:
             else:
                 self.collector.refuse(
                     result.transaction_id,
-                    f"{result.error.field} {result.error.message}",
+                    _said(result.error.field, result.error.message),
                 )
+
+
+def _said(field: str, message: str) -> str:
+    """A refusal with its field, which only some messages name themselves.
+
+    >>> _said("card", "holds a card number"), _said("id", "id: 'p1' was used")
+    ('card: holds a card number', "id: 'p1' was used")
+    """
+    return message if message.startswith(f"{field}:") else f"{field}: {message}"
 
 
 def parts_of(

@@ -17,6 +17,7 @@ from scoring.kafka.topic_names import Topics
 from scoring.replay.collect import Collector
 from scoring.replay.door import Door, GrpcDoor, KafkaDoor
 from scoring.replay.pace import Pace
+from scoring.replay.repeats import Repeats
 from scoring.replay.schedule import (
     WINDOW_ROWS,
     Entities,
@@ -165,25 +166,35 @@ async def kafka_door(
         enable_auto_commit=False,
         fetch_max_wait_ms=fetch_wait_ms,
     )
+    ends = AIOKafkaConsumer(**client, group_id=None)
     admin = AIOKafkaAdminClient(**client)
     started: list[Any] = []
     try:
-        for one in (producer, consumer, admin):
+        for one in (producer, consumer, ends, admin):
             await one.start()
             started.append(one)
         if from_now:
             await consumer.seek_to_end()
-        door = KafkaDoor(producer, consumer, admin, topics, collector, group)
-        reading = asyncio.get_running_loop().create_task(door.read())
+        repeats = Repeats(admin, ends, group)
+        await repeats.begin(await _partitions(producer, topics.transactions))
+        door = KafkaDoor(producer, consumer, admin, topics, collector, group, repeats)
+        working = asyncio.gather(door.read(), door.look())
         try:
             yield door
         finally:
-            reading.cancel()
+            working.cancel()
             with suppress(asyncio.CancelledError):
-                await reading
+                await working
     finally:
         for one in reversed(started):
             await (one.close() if one is admin else one.stop())
+
+
+async def _partitions(producer: Any, topic: str) -> list[Any]:
+    from aiokafka import TopicPartition
+
+    found = await producer.partitions_for(topic)
+    return [TopicPartition(topic, partition) for partition in found]
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ from scoring.wiring.definitions import catalogue_from, policy_from
 
 _PARTITIONS = 4
 _WATCH_S = 0.5
+_DECIDED_BEFORE = "was decided before this run, and its decision stands"
 # A replay waits for its answers: nothing may be degraded for want of time.
 _PATIENT = {
     "SCORING_BUDGET_MS": "60000",
@@ -87,7 +88,9 @@ def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
         collector.close()
     for place, reason in collector.refusals:
         account.refuse(place, "", reason)
-    if collector.refusals:
+    for place in collector.repeats:
+        account.skip(place, _DECIDED_BEFORE)
+    if collector.refusals or collector.repeats:
         print_account(account, listed)
     quality = quality_of_run(plan, collector, judge_from_ms)
     print_report(account, collector, outcome, quality)

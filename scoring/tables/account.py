@@ -94,12 +94,15 @@ class Account:
 
 
 def _cause(name: str, reason: str) -> str:
-    """What rows are counted under: a day that a reason names is no cause of its own.
+    """What rows are counted under: a day or an id that a reason names is no cause.
 
     >>> _cause("at", "is 1970-01-02, not between 2000 and 2100")
     'at: is not between 2000 and 2100'
+    >>> _cause("", "id: 'p5' was already used for another payload")
+    'id: was already used for another payload'
     """
     alike = sub(r"is [0-9-]{10}, not", "is not", reason)
+    alike = sub(r"^id: .* was already used", "id: was already used", alike)
     return f"{name}: {alike}" if name else alike
 
 

@@ -50,15 +50,21 @@ async def test_the_same_transaction_twice_in_one_poll_is_one_record(stream):
     assert (counted.duplicated, counted.letters) == (0, [])
 
 
-async def test_another_payload_under_a_known_id_becomes_a_dead_letter(stream):
+async def test_another_payload_under_a_known_id_is_a_letter_that_tells_what_differs(
+    stream,
+):
     await stream.worker().ready()
     await stream.send(payments(3))
     await stream.count(3, settle_s=0)
-    await stream.send([Input.of(transaction("t1", amount_minor=2))])
+    other = transaction("t1", amount_minor=2, device="another")
+    await stream.send([Input.of(other)])
     counted = await stream.count(4)
     assert counted.reasons == {"CONFLICT": 1}
     assert counted.duplicated == 0
-    assert counted.letters[0].field == "id"
+    [letter] = counted.letters
+    assert letter.field == "id"
+    assert "which differs in amount_minor, device;" in letter.message
+    assert "another" not in letter.message.replace("another payload", "")
 
 
 def poison(kind: int, id_: str) -> tuple[Input, str]:

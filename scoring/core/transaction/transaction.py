@@ -218,11 +218,14 @@ def _validate_optional(t: Transaction) -> None:
 
 
 def _validate_location(t: Transaction) -> None:
-    # NaN fails both comparisons, so it is refused here as well.
-    if t.latitude is None or not -90.0 <= t.latitude <= 90.0:  # noqa: PLR2004
-        raise InvalidTransaction("location.latitude", "must lie between -90 and 90")
-    if t.longitude is None or not -180.0 <= t.longitude <= 180.0:  # noqa: PLR2004
-        raise InvalidTransaction("location.longitude", "must lie between -180 and 180")
+    for name, degrees, limit in (
+        ("location.latitude", t.latitude, 90),
+        ("location.longitude", t.longitude, 180),
+    ):
+        if degrees is None:
+            raise InvalidTransaction(name, "is missing; half a location is none")
+        if not -limit <= degrees <= limit:  # NaN is refused here as well
+            raise InvalidTransaction(name, f"must lie between -{limit} and {limit}")
 
 
 def _validate_attributes(attributes: Mapping[str, str]) -> None:
