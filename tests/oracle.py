@@ -27,15 +27,15 @@ def wrong_features(logged: Iterable[bytes]) -> list[str]:
     catalogue = default_catalogue()
     engine, wrong = Reference(catalogue), []
     decided = sorted(
-        ((Decision.FromString(raw), raw) for raw in logged),
-        key=lambda pair: pair[0].trace.processed_seq,
+        map(Decision.FromString, logged),
+        key=lambda decision: decision.trace.processed_seq,
     )
-    order = [decision.trace.processed_seq for decision, _ in decided]
+    order = [decision.trace.processed_seq for decision in decided]
     assert all(order), "a decision does not say when it was processed"
     assert len(set(order)) == len(order), "two decisions claim one place in the order"
     judged = set(random.Random(0).sample(range(len(decided)), min(SAMPLE, len(order))))
-    for place, (decision, raw) in enumerate(decided):
-        t = wire.transaction_of(raw)
+    for place, decision in enumerate(decided):
+        t = wire.transaction_from_proto(decision.transaction)
         if place in judged:
             [expected] = vectorise(catalogue, [t], [engine.evaluate(t)])
             found = np.array(decision.core.features, np.float32)

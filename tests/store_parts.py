@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from streams import DEDUPE_MS, LATENESS_MS
 
 from scoring.core.features.catalogue import Catalogue, default_catalogue
+from scoring.ports import Store
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.store import RedisStore
 
@@ -26,6 +27,11 @@ async def connected(
         namespace=namespace,
         **terms | options,
     )
+
+
+async def outbox_of(store: Store) -> list[tuple[str, str, bytes]]:
+    """All that is recorded and not published: tenant, id, logged bytes."""
+    return [entry async for page in store.outbox_pages(count=100) for entry in page]
 
 
 async def replicated(*ports: int) -> None:

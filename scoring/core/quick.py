@@ -6,6 +6,8 @@ from dataclasses import MISSING, fields
 from inspect import Parameter, signature
 from typing import Any, TypeVar
 
+from scoring.core.generated_code import function_from
+
 T = TypeVar("T")
 
 
@@ -39,8 +41,8 @@ def quick(cls: type[T]) -> type[T]:
     named = [n for n, p in parameters.items() if p.kind is Parameter.KEYWORD_ONLY]
     placed = [n for n in parameters if n not in named]
     taken = ", ".join(["self", *placed, *(["*", *named] if named else [])])
-    exec("\n".join([f"def __init__({taken}):", *body]), scope)  # noqa: S102  # our own
-    made = scope["__init__"]
+    source = "\n".join([f"def __init__({taken}):", *body])
+    made = function_from(source, "__init__", scope)
     for part in ("__defaults__", "__kwdefaults__", "__annotations__", "__qualname__"):
         setattr(made, part, getattr(standard, part))
     cls.__init__ = made  # type: ignore[method-assign]

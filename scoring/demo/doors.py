@@ -98,9 +98,7 @@ class GrpcDoor:
         self.audit.replied(json_format.MessageToDict(decision.core))
         raw = decision.SerializeToString(deterministic=True)
         if id_ in self._kept:
-            if self._kept[id_] == raw:
-                self.tally.repeats_equal += 1
-            else:
+            if self._kept[id_] != raw:
                 self.audit.conflicting_ids.add(id_)
         elif len(self._kept) < _REPLIES_KEPT_MAX:
             self._kept[id_] = raw

@@ -37,7 +37,6 @@ class Tally:
     false_alarms: int = 0
     labels_sent: int = 0
     repeats_sent: int = 0
-    repeats_equal: int = 0
     declines: deque[Decline] = field(
         default_factory=lambda: deque(maxlen=_DECLINES_MAX)
     )

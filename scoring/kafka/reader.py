@@ -11,13 +11,11 @@ from typing import Any, Self
 from aiokafka import TopicPartition
 
 from scoring.errors import BadArtifact, LogUnavailable
-from scoring.kafka import batch_decoder
 from scoring.kafka.record_values import message_in
 from scoring.kafka.startup_errors import appended_ends, reader
 from scoring.kafka.topic_admin import TopicAdmin
 from scoring.v1.decision_pb2 import Decision
 
-batch_decoder.install()
 log = logging.getLogger(__name__)
 _POLL_MS = 500
 _POLL_RECORDS_MAX = 10_000

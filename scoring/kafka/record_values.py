@@ -11,6 +11,7 @@ from scoring import wire
 from scoring.errors import ScoringError
 from scoring.kafka import batch_decoder
 
+batch_decoder.install()  # whoever reads values takes batches as they are
 # The last instant that a Timestamp can say: the end of the year 9999.
 TIMESTAMP_MS_MAX = 253_402_300_799_999
 

@@ -245,14 +245,11 @@ class Store(Protocol):
         """
         ...
 
-    async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
-        """List what is recorded but unpublished: (tenant, id, logged bytes)."""
-        ...
-
     def outbox_pages(
         self, *, count: int
     ) -> AsyncIterator[list[tuple[str, str, bytes]]]:
-        """All of the outbox, about `count` entries at a time.
+        """What is recorded but unpublished, (tenant, id, logged bytes), in pages of
+        about `count`.
 
         What stands there from the first page to the last comes at least once.
         """

@@ -37,7 +37,6 @@ class Collector:
     path: Path
     sent: int = 0
     decided: int = 0
-    repeated: int = 0
     degraded: int = 0
     degradations: Counter[str] = field(default_factory=Counter)
     refusals: list[tuple[Place, str]] = field(default_factory=list)
@@ -54,10 +53,9 @@ class Collector:
             self.sent += 1
 
     def take(self, decision: decision_pb2.Decision) -> None:
-        """Take in one decision; unknown ids are counted and left out."""
+        """Take in one decision; unknown ids are left out."""
         row = self._pending.pop(decision.core.transaction_id, None)
         if row is None:
-            self.repeated += 1
             return
         self.decided += 1
         missing = degradations_of(decision.core)

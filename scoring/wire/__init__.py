@@ -12,7 +12,6 @@ from scoring.wire.decisions import (
     position_of,
     recorded,
     trace_to_bytes,
-    transaction_of,
 )
 from scoring.wire.framing import frame_of, unframed
 from scoring.wire.kept import decision_of, payment_of, recorded_to_bytes
@@ -67,7 +66,6 @@ __all__ = [
     "trace_to_bytes",
     "transaction_from_bytes",
     "transaction_from_proto",
-    "transaction_of",
     "transaction_to_proto",
     "unframed",
     "varint_to_bytes",

@@ -30,7 +30,7 @@ from scoring.wire.messages import (
     timestamp_from_ms,
     varint_to_bytes,
 )
-from scoring.wire.transactions import transaction_from_proto, transaction_to_proto
+from scoring.wire.transactions import transaction_to_proto
 
 _MODEL = ReasonSource.MODEL
 _CONTRIBUTION = Struct("<Bf")
@@ -222,11 +222,6 @@ def recorded(decision: bytes) -> bytes:
         message.core.SerializeToString(deterministic=True),
         message.trace.SerializeToString(deterministic=True),
     )
-
-
-def transaction_of(logged: bytes) -> Transaction:
-    """The accepted transaction of a record of the decisions topic."""
-    return transaction_from_proto(decision_from_bytes(logged).transaction)
 
 
 def carried_of(logged: bytes, content_type: str) -> Transaction:

@@ -6,6 +6,7 @@ from math import isnan
 
 import numpy as np
 from contract_parts import CATALOGUE, PAID, at, feature, fraud, observed, recording
+from store_parts import outbox_of
 from streams import HOUR_MS, START_MS, check
 
 from scoring.core.features.vector import vectorise
@@ -182,9 +183,9 @@ async def test_an_unobserved_payment_is_not_decided(store):
 async def test_the_outbox_keeps_a_decision_until_it_is_published(store):
     await store.record([recording(PAID, b"one", logged=b"logged")])
     await store.record([recording(PAID, b"two", logged=b"other")])
-    assert await store.outbox(count_max=10) == [("default", "t1", b"logged")]
+    assert await outbox_of(store) == [("default", "t1", b"logged")]
     await store.published([("default", "t1")])
-    assert await store.outbox(count_max=10) == []
+    assert await outbox_of(store) == []
 
 
 async def test_the_whole_outbox_is_read_in_pages(store):

@@ -46,9 +46,8 @@ DECISION = Decision(
 def topic(request, kafka_bootstrap, topic_prefix) -> str:
     """A decisions topic that holds one decision, written as we write it."""
     topics, logged = Topics(topic_prefix), DECISION.SerializeToString()
-    record = decision_record(
-        topics, logged, wire.transaction_of(logged), content_type=request.param
-    )
+    transaction = wire.transaction_from_proto(DECISION.transaction)
+    record = decision_record(topics, logged, transaction, content_type=request.param)
 
     async def write():
         await create_topics(kafka_bootstrap, topic_prefix)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from redis.asyncio import Redis
-from store_parts import connected
+from store_parts import connected, outbox_of
 from streams import DAY_MS, LATENESS_MS, START_MS, check, transaction
 
 from scoring.core.features.catalogue import default_catalogue
@@ -175,7 +175,7 @@ async def test_a_history_outlives_its_horizon_after_its_last_event(
             unpublished |= {t.id for t in day.payments if t.id.endswith("7")}
         async for key in client.scan_iter(f"{store_namespace}:*", count=1_000):
             kinds.add(key.rpartition(b"}:")[2] if b"}:" in key else key.split(b":")[1])
-    outbox = await store.outbox(count_max=10**6)
+    outbox = await outbox_of(store)
     await store.close()
     print(f"{ENTITIES} cards, {DAYS} days: {found}")
     assert found.differing == 0

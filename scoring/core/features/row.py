@@ -22,6 +22,7 @@ from scoring.core.features.catalogue import Catalogue, Feature
 from scoring.core.features.derivation import FORMULAS
 from scoring.core.features.expression import parse
 from scoring.core.features.measure import counterpart_hash, text_of
+from scoring.core.generated_code import function_from
 from scoring.core.transaction.transaction import Transaction
 
 # (stored slots, payment, its amount in the reference currency) -> all features in the
@@ -38,9 +39,7 @@ _CONSTANTS = {
 @cache
 def row_of(catalogue: Catalogue) -> Row:
     """The function that computes a payment's features."""
-    names = dict(_FLOATS)
-    exec(source_of(catalogue), names)  # noqa: S102 - made of our own formulas
-    row: Row = names["row"]
+    row: Row = function_from(source_of(catalogue), "row", _FLOATS)
     return row
 
 

@@ -22,7 +22,6 @@ from scoring.errors import CardNumberRefused, InvalidTransaction
 
 DEFAULT_TENANT = "default"
 TOKEN_CHARACTERS_MAX = 128  # the longest network token in use is 64 characters
-TENANT_CHARACTERS_MAX = 64
 AMOUNT_MINOR_MAX = 10**13  # 10^9 of them fit the sums of redis_record.py
 ATTEMPT_MAX = 1000
 ATTRIBUTES_COUNT_MAX = 32

@@ -25,9 +25,7 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP, ConsumerMessage
 
 from scoring.doors.stream.fetch_thread import Ends, PollThread
-from scoring.kafka import batch_decoder
 
-batch_decoder.install()
 # Not this module's name: Faust silences the loggers of modules with its services.
 log = logging.getLogger("scoring.doors.stream.polls")
 # Of the session timeout: a member that settles longer is thrown out of the group.

@@ -11,7 +11,6 @@ from scoring.core.transaction.label import Label, validate_label
 from scoring.core.transaction.trace_context import TRACE_HEADERS, accepted_traceparent
 from scoring.core.transaction.transaction import payload_hash, validate
 from scoring.errors import CardNumberRefused, InvalidTransaction, ScoringError
-from scoring.kafka import batch_decoder
 from scoring.kafka.record_values import (
     Malformed,
     Oversize,
@@ -22,8 +21,6 @@ from scoring.kafka.record_values import (
 from scoring.kafka.topic_names import key_of
 from scoring.ports import Check, Telemetry
 from scoring.wire.clean import hides_card_number
-
-batch_decoder.install()  # whoever reads records takes them as they are
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

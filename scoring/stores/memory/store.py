@@ -234,11 +234,6 @@ class MemoryStore:
             view.events[key] = events[: before + is_there]
         return view
 
-    async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
-        """See `ports.Store`."""
-        oldest = islice(self._outbox.items(), count_max)
-        return [(tenant, id_, logged) for (tenant, id_), logged in oldest]
-
     async def outbox_pages(
         self, *, count: int
     ) -> AsyncIterator[list[tuple[str, str, bytes]]]:

@@ -26,7 +26,7 @@ class ClaimKeys:
     """
 
     def __init__(self, namespace: str, *, parted: bool) -> None:
-        self._stem = namespace
+        self._leases = f"{namespace}:lease:"
         self._tags = [f":{{{tag}}}" for tag in _tags()] if parted else [""]
         self.processed = f"{namespace}:processed".encode()
         self.newest = f"{{{namespace}:processed}}:newest".encode()
@@ -60,7 +60,7 @@ class ClaimKeys:
 
     def lease(self, name: str) -> bytes:
         """Where it stands which process does a task of all of them."""
-        return f"{self._stem}:lease:{name}".encode()
+        return f"{self._leases}{name}".encode()
 
     @property
     def numbering(self) -> set[bytes]:

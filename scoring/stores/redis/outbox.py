@@ -22,15 +22,6 @@ class RedisOutbox:
     calls: Calls
     claims: ClaimKeys
 
-    async def first(self, count_max: int) -> list[Entry]:
-        """Some of what is in it, at most so many."""
-        found: list[Entry] = []
-        async for page in self.pages(count_max):
-            found += page
-            if len(found) >= count_max:
-                break
-        return found[:count_max]
-
     async def pages(self, count: int) -> AsyncIterator[list[Entry]]:
         """All of it, about `count` entries at a time."""
         for outbox in await self._filled():

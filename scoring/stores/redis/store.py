@@ -71,30 +71,14 @@ class RedisStore:
     async def connect(
         cls,
         address: StoreAddress | str,
-        *,
-        catalogue: Catalogue,
-        namespace: str,
-        lateness_ms: int,
-        dedupe_ms: int,
-        claims: str = "",
-        had_history: HadHistory | None = None,
-        silence_s: float = inf,
+        **terms: Any,
     ) -> Self:
-        """A store that is open; see `unopened`.
+        """A store that is open, on the terms of `unopened`.
 
         Raises `StoreUnavailable` when there is no answer, `BadArtifact` when the
         server's settings would lose history.
         """
-        store = cls.unopened(
-            address,
-            catalogue=catalogue,
-            namespace=namespace,
-            lateness_ms=lateness_ms,
-            dedupe_ms=dedupe_ms,
-            claims=claims,
-            had_history=had_history,
-            silence_s=silence_s,
-        )
+        store = cls.unopened(address, **terms)
         try:
             await store.opening.open()
         except BaseException:
@@ -240,10 +224,6 @@ class RedisStore:
         asked: list[Command] = [(b"GET", key) for key in wanted]
         values = await self._whole(asked, timeout_s, silence_s=silence_s)
         return [v[33:] if v and v[:1] in _DECIDED else None for v in values]
-
-    async def outbox(self, *, count_max: int) -> list[tuple[str, str, bytes]]:
-        """See `ports.Store`."""
-        return await self._outbox.first(count_max)
 
     def outbox_pages(
         self, *, count: int

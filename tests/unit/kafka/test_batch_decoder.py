@@ -2,6 +2,8 @@
 
 import inspect
 import struct
+import subprocess
+import sys
 import tracemalloc
 
 import aiokafka
@@ -168,3 +170,24 @@ def test_a_poll_takes_few_large_records_and_as_many_small_ones_as_it_may(codec):
             taken.append(len(result.getall(15)))
         assert taken[0] == expected
         assert sum(taken) == 20
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        "scoring.doors.stream.worker",
+        "scoring.kafka.reader",
+        "scoring.doors.stream.shadow",
+        "scoring.kafka.tail",
+    ],
+)
+def test_whoever_reads_records_reads_them_by_the_replaced_names(reads):
+    script = f"""if True:
+        import {reads}
+        from aiokafka.consumer import fetcher
+        print(fetcher.MemoryRecords.__name__, fetcher.FetchResult.__name__)
+    """
+    seen = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert seen.stdout.split() == ["BoundedRecords", "BoundedResult"]

@@ -5,6 +5,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from store_parts import outbox_of
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.transaction.transaction import Transaction
@@ -87,7 +88,7 @@ async def test_a_published_decision_is_logged_and_leaves_the_outbox(
     await asyncio.sleep(0)
     assert values(log) == [b"t1"]
     async with asyncio.timeout(30):
-        while await store.outbox(count_max=9):
+        while await outbox_of(store):
             await asyncio.sleep(0.01)
 
 
@@ -155,7 +156,7 @@ async def test_a_sweep_logs_what_a_dead_process_left_and_only_then(
     assert await publisher.sweep() == 0
     assert await publisher.sweep() == 1
     assert values(log) == [b"left"]
-    assert await store.outbox(count_max=9) == []
+    assert await outbox_of(store) == []
 
 
 async def test_a_backlog_leaves_others_their_turns(publisher, log):
@@ -214,7 +215,7 @@ async def test_a_decision_that_the_log_refuses_becomes_a_letter_and_holds_up_nob
     assert letter.value.startswith(b"largelarg: topic decisions does not take")
     assert telemetry.counted["log_refused"] == telemetry.counted["dead_letter"] == 1
     async with asyncio.timeout(5):
-        while await store.outbox(count_max=9):
+        while await outbox_of(store):
             await asyncio.sleep(0.01)
 
 
@@ -228,7 +229,7 @@ async def test_a_decision_whose_letter_is_refused_too_stays_in_the_outbox(
     for _ in range(6):
         await publisher.sweep()
     assert caplog.text.count("default:t1 stays") == 2, "once by the sweep, too"
-    assert len(await store.outbox(count_max=9)) == 1
+    assert len(await outbox_of(store)) == 1
 
 
 async def test_an_outbox_that_could_not_be_cleared_is_cleared_and_never_swept_twice(
@@ -248,7 +249,7 @@ async def test_an_outbox_that_could_not_be_cleared_is_cleared_and_never_swept_tw
         assert await publisher.sweep() == 0
     away = False
     async with asyncio.timeout(5):
-        while await store.outbox(count_max=9):
+        while await outbox_of(store):
             await asyncio.sleep(0.01)
     assert values(log) == [b"t1"]
 
@@ -269,7 +270,7 @@ async def test_one_entry_that_cannot_be_read_keeps_no_other_from_the_log(
     assert sorted(values(log)) == [b"one", b"two"]
     for _ in range(3):
         assert await publisher.sweep() == 0
-    assert await store.outbox(count_max=9) == [("default", "bad", b"bad")]
+    assert await outbox_of(store) == [("default", "bad", b"bad")]
     assert telemetry.counted["outbox_unreadable"] == 1, "it is said once"
     assert "default:bad cannot be read and stays there" in caplog.text
 
@@ -280,7 +281,7 @@ async def test_all_that_was_left_is_appended_by_one_sweep(publisher, store, log)
     await publisher.sweep()
     assert await publisher.sweep() == 3_000
     assert len(set(values(log))) == 3_000
-    assert await store.outbox(count_max=9) == []
+    assert await outbox_of(store) == []
 
 
 async def test_of_two_processes_one_sweeps_and_after_its_end_the_other(

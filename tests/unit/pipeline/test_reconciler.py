@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from store_parts import outbox_of
 
 from scoring import wire
 from scoring.core.decision.decision import DecisionCore, Door, Outcome, Versions
@@ -155,7 +156,7 @@ async def test_what_was_adopted_and_never_logged_stands_in_the_outbox(
     store.away = False
     await until(lambda: process.provisional.count == 0)
     await process.crash()
-    assert await store.outbox(count_max=9) == [(*KEY, answer().logged)]
+    assert await outbox_of(store) == [(*KEY, answer().logged)]
     assert list(tmp_path.iterdir()) == [], "the spool was cleared by then"
 
 
@@ -170,7 +171,7 @@ async def test_what_was_logged_meanwhile_is_not_carried_to_the_log_again(
     await until(lambda: log.of("d"))
     store.away = False
     await until(lambda: process.provisional.count == 0)
-    assert await store.outbox(count_max=9) == []
+    assert await outbox_of(store) == []
     await process.crash()
 
 
@@ -184,11 +185,11 @@ async def test_what_is_logged_after_it_was_adopted_leaves_the_outbox(
     process.give(answer())
     store.away = False
     await until(lambda: process.provisional.count == 0)
-    assert await store.outbox(count_max=9)
+    assert await outbox_of(store)
     log.away = False
     await until(lambda: log.of("d"))
     async with asyncio.timeout(20):
-        while await store.outbox(count_max=9):
+        while await outbox_of(store):
             await asyncio.sleep(0.01)
     assert len(log.of("d")) == 1
     await process.crash()
@@ -209,7 +210,7 @@ async def test_what_is_logged_while_it_is_adopted_leaves_the_outbox(
     process.give(answer())
     await until(lambda: process.provisional.count == 0)
     async with asyncio.timeout(20):
-        while await store.outbox(count_max=9):
+        while await outbox_of(store):
             await asyncio.sleep(0.01)
     await process.crash()
 
@@ -219,7 +220,7 @@ async def test_without_a_log_nothing_is_put_into_the_outbox(store, log, tmp_path
     process.provisional.keeps_outbox = False
     process.give(answer())
     await until(lambda: process.provisional.count == 0)
-    assert await store.outbox(count_max=9) == []
+    assert await outbox_of(store) == []
     await process.crash()
 
 
@@ -255,7 +256,7 @@ async def test_a_spool_is_taken_over_by_the_next_process(store, log, tmp_path):
     ]
     store.away = False
     await until(lambda: heir.provisional.count == 0)
-    found = await store.outbox(count_max=9)
+    found = await outbox_of(store)
     assert sorted(logged for *_, logged in found) == [one.logged for one in given]
     await heir.crash()
     assert list(tmp_path.iterdir()) == []
@@ -299,5 +300,5 @@ async def test_a_sibling_takes_over_from_a_process_that_ends_meanwhile(
     await until(lambda: sibling.provisional.count == 1)
     store.away = False
     await until(lambda: sibling.provisional.count == 0)
-    assert await store.outbox(count_max=9) == [(*KEY, answer().logged)]
+    assert await outbox_of(store) == [(*KEY, answer().logged)]
     await sibling.crash()

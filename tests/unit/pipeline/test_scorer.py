@@ -1,11 +1,13 @@
 """The pipeline, on the in-memory store: one transaction, one decision."""
 
 import asyncio
+import inspect
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from outcomes import OUTCOMES
+from store_parts import outbox_of
 
 from scoring import wire
 from scoring.core.decision.decision import DegradationCode, Door, Rung
@@ -76,6 +78,8 @@ class Outage:
 
     def __getattr__(self, name):
         method = getattr(self._store, name)
+        if not inspect.iscoroutinefunction(method):
+            return method
 
         async def call(*args, **kwargs):
             if name in self.away or "all" in self.away:
@@ -265,7 +269,7 @@ async def test_an_answer_that_could_not_be_recorded_is_logged_only_by_adoption(
     assert given.logged is None
     store.away = frozenset()
     await until(lambda: scorer.provisional.count == 0)
-    ((_, id_, logged),) = await store.outbox(count_max=10)
+    ((_, id_, logged),) = await outbox_of(store)
     assert id_ == "t1"
     assert wire.decision_part(logged) == given.decision
 
@@ -346,7 +350,7 @@ async def test_racing_repeats_agree_on_one_decision(scorer):
 async def test_where_nothing_is_published_nothing_is_put_into_the_outbox(scorer, store):
     scorer.keeps_outbox = False
     await only(scorer)
-    assert await store.outbox(count_max=10) == []
+    assert await outbox_of(store) == []
 
 
 async def test_within_a_batch_a_payment_sees_how_the_one_before_it_was_decided(model):

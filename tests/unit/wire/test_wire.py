@@ -127,7 +127,8 @@ def test_an_absent_score_stays_absent():
 
 def test_a_logged_decision_embeds_its_transaction_and_gives_the_decision_back():
     logged = wire.logged_to_bytes(decision(), CHECK)
-    assert wire.transaction_of(logged) == TRANSACTION
+    embedded = wire.decision_from_bytes(logged).transaction
+    assert wire.transaction_from_proto(embedded) == TRANSACTION
     assert wire.decision_part(logged) == decision()
     assert wire.position_of(decision()) == "transactions/3@12"
     assert wire.door_of(decision()) is Door.KAFKA

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any
 
+from scoring.core.generated_code import function_from
 from scoring.core.policy.rules.check import checked
 from scoring.core.policy.rules.inputs import CHANNELS, ENTRY_MODES, Schema
 from scoring.core.policy.rules.lower import Lowering
@@ -105,7 +106,9 @@ def compiled(
     ]
     source = _function("evaluate", lowering.loads, body)
     witnesses = tuple(_witness(node, schema, namespace) for node in nodes)
-    return Program(_defined(source, "evaluate", namespace), witnesses, source), problems
+    return Program(
+        function_from(source, "evaluate", namespace), witnesses, source
+    ), problems
 
 
 def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:
@@ -121,7 +124,9 @@ def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:
     # Read where they are asked for: mostly the first predicate tells.
     asked = _LOADED.sub(lambda name: lowering.loads[name[0]], " or ".join(held))
     source = f"def supports(f):\n    return {asked or 'False'}\n"
-    supports: Callable[[Row], bool] = _defined(source, "supports", {"__builtins__": {}})
+    supports: Callable[[Row], bool] = function_from(
+        source, "supports", {"__builtins__": {}}
+    )
     return supports
 
 
@@ -168,17 +173,11 @@ def _function(name: str, loads: Mapping[str, str], body: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _defined(source: str, name: str, namespace: dict[str, Any]) -> Any:
-    scope = dict(namespace)
-    exec(compile(source, "<policy>", "exec"), scope)  # noqa: S102  # our own source
-    return scope[name]
-
-
 def _witness(node: Node | None, schema: Schema, namespace: dict[str, Any]) -> Any:
     lowering = Lowering(schema)
     body = _walk(node, lowering, holds=True) if node else []
     source = _function("witness", lowering.loads, [*body, "return None"])
-    return _defined(source, "witness", namespace)
+    return function_from(source, "witness", namespace)
 
 
 def _walk(node: Node, lowering: Lowering, *, holds: bool) -> list[str]:
