@@ -1,15 +1,19 @@
 """What the outputs hold, read from their tails; on both brokers."""
 
+import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream_parts import NOW_MS
 
 from scoring.doors.stream.input_fingerprint import source_headers
-from scoring.doors.stream.output_dedup import OutputTail
+from scoring.doors.stream.output_dedup import OutputTail, Seen
+from scoring.embedded.broker import broker_in_directory
 from scoring.kafka.producer import KafkaLog
+from scoring.kafka.startup_errors import reader
 from scoring.ports import LogRecord
 
 
@@ -181,3 +185,30 @@ async def test_reading_far_back_is_a_sign_of_progress(output):
     await output.append(*range(3_000))
     assert len(await output.since(0)) == 300
     assert len(signs) > 1
+
+
+async def test_a_broker_that_is_silent_has_not_said_that_an_output_is_empty(tmp_path):
+    own, tp = broker_in_directory(tmp_path), TopicPartition("decisions", 0)
+    own.start()
+    admin = AIOKafkaAdminClient(bootstrap_servers=own.address)
+    await admin.start()
+    await admin.create_topics([NewTopic(tp.topic, 1, 1)])
+    await admin.close()
+    tail = OutputTail(
+        bootstrap=own.address, options={}, fetch_wait_ms=1, ends_exact=False
+    )
+    async with reader(own.address, {}, auto_offset_reset="earliest") as consumer:
+        consumer.assign([tp])
+        assert await consumer.getmany(tp, timeout_ms=200) == {}
+        own.pause()
+        await asyncio.sleep(0.2)  # what it had answered before has come
+        reading = asyncio.ensure_future(tail._read(consumer, tp, 0, Seen(placed=False)))
+        try:
+            done, _ = await asyncio.wait((reading,), timeout=2)
+            assert not done
+            own.resume()
+            await asyncio.wait_for(reading, 30)
+        finally:
+            reading.cancel()
+            own.resume()
+    own.stop()

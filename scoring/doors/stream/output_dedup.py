@@ -29,9 +29,10 @@ from scoring.doors.stream.poll_consumer import Poll
 from scoring.kafka.startup_errors import reader
 
 _WINDOW_RECORDS = 1_000
-# The embedded broker reports ends too low: read on until it has twice had nothing.
-_PATIENCE_MS = 300
-_EMPTY_READS = 2
+# The embedded broker reports ends too low: read on until it has twice answered that
+# there is nothing more. A silence is no answer, and nothing waits for one to end.
+_LOOK_MS = 20
+_EMPTY_ANSWERS = 2
 # An output is younger than its input; clocks of writers may differ by so much, and
 # those of producers, where a topic keeps theirs, by a day more.
 _CLOCKS_MS = 3_600_000
@@ -174,12 +175,15 @@ class OutputTail:
         while True:
             if self.ends_exact and await consumer.position(tp) >= end:
                 return
-            records = (await consumer.getmany(tp, timeout_ms=_PATIENCE_MS)).get(tp, [])
+            answered_at = consumer.last_poll_timestamp(tp)
+            records = (await consumer.getmany(tp, timeout_ms=_LOOK_MS)).get(tp, [])
             seen.add(records)
             self.forward()
-            behind = await consumer.position(tp) < end
-            empty = 0 if records or behind else empty + 1
-            if empty == _EMPTY_READS:
+            if records or await consumer.position(tp) < end:
+                empty = 0
+            elif consumer.last_poll_timestamp(tp) != answered_at:
+                empty += 1
+            if empty == _EMPTY_ANSWERS:
                 return
 
 
