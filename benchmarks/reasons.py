@@ -45,9 +45,11 @@ from scoring.core.policy.shipped_policy import shipped_text
 from scoring.core.transaction.transaction import Transaction
 from scoring.models.onnx_model import load_model
 from scoring.ports import Scores
+from scoring.replay.learn import labelled_transactions_of
+from scoring.tables.mapping import shipped_mapping
+from scoring.tables.table import Table as Payments
 from scoring.training.build import train_on
 from scoring.training.dataset import DAY_MS, Dataset
-from scoring.training.handbook.table import read_handbook
 from scoring.training.simulation.simulate import simulate
 from scoring.training.train import DEMO_RECIPE, DEMO_WORLD, dataset_of
 
@@ -193,7 +195,7 @@ def demo_world() -> World:
 
 def handbook_world(path: Path) -> World:
     catalogue = handbook_catalogue()
-    table = read_handbook(path)
+    table = labelled_transactions_of(Payments(path, shipped_mapping("handbook")))
     day = (table["occurred_at_ms"].to_numpy() // DAY_MS).astype(int)
     near = table.filter(day < day.min() + 60)
     whole = dataset_of(near, catalogue, label_delay_ms=7 * DAY_MS)

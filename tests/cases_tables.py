@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring.tables.admission import Row
-from scoring.tables.describe import chosen_mapping
+from scoring.tables.choose import chosen_mapping
 from scoring.tables.mapping import load_mapping
 from scoring.tables.table import Table
 

@@ -22,7 +22,7 @@ def _group() -> None:
 
 @app.command()
 def handbook(
-    data: Annotated[Path, typer.Option(help="the Handbook's raw data, Parquet")],
+    data: Annotated[Path, typer.Option(help="the Handbook's raw data")],
     *,
     protocol: Annotated[Literal["a", "b"], typer.Option()] = "b",
     window: Annotated[
@@ -32,21 +32,31 @@ def handbook(
     second_look: Annotated[
         bool, typer.Option("--second-look", help="protocol b: what looking again gives")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="end at the first row that is refused")
+    ] = False,
 ) -> None:
-    """Reproduce the Fraud Detection Handbook; the last line is one JSON object."""
+    """Reproduce the Fraud Detection Handbook; the last line is one JSON object.
+
+    The table is read as `scoring replay` reads it. Exit status: 0 no row was refused,
+    1 some were, and the others are judged, 2 nothing can be judged.
+    """
     from functools import partial
 
     from scoring.core.features.catalogue import handbook_catalogue
+    from scoring.replay.learn import learned
+    from scoring.settings import Settings
+    from scoring.tables.mapping import shipped_mapping
     from scoring.training.dataset import refuse_leaks
     from scoring.training.handbook import protocols as book
     from scoring.training.handbook.second_look import second_look as looked
-    from scoring.training.handbook.table import read_handbook
     from scoring.training.progress import bar
     from scoring.training.train import dataset_of
 
+    found = learned(data, shipped_mapping("handbook"), Settings(), strict=strict)
     with bar() as report:
         dataset = dataset_of(
-            read_handbook(data),
+            found.rows,
             handbook_catalogue(),
             label_delay_ms=book.DELAY_DAYS * 86_400_000,
             report=report,
@@ -65,6 +75,8 @@ def handbook(
     published = book.PUBLISHED_A if protocol == "a" else book.PUBLISHED_B
     _show(f"Handbook, protocol {protocol.upper()}", published, ours)
     _finish(protocol, published, ours, extra)
+    if found.account.refused:
+        raise typer.Exit(1)
 
 
 def _show(title: str, published: Any, ours: dict[str, Outcome]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
@@ -13,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from scoring.replay.run import Plan
+    from scoring.tables.table import Span, Table
 
 
 class _FileFirst(TyperGroup):
@@ -67,6 +66,9 @@ Describe = Annotated[
 MappingName = Annotated[
     str, typer.Option(help="A mapping file, or handbook. Default: guessed.")
 ]
+Encoding = Annotated[
+    str, typer.Option(help="Of the text, where no mapping says it: windows-1252.")
+]
 Door = Annotated[Through, typer.Option(help="Which door.")]
 Ordered = Annotated[
     bool | None,
@@ -107,6 +109,7 @@ def play(  # noqa: PLR0913 one parameter an option
     *,
     describe: Describe = False,
     mapping: MappingName = "",
+    encoding: Encoding = "",
     through: Door = Through.kafka,
     ordered: Ordered = None,
     rate: Rate = None,
@@ -133,11 +136,14 @@ def play(  # noqa: PLR0913 one parameter an option
     latter are listed beside the decisions. Exit status: 0 no row was refused, 1 some
     were, 2 the table cannot be played.
     """
+    from scoring.replay.run import Plan
     from scoring.replay.session import Session, replay
     from scoring.settings import Settings
+    from scoring.tables.table import Span
+    from scoring.wiring.definitions import catalogue_from
 
     if describe:
-        _describe(file)
+        _describe(file, encoding)
         return
     if rate is not None and time_lapse is not None:
         raise typer.BadParameter("--rate and --time-lapse exclude each other")
@@ -147,8 +153,10 @@ def play(  # noqa: PLR0913 one parameter an option
         raise typer.BadParameter(
             "--label-lead needs --unordered: in order, each label comes when it is due"
         )
-    plan = replace(
-        _plan(file, mapping, from_, to, strict=strict),
+    table = _table(file, mapping, encoding, Span(from_, to), strict=strict)
+    plan = Plan(
+        table=table,
+        catalogue=catalogue_from(Settings()),
         ordered=ordered,
         feed_labels=labels,
         label_delay_ms=label_delay,
@@ -161,22 +169,20 @@ def play(  # noqa: PLR0913 one parameter an option
         raise typer.Exit(1)
 
 
-def _plan(file: Path, mapping: str, from_ms: int, to_ms: int, *, strict: bool) -> Plan:
-    from scoring.replay.run import Plan
+def _table(
+    file: Path, mapping: str, encoding: str, span: Span, *, strict: bool = False
+) -> Table:
     from scoring.settings import Settings
-    from scoring.tables.describe import chosen_mapping
-    from scoring.tables.table import Span, Table
-    from scoring.wiring.definitions import catalogue_from
+    from scoring.tables.choose import chosen_mapping
+    from scoring.tables.table import Table
 
-    settings = Settings()
-    table = Table(
+    return Table(
         file,
-        chosen_mapping(file, mapping, told=_remark),
-        span=Span(from_ms, to_ms),
-        exempt=settings.numeric_ids,
+        chosen_mapping(file, mapping, encoding=encoding, told=_remark),
+        span=span,
+        exempt=Settings().numeric_ids,
         strict=strict,
     )
-    return Plan(table=table, catalogue=catalogue_from(settings))
 
 
 def _remark(text: str) -> None:
@@ -223,6 +229,7 @@ def offline(  # noqa: PLR0913 one parameter an option
     decisions: Annotated[Path, typer.Argument(help="Decisions of the run")],
     *,
     mapping: MappingName = "",
+    encoding: Encoding = "",
     label_delay: LabelDelay = None,
     from_: From = 0,
     to: To = _EVER,
@@ -243,15 +250,15 @@ def offline(  # noqa: PLR0913 one parameter an option
     from scoring.replay.offline import Terms, agreement
     from scoring.replay.session import with_model
     from scoring.settings import Settings
-    from scoring.tables.describe import chosen_mapping
-    from scoring.tables.table import Span, Table
+    from scoring.tables.table import Span
     from scoring.wiring.services import artifacts_from
 
-    chosen, settings = chosen_mapping(file, mapping), Settings()
+    settings = Settings()
+    table = _table(file, mapping, encoding, Span(from_, to))
     artifacts = artifacts_from(with_model(settings))
-    delay_ms = chosen.label_delay_ms if label_delay is None else label_delay
+    delay_ms = table.label_delay_ms if label_delay is None else label_delay
     found = agreement(
-        Table(file, chosen, span=Span(from_, to), exempt=settings.numeric_ids),
+        table,
         decisions,
         catalogue=artifacts.catalogue,
         model=artifacts.model,
@@ -264,6 +271,8 @@ def offline(  # noqa: PLR0913 one parameter an option
         f"{found.rows:,} transactions scored offline too, {found.missing:,} without "
         f"a decision; largest score difference {found.score_difference_max:.3g}"
     )
+    for line in table.account.lines():
+        _remark(line)
     for name, count in found.features_differing.items():
         typer.echo(f"  {name}: {count:,} values differ")
     if as_processed:
@@ -276,10 +285,10 @@ def offline(  # noqa: PLR0913 one parameter an option
         raise typer.Exit(1)
 
 
-def _describe(file: Path) -> None:
+def _describe(file: Path, encoding: str) -> None:
     from scoring.tables.describe import describe
 
-    proposal = describe(file)
+    proposal = describe(file, encoding=encoding)
     for remark in proposal.remarks:
         typer.echo(f"# {remark}")
     typer.echo(proposal.text, nl=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,9 @@ import typer
 
 if TYPE_CHECKING:
     from scoring.core.model.bundle import Manifest
+    from scoring.replay.learn import Learned
+    from scoring.tables.account import Account
+    from scoring.training.build import Recipe
 
 _DAY_MS = 86_400_000
 _DELAY_DAYS = 7  # how late most chargebacks are known by
@@ -60,41 +64,53 @@ def train(  # noqa: PLR0913 one parameter an option
     second_look: Annotated[
         bool, typer.Option("--second-look", help="a larger model for scores in doubt")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="end at the first row that is refused")
+    ] = False,
+    encoding: Annotated[
+        str, typer.Option(help="of the text, where no mapping says it: windows-1252")
+    ] = "",
     seed: int = 0,
 ) -> None:
     """Train, calibrate, judge and pack a model; the first one is promoted.
 
-    It is signed where SCORING_MODEL_SIGNING_FILE names a key.
+    It is signed where SCORING_MODEL_SIGNING_FILE names a key. Every row is learned
+    from, refused or skipped, as `scoring replay` has it. Exit status: 0 no row was
+    refused, 1 some were, and the others made the model, 2 there is no model.
     """
-    from scoring.cli.models import shelf_at
-    from scoring.training.build import Recipe, train_on
-    from scoring.training.card import write_card
+    from scoring.training.build import Recipe
     from scoring.training.fit import Boosting
-    from scoring.training.progress import bar
     from scoring.training.second_look import SecondLook
-    from scoring.training.train import dataset_of
     from scoring.training.tune import CANDIDATES
+
+    days = (_ms(label_delay_days), _ms(legitimate_after_days))
+    recipe = Recipe(
+        candidates=CANDIDATES if tune else (),
+        boosting=Boosting(rounds=rounds, rate=rate, depth_max=depth),
+        second_look=SecondLook() if second_look else None,
+        seed=seed,
+    )
+    asked = Asked(table, mapping, encoding, *days, strict=strict, seed=seed)
+    if _trained(asked, recipe, out, features).refused:
+        raise typer.Exit(1)
+
+
+def _trained(asked: Asked, recipe: Recipe, out: str, features: Path | None) -> Account:
+    """Put a model on the shelf and say so; what became of the rows."""
+    from scoring.cli.models import shelf_at
+    from scoring.training.build import train_on
+    from scoring.training.card import write_card
+    from scoring.training.progress import bar
+    from scoring.training.train import dataset_of
 
     signer = _signer()
     shelf = shelf_at(out)
     with bar() as report, shelf.draft() as draft:
         catalogue = _catalogue(features)
-        days = (label_delay_days, legitimate_after_days)
-        rows, label_delay_ms = _rows(
-            table, mapping, days, catalogue, seed=seed, report=report
-        )
-        recipe = Recipe(
-            candidates=CANDIDATES if tune else (),
-            boosting=Boosting(rounds=rounds, rate=rate, depth_max=depth),
-            second_look=SecondLook() if second_look else None,
-            label_delay_ms=label_delay_ms,
-            seed=seed,
-        )
+        found = _rows(asked, catalogue, report)
+        recipe = replace(recipe, label_delay_ms=found.label_delay_ms)
         dataset = dataset_of(
-            rows,
-            catalogue,
-            label_delay_ms=recipe.label_delay_ms,
-            report=report,
+            found.rows, catalogue, label_delay_ms=found.label_delay_ms, report=report
         )
         manifest = train_on(
             dataset, draft, catalogue=catalogue, recipe=recipe, report=report
@@ -104,8 +120,30 @@ def train(  # noqa: PLR0913 one parameter an option
             signer.sign(draft)
         promoted = shelf.add(draft, manifest.version)
     _summary(manifest, shelf.place, promoted=promoted)
-    if second_look:
+    if recipe.second_look:
         _second_look(manifest)
+    return found.account
+
+
+def _ms(days: float | None) -> int | None:
+    return None if days is None else int(days * _DAY_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which rows to learn from: a table with its mapping, an archive, or neither.
+
+    `label_delay_ms` is how late a label may be, `legitimate_after_ms` an archive's
+    silence that means legitimate.
+    """
+
+    path: Path | None
+    mapping: str
+    encoding: str
+    label_delay_ms: int | None
+    legitimate_after_ms: int | None
+    strict: bool
+    seed: int
 
 
 def _second_look(manifest: Manifest) -> None:
@@ -123,70 +161,65 @@ def _second_look(manifest: Manifest) -> None:
     )
 
 
-def _rows(
-    path: Path | None,
-    mapping: str,
-    days: tuple[float | None, float | None],
-    catalogue: Any,
-    *,
-    seed: int,
-    report: Any,
-) -> tuple[Any, int]:
-    """The labelled rows as a pyarrow table of our fields, and their label delay, ms.
-
-    `days`: how late a label may be, and an archive's silence that means legitimate.
-    """
-    delay_ms, legitimate_ms = (None if d is None else int(d * _DAY_MS) for d in days)
-    if path is not None and path.is_dir():
-        return _archived(path, catalogue, delay_ms, legitimate_ms)
-    if path is not None:
-        return _mapped(path, mapping, delay_ms)
+def _rows(asked: Asked, catalogue: Any, report: Any) -> Learned:
+    """The rows to learn from, and what became of the others."""
+    from scoring.history.archive import is_archive
+    from scoring.replay.learn import Learned, learned
+    from scoring.settings import Settings
+    from scoring.tables.account import Account
+    from scoring.tables.choose import chosen_mapping
     from scoring.training.simulation.simulate import World, simulate
 
-    world = World(seed=seed, days=60, customers=2_000, terminals=4_000, radius=8.0)
+    if asked.path is not None and is_archive(asked.path):
+        return _archived(asked.path, asked, catalogue)
+    if asked.path is not None:
+        chosen = chosen_mapping(
+            asked.path, asked.mapping, encoding=asked.encoding, told=_remark
+        )
+        return learned(
+            asked.path,
+            chosen,
+            Settings(),
+            label_delay_ms=asked.label_delay_ms,
+            strict=asked.strict,
+        )
+    world = World(
+        seed=asked.seed, days=60, customers=2_000, terminals=4_000, radius=8.0
+    )
+    delay_ms = asked.label_delay_ms
     if delay_ms is None:
         delay_ms = _DELAY_DAYS * _DAY_MS
-    return simulate(world, report=report), delay_ms
+    return Learned(simulate(world, report=report), delay_ms, Account())
 
 
-def _archived(
-    path: Path, catalogue: Any, delay_ms: int | None, legitimate_after_ms: int | None
-) -> tuple[Any, int]:
+def _remark(text: str) -> None:
+    typer.echo(f"· {text}", err=True)
+
+
+def _archived(path: Path, asked: Asked, catalogue: Any) -> Learned:
     """Our own decisions with their labels, and how late a label may be, ms."""
     from scoring.history.archive import Archive
     from scoring.history.examples import examples
+    from scoring.replay.learn import Learned, left_out_of
+    from scoring.replay.screen import print_account
     from scoring.settings import Settings
+    from scoring.tables.account import Account, Place
 
+    settings = Settings()
     found = examples(
         Archive(path),
         catalogue,
-        lateness_ms=Settings().lateness_s * 1_000,
-        label_delay_ms=delay_ms,
-        legitimate_after_ms=legitimate_after_ms,
+        lateness_ms=settings.lateness_s * 1_000,
+        label_delay_ms=asked.label_delay_ms,
+        legitimate_after_ms=asked.legitimate_after_ms,
     )
     for line in found.lines():
-        typer.echo(f"· {line}", err=True)
-    return found.table, found.label_delay_ms
-
-
-def _mapped(path: Path, mapping: str, delay_ms: int | None) -> tuple[Any, int]:
-    """Any table, its columns named by a mapping, which also tells the label delay."""
-    from scoring.replay.offline import labelled_transactions_of
-    from scoring.settings import Settings
-    from scoring.tables.describe import chosen_mapping
-    from scoring.tables.table import Table
-
-    def told(text: str) -> None:
-        typer.echo(f"· {text}", err=True)
-
-    chosen = chosen_mapping(path, mapping, told=told)
-    if delay_ms is None:
-        delay_ms = chosen.label_delay_ms
-    table = Table(path, chosen, exempt=Settings().numeric_ids)
-    rows = labelled_transactions_of(table, label_delay_ms=delay_ms)
-    for line in table.account.lines():
-        told(line)
-    return rows, delay_ms
+        _remark(line)
+    account = Account(rows=found.rows)
+    for partition, offset, reason in found.left_out:
+        account.skip(Place(f"decisions partition {partition} offset", offset), reason)
+    print_account(account, left_out_of(path, settings))
+    return Learned(found.table, found.label_delay_ms, account)
 
 
 def _signer() -> Any:

@@ -181,6 +181,14 @@ class Archive:
         fresh.replace(path)
 
 
+def is_archive(path: Path) -> bool:
+    """Whether a directory is an archive, not a table in parts."""
+    return path.is_dir() and (
+        (path / "offsets.json").is_file()
+        or any((path / kind).is_dir() for kind in SCHEMAS)
+    )
+
+
 def write(path: Path, table: pa.Table) -> None:
     """Write a Parquet file that stands whole or not at all."""
     fresh = path.with_suffix(".part")

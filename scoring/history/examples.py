@@ -15,6 +15,8 @@ from scoring.history.rows import TRANSACTION_FIELDS
 _DAY_MS = 86_400_000
 # Without these a column that is empty everywhere means "not known", as a missing one.
 _MAY_LACK = ("customer", "card")
+_TOO_LATE = "came too late for the store to count it"
+_AGAIN = "is the record of a decision that stands once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,9 @@ class Examples:
     known; such a row is history of the others) and `known_at_ms`. `label_delay_ms` is
     how long after its payment every label used was known. `assumed` rows have no label
     and are taken as legitimate, `unlabelled` are not; `too_late` decisions, which the
-    store never counted, and labels that came after the delay are left out.
+    store never counted, and labels that came after the delay are left out, and so are
+    the `repeated` records of a decision. `left_out` has the partition, the offset and
+    the reason of each record of which nothing is learned or counted.
     """
 
     table: Any
@@ -36,6 +40,8 @@ class Examples:
     unlabelled: int
     labelled_late: int
     too_late: int
+    repeated: int
+    left_out: tuple[tuple[int, int, str], ...] = ()
 
     def lines(self) -> list[str]:
         """What became of the decisions, for a person."""
@@ -45,7 +51,8 @@ class Examples:
             f"{self.assumed:,} without one taken as legitimate, {self.unlabelled:,} "
             "without one only counted in the history of others, "
             f"{self.labelled_late:,} with a label that came after the delay, "
-            f"{self.too_late:,} too late to be counted"
+            f"{self.too_late:,} too late to be counted, "
+            f"{self.repeated:,} recorded more than once"
         )
         known = f"a label counts as known at the latest {days:g} days after its payment"
         return [counted, known]
@@ -153,13 +160,28 @@ def _taken(con: Any, delay_ms: int) -> Examples:
         f"""SELECT {columns}, outcome, processed_seq, fraud, known_at_ms
         FROM taken ORDER BY processed_seq"""  # noqa: S608 our own names
     ).to_arrow_table()
+    left_out = _left_out(con)
+    repeated = len(left_out) - counts.get("too_late", 0)
     return Examples(
         table,
         label_delay_ms=delay_ms,
-        rows=sum(counts.values()),
+        rows=sum(counts.values()) + repeated,
+        repeated=repeated,
+        left_out=left_out,
         **{
             what: counts.get(what, 0)
             for what in ("labelled", "assumed", "unlabelled", "labelled_late",
                          "too_late")
         },
     )  # fmt: skip
+
+
+def _left_out(con: Any) -> tuple[tuple[int, int, str], ...]:
+    """Where each record stands of which nothing is learned or counted, and why."""
+    found = con.execute(
+        f"""SELECT log_partition, log_offset, '{_TOO_LATE}' FROM judged
+        WHERE what = 'too_late'
+        UNION ALL SELECT r.log_partition, r.log_offset, '{_AGAIN}' FROM recorded r
+        WHERE rowid NOT IN (SELECT own FROM places) ORDER BY ALL"""  # noqa: S608 ours
+    ).fetchall()
+    return tuple(found)

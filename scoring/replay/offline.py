@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import chain, compress
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,8 @@ import numpy as np
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.statistic import Op
-from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 from scoring.ports import Model
-from scoring.tables.admission import Row
 from scoring.tables.table import Table
 from scoring.training.sql import connect
 
@@ -67,16 +65,14 @@ def agreement(
     """
     from scoring.training.offline.engine import offline_features
 
-    delay_ms = terms.label_delay_ms or 0
-    rows = list(chain.from_iterable(table.batches(label_delay_ms=delay_ms)))
+    rows = table.learned(label_delay_ms=terms.label_delay_ms or 0)
     with connect() as con:
-        con.register("played", transactions_of(rows))
+        con.register("table_rows", rows)
+        _take_outcomes(con, decisions, rows.column_names)
         view = "played"
         if terms.lateness_ms is not None:
             view = _as_processed(con, decisions)
-        con.register(
-            "labels", labels_of(rows if terms.label_delay_ms is not None else [])
-        )
+        _take_labels(con, fed=terms.label_delay_ms is not None)
         found = offline_features(
             con, catalogue, view, "labels", lateness_ms=terms.lateness_ms
         )
@@ -93,6 +89,27 @@ def agreement(
     excused = _learned(catalogue) if live_labels else np.zeros(0, dtype=np.intp)
     compared = _compared(decisions, offline, excused, catalogue.names)
     return replace(compared, missing=len(rows) - compared.rows)
+
+
+def _take_outcomes(con: Any, decisions: Path, columns: list[str]) -> None:
+    """Make the view of the rows, each with what the run decided, not the table."""
+    import pyarrow.parquet as pq
+
+    con.register("decided", pq.read_table(decisions, columns=["id", "outcome"]))
+    own = ", ".join(f"t.{name}" for name in columns if name != "outcome")
+    con.execute(
+        f"CREATE TEMP VIEW played AS SELECT {own}, coalesce(d.outcome, '') AS outcome "  # noqa: S608 our own names
+        "FROM table_rows t LEFT JOIN decided d USING (id)"
+    )
+
+
+def _take_labels(con: Any, *, fed: bool) -> None:
+    """Make the view of what the rows' labels say, one version each."""
+    con.execute(
+        "CREATE TEMP VIEW labels AS SELECT tenant, id AS transaction_id, "  # noqa: S608
+        "1::BIGINT AS version, fraud, known_at_ms FROM table_rows "
+        f"WHERE fraud IS NOT NULL AND {fed}"
+    )
 
 
 def _as_processed(con: Any, decisions: Path) -> str:
@@ -126,62 +143,6 @@ def _learned(catalogue: Catalogue) -> Any:
         for name in readers
     }
     return np.flatnonzero([name in names for name in catalogue.names])
-
-
-def transactions_of(rows: list[Row]) -> Any:
-    """Rows as a pyarrow table of our fields."""
-    import pyarrow as pa
-
-    names = [name for name in Transaction.__slots__ if name != "attributes"]
-    columns: dict[str, Any] = {
-        name: [getattr(row.transaction, name) for row in rows] for name in names
-    }
-    for name in ("latitude", "longitude"):
-        columns[name] = pa.array(columns[name], pa.float64())
-    return pa.table(columns)
-
-
-def labelled_transactions_of(table: Table, *, label_delay_ms: int) -> Any:
-    """A labelled table as a pyarrow table of our fields, `fraud` and `known_at_ms`.
-
-    Raises `BadArtifact` where the mapping names no label, or no row has one.
-    """
-    import pyarrow as pa
-
-    if not table.labelled:
-        raise BadArtifact(
-            "mapping: names no column for fraud; a model learns from what was found out"
-        )
-    rows = list(chain.from_iterable(table.batches(label_delay_ms=label_delay_ms)))
-    if not any(row.fraud is not None for row in rows):
-        why = "; ".join(table.account.lines()) or "there are none"
-        raise BadArtifact(f"table: no row with a label can be learned from: {why}")
-    fraud = pa.array([row.fraud for row in rows], pa.bool_())
-    known = pa.array([row.known_at_ms for row in rows], pa.int64())
-    return (
-        transactions_of(rows)
-        .drop_columns(sorted(table.untold))
-        .append_column("fraud", fraud)
-        .append_column("known_at_ms", known)
-    )
-
-
-def labels_of(rows: list[Row]) -> Any:
-    """What the rows' labels say, as a pyarrow table, one version each."""
-    import pyarrow as pa
-
-    known = [row for row in rows if row.fraud is not None]
-    return pa.table(
-        {
-            "tenant": pa.array([row.transaction.tenant for row in known], pa.string()),
-            "transaction_id": pa.array(
-                [row.transaction.id for row in known], pa.string()
-            ),
-            "version": pa.array([1] * len(known), pa.int64()),
-            "fraud": pa.array([row.fraud for row in known], pa.bool_()),
-            "known_at_ms": pa.array([row.known_at_ms for row in known], pa.int64()),
-        }
-    )
 
 
 @dataclass(frozen=True, slots=True)

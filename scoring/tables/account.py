@@ -26,7 +26,7 @@ def _spool() -> Any:
 class Account:
     """Counts of rows by what became of them, and every one that was left out.
 
-    `unlabelled` counts admitted rows whose label says nothing that is known.
+    `lacking` counts admitted rows of which something is not known, such as the label.
     No entry repeats a value: a cell may hold a card number.
     """
 
@@ -34,7 +34,7 @@ class Account:
     rows: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
-    unlabelled: Counter[str] = field(default_factory=Counter)
+    lacking: dict[str, Counter[str]] = field(default_factory=dict)
     _firsts: dict[tuple[str, str], str] = field(default_factory=dict)
     _listed: Any = field(default_factory=_spool)
 
@@ -51,10 +51,10 @@ class Account:
         self.skipped[reason] += 1
         self._note("skipped", place, "", reason)
 
-    def leave_unlabelled(self, place: Place, reason: str) -> None:
-        """Note an admitted row without a label."""
-        self.unlabelled[reason] += 1
-        self._note("no label", place, "fraud", reason)
+    def lack(self, place: Place, what: str, name: str, reason: str) -> None:
+        """Note an admitted row that lacks something, such as a label or an amount."""
+        self.lacking.setdefault(f"no {what}", Counter())[reason] += 1
+        self._note(f"no {what}", place, name, reason)
 
     @property
     def admitted(self) -> int:
@@ -62,11 +62,13 @@ class Account:
         return self.rows - self.refused.total() - self.skipped.total()
 
     def lines(self) -> Iterator[str]:
-        """A line for each of the most common causes: how many, and the first row."""
+        """The counts where rows were left out, and a line for each of the most common
+        causes: how many, and the first row.
+        """
         for what, counts in (
             ("refused", self.refused),
             ("skipped", self.skipped),
-            ("no label", self.unlabelled),
+            *sorted(self.lacking.items()),
         ):
             for cause, count in counts.most_common(_CAUSES_SHOWN_MAX):
                 key = (what, cause)

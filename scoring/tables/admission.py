@@ -19,6 +19,7 @@ from scoring.tables.cells import (
     amount_minor,
     fraud,
     minor_digits,
+    outcome,
     parser,
     token,
     unrounded,
@@ -27,7 +28,15 @@ from scoring.tables.cells import (
 from scoring.tables.mapping import TableMapping
 from scoring.tables.source import Record
 
-_REQUIRED = ("id", "occurred_at", "amount")
+_REQUIRED = ("id", "occurred_at")
+_NO_LABEL = (
+    "the label is no known word, 0 or 1; say what its values mean in the mapping, as "
+    "in labels: {fraud: [chargeback], legitimate: [ok]}"
+)
+_NO_OUTCOME = (
+    "the outcome is none of approve, challenge, review and decline; say what its "
+    "values mean in the mapping, as in outcomes: {decline: [refused]}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +44,35 @@ class Row:
     """One transaction and what the table says it turned out to be.
 
     `fraud` is None where the table has no label; `known_at_ms` is when the label
-    became known. `place` is where the row stands in its file.
+    became known. `outcome` is what was decided at the time (approve, challenge,
+    review, decline), empty where the table does not say it. `place` is where the row
+    stands in its file.
     """
 
     transaction: Transaction
     fraud: bool | None
     known_at_ms: int
     place: Place = NOWHERE
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Something that is not known of an admitted row: what, of which field, and why."""
+
+    what: str
+    field: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a row's label says; `why_not` where it says nothing that is known."""
+    """What came of a row's payment: its label and outcome, and what is not known."""
 
     fraud: bool | None = None
     known_at_ms: int | None = None
-    why_not: str = ""
+    outcome: str = ""
+    lacking: tuple[Lack, ...] = ()
 
 
 class Admission:
@@ -75,7 +97,8 @@ class Admission:
             for field, columns in self._columns.items()
             if floats.intersection(columns)
         }
-        apart = ("amount", "fraud", "known_at")
+        apart = ("amount", "fraud", "known_at", "outcome")
+        self._said_fields = {*mapping.columns, *mapping.constants}
         self._fields = {
             field: parser(field, mapping)
             for field in mapping.columns
@@ -113,34 +136,58 @@ class Admission:
         return transaction
 
     def truth(self, record: Record, transaction: Transaction) -> Truth:
-        """What the row's label says; never raises."""
-        cells, mapping = record.cells, self._mapping
-        if "fraud" not in mapping.columns and "fraud" not in mapping.constants:
-            return Truth()
-        text = self._text("fraud", cells) or mapping.constants.get("fraud", "")
+        """What came of the row's payment, and what is not known of it; never raises."""
+        cells, lacking = record.cells, []
+        if transaction.amount_minor is None:
+            lacking.append(Lack("amount", "amount", "the cell is empty"))
+        verdict, known_at_ms, why_not = self._label(cells, transaction)
+        if why_not:
+            lacking.append(Lack("label", "fraud", why_not))
+        decided, why_not = self._outcome(cells)
+        if why_not:
+            lacking.append(Lack("outcome", "outcome", why_not))
+        return Truth(verdict, known_at_ms, decided, tuple(lacking))
+
+    def _label(
+        self, cells: Mapping[str, str], transaction: Transaction
+    ) -> tuple[bool | None, int | None, str]:
+        """Fraud or not, when it became known, and why nothing is known."""
+        if "fraud" not in self._said_fields:
+            return None, None, ""
+        text = self._text_or_constant("fraud", cells)
         if not text:
-            return Truth(why_not="the label is empty")
-        verdict = fraud(text, mapping.labels)
+            return None, None, "the label is empty"
+        verdict = fraud(text, self._mapping.labels)
         if verdict is None:
-            return Truth(
-                why_not="the label is no known word, 0 or 1; say what its values mean "
-                "in the mapping, as in labels: {fraud: [chargeback], legitimate: [ok]}"
-            )
-        known = self._text("known_at", cells) or mapping.constants.get("known_at", "")
+            return None, None, _NO_LABEL
+        known = self._text_or_constant("known_at", cells)
         if not known:
-            return Truth(verdict)
+            return verdict, None, ""
         try:
             known_at_ms = int(str(self._known_at(known.strip())))
             validate_order(known_at_ms, transaction)
         except (BadCell, InvalidTransaction) as error:
-            return Truth(why_not=f"{self._said('known_at')}: {error}")
-        return Truth(verdict, known_at_ms)
+            return None, None, f"{self._said('known_at')}: {error}"
+        return verdict, known_at_ms, ""
 
-    def _amount(self, cells: Mapping[str, str], currency: str) -> int:
-        mapping = self._mapping
-        text = self._text("amount", cells) or mapping.constants.get("amount", "")
+    def _outcome(self, cells: Mapping[str, str]) -> tuple[str, str]:
+        """What was decided, and why nothing is known of it."""
+        if "outcome" not in self._said_fields:
+            return "", ""
+        text = self._text_or_constant("outcome", cells)
         if not text:
-            raise InvalidTransaction(self._said("amount"), "is missing")
+            return "", "the outcome is empty"
+        found = outcome(text, self._mapping.outcomes)
+        return found, "" if found else _NO_OUTCOME
+
+    def _text_or_constant(self, field: str, cells: Mapping[str, str]) -> str:
+        return self._text(field, cells) or self._mapping.constants.get(field, "")
+
+    def _amount(self, cells: Mapping[str, str], currency: str) -> int | None:
+        mapping = self._mapping
+        text = self._text_or_constant("amount", cells)
+        if not text:
+            return None
         if mapping.amount_unit == "minor":
             return int(str(self._parsed("amount", text, whole)))
 

@@ -10,9 +10,15 @@ from functools import partial
 from math import isfinite
 from zoneinfo import ZoneInfo
 
+from scoring.core.decision.decision import Outcome
 from scoring.core.transaction.codes import CURRENCY_DIGITS, FIELD_CODES
 from scoring.core.transaction.transaction import Channel, EntryMode
-from scoring.tables.mapping import LabelReading, MoneyReading, TableMapping
+from scoring.tables.mapping import (
+    LabelReading,
+    MoneyReading,
+    OutcomeReading,
+    TableMapping,
+)
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 _DAYS = re.compile(r"\d{4}-\d\d-\d\d")
@@ -32,6 +38,7 @@ USUAL_LABELS = LabelReading(
         "not fraud", "non-fraud", "nonfraud", "not_fraud",
     ),
 )  # fmt: skip
+_OUTCOMES = frozenset(known.name.lower() for known in Outcome if known)
 # What tools write for "nothing": as a token, all such rows would share it.
 _NOTHINGS = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "nat", "\\n"})
 
@@ -178,7 +185,11 @@ def code(field: str, text: str) -> str:
 
 
 def token(text: str) -> str:
-    """A token as it is written; raises `BadCell` for what tools write for nothing."""
+    """A token as it is written; raises `BadCell` for what tools write for nothing,
+    and for what no token of the doors can hold.
+    """
+    if not text.isprintable():
+        raise BadCell("holds a line break, or another character that is not printed")
     if text.lower() in _NOTHINGS:
         raise BadCell(
             "reads as a missing value, which all such rows would share; leave the "
@@ -214,6 +225,20 @@ def fraud(text: str, labels: LabelReading | None) -> bool | None:
     if word in known.fraud:
         return True
     return False if word in known.legitimate else None
+
+
+def outcome(text: str, outcomes: OutcomeReading | None) -> str:
+    """What was decided, by our name for it; empty where nothing known is said.
+
+    >>> outcome("DECLINE", None), outcome("refused", None)
+    ('decline', '')
+    >>> outcome("refused", OutcomeReading(decline=("refused",)))
+    'decline'
+    """
+    if outcomes is not None:
+        return outcomes.meanings.get(text, "")
+    word = text.strip().lower()
+    return word if word in _OUTCOMES else ""
 
 
 def parser(field: str, mapping: TableMapping) -> Callable[[str], object]:

@@ -57,6 +57,11 @@ KNOWN_NAMES: Mapping[str, tuple[str, ...]] = {
         "fraud", "isfraud", "txfraud", "fraudbool", "fraudflag", "fraudlabel",
         "fraudulent", "chargeback", "class", "label", "target",
     ),
+    "outcome": (
+        "outcome", "decision", "authresult", "authorizationresult",
+        "authorisationresult", "authorizationstatus", "authorisationstatus",
+        "transactionstatus", "status",
+    ),
     "known_at": ("knownat", "labelledat", "chargebackat", "reportedat"),
 }  # fmt: skip
 # Inside an object they say nothing: the country of whose address?

@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 
 from scoring.core.transaction.card_number import holds_card_number
-from scoring.errors import BadArtifact
 from scoring.tables.column_names import KNOWN_NAMES, MINOR_NAMES, candidates, spellings
-from scoring.tables.mapping import SHIPPED, TableMapping, load_mapping, shipped_mapping
+from scoring.tables.mapping import TableMapping, shipped_mapping
 from scoring.tables.source import open_source
 from scoring.tables.values import (
     SYMBOL_CURRENCIES,
@@ -25,6 +24,7 @@ from scoring.tables.values import (
 )
 
 _SAMPLED_ROWS = 1_000
+_VALUES_SHOWN_MAX = 8
 _MINOR = "minor"
 _OURS = ("id", "occurred_at_ms", "amount_minor", "currency")  # of no other table
 # Apart in these: the day of a time, and of whom the numbers of cards are.
@@ -67,25 +67,25 @@ class _Guess:
         return found if isinstance(found, str) else ""
 
 
-def mapping_for(path: Path) -> TableMapping | None:
-    """The shipped mapping whose columns the table has, if there is one."""
-    present = set(open_source(path).columns)
+def mapping_for(present: set[str]) -> TableMapping | None:
+    """The shipped mapping whose columns a table has, if there is one."""
     handbook, ours = shipped_mapping("handbook"), shipped_mapping("scoring")
     if present.issuperset(handbook.used):
         return handbook
     if not present.issuperset(_OURS):
         return None
     columns = {field: c for field, c in ours.columns.items() if c in present}
-    if "known_at_ms" in present:
-        columns["known_at"] = "known_at_ms"
+    own = {"known_at": "known_at_ms", "outcome": "outcome"}
+    columns |= {field: column for field, column in own.items() if column in present}
     return ours.model_copy(update={"columns": columns})
 
 
 def describe(path: Path, *, encoding: str = "") -> Proposal:
     """Propose a mapping for a table by its columns' values and names."""
     source = open_source(path, encoding=encoding)
-    shipped = None if encoding else mapping_for(path)
+    shipped = mapping_for(set(source.columns))
     if shipped is not None:
+        shipped = shipped.model_copy(update={"encoding": encoding})
         text = yaml.safe_dump(
             shipped.model_dump(exclude_defaults=True, mode="json"), sort_keys=False
         )
@@ -167,9 +167,7 @@ def _find_columns(
                 break
         else:
             if named and not (ours == "id" and guess.columns):
-                guess.remarks.append(
-                    f"{ours}: not column {named[0]!r}: its values cannot be one"
-                )
+                guess.remarks.append(_not_one(ours, named[0], sample))
     if set(_CARDS_OF) <= set(columns):
         guess.columns["card"] = list(_CARDS_OF)
         guess.remarks.append("card: numbers of cards are read as each user's own")
@@ -177,6 +175,18 @@ def _find_columns(
         for ours in ("latitude", "longitude"):
             guess.columns.pop(ours, None)
         guess.remarks.append("location: half of it is none; both are left out")
+
+
+def _not_one(ours: str, column: str, sample: Mapping[str, Sequence[str]]) -> str:
+    """Why a column is not taken for what its name says."""
+    if ours != "outcome":
+        return f"{ours}: not column {column!r}: its values cannot be one"
+    said = _shown(sample.get(column, ()))
+    return (
+        f"outcome: not column {column!r}, with values {said}; where they say what was "
+        "decided, map it, and say which value means what, as in "
+        "outcomes: {approve: [ok], decline: [refused]}"
+    )
 
 
 def _find_time(
@@ -298,11 +308,17 @@ def _judge_required(guess: _Guess, sample: Mapping[str, Sequence[str]]) -> None:
         guess.remarks.append("fraud: no label found; no quality report is possible")
         return
     guess.extra["label_delay"] = "7d"
-    said = sorted(set(sample.get(guess.column("fraud"), ())))
+    said = _shown(sample.get(guess.column("fraud"), ()))
     guess.remarks.append(
-        f"fraud: {guess.column('fraud')!r}, with values {', '.join(said[:8])}; "
+        f"fraud: {guess.column('fraud')!r}, with values {said}; "
         "1, true, yes, fraud mean fraud; known 7 days later"
     )
+
+
+def _shown(values: Sequence[str]) -> str:
+    """A few of the values, but none that may be somebody's."""
+    known = sorted(v[:32] for v in set(values) if not holds_card_number(v))
+    return ", ".join(known[:_VALUES_SHOWN_MAX]) or "none"
 
 
 def _judge_tokens(guess: _Guess, sample: Mapping[str, Sequence[str]]) -> None:
@@ -326,36 +342,3 @@ def _text(guess: _Guess) -> str:
         plain["constants"] = guess.constants
     plain["amount_unit"] = guess.amount_unit
     return yaml.safe_dump({**plain, **guess.extra}, sort_keys=False, allow_unicode=True)
-
-
-def ignore(_remark: str) -> None:
-    """Tell nobody."""
-
-
-def chosen_mapping(
-    table: Path, name: str = "", *, told: Callable[[str], None] = ignore
-) -> TableMapping:
-    """The mapping named (a shipped one or a file), or else the one that fits the table.
-
-    `told` hears what a mapping that nobody wrote assumes. Raises `BadArtifact` where
-    the name is neither, or the columns are not obvious.
-    """
-    if name in SHIPPED:
-        return shipped_mapping(name)
-    if name:
-        path = Path(name)
-        if not path.is_file():
-            raise BadArtifact(
-                f"{name}: is neither a file nor one of {', '.join(SHIPPED)}"
-            )
-        return load_mapping(path.read_text(encoding="utf-8"), name=name)
-    proposal = describe(table)
-    if not proposal.complete:
-        raise BadArtifact(
-            f"{table.name}: its columns are not obvious. Write a mapping, starting "
-            f"from `scoring replay --describe {table}`, and pass it by --mapping: "
-            f"{'; '.join(proposal.asked)}"
-        )
-    for remark in proposal.remarks:
-        told(remark)
-    return load_mapping(proposal.text, name="the proposed mapping")

@@ -19,7 +19,10 @@ TEXT_FIELDS = ("tenant", *TOKEN_FIELDS, *FIELD_CODES)
 NUMBER_FIELDS = ("attempt", "channel", "entry_mode")
 REAL_FIELDS = ("latitude", "longitude")
 TIME_FIELDS = ("occurred_at", "known_at")
-FIELDS = (*TEXT_FIELDS, *NUMBER_FIELDS, *REAL_FIELDS, *TIME_FIELDS, "amount", "fraud")
+FIELDS = (
+    *TEXT_FIELDS, *NUMBER_FIELDS, *REAL_FIELDS, *TIME_FIELDS,
+    "amount", "fraud", "outcome",
+)  # fmt: skip
 _REQUIRED = ("id", "occurred_at", "amount", "currency")
 SHIPPED = ("handbook", "scoring")
 
@@ -88,6 +91,34 @@ class LabelReading(BaseModel):
         return self
 
 
+class OutcomeReading(BaseModel):
+    """Which values say what was decided about a payment at the time.
+
+    >>> OutcomeReading(decline=("05",)).meanings
+    {'05': 'decline'}
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    approve: tuple[str, ...] = ()
+    challenge: tuple[str, ...] = ()
+    review: tuple[str, ...] = ()
+    decline: tuple[str, ...] = ()
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """Each value, and the outcome that it means."""
+        return {value: outcome for outcome, values in self for value in values}
+
+    @model_validator(mode="after")
+    def _each_value_means_one_thing(self) -> OutcomeReading:
+        said = [value for _, values in self for value in values]
+        for value in self.meanings:
+            if said.count(value) > 1:
+                raise ValueError(f"{value!r} cannot mean two outcomes")
+        return self
+
+
 class TableMapping(BaseModel):
     """A mapping file: our field names on the left, the table's on the right.
 
@@ -111,6 +142,7 @@ class TableMapping(BaseModel):
     time_unit: Literal["ms", "s"] = "ms"  # of times given as numbers
     time: TimeReading = TimeReading()
     labels: LabelReading | None = None  # None: the usual words, and 0 and 1
+    outcomes: OutcomeReading | None = None  # None: approve, challenge, review, decline
     missing: tuple[str, ...] = ()  # what is written where nothing is known
     encoding: str = ""  # empty: UTF-8, or UTF-16 with a byte order mark
     label_delay: str = "7d"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from scoring.errors import BadArtifact
 
@@ -16,6 +17,7 @@ _SUFFIXES = {
     ".json": "json", ".parquet": "parquet",
 }  # fmt: skip
 _PACKED = {".gz": "gzip", ".zst": "zstd"}
+_HIVE_NOTHING = "__HIVE_DEFAULT_PARTITION__"  # where a column to part by had no value
 _UNICODE_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -55,7 +57,8 @@ class TextFile(Protocol):
 class Source:
     """The files that a path names, united by the names of their columns.
 
-    A path is a file, a directory (as Spark writes them) or a pattern.
+    A path is a file, a directory (as Spark writes them) or a pattern. Folders such as
+    `day=2024-01-05` within it are columns.
     """
 
     path: Path
@@ -83,23 +86,81 @@ class Source:
 
 def open_source(path: Path, *, encoding: str = "") -> Source:
     """The table at a path; raises `BadArtifact` for what is none."""
-    return Source(path, tuple(_opened(file, encoding) for file in _files(path)))
-
-
-def _files(path: Path) -> list[Path]:
     if path.is_file():
-        return [path]
+        return Source(path, (_opened(path, encoding, path.name),))
+    return Source(path, tuple(_files(path, encoding)))
+
+
+def _files(path: Path, encoding: str) -> Iterator[TextFile]:
+    """The files of a directory or a pattern, each with the columns of its folders."""
+    root, found = path, []
     if path.is_dir():
-        found = [
-            file
-            for file in sorted(path.rglob("*"))
-            if _kind(file) and not file.name.startswith((".", "_")) and file.is_file()
-        ]
-    else:
-        found = sorted(path.parent.glob(path.name)) if "*" in path.name else []
-    if not found:
+        found = [f for f in path.rglob("*") if _kind(f)]
+    elif "*" in str(path):
+        parts = path.parts
+        fixed = next(i for i, part in enumerate(parts) if "*" in part)
+        root = Path(*parts[:fixed])
+        found = list(root.glob("/".join(parts[fixed:])))
+    kept = [f for f in sorted(found) if f.is_file() and not _is_hidden(f, root)]
+    if not kept:
         raise BadArtifact(f"{path}: there is no such file")
-    return found
+    for file in kept:
+        below = file.relative_to(root)
+        opened = _opened(file, encoding, below.as_posix())
+        folders = _of_folders(below)
+        yield Partition(opened, folders) if folders else opened
+
+
+def _is_hidden(file: Path, root: Path) -> bool:
+    """Whether it is no data, as Spark and others mark it."""
+    return any(part.startswith((".", "_")) for part in file.relative_to(root).parts)
+
+
+def _of_folders(below: Path) -> dict[str, str]:
+    """What the names of folders say of every row in them, as Hive writes it.
+
+    >>> _of_folders(Path("day=2024-01-05/bank=a%2Fb/part-0.parquet"))
+    {'day': '2024-01-05', 'bank': 'a/b'}
+    """
+    said = [part.partition("=") for part in below.parts[:-1] if "=" in part[1:]]
+    return {unquote(name): unquote(value) for name, _, value in said}
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A file whose folders say more of each of its rows."""
+
+    file: TextFile
+    folders: dict[str, str]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Those of the file, and those of the folders."""
+        own = self.file.columns
+        for name in self.folders:
+            if name in own:
+                raise BadArtifact(
+                    f"{name}: is a column and a folder's name, as in {name}=…; "
+                    "rename one"
+                )
+        return (*own, *self.folders)
+
+    @property
+    def floats(self) -> frozenset[str]:
+        """Those of the file."""
+        return self.file.floats
+
+    def records(self, only: frozenset[str] | None = None, /) -> Iterator[Record]:
+        """The rows of the file, with the cells that its folders give them."""
+        said = {
+            name: value
+            for name, value in self.folders.items()
+            if value != _HIVE_NOTHING
+        }
+        for record in self.file.records(only):
+            if not record.problem:
+                record.cells.update(said)
+            yield record
 
 
 def _kind(path: Path) -> str:
@@ -107,18 +168,18 @@ def _kind(path: Path) -> str:
     return _SUFFIXES.get(suffixes[-1], "") if suffixes else ""
 
 
-def _opened(path: Path, encoding: str) -> TextFile:
+def _opened(path: Path, encoding: str, name: str) -> TextFile:
     from scoring.tables.source_csv import CsvFile
     from scoring.tables.source_json import JsonFile
     from scoring.tables.source_parquet import ParquetFile
 
     kind = _kind(path)
     if kind == "parquet":
-        return ParquetFile(path)
+        return ParquetFile(path, name)
     if kind == "json":
-        return JsonFile(path, encoding)
+        return JsonFile(path, name, encoding)
     if kind == "csv":
-        return CsvFile(path, encoding)
+        return CsvFile(path, name, encoding)
     raise BadArtifact(
         f"{path.name}: is none of {', '.join(_SUFFIXES)} (.gz and .zst allowed)"
     )
@@ -146,6 +207,10 @@ def text_of(path: Path, encoding: str) -> Iterator[Any]:
             )
         with pa.input_stream(str(path), compression=packed) as raw:
             yield TextIOWrapper(raw, encoding=encoding, newline="")
+    except LookupError as error:
+        raise BadArtifact(
+            f"{encoding}: is no encoding that is known, such as windows-1252 or latin-1"
+        ) from error
     except UnicodeError as error:
         named = encoding.removesuffix("-sig").upper()
         raise BadArtifact(

@@ -32,8 +32,9 @@ class CsvFile:
 
     floats: frozenset[str] = frozenset()
 
-    def __init__(self, path: Path, encoding: str) -> None:
+    def __init__(self, path: Path, name: str, encoding: str) -> None:
         self._path = path
+        self._name = name
         self._encoding = encoding
 
     @cached_property
@@ -44,7 +45,7 @@ class CsvFile:
 
     def records(self, _only: frozenset[str] | None = None, /) -> Iterator[Record]:
         """Its rows; raises `BadArtifact` for a quote that is never closed."""
-        name, number = self._path.name, 0
+        name, number = self._name, 0
         with text_of(self._path, self._encoding) as lines:
             opened = self._opened(lines)
             header, reader = opened.header, opened.reader
@@ -73,7 +74,7 @@ class CsvFile:
     def _odd(self, error: csv.Error, line: int) -> str:
         if "unexpected end" in str(error):
             raise BadArtifact(
-                f"{self._path.name}: a quote opened near line {line} is never closed"
+                f"{self._name}: a quote opened near line {line} is never closed"
             ) from error
         return "is no proper CSV: text follows a closing quote"
 
@@ -88,17 +89,17 @@ class CsvFile:
             header = next(reader, [])
         except csv.Error as error:
             raise BadArtifact(
-                f"{self._path.name}: its header is no proper CSV: {error}"
+                f"{self._name}: its header is no proper CSV: {error}"
             ) from error
         names = [
             name.strip() or f"column {i}" for i, name in enumerate(header, start=1)
         ]
         if not header:
-            raise BadArtifact(f"{self._path.name}: is empty; it needs a header")
+            raise BadArtifact(f"{self._name}: is empty; it needs a header")
         for name in names:
             if names.count(name) > 1:
                 raise BadArtifact(
-                    f"{self._path.name}: two columns are called {name!r}; rename one"
+                    f"{self._name}: two columns are called {name!r}; rename one"
                 )
         return _Opened(names, reader)
 

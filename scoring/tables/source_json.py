@@ -24,8 +24,9 @@ class JsonFile:
 
     floats: frozenset[str] = frozenset()
 
-    def __init__(self, path: Path, encoding: str) -> None:
+    def __init__(self, path: Path, name: str, encoding: str) -> None:
         self._path = path
+        self._name = name
         self._encoding = encoding
 
     @cached_property
@@ -36,7 +37,7 @@ class JsonFile:
 
     def records(self, _only: frozenset[str] | None = None, /) -> Iterator[Record]:
         """Its rows; raises `BadArtifact` for a document that is no list of objects."""
-        name = self._path.name
+        name = self._name
         with text_of(self._path, self._encoding) as lines:
             for number, part in enumerate(self._parts(lines), start=1):
                 try:
@@ -50,7 +51,7 @@ class JsonFile:
         """What each row is: a line, or an object of the array."""
         first = next((line for line in lines if line.strip()), "")
         if not first:
-            raise BadArtifact(f"{self._path.name}: is empty")
+            raise BadArtifact(f"{self._name}: is empty")
         if _is_line(first):
             yield first
             yield from (line for line in lines if line.strip())
@@ -58,19 +59,19 @@ class JsonFile:
         rest = lines.read(_DOCUMENT_CHARACTERS_MAX)
         if len(rest) == _DOCUMENT_CHARACTERS_MAX:
             raise BadArtifact(
-                f"{self._path.name}: is too large to be one JSON array; write one "
+                f"{self._name}: is too large to be one JSON array; write one "
                 "object a line (jq -c '.[]')"
             )
         try:
             document = _loaded(first + rest)
         except (ValueError, RecursionError) as error:
             raise BadArtifact(
-                f"{self._path.name}: is neither JSON lines nor a JSON array of objects"
+                f"{self._name}: is neither JSON lines nor a JSON array of objects"
             ) from error
         listed = document.get("data") if isinstance(document, dict) else document
         if not isinstance(listed, list):
             raise BadArtifact(
-                f"{self._path.name}: is one JSON document; rows stand one a line, in "
+                f"{self._name}: is one JSON document; rows stand one a line, in "
                 "an array, or in an array under data"
             )
         yield from listed

@@ -26,7 +26,7 @@ from scoring.training.sql import connect
 BATCH_ROWS_MAX = 8_192
 _MEMORY_MAX = "1GB"  # DuckDB sorts larger tables through temporary files
 _SQL_TYPES = {"str": "VARCHAR", "int": "BIGINT", "float": "DOUBLE"}
-_ORDER = "occurred_at_ms, substr(sha256(id), 1, 16), number"
+_ORDER = "ORDER BY occurred_at_ms, substr(sha256(id), 1, 16), number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,35 @@ class Table:
     def __len__(self) -> int:
         return self.account.admitted
 
+    def learned(self, *, label_delay_ms: int | None = None) -> Any:
+        """The admitted rows in event order, as a pyarrow table to learn from.
+
+        Its columns are the fields that the mapping says something of, without
+        attributes, and `fraud` (null: nothing is known), `known_at_ms` and `outcome`.
+        """
+        delay_ms = self._delay(label_delay_ms)
+        fields = [name for name in _FIELDS if name not in self.untold]
+        if "outcome" in self._mapping.columns or "outcome" in self._mapping.constants:
+            fields.append("outcome")
+        known = f"coalesce(known_at_ms, occurred_at_ms + {delay_ms:d}) AS known_at_ms"
+        return (
+            self._read[0]
+            .sql(f"SELECT {', '.join(fields)}, fraud, {known} FROM admitted {_ORDER}")  # noqa: S608 our own names
+            .to_arrow_table()
+        )
+
+    @property
+    def label_delay_ms(self) -> int:
+        """How long after the payment its label becomes known, as the mapping says."""
+        return self._mapping.label_delay_ms
+
+    def _delay(self, given_ms: int | None) -> int:
+        return self._mapping.label_delay_ms if given_ms is None else given_ms
+
     def batches(self, *, label_delay_ms: int | None = None) -> Iterator[list[Row]]:
         """The admitted rows in event order."""
-        delay_ms = label_delay_ms
-        if delay_ms is None:
-            delay_ms = self._mapping.label_delay_ms
-        found = self._read[0].sql(f"SELECT * FROM admitted ORDER BY {_ORDER}")  # noqa: S608
+        delay_ms = self._delay(label_delay_ms)
+        found = self._read[0].sql(f"SELECT * FROM admitted {_ORDER}")  # noqa: S608
         for batch in found.to_arrow_reader(BATCH_ROWS_MAX):
             yield [row for _, row in _rows(batch, delay_ms)]
 
@@ -129,8 +152,8 @@ class Table:
                 account.skip(place, "occurred outside the span that was asked for")
                 continue
             truth = admission.truth(record, transaction)
-            if truth.why_not:
-                account.leave_unlabelled(place, truth.why_not)
+            for lack in truth.lacking:
+                account.lack(place, lack.what, lack.field, lack.reason)
             yield account.rows, Row(transaction, truth.fraud, 0, place), truth
 
 
@@ -140,7 +163,7 @@ def _leave_out_repeated(connection: Any, account: Account) -> None:
     """
     found = connection.sql(
         "SELECT * FROM admitted WHERE (tenant, id) IN (SELECT (tenant, id) FROM "  # noqa: S608
-        f"admitted GROUP BY tenant, id HAVING count(*) > 1) ORDER BY {_ORDER}"
+        f"admitted GROUP BY tenant, id HAVING count(*) > 1) {_ORDER}"
     )
     firsts: dict[tuple[str, str], Row] = {}
     left_out: list[tuple[int]] = []
@@ -155,6 +178,8 @@ def _leave_out_repeated(connection: Any, account: Account) -> None:
                 account.refuse(row.place, "id", "is taken by another payment")
             elif (first.fraud, first.known_at_ms) != (row.fraud, row.known_at_ms):
                 account.refuse(row.place, "fraud", "differs from the same payment's")
+            elif first.outcome != row.outcome:
+                account.refuse(row.place, "outcome", "differs from the same payment's")
             else:
                 account.skip(row.place, "is the same payment again")
     for start in range(0, len(left_out), BATCH_ROWS_MAX):
@@ -174,8 +199,8 @@ _FIELDS = tuple(name for name in Transaction.__slots__ if name != "attributes")
 def _columns_sql() -> str:
     kinds = Transaction.__annotations__
     fields = [f"{f} {_SQL_TYPES[kinds[f].removesuffix(' | None')]}" for f in _FIELDS]
-    more = "attributes VARCHAR, fraud BOOLEAN, known_at_ms BIGINT, file VARCHAR"
-    return f"number BIGINT, {', '.join(fields)}, {more}, place BIGINT"
+    more = "attributes VARCHAR, fraud BOOLEAN, known_at_ms BIGINT, outcome VARCHAR"
+    return f"number BIGINT, {', '.join(fields)}, {more}, file VARCHAR, place BIGINT"
 
 
 def _arrow(rows: Iterable[tuple[int, Row, Truth]]) -> Any:
@@ -187,6 +212,7 @@ def _arrow(rows: Iterable[tuple[int, Row, Truth]]) -> Any:
         columns[name] = [getattr(row.transaction, name) for _, row, _ in rows]
     for name in REAL_FIELDS:
         columns[name] = pa.array(columns[name], pa.float64())
+    columns["amount_minor"] = pa.array(columns["amount_minor"], pa.int64())
     columns["attributes"] = pa.array(
         [_json(row.transaction.attributes) for _, row, _ in rows], pa.string()
     )
@@ -194,6 +220,7 @@ def _arrow(rows: Iterable[tuple[int, Row, Truth]]) -> Any:
     columns["known_at_ms"] = pa.array(
         [truth.known_at_ms for _, _, truth in rows], pa.int64()
     )
+    columns["outcome"] = [truth.outcome for _, _, truth in rows]
     columns["file"] = [row.place.file for _, row, _ in rows]
     columns["place"] = [row.place.number for _, row, _ in rows]
     return pa.table(columns)
@@ -221,5 +248,11 @@ def _rows(batch: Any, delay_ms: int) -> Iterator[tuple[int, Row]]:
         place = Place(columns["file"][i], columns["place"][i])
         yield (
             columns["number"][i],
-            Row(transaction, columns["fraud"][i], known_at_ms, place),
+            Row(
+                transaction,
+                columns["fraud"][i],
+                known_at_ms,
+                place,
+                columns["outcome"][i],
+            ),
         )

@@ -10,7 +10,13 @@ from re import ASCII, fullmatch
 
 from scoring.core.transaction.codes import FIELD_CODES
 from scoring.core.transaction.event_time import implausible
-from scoring.core.transaction.transaction import Channel, EntryMode, never
+from scoring.core.transaction.transaction import (
+    TOKEN_CHARACTERS_MAX,
+    TOKEN_FIELDS,
+    Channel,
+    EntryMode,
+    never,
+)
 from scoring.tables import cells
 from scoring.tables.mapping import MoneyReading
 
@@ -54,6 +60,8 @@ def can_be(field: str, values: Sequence[str]) -> bool:
         return len(set(values)) * 2 >= len(values)  # each may be delivered twice
     if field == "fraud":
         return can_be_label(values)
+    if field == "outcome":
+        return all(cells.outcome(value, None) for value in values)
     if field in ("occurred_at", "known_at"):
         return time_of(values) is not None
     if field == "amount":
@@ -62,7 +70,10 @@ def can_be(field: str, values: Sequence[str]) -> bool:
 
 
 def _read(field: str, value: str) -> None:
-    if field in ("latitude", "longitude"):
+    if field in TOKEN_FIELDS:
+        if len(value) > TOKEN_CHARACTERS_MAX or not value.isprintable():
+            raise ValueError
+    elif field in ("latitude", "longitude"):
         limit = 90 if field == "latitude" else 180
         if abs(cells.number(value)) > limit:
             raise ValueError

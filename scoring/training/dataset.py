@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scoring.errors import BadArtifact
 
 DAY_MS = 86_400_000
+AMOUNT_UNKNOWN = -1  # no payment has it: a slice by amount leaves such rows out
 # Columns that are, or betray, the answer: never features, whatever their case.
 FORBIDDEN_NAMES = frozenset(
     {"fraud", "is_fraud", "scenario", "label", "target", "verdict", "seed"}
@@ -29,8 +30,9 @@ class Dataset:
 
     `matrix` (n, features) float32, NaN missing; `fraud` (n,) the truth, known only
     `label_delay_ms` after `occurred_at_ms`; `customers` (n,) whom card precision
-    counts, never a feature; `amount_minor` (n,) and `segments` (n,), the channel's
-    name where the table tells it, for slices of the model card.
+    counts, never a feature; `amount_minor` (n,), AMOUNT_UNKNOWN where it is, and
+    `segments` (n,), the channel's name where the table tells it, for slices of the
+    model card.
     """
 
     names: tuple[str, ...]

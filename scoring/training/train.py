@@ -18,7 +18,7 @@ from scoring.core.model.bundle import (
 from scoring.core.transaction.transaction import Channel
 from scoring.errors import BadArtifact
 from scoring.training.build import Recipe, train_on
-from scoring.training.dataset import DAY_MS, Dataset
+from scoring.training.dataset import AMOUNT_UNKNOWN, DAY_MS, Dataset
 from scoring.training.fit import Boosting
 from scoring.training.offline.engine import OfflineFeatures, offline_features
 from scoring.training.progress import Report, silent
@@ -94,7 +94,7 @@ def dataset_of(
         fraud=_fraud(table),
         occurred_at_ms=features.occurred_at_ms[known],
         customers=_customers(table),
-        amount_minor=table["amount_minor"].to_numpy(),
+        amount_minor=table["amount_minor"].fill_null(AMOUNT_UNKNOWN).to_numpy(),
         segments=_segments(table),
     )
 

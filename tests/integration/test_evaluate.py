@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from scoring.cli import evaluate
 from scoring.training import second_look
 from scoring.training.fit import Boosting
-from scoring.training.handbook.protocols import protocols as handbook
+from scoring.training.handbook import protocols as handbook
 from scoring.training.simulation.simulate import World, simulate
 
 BEGIN_MS = int(datetime(2018, 4, 10, tzinfo=UTC).timestamp() * 1_000)
@@ -79,13 +79,14 @@ def test_labels_of_the_weeks_that_test_change_no_choice(raw):
 
 def chosen(path):
     from scoring.core.features.catalogue import handbook_catalogue
-    from scoring.training.handbook.table import read_handbook
+    from scoring.replay.learn import labelled_transactions_of
+    from scoring.tables.mapping import shipped_mapping
+    from scoring.tables.table import Table
     from scoring.training.train import dataset_of
 
     delay_ms = handbook.DELAY_DAYS * 86_400_000
-    dataset = dataset_of(
-        read_handbook(path), handbook_catalogue(), label_delay_ms=delay_ms
-    )
+    rows = labelled_transactions_of(Table(path, shipped_mapping("handbook")))
+    dataset = dataset_of(rows, handbook_catalogue(), label_delay_ms=delay_ms)
     return handbook.choose(dataset)
 
 

@@ -12,6 +12,9 @@ import pytest
 from small_model import small_dataset
 
 from scoring.errors import BadArtifact
+from scoring.replay.learn import labelled_transactions_of
+from scoring.tables.mapping import shipped_mapping
+from scoring.tables.table import Table
 from scoring.training.dataset import Dataset
 from scoring.training.handbook.protocols import (
     BOOK_BOOSTING,
@@ -25,7 +28,6 @@ from scoring.training.handbook.protocols import (
     fold_of,
     run,
 )
-from scoring.training.handbook.table import read_handbook
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +65,25 @@ def test_stock_xgboost_falls_into_the_trap(book):
     assert stock[1] == pytest.approx(0.564, abs=0.02)
 
 
-def test_the_raw_table_is_read_as_transactions_without_its_answer_key(handbook_data):
-    table = read_handbook(handbook_data / "fdh_raw.parquet")
-    assert table.num_rows == 1_754_155
-    assert sum(table["fraud"].to_pylist()) == 14_681
+def read(path):
+    return labelled_transactions_of(Table(path, shipped_mapping("handbook")))
+
+
+def test_the_raw_table_is_read_as_transactions_without_its_answer_key(
+    handbook_data, tmp_path
+):
+    raw = pq.read_table(handbook_data / "fdh_raw.parquet").slice(500_000, 20_000)
+    pq.write_table(raw, tmp_path / "part.parquet")
+    table = read(tmp_path / "part.parquet").sort_by("id")
+    by_id = raw.append_column("id", raw["TRANSACTION_ID"].cast("string")).sort_by("id")
+    assert table["id"].to_pylist() == by_id["id"].to_pylist()
+    cents = np.rint(by_id["TX_AMOUNT"].to_numpy() * 100).astype(np.int64)
+    assert table["amount_minor"].to_pylist() == cents.tolist()
+    at_ms = by_id["TX_DATETIME"].to_numpy().astype("datetime64[ms]").astype(np.int64)
+    assert table["occurred_at_ms"].to_pylist() == at_ms.tolist()
+    fraud = by_id["TX_FRAUD"].to_numpy().astype(bool)
+    assert table["fraud"].to_pylist() == fraud.tolist()
+    assert fraud.sum() > 0
     assert not any("scenario" in name.lower() for name in table.column_names)
 
 
@@ -74,8 +91,8 @@ def test_another_table_is_refused_with_the_columns_that_are_needed(tmp_path):
     import pyarrow as pa
 
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(BadArtifact, match="TX_DATETIME"):
-        read_handbook(tmp_path / "other.parquet")
+    with pytest.raises(BadArtifact, match="has no column 'TRANSACTION_ID'"):
+        read(tmp_path / "other.parquet")
 
 
 def test_a_table_that_does_not_cover_the_weeks_is_refused():
