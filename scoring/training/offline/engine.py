@@ -96,7 +96,8 @@ def _prepare(
     present = {row[0] for row in con.sql(f"DESCRIBE {transactions}").fetchall()}
     if OUTCOME not in present and any(plan.by_outcome for plan in catalogue.plans):
         raise BadArtifact(
-            f"{transactions}: the definitions count by outcome: add a column `outcome`"
+            f"{transactions}: the definitions count by outcome: add a column "
+            "`outcome`, or map one, as in columns: {outcome: status}"
         )
     known = "processed_seq" in present and offline_order.is_known(con, transactions)
     order = "processed_seq, tie_hash" if known else "tie_hash"
