@@ -10,13 +10,13 @@ from cases_tables import csv_file, good, rows_of, table
 from outcomes import OUTCOMES, recorded
 from streams import DEDUPE_MS, LATENESS_MS, check
 
-from scoring.adapters.memory_store import MemoryStore
-from scoring.core.decision import Outcome
-from scoring.core.vector import vectorise
+from scoring.core.decision.decision import Outcome
+from scoring.core.features.vector import vectorise
 from scoring.errors import BadArtifact
-from scoring.replay.describe import describe
 from scoring.replay.learn import labelled_transactions_of
-from scoring.replay.mapping import load_mapping
+from scoring.stores.memory.store import MemoryStore
+from scoring.tables.describe import describe
+from scoring.tables.mapping import load_mapping
 from scoring.training.dataset import AMOUNT_UNKNOWN, DAY_MS
 from scoring.training.train import dataset_of
 
