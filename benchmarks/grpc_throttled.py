@@ -18,7 +18,8 @@ from typing import Any
 import uvloop
 
 from scoring.doors.grpc.server import Calls, serve_until
-from scoring.doors.grpc.status import Context, Refused, method
+from scoring.doors.grpc.status import Context, method
+from scoring.errors import Overloaded
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.stage_timer import Idle
@@ -69,7 +70,7 @@ class Timed:
         began = time.perf_counter()
         try:
             return await self.calls.checks.check(raw, context)
-        except Refused:
+        except Overloaded:
             self.refused_ms.append((time.perf_counter() - began) * 1e3)
             raise
 

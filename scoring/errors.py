@@ -1,21 +1,30 @@
 """The errors of the service, one tree, translated once at each door.
 
+Whatever refuses a call raises one of these; only a door knows its transport's word for
+it. The client raises them again.
+
 ScoringError
-├── InvalidTransaction      the caller's fault        INVALID_ARGUMENT | dead letter
-│   └── CardNumberRefused   a card number in a field  INVALID_ARGUMENT | dead letter
-├── TransactionConflict     same id, other payload    ALREADY_EXISTS   | dead letter
+├── InvalidTransaction      the caller's fault       INVALID_ARGUMENT | dead letter
+│   └── CardNumberRefused   a card number in a field INVALID_ARGUMENT | dead letter
+├── TransactionConflict     same id, other payload     ALREADY_EXISTS | dead letter
 │   └── LabelConflict       same version, other verdict  ALREADY_EXISTS | dead letter
-├── UnknownTransaction      a label of no known payment  NOT_FOUND     | dead letter
-├── Unavailable             an outside system failed; a retry may help
+├── UnknownTransaction      a label of no known payment   NOT_FOUND   | dead letter
+├── MessageTooLarge         beyond its method's limit  RESOURCE_EXHAUSTED
+├── Unavailable             an outside system failed; a retry may help  UNAVAILABLE
 │   ├── StoreUnavailable    becomes a Degradation inside the scorer
 │   │   ├── StoreLate       the caller's time was over; the store may only be busy
 │   │   └── HistoryLost     the store answers and is empty: `scoring rebuild`
 │   ├── ModelUnavailable    becomes a Degradation inside the scorer
+│   ├── ShelfUnavailable    what runs keeps its model
 │   ├── LogUnavailable      the stream stops and Kafka redelivers
-│   └── DeadlineExceeded    the client's: no answer in time (a `TimeoutError`, too)
-├── NotFound                the client's: nothing is recorded under this id
-├── Denied                  the client's: this caller may not
-│   └── Unauthenticated     nor is it known who calls
+│   ├── Overloaded          more than fits into the time   RESOURCE_EXHAUSTED
+│   ├── RateLimited         more than this caller may send RESOURCE_EXHAUSTED
+│   └── DeadlineExceeded    no answer in time (a `TimeoutError`, too) DEADLINE_EXCEEDED
+├── NotFound                nothing is recorded under this id         NOT_FOUND
+├── NotExplainable          no score, or its model is not kept FAILED_PRECONDITION
+├── NotSupported            not by this installation           UNIMPLEMENTED
+├── Denied                  this caller may not do this        PERMISSION_DENIED
+│   └── Unauthenticated     nor is it known who calls          UNAUTHENTICATED
 ├── RecordRefused           the log will never take a record: it is set aside
 ├── RecordsRefused          the same, of some of those that were appended together
 ├── CorruptState            a stored value is not ours; becomes a Degradation
@@ -30,7 +39,12 @@ from collections.abc import Mapping
 
 
 class ScoringError(Exception):
-    """Anything this service raises on purpose."""
+    """Anything this service raises on purpose.
+
+    `field` is the path of what is wrong, "amount_minor"; empty where that is no field.
+    """
+
+    field: str = ""
 
 
 class InvalidTransaction(ScoringError):
@@ -44,6 +58,15 @@ class InvalidTransaction(ScoringError):
         super().__init__(f"{field}: {message}" if field else message)
         self.field = field
         self.message = message
+
+
+class MessageTooLarge(ScoringError):
+    """A message exceeds the limit of its method."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(
+            f"the message exceeds {bytes_max} bytes; send fewer or smaller items"
+        )
 
 
 class CardNumberRefused(InvalidTransaction):
@@ -102,7 +125,7 @@ class UnknownTransaction(ScoringError):
 class Unavailable(ScoringError):
     """An outside system failed; a retry may help.
 
-    `retry_after_ms` is when the service asked a client for it; 0 where it did not.
+    `retry_after_ms` is when a retry is welcome; 0 where nobody says.
     """
 
     retry_after_ms: int = 0
@@ -135,16 +158,58 @@ class LogUnavailable(Unavailable):
     """The log did not acknowledge."""
 
 
+class Overloaded(Unavailable):
+    """More waits than can be decided in time; this was refused before any work."""
+
+    def __init__(self, *, retry_after_ms: int) -> None:
+        super().__init__(
+            "overloaded; retry after the pushed-back time, or on another connection"
+        )
+        self.retry_after_ms = retry_after_ms
+
+
+class RateLimited(Unavailable):
+    """A caller sends more than was agreed; `rate_per_s` on average."""
+
+    def __init__(self, rate_per_s: float, *, retry_after_ms: int) -> None:
+        super().__init__(
+            f"this caller's rate is {rate_per_s:g} a second; retry after the "
+            "pushed-back time"
+        )
+        self.retry_after_ms = retry_after_ms
+
+
 class DeadlineExceeded(Unavailable, TimeoutError):
     """No answer came before the call's deadline; the transaction may be decided."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(
+            message or "the deadline left no time for any decision; allow at least 5 ms"
+        )
 
 
 class NotFound(ScoringError):
     """Nothing is recorded under this id."""
 
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotExplainable(ScoringError):
+    """A decision was made without a score, or by a model that is not kept any more."""
+
+
+class NotSupported(ScoringError):
+    """This installation lacks what the call needs; the message says what to add."""
+
 
 class Denied(ScoringError):
     """This caller may not do this."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Unauthenticated(Denied):

@@ -4,7 +4,6 @@ import asyncio
 import time
 from dataclasses import replace
 
-import grpc
 import pytest
 from grpc_parts import open_door, payment
 
@@ -13,8 +12,7 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.doors.grpc.micro_batcher import GroupCommit
 from scoring.doors.grpc.requests import Caller, Intake
 from scoring.doors.grpc.single_flight import Decisions, publish_nothing
-from scoring.doors.grpc.status import Refused
-from scoring.errors import LogUnavailable
+from scoring.errors import LogUnavailable, Overloaded
 from scoring.pipeline.stage_timer import Idle
 from scoring.wiring.services import now_ms
 
@@ -271,10 +269,9 @@ async def test_a_call_that_those_ahead_leave_no_time_for_is_refused_at_once(
         await asyncio.sleep(0)
     ahead.append(asyncio.create_task(group.decide(check())))
     await asyncio.sleep(0)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Overloaded) as refused:
         await group.decide(check(deadline=time.monotonic() + 3))
-    assert refused.value.refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert refused.value.refusal.pushback_ms
+    assert refused.value.retry_after_ms
     ahead.append(asyncio.create_task(group.decide(check())))  # it has ten seconds
     held.go.set()
     assert all(answer.decision for answer in await asyncio.gather(*ahead))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-import grpc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from scoring.core import document
 from scoring.core.transaction.transaction import DEFAULT_TENANT, Transaction
 from scoring.doors.auth.rate_limit import Quota
-from scoring.doors.grpc.requests import Identity
-from scoring.doors.grpc.status import Context, Refusal, Refused
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, Denied, RateLimited, Unauthenticated
 
 if TYPE_CHECKING:
     from scoring.doors.auth.jwt import Tokens
@@ -26,6 +23,26 @@ _BEARER = "bearer "
 _ITEMISED = frozenset(
     {"BatchCheckTransactions", "StreamCheckTransactions", "ReportLabels"}
 )
+# What each refusal counts as.
+_EVENTS = {
+    Unauthenticated: "caller_unauthenticated",
+    Denied: "caller_permission_denied",
+    RateLimited: "caller_resource_exhausted",
+}
+
+
+class Credentials(Protocol):
+    """What a caller shows of who it is, whatever it calls by."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Those that a verified certificate gives, the first that is listed counts."""
+        ...
+
+    @property
+    def authorization(self) -> str:
+        """The header of that name, or empty."""
+        ...
 
 
 class CallerRule(BaseModel):
@@ -93,31 +110,29 @@ class KnownCaller:
     expired: Callable[[], None] | None = None
 
     def spend(self) -> None:
-        """Count one item; raises `Refused` beyond the rate, or an expired token."""
+        """Count one item of a call.
+
+        Raises `RateLimited` beyond the rate, `Unauthenticated` for an expired token.
+        """
         if self.expired:
             self.expired()
         if self.quota:
             self.quota.spend()
 
     def admit(self, transaction: Transaction) -> None:
-        """Raise `Refused` for a tenant or merchant that is not this caller's."""
+        """Raise `Denied` for a tenant or merchant that is not this caller's."""
         _permit(self.rule.tenants, transaction.tenant, "tenant")
         _permit(self.rule.merchants, transaction.merchant, "merchant")
 
     def admit_lookup(self, tenant: str) -> None:
-        """Raise `Refused` for a tenant that is not this caller's.
+        """Raise `Denied` for a tenant that is not this caller's.
 
         A recorded decision does not name its merchant: who is limited to some
         merchants may not look decisions up, nor label them.
         """
         _permit(self.rule.tenants, tenant, "tenant")
         if ANY not in self.rule.merchants:
-            raise Refused(
-                Refusal(
-                    grpc.StatusCode.PERMISSION_DENIED,
-                    "look-ups and labels need a caller of all merchants",
-                )
-            )
+            raise Denied("look-ups and labels need a caller of all merchants")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +149,7 @@ class ListedCaller:
     def calling(
         self, method: str, expired: Callable[[], None] | None = None
     ) -> KnownCaller:
-        """Admit one call; raises `Refused` beyond the rate."""
+        """Admit one call; raises `RateLimited` beyond the rate."""
         if self.quota:
             self.quota.spend()
         return KnownCaller(
@@ -143,7 +158,7 @@ class ListedCaller:
 
 
 def ignored(_event: str) -> None:
-    """Nobody counts who is turned away."""
+    """Nobody counts who is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,46 +174,43 @@ class ListedAccess:
     tokens: Tokens | None = None
     count: Callable[[str], None] = ignored
 
-    def identify(self, context: Context, method: str) -> Identity:
-        """Who calls; raises `Refused`, and counts it by its status."""
+    def identify(self, credentials: Credentials, method: str) -> KnownCaller:
+        """Who calls; what it raises is counted.
+
+        Raises `Unauthenticated` for a stranger, `Denied` for a method that is not
+        this caller's, `RateLimited` beyond its rate.
+        """
         try:
-            return self._identified(context, method)
-        except Refused as refused:
-            self.count(f"caller_{refused.refusal.code.name.lower()}")
+            return self._identified(credentials, method)
+        except (Denied, RateLimited) as error:
+            self.count(_EVENTS[type(error)])
             raise
 
-    def _identified(self, context: Context, method: str) -> Identity:
-        if self.tokens and (sent := _authorization(context)):
+    def _identified(self, credentials: Credentials, method: str) -> KnownCaller:
+        if self.tokens and (sent := credentials.authorization):
             return self._by_token(self.tokens, sent, method)
-        names = names_of(context.auth_context())
+        names = credentials.names
         if not names:
-            raise Refused(_TOKENLESS if self.tokens else _STRANGER)
+            raise Unauthenticated(_TOKENLESS if self.tokens else _STRANGER)
         for name in names:
             listed = self.by_name.get(name)
             if listed is not None and listed.may_call(method):
                 return listed.calling(method)
-        raise Refused(_DENIED)
+        raise Denied(_DENIED)
 
-    def _by_token(self, tokens: Tokens, sent: str, method: str) -> Identity:
+    def _by_token(self, tokens: Tokens, sent: str, method: str) -> KnownCaller:
         if sent[: len(_BEARER)].lower() != _BEARER:
-            raise Refused(_TOKENLESS)
+            raise Unauthenticated(_TOKENLESS)
         bearer = tokens.bearer(sent[len(_BEARER) :].strip())
         listed = self.by_subject.get(bearer.subject)
         if listed is None or not listed.may_call(method):
-            raise Refused(_DENIED)
+            raise Denied(_DENIED)
         return listed.calling(method, lambda: tokens.refuse_expired(bearer))
 
 
-_STRANGER = Refusal(
-    grpc.StatusCode.UNAUTHENTICATED, "present a client certificate that names you"
-)
-_TOKENLESS = Refusal(
-    grpc.StatusCode.UNAUTHENTICATED,
-    "send a token that names you: authorization: Bearer …",
-)
-_DENIED = Refusal(
-    grpc.StatusCode.PERMISSION_DENIED, "this caller may not call this method"
-)
+_STRANGER = "present a client certificate that names you"
+_TOKENLESS = "send a token that names you: authorization: Bearer …"
+_DENIED = "this caller may not call this method"
 
 
 def load_access(
@@ -223,33 +235,6 @@ def load_access(
     )
 
 
-def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
-    """The names a verified certificate gives: its SANs, else its common name.
-
-    >>> names_of({"x509_common_name": [b"shop"]})
-    ['shop']
-    >>> names_of({"x509_common_name": [b"x"], "x509_subject_alternative_name": [b"a"]})
-    ['a']
-    """
-    names = auth_context.get("x509_subject_alternative_name") or auth_context.get(
-        "x509_common_name", []
-    )
-    return [name.decode("utf-8", "replace") for name in names]
-
-
-def _authorization(context: Context) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization" and isinstance(value, str):
-            return value
-    return ""
-
-
 def _permit(allowed: frozenset[str], value: str, field: str) -> None:
     if value not in allowed and ANY not in allowed:
-        raise Refused(
-            Refusal(
-                grpc.StatusCode.PERMISSION_DENIED,
-                f"{field}: not among those of this caller",
-                field,
-            )
-        )
+        raise Denied(f"{field}: not among those of this caller", field)

@@ -12,11 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import grpc
 import jwt
 
-from scoring.doors.grpc.status import Refusal, Refused
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, Unauthenticated
 
 # One algorithm for each kind of key: a key never verifies what another kind signed,
 # and neither `none` nor a shared secret can be named by a token.
@@ -90,7 +88,10 @@ class Tokens:
         self._keys = keys_from(self.jwks_file)
 
     def bearer(self, token: str) -> Bearer:
-        """Who the token names; raises `Refused` and says why, never what it held."""
+        """Who the token names.
+
+        Raises `Unauthenticated`, which says why and never what the token held.
+        """
         self._follow_file()
         # By digest: how long a look-up takes says nothing about a known token.
         digest = sha256(token.encode("utf-8", "replace")).digest()
@@ -104,7 +105,7 @@ class Tokens:
         return bearer
 
     def refuse_expired(self, bearer: Bearer) -> None:
-        """Raise `Refused` once the token has expired; a stream may outlive it."""
+        """Raise `Unauthenticated` once it has expired: a stream may outlive it."""
         if self.now_s() >= bearer.expires_at_s + self.rules.leeway_s:
             raise _refused("it has expired")
 
@@ -237,7 +238,5 @@ _REASONS: dict[type[jwt.InvalidTokenError], str] = {
 }
 
 
-def _refused(reason: str) -> Refused:
-    return Refused(
-        Refusal(grpc.StatusCode.UNAUTHENTICATED, f"the token is refused: {reason}")
-    )
+def _refused(reason: str) -> Unauthenticated:
+    return Unauthenticated(f"the token is refused: {reason}")

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 
-import grpc
-
-from scoring.doors.grpc.status import Refusal, Refused
+from scoring.errors import RateLimited
 
 _MS_PER_S = 1_000
 
@@ -23,8 +21,8 @@ class Quota:
     (None, None)
     >>> try:
     ...     quota.spend()
-    ... except Refused as refused:
-    ...     refused.refusal.pushback_ms
+    ... except RateLimited as error:
+    ...     error.retry_after_ms
     100
     >>> quota.spend()
     """
@@ -40,18 +38,11 @@ class Quota:
         self._seen = self.monotonic()
 
     def spend(self) -> None:
-        """Take one; raises `Refused` with the time until there is one again."""
+        """Take one; raises `RateLimited` with the time until there is one again."""
         now = self.monotonic()
         refilled = self._left + (now - self._seen) * self.rate_per_s
         self._left, self._seen = min(refilled, float(self.burst_count)), now
         if self._left < 1:
-            raise Refused(self._refusal())
+            wait_ms = ceil((1 - self._left) / self.rate_per_s * _MS_PER_S)
+            raise RateLimited(self.rate_per_s, retry_after_ms=max(1, wait_ms))
         self._left -= 1
-
-    def _refusal(self) -> Refusal:
-        return Refusal(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            f"this caller's rate is {self.rate_per_s:g} a second; retry after the "
-            "pushed-back time",
-            pushback_ms=max(1, ceil((1 - self._left) / self.rate_per_s * _MS_PER_S)),
-        )

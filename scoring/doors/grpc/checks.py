@@ -10,14 +10,8 @@ from scoring.core.transaction.card_number import masked
 from scoring.doors.grpc.micro_batcher import GroupCommit
 from scoring.doors.grpc.requests import Caller, Intake
 from scoring.doors.grpc.single_flight import PIECE_COUNT_MAX
-from scoring.doors.grpc.status import (
-    Context,
-    Refusal,
-    Refused,
-    oversize,
-    refusal_of,
-)
-from scoring.errors import InvalidTransaction, ScoringError
+from scoring.doors.grpc.status import Context, Refusal, refusal_of
+from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer, Decided
 from scoring.ports import Check
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
@@ -39,7 +33,7 @@ class Checks:
     async def check(self, raw: bytes, context: Context) -> bytes:
         """CheckTransaction: the stored bytes, length-prefixed and never re-encoded."""
         if len(raw) > self.message_bytes_max:
-            raise Refused(oversize(self.message_bytes_max))
+            raise MessageTooLarge(self.message_bytes_max)
         caller = self.intake.caller(context, "CheckTransaction")
         request = wire.message_from_bytes(
             raw, fraud_scoring_pb2.CheckTransactionRequest, wire.PROTOBUF
@@ -79,7 +73,7 @@ class Checks:
 
     async def _admitted(
         self, request: fraud_scoring_pb2.BatchCheckTransactionsRequest, caller: Caller
-    ) -> list[Check | ScoringError | Refused]:
+    ) -> list[Check | ScoringError]:
         admitted = []
         for i, message in enumerate(request.transactions, 1):
             admitted.append(self._admit(message, caller, dry_run=request.dry_run))
@@ -95,10 +89,10 @@ class Checks:
 
     def _admit(
         self, message: transaction_pb2.Transaction, caller: Caller, *, dry_run: bool
-    ) -> Check | ScoringError | Refused:
+    ) -> Check | ScoringError:
         try:
             return self.intake.check(message, caller, dry_run=dry_run)
-        except (ScoringError, Refused) as error:
+        except ScoringError as error:
             return error
 
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import grpc
-
 from scoring import wire
 from scoring.core.transaction.card_number import masked
 from scoring.core.transaction.label import Label, validate_label
 from scoring.doors.grpc.requests import Caller, Intake
-from scoring.doors.grpc.status import Context, Refusal, Refused, refusal_of
+from scoring.doors.grpc.status import Context, refusal_of
 from scoring.errors import (
+    DeadlineExceeded,
     InvalidTransaction,
     RecordsRefused,
     ScoringError,
@@ -36,13 +35,10 @@ _REPORT_S = 10.0
 _REPLY_SHARE, _REPLY_S = 0.2, 0.5
 _JUDGED_S = 1.0  # a store that takes longer is not waited for where there is a log
 # None when a label is safe, else why it was refused.
-Outcome = ScoringError | Refused | None
+Outcome = ScoringError | None
 
-_NOT_KNOWN = Refused(
-    Refusal(
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        "not known to be taken in time; report it again: it counts once",
-    )
+_NOT_KNOWN = DeadlineExceeded(
+    "not known to be taken in time; report it again: it counts once"
 )
 
 
@@ -160,7 +156,7 @@ class Labels:
 
     def _admit(
         self, message: transaction_pb2.Label, caller: Caller
-    ) -> Label | ScoringError | Refused:
+    ) -> Label | ScoringError:
         try:
             if caller.identity:
                 caller.identity.spend()
@@ -173,7 +169,7 @@ class Labels:
             )
             if caller.identity:
                 caller.identity.admit_lookup(label.tenant)
-        except (ScoringError, Refused) as error:
+        except ScoringError as error:
             return error
         return label
 

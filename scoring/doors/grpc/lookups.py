@@ -10,15 +10,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-import grpc
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring import wire
 from scoring.core.transaction.transaction import DEFAULT_TENANT, validate_key
 from scoring.doors.grpc.requests import Caller, Intake
-from scoring.doors.grpc.status import Context, Refusal, Refused, out_of_time
-from scoring.errors import BadArtifact
+from scoring.doors.grpc.status import Context
+from scoring.errors import (
+    BadArtifact,
+    DeadlineExceeded,
+    NotExplainable,
+    NotFound,
+    NotSupported,
+)
 from scoring.ports import Store
 from scoring.v1 import decision_pb2, fraud_scoring_pb2
 
@@ -85,7 +90,7 @@ class Explanations:
     ) -> tuple[Explainer, Explanation]:
         """Explain one vector by that version, off the event loop; see `Explainer`.
 
-        Raises `Refused` where nothing can.
+        Raises `NotExplainable` for a version that is not kept, and `NotSupported`.
         """
         work = partial(self._explained, version, vector, deeper=deeper)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -97,9 +102,9 @@ class Explanations:
             explainer = self._explainer(version)
             return explainer, explainer.explain(vector, deeper=deeper)
         except ImportError as error:
-            raise Refused(_UNEXPLAINED) from error
+            raise NotSupported(_UNEXPLAINED) from error
         except (BadArtifact, OSError) as error:
-            raise Refused(_gone(version)) from error
+            raise NotExplainable(_not_kept(version)) from error
 
     def _explainer(self, version: str) -> Explainer:
         found = self._explainers.pop(version, None) or self.load(version)
@@ -133,11 +138,11 @@ class Lookups:
         )
         explanations = self.explanations
         if explanations is None:
-            raise Refused(_UNEXPLAINED)
+            raise NotSupported(_UNEXPLAINED)
         decision = wire.decision_from_bytes(await self._recorded(request, caller))
         core = decision.core
         if not core.features or not core.HasField("margin"):
-            raise Refused(_UNSCORED)
+            raise NotExplainable(_UNSCORED)
         vector = np.asarray(core.features, np.float32)
         async with asyncio.timeout(self._left_s(caller)):
             explainer, explanation = await explanations.of(
@@ -171,37 +176,28 @@ class Lookups:
             [(tenant, request.transaction_id)], timeout_s=self._left_s(caller)
         )
         if found[0] is None:
-            raise Refused(_UNKNOWN)
+            raise NotFound(_UNKNOWN, "transaction_id")
         return found[0]
 
     def _left_s(self, caller: Caller) -> float:
         left_s = caller.deadline - self.intake.monotonic() - _RESERVE_S
         if left_s <= 0:
-            raise Refused(out_of_time())
+            raise DeadlineExceeded
         return left_s
 
 
-_UNKNOWN = Refusal(
-    grpc.StatusCode.NOT_FOUND,
-    "no decision is recorded for this id, or it is past the dedupe horizon",
-    "transaction_id",
-)
-_UNSCORED = Refusal(
-    grpc.StatusCode.FAILED_PRECONDITION,
-    "this decision was made without a score; there is nothing to explain",
-)
-_UNEXPLAINED = Refusal(
-    grpc.StatusCode.UNIMPLEMENTED,
+_UNKNOWN = "no decision is recorded for this id, or it is past the dedupe horizon"
+_UNSCORED = "this decision was made without a score; there is nothing to explain"
+_UNEXPLAINED = (
     "exact explanations need the trained model beside the bundle and the extra "
-    "'train' (pip install 'fraud-scoring[train]')",
+    "'train' (pip install 'fraud-scoring[train]')"
 )
 
 
-def _gone(version: str) -> Refusal:
-    return Refusal(
-        grpc.StatusCode.FAILED_PRECONDITION,
+def _not_kept(version: str) -> str:
+    return (
         f"model {version} made this decision and is not kept here any more, or is "
-        "refused; keep bundles as long as decisions",
+        "refused; keep bundles as long as decisions"
     )
 
 

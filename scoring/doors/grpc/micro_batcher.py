@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Protocol
 
-from scoring.doors.grpc.single_flight import Decisions, Following
-from scoring.doors.grpc.status import Refused, overloaded
+from scoring.doors.grpc.single_flight import RETRY_AFTER_MS, Decisions, Following
+from scoring.errors import Overloaded
 from scoring.pipeline.answer import Answer, Decided
 from scoring.ports import Check
 
@@ -88,7 +88,7 @@ class GroupCommit:
     async def decide(self, check: Check, *, until: float | None = None) -> Decided:
         """Decide one check together with whatever else is waiting.
 
-        Raises `Refused` when overloaded, at once, the `ScoringError` where there is
+        Raises `Overloaded` when overloaded, at once, the `ScoringError` where there is
         no decision, and `TimeoutError` where there is none by `until`.
         """
         self._refuse_late(check)
@@ -111,12 +111,12 @@ class GroupCommit:
         left_s = check.deadline - self.decisions.monotonic() - _REPLY_S
         ahead = len(self._waiting) + self._deciding
         if (ahead + 1) * self.decisions.check_s > _WAIT_SHARE_MAX * left_s:
-            raise Refused(overloaded())
+            raise Overloaded(retry_after_ms=RETRY_AFTER_MS)
 
     def submit(
         self, check: Check, to: Waiting, *, until: float | None = None
     ) -> asyncio.TimerHandle | None:
-        """Have the check decided; `to` gets the answer. Raises `Refused`.
+        """Have the check decided; `to` gets the answer. Raises `Overloaded`.
 
         Returns what gives it a `TimeoutError` at `until`, to be cancelled by whoever
         is answered before.

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Protocol
 
 from scoring import wire
 from scoring.core.decision.decision import Door
 from scoring.core.transaction.trace_context import accepted_traceparent
-from scoring.core.transaction.transaction import Transaction, payload_hash, validate
-from scoring.doors.grpc.status import Context, Refused, out_of_time
-from scoring.errors import InvalidTransaction
+from scoring.core.transaction.transaction import payload_hash, validate
+from scoring.doors.auth.access import KnownCaller, ListedAccess
+from scoring.doors.grpc.status import Context
+from scoring.errors import DeadlineExceeded, InvalidTransaction
 from scoring.ports import Check
 from scoring.v1 import transaction_pb2
-
-
-class Identity(Protocol):
-    """Who calls, how fast, and what that caller may have judged."""
-
-    def spend(self) -> None:
-        """Count one item; raise `Refused` where the caller may send no more now."""
-        ...
-
-    def admit(self, transaction: Transaction) -> None:
-        """Raise `Refused` for a transaction that is not this caller's."""
-        ...
-
-    def admit_lookup(self, tenant: str) -> None:
-        """Raise `Refused` where the caller may not read a tenant's decisions."""
-        ...
-
-
-class Access(Protocol):
-    """Who may call what."""
-
-    def identify(self, context: Context, method: str) -> Identity:
-        """Who calls; raises `Refused` for a stranger or a method not allowed."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +27,7 @@ class Caller:
 
     deadline: float
     traceparent: str = ""
-    identity: Identity | None = None
+    identity: KnownCaller | None = None
 
     def until(self, deadline: float) -> Caller:
         """The same caller with another deadline."""
@@ -71,14 +47,14 @@ class Intake:
     exempt: frozenset[str]
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
-    access: Access | None = None
+    access: ListedAccess | None = None
 
     def caller(
         self, context: Context, method: str, *, budget_s: float | None = None
     ) -> Caller:
         """Read deadline, trace and identity once; `budget_s` replaces that of a check.
 
-        Raises `Refused` when the deadline has passed or the caller may not call.
+        Raises `DeadlineExceeded` where it has passed, and what `ListedAccess` does.
         """
         caller = self.stream_caller(context, method)
         budget_s = self.budget_s if budget_s is None else budget_s
@@ -90,11 +66,11 @@ class Intake:
         if remaining_s is None:
             remaining_s = inf
         elif remaining_s <= 0:
-            raise Refused(out_of_time())
+            raise DeadlineExceeded
         return Caller(
             self.monotonic() + remaining_s,
-            _traceparent(context),
-            self.access.identify(context, method) if self.access else None,
+            accepted_traceparent(_header(context, "traceparent")),
+            self.access.identify(Shown(context), method) if self.access else None,
         )
 
     def check(
@@ -129,8 +105,39 @@ class Intake:
         )
 
 
-def _traceparent(context: Context) -> str:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The credentials that a call brings: `auth.access.Credentials`."""
+
+    context: Context
+
+    @property
+    def names(self) -> list[str]:
+        """Those of its verified certificate."""
+        return names_of(self.context.auth_context())
+
+    @property
+    def authorization(self) -> str:
+        """Its token, as sent."""
+        return _header(self.context, "authorization")
+
+
+def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
+    """The names a verified certificate gives: its SANs, else its common name.
+
+    >>> names_of({"x509_common_name": [b"shop"]})
+    ['shop']
+    >>> names_of({"x509_common_name": [b"x"], "x509_subject_alternative_name": [b"a"]})
+    ['a']
+    """
+    names = auth_context.get("x509_subject_alternative_name") or auth_context.get(
+        "x509_common_name", []
+    )
+    return [name.decode("utf-8", "replace") for name in names]
+
+
+def _header(context: Context, name: str) -> str:
     for key, value in context.invocation_metadata() or ():
-        if key == "traceparent" and isinstance(value, str):
-            return accepted_traceparent(value)
+        if key == name and isinstance(value, str):
+            return value
     return ""

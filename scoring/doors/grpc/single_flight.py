@@ -9,7 +9,7 @@ from math import inf
 from typing import Protocol
 
 from scoring.core.transaction.transaction import Transaction
-from scoring.doors.grpc.status import Refused, overloaded
+from scoring.errors import Overloaded
 from scoring.pipeline.answer import Answer, Decided
 from scoring.pipeline.outbox_relay import Publisher
 from scoring.pipeline.stage_timer import Idle
@@ -26,6 +26,8 @@ PIECE_COUNT_MAX = 128
 _SHORT_SHARE = 0.3
 # What one more pass weighs in the running mean of the time per check.
 _NEWEST_WEIGHT = 0.5
+# Long enough for a burst to pass, short against a person waiting at a till.
+RETRY_AFTER_MS = 200
 # Kept back for the reply's own way, seconds.
 _REPLY_RESERVE_S = 0.005
 # Kept back by a follower for an answer of its own, seconds.
@@ -111,7 +113,7 @@ class Decisions:
     _inflight: dict[Key, Following | None] = field(default_factory=dict)
 
     async def decide(self, checks: Sequence[Check]) -> list[Answer]:
-        """One answer a check, in order. Raises `Refused` when overloaded."""
+        """One answer a check, in order. Raises `Overloaded` when overloaded."""
         self.refuse_overload(len(checks))
         mine: list[Check] = []
         followed: dict[int, Following] = {}
@@ -155,9 +157,9 @@ class Decisions:
         return [answer for piece in pieces for answer in piece]
 
     def refuse_overload(self, count: int) -> None:
-        """Raise `Refused` where so many more are too many."""
+        """Raise `Overloaded` where so many more are too many."""
         if len(self._inflight) + count > self.checks_max:
-            raise Refused(overloaded())
+            raise Overloaded(retry_after_ms=RETRY_AFTER_MS)
 
     def claim(self, check: Check) -> Following | None:
         """None where nobody decides this check: the caller must `lead` or `abandon` it.

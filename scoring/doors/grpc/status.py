@@ -1,4 +1,4 @@
-"""What goes wrong in a call, and the gRPC status that says it."""
+"""The gRPC status of each error: the one place that translates them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from typing import Any
 import grpc
 
 from scoring.errors import (
+    DeadlineExceeded,
+    Denied,
     InvalidTransaction,
     LogUnavailable,
+    MessageTooLarge,
     ModelUnavailable,
+    NotFound,
+    NotSupported,
+    Overloaded,
+    RateLimited,
     ScoringError,
     ShelfUnavailable,
     StoreUnavailable,
     TransactionConflict,
+    Unauthenticated,
     Unavailable,
     UnknownTransaction,
 )
@@ -29,11 +37,25 @@ Unary = Callable[[bytes, Context], Awaitable[bytes]]
 FIELD_KEY = "scoring-field"
 # Understood by the retry logic of every gRPC client.
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-# Long enough for a burst to pass, short against a person waiting at a till.
-PUSHBACK_MS = 200
 
 _log = logging.getLogger(__name__)
-_AWAY = {
+# The nearest of an error's classes counts.
+_CODES: dict[type[Exception], grpc.StatusCode] = {
+    InvalidTransaction: grpc.StatusCode.INVALID_ARGUMENT,
+    TransactionConflict: grpc.StatusCode.ALREADY_EXISTS,
+    UnknownTransaction: grpc.StatusCode.NOT_FOUND,
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    MessageTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Unavailable: grpc.StatusCode.UNAVAILABLE,
+    NotSupported: grpc.StatusCode.UNIMPLEMENTED,
+    Denied: grpc.StatusCode.PERMISSION_DENIED,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    ScoringError: grpc.StatusCode.FAILED_PRECONDITION,
+}
+_SYSTEMS: dict[type[ScoringError], str] = {
     StoreUnavailable: "the store",
     LogUnavailable: "the log",
     ShelfUnavailable: "the store of models",
@@ -48,7 +70,7 @@ class Refusal:
     code: grpc.StatusCode
     message: str
     field: str = ""
-    pushback_ms: int | None = None
+    retry_after_ms: int = 0
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """Trailing metadata: the field, and when a retry is welcome.
@@ -57,9 +79,9 @@ class Refusal:
         (('scoring-field', 'id'),)
         """
         pairs = ((FIELD_KEY, self.field),) if self.field else ()
-        if self.pushback_ms is None:
+        if not self.retry_after_ms:
             return pairs
-        return (*pairs, (PUSHBACK_KEY, str(self.pushback_ms)))
+        return (*pairs, (PUSHBACK_KEY, str(self.retry_after_ms)))
 
     def to_proto(self) -> fraud_scoring_pb2.CheckError:
         """The same, for one item of a batch or a stream."""
@@ -68,16 +90,8 @@ class Refusal:
             code=number,
             message=self.message,
             field=self.field,
-            retry_after_ms=self.pushback_ms or 0,
+            retry_after_ms=self.retry_after_ms,
         )
-
-
-class Refused(Exception):
-    """A call that the door itself turns away."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
 
 
 def refusal_of(error: Exception) -> Refusal:
@@ -85,57 +99,36 @@ def refusal_of(error: Exception) -> Refusal:
 
     >>> refusal_of(TransactionConflict("t1")).code.name
     'ALREADY_EXISTS'
+    >>> refusal_of(Overloaded(retry_after_ms=200)).metadata()
+    (('grpc-retry-pushback-ms', '200'),)
+    >>> refusal_of(TimeoutError()).code.name
+    'DEADLINE_EXCEEDED'
     """
-    if isinstance(error, Refused):
-        return error.refusal
-    if isinstance(error, InvalidTransaction):
-        return Refusal(grpc.StatusCode.INVALID_ARGUMENT, str(error), error.field)
-    if isinstance(error, TransactionConflict):
-        return Refusal(grpc.StatusCode.ALREADY_EXISTS, str(error), error.field)
-    if isinstance(error, UnknownTransaction):
-        return Refusal(grpc.StatusCode.NOT_FOUND, str(error), error.field)
-    if isinstance(error, Unavailable):
-        # Its text names addresses of ours.
-        _log.debug("%s: %s", type(error).__name__, error)
-        away = _AWAY.get(type(error), "a part of the service")
-        return Refusal(
-            grpc.StatusCode.UNAVAILABLE, f"{away} does not answer; a retry may help"
-        )
-    if isinstance(error, TimeoutError):
-        return out_of_time()
-    if isinstance(error, ScoringError):
-        return Refusal(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-    # An unknown error's text may quote what the caller sent: log its place only.
+    if isinstance(error, TimeoutError) and not isinstance(error, DeadlineExceeded):
+        error = DeadlineExceeded()
+    if not isinstance(error, ScoringError):
+        return _unexpected(error)
+    code = next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return Refusal(code, _unavailable(error))
+    retry_after_ms = error.retry_after_ms if isinstance(error, Unavailable) else 0
+    return Refusal(code, str(error), error.field, retry_after_ms)
+
+
+def _unavailable(error: ScoringError) -> str:
+    """What a caller may know of it: the error's own text names addresses of ours."""
+    _log.debug("%s: %s", type(error).__name__, error)
+    system = _SYSTEMS.get(type(error), "a part of the service")
+    return f"{system} does not answer; a retry may help"
+
+
+def _unexpected(error: Exception) -> Refusal:
+    # Its text may quote what the caller sent: log its place only.
     frames = "".join(traceback.format_tb(error.__traceback__))
     _log.error("unexpected %s in a call\n%s", type(error).__name__, frames)
     return Refusal(
         grpc.StatusCode.INTERNAL,
         "an unexpected error; the service's log names its place",
-    )
-
-
-def out_of_time() -> Refusal:
-    """Nothing can be said before the deadline."""
-    return Refusal(
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        "the deadline left no time for any decision; allow at least 5 ms",
-    )
-
-
-def oversize(bytes_max: int) -> Refusal:
-    """The message exceeds the limit of its method."""
-    return Refusal(
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        f"the message exceeds {bytes_max} bytes; send fewer or smaller items",
-    )
-
-
-def overloaded() -> Refusal:
-    """More is being decided than fits into the budget."""
-    return Refusal(
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        "overloaded; retry after the pushed-back time, or on another connection",
-        pushback_ms=PUSHBACK_MS,
     )
 
 

@@ -14,14 +14,8 @@ from scoring import wire
 from scoring.doors.grpc.checks import GRACE_S, refused_to_bytes, result_to_bytes
 from scoring.doors.grpc.micro_batcher import GroupCommit
 from scoring.doors.grpc.requests import Caller, Intake
-from scoring.doors.grpc.status import (
-    Context,
-    Refusal,
-    Refused,
-    oversize,
-    refusal_of,
-)
-from scoring.errors import InvalidTransaction, ScoringError
+from scoring.doors.grpc.status import Context, refusal_of
+from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer
 from scoring.ports import Check
 from scoring.v1 import fraud_scoring_pb2
@@ -187,7 +181,8 @@ class Streams:
     def _take(self, raw: bytes, caller: Caller, conversation: Conversation) -> None:
         transaction_id = ""
         try:
-            self._refuse_oversize(raw)
+            if len(raw) > self.message_bytes_max:
+                raise MessageTooLarge(self.message_bytes_max)
             request = wire.message_from_bytes(
                 raw, fraud_scoring_pb2.StreamCheckTransactionsRequest, wire.PROTOBUF
             )
@@ -195,13 +190,8 @@ class Streams:
             check, deadline = self._check(request, caller)
             item = _Item(conversation, self.monotonic)
             item.timer = self.group.submit(check, item, until=deadline + GRACE_S)
-        except (ScoringError, Refused) as error:
-            refusal: Refusal = refusal_of(error)
-            conversation.reply(refused_to_bytes(transaction_id, refusal))
-
-    def _refuse_oversize(self, raw: bytes) -> None:
-        if len(raw) > self.message_bytes_max:
-            raise Refused(oversize(self.message_bytes_max))
+        except ScoringError as error:
+            conversation.reply(refused_to_bytes(transaction_id, refusal_of(error)))
 
     def _check(
         self,

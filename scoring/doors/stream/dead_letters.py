@@ -57,7 +57,7 @@ def dead_letter(record: Any, error: ScoringError) -> transaction_pb2.DeadLetter:
     told, key = shown(value[: most + _RUN_BYTES]), shown(record.key or b"")
     letter = transaction_pb2.DeadLetter(
         reason=_reason(error),
-        field=getattr(error, "field", ""),
+        field=error.field,
         message=getattr(error, "message", None) or str(error),
         topic=record.topic,
         partition=record.partition,
