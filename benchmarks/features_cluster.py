@@ -18,6 +18,9 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.embedded.store_cluster import embedded_cluster
 from scoring.ports import Check
 from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.calls import count
+from scoring.stores.redis.cluster_store import told_of
+from scoring.stores.redis.formats import Mode
 from scoring.stores.redis.keys import order_of
 from scoring.stores.redis.store import RedisStore
 
@@ -101,8 +104,9 @@ async def _calls_us(store: RedisStore, checks: list[Check]) -> float:
     for check in checks:
         order = order_of(check.transaction)
         for entity, keys, inputs in layout.known_apart(check.transaction):
-            told = b"N" + entity.byte + b"\0" + order
-            commands.append(program.command("count", (keys, [told, inputs])))
+            told = told_of(Mode.COUNT, entity, 0, order)
+            call = count(*keys, told=told, inputs=[inputs])
+            commands.append(program.command(call))
     replies = await link.exchange(commands, timeout_s=5)
     used = time.process_time() - began
     assert not any(isinstance(reply, Exception) for reply in replies)

@@ -7,7 +7,6 @@ trusted only after the program itself made the same bytes of a sample (see bulk.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha1
@@ -16,12 +15,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.stores.redis.formats import (
+    CHECK_MODULUS,
+    CHECK_PRIME,
+    CHECK_START,
+    DIGEST_SIZE,
+    EVENT,
+    FRACTION,
+    HALF,
+    HALF_CARRY,
+    LIMB,
+    PART,
+    SIGHTING,
+    SQUARE_LIMB,
+    ColumnKind,
+    codes_of,
+)
+
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
-_FIELD = re.compile(r"([Iid])(\d*)")
-_PRIME, _CHECK_MODULUS = 65_521, 1 << 24
-_HALF, _LIMB = 22, 40  # bits: halves of an amount, the limbs of its square
-_SUM_LIMB = 48  # bits of the lower limb of a running sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +85,24 @@ def _numbers(table: Mapping[str, Any], events: Events) -> list[Reals]:
     """The numbers of every record, in the order of their places."""
     place = np.arange(len(events.entity)) - events.first
     numbers: list[Any] = [np.zeros(0)] * table["width"]
-    numbers[:4] = [events.at_ms, events.hi, events.lo, place + 1]
+    numbers[: len(EVENT.fields)] = [events.at_ms, events.hi, events.lo, place + 1]
     session = np.maximum.accumulate(
         np.where(events.fresh, np.arange(len(events.entity)), 0)
     )
     for column, x in zip(table["columns"], events.inputs, strict=True):
         at, kind = column["at"] - 1, column["kind"]
-        if kind == "add":
+        if kind == ColumnKind.ADD:
             numbers[at] = _running(x, events.first)
-        elif kind == "sum":
+        elif kind == ColumnKind.SUM:
             numbers[at], numbers[at + 1] = _limbs(_running(x, events.first))
-        elif kind == "max":
+        elif kind == ColumnKind.MAX:
             value = np.where(np.isnan(x), column["none"], x)
             numbers[at], numbers[at + 1] = value, _links(value, place)
-        elif kind == "hash":
+        elif kind == ColumnKind.HASH:
             numbers[at] = np.where(np.isnan(x), 0, x)
-        elif kind == "last":
+        elif kind == ColumnKind.LAST:
             numbers[at] = _carried(x, session, column["none"])
-        elif kind == "first":
+        elif kind == ColumnKind.FIRST:
             numbers[at] = events.at_ms[session]
     for normal in table["normals"]:
         _fold(normal, events, session, numbers)
@@ -114,7 +126,7 @@ def _limbs(total: Integers) -> tuple[Integers, Integers]:
     >>> [int(limb[0]) for limb in _limbs(np.array([3 * 2**48 + 7]))]
     [3, 7]
     """
-    return total >> _SUM_LIMB, total & ((1 << _SUM_LIMB) - 1)
+    return total // LIMB, total % LIMB
 
 
 def _links(value: Reals, place: Integers) -> Integers:
@@ -186,11 +198,13 @@ def _square(v: Integers) -> tuple[Integers, Integers]:
     >>> (int(high[0]) << 40) + int(low[0]) == 10**26
     True
     """
-    a, d = v >> _HALF, v & ((1 << _HALF) - 1)
+    a, d = v // HALF, v % HALF
     cross = a * d  # v^2 = a^2 2^44 + a d 2^23 + d^2
-    rest = ((cross & ((1 << 17) - 1)) << 23) + d * d
-    high = (a * a << 4) + (cross >> 17) + (rest >> _LIMB)
-    return high, rest & ((1 << _LIMB) - 1)
+    rest = cross % HALF_CARRY * (2 * HALF) + d * d
+    high = (
+        a * a * (HALF * HALF // SQUARE_LIMB) + cross // HALF_CARRY + rest // SQUARE_LIMB
+    )
+    return high, rest % SQUARE_LIMB
 
 
 def _remainder(value: Reals, divisor: float) -> Reals:
@@ -201,23 +215,22 @@ def _remainder(value: Reals, divisor: float) -> Reals:
 
 def _check(table: Mapping[str, Any], numbers: list[Reals]) -> Reals:
     """The weighted sum that ends every record."""
-    total = np.full(len(numbers[0]), 7.0)
+    total = np.full(len(numbers[0]), float(CHECK_START))
     for i, number in enumerate(numbers, 1):
-        total += _remainder(np.floor(number), _PRIME) * (2 * i + 1)
+        total += _remainder(np.floor(number), CHECK_PRIME) * (2 * i + 1)
     for i in table["reals"]:
-        high = _remainder(numbers[i - 1], 1.0) * 2.0**53
-        low = _remainder(high, 1.0) * 2.0**53
-        total += _remainder(np.floor(high), _PRIME) * (2 * (i + 1) + 1)
-        total += _remainder(low, _PRIME) * (2 * (i + 2) + 1)
-    check: Reals = np.floor(total) % _CHECK_MODULUS
+        high = _remainder(numbers[i - 1], 1.0) * float(FRACTION)
+        low = _remainder(high, 1.0) * float(FRACTION)
+        total += _remainder(np.floor(high), CHECK_PRIME) * (2 * (i + 1) + 1)
+        total += _remainder(low, CHECK_PRIME) * (2 * (i + 2) + 1)
+    check: Reals = np.floor(total) % CHECK_MODULUS
     return check
 
 
 def _packed(format_: str, size: int, numbers: list[Reals]) -> NDArray[np.uint8]:
     rows = np.empty((len(numbers[0]), size), dtype=np.uint8)
     at = 0
-    for (kind, width), number in zip(_FIELD.findall(format_), numbers, strict=True):
-        count = 8 if kind == "d" else int(width)
+    for (kind, count), number in zip(codes_of(format_), numbers, strict=True):
         whole = number if kind == "d" else number.astype(np.int64)
         order = ">f8" if kind == "d" else ">i8"
         octets = whole.astype(order).view(np.uint8).reshape(-1, 8)
@@ -244,7 +257,7 @@ def sightings(table: Mapping[str, Any], events: Events) -> tuple[list[bytes], In
 
 def _sealed(parts: tuple[bytes, ...]) -> bytes:
     body = b"".join(parts)
-    return body + sha1(body).hexdigest()[:4].encode()  # noqa: S324 - as the program
+    return body + sha1(body).hexdigest()[:DIGEST_SIZE].encode()  # noqa: S324 - as the program
 
 
 def _part(
@@ -272,10 +285,8 @@ def _part(
     stays = at_ms > newest[who] - keep_ms
     who, what, at_ms, n = who[stays], what[stays], at_ms[stays], n[stays]
     order = np.lexsort((n, at_ms, who))
-    entries = np.empty((len(who), 12), dtype=np.uint8)
-    for place, values in ((0, what), (6, at_ms)):
-        octets = values[order].astype(">i8").view(np.uint8).reshape(-1, 8)
-        entries[:, place : place + 6] = octets[:, 2:]
+    seen = [what[order].astype(np.float64), at_ms[order].astype(np.float64)]
+    entries = _packed(SIGHTING.format, SIGHTING.size, seen)
     counts = np.bincount(who, minlength=len(events.starts))
     return _cut(entries.tobytes(), counts.tolist()), met
 
@@ -283,5 +294,6 @@ def _part(
 def _cut(text: bytes, counts: list[int]) -> Iterator[bytes]:
     at = 0
     for count in counts:
-        yield count.to_bytes(2, "big") + bytes(6) + text[at : at + 12 * count]
-        at += 12 * count
+        ends = at + SIGHTING.size * count
+        yield PART.pack(count, 0) + text[at:ends]
+        at = ends

@@ -23,13 +23,13 @@ from scoring.history.ledger import Decided, Ledger, Span
 from scoring.history.proof import chunks, installed, proved
 from scoring.history.take import Progress, silent
 from scoring.stores.redis.bulk_load import Item, RedisHistory
+from scoring.stores.redis.formats import MARK_REBUILDING
 
 Take = Callable[[], Awaitable[object]]  # brings the archive up to date
 _REPLAYED_PER_EXCHANGE = 500
 _INSTALLED_PER_EXCHANGE = 1_000
 # What is replayed after the number is back may be newer than the log was before.
 _AHEAD_MS = 3_600_000
-REBUILDING = "rebuilding"
 
 
 @dataclass(slots=True)
@@ -142,21 +142,21 @@ class Rebuild:
         mark = await self.store.mark()
         numbered = mark.isdigit() and int(mark) > 1
         # A cluster may have lost the server of the number, and kept the others.
-        if numbered or (mark != REBUILDING and await self.store.is_begun()):
+        if numbered or (mark != MARK_REBUILDING and await self.store.is_begun()):
             raise BadArtifact(
                 "the store has a history"
                 + (f" ({mark} processed)" if numbered else ", or part of one")
                 + ": a rebuild begins with an empty one; add --wipe to clear it first"
             )
-        if mark != REBUILDING:
+        if mark != MARK_REBUILDING:
             # Another store than the one that was half filled, or the same but wiped.
             self.milestones.base, self.milestones.done = {}, {}
-        await self.store.set_mark(REBUILDING)
+        await self.store.set_mark(MARK_REBUILDING)
 
     async def _refuse_lost(self) -> None:
         """Let nobody at a store that was emptied again while it was filled."""
         await self.store.store.ping()
-        if await self.store.mark() != REBUILDING:
+        if await self.store.mark() != MARK_REBUILDING:
             raise HistoryLost(
                 "the store lost what was put back: run `scoring rebuild` again"
             )

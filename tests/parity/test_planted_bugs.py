@@ -8,6 +8,7 @@ from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, Shape, check, labels, transa
 from scoring.core.features.catalogue import default_catalogue
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.redis import script_compiler
+from scoring.stores.redis.lua_source import names, with_values
 from scoring.stores.redis.store import RedisStore
 
 CATALOGUE = default_catalogue()
@@ -68,7 +69,7 @@ async def test_without_a_bug_the_comparison_is_green(store_url, store_namespace)
 async def test_a_planted_bug_turns_the_comparison_red(
     name, store_url, store_namespace, monkeypatch
 ):
-    right, wrong = BUGS[name]
+    right, wrong = (with_values(text, names()) for text in BUGS[name])
     build = script_compiler.Program.__init__
 
     def planted(program, catalogue, terms):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scoring.core.features.catalogue import Catalogue, EntityPlan, Feature
 from scoring.core.features.statistic import Column, Kind
 
-# Bytes that a column adds to each kept event; see redis_record.py for the layout.
+# Bytes that a column adds to each kept event; see stores/redis/formats.py.
 _COLUMN_BYTES: dict[Kind, int] = {
     Kind.COUNT: 4,
     Kind.MAX: 8,

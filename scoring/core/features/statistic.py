@@ -4,7 +4,7 @@ A column is kept with every event of an entity; a slot is one stored number read
 from columns as of a transaction; a feature is derived from slots. To add a
 statistic: an entry here and, where none fits, its formula in derivation.py. Only a
 statistic that no slot serves needs a new reading in each of the three engines:
-reference.py, redis_store.lua and offline_sql.py.
+reference.py, stores/redis/lua/ and offline_sql.py.
 """
 
 from __future__ import annotations

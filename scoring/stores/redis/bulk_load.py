@@ -14,6 +14,7 @@ from scoring.errors import StoreUnavailable
 from scoring.ports import Check, LabelledTransaction, Recording
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.connection import Command, Link
+from scoring.stores.redis.formats import Claim
 from scoring.stores.redis.keys import JOINER, Layout
 from scoring.stores.redis.script_compiler import Program, Terms
 from scoring.stores.redis.store import RedisStore
@@ -150,7 +151,11 @@ class RedisHistory:
     ) -> Item:
         """A recorded decision, to be installed."""
         key = self.layout.claims.decision(t.tenant, t.id)
-        return key, b"D" + payload_hash + recorded_to_bytes(decision, t), ttl_ms
+        return (
+            key,
+            Claim.DECIDED + payload_hash + recorded_to_bytes(decision, t),
+            ttl_ms,
+        )
 
     async def _send(self, commands: list[Command]) -> list[Any]:
         replies = await self.link.exchange(commands, timeout_s=_TIMEOUT_S)

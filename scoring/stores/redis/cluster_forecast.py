@@ -6,6 +6,7 @@ from typing import Any
 
 from scoring.core.transaction.transaction import Transaction
 from scoring.stores.redis.cluster_retries import left_s
+from scoring.stores.redis.formats import TIME_SIZE
 from scoring.stores.redis.script_args import Ask
 from scoring.stores.redis.script_client import Calls
 
@@ -24,21 +25,18 @@ async def forecast_apart(
     Each entity is asked for the next instants of its own; where there are several,
     all are asked again for their values at the earliest instants of all.
     """
-    asked = [one.call(as_of, after_ms, most) for one in ask.apart()]
-    first = [calls.command("forecast", call) for call in asked]
+    first = [calls.command(one.call(as_of, after_ms, most)) for one in ask.apart()]
     replies = await calls.ask(first, left_s(ends))
     if len(replies) == 1:
         return list(replies[0])
     instants = sorted({
-        instants[i : i + 6] for instants, _ in replies
-        for i in range(0, len(instants), 6)
+        instants[i : i + TIME_SIZE] for instants, _ in replies
+        for i in range(0, len(instants), TIME_SIZE)
     })[:most]  # fmt: skip
     if not instants:
         return [b"", b""]
     wanted = b"".join(instants)
-    again = [
-        calls.command("forecast", one.call(as_of, wanted, 0)) for one in ask.apart()
-    ]
+    again = [calls.command(one.call(as_of, wanted, 0)) for one in ask.apart()]
     packs = [pack for _, pack in await calls.ask(again, left_s(ends))]
     widths = [len(pack) // len(instants) for pack in packs]
     values = [

@@ -11,7 +11,9 @@ import numpy as np
 from scoring.errors import StoreUnavailable
 from scoring.ports import Check
 from scoring.stores.redis.address import TIMEOUT_S_DEFAULT
+from scoring.stores.redis.calls import Call, keep
 from scoring.stores.redis.connection import Command
+from scoring.stores.redis.formats import Mode
 from scoring.stores.redis.script_client import Calls
 from scoring.stores.redis.script_compiler import EntityProgram
 
@@ -30,7 +32,7 @@ class Look:
     mark: bytes
     entities: list[Entity]
     order: bytes
-    mode: bytes  # N count, L too late, D dry run
+    mode: Mode  # COUNT, LATE or DRY_RUN
     outcome: int = 0  # of a decision that stands, and was not observed
     standing: bytes = b""
     wrong: bytes = b""
@@ -43,9 +45,25 @@ class Look:
         """What the entities' servers said; `torn` where some of a batch's did not."""
         self.parts, self.seen = parts, self._merged(parts)
         if torn:
-            numbered = self.mode == b"D" or self.seq > 0
+            numbered = self.mode is Mode.DRY_RUN or self.seq > 0
             failed = any(isinstance(part, Exception) for part in parts)
             self.whole = self.whole and numbered and not failed
+
+    @property
+    def kept(self) -> Call:
+        """What keeps what was observed."""
+        values, inexact, wrong = self.seen
+        return keep(
+            self.claim,
+            self.mark,
+            payload_hash=self.check.payload_hash,
+            done=self.mode,
+            seq=self.seq,
+            values=values,
+            inexact=inexact,
+            wrong=wrong,
+            outcome=self.outcome,
+        )
 
     def _merged(self, parts: list[Any]) -> Seen:
         if not self.wrong and all(type(part) is bytes for part in parts):
@@ -82,11 +100,8 @@ class Keeping:
     def keep(self, looks: list[Look]) -> None:
         """Keep those that are whole and are no dry run, within milliseconds."""
         for look in looks:
-            if look.whole and look.mode != b"D":
-                told: list[bytes | int] = [look.check.payload_hash, look.mode]
-                told += [look.seq, *look.seen, look.outcome]
-                command = self._calls.command("keep", ([look.claim, look.mark], told))
-                self._held[look.claim] = command
+            if look.whole and look.mode is not Mode.DRY_RUN:
+                self._held[look.claim] = self._calls.command(look.kept)
         if self._held and self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(_HELD_S, self._send)

@@ -16,14 +16,13 @@ from typing import Any
 from scoring.core.decision.decision import Degradation, DegradationCode
 from scoring.errors import StoreUnavailable
 from scoring.ports import Applied, Check, Observation, Recorded, Recording
+from scoring.stores.redis import calls
 from scoring.stores.redis.cluster_retries import Keeping, Look, ends_at, left_s
-from scoring.stores.redis.connection import Command
+from scoring.stores.redis.formats import Mode
 from scoring.stores.redis.keys import Layout, order_of, recorded_of
 from scoring.stores.redis.script_args import Arguments
 from scoring.stores.redis.script_client import Calls
-from scoring.stores.redis.script_compiler import Terms
-
-_OPEN = b"O"  # claimed, and to be counted
+from scoring.stores.redis.script_compiler import EntityProgram, Terms
 
 
 class Split:
@@ -71,7 +70,7 @@ class Split:
         found: dict[bytes, Observation] = {}
         for i, look in looks.items():
             first = found.get(look.claim)
-            if first is None or look.mode == b"D":
+            if first is None or look.mode is Mode.DRY_RUN:
                 first = found[look.claim] = seen[i] = self._observation(look)
             else:
                 seen[i] = replace(first, applied=_repeated(first.applied))
@@ -91,16 +90,20 @@ class Split:
         """
         claims = self._layout.claims
         counted = [c.transaction.occurred_at_ms for c in checks if not c.dry_run]
-        reach = self._calls.command(
-            "reach", ([claims.processed, claims.newest], [max(counted, default=0)])
+        reach = calls.reach(
+            claims.processed, claims.newest, time=max(counted, default=0)
         )
-        commands, owners = [reach], []
+        commands, owners = [self._calls.command(reach)], []
         for check in checks:
             t = check.transaction
             claim = claims.decision(t.tenant, t.id)
-            mode = b"D" if check.dry_run else b"N"
-            call = [claim, claims.mark(t.tenant, t.id)], [mode, check.payload_hash]
-            commands.append(self._calls.command("claim", call))
+            call = calls.claim(
+                claim,
+                claims.mark(t.tenant, t.id),
+                mode=_mode(check),
+                payload_hash=check.payload_hash,
+            )
+            commands.append(self._calls.command(call))
             owners.append(claim)
         with contextlib.suppress(StoreUnavailable):  # then a repeat looks again
             await self._keeping.settled(owners, ends, held=True)
@@ -111,7 +114,7 @@ class Split:
         ):
             if isinstance(reply, Exception):
                 seen[i] = self._away(reply)
-            elif reply[0] == _OPEN:
+            elif reply[0] == Mode.OPEN:
                 looks[i] = self._look(check, claim, reply)
             else:
                 entities = [
@@ -130,7 +133,7 @@ class Split:
             self._layout.claims.mark(t.tenant, t.id),
             self._layout.known_apart(t),
             order_of(t),
-            b"D" if check.dry_run else b"N",
+            _mode(check),
             outcome,
             standing,
             wrong,
@@ -153,7 +156,7 @@ class Split:
         suspects = [
             (look, keys[0], entity.byte)
             for look in looks
-            if look.mode == b"N"
+            if look.mode is Mode.COUNT
             and (
                 newest is None
                 or look.check.transaction.occurred_at_ms < newest - self._lateness_ms
@@ -161,17 +164,17 @@ class Split:
             for entity, keys, _ in look.entities
         ]
         commands = [
-            self._calls.command("late", ([key], [look.order, plan]))
+            self._calls.command(calls.late(key, order=look.order, plan=plan))
             for look, key, plan in suspects
         ]
         if commands:
             late = await self._calls.ask(commands, left_s(ends), partly=partly)
             for (look, _, _), is_late in zip(suspects, late, strict=True):
                 if is_late == 1:
-                    look.mode = b"L"
+                    look.mode = Mode.LATE
                 elif isinstance(is_late, Exception):
                     # Not to be known: read, and counted when it is taken up again.
-                    look.mode, look.whole = b"L", False
+                    look.mode, look.whole = Mode.LATE, False
 
     async def _counted(self, looks: list[Look], ends: float, *, partly: bool) -> None:
         """Number the transactions and count each at its entities, in this order.
@@ -181,16 +184,14 @@ class Split:
         """
         if not looks:
             return
-        fresh = [look for look in looks if look.mode != b"D"]
-        name, processed = "count", self._layout.claims.processed
-        commands: list[Command] = []
-        if fresh:
-            commands.append(self._calls.command("number", ([processed], [len(fresh)])))
+        fresh = [look for look in looks if look.mode is not Mode.DRY_RUN]
+        processed = self._layout.claims.processed
+        asked = [calls.number(processed, count=len(fresh))] if fresh else []
         for look in looks:
-            told = bytes([look.outcome]) + look.order
             for entity, keys, inputs in look.entities:
-                call = keys, [look.mode + entity.byte + told, inputs]
-                commands.append(self._calls.command(name, call))
+                told = told_of(look.mode, entity, look.outcome, look.order)
+                asked.append(calls.count(*keys, told=told, inputs=[inputs]))
+        commands = list(map(self._calls.command, asked))
         replies = await self._calls.ask(commands, left_s(ends), partly=partly)
         torn = partly and any(isinstance(reply, Exception) for reply in replies)
         said = iter(replies)
@@ -203,7 +204,7 @@ class Split:
 
     def _observation(self, look: Look) -> Observation:
         entities = [entity for entity, _, _ in look.entities]
-        standing = b"" if look.mode == b"D" else look.standing
+        standing = b"" if look.mode is Mode.DRY_RUN else look.standing
         reply = [look.mode, look.seq, *look.seen, standing]
         observation = self._layout.observation(entities, reply)
         if look.whole:
@@ -230,15 +231,11 @@ class Split:
     ) -> list[Recorded]:
         """See `ports.Store`."""
         ends = ends_at(timeout_s)
-        calls = [self._arguments.record(recording) for recording in recordings]
-        claims = [keys[0] for keys, _ in calls]
+        asked = [self._arguments.record(r, apart=True) for r in recordings]
+        claims = [keys[0] for _, keys, _ in asked]
         await self._keeping.settled(claims, ends)
         kept = self._keeping.taken(claims)
-        # Entities stand elsewhere: they count the outcome in a call of their own.
-        commands = kept + [
-            self._calls.command("record", (keys[:3], arguments[:5]))
-            for keys, arguments in calls
-        ]
+        commands = [*kept, *map(self._calls.command, asked)]
         said = await self._calls.ask(commands, left_s(ends), partly=partly)
         replies = said[len(kept) :]
         to_settle = [
@@ -274,37 +271,19 @@ class Split:
 
         Returns those that were not: an entity's server is away, and a repeat counts.
         """
-        calls = [self._settling(recording) for recording in recordings]
-        commands = [command for call in calls for command in call]
+        asked = [self._arguments.settle(recording) for recording in recordings]
+        commands = [self._calls.command(call) for own in asked for call in own]
         said = iter(await self._calls.ask(commands, left_s(ends), partly=partly))
         open_, kept = [], []
-        for recording, call in zip(recordings, calls, strict=True):
-            replies = list(islice(said, len(call)))
+        for recording, own in zip(recordings, asked, strict=True):
+            replies = list(islice(said, len(own)))
             if any(isinstance(reply, Exception) for reply in replies):
                 open_.append(recording)
             else:
-                kept.append(self._settled(recording))
+                kept.append(self._calls.command(self._arguments.settled(recording)))
         if kept:  # where that is not reached, a repeat says it again
             await self._calls.ask(kept, left_s(ends), partly=partly)
         return open_
-
-    def _settling(self, recording: Recording) -> list[Command]:
-        assert recording.transaction is not None
-        keys, (order, plans, *inputs) = self._layout.settled(recording.transaction)
-        outcome = int(recording.outcome)
-        return [
-            self._calls.command(
-                "settle", ([key], [outcome, order, plans[i : i + 1], inputs[i]])
-            )
-            for i, key in enumerate(keys)
-        ]
-
-    def _settled(self, recording: Recording) -> Command:
-        t = recording.transaction
-        assert t is not None
-        claims = self._layout.claims
-        keys = [claims.decision(t.tenant, t.id), claims.mark(t.tenant, t.id)]
-        return self._calls.command("keep", (keys, [recording.payload_hash]))
 
 
 _UNSETTLED = 2  # a reply that is longer asks for the outcome to be counted
@@ -312,3 +291,12 @@ _UNSETTLED = 2  # a reply that is longer asks for the outcome to be counted
 
 def _repeated(applied: Applied) -> Applied:
     return Applied.REPEATED if applied is Applied.COUNTED else applied
+
+
+def _mode(check: Check) -> Mode:
+    return Mode.DRY_RUN if check.dry_run else Mode.COUNT
+
+
+def told_of(mode: Mode, entity: EntityProgram, outcome: int, order: bytes) -> bytes:
+    """What `count` is told of a transaction: a `TOLD`."""
+    return mode + entity.byte + bytes([outcome]) + order

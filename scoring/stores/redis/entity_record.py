@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -9,32 +10,23 @@ from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.definition import RATE_SCALE
 from scoring.core.features.statistic import Column, Kind
 from scoring.core.transaction.transaction import AMOUNT_MINOR_MAX
+from scoring.stores.redis.formats import (
+    CHECK,
+    COLUMNS,
+    EVENT,
+    NARROW_MAX,
+    NARROW_MAXIMUM,
+    ONE_LIMB,
+    REAL,
+    TWO_LIMBS,
+    ColumnKind,
+    bytes_of,
+)
 
 COORDINATES = frozenset({"latitude", "longitude"})
 EVERY = Column(Kind.COUNT)  # the record's own running count
-HEAD_FIELDS = 4
-_HEAD, _HEAD_BYTES = ">I6I4I4I4", 18  # time, id hash, running count
-_CHECK, _CHECK_BYTES = "I3", 3
-_LAYOUT: dict[Kind, tuple[str, str, int]] = {  # kind in Lua, format, bytes
-    Kind.COUNT: ("add", "I4", 4),
-    Kind.SUM: ("sum", "I4I6", 10),
-    Kind.MAX: ("max", "i7I2", 9),  # narrower where no amount can need it
-    Kind.COUNTERPART: ("hash", "I6", 6),
-    Kind.LAST: ("last", "I6", 6),  # a coordinate is a double
-    Kind.FIRST: ("first", "I6", 6),
-    Kind.NORMAL_COUNT: ("normal", "i4", 4),
-    Kind.NORMAL_SUM: ("normal", "I4I6", 10),
-    Kind.NORMAL_HIGH: ("normal", "I4I6", 10),
-    Kind.NORMAL_LOW: ("normal", "I4I6", 10),
-    Kind.UNUSUAL: ("normal", "I4", 4),
-}
-# A sum has two limbs, of 32 and 48 bits: over a hundred times what 10^9 payments of the
-# largest amount come to. In an earlier release it had one.
-_TWO_LIMBS, _ONE_LIMB = ("I4I6", 10), ("i7", 7)
-_NARROW = ("i6I2", 8)
-_NARROW_MAX = 1 << 47
+HEAD_FIELDS = len(EVENT.fields)
 _NONE = -(1 << 53)  # no value in a maximum's column; below any measure
-_REAL = ("d", 8)
 _NOWHERE = 1e9  # no coordinate
 
 
@@ -43,9 +35,9 @@ class RecordLayout:
 
     def __init__(self, plan: EntityPlan, catalogue: Catalogue) -> None:
         self._all = plan.columns
-        self._columns = [c for c in plan.columns if c != EVERY]
+        self.columns = [c for c in plan.columns if c != EVERY]
         highest = AMOUNT_MINOR_MAX * max(catalogue.rates.values()) // RATE_SCALE
-        self._narrow = highest < _NARROW_MAX
+        self._narrow = highest < NARROW_MAX
 
     @cached_property
     def places(self) -> dict[Column, int]:
@@ -62,30 +54,31 @@ class RecordLayout:
 
     def table(self) -> dict[str, Any]:
         """What the Lua program needs to know of a whole record."""
-        stored = [self._stored(c) for c in self._columns]
-        zeros = [v for c in self._columns for v in self._zero(c)]
+        zeros = [v for c in self.columns for v in self._zero(c)]
+        format_ = _format(map(self.code, self.columns))
         return {
-            "size": _size(stored),
+            "size": bytes_of(format_),
             "width": HEAD_FIELDS + len(zeros),
-            "format": _format(stored),
+            "format": format_,
             "zero": [*[0] * HEAD_FIELDS, *zeros, 0],
-            "reals": [p for c, p in self.places.items() if self._stored(c) == _REAL],
+            "reals": [p for c, p in self.places.items() if self.code(c) == REAL],
             "earlier": self._earlier(),
         }
 
     def _earlier(self) -> dict[str, Any]:
         """The records of releases that kept a sum in one limb: read, and rewritten."""
-        stored, sums, reals = [], [0] * HEAD_FIELDS, []
-        for column in self._columns:
-            if self._stored(column) == _REAL:
+        codes, sums, reals = [], [0] * HEAD_FIELDS, []
+        for column in self.columns:
+            if self.code(column) == REAL:
                 reals.append(len(sums) + 1)
             is_sum = self.is_sum(column)
-            stored.append(_ONE_LIMB if is_sum else self._stored(column))
+            codes.append(ONE_LIMB if is_sum else self.code(column))
             sums += [1] if is_sum else [0] * len(self._zero(column))
+        format_ = _format(codes)
         return {
-            "size": _size(stored),
+            "size": bytes_of(format_),
             "width": len(sums),
-            "format": _format(stored),
+            "format": format_,
             "sums": sums,
             "reals": reals,
         }
@@ -94,41 +87,37 @@ class RecordLayout:
         """Where a column's bytes stand in a record, and what none looks like."""
         before = self._all[: self._all.index(column)]
         return {
-            "offset": _HEAD_BYTES + 1 + sum(self._stored(c)[1] for c in before),
-            "format": ">" + self._stored(column)[0],
+            "offset": EVENT.size + 1 + sum(bytes_of(self.code(c)) for c in before),
+            "format": ">" + self.code(column),
             "none": self._zero(column)[0],
         }
 
-    def kind(self, column: Column) -> str:
+    def kind(self, column: Column) -> ColumnKind:
         """How the Lua program carries a column on."""
-        return "all" if column == EVERY else _LAYOUT[column.kind][0]
+        return ColumnKind.ALL if column == EVERY else COLUMNS[column.kind].carried
 
     def is_sum(self, column: Column) -> bool:
         """Whether it has two limbs."""
-        return self._stored(column) == _TWO_LIMBS
+        return self.code(column) == TWO_LIMBS
 
-    def _stored(self, column: Column) -> tuple[str, int]:
-        """The format of a column in a record, and its bytes."""
+    def code(self, column: Column) -> str:
+        """The format of a column in a record; none of the count that every one has."""
         if column == EVERY:
-            return "", 0
+            return ""
         if column.kind is Kind.MAX and self._narrow:
-            return _NARROW
+            return NARROW_MAXIMUM
         if column.kind is Kind.LAST and column.measure in COORDINATES:
-            return _REAL
-        return _LAYOUT[column.kind][1:]
+            return REAL
+        return COLUMNS[column.kind].code
 
     def _zero(self, column: Column) -> tuple[float, ...]:
         """What stands in a column where nothing is known, number by number."""
         if column.kind is Kind.MAX:  # and its link
-            return (-_NARROW_MAX if self._narrow else _NONE, 0)
+            return (-NARROW_MAX if self._narrow else _NONE, 0)
         if self.is_sum(column):
             return (0, 0)
-        return (_NOWHERE,) if self._stored(column) == _REAL else (0,)
+        return (_NOWHERE,) if self.code(column) == REAL else (0,)
 
 
-def _size(stored: list[tuple[str, int]]) -> int:
-    return _HEAD_BYTES + sum(size for _, size in stored) + _CHECK_BYTES
-
-
-def _format(stored: list[tuple[str, int]]) -> str:
-    return _HEAD + "".join(format_ for format_, _ in stored) + _CHECK
+def _format(codes: Iterable[str]) -> str:
+    return f"{EVENT.format}{''.join(codes)}{CHECK.removeprefix('>')}"

@@ -15,19 +15,30 @@ from scoring.core.features.vector import unknown_values
 from scoring.core.transaction.transaction import Transaction, order_hash
 from scoring.ports import Applied, Observation, Recorded, Recording
 from scoring.stores.redis.claim_keys import ClaimKeys
-from scoring.stores.redis.script_compiler import ORDER, EntityProgram, Program, split_ms
+from scoring.stores.redis.formats import (
+    EVENTS_KEY,
+    ID,
+    LABELS_KEY,
+    ORDER,
+    SEEN_KEY,
+    TIME_SIZE,
+    Mode,
+    RecordReply,
+    bytes_of,
+)
+from scoring.stores.redis.script_compiler import EntityProgram, Program
 from scoring.stores.redis.script_inputs import Inputs
 from scoring.wire import decision_of
 
-_APPLIED = {
-    b"N": Applied.COUNTED,
-    b"R": Applied.REPEATED,
-    b"L": Applied.TOO_LATE,
-    b"D": Applied.DRY_RUN,
-    b"X": Applied.CONFLICT,
+_APPLIED: dict[bytes, Applied] = {
+    Mode.COUNT: Applied.COUNTED,
+    Mode.REPEATED: Applied.REPEATED,
+    Mode.LATE: Applied.TOO_LATE,
+    Mode.DRY_RUN: Applied.DRY_RUN,
+    Mode.CONFLICT: Applied.CONFLICT,
 }
-_OURS, _OTHER_PAYLOAD = 1, -1
 JOINER = "\x1f"  # not printable, so no token holds it
+_ID_BITS = 8 * bytes_of(ID)
 
 
 class Layout:
@@ -101,15 +112,15 @@ class Layout:
         inputs = self.inputs.of(t, [entity.plan for entity, _ in found])
         return [(*own, given) for own, given in zip(found, inputs, strict=True)]
 
-    def settled(self, t: Transaction) -> tuple[list[bytes], list[bytes]]:
-        """Where a recorded outcome is counted: keys of events, and the arguments."""
+    def settled(self, t: Transaction) -> tuple[list[bytes], bytes, list[bytes]]:
+        """Where a recorded outcome is counted: keys of events, plans, and inputs."""
         entities = [e for e in self._program.entities if e.plan.by_outcome]
         keyed = [(e, k[0]) for e in entities if (k := self.entity_keys(t, e))]
         if not keyed:
-            return [], []
+            return [], b"", []
         plans = b"".join([entity.byte for entity, _ in keyed])
         inputs = self.inputs.of(t, [entity.plan for entity, _ in keyed])
-        return [key for _, key in keyed], [order_of(t), plans, *inputs]
+        return [key for _, key in keyed], plans, inputs
 
     def observation(self, entities: list[EntityProgram], reply: Any) -> Observation:
         """What the reply to `observe` says of these entities."""
@@ -152,10 +163,10 @@ class Layout:
         width = 8 * sum(len(entity.plan.slots) for entity in entities)
         return [
             (
-                int.from_bytes(instants[6 * i : 6 * i + 6], "big"),
+                int.from_bytes(instants[at : at + TIME_SIZE]),
                 self.values(entities, packed[width * i : width * (i + 1)]),
             )
-            for i in range(len(instants) // 6)
+            for i, at in enumerate(range(0, len(instants), TIME_SIZE))
         ]
 
     def _inexact(self, entities: list[EntityProgram], marked: bytes) -> tuple[str, ...]:
@@ -181,12 +192,12 @@ def _token_of(fields: Sequence[str]) -> Callable[[Transaction], str]:
 
 def _endings(entity: EntityProgram) -> list[bytes]:
     """What an entity's keys end with: events, counterparts, labels."""
-    kept = [b"e"]
+    kept = [EVENTS_KEY]
     if entity.counterparts:
-        kept.append(b"s")
+        kept.append(SEEN_KEY)
     if entity.plan.labelled:
-        kept.append(b"l")
-    return [b"}:" + kind for kind in kept]
+        kept.append(LABELS_KEY)
+    return [f"}}:{kind}".encode() for kind in kept]
 
 
 def _corrupt(parts: bytes) -> tuple[Degradation, ...]:
@@ -199,17 +210,19 @@ def _corrupt(parts: bytes) -> tuple[Degradation, ...]:
 
 def recorded_of(own: Recording, code: int, standing: bytes) -> Recorded:
     """What the reply to `record` says: what stands is not repeated where it is ours."""
-    if code == _OURS:
+    if code == RecordReply.OURS:
         return Recorded(own.decision, first=True)
     stands = decision_of(standing)
     # An earlier release recorded it without its payment.
-    first = code != _OTHER_PAYLOAD and stands == own.decision
-    return Recorded(stands, first=first, conflict=code == _OTHER_PAYLOAD)
+    conflict = code == RecordReply.CONFLICT
+    return Recorded(
+        stands, first=not conflict and stands == own.decision, conflict=conflict
+    )
 
 
 def order_of(t: Transaction) -> bytes:
     """By what an event is found among its entity's: its time, and its id's hash."""
-    return ORDER.pack(*split_ms(t.occurred_at_ms), order_hash(t.id))
+    return (t.occurred_at_ms << _ID_BITS | order_hash(t.id)).to_bytes(ORDER.size)
 
 
 def outbox_field(tenant: str, id_: str) -> bytes:

@@ -10,11 +10,12 @@ from scoring.stores.redis.address import opened
 from scoring.stores.redis.claim_keys import ClaimKeys
 from scoring.stores.redis.cluster import ClusterConnection
 from scoring.stores.redis.connection import Command
+from scoring.stores.redis.formats import MARK_LOST
 from scoring.stores.redis.script_client import Calls
 
 # What stands in place of the number of transactions processed; the program counts on
 # from the first, so that 1 means that the key was gone.
-_FIRST, _LOST = 1, b"lost"
+_FIRST = 1
 # How often, and how long apart, marks without a number are looked at again.
 _BEGINNINGS, _BEGINNING_S = 20, 0.05
 HadHistory = Callable[[], Awaitable[bool]]
@@ -68,6 +69,6 @@ class Opening:
         first: list[Command] = [(b"SET", key, 1, b"NX") for key in self.claims.marks]
         if self.claims.marks:
             first.append((b"SET", self.claims.newest, 0, b"NX"))
-        mark = _LOST if lost else _FIRST
+        mark = MARK_LOST if lost else _FIRST
         await self.calls.ask([] if lost else first, None)
         await self.calls.ask([(b"SET", self.claims.processed, mark, b"NX")], None)

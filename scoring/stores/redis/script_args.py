@@ -1,27 +1,21 @@
-"""What each call of the program in the store is given: keys, then arguments."""
+"""What each call of the program in the store is given of a transaction or label."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from struct import Struct
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.statistic import Slot
-from scoring.core.transaction.transaction import Transaction, order_hash
+from scoring.core.transaction.transaction import Transaction
 from scoring.ports import Check, LabelledTransaction, Recording
+from scoring.stores.redis import calls
+from scoring.stores.redis.calls import Call
+from scoring.stores.redis.formats import LABEL_REST, TIME_SIZE, VERDICT, Mode
 from scoring.stores.redis.keys import Layout, order_of, outbox_field
-from scoring.stores.redis.script_compiler import (
-    LABEL_BODY,
-    EntityProgram,
-    Program,
-    split_ms,
-)
+from scoring.stores.redis.script_compiler import EntityProgram, Program
 from scoring.stores.redis.script_inputs import Inputs
 from scoring.wire import recorded_to_bytes
-
-_VERDICT = Struct(">IB")
-Call = tuple[Sequence[bytes], Sequence[bytes | int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +42,15 @@ class Ask:
 
         With an `instants_max` of 0, `after` is the instants, 6 bytes each.
         """
-        return [key for keys in self.keys for key in keys], [
-            self.order,
-            after if isinstance(after, bytes) else after.to_bytes(6, "big"),
-            instants_max,
-            b"".join([entity.byte for entity in self.entities]),
-            *self.inputs.of(as_of, [entity.plan for entity in self.entities]),
-            *self.offsets,
-        ]
+        return calls.forecast(
+            *[key for keys in self.keys for key in keys],
+            order=self.order,
+            after=after if isinstance(after, bytes) else after.to_bytes(TIME_SIZE),
+            most=instants_max,
+            plans=b"".join([entity.byte for entity in self.entities]),
+            inputs=self.inputs.of(as_of, [entity.plan for entity in self.entities]),
+            offsets=self.offsets,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,42 +71,83 @@ class Arguments:
         t = check.transaction
         entities, keys, inputs = self.layout.known(t)
         claims = self.layout.claims
-        return entities, (
-            [claims.decision(t.tenant, t.id), claims.processed, *keys],
-            [
-                b"D" if check.dry_run else b"A" if stands else b"N",
-                check.payload_hash,
-                order_of(t),
-                b"".join([entity.byte for entity in entities]),
-                *inputs,
-            ],
+        return entities, calls.observe(
+            claims.decision(t.tenant, t.id),
+            claims.processed,
+            *keys,
+            mode=Mode.DRY_RUN
+            if check.dry_run
+            else Mode.UNSEEN
+            if stands
+            else Mode.COUNT,
+            payload_hash=check.payload_hash,
+            order=order_of(t),
+            plans=b"".join([entity.byte for entity in entities]),
+            inputs=inputs,
         )
 
-    def record(self, r: Recording) -> Call:
-        """The decision, and where its outcome is counted."""
-        keys: list[bytes] = []
-        settled: list[bytes] = []
+    def record(self, r: Recording, *, apart: bool = False) -> Call:
+        """The decision, and where its outcome is counted.
+
+        With `apart` that is said by `settle`: the entities stand on other servers.
+        """
+        events: list[bytes] = []
+        inputs: list[bytes] = []
+        plans = order = b""
         if r.transaction is not None and r.outcome:
-            keys, settled = self.layout.settled(r.transaction)
-        claim = self.layout.claims.decision(r.tenant, r.transaction_id)
-        outbox = self.layout.claims.outbox(r.tenant, r.transaction_id)
-        mark = self.layout.claims.mark(r.tenant, r.transaction_id)
-        return [claim, outbox, mark, *keys], [
-            r.payload_hash,
-            recorded_to_bytes(r.decision, r.transaction),
-            outbox_field(r.tenant, r.transaction_id),
-            r.logged or b"",
-            int(r.outcome) if keys else 0,
-            *settled,
+            events, plans, inputs = self.layout.settled(r.transaction)
+            order = order_of(r.transaction)
+        outcome = int(r.outcome) if events else 0
+        if apart:
+            events, plans, inputs = [], b"", []
+        claims, id_ = self.layout.claims, (r.tenant, r.transaction_id)
+        return calls.record(
+            claims.decision(*id_),
+            claims.outbox(*id_),
+            claims.mark(*id_),
+            *events,
+            payload_hash=r.payload_hash,
+            decision=recorded_to_bytes(r.decision, r.transaction),
+            field=outbox_field(*id_),
+            logged=r.logged or b"",
+            outcome=outcome,
+            order=order,
+            plans=plans,
+            inputs=inputs,
+        )
+
+    def settle(self, r: Recording) -> list[Call]:
+        """The outcome of a recorded decision, entity by entity."""
+        t = r.transaction
+        assert t is not None
+        events, plans, inputs = self.layout.settled(t)
+        return [
+            calls.settle(
+                key,
+                outcome=int(r.outcome),
+                order=order_of(t),
+                plan=plans[i : i + 1],
+                inputs=inputs[i],
+            )
+            for i, key in enumerate(events)
         ]
+
+    def settled(self, r: Recording) -> Call:
+        """That the outcome of a recorded decision is counted everywhere."""
+        claims, id_ = self.layout.claims, (r.tenant, r.transaction_id)
+        return calls.keep(
+            claims.decision(*id_), claims.mark(*id_), payload_hash=r.payload_hash
+        )
 
     def attest(self, label: LabelledTransaction) -> Call:
         """The label's version and verdict, and how long they are kept."""
         t = label.transaction
-        said = _VERDICT.pack(label.version, label.verdict)
-        mark = self.layout.claims.mark(t.tenant, t.id)
-        keys = [self.layout.verdicts(t.tenant, t.id), mark]
-        return keys, [said, self.program.labels_ms]
+        return calls.attest(
+            self.layout.verdicts(t.tenant, t.id),
+            self.layout.claims.mark(t.tenant, t.id),
+            told=VERDICT.pack(label.version, label.verdict),
+            ttl_ms=self.program.labels_ms,
+        )
 
     def learn(self, label: LabelledTransaction, *, apart: bool) -> list[Call]:
         """One call for all entities that keep labels, or `apart` one for each."""
@@ -127,10 +163,14 @@ class Arguments:
                 bodies.append(_label_body(label, bits))
         if apart:
             each = zip(keys, plans, bodies, strict=True)
-            return [(own, [plan, body]) for own, plan, body in each]
+            return [
+                calls.learn(*own, plans=plan, labels=[body]) for own, plan, body in each
+            ]
+        if not keys:
+            return []
         joined = [key for own in keys for key in own]
         joined.append(self.layout.claims.processed)
-        return [(joined, [b"".join(plans), *bodies])] if keys else []
+        return [calls.learn(*joined, plans=b"".join(plans), labels=bodies)]
 
     def forecast(self, t: Transaction, features: Sequence[str]) -> Ask | None:
         """None where no entity of the transaction owns one of the features."""
@@ -149,10 +189,5 @@ class Arguments:
 
 
 def _label_body(label: LabelledTransaction, bits: int) -> bytes:
-    return LABEL_BODY.pack(
-        *split_ms(label.transaction.occurred_at_ms),
-        order_hash(label.transaction.id),
-        label.version,
-        *split_ms(label.known_at_ms),
-        bits,
-    )
+    order = order_of(label.transaction)
+    return order + LABEL_REST.pack(label.version, label.known_at_ms, bits)

@@ -8,17 +8,18 @@ from typing import Any
 
 from scoring.errors import BadArtifact, HistoryLost, StoreLate, StoreUnavailable
 from scoring.stores.redis.address import TIMEOUT_S_DEFAULT, is_refusal, refusal
+from scoring.stores.redis.calls import SHAPES, Call
 from scoring.stores.redis.connection import Command, Link, RedisConnection
-from scoring.stores.redis.script_args import Call
-from scoring.stores.redis.script_compiler import CALLS, Program
+from scoring.stores.redis.formats import ERROR_LOST, ERROR_REBUILDING
+from scoring.stores.redis.script_compiler import Program
 
 _INFO: Command = (b"INFO",)
 # What the program says of a store without its history.
 _LOST = {
-    "REBUILD": "has lost the history, and nothing is decided from it: run "
+    ERROR_LOST: "has lost the history, and nothing is decided from it: run "
     "`scoring rebuild`",
-    "REBUILDING": "is being filled by `scoring rebuild`, and nothing is decided from "
-    "it until that is done",
+    ERROR_REBUILDING: "is being filled by `scoring rebuild`, and nothing is decided "
+    "from it until that is done",
 }
 
 
@@ -35,11 +36,11 @@ class Calls:
         self._scripts: dict[str, Command] = {}
         self._loading: asyncio.Task[None] | None = None
 
-    def command(self, name: str, call: Call) -> Command:
+    def command(self, call: Call) -> Command:
         """One call as it is sent; raises `StoreUnavailable` before `load`."""
         if not self._scripts:
             raise StoreUnavailable("the store has not answered yet")
-        keys, arguments = call
+        name, keys, arguments = call
         return (*self._scripts[name], len(keys), *keys, *arguments)
 
     async def ask(
@@ -138,7 +139,7 @@ class Calls:
         self._scripts = loaded[0]
 
     async def _load(self, node: RedisConnection) -> dict[str, Command]:
-        names, program = tuple(CALLS), self._program
+        names, program = tuple(SHAPES), self._program
         version = (await _info(node)).get("redis_version", "7")
         if int(version.partition(".")[0]) >= self.functions_from:
             library = (b"FUNCTION", b"LOAD", b"REPLACE", program.library())

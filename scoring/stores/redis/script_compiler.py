@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from importlib import resources
 from math import nan
-from struct import Struct
 from typing import Any
 
 from scoring.core.features.catalogue import LABEL_OPS, Catalogue, EntityPlan
@@ -16,27 +14,19 @@ from scoring.core.features.expression import names_of
 from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
+from scoring.stores.redis import lua_source
 from scoring.stores.redis.entity_record import COORDINATES, EVERY, RecordLayout
-from scoring.stores.redis.lua_check import lua_check
-from scoring.stores.redis.lua_literal import lua_literal
+from scoring.stores.redis.formats import (
+    LABEL_COLUMNS_MAX,
+    LABEL_FRAUD,
+    LABELS_MAX,
+    TIME_SIZE,
+)
 
-ORDER = Struct(">HIQ")  # time in 6 bytes (2 + 4), then the id's hash
-LABEL_BODY = Struct(">HIQIHIH")  # time, id hash, version, known at, bits
-LABELS_MAX = 384
 # A future-dated event within the skew allowed must not expire what is still needed.
 _SKEW_MS = 3_600_000
 # An entity's keys get their whole life anew once in so much of event time.
 _RENEWED_MS = 86_400_000
-_LABEL_COLUMNS_MAX = 14  # a bit each, beside the verdict and the park bit
-
-
-def split_ms(instant_ms: int) -> tuple[int, int]:
-    """A time as the 2 and 4 bytes that stand for it in a record.
-
-    >>> split_ms((1 << 32) + 5)
-    (1, 5)
-    """
-    return instant_ms >> 32, instant_ms & 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +50,9 @@ class EntityProgram:
         self.label_columns = tuple(
             dict.fromkeys(s.column for s in plan.slots if s.op in LABEL_OPS)
         )
-        if len(self.label_columns) > _LABEL_COLUMNS_MAX:
+        if len(self.label_columns) > LABEL_COLUMNS_MAX:
             raise BadArtifact(
-                f"{plan.name}: at most {_LABEL_COLUMNS_MAX} different filters of labels"
+                f"{plan.name}: at most {LABEL_COLUMNS_MAX} different filters of labels"
             )
         self.record = RecordLayout(plan, catalogue)
 
@@ -75,11 +65,11 @@ class EntityProgram:
     def offsets(self, slots: Iterable[Slot]) -> bytes:
         """How long after an event a window of these slots loses it, 6 bytes each."""
         spans = {s.window_ms + s.delay_ms for s in slots if s.window_ms}
-        return b"".join(span.to_bytes(6, "big") for span in sorted(spans))
+        return b"".join(span.to_bytes(TIME_SIZE) for span in sorted(spans))
 
     def label_bits(self, t: Transaction, amount: int | None, *, fraud: bool) -> int:
         """Bit 0: fraud; the others: whether each label column counts the event."""
-        bits = int(fraud)
+        bits = LABEL_FRAUD if fraud else 0
         values = self.plan.read(t, amount)
         for i, column in enumerate(self.label_columns, 1):
             assert column is not None
@@ -236,7 +226,7 @@ class EntityProgram:
             return table
         table |= self._read(slot.column)
         if slot.op in LABEL_OPS:
-            table["bit"] = 2 << self.label_columns.index(slot.column)
+            table["bit"] = (2 * LABEL_FRAUD) << self.label_columns.index(slot.column)
         if slot.op is Op.BEFORE:
             carried = slot.column.kind is Kind.LAST
             table["empty"] = nan if carried else 0
@@ -259,34 +249,13 @@ class Program:
         plans = [entity.table(terms) for entity in self.entities]
         # No feature sees a label for longer.
         self.labels_ms: int = max(plan["ttl"] for plan in plans)
-        checks = [lua_check(plan["width"], plan["reals"]) for plan in plans]
-        earlier = [plan["earlier"] for plan in plans]
-        early = [lua_check(old["width"], old["reals"]) for old in earlier]
-        body = resources.files("scoring.stores.redis").joinpath("redis_store.lua")
-        self.source = (
-            f"local CONFIG = {lua_literal({'dedupe_ms': terms.dedupe_ms})}\n"
-            f"local PLANS = {lua_literal(plans)}\n"
-            f"local CHECKS = {{{','.join(checks)}}}\n"
-            f"local EARLIER = {{{','.join(early)}}}\n{body.read_text('utf-8')}"
-        )
+        self.source = lua_source.program(plans, dedupe_ms=terms.dedupe_ms)
         self.name = "scoring_" + sha256(self.source.encode()).hexdigest()[:16]
 
     def library(self) -> str:
         """The program as a library of server-side functions (Redis 7 and later)."""
-        registered = "\n".join(
-            f"redis.register_function('{self.name}_{call}', {function})"
-            for call, function in CALLS.items()
-        )
-        return f"#!lua name={self.name}\n{self.source}\n{registered}\n"
+        return lua_source.library(self.source, self.name)
 
     def script(self, call: str) -> str:
         """One call as a script, for servers without functions."""
-        return f"{self.source}\nreturn {CALLS[call]}(KEYS, ARGV)\n"
-
-
-CALLS = {
-    "observe": "observe", "forecast": "forecast", "record": "record_decision",
-    "learn": "learn", "reach": "reach", "claim": "claim_only", "late": "late_one",
-    "number": "number", "count": "count_one", "keep": "keep", "settle": "settle",
-    "probe": "probe", "attest": "attest",
-}  # fmt: skip
+        return lua_source.script(self.source, call)

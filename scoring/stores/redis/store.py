@@ -22,10 +22,12 @@ from scoring.ports import (
     Recording,
 )
 from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.calls import probe
 from scoring.stores.redis.cluster_forecast import forecast_apart
 from scoring.stores.redis.cluster_retries import ends_at, left_s
 from scoring.stores.redis.cluster_store import Split
 from scoring.stores.redis.connection import Command, Link
+from scoring.stores.redis.formats import CLAIM, DECIDED_KINDS
 from scoring.stores.redis.keys import Layout, recorded_of
 from scoring.stores.redis.opening import HadHistory, Opening
 from scoring.stores.redis.outbox import RedisOutbox
@@ -34,7 +36,6 @@ from scoring.stores.redis.script_client import Calls
 from scoring.stores.redis.script_compiler import Program, Terms
 from scoring.wire import decision_of, payment_of
 
-_DECIDED = b"DP1234"  # what a recorded decision begins with; see the Lua program
 _NOT_THERE = "the history is not there; run `scoring rebuild`"
 
 
@@ -149,7 +150,7 @@ class RedisStore:
         if self._split is not None:
             return await self._split.observe(checks, timeout_s=timeout_s, partly=partly)
         asked = [self._arguments.observe(check) for check in checks]
-        commands = [self._calls.command("observe", call) for _, call in asked]
+        commands = [self._calls.command(call) for _, call in asked]
         replies = await self._calls.ask(commands, timeout_s)
         return [
             self._layout.observation(entities, reply)
@@ -170,8 +171,9 @@ class RedisStore:
             return await self._split.record(
                 recordings, timeout_s=timeout_s, partly=partly
             )
-        calls = map(self._arguments.record, recordings)
-        commands = [self._calls.command("record", call) for call in calls]
+        commands = list(
+            map(self._calls.command, map(self._arguments.record, recordings))
+        )
         return _recorded(recordings, await self._calls.ask(commands, timeout_s))
 
     async def adopt(
@@ -184,12 +186,11 @@ class RedisStore:
         """See `ports.Store`."""
         if self._split is not None:
             return await self._split.adopt(checks, recordings, timeout_s=timeout_s)
-        commands = []
+        commands: list[Command] = []
         for check, recording in zip(checks, recordings, strict=True):
             record = self._arguments.record(recording)
             _, count = self._arguments.observe(check, stands=True)
-            commands.append(self._calls.command("record", record))
-            commands.append(self._calls.command("observe", count))
+            commands += map(self._calls.command, (record, count))
         replies = await self._calls.ask(commands, timeout_s)
         return _recorded(recordings, replies[::2])
 
@@ -223,7 +224,8 @@ class RedisStore:
         wanted = [claims.decision(*key) for key in keys]
         asked: list[Command] = [(b"GET", key) for key in wanted]
         values = await self._whole(asked, timeout_s, silence_s=silence_s)
-        return [v[33:] if v and v[:1] in _DECIDED else None for v in values]
+        decided = DECIDED_KINDS.encode()
+        return [v[CLAIM.size :] if v and v[:1] in decided else None for v in values]
 
     def outbox_pages(
         self, *, count: int
@@ -249,8 +251,7 @@ class RedisStore:
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
     ) -> list[bool]:
         """See `ports.Store`."""
-        calls = map(self._arguments.attest, labels)
-        commands = [self._calls.command("attest", call) for call in calls]
+        commands = list(map(self._calls.command, map(self._arguments.attest, labels)))
         told = await self._calls.ask(commands, timeout_s, silence_s=inf)
         return [said == 1 for said in told]
 
@@ -264,7 +265,7 @@ class RedisStore:
         stand = await self.attest(labels, timeout_s=left_s(ends))
         told = compress(labels, stand)
         calls = [c for own in told for c in self._arguments.learn(own, apart=apart)]
-        commands = [self._calls.command("learn", call) for call in calls]
+        commands = list(map(self._calls.command, calls))
         replies = await self._calls.ask(commands, left_s(ends), silence_s=inf)
         corrupt = b",".join(filter(None, replies))
         if corrupt:
@@ -310,7 +311,7 @@ class RedisStore:
                 for as_of, after_ms in asked
             ]
         calls = [ask.call(as_of, after_ms, most) for as_of, after_ms in asked]
-        commands = [self._calls.command("forecast", call) for call in calls]
+        commands = list(map(self._calls.command, calls))
         return await self._calls.ask(commands, left_s(ends))
 
     async def ping(self, *, timeout_s: float | None = None) -> bool:
@@ -319,7 +320,7 @@ class RedisStore:
         # Every server of a cluster: each has some of the marks.
         claims = self._layout.claims
         keys = (*claims.marks, claims.processed)
-        asked = [self._calls.command("probe", ([key], ())) for key in keys]
+        asked = [self._calls.command(probe(key)) for key in keys]
         # A store that was silent may be back within this time: no limit but that.
         told = await self._calls.ask(asked, timeout_s, partly=True, silence_s=inf)
         return not any(isinstance(reply, StoreUnavailable) for reply in told)

@@ -1,0 +1,314 @@
+"""The bytes and words of the store, once: for Python, for the Lua parts, for the docs.
+
+What stands here in capitals the Lua parts name in capitals (`WRAP`, `LABEL_SIZE`,
+`MODE_LATE`), and the program is assembled with the values in their places.
+docs/store-records.md is written from it. What a release stored the next one reads: a
+format that changes is told from the one before, as `RecordLayout` does by its checks.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, IntEnum, StrEnum
+
+from scoring.core.decision.decision import Outcome
+from scoring.core.features.statistic import Kind, Op
+
+_CODES = re.compile(r"([Iicd])(\d*)")
+
+
+def bytes_of(codes: str) -> int:
+    """How many bytes there are, by their codes in the server's struct library.
+
+    >>> bytes_of("I6i7d"), bytes_of("c32")
+    (21, 32)
+    """
+    return sum(width for _, width in codes_of(codes))
+
+
+def codes_of(codes: str) -> list[tuple[str, int]]:
+    """Each number's or text's kind and bytes.
+
+    >>> codes_of(">I6i7d")
+    [('I', 6), ('i', 7), ('d', 8)]
+    """
+    return [(kind, int(n or 8)) for kind, n in _CODES.findall(codes)]
+
+
+# Records ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: I, i integers, big end first; d a double; c bytes as they are."""
+
+    name: str
+    code: str  # empty: all that follows
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFormat:
+    """Fields that stand one behind the other."""
+
+    fields: tuple[Field, ...]
+
+    @property
+    def format(self) -> str:
+        """As the server's struct library reads it, big end first."""
+        return ">" + "".join(field.code for field in self.fields)
+
+    @property
+    def size(self) -> int:
+        """Bytes; of a record with a body, those before it."""
+        return bytes_of(self.format)
+
+    def at(self, name: str) -> int:
+        """Where a field begins, counted from 1, as Lua does."""
+        before = [field.name for field in self.fields].index(name)
+        return 1 + bytes_of("".join(field.code for field in self.fields[:before]))
+
+    def part(self, *names: str) -> str:
+        """The format of some fields that follow each other."""
+        return ">" + "".join(f.code for f in self.fields if f.name in names)
+
+    def pack(self, *values: int | bytes) -> bytes:
+        """The bytes of whole numbers and texts.
+
+        >>> VERDICT.pack(3, 1)
+        b'\\x00\\x00\\x00\\x03\\x01'
+        """
+        return b"".join([
+            value if isinstance(value, bytes) else value.to_bytes(bytes_of(field.code))
+            for field, value in zip(self.fields, values, strict=True)
+        ])  # fmt: skip
+
+
+ORDER = RecordFormat(
+    (
+        Field("time", "I6", "when the transaction occurred, ms since 1970"),
+        Field("id_high", "I4", "of its id's SHA-256 the first 4 bytes"),
+        Field("id_low", "I4", "and the 4 after them"),
+    )
+)
+EVENT = RecordFormat(
+    (
+        *ORDER.fields,
+        Field("count", "I4", "running count of events, wraps at 2^32"),
+    )
+)
+CHECK = ">I3"  # ends an event's record: the sum that `lua_check` writes out
+PART = RecordFormat(
+    (
+        Field("sightings", "I2", "how many follow"),
+        Field("lost", "I6", "the time of the newest that went for want of room, or 0"),
+    )
+)
+SIGHTING = RecordFormat(
+    (
+        Field("counterpart", "I6", "of its token's hash 48 bits"),
+        Field("time", "I6", "when it was last seen, ms since 1970"),
+    )
+)
+LABELS_HEAD = RecordFormat(
+    (Field("lost", "I6", "the time of the newest label that went, or 0"),)
+)
+LABEL_REST = RecordFormat(
+    (
+        Field("version", "I4", "the label's"),
+        Field("known_at", "I6", "when it became known, ms since 1970"),
+        Field("bits", "I2", "1: fraud; 2, 4 …: columns that count it; 32768: parked"),
+    )
+)
+LABEL_BODY = RecordFormat((*ORDER.fields, *LABEL_REST.fields))
+DIGEST = Field("digest", "c4", "of the SHA-1 of what it ends the first 4 hex digits")
+LABEL = RecordFormat((*LABEL_BODY.fields, DIGEST))
+VERDICT = RecordFormat(
+    (
+        Field("version", "I4", "the label's; versions ascend, each stands once"),
+        Field("verdict", "I1", "1 fraud, 2 legitimate, 3 withdrawn"),
+    )
+)
+CLAIM = RecordFormat(
+    (
+        Field("kind", "c1", "how far the transaction has come, see below"),
+        Field("hash", "c32", "of the payload"),
+        Field("body", "", "nothing, what was observed, or the recorded decision"),
+    )
+)
+# What a cluster's call `count` is told of one transaction; never stored.
+TOLD = RecordFormat(
+    (
+        Field("mode", "c1", "a `Mode`"),
+        Field("plan", "c1", "the entity's number"),
+        Field("outcome", "I1", "of a decision that stands, or 0"),
+        *ORDER.fields,
+    )
+)
+
+# Numbers alone, and texts: their formats and bytes.
+TIME, ID, COUNT = (
+    ORDER.part("time"),
+    ORDER.part("id_high", "id_low"),
+    EVENT.part("count"),
+)
+COUNTERPART = SIGHTING.part("counterpart")
+SLOT = "I2"  # of an inexact slot its number among all that are replied
+TIME_SIZE, CHECK_SIZE, DIGEST_SIZE = map(bytes_of, (TIME, CHECK, DIGEST.code))
+# Where the head's numbers stand in an unpacked record.
+TIME_PLACE, ID_HIGH_PLACE, ID_LOW_PLACE, COUNT_PLACE = range(1, 5)
+
+# Columns ---------------------------------------------------------------------
+
+
+class ColumnKind(StrEnum):
+    """How the program carries a column from record to record."""
+
+    ADD = "add"
+    SUM = "sum"
+    MAX = "max"
+    HASH = "hash"
+    LAST = "last"
+    FIRST = "first"
+    NORMAL = "normal"  # by its group
+    ALL = "all"  # the record's own count
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How a column's numbers stand behind an event's head."""
+
+    carried: ColumnKind
+    code: str
+    meaning: str
+
+
+# A sum has two limbs, of 32 and 48 bits: over a hundred times what 10^9 payments of the
+# largest amount come to. In an earlier release it had one.
+TWO_LIMBS, ONE_LIMB = "I4I6", "i7"
+# A maximum is narrower where no amount can need more; below this, either way.
+NARROW_MAXIMUM, NARROW_MAX = "i6I2", 1 << 47
+REAL = "d"
+COLUMNS = {
+    Kind.COUNT: Stored(ColumnKind.ADD, "I4", "running count of what passes a filter"),
+    Kind.SUM: Stored(ColumnKind.SUM, TWO_LIMBS, "running sum, in two limbs"),
+    Kind.MAX: Stored(
+        ColumnKind.MAX,
+        "i7I2",
+        "the value, and how many records back the nearest larger one stands; the value "
+        f"in 6 bytes where no amount can come to {NARROW_MAX}",
+    ),
+    Kind.COUNTERPART: Stored(ColumnKind.HASH, "I6", "48 bits of a token's hash, or 0"),
+    Kind.LAST: Stored(
+        ColumnKind.LAST, "I6", "the last known value; a coordinate is a double"
+    ),
+    Kind.FIRST: Stored(ColumnKind.FIRST, "I6", "when the entity's history began"),
+    Kind.NORMAL_COUNT: Stored(
+        ColumnKind.NORMAL, "i4", "events of the own normal; below 0: not quite known"
+    ),
+    Kind.NORMAL_SUM: Stored(ColumnKind.NORMAL, TWO_LIMBS, "sum of its amounts"),
+    Kind.NORMAL_HIGH: Stored(
+        ColumnKind.NORMAL, TWO_LIMBS, "sum of the upper limbs of their squares"
+    ),
+    Kind.NORMAL_LOW: Stored(
+        ColumnKind.NORMAL, TWO_LIMBS, "sum of the lower limbs of their squares"
+    ),
+    Kind.UNUSUAL: Stored(
+        ColumnKind.NORMAL, "I4", "running count of events far above the own normal"
+    ),
+}
+
+# Numbers ---------------------------------------------------------------------
+
+# Running counts and the upper limb of a running sum wrap here, and its lower limb has
+# 48 bits: what two records differ by is right all the same.
+WRAP, LIMB = 1 << 32, 1 << 48
+# A square is added in two limbs of 40 bits, from halves of the amount of 22 bits.
+SQUARE_LIMB, HALF = 1 << 40, 1 << 22
+HALF_CARRY = SQUARE_LIMB // (2 * HALF)
+FRACTION = 1 << 53  # a limb of a real's fraction
+# The sum over a record is of its numbers' remainders, each weighed by its place.
+CHECK_START, CHECK_PRIME, CHECK_MODULUS = 7, 65_521, 1 << 24
+LABEL_FRAUD, LABEL_PARKED = 1, 1 << 15  # bits; parked: its transaction is not counted
+LABEL_COLUMNS_MAX = 14  # a bit each, between those two
+LABELS_MAX = 384  # of one entity
+VERDICTS_MAX = 64  # of one payment; the lowest versions go first
+
+# Words -----------------------------------------------------------------------
+
+# What stands in place of the number of transactions processed, and what is answered.
+MARK_LOST, MARK_REBUILDING = "lost", "rebuilding"
+ERROR_LOST, ERROR_REBUILDING = "REBUILD", "REBUILDING"
+
+
+class Mode(bytes, Enum):
+    """What a call is to do with a transaction, and what it did."""
+
+    COUNT = b"N"  # and counted
+    LATE = b"L"  # too late to be counted
+    DRY_RUN = b"D"  # look, change nothing
+    UNSEEN = b"A"  # count; of a decision that stands nobody asks what is seen
+    REPEATED = b"R"
+    CONFLICT = b"X"  # the id is claimed by another payload
+    OPEN = b"O"  # in a cluster: claimed, and to be counted
+
+
+class Claim(bytes, Enum):
+    """How far the transaction of a claim has come."""
+
+    OPEN = b"O"  # claimed, not yet observed
+    OBSERVED = b"C"  # the body is what was seen, in MessagePack
+    DECIDED = b"D"  # and observed; the body is the recorded decision
+    UNOBSERVED = b"P"  # decided, still to be observed
+
+
+# In place of `UNOBSERVED` an outcome's digit: it is to be counted as well.
+_OUTCOMES = "".join(str(int(outcome)) for outcome in Outcome if outcome)
+CLAIM_KINDS = b"".join(Claim).decode() + _OUTCOMES
+DECIDED_KINDS = f"{Claim.DECIDED.decode()}{Claim.UNOBSERVED.decode()}{_OUTCOMES}"
+
+
+class RecordReply(IntEnum):
+    """Whose decision stands, as `record` answers."""
+
+    OURS = 1
+    OTHER = 0
+    CONFLICT = -1  # of another payload
+
+
+# Keys of an entity's history end with these.
+EVENTS_KEY, SEEN_KEY, LABELS_KEY = "e", "s", "l"
+
+_RECORDS = {
+    "ORDER": ORDER, "EVENT": EVENT, "PART": PART, "SIGHTING": SIGHTING,
+    "LABELS_HEAD": LABELS_HEAD, "LABEL_BODY": LABEL_BODY, "LABEL": LABEL,
+    "VERDICT": VERDICT, "CLAIM": CLAIM, "TOLD": TOLD,
+}  # fmt: skip
+_WORDS: dict[str, type[Enum]] = {
+    "MODE": Mode, "CLAIM": Claim, "RECORDED": RecordReply, "KIND": ColumnKind, "OP": Op,
+}  # fmt: skip
+
+
+def names() -> dict[str, int | str]:
+    """Everything that a Lua part may name, with its value.
+
+    >>> names()["LABEL_SIZE"], names()["LABEL_BITS_AT"], names()["MODE_LATE"]
+    (30, 25, 'L')
+    """
+    found: dict[str, int | str] = {
+        name: value
+        for name, value in globals().items()
+        if name.isupper() and name[0] != "_" and isinstance(value, int | str)
+    }
+    for stem, record in _RECORDS.items():
+        found |= {f"{stem}_FORMAT": record.format, f"{stem}_SIZE": record.size}
+        found |= {
+            f"{stem}_{f.name.upper()}_AT": record.at(f.name) for f in record.fields
+        }
+    for stem, words in _WORDS.items():
+        for word in words:
+            value = word.value
+            text = value.decode() if isinstance(value, bytes) else value
+            found[f"{stem}_{word.name}"] = text
+    return found
