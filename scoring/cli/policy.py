@@ -40,7 +40,7 @@ def check(
         f"{sum(rule.mode == mode for rule in rules)} {mode}"
         for mode in ("enforce", "shadow", "off")
     )
-    for remark in remarks(policy.file):
+    for remark in remarks(policy.file, policy.program.always):
         typer.echo(f"{file}: remark: {remark}")
     typer.echo(f"{file}: good. Version {policy.version}; rules: {modes}.")
 

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from difflib import get_close_matches
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from scoring.errors import BadArtifact
 
@@ -82,7 +82,10 @@ _PLAIN = {
     "float_type": "must be a number, not in quotes",
     "int_type": "must be a whole number, not in quotes",
     "timezone_aware": "needs a time zone, such as 2026-12-31T00:00:00Z",
+    "too_short": "must hold at least one",
 }
+# Where pydantic went, and what no file says: a mapping's key, a kind of a union.
+_INNER = re.compile(r"\[key\]|literal\[.*\]")
 
 
 def several(value: Any) -> Any:
@@ -92,6 +95,16 @@ def several(value: Any) -> Any:
     (('EUR',), ('EUR', 'USD'))
     """
     return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _is_one(value: object) -> object:
+    if type(value) is not int or value != 1:
+        raise ValueError("must be 1, the version of this format")
+    return value
+
+
+# Not 1.0, true or "1", which compare equal or read alike.
+FormatVersion = Annotated[Literal[1], BeforeValidator(_is_one)]
 
 
 def load(text: str, model: type[M], *, name: str) -> M:
@@ -210,11 +223,16 @@ def _problem(
 ) -> str:
     path = error["loc"]
     assert isinstance(path, tuple)
+    path = tuple(step for step in path if not _INNER.fullmatch(str(step)))
     where = ".".join(str(step) for step in path) or "file"
-    said = str(error["msg"]).removeprefix("Value error, ")
-    message = _PLAIN.get(str(error["type"]), said.replace("Input should", "should"))
-    if error["type"] == "extra_forbidden":
+    kind, said = str(error["type"]), str(error["msg"]).removeprefix("Value error, ")
+    message = _PLAIN.get(kind, re.sub("^(Input|String|Value) should", "should", said))
+    if kind == "extra_forbidden":
         message = f"unknown field{_suggestion(str(path[-1]), model)}"
+    elif error["input"] is None and kind != "value_error":
+        message = "is empty; write its value, or delete the line"
+    elif kind.startswith("datetime_"):
+        message += "; a time is written with its zone: 2026-12-31T00:00:00Z"
     return f"{name}:{_locate(root, path)}: {where}: {message}"
 
 

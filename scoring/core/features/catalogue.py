@@ -12,13 +12,14 @@ from importlib import resources
 
 from scoring.core import document
 from scoring.core.features.amount_counts import amount_counts
+from scoring.core.features.bounds import ANY, BY_UNIT, POSITIVE, Bounds
 from scoring.core.features.definition import (
     RATE_SCALE,
     Definition,
     DefinitionFile,
     span_ms,
 )
-from scoring.core.features.expression import OUTCOME, names_of
+from scoring.core.features.expression import OUTCOME, bounds_of, names_of
 from scoring.core.features.measure import Read, needs, reader, reading
 from scoring.core.features.statistic import STATISTICS, Column, Slot, Wanted
 from scoring.core.transaction.transaction import Transaction
@@ -51,6 +52,7 @@ class Feature:
     default: float | None = None
     amount_counts: tuple[int, ...] = ()  # positions; see amount_counts.py
     spoiled: bool = False  # missing where the second of them is less than the first
+    bounds: Bounds = ANY  # of its value where it is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,11 @@ class Catalogue:
     currency: str
     rates: Mapping[str, int] = field(repr=False)  # in 1e-9 of a reference minor unit
     definition: DefinitionFile = field(repr=False)
+
+    @property
+    def bounds(self) -> Mapping[str, Bounds]:
+        """The bounds of each feature, by the name that rules give it."""
+        return {f"features.{name}": f.bounds for name, f in self.features.items()}
 
     def slots_of(self, features: Iterable[str]) -> frozenset[Slot]:
         """The stored slots that these features are derived from."""
@@ -252,7 +259,21 @@ def _feature(
             positions[slot] for slot in amount_counts(wanted, statistic)
         ),
         spoiled=statistic.spoiled,
+        bounds=_bounds(definition),
     )
+
+
+def _bounds(definition: Definition) -> Bounds:
+    """Between which numbers a feature lies where it is known."""
+    bounds = BY_UNIT.get(STATISTICS[definition.statistic].unit, ANY)
+    if definition.expression:
+        bounds = bounds_of(definition.expression)
+    if definition.prior.frauds > definition.prior.transactions:
+        bounds = POSITIVE  # a share of more than all
+    if definition.default is not None:
+        whole = not definition.default % 1
+        bounds = bounds.around(Bounds(definition.default, definition.default, whole))
+    return bounds
 
 
 def _window_words(window_ms: int) -> str:

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from scoring.core.decision.decision import Outcome
+from scoring.core.features.bounds import ANY, FLAG, POSITIVE, Bounds
 from scoring.core.transaction.transaction import Channel, EntryMode, never
 
 _CHARACTERS_MAX = 1_000  # a longer filter is a policy rule in the wrong place
@@ -42,6 +43,15 @@ _NUMBERS = {  # as Python, as SQL
     ),
     "latitude": ("t.latitude", "latitude"),
     "longitude": ("t.longitude", "longitude"),
+}
+# A number of the payment itself, where an expression is no more than its name.
+_BOUNDS = {
+    "amount": POSITIVE,
+    "attempt": Bounds(1, whole=True),
+    "hour": Bounds(0, 23, whole=True),
+    "weekday": Bounds(0, 6, whole=True),
+    "latitude": Bounds(-90, 90),
+    "longitude": Bounds(-180, 180),
 }
 FIELDS = (*TEXT_FIELDS, *_NAMED, *_NUMBERS)
 _OUTCOME_LIST = ", ".join(OUTCOMES)
@@ -96,6 +106,15 @@ def parse(text: str) -> Expression:
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise ValueError("nested too deeply; write shorter comparisons") from error
     return Expression(text, kind, python, sql)
+
+
+def bounds_of(text: str) -> Bounds:
+    """Between which numbers a checked expression lies, where it is known.
+
+    >>> bounds_of("hour <= 6"), bounds_of("hour")
+    (Bounds(low=0, high=1, whole=True), Bounds(low=0, high=23, whole=True))
+    """
+    return FLAG if parse(text).kind == "truth" else _BOUNDS.get(text.strip(), ANY)
 
 
 def names_of(text: str) -> frozenset[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from scoring.core.transaction.card_number import holds_card_number
-from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX
+from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
 from scoring.core.transaction.transaction import TOKEN_CHARACTERS_MAX
 
 ENTRIES_MAX = 100_000  # 12 MB a process; a larger list does not belong in a file
@@ -33,7 +34,19 @@ class Entry(BaseModel):
     def _no_card_number(self) -> Entry:
         if holds_card_number(self.token):
             raise ValueError("token holds a card number; list the token instead")
+        if self.expires and ms_of(self.expires) <= OCCURRED_AT_MS_MIN:
+            raise ValueError("expires lies before any payment: it would never be found")
         return self
+
+
+def ms_of(instant: datetime) -> int:
+    """An instant as event times are compared: milliseconds since 1970, UTC.
+
+    >>> from datetime import UTC
+    >>> ms_of(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+    1000
+    """
+    return int(instant.timestamp() * 1000)
 
 
 def expiries(entries: Sequence[Entry]) -> Mapping[str, int]:
@@ -44,7 +57,6 @@ def expiries(entries: Sequence[Entry]) -> Mapping[str, int]:
     """
     until: dict[str, int] = {}
     for entry in entries:
-        ends = entry.expires
-        ms = _FOREVER_MS if ends is None else int(ends.timestamp() * 1000)
+        ms = _FOREVER_MS if entry.expires is None else ms_of(entry.expires)
         until[entry.token] = max(ms, until.get(entry.token, 0))
     return until

@@ -17,8 +17,9 @@ from scoring.core.decision.decision import (
     ReasonSource,
     RuleMode,
 )
+from scoring.core.features.bounds import Bounds
 from scoring.core.features.catalogue import Catalogue
-from scoring.core.policy.lists import expiries
+from scoring.core.policy.lists import expiries, ms_of
 from scoring.core.policy.policy_file import (
     Fallback,
     Levels,
@@ -29,7 +30,7 @@ from scoring.core.policy.policy_file import (
     degradation,
     outcome,
 )
-from scoring.core.policy.policy_problems import contradictions, located
+from scoring.core.policy.policy_problems import contradictions, located, unconditional
 from scoring.core.policy.reasons import ReasonTable, default_reasons
 from scoring.core.policy.rules.inputs import Schema, Type, limit_type
 from scoring.core.policy.rules.program import Bindings, Clause, Program, compiled
@@ -91,6 +92,7 @@ def load_policy(
         clauses, _schema(file, catalogue), _bindings(file, catalogue.amount)
     )
     problems += [located(text, file, i, p, name=name) for i, p in refused]
+    problems += unconditional(text, file, program.always, name=name)
     if problems:
         raise BadArtifact("\n".join(problems))
     return Policy(
@@ -175,7 +177,7 @@ def _ask(file: PolicyFile, rule: Rule) -> Ask:
 
 
 def _ms(instant: datetime | None) -> int | None:
-    return None if instant is None else int(instant.timestamp() * 1000)
+    return None if instant is None else ms_of(instant)
 
 
 def _wording(file: PolicyFile, code: str) -> str:
@@ -196,7 +198,15 @@ def _schema(file: PolicyFile, catalogue: Catalogue) -> Schema:
         name: tuple(entry.token for entry in listed.entries)
         for name, listed in file.lists.items()
     }
-    return Schema(catalogue.names, falling, constants, tokens)
+    bounds = {f"limits.{name}": _written(limit) for name, limit in file.limits.items()}
+    bounds |= catalogue.bounds
+    return Schema(catalogue.names, falling, constants, tokens, bounds)
+
+
+def _written(limit: Limit) -> Bounds:
+    """Between which numbers a limit lies, whatever the segment."""
+    numbers = [limit.default, *(case.limit for case in limit.segments)]
+    return Bounds(min(numbers), max(numbers))
 
 
 def _bindings(file: PolicyFile, amount: Amount) -> Bindings:

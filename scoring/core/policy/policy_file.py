@@ -14,10 +14,11 @@ from pydantic import (
 )
 
 from scoring.core.decision.decision import DegradationCode, Outcome
-from scoring.core.document import several
-from scoring.core.policy.lists import ENTRIES_MAX, Entry, ListField
+from scoring.core.document import FormatVersion, several
+from scoring.core.policy.lists import ENTRIES_MAX, Entry, ListField, ms_of
 from scoring.core.policy.reasons import Code
 from scoring.core.policy.segments import Where
+from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
 from scoring.core.transaction.transaction import never
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -110,7 +111,7 @@ class TokenList(Part):
     """
 
     field: ListField | None = None
-    then: Literal["approve", "challenge", "review", "decline"] | None = None
+    then: OutcomeName | None = None
     reason_code: Code | None = None
     priority: int | None = Field(None, ge=-10_000, le=10_000)
     entries: tuple[Entry, ...] = Field((), max_length=ENTRIES_MAX)
@@ -143,7 +144,7 @@ class Rule(Part):
     mode: Literal["enforce", "shadow", "off"] = "enforce"
     starts: AwareDatetime | None = None
     expires: AwareDatetime | None = None
-    on_missing: OutcomeName | Literal["no_match"] = "no_match"
+    on_missing: Literal[OutcomeName, "no_match"] = "no_match"
     missing_reason_code: Code | None = None
     owner: str = Field("", max_length=100)
 
@@ -151,6 +152,10 @@ class Rule(Part):
     def _span(self) -> Rule:
         if self.starts and self.expires and self.expires <= self.starts:
             raise ValueError("expires must be after starts")
+        if self.expires and ms_of(self.expires) <= OCCURRED_AT_MS_MIN:
+            raise ValueError("expires lies before any payment: it would never be asked")
+        if self.starts and ms_of(self.starts) > OCCURRED_AT_MS_MAX:
+            raise ValueError("starts lies after any payment: it would never be asked")
         if self.on_missing != "no_match" and not self.missing_reason_code:
             raise ValueError(
                 "missing_reason_code is required where `on_missing` is an outcome: "
@@ -171,7 +176,7 @@ class Fallback(Part):
         Field(min_length=1),
     ]
     where: Where | None = None
-    then: OutcomeName | Literal["score"]
+    then: Literal[OutcomeName, "score"]
     reason_code: Code | None = None
 
     @model_validator(mode="after")
@@ -191,7 +196,7 @@ class Default(Part):
 class PolicyFile(Part):
     """A policy: one file, one version."""
 
-    version: Literal[1]
+    version: FormatVersion
     name: str = Field(min_length=1, max_length=100)
     thresholds: Thresholds
     limits: dict[Name, Limit] = Field(default_factory=dict, max_length=1_000)

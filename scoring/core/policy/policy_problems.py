@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from scoring.core import document
@@ -35,12 +35,13 @@ def contradictions(text: str, file: PolicyFile, *, name: str) -> list[str]:
     return problems + _unreachable(file, at)
 
 
-def remarks(file: PolicyFile) -> list[str]:
-    """What is allowed and seldom meant: tokens are compared letter by letter.
+def remarks(file: PolicyFile, always: Collection[int] = ()) -> list[str]:
+    """What is allowed and seldom meant; `always` are clauses that always hold.
 
-    Case and blanks count, so that "Shop-1" in a list does not match "shop-1".
+    Case and blanks of a token count: "Shop-1" in a list does not match "shop-1".
     """
-    found = []
+    rules = [_place(file, clause) for clause in sorted(always)]
+    found = [f"rules.{i} ({file.rules[i].id}): holds for every payment" for i in rules]
     for place, tokens in _tokens(file):
         kept: dict[str, str] = {}
         for token in tokens:
@@ -112,12 +113,37 @@ def located(
     text: str, file: PolicyFile, clause: int, problem: RuleProblem, *, name: str
 ) -> str:
     """A rule's problem with its line in the file and a caret in its text."""
-    acting = sum(1 for listed in file.lists.values() if listed.field)
-    active = [i for i, rule in enumerate(file.rules) if rule.mode != "off"]
-    i = active[clause - acting]
+    i = _place(file, clause)
     when = file.rules[i].when
     line = document.line_of(text, ("rules", i, "when"))
     if re.search(r"\|[+-]?\s*$", text.splitlines()[line - 1]):
         line += position(when, problem.offset)[0]
     where = f"rules.{i} ({file.rules[i].id}).when"
     return f"{name}:{line}: {where}: {problem.message}\n{caret(when, problem.offset)}"
+
+
+def unconditional(
+    text: str, file: PolicyFile, always: Collection[int], *, name: str
+) -> list[str]:
+    """The rules that decide every payment for good; `always` are clauses that hold so.
+
+    One that ends is a measure for a while, and one in shadow counts payments.
+    """
+    problem = RuleProblem(
+        0,
+        "holds for every payment; write its condition, `expires` for a measure that "
+        "ends, or `mode: shadow`",
+    )
+    rules = {clause: file.rules[_place(file, clause)] for clause in sorted(always)}
+    return [
+        located(text, file, clause, problem, name=name)
+        for clause, rule in rules.items()
+        if rule.mode == "enforce" and rule.expires is None
+    ]
+
+
+def _place(file: PolicyFile, clause: int) -> int:
+    """Which rule of the file a clause is; acting lists come before, those off lack."""
+    acting = sum(1 for listed in file.lists.values() if listed.field)
+    active = [i for i, rule in enumerate(file.rules) if rule.mode != "off"]
+    return active[clause - acting]

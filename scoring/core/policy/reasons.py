@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -55,7 +55,7 @@ class ReasonFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1]
+    version: document.FormatVersion
     score: Said
     reasons: tuple[ReasonRow, ...] = Field(min_length=1)
 
@@ -150,9 +150,19 @@ def default_reasons(catalogue: Catalogue) -> ReasonTable:
             for name in _names(row.group, catalogue)
             if not _presumes_fraud(catalogue.features[name])
         }
-        when = tuple(t for t in row.when if own.issuperset(features_in(t)))
+        asked = (t for t in row.when if own.issuperset(features_in(t)))
+        when = tuple(t for t in asked if _can_tell(t, catalogue))
         groups[row.group] = _compiled(row.model_copy(update={"when": when}), catalogue)
     return ReasonTable(file, groups)
+
+
+def _can_tell(text: str, catalogue: Catalogue) -> bool:
+    """Whether a predicate can hold and fail: features of one name may differ."""
+    try:
+        supporting([text], Schema(catalogue.names, bounds=catalogue.bounds))
+    except RuleProblem:
+        return False
+    return True
 
 
 def _presumes_fraud(feature: Feature) -> bool:
@@ -164,7 +174,7 @@ def _presumes_fraud(feature: Feature) -> bool:
 
 
 def _compiled(row: ReasonRow, catalogue: Catalogue) -> GroupReason:
-    schema = Schema(catalogue.names)
+    schema = Schema(catalogue.names, bounds=catalogue.bounds)
     other = set(catalogue.names) - _names(row.group, catalogue)
     for text in row.when:
         read = features_in(text)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scoring.core.features.catalogue import default_catalogue, handbook_catalogue
 from scoring.core.transaction.transaction import Transaction, validate
+from scoring.training.dataset import DAY_MS
 from scoring.training.simulation.simulate import TRUTH_COLUMNS, World, simulate
+from scoring.training.train import dataset_of
 
 SMALL = World(seed=3, days=20, customers=400, terminals=800, radius=8.0)
 
@@ -69,3 +72,16 @@ def test_payments_are_as_frequent_as_specified(world):
     # 400 customers at a mean of two a day, of which 3 % fall outside midnight.
     genuine = world.filter(np.less(world["scenario"].to_numpy(), 4)).num_rows
     assert genuine == pytest.approx(400 * 2 * 20 * 0.969, rel=0.08)
+
+
+@pytest.mark.parametrize("definitions", [default_catalogue, handbook_catalogue])
+def test_every_feature_lies_within_the_bounds_that_rules_are_judged_by(
+    world, definitions
+):
+    catalogue = definitions()
+    rows = dataset_of(world, catalogue, label_delay_ms=7 * DAY_MS)
+    for name, values in zip(catalogue.names, rows.matrix.T, strict=True):
+        known = values[~np.isnan(values)]
+        low, high, whole = catalogue.features[name].bounds
+        assert ((known >= low) & (known <= high)).all(), name
+        assert not whole or (known % 1 == 0).all(), name

@@ -72,7 +72,7 @@ def _plain(text: str, offset: int, complaint: str) -> str:
     if overload:
         return _mismatch(text, offset, overload[1], overload[2])
     if complaint.startswith("undeclared reference to"):
-        word = complaint.split("'")[1]
+        word = complaint.split("'")[1].partition(".")[0]
         known = ", ".join(ROOTS)
         return f"{word!r} is not known{suggestion(word, ROOTS) or f': use {known}'}"
     if complaint.startswith("Syntax error"):

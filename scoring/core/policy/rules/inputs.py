@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from scoring.core.features.bounds import ANY, Bounds
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
 from scoring.core.transaction.transaction import (
     AMOUNT_MINOR_MAX,
@@ -16,7 +17,7 @@ from scoring.core.transaction.transaction import (
 )
 
 _FEATURE = re.compile(r"\bfeatures\.(\w+)")
-FLOAT32_MAX = 3.5e38  # features are float32
+FLOAT32 = Bounds(-3.5e38, 3.5e38)  # features are of this type
 
 
 class Type(Enum):
@@ -29,16 +30,16 @@ class Type(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One named value: its type, where Python finds it, and its limits.
+    """One named value: its type, where Python finds it, and a known number's bounds.
 
-    A number that is known lies between `low` and `bound`. An unknown number is NaN
-    and an unknown text is empty.
+    An unknown number is NaN and an unknown text is empty. One that is `required` is
+    never unknown.
     """
 
     type: Type
     source: str
-    bound: float = 0.0
-    low: float = 0.0
+    bounds: Bounds = ANY
+    required: bool = False
 
 
 CHANNELS = {int(channel): channel.name for channel in Channel if channel}
@@ -52,15 +53,23 @@ TRANSACTION: Mapping[str, Input] = {
     "amount_minor": Input(
         Type.INTEGER,
         "(NAN if t.amount_minor is None else t.amount_minor)",
-        AMOUNT_MINOR_MAX,
+        Bounds(0, AMOUNT_MINOR_MAX, whole=True),
     ),
-    "attempt": Input(Type.INTEGER, "(t.attempt or NAN)", ATTEMPT_MAX, low=1),
+    "attempt": Input(
+        Type.INTEGER, "(t.attempt or NAN)", Bounds(1, ATTEMPT_MAX, whole=True)
+    ),
     "occurred_at_ms": Input(
-        Type.INTEGER, "t.occurred_at_ms", OCCURRED_AT_MS_MAX, low=OCCURRED_AT_MS_MIN
+        Type.INTEGER,
+        "t.occurred_at_ms",
+        Bounds(OCCURRED_AT_MS_MIN, OCCURRED_AT_MS_MAX, whole=True),
+        required=True,
     ),
     "channel": Input(Type.TEXT, "CHANNELS.get(t.channel, '')"),
     "entry_mode": Input(Type.TEXT, "ENTRY_MODES.get(t.entry_mode, '')"),
-    **{name: Input(Type.TEXT, f"t.{name}") for name in _TEXTS},
+    **{
+        name: Input(Type.TEXT, f"t.{name}", required=name in {"tenant", "id"})
+        for name in _TEXTS
+    },
 }
 
 
@@ -71,13 +80,15 @@ class Schema:
     `features` is the model vector's order; `windowed` are those that fall when
     time passes. A limit is an int where its name ends in _minor, else a double; its
     number is given where it is the same for every transaction. Lists come with their
-    tokens.
+    tokens. `bounds` are those of features and limits, by their names as rules write
+    them; what has none can be any number.
     """
 
     features: tuple[str, ...]
     windowed: frozenset[str] = frozenset()
     limits: Mapping[str, float | None] = field(default_factory=dict)
     lists: Mapping[str, Collection[str]] = field(default_factory=dict)
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
 
 
 def features_in(predicate: str) -> list[str]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from scoring.core.features.bounds import SHARE, Bounds
 from scoring.core.policy.rules.inputs import (
-    FLOAT32_MAX,
+    FLOAT32,
     TRANSACTION,
     Schema,
     Type,
@@ -26,7 +27,6 @@ from scoring.core.policy.rules.terms import (
     Term,
     Truth,
     compared,
-    input_term,
     known_not_in,
     literal_term,
     require_known_text,
@@ -84,6 +84,10 @@ class Lowering:
             raise _refused(node)
         raise RuleProblem(node.offset, "is not a condition: compare it with something")
 
+    def may_lack(self, term: Term) -> bool:
+        """Whether the value of a term that was lowered here may be unknown."""
+        return term.code in self.numbers or term.code in self.texts
+
     def _connective(self, node: Node) -> Truth:
         parts = [self.truth(child) for child in node.children]
         if node.value == "!_":
@@ -107,9 +111,10 @@ class Lowering:
             require_text_operator(operator, node.offset)
         if left.literal is not None and right.literal is not None:
             raise RuleProblem(node.offset, "compares two constants")
-        constant = 0 if left.literal is not None else 1
-        require_meeting(left, right, node.children[constant].offset)
-        return Comparison(operator, left, right)
+        constant = 0 if left.literal is not None else 1  # else the right one
+        comparison = Comparison(operator, left, right)
+        require_meeting(comparison, node.children[constant].offset)
+        return comparison
 
     def _in(self, node: Node) -> Truth:
         item, container = node.children
@@ -163,7 +168,7 @@ class Lowering:
             return literal_term(node)
         if node.kind is Kind.NAME and node.value == "score":
             self.numbers.add("score")
-            return Term(Type.REAL, "score", 1.0, low=0.0)
+            return Term(Type.REAL, "score", SHARE, name="score")
         if node.kind is Kind.SELECT:
             return self._selected(node)
         if node.kind is Kind.CALL and node.value == "_[_]":
@@ -173,7 +178,8 @@ class Lowering:
         if node.kind is Kind.CALL and node.value == "-_":
             term = self.term(node.children[0])
             require_number(term, node)
-            return Term(term.type, f"(-{term.code})", term.bound, None, term.features)
+            bounds = Bounds(0, 0, whole=True).computed("-", term.bounds)
+            return Term(term.type, f"(-{term.code})", bounds, None, term.features)
         if node.kind is Kind.NAME:
             raise RuleProblem(node.offset, f"name a field: {node.value}.<name>")
         raise _refused(node)
@@ -191,12 +197,12 @@ class Lowering:
         found = TRANSACTION.get(name)
         if found is None:
             raise _unknown("field of a transaction", node, (*TRANSACTION, "attributes"))
-        self.loads[f"t_{name}"] = found.source
-        if found.type is Type.TEXT:
-            self.texts.add(f"t_{name}")
-        elif "NAN" in found.source:
-            self.numbers.add(f"t_{name}")
-        return input_term(name, f"t_{name}", found)
+        code = f"t_{name}"
+        self.loads[code] = found.source
+        if not found.required:
+            (self.texts if found.type is Type.TEXT else self.numbers).add(code)
+        written = f"transaction.{name}"
+        return Term(found.type, code, found.bounds, field=name, name=written)
 
     def _feature(self, node: Node, name: str) -> Term:
         place = self._places.get(name)
@@ -204,16 +210,21 @@ class Lowering:
             raise _unknown("feature", node, self.schema.features)
         self.loads[f"f_{place}"] = f"f[{place}]"
         self.numbers.add(f"f_{place}")
-        return Term(Type.REAL, f"f_{place}", FLOAT32_MAX, None, (name,))
+        written = f"features.{name}"
+        known = self.schema.bounds.get(written, FLOAT32)
+        bounds = known.held(">=", FLOAT32).held("<=", FLOAT32)
+        return Term(Type.REAL, f"f_{place}", bounds, None, (name,), name=written)
 
     def _limit(self, node: Node, name: str) -> Term:
         if name not in self.schema.limits:
             raise _unknown("limit", node, tuple(self.schema.limits))
-        number = self.schema.limits[name]
+        written, number = f"limits.{name}", self.schema.limits[name]
+        bounds = self.schema.bounds.get(written, Bounds(-LIMIT_BOUND, LIMIT_BOUND))
         if number is not None:
-            return Term(limit_type(name), f"({number!r})", LIMIT_BOUND)
+            bounds = Bounds(number, number)
+            return Term(limit_type(name), f"({number!r})", bounds, name=written)
         self.loads[f"l_{name}"] = f"LIMIT_{name}(t)"
-        return Term(limit_type(name), f"l_{name}", LIMIT_BOUND)
+        return Term(limit_type(name), f"l_{name}", bounds, name=written)
 
     def _attribute_at(self, node: Node) -> Term:
         map_, key = node.children
@@ -236,14 +247,13 @@ class Lowering:
         left, right = (self.term(child) for child in node.children)
         require_same_type(operator, left, right, node.offset)
         require_number(left, node)
-        times = operator == "*"
-        bound = left.bound * right.bound if times else left.bound + right.bound
+        bounds = left.bounds.computed(operator, right.bounds)
         limit = INTEGER_BOUND if left.type is Type.INTEGER else REAL_BOUND
-        if bound > limit:
+        if max(abs(bounds.low), abs(bounds.high)) > limit:
             raise RuleProblem(node.offset, "may overflow: use smaller constants")
         features = left.features + right.features
         code = f"({left.code} {operator} {right.code})"
-        return Term(left.type, code, bound, None, features)
+        return Term(left.type, code, bounds, None, features)
 
 
 def _root(node: Node) -> str:

@@ -16,12 +16,12 @@ from scoring.core.generated_code import function_from
 from scoring.core.policy.rules.check import checked
 from scoring.core.policy.rules.inputs import CHANNELS, ENTRY_MODES, Schema
 from scoring.core.policy.rules.lower import Lowering
+from scoring.core.policy.rules.possible import always_holds
 from scoring.core.policy.rules.problem import RuleProblem
 from scoring.core.policy.rules.syntax import Kind, Node
-from scoring.core.policy.rules.terms import opposite
+from scoring.core.policy.rules.terms import flipped, opposite
 from scoring.core.transaction.transaction import Transaction
 
-_FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
 _NAMES = "f, t, at, score"
 _LOADED = re.compile(r"\bf_[0-9]+\b")  # the local name of a feature
 
@@ -59,11 +59,13 @@ class Program:
     i: known to hold, and unknown. The row is the vector as Python floats, NaN
     unknown; so is the score. `witness[i]`, called with the same where clause i
     holds, names the velocity comparison that made it hold, or returns None.
+    `always` are the clauses that hold for every payment whose inputs are known.
     """
 
     evaluate: Callable[[Row, Transaction, int, float], tuple[int, int]]
     witness: tuple[Callable[[Row, Transaction, int, float], Witness | None], ...]
     source: str
+    always: frozenset[int]
 
 
 def compiled(
@@ -78,10 +80,13 @@ def compiled(
     nodes: list[Node | None] = []
     plain: list[str] = []
     careful: list[str] = []
+    always: set[int] = set()
     for i, clause in enumerate(clauses):
         try:
             node = checked(clause.when)
             truth = lowering.truth(node)
+            if always_holds(node, lowering):
+                always.add(i)
             nodes.append(node)
         except RuleProblem as problem:
             problems.append((i, problem))
@@ -106,9 +111,8 @@ def compiled(
     ]
     source = _function("evaluate", lowering.loads, body)
     witnesses = tuple(_witness(node, schema, namespace) for node in nodes)
-    return Program(
-        function_from(source, "evaluate", namespace), witnesses, source
-    ), problems
+    evaluate = function_from(source, "evaluate", namespace)
+    return Program(evaluate, witnesses, source, frozenset(always)), problems
 
 
 def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:
@@ -117,7 +121,12 @@ def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:
     Raises `RuleProblem` at the first mistake, and for what is no feature.
     """
     lowering = Lowering(schema)
-    held = [lowering.truth(checked(text)).true for text in texts]
+    held = []
+    for text in texts:
+        node = checked(text)
+        held.append(lowering.truth(node).true)
+        if always_holds(node, lowering):
+            raise RuleProblem(0, "holds whatever the values are: it proves nothing")
     read = [source.partition("[")[0] for source in lowering.loads.values()]
     if "score" in lowering.numbers or set(read) - {"f"}:
         raise RuleProblem(0, "may read features only")
@@ -215,7 +224,7 @@ def _velocity(node: Node, lowering: Lowering, *, holds: bool) -> list[str]:
     operator = comparison.operator if holds else opposite(comparison.operator)
     windowed = lowering.schema.windowed
     if windowed.intersection(right.features):
-        left, right, operator = right, left, _FLIPPED[operator]
+        left, right, operator = right, left, flipped(operator)
     falling = [name for name in left.features if name in windowed]
     if not falling or operator not in {">", ">="} or right.features:
         return []

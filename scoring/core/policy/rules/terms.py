@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scoring.core.features.bounds import ANY, Bounds
 from scoring.core.policy.rules.check import mixed_numbers
-from scoring.core.policy.rules.inputs import Input, Type
+from scoring.core.policy.rules.inputs import CHANNELS, ENTRY_MODES, Type
 from scoring.core.policy.rules.problem import RuleProblem
 from scoring.core.policy.rules.syntax import Node
 from scoring.core.transaction.transaction import CLOSED, never
 
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+_FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
+# The texts that a field can be, where they are few.
+CLOSED_TEXTS = {
+    "channel": frozenset(CHANNELS.values()),
+    "entry_mode": frozenset(ENTRY_MODES.values()),
+}
 COMPARISONS = {f"_{operator}_": operator for operator in _OPPOSITE}
 
 
@@ -28,18 +35,24 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A value: its type, its Python source, its largest magnitude, what it reads.
+    """A value: its type, its Python source, its bounds, what it reads.
 
-    `field` is the transaction's, where the term is one, and `low` its least number.
+    `field` is the transaction's, where the term is one; `name` is what rules call it,
+    where it is one input and no constant.
     """
 
     type: Type
     code: str
-    bound: float = 0.0
+    bounds: Bounds = ANY
     literal: object = None
     features: tuple[str, ...] = ()
     field: str = ""
-    low: float | None = None
+    name: str = ""
+
+    @property
+    def varies(self) -> bool:
+        """Whether it is an input of the payment, and neither constant nor limit."""
+        return bool(self.name) and not self.name.startswith("limits.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,15 @@ def opposite(operator: str) -> str:
     ('>=', '!=')
     """
     return _OPPOSITE[operator]
+
+
+def flipped(operator: str) -> str:
+    """The operator of the same comparison with its terms exchanged.
+
+    >>> flipped("<="), flipped("==")
+    ('>=', '==')
+    """
+    return _FLIPPED[operator]
 
 
 def compared(comparison: Comparison) -> Truth:
@@ -94,12 +116,6 @@ def known_not_in(code: str, texts: str) -> str:
     return f"({code} and {code} not in {texts})"
 
 
-def input_term(name: str, code: str, found: Input) -> Term:
-    """The term of a transaction's field that stands under a local name."""
-    low = None if found.type is Type.TEXT else found.low
-    return Term(found.type, code, found.bound, field=name, low=low)
-
-
 def literal_term(node: Node) -> Term:
     """The term of a constant; raises `RuleProblem`."""
     value = node.value
@@ -110,7 +126,8 @@ def literal_term(node: Node) -> Term:
         return Term(Type.TEXT, repr(value), literal=value)
     assert isinstance(value, int | float)
     kind = Type.INTEGER if isinstance(value, int) else Type.REAL
-    return Term(kind, f"({value!r})" if value < 0 else repr(value), abs(value), value)
+    code = f"({value!r})" if value < 0 else repr(value)
+    return Term(kind, code, Bounds(value, value, kind is Type.INTEGER), value)
 
 
 def require_same_type(operator: str, left: Term, right: Term, offset: int) -> None:
@@ -150,23 +167,34 @@ def require_occurs(field: str, text: object, offset: int) -> None:
         raise RuleProblem(offset, f"{text!r} is never its value: {why}")
 
 
-def require_meeting(left: Term, right: Term, offset: int) -> None:
-    """Raise `RuleProblem` where two terms can never be equal, or never differ.
+def require_meeting(comparison: Comparison, offset: int) -> None:
+    """Raise `RuleProblem` where the values themselves decide a comparison.
 
     Fields of two different sets of codes have no value in common; a number outside
-    of what a field can be is compared with it in vain.
+    of what an input can be is compared with it in vain.
     """
+    left, right = comparison.left, comparison.right
     for one, other in ((left, right), (right, left)):
         require_occurs(other.field, one.literal, offset)
-        _require_within(other, one.literal, offset)
     codes = [CLOSED.get(term.field) for term in (left, right)]
     if all(codes) and codes[0] is not codes[1]:
         raise RuleProblem(offset, "never equal: they are codes of different kinds")
+    if left.type is not Type.TEXT and (left.varies or right.varies):
+        _require_undecided(comparison, offset)
 
 
-def _require_within(term: Term, number: object, offset: int) -> None:
-    if term.low is None or not isinstance(number, int | float):
-        return
-    if not term.low <= number <= term.bound:
-        span = f"between {term.low:.15g} and {term.bound:.15g}"
-        raise RuleProblem(offset, f"is never so: it lies {span}")
+def _require_undecided(comparison: Comparison, offset: int) -> None:
+    operator, left, right = comparison.operator, comparison.left, comparison.right
+    read, other = (left, right) if left.varies else (right, left)
+    lies = f"{read.name} lies {read.bounds}"
+    if other.name:
+        lies += f", and {other.name} is {_number(other.bounds)}"
+    if left.bounds.held(operator, right.bounds).empty:
+        raise RuleProblem(offset, f"never holds: {lies}")
+    if left.bounds.held(opposite(operator), right.bounds).empty:
+        remedy = f"compare with a number between, or write has({read.name})"
+        raise RuleProblem(offset, f"always holds: {lies}; {remedy}")
+
+
+def _number(bounds: Bounds) -> str:
+    return f"{bounds.low:.15g}" if bounds.low == bounds.high else str(bounds)
