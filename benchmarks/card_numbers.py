@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 from scoring.core.transaction.card_number import holds_card_number, is_card_number
-from scoring.core.transaction.transaction import Transaction, transaction, validate
+from scoring.core.transaction.transaction import Transaction, validate
 from scoring.errors import InvalidTransaction
 
 IDS = int(os.environ.get("IDS", "1000000"))
@@ -191,7 +191,7 @@ def us_per_tx() -> dict[str, float]:
     best = {"now": float("inf"), "before": float("inf")}
     for _ in range(ROUNDS):
         for name, rule in (("now", {}), ("before", before)):
-            with mock.patch.dict(vars(transaction), rule):
+            with mock.patch.dict(validate.__globals__, rule):
                 start = process_time()
                 for one in payments:
                     with suppress(InvalidTransaction):

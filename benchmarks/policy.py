@@ -19,7 +19,7 @@ from rich.table import Table
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.policy.decide import Evidence, decide
-from scoring.core.policy.rules.inputs import CHANNELS, Schema
+from scoring.core.policy.rules.inputs import MEMBERS, Schema
 from scoring.core.policy.rules.program import Bindings, Clause, Program, compiled
 from scoring.core.policy.shipped_policy import default_policy
 from scoring.core.transaction.transaction import Transaction
@@ -91,7 +91,7 @@ def activations(
                     "merchant": t.merchant,
                     "merchant_category": t.merchant_category,
                     "device": t.device,
-                    "channel": CHANNELS[t.channel],
+                    "channel": MEMBERS["CHANNELS"][t.channel],
                 },
                 "features": dict(zip(CATALOGUE.names, row, strict=True)),
                 "lists": {"watched": list(WATCHED)},

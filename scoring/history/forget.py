@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from scoring.core.features.catalogue import Catalogue
+from scoring.core.transaction.fields import Role
+from scoring.core.transaction.transaction import FIELDS
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive, masked_row, write
 from scoring.history.rows import DECISIONS, LABELS
@@ -17,7 +19,7 @@ from scoring.history.take import Progress, silent
 from scoring.stores.redis.bulk_load import RedisHistory
 from scoring.training.sql import connect
 
-_FIELDS = ("card", "customer", "merchant", "terminal", "device")
+_FIELDS = tuple(field.name for field in FIELDS if field.role is Role.ENTITY)
 _DAY_MS = 86_400_000
 _MS_PER_S = 1_000
 

@@ -12,14 +12,14 @@ from scoring.core.decision.decision import Door, Outcome
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.history.archive import FIRST, Archive, text_sql
-from scoring.history.rows import TRANSACTION_FIELDS
+from scoring.history.rows import selected
 from scoring.ports import Check, LabelledTransaction
 from scoring.training.sql import connect
 from scoring.v1 import transaction_pb2
 
 Offsets = Mapping[int, int]
 _FETCHED_ROWS = 5_000
-_FIELDS = ", ".join(TRANSACTION_FIELDS)
+_FIELDS = selected()
 _THREADS = 1  # figures are by the core
 # Where an answer given without the store stands among those that have a number.
 _PLACE = """CASE WHEN processed_seq > 0 THEN processed_seq
@@ -194,7 +194,7 @@ class Ledger:
         The whole archive is looked at for the transaction: it is older than its
         label. What nothing is known of is left out.
         """
-        fields = ", ".join(f"d.{name}" for name in TRANSACTION_FIELDS)
+        fields = selected("d.")
         rows = self.con.cursor().execute(
             f"""WITH l AS (SELECT * FROM labels WHERE {self._span.of("labels")}),
             d AS (SELECT * FROM archived_decisions

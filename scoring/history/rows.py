@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
 
 from scoring import wire
 from scoring.core.decision.decision import DegradationCode, Door, Outcome
+from scoring.core.transaction.fields import Field, FieldType, Role
 from scoring.core.transaction.label import Label, LabelSource, Verdict
-from scoring.core.transaction.transaction import ATTEMPT_MAX, Transaction
+from scoring.core.transaction.transaction import ATTEMPT_MAX, FIELDS
 from scoring.errors import ScoringError
 from scoring.kafka.record_values import TIMESTAMP_MS_MAX, message_in, receipt_ms
 from scoring.v1 import decision_pb2
 
 Row = dict[str, Any]
-_INTEGERS = frozenset({"occurred_at_ms", "amount_minor"})
-_SMALL = frozenset({"attempt", "channel", "entry_mode"})
-_REALS = frozenset({"latitude", "longitude"})
+_TYPES: dict[FieldType, pa.DataType] = {
+    FieldType.TEXT: pa.string(),
+    FieldType.CODE: pa.string(),
+    FieldType.NAME: pa.int32(),
+    FieldType.WHOLE: pa.int32(),
+    FieldType.MONEY: pa.int64(),
+    FieldType.REAL: pa.float64(),
+    FieldType.INSTANT: pa.int64(),
+    FieldType.TEXTS: pa.map_(pa.string(), pa.string()),
+}
 _INT64_MAX = 2**63 - 1
 PLACE = (("log_partition", pa.int32()), ("log_offset", pa.int64()))
-
-
-def _type_of(name: str) -> pa.DataType:
-    if name in _INTEGERS:
-        return pa.int64()
-    if name in _SMALL:
-        return pa.int32()
-    if name in _REALS:
-        return pa.float64()
-    if name == "attributes":
-        return pa.map_(pa.string(), pa.string())
-    return pa.string()
-
-
-TRANSACTION_FIELDS = tuple(f.name for f in fields(Transaction))
+TRANSACTION_FIELDS = tuple(field.name for field in FIELDS)
+_EMPTY = {FieldType.TEXTS: "MAP {}::MAP(VARCHAR, VARCHAR)"}
 DECISIONS = pa.schema(
     [
-        *((name, _type_of(name)) for name in TRANSACTION_FIELDS),
+        *((field.name, _TYPES[field.type]) for field in FIELDS),
         ("payload_hash", pa.binary()),
         ("received_at_ms", pa.int64()),
         ("decided_at_ms", pa.int64()),
@@ -72,6 +66,23 @@ LABELS = pa.schema(
         *PLACE,
     ]
 )
+
+
+def selected(table: str = "") -> str:
+    """The SQL of a transaction's fields, in order, as `Transaction` takes them.
+
+    An archive of an earlier release lacks what is kept since: it is not known there.
+
+    >>> selected("d.")[:42]
+    "d.tenant, d.id, coalesce(d.payment_id, '')"
+    """
+    return ", ".join(_selected(field, f"{table}{field.name}") for field in FIELDS)
+
+
+def _selected(field: Field, column: str) -> str:
+    if field.absent is None or field.required or field.role is Role.SCOPE:
+        return column
+    return f"coalesce({column}, {_EMPTY.get(field.type, repr(field.absent))})"
 
 
 def decision_row(record: Any) -> Row | None:

@@ -13,11 +13,11 @@ import pyarrow as pa
 from scoring.core.transaction.transaction import Transaction
 from scoring.doors.stream.transaction_lookup import Archived
 from scoring.history.archive import FIRST, Archive
-from scoring.history.rows import TRANSACTION_FIELDS
+from scoring.history.rows import selected
 from scoring.training.sql import connect
 
 log = logging.getLogger(__name__)
-_FIELDS = ", ".join(TRANSACTION_FIELDS)
+_FIELDS = selected()
 _TRIES = 2  # a file may go while it is read: `scoring archive` clears after itself
 Key = tuple[str, str]  # tenant, transaction id
 

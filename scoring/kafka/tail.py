@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring.core.decision.decision import Outcome
+from scoring.core.transaction.fields import Role
+from scoring.core.transaction.transaction import FIELDS
 from scoring.kafka.record_values import message_in
 from scoring.kafka.startup_errors import reader
 from scoring.v1 import decision_pb2
+
+_NAMING = ("id", *(field.path for field in FIELDS if field.role is Role.ENTITY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +48,8 @@ class Wanted:
             return False
         if self.merchant and self.merchant != payment.merchant:
             return False
-        return not self.entity or self.entity in (
-            payment.card,
-            payment.customer,
-            payment.merchant,
-            payment.terminal,
-            payment.device,
-            payment.id,
-        )
+        named = (getattr(payment, name) for name in _NAMING)
+        return not self.entity or self.entity in named
 
 
 async def decisions(

@@ -6,14 +6,17 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from enum import IntEnum
 from functools import partial
 from math import isfinite
 from zoneinfo import ZoneInfo
 
 from scoring.core.decision.decision import Outcome
-from scoring.core.transaction.codes import CURRENCY_DIGITS, FIELD_CODES
-from scoring.core.transaction.transaction import Channel, EntryMode
+from scoring.core.transaction.codes import CURRENCY_DIGITS
+from scoring.core.transaction.fields import FieldType
+from scoring.core.transaction.transaction import FIELD_CODES, FIELD_OF
 from scoring.tables.mapping import (
+    TIME_FIELDS,
     LabelReading,
     MoneyReading,
     OutcomeReading,
@@ -205,9 +208,10 @@ def unrounded(text: str) -> str:
     return text
 
 
-def member(names: type[Channel | EntryMode], text: str) -> int:
+def member(names: type[IntEnum], text: str) -> int:
     """A member by its name or number; raises `BadCell`.
 
+    >>> from scoring.core.transaction.transaction import Channel
     >>> member(Channel, "atm") == member(Channel, "3") == Channel.ATM
     True
     """
@@ -245,13 +249,11 @@ def parser(field: str, mapping: TableMapping) -> Callable[[str], object]:
     """What reads the text of a field; each raises `BadCell`."""
     if field in FIELD_CODES:
         return partial(code, field)
-    plain: dict[str, Callable[[str], object]] = {
-        "attempt": whole,
-        "channel": partial(member, Channel),
-        "entry_mode": partial(member, EntryMode),
-        "latitude": real,
-        "longitude": real,
-        "occurred_at": partial(instant, mapping=mapping),
-        "known_at": partial(instant, mapping=mapping),
-    }
-    return plain.get(field, token)
+    if field in TIME_FIELDS:
+        return partial(instant, mapping=mapping)
+    declared = FIELD_OF.get(field)
+    if declared is None:
+        return token
+    if declared.members:
+        return partial(member, declared.members)
+    return {FieldType.WHOLE: whole, FieldType.REAL: real}.get(declared.type, token)

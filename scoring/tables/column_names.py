@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from re import sub
 
+from scoring.core.transaction.fields import FieldType, Role
+from scoring.core.transaction.transaction import FIELDS
+
 # Normalised: lower case, letters and digits only; a nested column by its last parts.
-KNOWN_NAMES: Mapping[str, tuple[str, ...]] = {
+_USUAL: Mapping[str, tuple[str, ...]] = {
     "id": (
         "transactionid", "txid", "txnid", "transid", "transnum", "transactionnumber",
         "pspreference", "paymentreference", "chargeid", "id", "eventid",
@@ -76,6 +79,18 @@ def normal(name: str) -> str:
     'isfraud'
     """
     return sub(r"[^a-z0-9]", "", name.lower())
+
+
+# A field without usual names is known by its own; no table says whose payments it has.
+KNOWN_NAMES: Mapping[str, tuple[str, ...]] = {
+    **_USUAL,
+    **{
+        field.name: (normal(field.name),)
+        for field in FIELDS
+        if field.name not in _USUAL and field.role not in {Role.SCOPE, Role.EXTRA}
+        if field.type not in {FieldType.MONEY, FieldType.INSTANT}
+    },
+}
 
 
 def spellings(column: str) -> Iterator[str]:

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from scoring.core.document import load
-from scoring.core.transaction.codes import FIELD_CODES
-from scoring.core.transaction.transaction import TOKEN_FIELDS
+from scoring.core.transaction.fields import FieldType, names
+from scoring.core.transaction.transaction import FIELDS as DECLARED
 
-TEXT_FIELDS = ("tenant", *TOKEN_FIELDS, *FIELD_CODES)
-NUMBER_FIELDS = ("attempt", "channel", "entry_mode")
-REAL_FIELDS = ("latitude", "longitude")
+TEXT_FIELDS = names(DECLARED, FieldType.TEXT, FieldType.CODE)
+NUMBER_FIELDS = names(DECLARED, FieldType.WHOLE, FieldType.NAME)
+REAL_FIELDS = names(DECLARED, FieldType.REAL)
 TIME_FIELDS = ("occurred_at", "known_at")
 FIELDS = (
     *TEXT_FIELDS, *NUMBER_FIELDS, *REAL_FIELDS, *TIME_FIELDS,

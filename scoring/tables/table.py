@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from scoring.core.transaction.transaction import Transaction
+from scoring.core.transaction.transaction import FIELDS, Transaction
 from scoring.errors import BadArtifact, InvalidTransaction
 from scoring.tables.account import Account, Place
 from scoring.tables.admission import Admission, Row, Truth
@@ -21,11 +21,10 @@ from scoring.tables.mapping import (
     TableMapping,
 )
 from scoring.tables.source import open_source
-from scoring.training.sql import connect
+from scoring.training.sql import SQL_TYPES, connect
 
 BATCH_ROWS_MAX = 8_192
 _MEMORY_MAX = "1GB"  # DuckDB sorts larger tables through temporary files
-_SQL_TYPES = {"str": "VARCHAR", "int": "BIGINT", "float": "DOUBLE"}
 _ORDER = "ORDER BY occurred_at_ms, substr(sha256(id), 1, 16), number"
 
 
@@ -130,7 +129,7 @@ class Table:
         admitted = self._admitted(account)
         while batch := list(islice(admitted, BATCH_ROWS_MAX)):
             connection.register("batch", _arrow(batch))
-            connection.execute("INSERT INTO admitted SELECT * FROM batch")
+            connection.execute("INSERT INTO admitted BY NAME SELECT * FROM batch")
             connection.unregister("batch")
         _leave_out_repeated(connection, account)
         return connection, account
@@ -193,14 +192,13 @@ def _connection() -> Any:
     return connection
 
 
-_FIELDS = tuple(name for name in Transaction.__slots__ if name != "attributes")
+_FIELDS = tuple(field.name for field in FIELDS if field.name != "attributes")
 
 
 def _columns_sql() -> str:
-    kinds = Transaction.__annotations__
-    fields = [f"{f} {_SQL_TYPES[kinds[f].removesuffix(' | None')]}" for f in _FIELDS]
-    more = "attributes VARCHAR, fraud BOOLEAN, known_at_ms BIGINT, outcome VARCHAR"
-    return f"number BIGINT, {', '.join(fields)}, {more}, file VARCHAR, place BIGINT"
+    fields = [f"{field.name} {SQL_TYPES[field.type]}" for field in FIELDS]
+    more = "fraud BOOLEAN, known_at_ms BIGINT, outcome VARCHAR, file VARCHAR"
+    return f"number BIGINT, {', '.join(fields)}, {more}, place BIGINT"
 
 
 def _arrow(rows: Iterable[tuple[int, Row, Truth]]) -> Any:

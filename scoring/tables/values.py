@@ -8,15 +8,9 @@ from datetime import datetime
 from itertools import product
 from re import ASCII, fullmatch
 
-from scoring.core.transaction.codes import FIELD_CODES
 from scoring.core.transaction.event_time import implausible
-from scoring.core.transaction.transaction import (
-    TOKEN_CHARACTERS_MAX,
-    TOKEN_FIELDS,
-    Channel,
-    EntryMode,
-    never,
-)
+from scoring.core.transaction.fields import FieldType
+from scoring.core.transaction.transaction import FIELD_OF
 from scoring.tables import cells
 from scoring.tables.mapping import MoneyReading
 
@@ -70,18 +64,18 @@ def can_be(field: str, values: Sequence[str]) -> bool:
 
 
 def _read(field: str, value: str) -> None:
-    if field in TOKEN_FIELDS:
-        if len(value) > TOKEN_CHARACTERS_MAX or not value.isprintable():
+    declared = FIELD_OF[field]
+    if declared.is_token:
+        if len(value) > declared.characters_max or not value.isprintable():
             raise ValueError
-    elif field in ("latitude", "longitude"):
-        limit = 90 if field == "latitude" else 180
-        if abs(cells.number(value)) > limit:
-            raise ValueError
-    elif field in ("channel", "entry_mode"):
-        cells.member(Channel if field == "channel" else EntryMode, value)
-    elif field == "attempt":
+    elif declared.members:
+        cells.member(declared.members, value)
+    elif declared.type is FieldType.WHOLE:
         cells.whole(value)
-    elif field in FIELD_CODES and never(field, cells.code(field, value)):
+    elif declared.type is FieldType.REAL:
+        if not declared.low <= cells.number(value) <= declared.high:
+            raise ValueError
+    elif declared.codes and declared.codes.refusal(cells.code(field, value)):
         raise ValueError
 
 

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from scoring.core.transaction.fields import FieldType
+
+# What keeps a field of each type; a map is kept as JSON.
+SQL_TYPES: Mapping[FieldType, str] = {
+    FieldType.TEXT: "VARCHAR",
+    FieldType.CODE: "VARCHAR",
+    FieldType.NAME: "BIGINT",
+    FieldType.WHOLE: "BIGINT",
+    FieldType.MONEY: "BIGINT",
+    FieldType.REAL: "DOUBLE",
+    FieldType.INSTANT: "BIGINT",
+    FieldType.TEXTS: "VARCHAR",
+}
 _ALONE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 

@@ -12,11 +12,11 @@ from struct import Struct
 
 from google.protobuf.message import DecodeError
 
-from scoring.core.transaction.transaction import Transaction
+from scoring.core.transaction.transaction import FIELDS, Transaction
 from scoring.errors import InvalidTransaction
 from scoring.v1 import transaction_pb2
-from scoring.wire.messages import field_to_bytes, timestamp_from_ms
-from scoring.wire.transactions import transaction_from_proto
+from scoring.wire.messages import field_to_bytes
+from scoring.wire.transactions import transaction_from_proto, writer
 
 _END = Struct("<BI")  # the tag of field 15, four bytes; the mark and the length
 _TAG = 15 << 3 | 5
@@ -28,7 +28,7 @@ def recorded_to_bytes(decision: bytes, transaction: Transaction | None) -> bytes
     """A decision with its payment, as it is recorded."""
     if transaction is None:
         return decision
-    payment = field_to_bytes(3, _payment_to_bytes(transaction))
+    payment = field_to_bytes(3, _payment_to_proto(transaction).SerializeToString())
     length = len(payment) + _END.size
     return b"".join((decision, payment, _END.pack(_TAG, _MARK | length)))
 
@@ -80,27 +80,9 @@ def _place(recorded: bytes) -> int:
     return len(recorded) - (told & _LENGTH)
 
 
-def _payment_to_bytes(t: Transaction) -> bytes:
-    # Tenant and id stand in the key.
-    message = transaction_pb2.Transaction(
-        payment_id=t.payment_id,
-        attempt=t.attempt,
-        occurred_at=timestamp_from_ms(t.occurred_at_ms),
-        amount_minor=t.amount_minor,
-        currency=t.currency,
-        card=t.card,
-        customer=t.customer,
-        merchant=t.merchant,
-        terminal=t.terminal,
-        device=t.device,
-        channel=t.channel,  # type: ignore[arg-type]
-        entry_mode=t.entry_mode,  # type: ignore[arg-type]
-        merchant_category=t.merchant_category,
-        card_country=t.card_country,
-        merchant_country=t.merchant_country,
-        ip_country=t.ip_country,
-    )
-    if t.latitude is not None and t.longitude is not None:
-        message.location.latitude = t.latitude
-        message.location.longitude = t.longitude
-    return message.SerializeToString()
+# Tenant and id stand in the key.
+_APART = frozenset({"tenant", "id", "attributes"})
+_payment_to_proto = writer(
+    [field for field in FIELDS if field.name not in _APART],
+    transaction_pb2.Transaction,
+)

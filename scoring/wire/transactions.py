@@ -1,8 +1,15 @@
-"""Transactions: protobuf to domain and back."""
+"""Transactions: protobuf to domain and back, derived from the declaration."""
 
 from __future__ import annotations
 
-from scoring.core.transaction.transaction import DEFAULT_TENANT, Transaction
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from scoring.core.generated_code import function_from
+from scoring.core.transaction.fields import Field, FieldType, Role, together
+from scoring.core.transaction.transaction import DEFAULT_TENANT, FIELDS, Transaction
 from scoring.v1 import transaction_pb2
 from scoring.wire.messages import (
     PROTOBUF,
@@ -12,10 +19,76 @@ from scoring.wire.messages import (
     timestamp_from_ms,
 )
 
-_TEXT_FIELDS = (
-    "payment_id", "currency", "card", "customer", "merchant", "terminal", "device",
-    "merchant_category", "card_country", "merchant_country", "ip_country",
-)  # fmt: skip
+_F = FieldDescriptor
+# What the message's field of each type is; a map's are the keys and values.
+_KINDS: dict[FieldType, frozenset[int]] = {
+    FieldType.TEXT: frozenset({_F.TYPE_STRING}),
+    FieldType.CODE: frozenset({_F.TYPE_STRING}),
+    FieldType.NAME: frozenset({_F.TYPE_ENUM}),
+    FieldType.WHOLE: frozenset({_F.TYPE_UINT32, _F.TYPE_INT64}),
+    FieldType.MONEY: frozenset({_F.TYPE_INT64}),
+    FieldType.REAL: frozenset({_F.TYPE_DOUBLE}),
+    FieldType.INSTANT: frozenset({_F.TYPE_MESSAGE}),
+    FieldType.TEXTS: frozenset({_F.TYPE_MESSAGE}),
+}
+
+
+def disagreement(fields: Sequence[Field], message: Descriptor) -> str:
+    """How a declaration and a message differ, and what to do; "" where they agree.
+
+    >>> disagreement(FIELDS, transaction_pb2.Transaction.DESCRIPTOR)
+    ''
+    >>> disagreement(FIELDS[1:], transaction_pb2.Transaction.DESCRIPTOR)
+    'tenant = 1 is in scoring.v1.Transaction but not declared: add it to \
+core/transaction/transaction.py'
+    """
+    found = dict(_leaves(message))
+    for field in fields:
+        said = f"{field.path} = {field.number}"
+        one = found.pop(field.path, None)
+        if one is None or one[0] != field.number:
+            return (
+                f"{said} is declared but not in {message.full_name}: add it to the "
+                ".proto and run `make protos`"
+            )
+        if one[1].type not in _KINDS[field.type]:
+            return f"{said} is declared as a {field.type.name}, which it is not there"
+        if field.members and _members(field) != _values(one[1]):
+            return f"{said}: its members are not those of {one[1].enum_type.name}"
+    for path, (number, _) in found.items():
+        return (
+            f"{path} = {number} is in {message.full_name} but not declared: add it to "
+            "core/transaction/transaction.py"
+        )
+    return ""
+
+
+def _leaves(message: Descriptor) -> list[tuple[str, tuple[int, Any]]]:
+    """The fields of a message by their path, those of a message within it too."""
+    found: list[tuple[str, tuple[int, Any]]] = []
+    for field in message.fields:
+        within: Any = field.message_type
+        plain = within is None or within.file != message.file
+        if plain or within.GetOptions().map_entry:
+            found.append((field.name, (field.number, field)))
+        else:
+            found += [
+                (f"{field.name}.{inner.name}", (field.number, inner))
+                for inner in within.fields
+            ]
+    return found
+
+
+def _members(field: Field) -> set[int]:
+    return set(map(int, field.members or ()))
+
+
+def _values(field: Any) -> set[int]:
+    return {value.number for value in field.enum_type.values}
+
+
+if told := disagreement(FIELDS, transaction_pb2.Transaction.DESCRIPTOR):
+    raise TypeError(told)  # a field would be lost in silence
 
 
 def transaction_from_bytes(raw: bytes, *, content_type: str = PROTOBUF) -> Transaction:
@@ -25,59 +98,76 @@ def transaction_from_bytes(raw: bytes, *, content_type: str = PROTOBUF) -> Trans
     )
 
 
-def transaction_from_proto(message: transaction_pb2.Transaction) -> Transaction:
-    """Translate; refuses unknown fields and a missing time."""
-    refuse_unknown_fields(message)
-    occurred_at_ms = required_ms(message, "occurred_at")
-    latitude = longitude = None
-    if message.HasField("location"):
-        refuse_unknown_fields(message.location, "location")
-        latitude = message.location.latitude
-        longitude = message.location.longitude
-    return Transaction(
-        message.tenant or DEFAULT_TENANT,
-        message.id,
-        message.payment_id,
-        message.attempt,
-        occurred_at_ms,
-        message.amount_minor if message.HasField("amount_minor") else None,
-        message.currency,
-        message.card,
-        message.customer,
-        message.merchant,
-        message.terminal,
-        message.device,
-        message.channel,
-        message.entry_mode,
-        message.merchant_category,
-        message.card_country,
-        message.merchant_country,
-        message.ip_country,
-        latitude,
-        longitude,
-        dict(message.attributes) if message.attributes else {},
-    )
+def reader(fields: Sequence[Field], kind: type[Any]) -> Callable[[Any], Any]:
+    """The function that makes a transaction of a message.
+
+    It refuses unknown fields and a missing time; limits are not checked here.
+    """
+    scope = {
+        "kind": kind, "refuse_unknown": refuse_unknown_fields,
+        "required_ms": required_ms, "DEFAULT_TENANT": DEFAULT_TENANT,
+    }  # fmt: skip
+    lines = ["refuse_unknown(m)"]
+    for inner in together(fields):
+        message, own = inner[0].path.partition(".")[0], [f.name for f in inner]
+        lines += [
+            f"{' = '.join(own)} = None",
+            f"if m.HasField({message!r}):",
+            f"    refuse_unknown(m.{message}, {message!r})",
+            *(f"    {field.name} = m.{field.path}" for field in inner),
+        ]
+    lines.append(f"return kind({', '.join(map(_read, fields))})")
+    source = "\n    ".join(["def transaction_from_proto(m):", *lines])
+    made: Callable[[Any], Any] = function_from(source, "transaction_from_proto", scope)
+    return made
 
 
-def transaction_to_proto(transaction: Transaction) -> transaction_pb2.Transaction:
-    """Translate; absent fields stay absent."""
-    t = transaction
-    message = transaction_pb2.Transaction(
-        tenant=t.tenant,
-        id=t.id,
-        attempt=t.attempt,
-        occurred_at=timestamp_from_ms(t.occurred_at_ms),
-        amount_minor=t.amount_minor,
-        channel=t.channel,  # type: ignore[arg-type]
-        entry_mode=t.entry_mode,  # type: ignore[arg-type]
-    )
-    for name in _TEXT_FIELDS:
-        text = getattr(t, name)
-        if text:
-            setattr(message, name, text)
-    if t.latitude is not None and t.longitude is not None:
-        message.location.latitude = t.latitude
-        message.location.longitude = t.longitude
-    if t.attributes:
-        message.attributes.update(t.attributes)
-    return message
+def _read(field: Field) -> str:
+    value = f"m.{field.path}"
+    if "." in field.path:
+        return field.name
+    if field.role is Role.SCOPE:
+        return f"({value} or DEFAULT_TENANT)"
+    if field.type is FieldType.INSTANT:
+        return f"required_ms(m, {field.path!r})"
+    if field.type is FieldType.TEXTS:
+        return f"(dict({value}) if {value} else {{}})"
+    if field.absent is None:
+        return f"({value} if m.HasField({field.path!r}) else None)"
+    return value
+
+
+def writer(fields: Sequence[Field], kind: type[Any]) -> Callable[[Any], Any]:
+    """The function that makes a message of a transaction; absent stays absent."""
+    scope = {"kind": kind, "timestamp_from_ms": timestamp_from_ms}
+    own = [f for f in fields if "." not in f.path and f.type is not FieldType.TEXTS]
+    given = ", ".join(f"{f.path}={_written(f, kind)}" for f in own)
+    lines = [f"m = kind({given})"]
+    for inner in together(fields):
+        known = " and ".join(f"t.{field.name} is not None" for field in inner)
+        lines.append(f"if {known}:")
+        lines += [f"    m.{field.path} = t.{field.name}" for field in inner]
+    for field in fields:
+        if field.type is FieldType.TEXTS:
+            lines += [
+                f"if t.{field.name}:", f"    m.{field.path}.update(t.{field.name})"
+            ]  # fmt: skip
+    source = "\n    ".join(["def transaction_to_proto(t):", *lines, "return m"])
+    made: Callable[[Any], Any] = function_from(source, "transaction_to_proto", scope)
+    return made
+
+
+def _written(field: Field, kind: type[Any]) -> str:
+    value = f"t.{field.name}"
+    if field.type is FieldType.INSTANT:
+        return f"timestamp_from_ms({value})"
+    with_presence = kind.DESCRIPTOR.fields_by_name[field.path].has_presence
+    return f"({value} or None)" if with_presence and field.absent == "" else value
+
+
+transaction_from_proto: Callable[[transaction_pb2.Transaction], Transaction] = reader(
+    FIELDS, Transaction
+)
+transaction_to_proto: Callable[[Transaction], transaction_pb2.Transaction] = writer(
+    FIELDS, transaction_pb2.Transaction
+)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.core.policy.rules.check import _environment
-from scoring.core.policy.rules.inputs import CHANNELS, Schema
+from scoring.core.policy.rules.inputs import MEMBERS, Schema
 from scoring.core.policy.rules.problem import RuleProblem
 from scoring.core.policy.rules.program import Bindings, Clause, compiled
 from scoring.core.transaction.transaction import Transaction
@@ -120,7 +120,7 @@ def activation_of(row: dict[str, Any]) -> dict[str, Any]:
     if row["attempt"]:
         fields["attempt"] = row["attempt"]
     if row["channel"]:
-        fields["channel"] = CHANNELS[row["channel"]]
+        fields["channel"] = MEMBERS["CHANNELS"][row["channel"]]
     lists = {name: list(tokens) for name, tokens in LISTS.items()}
     bound: dict[str, Any] = {
         "transaction": fields,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import ceil, floor, inf, nextafter
 from typing import NamedTuple
 
+from scoring.core.transaction.fields import Field, FieldType
+
 _HUGE = 1e38  # nobody meant such a number
 
 
@@ -94,3 +96,16 @@ BY_UNIT = {
     "km/h": POSITIVE,
     "minor units of the reference currency": POSITIVE,
 }
+
+
+def known_between(field: Field) -> Bounds:
+    """The bounds of a payment's own number, where it is known.
+
+    >>> from scoring.core.transaction.transaction import FIELD_OF
+    >>> known_between(FIELD_OF["attempt"])
+    Bounds(low=1, high=1000, whole=True)
+    """
+    low = field.low
+    if field.absent == 0 and not field.required:
+        low = max(low, 1)  # 0 is "not known"
+    return Bounds(low, field.high, whole=field.type is not FieldType.REAL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -18,8 +18,9 @@ from pydantic import (
 
 from scoring.core.document import several
 from scoring.core.features.expression import (
-    FIELDS,
+    MEASURES,
     OUTCOME,
+    READABLE,
     TEXT_FIELDS,
     names_of,
     parse,
@@ -125,7 +126,7 @@ class Definition(_Strict):
     windows: tuple[Span, ...] = ()
     delay: Span | None = None
     filter: Annotated[str, AfterValidator(_checked_filter)] = ""
-    measure: Literal["amount", "attempt"] = "amount"
+    measure: str = "amount"
     of: str = ""
     expression: str = ""
     trim: float = Field(TRIM_DEFAULT, gt=1, le=100)
@@ -140,6 +141,13 @@ class Definition(_Strict):
     def _known_statistic(cls, name: str) -> str:
         if name not in STATISTICS:
             raise ValueError(f"unknown statistic {name!r}; known: {_STATISTIC_LIST}")
+        return name
+
+    @field_validator("measure")
+    @classmethod
+    def _known_measure(cls, name: str) -> str:
+        if name not in MEASURES:
+            raise ValueError(f"no measure {name!r}; known: {', '.join(MEASURES)}")
         return name
 
     @field_validator("of")
@@ -209,7 +217,7 @@ class DefinitionFile(_Strict):
             for field in fields:
                 if field not in TEXT_FIELDS:
                     raise ValueError(
-                        f"unknown field {field!r}; known: {', '.join(FIELDS)}"
+                        f"unknown field {field!r}; known: {', '.join(READABLE)}"
                     )
             if not 1 <= len(fields) <= 2:  # noqa: PLR2004
                 raise ValueError(f"{name!r} must be one field or a pair")

@@ -14,8 +14,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from scoring.core.decision.decision import Outcome
-from scoring.core.features.bounds import ANY, FLAG, POSITIVE, Bounds
-from scoring.core.transaction.transaction import Channel, EntryMode, never
+from scoring.core.features.bounds import ANY, FLAG, POSITIVE, Bounds, known_between
+from scoring.core.transaction.fields import Field, FieldType, Role, names
+from scoring.core.transaction.transaction import FIELDS, never
 
 _CHARACTERS_MAX = 1_000  # a longer filter is a policy rule in the wrong place
 _NUMBER_MAX = 1e300  # beyond it a double becomes infinite
@@ -23,16 +24,22 @@ _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 _THURSDAY = 3  # 1970-01-01, with Monday 0
 
-TEXT_FIELDS = (
-    "id", "payment_id", "currency", "card", "customer", "merchant", "terminal",
-    "device", "merchant_category", "card_country", "merchant_country", "ip_country",
-)  # fmt: skip
-_NAMED = {"channel": Channel, "entry_mode": EntryMode}
+# The tenant is not: every statistic is one tenant's.
+TEXT_FIELDS = tuple(f.name for f in FIELDS if f.is_text and f.role is not Role.SCOPE)
+_NAMED = {f.name: f.member_names for f in FIELDS if f.members}
 OUTCOME = "outcome"  # of an earlier transaction's decision; only in filters
 OUTCOMES = tuple(outcome.name for outcome in Outcome if outcome)
-_NUMBERS = {  # as Python, as SQL
+
+
+def _number(field: Field) -> tuple[str, str]:
+    if field.absent is None:
+        return f"t.{field.name}", field.name
+    return f"(t.{field.name} or None)", f"nullif({field.name}, 0)"
+
+
+# As Python, as SQL. The amount is in the reference currency, minor units.
+NUMBERS = {
     "amount": ("amount", "amount"),
-    "attempt": ("(t.attempt or None)", "nullif(attempt, 0)"),
     "hour": (
         f"(t.occurred_at_ms // {_HOUR_MS} % 24)",
         f"(occurred_at_ms // {_HOUR_MS} % 24)",
@@ -41,19 +48,22 @@ _NUMBERS = {  # as Python, as SQL
         f"((t.occurred_at_ms // {_DAY_MS} + {_THURSDAY}) % 7)",
         f"((occurred_at_ms // {_DAY_MS} + {_THURSDAY}) % 7)",
     ),
-    "latitude": ("t.latitude", "latitude"),
-    "longitude": ("t.longitude", "longitude"),
+    **{
+        f.name: _number(f)
+        for f in FIELDS
+        if f.type in {FieldType.WHOLE, FieldType.REAL}
+    },
 }
 # A number of the payment itself, where an expression is no more than its name.
 _BOUNDS = {
     "amount": POSITIVE,
-    "attempt": Bounds(1, whole=True),
     "hour": Bounds(0, 23, whole=True),
     "weekday": Bounds(0, 6, whole=True),
-    "latitude": Bounds(-90, 90),
-    "longitude": Bounds(-180, 180),
+    **{f.name: known_between(f) for f in FIELDS if f.name in NUMBERS},
 }
-FIELDS = (*TEXT_FIELDS, *_NAMED, *_NUMBERS)
+# What statistics add up and compare: whole numbers, so that sums are exact.
+MEASURES = ("amount", *names(FIELDS, FieldType.WHOLE))
+READABLE = (*TEXT_FIELDS, *_NAMED, *NUMBERS)
 _OUTCOME_LIST = ", ".join(OUTCOMES)
 _COMPARE: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Eq: ("==", "="),
@@ -185,19 +195,19 @@ def _constant(node: ast.Constant) -> _Compiled:
 
 def _name(node: ast.Name) -> _Compiled:
     name = node.id
-    if name in _NUMBERS:
-        return "number", *_NUMBERS[name]
+    if name in NUMBERS:
+        return "number", *NUMBERS[name]
     if name in _NAMED:
-        names = [member.name for member in _NAMED[name]]
-        listed = ", ".join(f"'{n}'" for n in names[1:])
+        listed = ", ".join(f"'{member}'" for member in _NAMED[name].values())
         return "text", f"(None, {listed})[t.{name}]", f"([{listed}])[{name}]"
     if name in TEXT_FIELDS:
         return "text", f"(t.{name} or None)", f"nullif({name}, '')"
     if name == OUTCOME:
         python = f"(getattr(t, {OUTCOME!r}, '') or None)"
         return "text", python, f"nullif(upper({name}), '')"
-    close = get_close_matches(name, FIELDS, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(FIELDS)}"
+    close = get_close_matches(name, READABLE, n=1)
+    known = ", ".join(READABLE)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; known: {known}"
     raise ValueError(f"unknown field {name!r}{hint}")
 
 

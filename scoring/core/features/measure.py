@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from scoring.core.features.expression import parse_filter
+from scoring.core.features.expression import NUMBERS, parse_filter
 from scoring.core.features.statistic import NORMAL, Column, Kind
 from scoring.core.generated_code import function_from
 from scoring.core.transaction.transaction import Transaction
@@ -114,8 +114,9 @@ def _text(column: Column) -> str:
         )
         return f"(counterpart_hash(text) if (text := {text}) else None)"
     if column.kind is Kind.COUNT:
-        known = f"(None if {_number(column.measure)} is None else 1)"
-        return known if column.measure else "1"
+        if not column.measure:
+            return "1"
+        return f"(None if {_number(column.measure)} is None else 1)"
     return _number(column.measure)
 
 
@@ -137,4 +138,4 @@ def _number(measure: str) -> str:
             return f"(None if (v := {of}) is None else {part})"
     if measure.startswith("-"):
         return f"(None if (v := {_number(measure[1:])}) is None else -v)"
-    return "(t.attempt or None)" if measure == "attempt" else "amount"
+    return NUMBERS[measure][0]

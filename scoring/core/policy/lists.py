@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from scoring.core.transaction.card_number import holds_card_number
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
-from scoring.core.transaction.transaction import TOKEN_CHARACTERS_MAX
+from scoring.core.transaction.transaction import FIELDS, TOKEN_CHARACTERS_MAX
 
 ENTRIES_MAX = 100_000  # 12 MB a process; a larger list does not belong in a file
 _FOREVER_MS = OCCURRED_AT_MS_MAX + 1
 
-ListField = Literal[
-    "card", "customer", "merchant", "terminal", "device",
-    "card_country", "merchant_country", "ip_country", "merchant_category",
-]  # fmt: skip
+LIST_FIELDS = tuple(field.name for field in FIELDS if field.is_selectable)
+
+
+def _is_listable(name: str) -> str:
+    if name not in LIST_FIELDS:
+        raise ValueError(f"no list can be of it; known: {', '.join(LIST_FIELDS)}")
+    return name
+
+
+ListField = Annotated[str, AfterValidator(_is_listable)]
 
 
 class Entry(BaseModel):

@@ -10,7 +10,7 @@ from scoring.core import document
 from scoring.core.policy.policy_file import PolicyFile
 from scoring.core.policy.rules.inputs import Type, limit_type
 from scoring.core.policy.rules.problem import RuleProblem, caret, position
-from scoring.core.policy.segments import Where
+from scoring.core.policy.segments import Where, texts_of
 
 
 def contradictions(text: str, file: PolicyFile, *, name: str) -> list[str]:
@@ -64,7 +64,10 @@ def _tokens(file: PolicyFile) -> Iterator[tuple[str, list[str]]]:
     for name, limit in file.limits.items():
         parts[f"limits.{name}.segments"] = [case.where for case in limit.segments]
     for place, wheres in parts.items():
-        yield f"{place}.where.merchant", [m for w in wheres if w for m in w.merchant]
+        yield (
+            f"{place}.where.merchant",
+            [m for w in wheres if w for m in texts_of(w).get("merchant", ())],
+        )
 
 
 def _codes(file: PolicyFile) -> list[tuple[tuple[str | int, ...], str | None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -19,8 +20,9 @@ from pydantic import (
 from scoring.core.document import several
 from scoring.core.transaction.transaction import (
     AMOUNT_MINOR_MAX,
+    FIELD_OF,
+    FIELDS,
     TOKEN_CHARACTERS_MAX,
-    Channel,
     Transaction,
     never,
 )
@@ -35,12 +37,14 @@ Texts = Annotated[
     BeforeValidator(several),
     Field(min_length=1, max_length=10_000),
 ]
-_TEXT_FIELDS = (
-    "merchant", "merchant_category", "currency", "card_country", "merchant_country",
-)  # fmt: skip
+_SELECTED = tuple(field.name for field in FIELDS if field.is_selectable)
+if TYPE_CHECKING:
+    Selected = BaseModel
+else:  # a field of texts for each field that a segment may ask for
+    Selected = create_model("Selected", **dict.fromkeys(_SELECTED, (Texts, ())))
 
 
-class Where(BaseModel):
+class Where(Selected):
     """A segment: every field that is written must match; one of its texts each.
 
     Amounts are minor units of the catalogue's reference currency: from, and below.
@@ -49,16 +53,10 @@ class Where(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    merchant: Texts = ()
-    merchant_category: Texts = ()
-    currency: Texts = ()
-    card_country: Texts = ()
-    merchant_country: Texts = ()
-    channel: Texts = ()
     amount_minor_from: int = Field(0, ge=0, le=AMOUNT_MINOR_MAX)
     amount_minor_below: int | None = Field(None, ge=1, le=AMOUNT_MINOR_MAX)
 
-    @field_validator(*_TEXT_FIELDS, "channel")
+    @field_validator(*_SELECTED)
     @classmethod
     def _occurs(cls, texts: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
         for text in texts:
@@ -85,27 +83,31 @@ def matcher(where: Where, amount: Amount) -> Matches:
     >>> at_shop(Transaction("default", "t1", merchant="m1"))
     True
     """
-    texts = [
-        (name, frozenset(getattr(where, name)))
-        for name in _TEXT_FIELDS
-        if getattr(where, name)
-    ]
-    channels = frozenset(int(Channel[name]) for name in where.channel)
+    asked = [(name, _values(name, texts)) for name, texts in texts_of(where).items()]
     low, high = where.amount_minor_from, where.amount_minor_below
     bounded = bool({"amount_minor_from", "amount_minor_below"} & where.model_fields_set)
 
     def matches(t: Transaction) -> bool:
-        for name, allowed in texts:
+        for name, allowed in asked:
             if getattr(t, name) not in allowed:
                 return False
-        if channels and t.channel not in channels:
-            return False
         if not bounded:
             return True
         minor = amount(t)
         return minor is not None and minor >= low and (high is None or minor < high)
 
     return matches
+
+
+def texts_of(where: Where) -> dict[str, tuple[str, ...]]:
+    """The texts of the fields that a segment asks for."""
+    return {name: texts for name in _SELECTED if (texts := getattr(where, name))}
+
+
+def _values(name: str, texts: tuple[str, ...]) -> frozenset[str | int]:
+    """What a transaction holds for these texts."""
+    members = FIELD_OF[name].members
+    return frozenset(int(members[text]) if members else text for text in texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +157,14 @@ def choice(default: T, cases: Sequence[tuple[Where, T]], amount: Amount) -> Choi
     by_category: dict[str, list[int]] = {}
     others: list[int] = []
     for i, (where, _) in enumerate(cases):
-        for merchant in where.merchant:
+        texts = texts_of(where)
+        merchants = texts.get("merchant", ())
+        categories = texts.get("merchant_category", ())
+        for merchant in merchants:
             by_merchant.setdefault(merchant, []).append(i)
-        for category in () if where.merchant else where.merchant_category:
+        for category in () if merchants else categories:
             by_category.setdefault(category, []).append(i)
-        if not where.merchant and not where.merchant_category:
+        if not merchants and not categories:
             others.append(i)
     compiled = tuple((matcher(where, amount), value) for where, value in cases)
     return Choice(default, compiled, by_merchant, by_category, tuple(others))

@@ -100,11 +100,3 @@ CATEGORIES = CodeSet(
     (),
     {str(n): f"{n:04}" for n in range(1_000)},
 )
-# The text fields of a transaction that are codes.
-FIELD_CODES: Mapping[str, CodeSet] = {
-    "currency": CURRENCIES,
-    "merchant_category": CATEGORIES,
-    "card_country": COUNTRIES,
-    "merchant_country": COUNTRIES,
-    "ip_country": COUNTRIES,
-}

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
-from scoring.core.transaction.transaction import Transaction
-
-# A field as callers write it, where it is another here.
-_WRITTEN = {
-    "occurred_at_ms": "occurred_at",
-    "latitude": "location",
-    "longitude": "location",
-}
+from scoring.core.transaction.transaction import FIELDS, Transaction
 
 
 def differing(decided: Transaction, sent: Transaction) -> tuple[str, ...]:
@@ -27,8 +18,8 @@ def differing(decided: Transaction, sent: Transaction) -> tuple[str, ...]:
     ('attributes',)
     """
     found = [
-        _WRITTEN.get(field.name, field.name)
-        for field in fields(Transaction)
+        field.path.partition(".")[0]  # as callers write it
+        for field in FIELDS
         if field.name != "attributes"
         and getattr(decided, field.name) != getattr(sent, field.name)
     ]

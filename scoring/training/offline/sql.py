@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from scoring.core.features.catalogue import LABEL_OPS, Catalogue, EntityPlan
 from scoring.core.features.definition import RATE_SCALE
-from scoring.core.features.expression import OUTCOME, TEXT_FIELDS, parse
+from scoring.core.features.expression import NUMBERS, OUTCOME, parse
 from scoring.core.features.measure import LIMB_BITS
 from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.transaction.fields import Field
+from scoring.core.transaction.transaction import FIELDS
+from scoring.training.sql import SQL_TYPES
 
 # Events of one entity and millisecond get ranks below this, so that time and rank make
 # one unique integer key, and a half-open window is an integer range of it.
 TIES = 1 << 20
 FOLDED = frozenset({*NORMAL, Kind.UNUSUAL})
+
+
+def _absent(field: Field) -> str:
+    return "NULL" if field.absent is None else repr(field.absent)
+
+
+# What stands for "not known" where a table lacks a column. The payment's own id, time
+# and amount no table lacks.
 _EMPTY = {
-    **dict.fromkeys(("tenant", *TEXT_FIELDS, OUTCOME), "''"),
-    **dict.fromkeys(("attempt", "channel", "entry_mode"), "0"),
-    **dict.fromkeys(("latitude", "longitude"), "NULL::DOUBLE"),
-    "processed_seq": "NULL::BIGINT",
-}
+    field.name: f"{_absent(field)}::{SQL_TYPES[field.type]}"
+    for field in FIELDS
+    if field.name not in {"occurred_at_ms", "amount_minor", "attributes"}
+} | {OUTCOME: "''", "processed_seq": "NULL::BIGINT"}
 
 
 def columns_of_transaction(present: set[str]) -> str:
@@ -53,7 +63,7 @@ def _measure_sql(name: str) -> str:
             return f"({base} * {base} {act} {1 << LIMB_BITS}::HUGEINT)::BIGINT"
     if name.startswith("-"):
         return f"-({_measure_sql(name[1:])})"
-    return "nullif(attempt, 0)" if name == "attempt" else "amount"
+    return NUMBERS[name][1]
 
 
 def column_sql(column: Column) -> str:
@@ -67,8 +77,8 @@ def column_sql(column: Column) -> str:
     if column.kind in {Kind.LAST, Kind.COUNTERPART}:
         value = hash_sql(column.measure)
     elif column.kind is Kind.COUNT:
-        value = f"CASE WHEN {_measure_sql(column.measure)} IS NOT NULL THEN 1 END"
-        value = value if column.measure else "1"
+        known = column.measure and f"{_measure_sql(column.measure)} IS NOT NULL"
+        value = f"CASE WHEN {known} THEN 1 END" if known else "1"
     else:
         value = _measure_sql(column.measure)
     if not column.filter:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from scoring.core.features.bounds import ANY, Bounds
-from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
-from scoring.core.transaction.transaction import (
-    AMOUNT_MINOR_MAX,
-    ATTEMPT_MAX,
-    Channel,
-    EntryMode,
-)
+from scoring.core.features.bounds import ANY, Bounds, known_between
+from scoring.core.transaction.fields import Field, FieldType
+from scoring.core.transaction.transaction import FIELDS
 
 _FEATURE = re.compile(r"\bfeatures\.(\w+)")
 FLOAT32 = Bounds(-3.5e38, 3.5e38)  # features are of this type
@@ -42,35 +37,36 @@ class Input:
     required: bool = False
 
 
-CHANNELS = {int(channel): channel.name for channel in Channel if channel}
-ENTRY_MODES = {int(mode): mode.name for mode in EntryMode if mode}
-_TEXTS = (
-    "tenant", "id", "payment_id", "currency", "card", "customer", "merchant",
-    "terminal", "device", "merchant_category", "card_country", "merchant_country",
-    "ip_country",
-)  # fmt: skip
-TRANSACTION: Mapping[str, Input] = {
-    "amount_minor": Input(
-        Type.INTEGER,
-        "(NAN if t.amount_minor is None else t.amount_minor)",
-        Bounds(0, AMOUNT_MINOR_MAX, whole=True),
-    ),
-    "attempt": Input(
-        Type.INTEGER, "(t.attempt or NAN)", Bounds(1, ATTEMPT_MAX, whole=True)
-    ),
-    "occurred_at_ms": Input(
-        Type.INTEGER,
-        "t.occurred_at_ms",
-        Bounds(OCCURRED_AT_MS_MIN, OCCURRED_AT_MS_MAX, whole=True),
-        required=True,
-    ),
-    "channel": Input(Type.TEXT, "CHANNELS.get(t.channel, '')"),
-    "entry_mode": Input(Type.TEXT, "ENTRY_MODES.get(t.entry_mode, '')"),
-    **{
-        name: Input(Type.TEXT, f"t.{name}", required=name in {"tenant", "id"})
-        for name in _TEXTS
-    },
+# The members of each enumeration by their numbers, under the names that sources use.
+MEMBERS: Mapping[str, Mapping[int, str]] = {
+    f"{field.name.upper()}S": field.member_names for field in FIELDS if field.members
 }
+
+
+def inputs_of(fields: Iterable[Field]) -> dict[str, Input]:
+    """What rules may read of a transaction, by name.
+
+    >>> inputs_of(FIELDS)["channel"].source
+    "CHANNELS.get(t.channel, '')"
+    """
+    return {field.name: _input(field) for field in fields if field.in_rules}
+
+
+def _input(field: Field) -> Input:
+    value = f"t.{field.name}"
+    if field.is_text:
+        return Input(Type.TEXT, value, required=field.required)
+    if field.type is FieldType.NAME:
+        return Input(Type.TEXT, f"{field.name.upper()}S.get({value}, '')")
+    kind = Type.REAL if field.type is FieldType.REAL else Type.INTEGER
+    if field.absent is None:
+        value = f"(NAN if {value} is None else {value})"
+    elif not field.required:
+        value = f"({value} or NAN)"
+    return Input(kind, value, known_between(field), required=field.required)
+
+
+TRANSACTION: Mapping[str, Input] = inputs_of(FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from scoring.core.generated_code import function_from
 from scoring.core.policy.rules.check import checked
-from scoring.core.policy.rules.inputs import CHANNELS, ENTRY_MODES, Schema
+from scoring.core.policy.rules.inputs import MEMBERS, Schema
 from scoring.core.policy.rules.lower import Lowering
 from scoring.core.policy.rules.possible import always_holds
 from scoring.core.policy.rules.problem import RuleProblem
@@ -169,8 +169,7 @@ def _namespace(bindings: Bindings) -> dict[str, Any]:
     return {
         "__builtins__": {},
         "NAN": nan,
-        "CHANNELS": CHANNELS,
-        "ENTRY_MODES": ENTRY_MODES,
+        **MEMBERS,
         **{f"LIMIT_{name}": resolve for name, resolve in bindings.limits.items()},
         **{f"LISTS_{name}": until.get for name, until in bindings.lists.items()},
     }

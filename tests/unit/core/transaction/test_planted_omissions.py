@@ -1,0 +1,113 @@
+"""A field that somebody forgets a place of: a named test says which.
+
+The package is copied, grown by a field `wallet_type` at some of its places, and the
+tests that iterate the declaration are run on the copy.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copy, copytree, ignore_patterns
+
+import pytest
+
+ROOT = Path(__file__).parents[4]
+DECLARATION = Path("scoring/core/transaction/transaction.py")
+PROTO = Path("protos/scoring/v1/transaction.proto")
+DECLARED = "    wallet_type: Annotated[str, _token(21, Role.CATEGORY)] = "
+HELD_BY = Path("tests/unit/core/transaction/test_declared_fields.py")
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package and of the tests that iterate the declaration."""
+    left_out = ignore_patterns("__pycache__")
+    copytree(ROOT / "scoring", tmp_path / "scoring", ignore=left_out)
+    copytree(ROOT / "protos", tmp_path / "protos", ignore=left_out)
+    (tmp_path / HELD_BY).parent.mkdir(parents=True)
+    copy(ROOT / HELD_BY, tmp_path / HELD_BY)
+    return tmp_path
+
+
+def declare(package: Path, declared: str = f'{DECLARED}""\n') -> None:
+    text = (package / DECLARATION).read_text()
+    before, after = text.split("\n\n\nFIELDS = ")
+    (package / DECLARATION).write_text(f"{before}\n{declared}\n\nFIELDS = {after}")
+
+
+def add_to_the_proto(package: Path) -> None:
+    """With what `make protos` generates."""
+    text = (package / PROTO).read_text()
+    last = "map<string, string> attributes = 20;\n"
+    assert text.count(last) == 1
+    (package / PROTO).write_text(
+        text.replace(last, f"{last}  string wallet_type = 21;\n")
+    )
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "grpc_tools.protoc", "-I", "protos"),
+            *("--python_out=.", PROTO.relative_to("protos").as_posix()),
+        ],
+        cwd=package,
+        check=True,
+    )
+
+
+def said_by(package: Path, *command: str) -> str:
+    """What a command says on a package; empty where all is well."""
+    run = subprocess.run(
+        [sys.executable, *command],
+        cwd=package,
+        capture_output=True,
+        check=False,
+        timeout=250,
+    )
+    return (run.stdout + run.stderr).decode() if run.returncode else ""
+
+
+def complaints(package: Path) -> str:
+    return said_by(
+        package, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest",
+        "--rootdir", str(package), str(HELD_BY),
+    )  # fmt: skip
+
+
+def test_a_field_is_complete_with_its_declaration_and_its_line_in_the_proto(package):
+    declare(package)
+    add_to_the_proto(package)
+    assert not complaints(package)
+
+
+def test_a_field_that_is_only_declared_is_missed_in_the_proto(package):
+    declare(package)
+    told = "wallet_type = 21 is declared but not in scoring.v1.Transaction: add it to"
+    assert told in said_by(package, "-c", "import scoring.wire")
+
+
+def test_a_field_that_is_only_in_the_proto_is_missed_in_the_declaration(package):
+    add_to_the_proto(package)
+    told = "wallet_type = 21 is in scoring.v1.Transaction but not declared: add it to"
+    assert told in said_by(package, "-c", "import scoring.wire")
+
+
+def test_a_field_of_the_class_that_says_nothing_of_itself_is_no_field(package):
+    declare(package, '    wallet_type: str = ""\n')
+    told = "wallet_type says nothing of itself"
+    assert told in said_by(package, "-c", "import scoring.core.transaction.transaction")
+
+
+def test_a_part_that_forgets_the_field_is_told_by_name(package):
+    declare(package)
+    add_to_the_proto(package)
+    text = (package / DECLARATION).read_text()
+    for derived in ("hasher(FIELDS)", "validator(FIELDS)"):
+        assert derived in text
+        text = text.replace(derived, derived.replace("FIELDS", "FIELDS[:-1]"))
+    (package / DECLARATION).write_text(text)
+    told = complaints(package)
+    for test in (
+        "test_the_payload_hash_covers_the_field",
+        "test_a_card_number_in_the_field_is_refused_and_never_repeated",
+        "test_a_value_beyond_its_limit_is_refused_by_the_fields_name",
+    ):
+        assert f"{test}[wallet_type]" in told
