@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import resources
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from google.protobuf import descriptor_pb2, timestamp_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from scoring.core.transaction.fields import Field
+from scoring.core.transaction.transaction import FIELDS
 from scoring.v1 import decision_pb2, transaction_pb2
 
 Schema = dict[str, Any]
@@ -111,6 +114,45 @@ def _enum(kind: EnumDescriptor) -> Schema:
     return {"enum": [value.name for value in kind.values]}
 
 
+_COMMENT = re.compile(r"\s*//\s?(.*)")
+_DECLARED = re.compile(r"\s*(?:optional\s+)?[\w.<>, ]+\s(\w+) = \d+;")
+
+
+def _meanings() -> dict[str, str]:
+    """What transaction.proto says of each field of a transaction, by its name."""
+    found: dict[str, str] = {}
+    said: list[str] = []
+    body = proto_text("transaction.proto").partition("message Transaction {")[2]
+    for line in body.partition("\n}")[0].splitlines():
+        if comment := _COMMENT.match(line):
+            said.append(comment[1])
+        elif field := _DECLARED.match(line):
+            found[field[1]], said = " ".join(said), []
+    return found
+
+
+def fields_page() -> bytes:
+    """The declared fields of a transaction as a table, for people."""
+    meanings = _meanings()
+    lines = [
+        "# The fields of a transaction",
+        "",
+        "Made from their declaration by `make docs`. Lists and segments ask for",
+        "entities and categories; any text may be a feature's entity or counterpart.",
+        "",
+        "| number | field | type | role | meaning |",
+        "|---|---|---|---|---|",
+        *(f"| {' | '.join(_row(field, meanings))} |" for field in FIELDS),
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _row(field: Field, meanings: Mapping[str, str]) -> tuple[str, ...]:
+    kind, role = field.type.name.lower(), field.role.name.lower()
+    meaning = meanings[field.path.partition(".")[0]]
+    return str(field.number), f"`{field.path}`", kind, role, meaning
+
+
 def published() -> dict[str, Callable[[], bytes]]:
     """The files of docs/schemas, by name."""
 
@@ -119,6 +161,7 @@ def published() -> dict[str, Callable[[], bytes]]:
 
     return {
         "scoring-v1.binpb": descriptor_set,
+        "transaction-fields.md": fields_page,
         **{
             f"{topic}.schema.json": partial(rendered, topic, message)
             for topic, message in MESSAGES.items()
