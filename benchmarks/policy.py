@@ -91,7 +91,7 @@ def activations(
                     "merchant": t.merchant,
                     "merchant_category": t.merchant_category,
                     "device": t.device,
-                    "channel": MEMBERS["CHANNELS"][t.channel],
+                    "channel": MEMBERS["channel"][t.channel],
                 },
                 "features": dict(zip(CATALOGUE.names, row, strict=True)),
                 "lists": {"watched": list(WATCHED)},

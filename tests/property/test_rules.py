@@ -120,7 +120,7 @@ def activation_of(row: dict[str, Any]) -> dict[str, Any]:
     if row["attempt"]:
         fields["attempt"] = row["attempt"]
     if row["channel"]:
-        fields["channel"] = MEMBERS["CHANNELS"][row["channel"]]
+        fields["channel"] = MEMBERS["channel"][row["channel"]]
     lists = {name: list(tokens) for name, tokens in LISTS.items()}
     bound: dict[str, Any] = {
         "transaction": fields,

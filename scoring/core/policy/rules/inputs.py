@@ -37,9 +37,9 @@ class Input:
     required: bool = False
 
 
-# The members of each enumeration by their numbers, under the names that sources use.
+# The members of each enumeration by their numbers.
 MEMBERS: Mapping[str, Mapping[int, str]] = {
-    f"{field.name.upper()}S": field.member_names for field in FIELDS if field.members
+    field.name: field.member_names for field in FIELDS if field.members
 }
 
 
@@ -47,7 +47,7 @@ def inputs_of(fields: Iterable[Field]) -> dict[str, Input]:
     """What rules may read of a transaction, by name.
 
     >>> inputs_of(FIELDS)["channel"].source
-    "CHANNELS.get(t.channel, '')"
+    "MEMBERS_channel.get(t.channel, '')"
     """
     return {field.name: _input(field) for field in fields if field.in_rules}
 
@@ -57,7 +57,7 @@ def _input(field: Field) -> Input:
     if field.is_text:
         return Input(Type.TEXT, value, required=field.required)
     if field.type is FieldType.NAME:
-        return Input(Type.TEXT, f"{field.name.upper()}S.get({value}, '')")
+        return Input(Type.TEXT, f"MEMBERS_{field.name}.get({value}, '')")
     kind = Type.REAL if field.type is FieldType.REAL else Type.INTEGER
     if field.absent is None:
         value = f"(NAN if {value} is None else {value})"

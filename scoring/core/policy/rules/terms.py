@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scoring.core.features.bounds import ANY, Bounds
 from scoring.core.policy.rules.check import mixed_numbers
-from scoring.core.policy.rules.inputs import CHANNELS, ENTRY_MODES, Type
+from scoring.core.policy.rules.inputs import MEMBERS, Type
 from scoring.core.policy.rules.problem import RuleProblem
 from scoring.core.policy.rules.syntax import Node
 from scoring.core.transaction.transaction import CLOSED, never
@@ -14,10 +14,7 @@ from scoring.core.transaction.transaction import CLOSED, never
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 _FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
 # The texts that a field can be, where they are few.
-CLOSED_TEXTS = {
-    "channel": frozenset(CHANNELS.values()),
-    "entry_mode": frozenset(ENTRY_MODES.values()),
-}
+CLOSED_TEXTS = {field: frozenset(names.values()) for field, names in MEMBERS.items()}
 COMPARISONS = {f"_{operator}_": operator for operator in _OPPOSITE}
 
 
