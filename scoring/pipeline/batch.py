@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.decision.decision import (
-    PARTIAL,
     ComputeTarget,
     Degradation,
     DegradationCode,
-    Rung,
     SecondLook,
     Versions,
+    rung_of,
 )
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.unsure import SURE, Unsure, unsure
@@ -130,7 +129,7 @@ class Batch:
                     versions=versions,
                     degradations=degradations,
                     inexact=_inexact(seen, odd),
-                    rung=_rung(seen, told, degradations),
+                    rung=rung_of(degradations),
                     target=told.target if told else ComputeTarget.UNSPECIFIED,
                     provisional=not (_is_whole(seen) or check.dry_run),
                     second_look=look,
@@ -181,20 +180,3 @@ def _of_history(seen: Observation) -> tuple[Degradation, ...]:
     if seen.applied is not Applied.TOO_LATE:
         return seen.degradations
     return (*seen.degradations, Degradation(DegradationCode.TOO_LATE, "history"))
-
-
-def _rung(
-    seen: Seen, scores: Scores | None, degradations: tuple[Degradation, ...]
-) -> Rung:
-    if scores is None:
-        return Rung.RULES_ONLY
-    if not isinstance(seen, Observation):
-        return Rung.WITHOUT_HISTORY
-    if not degradations:
-        return Rung.FULL
-    codes = {degradation.code for degradation in degradations}
-    if DegradationCode.HISTORY_UNAVAILABLE in codes:
-        return Rung.WITHOUT_HISTORY
-    if codes & PARTIAL:
-        return Rung.PARTIAL_FEATURES
-    return Rung.FULL

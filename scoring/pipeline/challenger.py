@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scoring.core.decision.decision import (
-    PARTIAL,
     DecisionCore,
     Degradation,
     DegradationCode,
     Rung,
     Versions,
+    rung_of,
 )
 from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import Policy
@@ -23,14 +23,6 @@ from scoring.errors import ModelUnavailable
 from scoring.pipeline.second_look import Looked, look_again
 from scoring.ports import Matrix, Model, Scores
 from scoring.wire.judged import Judged
-
-# What the champion lacked; a challenger has its own model and no record to make.
-_CHAMPIONS_OWN = (
-    DegradationCode.MODEL_UNAVAILABLE,
-    DegradationCode.NOT_RECORDED,
-    DegradationCode.SECOND_LOOK_SKIPPED,
-)
-_WITHOUT_HISTORY = (DegradationCode.HISTORY_UNAVAILABLE, DegradationCode.OUT_OF_TIME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,7 @@ class Challenger:
         )
 
     def _evidence(self, seen: Evidence, i: int, scores: Scores | None) -> Evidence:
-        kept = tuple(d for d in seen.degradations if d.code not in _CHAMPIONS_OWN)
+        kept = tuple(d for d in seen.degradations if not d.code.ours)
         versions = Versions(
             self.model.version, self.policy.version, self.model.features_version
         )
@@ -114,18 +106,6 @@ class Challenger:
             reason_groups=self.model.reason_groups,
             versions=versions,
             degradations=kept,
-            rung=_rung(kept),
+            rung=rung_of(kept),
             target=scores.target,
         )
-
-
-def _rung(degradations: tuple[Degradation, ...]) -> Rung:
-    """How much of the path a challenger had.
-
-    >>> _rung((Degradation(DegradationCode.HISTORY_PARTIAL, "card"),)).name
-    'PARTIAL_FEATURES'
-    """
-    codes = {degradation.code for degradation in degradations}
-    if codes.intersection(_WITHOUT_HISTORY):
-        return Rung.WITHOUT_HISTORY
-    return Rung.PARTIAL_FEATURES if codes & PARTIAL else Rung.FULL

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib import resources
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 from google.protobuf import descriptor_pb2, timestamp_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from scoring.core.decision.decision import DegradationCode
 from scoring.core.transaction.fields import Field
 from scoring.core.transaction.transaction import FIELDS
 from scoring.v1 import decision_pb2, transaction_pb2
 
 Schema = dict[str, Any]
+Row = Sequence[str]
 # What a topic's value is, by the topic's name without its prefix.
 MESSAGES: dict[str, Descriptor] = {
     "transactions": transaction_pb2.Transaction.DESCRIPTOR,
@@ -115,42 +117,61 @@ def _enum(kind: EnumDescriptor) -> Schema:
 
 
 _COMMENT = re.compile(r"\s*//\s?(.*)")
-_DECLARED = re.compile(r"\s*(?:optional\s+)?[\w.<>, ]+\s(\w+) = \d+;")
+_NAMED = re.compile(r"\s*(?:[\w.<>, ]+\s)?(\w+) = \d+;")
 
 
-def _meanings() -> dict[str, str]:
-    """What transaction.proto says of each field of a transaction, by its name."""
+def _meanings(file_name: str, opening: str) -> dict[str, str]:
+    """What a .proto says of each member of a message or an enumeration, by its name."""
     found: dict[str, str] = {}
     said: list[str] = []
-    body = proto_text("transaction.proto").partition("message Transaction {")[2]
+    body = proto_text(file_name).partition(f"{opening} {{")[2]
     for line in body.partition("\n}")[0].splitlines():
         if comment := _COMMENT.match(line):
             said.append(comment[1])
-        elif field := _DECLARED.match(line):
-            found[field[1]], said = " ".join(said), []
+        elif named := _NAMED.match(line):
+            found[named[1]], said = " ".join(said), []
     return found
+
+
+def _page(title: str, says: str, head: Sequence[str], rows: Iterable[Row]) -> bytes:
+    table = [head, ["---"] * len(head), *rows]
+    lines = [f"# {title}", "", says, "", *(f"| {' | '.join(row)} |" for row in table)]
+    return ("\n".join(lines) + "\n").encode()
 
 
 def fields_page() -> bytes:
     """The declared fields of a transaction as a table, for people."""
-    meanings = _meanings()
-    lines = [
-        "# The fields of a transaction",
-        "",
-        "Made from their declaration by `make docs`. Lists and segments ask for",
+    meanings = _meanings("transaction.proto", "message Transaction")
+
+    def row(field: Field) -> Row:
+        kind, role = field.type.name.lower(), field.role.name.lower()
+        meaning = meanings[field.path.partition(".")[0]]
+        return str(field.number), f"`{field.path}`", kind, role, meaning
+
+    return _page(
+        "The fields of a transaction",
+        "Made from their declaration by `make docs`. Lists and segments ask for "
         "entities and categories; any text may be a feature's entity or counterpart.",
-        "",
-        "| number | field | type | role | meaning |",
-        "|---|---|---|---|---|",
-        *(f"| {' | '.join(_row(field, meanings))} |" for field in FIELDS),
-    ]
-    return ("\n".join(lines) + "\n").encode()
+        ("number", "field", "type", "role", "meaning"),
+        map(row, FIELDS),
+    )
 
 
-def _row(field: Field, meanings: Mapping[str, str]) -> tuple[str, ...]:
-    kind, role = field.type.name.lower(), field.role.name.lower()
-    meaning = meanings[field.path.partition(".")[0]]
-    return str(field.number), f"`{field.path}`", kind, role, meaning
+def degradations_page() -> bytes:
+    """The declared degradations as a table, for people."""
+    meanings = _meanings("decision.proto", "enum DegradationCode")
+
+    def row(code: DegradationCode) -> Row:
+        meaning = meanings[f"DEGRADATION_CODE_{code.name}"]
+        return f"`{code.name}`", f"`{code.rung.name}`", meaning
+
+    return _page(
+        "What can be missing when we decide",
+        "Made from their declaration by `make docs`. A policy's fallbacks name them in "
+        "lower case; the rung says how much of the path was left.",
+        ("degradation", "rung", "meaning"),
+        map(row, filter(None, DegradationCode)),
+    )
 
 
 def published() -> dict[str, Callable[[], bytes]]:
@@ -162,6 +183,7 @@ def published() -> dict[str, Callable[[], bytes]]:
     return {
         "scoring-v1.binpb": descriptor_set,
         "transaction-fields.md": fields_page,
+        "degradations.md": degradations_page,
         **{
             f"{topic}.schema.json": partial(rendered, topic, message)
             for topic, message in MESSAGES.items()

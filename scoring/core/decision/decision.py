@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Self
 
 from scoring.core.quick import quick
 
@@ -29,31 +30,39 @@ class Rung(IntEnum):
     DEFAULT = 5
 
 
+OURS = "ours"  # the champion's; see DegradationCode
+
+
 class DegradationCode(IntEnum):
-    """What was missing when we decided; numbers as in the protobuf enum."""
+    """What was missing when we decided; numbers as in the protobuf enum.
 
-    UNSPECIFIED = 0
-    HISTORY_UNAVAILABLE = 1
-    HISTORY_PARTIAL = 2
-    MODEL_UNAVAILABLE = 3
-    NOT_RECORDED = 4
-    OUT_OF_TIME = 5
-    SECOND_LOOK_SKIPPED = 6
-    HISTORY_CORRUPT = 7
-    TOO_LATE = 8
-    AMOUNT_UNKNOWN = 9
-    HISTORY_AMOUNT_UNKNOWN = 10
+    Each says which rung it leaves, and whether it is `ours` alone: what a challenger,
+    which has its own model and records nothing, does not lack.
+    """
 
+    rung: Rung
+    ours: bool
 
-# Degradations that leave some features missing, and the others known.
-PARTIAL = frozenset(
-    {
-        DegradationCode.HISTORY_PARTIAL,
-        DegradationCode.HISTORY_CORRUPT,
-        DegradationCode.AMOUNT_UNKNOWN,
-        DegradationCode.HISTORY_AMOUNT_UNKNOWN,
-    }
-)
+    def __new__(cls, number: int, rung: Rung | None = None, whose: str = "") -> Self:
+        """A member: its number and what it implies."""
+        if rung is None:
+            raise TypeError(f"degradation {number} does not say which rung it leaves")
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.rung, member.ours = rung, whose == OURS
+        return member
+
+    UNSPECIFIED = 0, Rung.UNSPECIFIED
+    HISTORY_UNAVAILABLE = 1, Rung.WITHOUT_HISTORY
+    HISTORY_PARTIAL = 2, Rung.PARTIAL_FEATURES
+    MODEL_UNAVAILABLE = 3, Rung.RULES_ONLY, OURS
+    NOT_RECORDED = 4, Rung.FULL, OURS
+    OUT_OF_TIME = 5, Rung.WITHOUT_HISTORY
+    SECOND_LOOK_SKIPPED = 6, Rung.FULL, OURS
+    HISTORY_CORRUPT = 7, Rung.PARTIAL_FEATURES
+    TOO_LATE = 8, Rung.FULL
+    AMOUNT_UNKNOWN = 9, Rung.PARTIAL_FEATURES
+    HISTORY_AMOUNT_UNKNOWN = 10, Rung.PARTIAL_FEATURES
 
 
 class ReasonSource(IntEnum):
@@ -105,6 +114,19 @@ class Degradation:
 
     code: DegradationCode
     detail: str = ""
+
+
+def rung_of(degradations: tuple[Degradation, ...]) -> Rung:
+    """How much of the path was available where these were missing.
+
+    >>> rung_of(()).name, rung_of((Degradation(DegradationCode.TOO_LATE),)).name
+    ('FULL', 'FULL')
+    >>> rung_of((Degradation(DegradationCode.HISTORY_PARTIAL, "card"),)).name
+    'PARTIAL_FEATURES'
+    """
+    if not degradations:  # nearly always
+        return Rung.FULL
+    return max(one.code.rung for one in degradations)
 
 
 @dataclass(frozen=True, slots=True)

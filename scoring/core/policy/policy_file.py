@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -24,11 +25,17 @@ from scoring.core.transaction.transaction import never
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 OutcomeName = Literal["approve", "challenge", "review", "decline"]
-DegradationName = Literal[
-    "history_unavailable", "history_partial", "model_unavailable", "not_recorded",
-    "out_of_time", "second_look_skipped", "history_corrupt", "too_late",
-    "amount_unknown", "history_amount_unknown",
-]  # fmt: skip
+DEGRADATION_NAMES = tuple(code.name.lower() for code in DegradationCode if code)
+
+
+def _names_degradation(name: str) -> str:
+    if name not in DEGRADATION_NAMES:
+        known = ", ".join(DEGRADATION_NAMES)
+        raise ValueError(f"no degradation {name!r}; known: {known}")
+    return name
+
+
+DegradationName = Annotated[str, AfterValidator(_names_degradation)]
 RULES_MAX = 500
 BLOCK_PRIORITY = 2_000
 ALLOW_PRIORITY = 1_000

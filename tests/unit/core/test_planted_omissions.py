@@ -1,7 +1,7 @@
-"""A field that somebody forgets a place of: a named test says which.
+"""What somebody adds and forgets a place of: a named test says which.
 
-The package is copied, grown by a field `wallet_type` at some of its places, and the
-tests that iterate the declaration are run on the copy.
+The package is copied and grown by a field `wallet_type`, or by a degradation, at some
+of its places; the tests that iterate the declarations are run on the copy.
 """
 
 import subprocess
@@ -11,11 +11,14 @@ from shutil import copy, copytree, ignore_patterns
 
 import pytest
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 DECLARATION = Path("scoring/core/transaction/transaction.py")
 PROTO = Path("protos/scoring/v1/transaction.proto")
 DECLARED = "    wallet_type: Annotated[str, _token(21, Role.CATEGORY)] = "
 HELD_BY = Path("tests/unit/core/transaction/test_declared_fields.py")
+DECISION = Path("scoring/core/decision/decision.py")
+DECISION_PROTO = Path("protos/scoring/v1/decision.proto")
+DEGRADATIONS = Path("tests/unit/core/decision/test_degradations.py")
 
 
 @pytest.fixture
@@ -24,8 +27,9 @@ def package(tmp_path):
     left_out = ignore_patterns("__pycache__")
     copytree(ROOT / "scoring", tmp_path / "scoring", ignore=left_out)
     copytree(ROOT / "protos", tmp_path / "protos", ignore=left_out)
-    (tmp_path / HELD_BY).parent.mkdir(parents=True)
-    copy(ROOT / HELD_BY, tmp_path / HELD_BY)
+    for tests in (HELD_BY, DEGRADATIONS):
+        (tmp_path / tests).parent.mkdir(parents=True)
+        copy(ROOT / tests, tmp_path / tests)
     return tmp_path
 
 
@@ -36,21 +40,29 @@ def declare(package: Path, declared: str = f'{DECLARED}""\n') -> None:
 
 
 def add_to_the_proto(package: Path) -> None:
-    """With what `make protos` generates."""
-    text = (package / PROTO).read_text()
+    """The field, with what `make protos` generates."""
     last = "map<string, string> attributes = 20;\n"
-    assert text.count(last) == 1
-    (package / PROTO).write_text(
-        text.replace(last, f"{last}  string wallet_type = 21;\n")
-    )
+    generate(package, PROTO, last, "  string wallet_type = 21;\n")
+
+
+def generate(package: Path, proto: Path, last: str, line: str) -> None:
+    """Add a line after another, and run `make protos`."""
+    add(package, proto, last, line)
+    copy(package / proto, package / "scoring" / "v1")
     subprocess.run(
         [
             *(sys.executable, "-m", "grpc_tools.protoc", "-I", "protos"),
-            *("--python_out=.", PROTO.relative_to("protos").as_posix()),
+            *("--python_out=.", proto.relative_to("protos").as_posix()),
         ],
         cwd=package,
         check=True,
     )
+
+
+def add(package: Path, file: Path, last: str, line: str) -> None:
+    text = (package / file).read_text()
+    assert text.count(last) == 1
+    (package / file).write_text(text.replace(last, f"{last}{line}"))
 
 
 def said_by(package: Path, *command: str) -> str:
@@ -65,10 +77,10 @@ def said_by(package: Path, *command: str) -> str:
     return (run.stdout + run.stderr).decode() if run.returncode else ""
 
 
-def complaints(package: Path) -> str:
+def complaints(package: Path, held_by: Path = HELD_BY) -> str:
     return said_by(
         package, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest",
-        "--rootdir", str(package), str(HELD_BY),
+        "--rootdir", str(package), str(held_by),
     )  # fmt: skip
 
 
@@ -111,3 +123,36 @@ def test_a_part_that_forgets_the_field_is_told_by_name(package):
         "test_a_value_beyond_its_limit_is_refused_by_the_fields_name",
     ):
         assert f"{test}[wallet_type]" in told
+
+
+LAST_DECLARED = "    HISTORY_AMOUNT_UNKNOWN = 10, Rung.PARTIAL_FEATURES\n"
+LAST_TOLD = "  DEGRADATION_CODE_HISTORY_AMOUNT_UNKNOWN = 10;\n"
+TOLD = "  // Rates are of the day before.\n  DEGRADATION_CODE_RATES_STALE = 11;\n"
+
+
+def test_a_degradation_is_complete_with_its_declaration_and_its_line_in_the_proto(
+    package,
+):
+    add(package, DECISION, LAST_DECLARED, "    RATES_STALE = 11, Rung.FULL\n")
+    generate(package, DECISION_PROTO, LAST_TOLD, TOLD)
+    assert not complaints(package, DEGRADATIONS)
+
+
+def test_a_degradation_that_says_no_rung_is_none(package):
+    add(package, DECISION, LAST_DECLARED, "    RATES_STALE = 11\n")
+    told = said_by(package, "-c", "import scoring.core.decision.decision")
+    assert "degradation 11 does not say which rung it leaves" in told
+
+
+def test_a_degradation_that_is_only_in_the_proto_is_missed(package):
+    generate(package, DECISION_PROTO, LAST_TOLD, TOLD)
+    told = complaints(package, DEGRADATIONS)
+    held_by = "test_a_closed_set_has_the_members_of_the_contract[DegradationCode]"
+    assert held_by in told
+    assert "DEGRADATION_CODE_RATES_STALE" in told
+
+
+def test_a_degradation_that_is_only_declared_is_missed(package):
+    add(package, DECISION, LAST_DECLARED, "    RATES_STALE = 11, Rung.FULL\n")
+    told = complaints(package, DEGRADATIONS)
+    assert "test_the_docs_say_what_a_degradation_means[RATES_STALE]" in told
