@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module, metadata
 from pkgutil import iter_modules
 from typing import Annotated
@@ -62,11 +63,16 @@ def scoring(
 
 
 def main() -> None:
-    """Run one command; a refusal is one plain line and exit status 2."""
+    """Run the command that the arguments name, and end with its exit status."""
     assemble()
     _warn_of_unread_settings()
+    ended(app)
+
+
+def ended(command: Callable[[], object]) -> None:
+    """Run a command; a refusal is one plain line and exit status 2."""
     try:
-        app()
+        command()
     except ScoringError as error:
         _refuse(str(error))
     except ModuleNotFoundError as error:

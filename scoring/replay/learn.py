@@ -45,8 +45,8 @@ def learned(
     there is nothing to learn from.
     """
     table = Table(path, mapping, exempt=settings.numeric_ids, strict=strict)
-    rows = labelled_transactions_of(table, label_delay_ms=label_delay_ms)
     print_account(table.account, left_out_of(path, settings))
+    rows = labelled_transactions_of(table, label_delay_ms=label_delay_ms)
     delay_ms = mapping.label_delay_ms if label_delay_ms is None else label_delay_ms
     return Learned(rows, delay_ms, table.account)
 

@@ -71,9 +71,9 @@ def _lines(total: int, console: Console) -> Callable[[int], None]:
 
 
 def print_account(account: Account, listed: Path) -> None:
-    """Print why rows are left out or have no label, and where all of them are."""
+    """Print what became of the rows, why some are left out, and where those are."""
     console = Console(stderr=True)
-    for line in account.lines():
+    for line in (account.sum, *account.lines()):
         console.print(f"· {line}", markup=False, highlight=False, soft_wrap=True)
     if account.write(listed):
         console.print(

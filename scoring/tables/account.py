@@ -61,10 +61,20 @@ class Account:
         """How many rows are decided, or learned from."""
         return self.rows - self.refused.total() - self.skipped.total()
 
-    def lines(self) -> Iterator[str]:
-        """The counts where rows were left out, and a line for each of the most common
-        causes: how many, and the first row.
+    @property
+    def sum(self) -> str:
+        """That every row is accounted for.
+
+        >>> Account(rows=3, refused=Counter({"id: is required": 1})).sum
+        '3 rows = 2 admitted + 1 refused + 0 skipped'
         """
+        return (
+            f"{self.rows:,} rows = {self.admitted:,} admitted + "
+            f"{self.refused.total():,} refused + {self.skipped.total():,} skipped"
+        )
+
+    def lines(self) -> Iterator[str]:
+        """A line for each of the most common causes: how many, and the first row."""
         for what, counts in (
             ("refused", self.refused),
             ("skipped", self.skipped),
