@@ -10,10 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cases_tables import MAPPING, csv_file, good, rows_of, table
+from typer.testing import CliRunner
 
+from scoring.__main__ import assemble
 from scoring.errors import BadArtifact
+from scoring.tables.describe import describe
+from scoring.tables.mapping import load_mapping
 
 AT = "2024-03-01T10:00:00Z"
+APP = assemble()
 
 
 def test_a_fraction_and_a_leading_zero_late_in_a_file_are_kept(tmp_path):
@@ -149,3 +154,78 @@ def test_nested_objects_of_a_payment_api_are_columns(tmp_path, wrap):
     assert (first.amount_minor, first.currency, first.card) == (4999, "USD", "fp0")
     assert (first.card_country, first.merchant_country) == ("US", "")
     assert first.occurred_at_ms == 1_709_287_200_000
+
+
+def partitioned(folder, value, rows):
+    place = folder / f"day={value}"
+    place.mkdir(parents=True)
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    names = ["id", "amount", "card"]
+    pq.write_table(
+        pa.table(dict(zip(names, columns, strict=True))), place / "part-0.parquet"
+    )
+
+
+FOLDERS = (
+    "columns: {id: id, occurred_at: day, amount: amount, card: card}\n"
+    "constants: {currency: EUR}"
+)
+
+
+@pytest.mark.parametrize("pattern", ["", "*/*.parquet", "day=*/part-*.parquet"])
+def test_folders_as_hive_writes_them_are_columns(tmp_path, pattern):
+    folder = tmp_path / "payments"
+    partitioned(folder, "2024-01-05", [("a", "1.50", "0042"), ("b", "2.50", "c")])
+    partitioned(folder, "2024-01-06%2012%3A30", [("c", "3.50", "c")])
+    partitioned(folder, "__HIVE_DEFAULT_PARTITION__", [("d", "4.50", "c")])
+    partitioned(folder / "_temporary", "2024-01-07", [("e", "5.50", "c")])
+    (folder / "_SUCCESS").write_text("")
+    read = table(folder / pattern if pattern else folder, FOLDERS)
+    rows = rows_of(read)
+    assert rows["a"].transaction.card == "0042"
+    at = {k: r.transaction.occurred_at_ms for k, r in rows.items()}
+    assert at == {"a": 1_704_412_800_000, "b": 1_704_412_800_000} | {
+        "c": 1_704_544_200_000
+    }
+    (line,) = read.account.lines()
+    assert "day: is missing" in line
+    assert "day=__HIVE_DEFAULT_PARTITION__/part-0.parquet row 1" in line
+
+
+def test_a_folder_that_is_called_as_a_column_is_refused(tmp_path):
+    partitioned(tmp_path / "card=7", "2024-01-05", [("a", "1.50", "0042")])
+    with pytest.raises(BadArtifact, match="card: is a column and a folder's name"):
+        table(tmp_path, FOLDERS)
+
+
+def test_line_breaks_in_quotes_are_of_their_cell_and_no_token_holds_one(tmp_path):
+    header = "id,timestamp,amount,currency,card,merchant,note"
+    quoted = '"Bob\'s ""Best"",\n{} Shop"'
+    rows = [f"r{i},{AT},1{i}.50,EUR,c,shop,{quoted.format(i)}" for i in range(9)]
+    odd = f"x,{AT},19.50,EUR,c,{quoted.format('x')},n"
+    read = table(csv_file(tmp_path, *rows, odd, *good(0), header=header))
+    assert len(rows_of(read)) == 9
+    (line,) = read.account.lines()
+    assert "merchant: holds a line break" in line
+    assert "row 10" in line
+    only = csv_file(tmp_path, odd, odd.replace("x,", "y,", 1), header=header)
+    proposal = describe(only)
+    assert "merchant" not in load_mapping(proposal.text, name="m").columns
+    assert any("not column 'merchant'" in remark for remark in proposal.remarks)
+
+
+def test_an_encoding_can_be_said_where_no_mapping_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = csv_file(tmp_path, *good(3), f"é,{AT},1.50,EUR,Müller,0")
+    path.write_bytes(path.read_text("utf-8").encode("windows-1252"))
+    asked = ["replay", "payments.csv", "--describe"]
+    done = CliRunner().invoke(APP, asked)
+    assert isinstance(done.exception, BadArtifact)
+    assert "encoding: windows-1252" in str(done.exception)
+    done = CliRunner().invoke(APP, [*asked, "--encoding", "windows-1252"])
+    assert done.exit_code == 0, done.output
+    assert "encoding: cp1252" in done.stdout or "windows-1252" in done.stdout
+    mapping = "\n".join(x for x in done.stdout.splitlines() if not x.startswith("#"))
+    assert rows_of(table(path, mapping))["é"].transaction.card == "Müller"
+    done = CliRunner().invoke(APP, [*asked, "--encoding", "utf-99"])
+    assert "utf-99: is no encoding" in str(done.exception)
