@@ -14,6 +14,8 @@ from scoring.errors import BadArtifact
 
 _STEPS_MAX = 100
 _STEP_MIN = 1e-10
+_HALVINGS_MAX = 60
+_ODDS_MAX = 700.0  # the largest whole hundred whose exponential is a float
 _SLOPE_MIN = 1e-3  # below it the score says nothing that could be calibrated
 
 
@@ -26,12 +28,22 @@ class Platt:
 
     def __call__(self, margin: NDArray[np.float64]) -> NDArray[np.float64]:
         """The probability of a margin."""
-        return 1.0 / (1.0 + np.exp(-(self.slope * margin + self.intercept)))
+        return sigmoid(self.slope * margin + self.intercept)
+
+
+def sigmoid(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The probability of log-odds, however far out they lie.
+
+    >>> sigmoid(np.array([-1e9, 0.0, 1e9])).round(300).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return 1.0 / (1.0 + np.exp(np.minimum(-odds, _ODDS_MAX)))
 
 
 def fit_platt(margin: NDArray[np.float64], labels: NDArray[np.bool_]) -> Platt:
     """Fit on held-out rows by Newton's method, with Platt's prior on both classes.
 
+    A step that makes the fit worse is halved: a whole one may lead away for ever.
     Raises `BadArtifact` where the rows hold one class only or where the margin
     does not rise with fraud.
 
@@ -52,9 +64,14 @@ def fit_platt(margin: NDArray[np.float64], labels: NDArray[np.bool_]) -> Platt:
     x = np.column_stack([margin, np.ones(len(margin))]).astype(np.float64)
     weights = np.array([1.0, 0.0])
     for _ in range(_STEPS_MAX):
-        p = 1.0 / (1.0 + np.exp(-(x @ weights)))
+        p = sigmoid(x @ weights)
         bend = x.T @ (x * (p * (1 - p))[:, None]) + 1e-9 * np.eye(2)
         step = np.linalg.solve(bend, x.T @ (target - p))
+        loss = _loss(x, target, weights)
+        for _ in range(_HALVINGS_MAX):
+            if _loss(x, target, weights + step) <= loss + _STEP_MIN * abs(loss):
+                break
+            step /= 2
         weights += step
         if np.abs(step).max() < _STEP_MIN:
             break
@@ -64,3 +81,11 @@ def fit_platt(margin: NDArray[np.float64], labels: NDArray[np.bool_]) -> Platt:
             "calibration: the score does not rise with fraud on the held-out days"
         )
     return Platt(slope, intercept)
+
+
+def _loss(
+    x: NDArray[np.float64], target: NDArray[np.float64], weights: NDArray[np.float64]
+) -> float:
+    """What the fit makes as small as it can: the mean cross-entropy."""
+    odds = x @ weights
+    return float(np.mean(np.logaddexp(0.0, odds) - target * odds))

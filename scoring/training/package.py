@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scoring.core.model import bundle
 from scoring.core.model.bundle import Baseline, Distribution, Manifest
 from scoring.errors import BadArtifact
-from scoring.training.calibrate import Platt
+from scoring.training.calibrate import Platt, sigmoid
 from scoring.training.export import OPSET, ensemble_graph
 from scoring.training.forest import Forest
 from scoring.training.reasons import Reasons
@@ -139,16 +139,14 @@ def _check_parity(
     import xgboost
 
     expected = compiled.booster.predict(xgboost.DMatrix(rows), output_margin=True)
-    difference = np.abs(_sigmoid(margin) - _sigmoid(expected)).max()
+    difference = np.abs(
+        sigmoid(margin.astype(np.float64)) - sigmoid(expected.astype(np.float64))
+    ).max()
     if not difference <= PARITY_MAX:
         raise BadArtifact(
             f"export: the graph differs from XGBoost by {difference:.2e} in "
             f"probability (at most {PARITY_MAX:.0e}); do not serve this model"
         )
-
-
-def _sigmoid(margin: NDArray[Any]) -> NDArray[np.float64]:
-    return 1.0 / (1.0 + np.exp(-margin.astype(np.float64)))
 
 
 def baseline_of(

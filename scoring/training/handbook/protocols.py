@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.errors import BadArtifact
-from scoring.training.calibrate import fit_platt
+from scoring.training.calibrate import fit_platt, sigmoid
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting, fit, margins
 from scoring.training.progress import Report, silent
@@ -205,7 +205,7 @@ def thinned(
 def _tested(
     dataset: Dataset, fold: Fold, booster: Any, margin: NDArray[np.float64]
 ) -> Quality:
-    score = 1 / (1 + np.exp(-margin))
+    score = sigmoid(margin)
     if dataset.fraud[fold.calibrate].any():
         before = margins(booster, dataset.matrix[fold.calibrate]).astype(np.float64)
         score = fit_platt(before, dataset.fraud[fold.calibrate])(margin)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.training.calibrate import fit_platt
+from scoring.training.calibrate import fit_platt, sigmoid
 from scoring.training.dataset import Dataset
 from scoring.training.export import ensemble_graph
 from scoring.training.fit import Boosting, fit, margins
@@ -114,7 +114,7 @@ def _tested(
         before = before if len(before) else platt(earlier)
         costs.append(_cost_us(booster, dataset.matrix[fold.test]))
     band = shares.among(before.astype(np.float32)).band
-    score = 1 / (1 + np.exp(-odds[0]))
+    score = sigmoid(odds[0])
     due = (
         np.zeros(len(score), bool)
         if band is None
@@ -166,7 +166,7 @@ def _told(
 
 def _quality(dataset: Dataset, fold: Fold, odds: Floats) -> Quality:
     return quality_report(
-        1 / (1 + np.exp(-odds)),
+        sigmoid(odds),
         dataset.fraud[fold.test],
         customers=dataset.customers[fold.test],
         days=dataset.days[fold.test],
