@@ -38,6 +38,10 @@ class Account:
     _firsts: dict[tuple[str, str], str] = field(default_factory=dict)
     _listed: Any = field(default_factory=_spool)
 
+    def __del__(self) -> None:
+        """The list is gone with the account."""
+        self._listed.close()
+
     def refuse(self, place: Place, name: str, reason: str) -> None:
         """Note a row that cannot be decided; raises `BadArtifact` where strict."""
         cause = _cause(name, reason)

@@ -239,6 +239,7 @@ class RedisConnection:
         writer = connection._writer  # noqa: SLF001 - held by a test
         if writer is not None:
             writer.close()
+            connection._writer = None  # noqa: SLF001 - closed, so that it says no more
 
     def drop_if_stalled(self) -> None:
         """Give up a connection that owes replies and was not heard of for long."""
