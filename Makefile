@@ -5,7 +5,7 @@ SHELL := /bin/bash
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := "$(UV)" run --no-sync
 
-.PHONY: help setup demo test cases check fmt bench protos protos-check protos-release docs nightly
+.PHONY: help setup demo dev quick test cases check fmt bench protos protos-check protos-release docs nightly
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -22,6 +22,12 @@ setup: .venv/.synced ## Install everything into .venv (brings uv when it is miss
 
 demo: setup ## Watch simulated payments become explained decisions
 	@$(RUN) scoring demo
+
+dev: setup ## Run store, broker, serve and stream on loopback until Ctrl-C
+	@$(RUN) scoring dev
+
+quick: setup ## Run the quick tests: unit, contract, property, doctests, few cases
+	@HYPOTHESIS_PROFILE=quick $(RUN) pytest -n auto -m "not kafka and not slow" tests/test_tidy.py tests/unit tests/contract tests/property scoring
 
 test: setup ## Run every test (real store, real brokers), three files at a time
 	@# In the order of the directories: drills begin, and the quick files even it out.

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import architecture
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -181,7 +182,46 @@ def test_the_readme_is_short():
     assert len(lines) <= 200
 
 
-@pytest.mark.parametrize("target", ["setup", "demo", "test", "check", "fmt", "bench"])
+def test_every_function_that_the_architecture_names_is_there():
+    page = architecture.PAGE.read_text()
+    assert len(architecture.PLACE.findall(page)) > 30
+    assert not (gone := architecture.missing(page)), f"it says otherwise: {gone}"
+    assert architecture.missing("`scoring/errors.py::NoSuchThing`, `scoring/gone.py`")
+
+
+def test_the_architecture_lists_every_room_with_a_file_to_begin_with():
+    listed = architecture.rooms(architecture.PAGE.read_text())
+    assert set(listed) == {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "scoring").iterdir()
+        if any(name.startswith(f"scoring/{path.name}/") for name in tracked())
+    }
+    gone = [f"{r}/{f}" for r, f in listed.items() if f and not (ROOT / r / f).exists()]
+    assert not gone
+
+
+@pytest.mark.parametrize(
+    ("subject", "is_taken"),
+    [
+        ("Say what is different now", True),
+        ("x" * 72, True),
+        ("x" * 73, False),
+        ("", False),
+        ("# only a remark of git's", False),
+    ],
+)
+def test_a_commit_subject_that_is_long_or_empty_is_refused(tmp_path, subject, is_taken):
+    message = tmp_path / "COMMIT_EDITMSG"
+    message.write_text(f"{subject}\n\n{'the reason ' * 20}\n# a remark of git's\n")
+    done = subprocess.run(
+        [ROOT / ".ci" / "subject", message], capture_output=True, check=False
+    )
+    assert (done.returncode == 0) is is_taken
+
+
+@pytest.mark.parametrize(
+    "target", ["setup", "demo", "dev", "quick", "test", "check", "fmt", "bench"]
+)
 def test_make_help_names_every_target(target):
     shown = subprocess.run(
         ["make", "--no-print-directory", "help"],

@@ -79,15 +79,23 @@ def parts(
 
 @contextmanager
 def services(
-    commands: Sequence[str], environment: Mapping[str, str], *, directory: Path
+    commands: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    directory: Path,
+    own: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[list[Service]]:
     """Run `scoring COMMAND` for each until the block ends; yields them at work.
 
-    They start side by side. `environment` holds SCORING_ settings, paths absolute.
+    They start side by side. `environment` holds SCORING_ settings, paths absolute, and
+    `own` what one command has beside them.
     The output of each goes to COMMAND.log in `directory`. Raises `Unavailable` with
     the last words of one that does not start.
     """
-    children = [(name, _child(name, environment, directory)) for name in commands]
+    children = [
+        (name, _child(name, {**environment, **(own or {}).get(name, {})}, directory))
+        for name in commands
+    ]
     try:
         for _, child in children:
             child.begin()

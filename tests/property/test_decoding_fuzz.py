@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 HARNESS = Path(__file__).resolve().parent.parent / "fuzz_decoding.py"
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-CASES = 1_000_000 if NIGHTLY else 20_000
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE")
+NIGHTLY = PROFILE == "nightly"
+CASES = {"nightly": 1_000_000, "quick": 500}.get(PROFILE, 20_000)
 RSS_MB_MAX = 256  # about 90 at the start; libFuzzer ends a run that exceeds it
 # The figure that libFuzzer reads is a process's largest ever, and a process begins with
 # that of the one it was started from: a shell between the two keeps ours out of it.

@@ -1,0 +1,155 @@
+"""`scoring dev`: the whole service on loopback, to work against until Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scoring.embedded.service import Parts, Service
+    from scoring.settings import Settings
+
+_COMMANDS = ("serve", "stream")
+_PARTITIONS = 4
+_NAME = "dev"
+_LOOK_S = 0.5
+
+
+def dev(
+    *,
+    directory: Annotated[
+        Path, typer.Option(help="Keeps the store, the model and the logs.")
+    ] = Path(".dev"),
+    grpc: Annotated[
+        str, typer.Option(help="host:port; port 0: any. Default: the setting.")
+    ] = "",
+) -> None:
+    """Run a store, a broker, `serve` and `stream` on loopback until Ctrl-C.
+
+    The store keeps what it holds in the directory; the broker's topics end with it,
+    unless SCORING_KAFKA_BOOTSTRAP names one of yours. The file `env` there has the
+    settings by which other commands find all of it. Exit status 1 when a process ends
+    by itself.
+    """
+    from scoring.embedded.child import free_port
+    from scoring.embedded.service import parts, services
+    from scoring.embedded.store import embedded_store
+    from scoring.settings import Settings
+
+    settings = Settings()
+    store = directory.resolve() / "store"
+    store.mkdir(parents=True, exist_ok=True)
+    model_dir = _model(settings, directory)
+    with ExitStack() as stack:
+        url = settings.redis_url or stack.enter_context(embedded_store(store))
+        running = stack.enter_context(
+            parts(url, settings.kafka_bootstrap, options=_client(settings))
+        )
+        environment = _environment(settings, running, model_dir, directory)
+        _create_topics(running)
+        own = {name: {"SCORING_METRICS_PORT": str(free_port())} for name in _COMMANDS}
+        own["serve"]["SCORING_GRPC_ADDRESS"] = grpc or settings.grpc_address
+        started = stack.enter_context(
+            services(_COMMANDS, environment, directory=directory, own=own)
+        )
+        metrics = {name: each["SCORING_METRICS_PORT"] for name, each in own.items()}
+        _show(started[0].address, environment, metrics, directory)
+        dead = _until_told(started)
+    if dead is not None:
+        typer.secho(dead.obituary, fg=typer.colors.RED, err=True)
+    raise typer.Exit(0 if dead is None else 1)
+
+
+def _model(settings: Settings, directory: Path) -> Path:
+    """The model that is named, or a small one of the demo's kind."""
+    if "model_dir" in settings.model_fields_set:
+        return settings.model_dir.resolve()
+    from scoring.training.progress import bar
+    from scoring.training.train import ensure_demo_model
+    from scoring.wiring.definitions import catalogue_from
+
+    catalogue = catalogue_from(settings)
+    with bar(transient=True) as report:
+        return ensure_demo_model(directory / "model", catalogue, report).resolve()
+
+
+def _client(settings: Settings) -> dict[str, object]:
+    from scoring.kafka.client_options import client_options
+
+    return dict(client_options(settings.kafka_options))
+
+
+def _environment(
+    settings: Settings, running: Parts, model_dir: Path, directory: Path
+) -> dict[str, str]:
+    """Settings by which every command finds what runs here."""
+    return {
+        **running.environment,
+        **settings.absolute_files(),
+        "SCORING_NAMESPACE": _NAME,
+        "SCORING_TOPIC_PREFIX": f"{_NAME}.",
+        "SCORING_MODEL_DIR": str(model_dir),
+        "SCORING_STATE_DIR": str(directory.resolve()),
+        "SCORING_DECISION_FORMAT": "json",
+        "SCORING_REFLECTION": "true",
+        # Everything shares this machine; a real server keeps the defaults.
+        "SCORING_BUDGET_MS": "1000",
+        "SCORING_STORE_BUDGET_MS": "500",
+    }
+
+
+def _create_topics(running: Parts) -> None:
+    import asyncio
+
+    from scoring.kafka.topic_admin import create_topics
+    from scoring.kafka.topic_names import Topics
+
+    topics = Topics(f"{_NAME}.")
+    asyncio.run(create_topics(running.client, topics, partitions=_PARTITIONS))
+
+
+def _show(
+    grpc: str,
+    environment: Mapping[str, str],
+    metrics: Mapping[str, str],
+    directory: Path,
+) -> None:
+    """Write the settings down, and print where everything is."""
+    from shlex import quote
+
+    env = directory / "env"
+    lines = {**environment, "GRPC": grpc}.items()
+    env.write_text("".join(f"export {name}={quote(value)}\n" for name, value in lines))
+    places = {
+        "gRPC": grpc,
+        "Kafka": f"{environment['SCORING_KAFKA_BOOTSTRAP']}, topics {_NAME}.…",
+        "store": environment["SCORING_REDIS_URL"],
+        **{
+            f"{name} metrics": f"http://127.0.0.1:{port}/metrics"
+            for name, port in metrics.items()
+        },
+        "logs": ", ".join(f"{directory}/{name}.log" for name in metrics),
+        "settings": f"source {quote(str(env))}",
+    }
+    for name, place in places.items():
+        typer.echo(f"{name:>14}  {place}")
+    typer.echo("running until Ctrl-C")
+
+
+def _until_told(started: Sequence[Service]) -> Service | None:
+    """Wait for a signal, or for a process that ends by itself: that one."""
+    import signal
+    import threading
+
+    told = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: told.set())
+    while not told.wait(_LOOK_S):
+        for one in started:
+            if not one.running:
+                return one
+    return None

@@ -1,0 +1,102 @@
+"""`scoring dev`, which `make dev` runs: everything on loopback, and it lasts."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+import redis
+
+from scoring import client
+from scoring.core.transaction.transaction import Transaction
+
+NOW_MS = time.time_ns() // 1_000_000
+PAYMENT = Transaction(
+    "default",
+    "dev-1",
+    occurred_at_ms=NOW_MS,
+    amount_minor=500,
+    currency="EUR",
+    card="c",
+)
+
+
+@contextmanager
+def working(directory, model_dir):
+    """The command at work: its process, and the settings that it wrote down."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SCORING_")}
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "scoring", "dev", "--grpc", "127.0.0.1:0"),
+            f"--directory={directory}",
+        ],
+        env={**environment, "SCORING_MODEL_DIR": str(model_dir)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said = []
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if "until Ctrl-C" in line:
+                break
+        assert process.poll() is None, "".join(said)
+        yield process, settings_in(directory / "env"), "".join(said)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def settings_in(env):
+    words = shlex.split(env.read_text())
+    return dict(word.split("=", 1) for word in words if word != "export")
+
+
+def ended(process):
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait(60) == 0, rest
+    return rest
+
+
+def decided(address):
+    with client.Client(address) as channel:
+        return channel.check(PAYMENT, timeout_s=30)
+
+
+@pytest.mark.timeout(280)
+def test_it_says_where_everything_is_and_what_it_decided_outlasts_it(
+    tmp_path, model_dir
+):
+    directory = tmp_path / "a place"
+    with working(directory, model_dir) as (process, settings, said):
+        for place in ("GRPC", "SCORING_KAFKA_BOOTSTRAP", "SCORING_REDIS_URL"):
+            assert settings[place] in said
+        first = decided(settings["GRPC"])
+        assert redis.Redis.from_url(settings["SCORING_REDIS_URL"]).dbsize() > 0
+        assert len(re.findall(r"http://\S+/metrics", said)) == 2
+        assert "Traceback" not in ended(process)
+    with working(directory, model_dir) as (process, settings, _):
+        assert decided(settings["GRPC"]) == first
+        ended(process)
+
+
+@pytest.mark.timeout(280)
+def test_a_process_that_ends_by_itself_is_named(tmp_path, model_dir):
+    with working(tmp_path, model_dir) as (process, _, _):
+        workers = subprocess.run(
+            ["pgrep", "-P", str(process.pid), "-f", "scoring stream"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        os.kill(int(workers.stdout), signal.SIGKILL)
+        assert "`scoring stream` ended by itself" in process.stdout.read()
+        assert process.wait(60) == 1
