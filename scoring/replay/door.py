@@ -188,18 +188,23 @@ class GrpcDoor:
         """Nothing to wait for: a reply comes after the store has the labels."""
 
     async def learn(self, labels: Sequence[Label]) -> None:
-        """Report in one call a thousand; the reply says that they are safe."""
+        """Report a few hundred in a call; what the reply refuses is counted."""
         stub = fraud_scoring_pb2_grpc.FraudScoringStub(self.channel)
         for part in parts_of(labels):
             request = fraud_scoring_pb2.ReportLabelsRequest(
                 labels=[wire.label_to_proto(label) for label in part]
             )
-            reply = await stub.ReportLabels(request, timeout=_CALL_TIMEOUT_S)
-            for result in reply.results:
-                if result.HasField("error"):
-                    raise ScoringError(
-                        f"the label of {result.transaction_id}: {result.error.message}"
-                    )
+            try:
+                reply = await stub.ReportLabels(request, timeout=_CALL_TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                _raise_unless_late(error)
+                self.collector.labels_refused[_MISSED] += len(part)
+                continue
+            self.collector.labels_refused.update(
+                _said(result.error.field, result.error.message)
+                for result in reply.results
+                if result.HasField("error")
+            )
 
     async def check(self, rows: Sequence[Row]) -> None:
         """Call, batch by batch."""
@@ -234,8 +239,7 @@ class GrpcDoor:
                 request, timeout=_CALL_TIMEOUT_S
             )
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise
+            _raise_unless_late(error)
             for row in rows:  # others go on; what was decided all the same stays so
                 self.collector.refuse(row.transaction.id, _MISSED)
             return
@@ -249,13 +253,19 @@ class GrpcDoor:
                 )
 
 
+def _raise_unless_late(error: grpc.aio.AioRpcError) -> None:
+    if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+        raise error
+
+
 def _said(field: str, message: str) -> str:
     """A refusal with its field, which only some messages name themselves.
 
     >>> _said("card", "holds a card number"), _said("id", "id: 'p1' was used")
     ('card: holds a card number', "id: 'p1' was used")
     """
-    return message if message.startswith(f"{field}:") else f"{field}: {message}"
+    named = not field or message.startswith(f"{field}:")
+    return message if named else f"{field}: {message}"
 
 
 def parts_of(

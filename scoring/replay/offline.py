@@ -13,6 +13,7 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.statistic import Op
 from scoring.errors import BadArtifact
 from scoring.ports import Model
+from scoring.replay.decisions import view
 from scoring.tables.table import Table
 from scoring.training.sql import connect
 
@@ -61,20 +62,22 @@ def agreement(
 ) -> Agreement:
     """Score a table offline and compare with a decisions file of the same rows.
 
-    Raises `BadArtifact` for a run that does not say how it was processed.
+    Raises `BadArtifact` for what is no run, a run of another model, and one that does
+    not say how it was processed.
     """
     from scoring.training.offline.engine import offline_features
 
     rows = table.learned(label_delay_ms=terms.label_delay_ms or 0)
     with connect() as con:
+        _refuse_another_model(con, decisions, model.version)
         con.register("table_rows", rows)
         _take_outcomes(con, decisions, rows.column_names)
-        view = "played"
+        source = "played"
         if terms.lateness_ms is not None:
-            view = _as_processed(con, decisions)
+            source = _as_processed(con, decisions)
         _take_labels(con, fed=terms.label_delay_ms is not None)
         found = offline_features(
-            con, catalogue, view, "labels", lateness_ms=terms.lateness_ms
+            con, catalogue, source, "labels", lateness_ms=terms.lateness_ms
         )
     scores = np.concatenate(
         [
@@ -89,6 +92,21 @@ def agreement(
     excused = _learned(catalogue) if live_labels else np.zeros(0, dtype=np.intp)
     compared = _compared(decisions, offline, excused, catalogue.names)
     return replace(compared, missing=len(rows) - compared.rows)
+
+
+def _refuse_another_model(con: Any, decisions: Path, version: str) -> None:
+    """Raises `BadArtifact` for decisions of another model, or what are none."""
+    view(con, "run", decisions)
+    others = con.sql(
+        "SELECT DISTINCT model_version FROM run "
+        "WHERE model_version NOT IN ('', $version)",
+        params={"version": version},
+    ).fetchall()
+    if others:
+        raise BadArtifact(
+            f"{decisions.name}: was decided by model {others[0][0]}, and this is "
+            f"{version}; name the run's by SCORING_MODEL_DIR or SCORING_MODEL_URL"
+        )
 
 
 def _take_outcomes(con: Any, decisions: Path, columns: list[str]) -> None:

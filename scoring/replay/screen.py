@@ -84,6 +84,14 @@ def print_account(account: Account, listed: Path) -> None:
         )
 
 
+def print_labels_refused(collector: Collector) -> None:
+    """Print why labels were not taken: decisions after them did not know of them."""
+    console = Console(stderr=True)
+    for reason, count in collector.labels_refused.most_common():
+        told = f"· labels refused {count:,}: {reason}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_report(
     account: Account, collector: Collector, outcome: Outcome, quality: Quality | None
 ) -> None:

@@ -21,7 +21,7 @@ from scoring.replay.policy_page import policy_sheets, show, write_policy_report
 from scoring.replay.policy_report import policy_report
 from scoring.replay.report import quality_of
 from scoring.replay.run import Outcome, Plan, grpc_door, kafka_door, play
-from scoring.replay.screen import bar, print_account, print_report
+from scoring.replay.screen import bar, print_account, print_labels_refused, print_report
 from scoring.settings import Settings
 from scoring.training.quality import Quality
 from scoring.wiring.definitions import catalogue_from, policy_from
@@ -61,7 +61,7 @@ class _Target:
 
 
 def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
-    """Play, report and return whether no row was refused.
+    """Play, report and return whether no row and no label was refused.
 
     Raises `BadArtifact` for a table without rows.
     """
@@ -92,13 +92,14 @@ def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
         account.skip(place, _DECIDED_BEFORE)
     if collector.refusals or collector.repeats:
         print_account(account, listed)
+    print_labels_refused(collector)
     quality = quality_of_run(plan, collector, judge_from_ms)
     print_report(account, collector, outcome, quality)
     if collector.decided:
         if _is_csv(out):
             write_csv(collector.path, out)
         report_policy(collector.path, session.settings, judge_from_ms)
-    return not account.refused
+    return not (account.refused or collector.labels_refused)
 
 
 def quality_of_run(
@@ -156,7 +157,7 @@ def _target(
 ) -> Iterator[_Target]:
     settings = session.settings
     if session.into_live:
-        yield _live_target(settings, session.through, ordered=plan.ordered)
+        yield _live_target(settings, session.through, plan)
         return
     settings = with_model(settings)
     topics = Topics(f"{run}.")
@@ -217,10 +218,15 @@ def _options(settings: Settings) -> dict[str, Any]:
     return client_options(settings.kafka_options)
 
 
-def _live_target(settings: Settings, through: str, *, ordered: bool) -> _Target:
+def _live_target(settings: Settings, through: str, plan: Plan) -> _Target:
+    if plan.table.tokenised:
+        raise BadArtifact(
+            "--into-live: the mapping numbers tokens (tokenise), and the live "
+            "service knows others; write its tokens into the table"
+        )
     if through == "kafka" and not settings.kafka_bootstrap:
         raise BadArtifact("SCORING_KAFKA_BOOTSTRAP: name the live broker")
-    if through == "kafka" and ordered:
+    if through == "kafka" and plan.ordered:
         raise BadArtifact(
             "--ordered --into-live: others write to the live topics; use --through "
             "grpc, or a run of its own"

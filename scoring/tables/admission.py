@@ -91,6 +91,8 @@ class Admission:
         self._mapping = mapping
         self._exempt = exempt
         self._missing = frozenset(mapping.missing)
+        # Numbered in the order of the table, so that every reading gives the same.
+        self._numbers: dict[str, dict[str, int]] = {f: {} for f in mapping.tokenise}
         self._columns = {field: mapping.columns_of(field) for field in mapping.columns}
         self._floats_of = {
             field
@@ -218,9 +220,15 @@ class Admission:
                 return parse(text.strip())
             if field in self._floats_of:
                 text = unrounded(text)
-            return token(text)
+            return self._tokenised(field, token(text))
         except BadCell as error:
             raise InvalidTransaction(self._said(field), str(error)) from error
+
+    def _tokenised(self, field: str, text: str) -> str:
+        numbers = self._numbers.get(field)
+        if numbers is None:
+            return text
+        return f"{field}-{numbers.setdefault(text, len(numbers) + 1)}"
 
     def _said(self, field: str) -> str:
         """A field as the table's owner knows it: by its columns."""

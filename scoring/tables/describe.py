@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def propose(
     _find_time(guess, columns, sample)
     _judge_time(guess, sample, every)
     _judge_amount(guess, sample, every, floats)
-    _judge_required(guess, sample)
+    _judge_required(guess, every)
     _judge_tokens(guess, sample)
     used = [c for named in guess.columns.values() for c in _listed(named)]
     guess.remarks += _unused(used, columns)
@@ -280,7 +280,7 @@ def _judge_amount(
         guess.remarks.append("amount: read as major units (49.99)")
 
 
-def _judge_required(guess: _Guess, sample: Mapping[str, Sequence[str]]) -> None:
+def _judge_required(guess: _Guess, every: Values) -> None:
     if "id" not in guess.columns:
         guess.extra["row_numbers_as_ids"] = True
         guess.remarks.append("id: no column is one; rows are numbered")
@@ -308,14 +308,14 @@ def _judge_required(guess: _Guess, sample: Mapping[str, Sequence[str]]) -> None:
         guess.remarks.append("fraud: no label found; no quality report is possible")
         return
     guess.extra["label_delay"] = "7d"
-    said = _shown(sample.get(guess.column("fraud"), ()))
+    said = _shown(set(every(guess.column("fraud"))))  # the first fraud may come late
     guess.remarks.append(
         f"fraud: {guess.column('fraud')!r}, with values {said}; "
         "1, true, yes, fraud mean fraud; known 7 days later"
     )
 
 
-def _shown(values: Sequence[str]) -> str:
+def _shown(values: Iterable[str]) -> str:
     """A few of the values, but none that may be somebody's."""
     known = sorted(v[:32] for v in set(values) if not holds_card_number(v))
     return ", ".join(known[:_VALUES_SHOWN_MAX]) or "none"
@@ -328,7 +328,8 @@ def _judge_tokens(guess: _Guess, sample: Mapping[str, Sequence[str]]) -> None:
             if any(holds_card_number(text) for text in texts):
                 guess.remarks.append(
                     f"{ours}: column {column!r} holds card numbers, which are "
-                    "refused; replace them by tokens first"
+                    "refused; replace them by tokens first, or have each numbered "
+                    f"for this table alone by tokenise: [{ours}] in the mapping"
                 )
             if ours in ("id", "card", "customer") and ends_like_floats(texts):
                 guess.remarks.append(

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from scoring.core.document import load
-from scoring.core.transaction.fields import FieldType, names
+from scoring.core.transaction.fields import FieldType, Role, names
 from scoring.core.transaction.transaction import FIELDS as DECLARED
 
 TEXT_FIELDS = names(DECLARED, FieldType.TEXT, FieldType.CODE)
@@ -24,6 +24,7 @@ FIELDS = (
     "amount", "fraud", "outcome",
 )  # fmt: skip
 _REQUIRED = ("id", "occurred_at", "amount", "currency")
+_TOKENISED = tuple(field.name for field in DECLARED if field.role is Role.ENTITY)
 SHIPPED = ("handbook", "scoring")
 
 _SPAN_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -146,6 +147,7 @@ class TableMapping(BaseModel):
     missing: tuple[str, ...] = ()  # what is written where nothing is known
     encoding: str = ""  # empty: UTF-8, or UTF-16 with a byte order mark
     label_delay: str = "7d"
+    tokenise: tuple[str, ...] = ()  # fields whose values are numbered, for one table
 
     @field_validator("columns", "constants")
     @classmethod
@@ -164,6 +166,14 @@ class TableMapping(BaseModel):
             return encoding and lookup(encoding).name
         except LookupError as error:
             raise ValueError("must be an encoding such as latin-1") from error
+
+    @field_validator("tokenise")
+    @classmethod
+    def _tokens_stand_for_fields(cls, fields: tuple[str, ...]) -> tuple[str, ...]:
+        for field in fields:
+            if field not in _TOKENISED:
+                raise ValueError(f"names {field}, not one of {', '.join(_TOKENISED)}")
+        return fields
 
     @field_validator("label_delay")
     @classmethod

@@ -75,6 +75,11 @@ class Table:
         return "fraud" in self._mapping.columns
 
     @property
+    def tokenised(self) -> bool:
+        """Whether tokens are numbers that this table alone gives."""
+        return bool(self._mapping.tokenise)
+
+    @property
     def untold(self) -> frozenset[str]:
         """Text and number fields of a transaction that the mapping says nothing of."""
         told = {*self._mapping.columns, *self._mapping.constants, "id", "tenant"}

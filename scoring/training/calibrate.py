@@ -57,7 +57,8 @@ def fit_platt(margin: NDArray[np.float64], labels: NDArray[np.bool_]) -> Platt:
     frauds = int(labels.sum())
     if not 0 < frauds < len(labels):
         raise BadArtifact(
-            "calibration: the held-out rows hold one class only; hold out more days"
+            "calibration: the rows held out for it hold one class only; bring "
+            "more days, or more frauds"
         )
     rare, common = (frauds + 1) / (frauds + 2), 1 / (len(labels) - frauds + 2)
     target = np.where(labels, rare, common)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cases_tables import csv_file, rows_of, table
+from cases_tables import MAPPING, csv_file, rows_of, table
 
 from scoring.core.transaction.transaction import never
 from scoring.errors import BadArtifact
@@ -131,3 +131,45 @@ def test_a_column_called_target_that_holds_merchants_is_no_label(tmp_path):
     assert "fraud" not in load_mapping(proposal.text, name="m").columns
     assert any("not column 'Target'" in remark for remark in proposal.remarks)
     assert never("merchant_category", "misc_net")
+
+
+def test_the_values_of_a_label_are_told_of_all_rows_not_of_the_first(tmp_path):
+    rows = [f"a{i},2024-03-01T10:00:00Z,1.50,EUR,c1,{i // 1_199}" for i in range(1_200)]
+    told = describe(csv_file(tmp_path, *rows)).remarks
+    assert any("with values 0, 1;" in remark for remark in told)
+
+
+NUMBERS = ["4111111111111111", "5500005555555559", "4111111111111111"]
+NUMBERED = [
+    f"a{i},2024-03-01T10:0{i}:00Z,1.50,EUR,{n},0" for i, n in enumerate(NUMBERS)
+]
+
+
+def test_card_numbers_are_numbered_only_where_the_mapping_says_so(tmp_path):
+    path = csv_file(tmp_path, *NUMBERED)
+    proposal = describe(path)
+    assert any("by tokenise: [card]" in remark for remark in proposal.remarks)
+    refused = table(path, proposal.text)
+    assert (len(refused), refused.account.refused.total()) == (0, 3)
+    mapping = proposal.text + "tokenise: [card]\n"
+    for read in (table(path, mapping), table(path, mapping)):
+        cards = [row.transaction.card for row in rows_of(read).values()]
+        assert cards == ["card-1", "card-2", "card-1"]
+
+
+@pytest.mark.parametrize("field", ["id", "amount"])
+def test_what_is_no_token_of_somebody_is_not_numbered(tmp_path, field):
+    with pytest.raises(BadArtifact, match=f"names {field}, not one of card, customer"):
+        table(csv_file(tmp_path, *NUMBERED), MAPPING + f"tokenise: [{field}]\n")
+
+
+def test_half_a_location_is_refused_as_half(tmp_path):
+    header = "id,timestamp,amount,currency,lat,lon"
+    rows = [
+        f"a{i},2024-03-01T10:00:00Z,1.50,EUR,{at}" for i, at in enumerate(["4,", ",4"])
+    ]
+    read = table(csv_file(tmp_path, *rows, header=header))
+    assert list(read.account.refused) == [
+        "location.longitude: is missing; half a location is none",
+        "location.latitude: is missing; half a location is none",
+    ]
