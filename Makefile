@@ -61,6 +61,7 @@ protos-release: setup ## Hold later protos to today's: run at each release
 docs: setup ## Regenerate the generated pages of docs/
 	@$(RUN) scoring features describe --markdown > docs/features.md
 	@$(RUN) scoring topics schemas docs/schemas
+	@$(RUN) python -m scoring.telemetry.page > docs/metrics.md
 	@$(RUN) python helm/describe.py > helm/fraud-scoring/README.md
 
 nightly: setup ## The long profile of the tests

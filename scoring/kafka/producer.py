@@ -20,6 +20,7 @@ from scoring.kafka.partition_batches import (
 )
 from scoring.kafka.producer_renewal import Producers, Trouble
 from scoring.ports import LogRecord
+from scoring.ports.events import Event
 
 # Below the group's request timeout, so that a broker that is away is seen here first.
 _REQUEST_TIMEOUT_S = 20.0
@@ -32,7 +33,7 @@ _murmur2 = DefaultPartitioner()
 FindFrames = Callable[[], Mapping[str, bytes]]
 
 
-def nobody_counts(_event: str) -> None:
+def nobody_counts(_event: Event) -> None:
     """Nobody counts."""
 
 
@@ -64,7 +65,7 @@ class KafkaLog:
         *,
         options: Mapping[str, str] | None = None,
         find_frames: FindFrames = dict,
-        count: Callable[[str], None] = nobody_counts,
+        count: Callable[[Event], None] = nobody_counts,
         request_timeout_s: float = _REQUEST_TIMEOUT_S,
     ) -> KafkaLog:
         """A log that is in contact; raises as `contact`. See `unconnected`."""
@@ -85,7 +86,7 @@ class KafkaLog:
         *,
         options: Mapping[str, str] | None = None,
         find_frames: FindFrames = dict,
-        count: Callable[[str], None] = nobody_counts,
+        count: Callable[[Event], None] = nobody_counts,
         request_timeout_s: float = _REQUEST_TIMEOUT_S,
     ) -> KafkaLog:
         """A log that is unavailable until `contact`; raises `BadArtifact`.

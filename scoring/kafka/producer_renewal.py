@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import UnknownError
 
 from scoring.kafka.startup_errors import started
+from scoring.ports.events import Event
 
 log = logging.getLogger(__name__)
 _BATCH_BYTES_MAX = 262_144
@@ -35,14 +36,14 @@ class Trouble:
     most once a minute.
     """
 
-    count: Callable[[str], None]
+    count: Callable[[Event], None]
     places: dict[str, str] = field(default_factory=dict)
     _said_at: dict[str, float] = field(default_factory=dict)
 
     def met(self, place: str, reason: str) -> None:
         """Records for this place wait."""
         if not self.places:
-            self.count("log_lost")
+            self.count(Event.LOG_LOST)
         self.places[place] = reason
         now = asyncio.get_running_loop().time()
         if now - self._said_at.get(reason, -_SAID_AGAIN_S) >= _SAID_AGAIN_S:
@@ -53,7 +54,7 @@ class Trouble:
         """This place takes records again."""
         if self.places.pop(place, None) is not None and not self.places:
             self._said_at.clear()
-            self.count("log_back")
+            self.count(Event.LOG_BACK)
             log.warning("log back: what waited is appended")
 
 

@@ -30,14 +30,13 @@ from aiokafka.protocol.types import (
 )
 from prometheus_client import Counter
 
+from scoring.ports import metrics
+
 log = logging.getLogger(__name__)
 _METADATA, _WITH_IDS = 3, 10
 _ID_BYTES = 16
 _COMMITTED = "topic-id="
-REMADE = Counter(
-    "fraud_stream_remade_partitions",
-    "Input partitions read from their start, since their topic had been made again.",
-)
+REMADE = Counter(*metrics.STREAM_REMADE.told)
 
 
 class _Id(AbstractType[bytes]):

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from scoring.core.model.bundle import Baseline, Distribution
 from scoring.core.model.stability import bin_counts, stability_index
-from scoring.ports import Matrix
+from scoring.ports import Matrix, metrics
 
 ROWS_MAX = 4_096  # looked at between two scrapes; of more, the latest
 ROWS_MIN = 1_000  # fewer say nothing
@@ -123,15 +123,13 @@ class ModelDrift(Collector):
 
 def _gauges(window: _Window) -> Iterator[GaugeMetricFamily]:
     day = _sum(list(window.hours))
-    rows = _gauge("fraud_model_rows", "Sampled rows of the last day.", "model")
+    rows = _gauge(metrics.MODEL_ROWS)
     count = int(day[-1].sum())
     rows.add_metric([window.version], count)
     yield rows
     if count < ROWS_MIN:
         return
-    score = _gauge(
-        "fraud_score_stability", "Stability index of the score, last day.", "model"
-    )
+    score = _gauge(metrics.SCORE_STABILITY)
     score.add_metric([window.version], stability_index(window.expected[-1], day[-1]))
     yield score
     yield from _feature_gauges(window, day)
@@ -141,18 +139,8 @@ def _feature_gauges(
     window: _Window, day: list[NDArray[np.int64]]
 ) -> Iterator[GaugeMetricFamily]:
     recent = _sum(list(window.hours)[-_HOURS_MISSING:])
-    moved = _gauge(
-        "fraud_feature_stability",
-        "Stability index of known values, last day.",
-        "model",
-        "feature",
-    )
-    missing = _gauge(
-        "fraud_feature_missing_share",
-        "Share of missing values, last two hours, less that at training (may be < 0).",
-        "model",
-        "feature",
-    )
+    moved = _gauge(metrics.FEATURE_STABILITY)
+    missing = _gauge(metrics.FEATURE_MISSING)
     for i, name in enumerate(window.names):
         labels, known = [window.version, name], window.expected[i]
         moved.add_metric(labels, stability_index(known, day[i]))
@@ -162,5 +150,6 @@ def _feature_gauges(
     yield missing
 
 
-def _gauge(name: str, help_: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, help_, labels=labels)
+def _gauge(metric: metrics.Metric) -> GaugeMetricFamily:
+    name, meaning, labels = metric.told
+    return GaugeMetricFamily(name, meaning, labels=labels)

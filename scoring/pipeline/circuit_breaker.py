@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from scoring.errors import HistoryLost, StoreUnavailable
 from scoring.ports import Telemetry
+from scoring.ports.events import Event
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class Circuit:
         if self.state is State.CLOSED:
             self._opened_at = asyncio.get_running_loop().time()
             self.pause_s = 0.0
-            self.telemetry.count("store_lost")
+            self.telemetry.count(Event.STORE_LOST)
         else:
             doubled = max(2 * self.pause_s, _TRIAL_INTERVAL_S)
             self.pause_s = min(doubled, _TRIAL_INTERVAL_S_MAX)
@@ -136,7 +137,7 @@ class Circuit:
     def _close(self, but: str) -> None:
         after_s = asyncio.get_running_loop().time() - self._opened_at
         log.warning("store recovered after %.1f s%s", after_s, but)
-        self.telemetry.count("store_back")
+        self.telemetry.count(Event.STORE_BACK)
         self.state, self.pause_s, self._told = State.CLOSED, 0.0, frozenset()
 
     def _tell(self, error: StoreUnavailable) -> None:
@@ -148,7 +149,7 @@ class Circuit:
             return
         self._told |= {cause}
         if lost:
-            self.telemetry.count("history_lost")
+            self.telemetry.count(Event.HISTORY_LOST)
             log.error("history lost: %s", error)
         else:
             log.warning(

@@ -16,6 +16,7 @@ from scoring.errors import (
     UnknownTransaction,
 )
 from scoring.ports import LabelledTransaction, Store, Telemetry
+from scoring.ports.events import Event
 
 # A poll brings at most as many; a longer list is sampled from its start.
 _SCORES_MAX = 500
@@ -67,7 +68,7 @@ class Labelling:
         stand = await self.store.learn(own, timeout_s=timeout_s) if own else []
         learned = [label for label, ok in zip(own, stand, strict=True) if ok]
         if learned:
-            self.telemetry.count("label", len(learned))
+            self.telemetry.count(Event.LABEL, len(learned))
             await self.tell_scores(learned)
         return _outcomes(labels, stand)
 

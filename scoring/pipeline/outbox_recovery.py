@@ -12,6 +12,7 @@ from scoring.core.transaction.transaction import Transaction
 from scoring.errors import RecordRefused, ScoringError
 from scoring.pipeline.steps import Step, reached
 from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
+from scoring.ports.events import Event
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]  # tenant and transaction id
@@ -135,7 +136,7 @@ class Sweep:
         reached(Step.SWEPT)
         if safe:
             await self.store.published(safe)
-            self.telemetry.count("outbox_swept", len(safe))
+            self.telemetry.count(Event.OUTBOX_SWEPT, len(safe))
         return len(safe), is_away
 
     async def _waited(self, futures: Sequence[asyncio.Future[None]]) -> bool:
@@ -151,7 +152,7 @@ class Sweep:
                 yield (tenant, id_), self.record_of(logged, None)
             except ScoringError as error:
                 self._aside.add((tenant, id_))
-                self.telemetry.count("outbox_unreadable")
+                self.telemetry.count(Event.OUTBOX_UNREADABLE)
                 log.warning(
                     "the outbox's entry %s:%s cannot be read and stays there: %s",
                     *(tenant, id_, error),

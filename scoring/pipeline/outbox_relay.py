@@ -19,6 +19,7 @@ from scoring.errors import (
 from scoring.pipeline.outbox_recovery import INTERVAL_S, Key, Pace, Sweep, portions
 from scoring.pipeline.steps import Step, reached
 from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
+from scoring.ports.events import Event
 
 log = logging.getLogger(__name__)
 _APPENDED_PER_CALL = 500
@@ -95,7 +96,7 @@ class Publisher:
         """Queue one decision; never blocks. The future resolves when it is logged."""
         done = asyncio.get_running_loop().create_future()
         if len(self._queue) + len(self._sent) >= self.count_max:
-            self.telemetry.count("log_overflow")
+            self.telemetry.count(Event.LOG_OVERFLOW)
             done.set_exception(LogUnavailable("too many decisions wait for the log"))
             # The caller may not look: the overflow is counted, not logged as an error.
             done.exception()
@@ -117,7 +118,7 @@ class Publisher:
                 try:
                     await self._send(count)
                 except LogUnavailable:
-                    self.telemetry.count("log_retry")
+                    self.telemetry.count(Event.LOG_RETRY)
                     await asyncio.sleep(_RETRY_S)
                     continue
                 if count < _APPENDED_PER_CALL:
@@ -150,7 +151,7 @@ class Publisher:
             self._settled(pending, is_safe=True)
         else:  # a log that was closed takes nothing; the outbox or the spool keeps it
             self._sent.discard(pending)
-            self.telemetry.count("log_retry")
+            self.telemetry.count(Event.LOG_RETRY)
             self._queue.append(pending)
             self._more.set()
 
@@ -188,14 +189,14 @@ class Publisher:
         return task
 
     async def _letter(self, key: Key, record: LogRecord, error: RecordRefused) -> bool:
-        self.telemetry.count("log_refused")
+        self.telemetry.count(Event.LOG_REFUSED)
         log.error("the decision of %s:%s becomes a dead letter: %s", *key, error)
         try:
             await self.log.append([self.letter_of(record, error)])
         except (RecordsRefused, LogUnavailable) as refused:
             log.warning("nor is its letter taken: %s:%s stays: %s", *key, refused)
             return False
-        self.telemetry.count("dead_letter")
+        self.telemetry.count(Event.DEAD_LETTER)
         return True
 
     async def _clear(self) -> None:

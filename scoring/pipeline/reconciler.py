@@ -23,6 +23,7 @@ from scoring.errors import (
 from scoring.pipeline.circuit_breaker import Circuit, Exchange
 from scoring.pipeline.steps import Step, reached
 from scoring.ports import Check, Recording, Spool, Store, Telemetry
+from scoring.ports.events import Event
 
 log = logging.getLogger(__name__)
 # Some 2 ms of a loop where callers wait for answers, and of a store that they share.
@@ -155,7 +156,7 @@ class Provisional:
         has_room = len(self._kept) < self.count_max
         outlives = has_room and self.spool.append(recording.logged)
         if not outlives:
-            self.telemetry.count("provisional_overflow")
+            self.telemetry.count(Event.PROVISIONAL_OVERFLOW)
         if has_room:
             key = (recording.tenant, recording.transaction_id)
             self._kept[key] = Kept(check, recording)
@@ -249,7 +250,7 @@ class Provisional:
             reached(Step.RECONCILED)
             for key in keys:
                 self._kept.pop(key, None)
-            self.telemetry.count("provisional_adopted", sum(r.first for r in told))
+            self.telemetry.count(Event.PROVISIONAL_ADOPTED, sum(r.first for r in told))
             # Logged while they were adopted: their outbox need not carry them.
             twice = [
                 key

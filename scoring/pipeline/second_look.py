@@ -17,6 +17,7 @@ from scoring.core.decision.decision import (
 )
 from scoring.errors import ModelUnavailable
 from scoring.ports import DeeperModel, Matrix, Model, Scores
+from scoring.ports.events import Event
 
 # Looked at between two looks at the clock: about a millisecond of a large forest.
 _ROWS_AT_A_TIME = 16
@@ -47,13 +48,13 @@ class Looked:
             return ()
         return (Degradation(DegradationCode.SECOND_LOOK_SKIPPED, self.skipped[i]),)
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[Event, int]:
         """Named events: how many looks were taken, and skipped for want of what."""
         why = list(self.skipped.values())
         counts = {
-            "second_look_taken": self.looks.count(SecondLook.TAKEN),
-            "second_look_skipped": why.count(_NO_TIME),
-            "second_look_failed": why.count(_NO_SCORE),
+            Event.SECOND_LOOK_TAKEN: self.looks.count(SecondLook.TAKEN),
+            Event.SECOND_LOOK_SKIPPED: why.count(_NO_TIME),
+            Event.SECOND_LOOK_FAILED: why.count(_NO_SCORE),
         }
         return {event: count for event, count in counts.items() if count}
 

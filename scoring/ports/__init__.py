@@ -20,6 +20,7 @@ from scoring.core.model.bundle import Band, Baseline
 from scoring.core.quick import quick
 from scoring.core.transaction.label import Verdict
 from scoring.core.transaction.transaction import Transaction
+from scoring.ports.events import Event
 
 Matrix = NDArray[np.float32]
 
@@ -393,7 +394,7 @@ class Telemetry(Protocol):
         """Count one batch: `answers` are decisions or errors, one a check."""
         ...
 
-    def count(self, event: str, n: int = 1) -> None:
+    def count(self, event: Event, n: int = 1) -> None:
         """Count something that has a name and nothing else."""
         ...
 

@@ -11,12 +11,14 @@ from scoring.core.decision.decision import Door, Outcome
 from scoring.errors import TransactionConflict
 from scoring.models.drift import ModelDrift
 from scoring.pipeline.answer import Decided
-from scoring.ports import Check, Matrix, Model, Scores
+from scoring.ports import Check, Matrix, Model, Scores, metrics
+from scoring.ports.events import Event
 
 _US_PER_S = 1_000_000
 _STAGE_BUCKETS_S = (
     50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.5,
 )  # fmt: skip
+_BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 # Of the calibrated score: most transactions lie in the first, most frauds beyond.
 _BAND_ENDS = (0.01, 0.05, 0.2, 0.5)
@@ -30,34 +32,22 @@ class PrometheusTelemetry:
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._decisions = Counter(
-            "fraud_decisions",
-            "Decisions made, by outcome, door and whether provisional.",
-            ["outcome", "door", "provisional"],
-            registry=registry,
-        )
-        self._repeats = Counter(
-            "fraud_repeats", "Repeats answered from the record.", registry=registry
-        )
-        self._conflicts = Counter(
-            "fraud_conflicts", "Ids sent with another payload.", registry=registry
-        )
+        def counter(metric: metrics.Metric) -> Counter:
+            return Counter(*metric.told, registry=registry)
+
+        self._decisions = counter(metrics.DECISIONS)
+        self._repeats = counter(metrics.REPEATS)
+        self._conflicts = counter(metrics.CONFLICTS)
         self._stages = Histogram(
-            "fraud_stage_seconds",
-            "Time of one batch by stage.",
-            ["stage"],
-            buckets=_STAGE_BUCKETS_S,
-            registry=registry,
+            *metrics.STAGES.told, buckets=_STAGE_BUCKETS_S, registry=registry
         )
         self._batch = Histogram(
-            "fraud_batch_transactions",
-            "Transactions decided together.",
-            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
-            registry=registry,
+            *metrics.BATCH.told, buckets=_BATCH_BUCKETS, registry=registry
         )
-        self._events = _events(registry)
-        self._available = _available(registry)
-        self._labelled, self._expected = _label_counters(registry)
+        self._events = counter(metrics.EVENTS)
+        self._available = Gauge(*metrics.AVAILABLE.told, registry=registry)
+        self._labelled = counter(metrics.LABELLED)
+        self._expected = counter(metrics.LABELLED_EXPECTED)
         self._drift = ModelDrift()
         registry.register(self._drift)
         self._children: dict[tuple[Outcome, Door, bool], Counter] = {}
@@ -101,9 +91,9 @@ class PrometheusTelemetry:
             child = self._stage_children[stage] = self._stages.labels(stage)
         return child
 
-    def count(self, event: str, n: int = 1) -> None:
+    def count(self, event: Event, n: int = 1) -> None:
         """Count a named event."""
-        self._events.labels(event).inc(n)
+        self._events.labels(event.value).inc(n)
 
     def watch(self, outside: Mapping[str, Callable[[], bool]]) -> None:
         """Tell at each scrape which outside systems are available."""
@@ -126,45 +116,6 @@ class PrometheusTelemetry:
         self._expected.labels(model, band).inc(score)
 
 
-def _events(registry: CollectorRegistry) -> Counter:
-    return Counter(
-        "fraud_events",
-        "Named events: store_lost, store_back, history_lost, log_lost, log_back, "
-        "provisional_adopted, provisional_overflow, spool_damaged, log_retry, "
-        "log_overflow, log_refused, outbox_swept, outbox_unreadable, dead_letter, "
-        "label, label_corrupt, keyless, miskeyed, stream_waited, "
-        "second_look_taken|skipped|failed.",
-        ["event"],
-        registry=registry,
-    )
-
-
-def _available(registry: CollectorRegistry) -> Gauge:
-    return Gauge(
-        "fraud_available",
-        "1 while an outside system is asked, 0 while it is not: store, log.",
-        ["system"],
-        registry=registry,
-    )
-
-
-def _label_counters(registry: CollectorRegistry) -> tuple[Counter, Counter]:
-    """Labels that arrived, and what their scores had foretold."""
-    labelled = Counter(
-        "fraud_labelled",
-        "Labels that arrived, by model, band of its score and verdict.",
-        ["model", "band", "verdict"],
-        registry=registry,
-    )
-    expected = Counter(
-        "fraud_labelled_expected",
-        "Frauds that the scores of labelled transactions add up to.",
-        ["model", "band"],
-        registry=registry,
-    )
-    return labelled, expected
-
-
 def _band(score: float) -> str:
     """The band of a score, by its lower end.
 
@@ -185,7 +136,7 @@ class SilentTelemetry:
     ) -> None:
         """Count nothing."""
 
-    def count(self, event: str, n: int = 1) -> None:
+    def count(self, event: Event, n: int = 1) -> None:
         """Count nothing."""
 
     def scored(self, model: str, matrix: Matrix, scores: Scores) -> None:

@@ -22,6 +22,7 @@ from scoring.doors.grpc.tls import Certificates
 from scoring.errors import BadArtifact
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.labels import Labelling
+from scoring.ports.events import Event
 from scoring.settings import Settings
 from scoring.wiring.services import Service, now_ms
 
@@ -123,7 +124,7 @@ def _credentials_from(settings: Settings) -> ServerCredentials | None:
 
 
 def _access_from(
-    settings: Settings, count: Callable[[str], None]
+    settings: Settings, count: Callable[[Event], None]
 ) -> ListedAccess | None:
     tokens = _tokens_from(settings)
     if settings.access_file is None:

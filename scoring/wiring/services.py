@@ -29,6 +29,7 @@ from scoring.pipeline.outbox_relay import Publisher
 from scoring.pipeline.reconciler import Provisional, is_answer
 from scoring.pipeline.scorer import Scorer
 from scoring.ports import DecisionLog, LogRecord, Model, Spool, Store, Telemetry
+from scoring.ports.events import Event
 from scoring.settings import Settings
 from scoring.stores.spool import FileSpool, MemorySpool
 from scoring.telemetry.http_port import Liveness, open_metrics_port
@@ -226,7 +227,7 @@ def _spool(settings: Settings, name: str, telemetry: Telemetry) -> Spool:
         re.compile(rf"{re.escape(stem)}-[a-z]+(-\d+)?(\.\d+)?\.spool"),
         bytes_max=settings.provisional_count_max * _SPOOL_BYTES_PER_ANSWER,
         whole=is_answer,
-        damaged=partial(telemetry.count, "spool_damaged"),
+        damaged=partial(telemetry.count, Event.SPOOL_DAMAGED),
     )
     spool.open()
     return spool

@@ -13,6 +13,7 @@ from scoring.core import document
 from scoring.core.transaction.transaction import DEFAULT_TENANT, Transaction
 from scoring.doors.auth.rate_limit import Quota
 from scoring.errors import BadArtifact, Denied, RateLimited, Unauthenticated
+from scoring.ports.events import Event
 
 if TYPE_CHECKING:
     from scoring.doors.auth.jwt import Tokens
@@ -25,9 +26,9 @@ _ITEMISED = frozenset(
 )
 # What each refusal counts as.
 _EVENTS = {
-    Unauthenticated: "caller_unauthenticated",
-    Denied: "caller_permission_denied",
-    RateLimited: "caller_resource_exhausted",
+    Unauthenticated: Event.CALLER_UNAUTHENTICATED,
+    Denied: Event.CALLER_PERMISSION_DENIED,
+    RateLimited: Event.CALLER_RESOURCE_EXHAUSTED,
 }
 
 
@@ -157,7 +158,7 @@ class ListedCaller:
         )
 
 
-def ignored(_event: str) -> None:
+def ignored(_event: Event) -> None:
     """Nobody counts who is refused."""
 
 
@@ -172,7 +173,7 @@ class ListedAccess:
     by_name: dict[str, ListedCaller]
     by_subject: dict[str, ListedCaller] = field(default_factory=dict)
     tokens: Tokens | None = None
-    count: Callable[[str], None] = ignored
+    count: Callable[[Event], None] = ignored
 
     def identify(self, credentials: Credentials, method: str) -> KnownCaller:
         """Who calls; what it raises is counted.
@@ -218,7 +219,7 @@ def load_access(
     *,
     monotonic: Callable[[], float],
     tokens: Tokens | None = None,
-    count: Callable[[str], None] = ignored,
+    count: Callable[[Event], None] = ignored,
 ) -> ListedAccess:
     """Read who may call what; raises `BadArtifact` with line and field."""
     try:

@@ -12,6 +12,7 @@ from scoring.doors.stream.poll_consumer import Poll
 from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import HistoryLost, ScoringError, StoreUnavailable
 from scoring.ports import Telemetry
+from scoring.ports.events import Event
 
 log = logging.getLogger(__name__)
 _STORE_RETRY_S = 0.2
@@ -80,9 +81,9 @@ class Patience:
             except StoreUnavailable as error:
                 if not waited:
                     log.warning("the stream waits, nothing is degraded: %s", error)
-                    self.telemetry.count("stream_waited")
+                    self.telemetry.count(Event.STREAM_WAITED)
                     if isinstance(error, HistoryLost):  # labels alone may tell
-                        self.telemetry.count("history_lost")
+                        self.telemetry.count(Event.HISTORY_LOST)
                 waited = True
                 self.progress.forward()
                 await asyncio.sleep(_STORE_RETRY_S)

@@ -22,16 +22,14 @@ from prometheus_client import Counter
 
 from scoring.kafka.startup_errors import patient
 from scoring.kafka.topic_incarnation import REMADE, committed_in, of_another
+from scoring.ports import metrics
 
 # Not this module's name: Faust silences the loggers of modules with its services.
 log = logging.getLogger("scoring.doors.stream.polls")
 # A broker that is down refuses several times a second; one that hangs, once in the
 # time that a request may take.
 _AWAY_S = 60.0
-_DELETED = Counter(
-    "fraud_stream_deleted_unread_total",
-    "Offsets that a topic's retention deleted before they were read, at most.",
-)
+_DELETED = Counter(*metrics.STREAM_DELETED_UNREAD.told)
 
 
 class Fetched(NamedTuple):

@@ -23,6 +23,7 @@ from scoring.errors import CorruptState, ScoringError, UnknownTransaction
 from scoring.kafka.topic_names import Topics
 from scoring.pipeline.labels import Joined, Labelling, joined
 from scoring.ports import DecisionLog, LabelledTransaction, Telemetry
+from scoring.ports.events import Event
 
 _log = logging.getLogger(__name__)
 _STORE_S = 10.0  # for a whole poll: nobody waits for a label
@@ -181,7 +182,7 @@ class LabelWork:
         except CorruptState as error:
             # What is whole has its labels; the rest gets them by a rebuild.
             _log.error("labels of a damaged history: %s: `scoring rebuild`", error)
-            self.telemetry.count("label_corrupt")
+            self.telemetry.count(Event.LABEL_CORRUPT)
             return await self._outlast(
                 poll, partial(self.labelling.attest, labels, timeout_s=_STORE_S)
             )
@@ -199,7 +200,7 @@ class LabelWork:
         self.progress.forward()
 
     def _letter(self, record: Any, error: ScoringError) -> Any:
-        self.telemetry.count("dead_letter")
+        self.telemetry.count(Event.DEAD_LETTER)
         return letter_record(
             record,
             error,

@@ -20,6 +20,7 @@ from scoring.kafka.record_values import (
 )
 from scoring.kafka.topic_names import key_of
 from scoring.ports import Check, Telemetry
+from scoring.ports.events import Event
 from scoring.wire.clean import hides_card_number
 
 
@@ -54,7 +55,7 @@ class KafkaIntake:
                 f"lies more than {self.skew_ms} ms after its receipt; send UTC",
             )
         if record.key != key:
-            self.telemetry.count("miskeyed" if record.key else "keyless")
+            self.telemetry.count(Event.MISKEYED if record.key else Event.KEYLESS)
         return Check(
             transaction=transaction,
             payload_hash=payload_hash(transaction),

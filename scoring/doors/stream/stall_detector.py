@@ -9,6 +9,8 @@ from typing import Any
 
 from prometheus_client import Gauge, Histogram
 
+from scoring.ports import metrics
+
 _MS_PER_S = 1_000
 # Faust, aiokafka and brokers have stalled silently before; a rebalance, a long poll
 # and a slow batch all end well within this.
@@ -17,22 +19,13 @@ STALL_S = 120.0
 # itself hangs, and only a supervisor can end the process.
 HANG_S = 30.0
 _LATENCY = Histogram(
-    "fraud_stream_latency_seconds",
-    "From a transaction's append to the acknowledged append of its decision.",
+    *metrics.STREAM_LATENCY.told,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
-_LAG = Gauge("fraud_stream_lag_records", "Records appended and not yet judged.")
-_HELD_BACK = Gauge(
-    "fraud_stream_held_back_records",
-    "Records behind a transaction that their producer has not ended.",
-)
-_MISSING = Gauge(
-    "fraud_stream_missing_topics", "Input topics that the brokers do not have."
-)
-_PROGRESS = Gauge(
-    "fraud_stream_progress_timestamp_seconds",
-    "When the stream last went forward, or rightly waited for store or broker.",
-)
+_LAG = Gauge(*metrics.STREAM_LAG.told)
+_HELD_BACK = Gauge(*metrics.STREAM_HELD_BACK.told)
+_MISSING = Gauge(*metrics.STREAM_MISSING_TOPICS.told)
+_PROGRESS = Gauge(*metrics.STREAM_PROGRESS.told)
 
 
 class Stalled(Exception):

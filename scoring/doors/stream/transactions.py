@@ -23,6 +23,7 @@ from scoring.errors import RecordsRefused, ScoringError
 from scoring.kafka.topic_names import Topics, decision_record
 from scoring.pipeline.answer import Answer
 from scoring.ports import Check, DecisionLog, LogRecord, Telemetry
+from scoring.ports.events import Event
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class TransactionWork:
         )
 
     def _letter(self, record: Any, error: ScoringError) -> LogRecord:
-        self.telemetry.count("dead_letter")
+        self.telemetry.count(Event.DEAD_LETTER)
         return letter_record(
             record,
             error,

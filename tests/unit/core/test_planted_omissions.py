@@ -1,7 +1,7 @@
 """What somebody adds and forgets a place of: a named test says which.
 
-The package is copied and grown by a field `wallet_type`, or by a degradation, at some
-of its places; the tests that iterate the declarations are run on the copy.
+The package is copied and grown by a field `wallet_type`, a degradation or an event at
+some of its places; the tests that iterate the declarations are run on the copy.
 """
 
 import subprocess
@@ -18,6 +18,8 @@ DECLARED = "    wallet_type: Annotated[str, _token(21, Role.CATEGORY)] = "
 HELD_BY = Path("tests/unit/core/transaction/test_declared_fields.py")
 DECISION = Path("scoring/core/decision/decision.py")
 DECISION_PROTO = Path("protos/scoring/v1/decision.proto")
+EVENTS = Path("scoring/ports/events.py")
+METRICS = Path("tests/unit/telemetry/test_declared_metrics.py")
 DEGRADATIONS = Path("tests/unit/core/decision/test_degradations.py")
 
 
@@ -27,7 +29,7 @@ def package(tmp_path):
     left_out = ignore_patterns("__pycache__")
     copytree(ROOT / "scoring", tmp_path / "scoring", ignore=left_out)
     copytree(ROOT / "protos", tmp_path / "protos", ignore=left_out)
-    for tests in (HELD_BY, DEGRADATIONS):
+    for tests in (HELD_BY, DEGRADATIONS, METRICS):
         (tmp_path / tests).parent.mkdir(parents=True)
         copy(ROOT / tests, tmp_path / tests)
     return tmp_path
@@ -156,3 +158,31 @@ def test_a_degradation_that_is_only_declared_is_missed(package):
     add(package, DECISION, LAST_DECLARED, "    RATES_STALE = 11, Rung.FULL\n")
     told = complaints(package, DEGRADATIONS)
     assert "test_the_docs_say_what_a_degradation_means[RATES_STALE]" in told
+
+
+LAST_EVENT = '    STORE_BACK = "store_back", "the store answers again"\n'
+
+
+def test_an_event_that_does_not_say_what_it_means_is_none(package):
+    add(package, EVENTS, LAST_EVENT, '    STORE_SLOW = "store_slow"\n')
+    told = said_by(package, "-c", "import scoring.ports.events")
+    assert "event 'store_slow' does not say what it means" in told
+
+
+def test_an_event_that_nothing_counts_is_missed_there_and_on_the_page(package):
+    add(package, EVENTS, LAST_EVENT, '    STORE_SLOW = "store_slow", "it is slow"\n')
+    told = complaints(package, METRICS)
+    assert "test_every_declared_event_happens_somewhere[store_slow]" in told
+    assert "test_the_page_of_metrics_is_what_the_declarations_say_today" in told
+
+
+def test_an_event_that_is_counted_and_not_declared_is_named(package):
+    part = Path("scoring/pipeline/labels.py")
+    count = "self.telemetry.count(Event.LABEL,"
+    text = (package / part).read_text()
+    assert count in text
+    undeclared = text.replace(count, 'self.telemetry.count("label_seen",')
+    (package / part).write_text(undeclared)
+    told = complaints(package, METRICS)
+    assert "test_nothing_counts_an_event_by_a_text" in told
+    assert "pipeline/labels.py" in told

@@ -1,0 +1,154 @@
+"""Every metric that a process shows: one closed set, declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class MetricKind(Enum):
+    """Prometheus's kinds; a counter's name ends in _total where it is scraped."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Unit(Enum):
+    """What a metric counts; all but bare numbers end the name."""
+
+    SECONDS = "seconds"
+    TRANSACTIONS = "transactions"
+    RECORDS = "records"
+    TOPICS = "topics"
+    PARTITIONS = "partitions"
+    OFFSETS = "offsets"
+    ROWS = "rows"
+    SHARE = "share"
+    INDEX = "stability"
+    FLAG = "available"
+    TIMES = ""  # how often something happened
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: name without _total, kind, unit, labels and what it says.
+
+    Labels are bounded: never an id.
+    """
+
+    name: str
+    kind: MetricKind
+    unit: Unit
+    meaning: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def scraped(self) -> str:
+        """The name as it is scraped.
+
+        >>> CONFLICTS.scraped
+        'fraud_conflicts_total'
+        """
+        counter = self.kind is MetricKind.COUNTER
+        return f"{self.name.removesuffix('_total')}_total" if counter else self.name
+
+    @property
+    def told(self) -> tuple[str, str, tuple[str, ...]]:
+        """What Prometheus's own classes take first."""
+        return self.name, self.meaning, self.labels
+
+
+_C, _G, _H = MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM
+DECISIONS = Metric(
+    "fraud_decisions", _C, Unit.TIMES,
+    'Decisions made; any provisional="true" and a jump in one outcome want a look.',
+    ("outcome", "door", "provisional"),
+)  # fmt: skip
+REPEATS = Metric(
+    "fraud_repeats", _C, Unit.TIMES, "Repeats answered from the record."
+)  # fmt: skip
+CONFLICTS = Metric(
+    "fraud_conflicts", _C, Unit.TIMES,
+    "Ids sent with another payload: a caller reuses ids.",
+)  # fmt: skip
+STAGES = Metric(
+    "fraud_stage_seconds", _H, Unit.SECONDS,
+    "Time of one batch by stage: which one grew.", ("stage",),
+)  # fmt: skip
+BATCH = Metric(
+    "fraud_batch_transactions", _H, Unit.TRANSACTIONS,
+    "Transactions decided together; more under load, which is how load is absorbed.",
+)  # fmt: skip
+EVENTS = Metric(
+    "fraud_events", _C, Unit.TIMES,
+    "Named events; docs/metrics.md says what each means.", ("event",),
+)  # fmt: skip
+AVAILABLE = Metric(
+    "fraud_available", _G, Unit.FLAG,
+    "1 while an outside system is asked, 0 while it is not: store, log.", ("system",),
+)  # fmt: skip
+LABELLED = Metric(
+    "fraud_labelled", _C, Unit.TIMES,
+    "Labels that arrived, by model, band of its score and verdict.",
+    ("model", "band", "verdict"),
+)  # fmt: skip
+LABELLED_EXPECTED = Metric(
+    "fraud_labelled_expected", _C, Unit.TIMES,
+    "Frauds that the scores of labelled transactions add up to.", ("model", "band"),
+)  # fmt: skip
+STREAM_LATENCY = Metric(
+    "fraud_stream_latency_seconds", _H, Unit.SECONDS,
+    "From a transaction's append to the acknowledged append of its decision.",
+)  # fmt: skip
+STREAM_LAG = Metric(
+    "fraud_stream_lag_records", _G, Unit.RECORDS,
+    "This worker's share of the backlog: records that can be read and are not judged.",
+)  # fmt: skip
+STREAM_HELD_BACK = Metric(
+    "fraud_stream_held_back_records", _G, Unit.RECORDS,
+    "Records behind a transaction that their producer has not ended: no lag of ours; a "
+    "line names partition and offset after 30 s.",
+)  # fmt: skip
+STREAM_MISSING_TOPICS = Metric(
+    "fraud_stream_missing_topics", _G, Unit.TOPICS,
+    "Input topics that the brokers do not have: 503 on /livez, a line a minute; once "
+    "they are made again the worker ends, and starts with them.",
+)  # fmt: skip
+STREAM_PROGRESS = Metric(
+    "fraud_stream_progress_timestamp_seconds", _G, Unit.SECONDS,
+    "When the stream last went forward, or rightly waited for store or broker; where "
+    "records wait and it stands still, the worker ends itself after two minutes.",
+)  # fmt: skip
+STREAM_DELETED_UNREAD = Metric(
+    "fraud_stream_deleted_unread_total", _C, Unit.OFFSETS,
+    "Offsets that retention deleted before they were read, at most: raise retention.ms "
+    "or find what held the workers up.",
+)  # fmt: skip
+STREAM_REMADE = Metric(
+    "fraud_stream_remade_partitions", _C, Unit.PARTITIONS,
+    "Partitions read from their start, since their topic had been made again after it "
+    "was committed.",
+)  # fmt: skip
+MODEL_ROWS = Metric(
+    "fraud_model_rows", _G, Unit.ROWS,
+    "Sampled rows of the last day that the next three rest on; below 1,000 they are "
+    "absent.", ("model",),
+)  # fmt: skip
+SCORE_STABILITY = Metric(
+    "fraud_score_stability", _G, Unit.INDEX,
+    "Stability index of the score, last day: above 0.25 scores are no longer spread as "
+    "in training.", ("model",),
+)  # fmt: skip
+FEATURE_STABILITY = Metric(
+    "fraud_feature_stability", _G, Unit.INDEX,
+    "Stability index of known values, last day: which input moved.",
+    ("model", "feature"),
+)  # fmt: skip
+FEATURE_MISSING = Metric(
+    "fraud_feature_missing_share", _G, Unit.SHARE,
+    "Share of missing values, last two hours, less that at training (may be < 0).",
+    ("model", "feature"),
+)  # fmt: skip
+
+METRICS = tuple(made for made in globals().values() if isinstance(made, Metric))
