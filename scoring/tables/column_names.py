@@ -48,7 +48,7 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     "merchant_category": (
         "merchantcategory", "mcc", "merchantcategorycode", "category",
     ),
-    "card_country": ("cardcountry", "issuercountry", "bincountry"),
+    "card_country": ("cardcountry", "issuercountry", "bincountry", "cardissuecountry"),
     "merchant_country": ("merchantcountry", "country"),
     "ip_country": ("ipcountry",),
     "latitude": ("merchlat", "merchantlat", "merchantlatitude", "latitude", "lat"),
@@ -63,12 +63,13 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
     "outcome": (
         "outcome", "decision", "authresult", "authorizationresult",
         "authorisationresult", "authorizationstatus", "authorisationstatus",
-        "transactionstatus", "status",
+        "transactionstatus", "status", "success", "approved", "responsecode",
     ),
     "known_at": ("knownat", "labelledat", "chargebackat", "reportedat"),
 }  # fmt: skip
 # Inside an object they say nothing: the country of whose address?
 _OF_ANYTHING = frozenset({"country", "value", "user", "date", "time"})
+ZONE_NAMES = frozenset({"timezone", "tz", "zone"})
 MINOR_NAMES = frozenset({"amountminor", "amountcents"})
 
 

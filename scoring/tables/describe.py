@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from scoring.core.transaction.card_number import holds_card_number
-from scoring.tables.column_names import KNOWN_NAMES, MINOR_NAMES, candidates, spellings
+from scoring.tables.column_names import (
+    KNOWN_NAMES,
+    MINOR_NAMES,
+    candidates,
+    spellings,
+)
+from scoring.tables.describe_time import find_time, judge_time
+from scoring.tables.guess import Guess, Values
 from scoring.tables.mapping import TableMapping, shipped_mapping
 from scoring.tables.source import open_source
 from scoring.tables.values import (
     SYMBOL_CURRENCIES,
-    Times,
     all_whole,
     can_be,
     ends_like_floats,
     money_of,
-    time_of,
+    only_days,
 )
 
 _SAMPLED_ROWS = 1_000
 _VALUES_SHOWN_MAX = 8
 _MINOR = "minor"
 _OURS = ("id", "occurred_at_ms", "amount_minor", "currency")  # of no other table
-# Apart in these: the day of a time, and of whom the numbers of cards are.
-_TIME_PARTS = ("Year", "Month", "Day", "Time")
+# Apart in TabFormer's table: of whom the numbers of cards are.
 _CARDS_OF = ("User", "Card")
-
-Values = Callable[[str], Iterator[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +48,6 @@ class Proposal:
     remarks: tuple[str, ...]
     complete: bool
     asked: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Guess:
-    columns: dict[str, str | list[str]] = field(default_factory=dict)
-    constants: dict[str, str] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    amount_unit: str = "major"
-
-    def ask(self, remark: str) -> None:
-        """Say what only a person can know."""
-        self.asked.append(remark)
-        self.remarks.append(remark)
-
-    def column(self, ours: str) -> str:
-        """The one column of a field; empty where there is none, or several."""
-        found = self.columns.get(ours, "")
-        return found if isinstance(found, str) else ""
 
 
 def mapping_for(present: set[str]) -> TableMapping | None:
@@ -127,12 +110,12 @@ def propose(
     def sampled(column: str) -> Iterator[str]:
         return iter(sample.get(column, ()))
 
-    guess, every = _Guess(), values or sampled
+    guess, every = Guess(), values or sampled
     if encoding:
         guess.extra["encoding"] = encoding
     _find_columns(guess, columns, sample)
-    _find_time(guess, columns, sample)
-    _judge_time(guess, sample, every)
+    find_time(guess, columns, sample)
+    judge_time(guess, sample, every)
     _judge_amount(guess, sample, every, floats)
     _judge_required(guess, every)
     _judge_tokens(guess, sample)
@@ -154,11 +137,13 @@ def _unused(used: Sequence[str], columns: Sequence[str]) -> list[str]:
 
 
 def _find_columns(
-    guess: _Guess, columns: Sequence[str], sample: Mapping[str, Sequence[str]]
+    guess: Guess, columns: Sequence[str], sample: Mapping[str, Sequence[str]]
 ) -> None:
     """The best column by name whose values can be what the name says."""
     for ours in KNOWN_NAMES:
         named = candidates(ours, columns)
+        if ours == "occurred_at":  # the best name is no help where it has days only
+            named.sort(key=lambda column: only_days(sample.get(column, ())))
         for column in named:
             if column not in guess.columns.values() and can_be(
                 ours, sample.get(column, ())
@@ -189,71 +174,8 @@ def _not_one(ours: str, column: str, sample: Mapping[str, Sequence[str]]) -> str
     )
 
 
-def _find_time(
-    guess: _Guess, columns: Sequence[str], sample: Mapping[str, Sequence[str]]
-) -> None:
-    if set(_TIME_PARTS) <= set(columns):
-        guess.columns["occurred_at"] = list(_TIME_PARTS)
-        guess.extra["time"] = {"format": "%Y %m %d %H:%M"}
-        return
-    if "occurred_at" in guess.columns:
-        return
-    times = [
-        column
-        for column in columns
-        if sample.get(column)
-        and (found := time_of(sample[column]))
-        and not found.counter
-    ]
-    if len(times) == 1:
-        guess.columns["occurred_at"] = times[0]
-        guess.remarks.append("occurred_at: the only column that is a time")
-
-
-def _judge_time(
-    guess: _Guess, sample: Mapping[str, Sequence[str]], every: Values
-) -> None:
-    column = guess.column("occurred_at")
-    texts = sample.get(column, ())
-    if not texts:
-        if "occurred_at" in guess.columns:
-            guess.remarks.append("occurred_at: times without a zone are read as UTC")
-        return
-    found = time_of(texts)
-    if found and len(found.formats) > 1:
-        found = _told_apart(found, every(column))
-    if found is None:
-        return
-    if found.counter:
-        guess.ask(
-            f"occurred_at: {column!r} counts from a start that the table does not "
-            "tell; say it in the mapping, as in time: {origin: 2017-12-01, unit: s}"
-        )
-    elif len(found.formats) > 1:
-        choices = " or ".join(f'"{form}"' for form in found.formats)
-        guess.ask(
-            f"occurred_at: {column!r} does not tell days from months; say which, as "
-            f"in time: {{format: {choices}}}"
-        )
-    elif found.formats:
-        guess.extra["time"] = {"format": found.formats[0]}
-        guess.remarks.append(
-            f"occurred_at: every value fits {found.formats[0]} only; read as UTC"
-        )
-    elif found.unit:
-        guess.extra["time"] = {"unit": found.unit}
-        guess.remarks.append(f"occurred_at: read as {found.unit} since 1970")
-    elif not found.zoned:
-        guess.remarks.append("occurred_at: times without a zone are read as UTC")
-
-
-def _told_apart(found: Times, values: Iterator[str]) -> Times:
-    """Look at all values where the first ones do not tell the day from the month."""
-    return time_of(list(dict.fromkeys(values)), found.formats) or found
-
-
 def _judge_amount(
-    guess: _Guess,
+    guess: Guess,
     sample: Mapping[str, Sequence[str]],
     every: Values,
     floats: frozenset[str],
@@ -280,7 +202,7 @@ def _judge_amount(
         guess.remarks.append("amount: read as major units (49.99)")
 
 
-def _judge_required(guess: _Guess, every: Values) -> None:
+def _judge_required(guess: Guess, every: Values) -> None:
     if "id" not in guess.columns:
         guess.extra["row_numbers_as_ids"] = True
         guess.remarks.append("id: no column is one; rows are numbered")
@@ -321,7 +243,7 @@ def _shown(values: Iterable[str]) -> str:
     return ", ".join(known[:_VALUES_SHOWN_MAX]) or "none"
 
 
-def _judge_tokens(guess: _Guess, sample: Mapping[str, Sequence[str]]) -> None:
+def _judge_tokens(guess: Guess, sample: Mapping[str, Sequence[str]]) -> None:
     for ours, named in guess.columns.items():
         for column in _listed(named):
             texts = sample.get(column, ())
@@ -337,7 +259,7 @@ def _judge_tokens(guess: _Guess, sample: Mapping[str, Sequence[str]]) -> None:
                 )
 
 
-def _text(guess: _Guess) -> str:
+def _text(guess: Guess) -> str:
     plain: dict[str, Any] = {"columns": guess.columns}
     if guess.constants:
         plain["constants"] = guess.constants

@@ -59,7 +59,7 @@ class TimeReading(BaseModel):
     def _zone_is_known(cls, zone: str) -> str:
         try:
             ZoneInfo(zone)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise ValueError("must be a zone such as UTC or Europe/Berlin") from error
         return zone
 

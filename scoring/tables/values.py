@@ -12,7 +12,7 @@ from scoring.core.transaction.event_time import implausible
 from scoring.core.transaction.fields import FieldType
 from scoring.core.transaction.transaction import FIELD_OF
 from scoring.tables import cells
-from scoring.tables.mapping import MoneyReading
+from scoring.tables.mapping import MoneyReading, TimeReading
 
 # Of a column's values, at least so many must fit: a total row is no reason to ask.
 _FITTING_MIN = 0.9
@@ -117,6 +117,31 @@ def time_of(values: Sequence[str], formats: Sequence[str] = FORMATS) -> Times | 
         if fitting(values, lambda value, unit=unit: _of_our_days(value, unit)):  # type: ignore[misc]
             return Times(unit=unit)
     return Times(counter=True)
+
+
+def only_days(values: Sequence[str]) -> bool:
+    """Whether times are days without a time of day.
+
+    >>> only_days(["2024-03-01"]), only_days(["2024-03-01 10:00"])
+    (True, False)
+    """
+    return bool(values) and all(
+        fullmatch(r"\d{4}-\d\d-\d\d|\d\d?[/.-]\d\d?[/.-]\d{2,4}", value, ASCII)
+        for value in values
+    )
+
+
+def zone_of(values: Sequence[str]) -> str:
+    """The one zone that all values name; empty where there is none.
+
+    >>> zone_of(["CET", "CET"]), zone_of(["CET", "UTC"]), zone_of(["home"])
+    ('CET', '', '')
+    """
+    named = set(values)
+    try:
+        return TimeReading(zone=named.pop()).zone if len(named) == 1 else ""
+    except ValueError:
+        return ""
 
 
 def _zoned(value: str) -> None:

@@ -173,3 +173,71 @@ def test_half_a_location_is_refused_as_half(tmp_path):
         "location.longitude: is missing; half a location is none",
         "location.latitude: is missing; half a location is none",
     ]
+
+
+def test_a_time_of_day_is_worth_more_than_the_better_name(tmp_path):
+    header = "id,transaction_date,event_time,amount,card"
+    rows = [f"a{i},2024-03-01,2024-03-01 10:0{i}:00,1.50,c" for i in range(9)]
+    path = csv_file(tmp_path, *rows, header=header)
+    assert load_mapping(describe(path).text, name="m").columns["occurred_at"] == (
+        "event_time"
+    )
+    at_ms = rows_of(table(path))["a3"].transaction.occurred_at_ms
+    assert at_ms == 1_709_287_380_000
+
+
+def test_days_without_a_time_of_day_are_said(tmp_path):
+    path = csv_file(
+        tmp_path,
+        *(f"a{i},2024-03-0{i + 1},1.50,c" for i in range(9)),
+        header="id,date,amount,card",
+    )
+    assert any("without a time of day" in said for said in describe(path).remarks)
+
+
+@pytest.mark.parametrize(
+    ("zones", "hour"),
+    [
+        (["CET"], 9),
+        (["America/New_York"], 15),
+        (["CET", "EET"], None),
+        (["here"], None),
+        (["Europe"], None),
+    ],
+)
+def test_a_column_that_names_the_zone_is_believed_or_asked_about(tmp_path, zones, hour):
+    rows = [
+        f"a{i},2024-03-01 10:0{i}:00,{zones[i % len(zones)]},1.50,c" for i in range(9)
+    ]
+    path = csv_file(
+        tmp_path, *rows, header="Psp Reference,Creation Date,TimeZone,Amount,Card"
+    )
+    proposal = describe(path)
+    if hour is None:
+        assert any("does not name one zone" in said for said in proposal.asked)
+        return
+    assert not any("UTC" in said for said in proposal.remarks)
+    at_ms = rows_of(table(path))["a0"].transaction.occurred_at_ms
+    assert at_ms == (1_709_251_200 + hour * 3_600) * 1_000
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("success", ["true", "false"]), ("Status", ["Paid", "Failed"])],
+)
+def test_what_may_say_the_outcome_is_not_left_unsaid(tmp_path, column, values):
+    rows = [f"a{i},2024-03-01T10:00:00Z,1.50,c,{values[i % 2]}" for i in range(9)]
+    path = csv_file(tmp_path, *rows, header=f"id,created,amount,card,{column}")
+    said = [r for r in describe(path).remarks if r.startswith("outcome: not column")]
+    assert len(said) == 1
+    assert all(value in said[0] for value in values)
+
+
+@pytest.mark.parametrize("zone", ["here", "Europe", "../UTC", "é", "a\\0b", ""])
+def test_a_zone_that_there_is_not_is_refused_by_the_mapping(zone):
+    with pytest.raises(BadArtifact, match="must be a zone such as"):
+        load_mapping(
+            "columns: {id: i, occurred_at: t, amount: a, currency: c}\n"
+            f'time: {{zone: "{zone}"}}',
+            name="m",
+        )

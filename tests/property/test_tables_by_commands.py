@@ -108,6 +108,7 @@ def mapping_of(names: list[str], tenant: str) -> str:
     return f"columns: {said}\nconstants: {told}\nrow_numbers_as_ids: {numbers}\n"
 
 
+@pytest.mark.timeout(300 if EXAMPLES == _FEW else 7_200)
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 @settings(max_examples=EXAMPLES)
 @given(table=TABLES, guessed=st.booleans())
