@@ -16,7 +16,8 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -187,6 +188,21 @@ def is_archive(path: Path) -> bool:
         (path / "offsets.json").is_file()
         or any((path / kind).is_dir() for kind in SCHEMAS)
     )
+
+
+@contextmanager
+def readable(archive: Archive) -> Iterator[None]:
+    """Refuse an archive with files that `scoring archive` did not write."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise BadArtifact(
+            f"{archive.directory}: holds files that `scoring archive` did not write, "
+            f"or that are damaged; move them away: {first}"
+        ) from error
 
 
 def write(path: Path, table: pa.Table) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact
-from scoring.history.archive import Archive
+from scoring.history.archive import Archive, readable
 from scoring.history.ledger import Ledger
 from scoring.history.rows import TRANSACTION_FIELDS
 
 _DAY_MS = 86_400_000
 # Without these a column that is empty everywhere means "not known", as a missing one.
 _MAY_LACK = ("customer", "card")
+_NEVER_NULL = ("tenant", "id", "occurred_at_ms", "currency", "outcome")
 _TOO_LATE = "came too late for the store to count it"
 _AGAIN = "is the record of a decision that stands once"
 
@@ -75,14 +77,27 @@ def examples(
     """
     if not archive.files("decisions"):
         raise BadArtifact(f"{archive.directory}: no decisions are archived there")
-    ledger = Ledger(archive, catalogue, lateness_ms=lateness_ms)
-    try:
-        _join(ledger.con)
-        delay_ms = _delay(ledger.con, label_delay_ms, legitimate_after_ms)
-        _judge(ledger.con, delay_ms, legitimate_after_ms)
-        return _taken(ledger.con, delay_ms)
-    finally:
-        ledger.close()
+    with readable(archive):
+        ledger = Ledger(archive, catalogue, lateness_ms=lateness_ms)
+        with closing(ledger):
+            _refuse_strangers(ledger.con)
+            _join(ledger.con)
+            delay_ms = _delay(ledger.con, label_delay_ms, legitimate_after_ms)
+            _judge(ledger.con, delay_ms, legitimate_after_ms)
+            return _taken(ledger.con, delay_ms)
+
+
+def _refuse_strangers(con: Any) -> None:
+    """Raise `BadArtifact` for records that are no decisions of ours."""
+    missing = " OR ".join(f"{name} IS NULL" for name in _NEVER_NULL)
+    ((count,),) = con.execute(
+        f"SELECT count(*) FROM recorded WHERE {missing}"  # noqa: S608 our own names
+    ).fetchall()
+    if count:
+        raise BadArtifact(
+            f"archive: {count:,} records lack one of {', '.join(_NEVER_NULL)}: "
+            "`scoring archive` did not write them; move their files away"
+        )
 
 
 def _join(con: Any) -> None:

@@ -161,3 +161,37 @@ def test_the_last_version_of_a_label_counts_and_a_withdrawn_one_is_none(town, tm
 def test_a_directory_without_decisions_is_refused(tmp_path):
     with pytest.raises(BadArtifact, match="no decisions are archived"):
         joined(Archive(tmp_path))
+
+
+DAMAGES = {
+    "fraud": pa.array(["yes"]),
+    "known_at_ms": pa.array(["tomorrow"]),
+    "occurred_at_ms": pa.array(["today"]),
+    "id": pa.array([None], pa.string()),
+}
+
+
+@pytest.mark.parametrize("column", [*DAMAGES, ""])
+def test_files_that_the_archive_did_not_write_are_refused(town, tmp_path, column):
+    archive = archived(tmp_path / "a", town.slice(0, 500))
+    kind = "labels" if column in {"fraud", "known_at_ms"} else "decisions"
+    place = archive.files(kind)[0].with_name("p9-0-1.parquet")
+    if column:
+        row = pq.read_table(archive.files(kind)[0]).slice(0, 1)
+        own = row.set_column(row.column_names.index(column), column, DAMAGES[column])
+        pq.write_table(own, place)
+    else:
+        place.write_bytes(b"no Parquet")
+    with pytest.raises(BadArtifact, match="`scoring archive` did not write"):
+        joined(archive)
+
+
+def test_a_record_that_stands_twice_is_left_out_and_counted(town, tmp_path):
+    archive = archived(tmp_path / "a", town)
+    rows = pq.read_table(archive.files("decisions")[0]).to_pylist()[:3]
+    again = [row | {"log_offset": 10**6 + i} for i, row in enumerate(rows)]
+    archive.take("decisions", 0, again, (10**6, 10**6 + 3))
+    found = joined(archive)
+    assert (found.rows, found.repeated) == (len(town) + 3, 3)
+    assert {offset for _, offset, _ in found.left_out} == {10**6, 10**6 + 1, 10**6 + 2}
+    assert found.rows == found.table.num_rows + len(found.left_out)
