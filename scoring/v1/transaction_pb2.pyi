@@ -481,7 +481,9 @@ class LifecycleEvent(_message.Message):
     kind: Global___LifecycleKind.ValueType
     """What happened; required."""
     amount_minor: _builtins.int
-    """Minor units of the transaction's currency, when only a part is meant."""
+    """Minor units of the transaction's currency, when only a part is meant. Left out all
+    of it is meant; a part of 0 is 0.
+    """
     issuer_code: _builtins.str
     """The issuer's response code (ISO 8583 field 39), when there is one."""
     @_builtins.property
@@ -496,14 +498,16 @@ class LifecycleEvent(_message.Message):
         event_id: _builtins.str = ...,
         kind: Global___LifecycleKind.ValueType = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
-        amount_minor: _builtins.int = ...,
+        amount_minor: _builtins.int | None = ...,
         issuer_code: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "event_id", b"event_id", "issuer_code", b"issuer_code", "kind", b"kind", "occurred_at", b"occurred_at", "tenant", b"tenant", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "event_id", b"event_id", "issuer_code", b"issuer_code", "kind", b"kind", "occurred_at", b"occurred_at", "tenant", b"tenant", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__amount_minor: _TypeAlias = _typing.Literal["amount_minor"]  # noqa: Y015
+    _WhichOneofArgType__amount_minor: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount_minor) -> _WhichOneofReturnType__amount_minor | None: ...
 
 Global___LifecycleEvent: _TypeAlias = LifecycleEvent  # noqa: Y015
 

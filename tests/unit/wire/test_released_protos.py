@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scoring.v1 import transaction_pb2
+
 ROOT = Path(__file__).resolve().parents[3]
 PROTOS = ROOT / "protos"
 BUF = Path(sys.executable).with_name("buf")
@@ -67,3 +69,10 @@ def test_a_change_that_breaks_a_caller_is_refused(changed, old, new):
 def test_a_removed_call_is_refused(changed):
     call = "rpc ReportLabels(ReportLabelsRequest) returns (ReportLabelsResponse);"
     assert breaking(changed(call, "", "fraud_scoring.proto")).returncode != 0
+
+
+def test_a_part_of_zero_is_not_a_part_that_was_left_out():
+    part = transaction_pb2.LifecycleEvent(transaction_id="t", amount_minor=0)
+    read = transaction_pb2.LifecycleEvent.FromString(part.SerializeToString())
+    assert read.HasField("amount_minor")
+    assert not transaction_pb2.LifecycleEvent().HasField("amount_minor")
