@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from difflib import get_close_matches
+from math import inf
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
@@ -18,6 +19,8 @@ from scoring.errors import BadArtifact
 M = TypeVar("M", bound=BaseModel)
 _CHARACTERS_MAX = 4_000_000  # a policy of 4 MB is a list in the wrong place
 _DEPTH_MAX = 32  # no file of ours is deeper than 8; the parser recurses
+_DIGITS_MAX = 400  # a float holds no larger number
+_WRITTEN_OUT_MAX = 2 * _CHARACTERS_MAX  # with every alias in full: nested, they explode
 # The C parser where there is one: a long list of tokens loads several times faster.
 _BASE = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -61,6 +64,8 @@ for _tag, _pattern, _first in (
 def _whole(loader: Any, node: yaml.ScalarNode) -> int:
     """An integer: decimal however many zeros lead, 0o17 octal, 0x1F hexadecimal."""
     text = str(loader.construct_scalar(node))
+    if len(text) > _DIGITS_MAX:
+        raise ValueError("too long")
     return int(text, 10) if text.lstrip("+-").isdecimal() else int(text, 0)
 
 
@@ -120,6 +125,7 @@ def load(text: str, model: type[M], *, name: str) -> M:
         loader = _LOADER(text)
         root = loader.get_single_node()
         _refuse_oddities(root, name)
+        _refuse_explosion(root, name)
         plain = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         raise BadArtifact(
@@ -164,11 +170,47 @@ def _refuse_oddities(root: yaml.Node | None, name: str) -> None:
     for node in _nodes(root, set()):
         line = f"{name}:{node.start_mark.line + 1}"
         if isinstance(node, yaml.MappingNode):
-            keys = Counter(str(key.value) for key, _ in node.value)
+            keys = Counter(_key(key) for key, _ in node.value)
             twice = sorted(key for key, times in keys.items() if times > 1)
             problems += [f"{line}: {key}: is written twice" for key in twice]
     if problems:
         raise BadArtifact("\n".join(problems))
+
+
+def _is_text(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag.endswith(":str")
+
+
+def _key(node: yaml.Node) -> str:
+    """A field's name as it will be read: 01 is 1, and True is true."""
+    text = str(node.value)
+    return text if _is_text(node) else text.lower().lstrip("+0")
+
+
+def _refuse_explosion(root: yaml.Node | None, name: str) -> None:
+    """Refuse aliases of aliases that a few lines would make gigabytes of."""
+    sizes: dict[int, float] = {}
+
+    def size(node: yaml.Node) -> float:
+        if id(node) not in sizes:
+            sizes[id(node)] = inf  # of what holds itself
+            sizes[id(node)] = 1 + (
+                sum(map(size, _children(node)))
+                if isinstance(node, yaml.CollectionNode)
+                else len(node.value)
+            )
+        return sizes[id(node)]
+
+    if root is not None and size(root) > _WRITTEN_OUT_MAX:
+        raise BadArtifact(
+            f"{name}:1: not YAML: its aliases, written out, are larger than "
+            f"{_WRITTEN_OUT_MAX} characters, or hold themselves"
+        )
+
+
+def _children(node: yaml.CollectionNode) -> Iterator[yaml.Node]:
+    for child in node.value:
+        yield from child if isinstance(child, tuple) else (child,)
 
 
 def _nodes(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.Node]:
@@ -177,9 +219,9 @@ def _nodes(node: yaml.Node | None, seen: set[int]) -> Iterator[yaml.Node]:
         return
     seen.add(id(node))
     yield node
-    for child in node.value if isinstance(node, yaml.CollectionNode) else ():
-        for part in child if isinstance(child, tuple) else (child,):
-            yield from _nodes(part, seen)
+    if isinstance(node, yaml.CollectionNode):
+        for child in _children(node):
+            yield from _nodes(child, seen)
 
 
 def line_of(text: str, path: tuple[int | str, ...]) -> int:

@@ -86,6 +86,10 @@ TOP: list[Bad] = [
     (WORDING, "card_blocked: The card is blocked.", "reasons.card_blocked", "pattern"),
     (WORDING, "", "lists.blocked_cards.reason_code", "no wording for CARD_BLOCKED"),
 ]
+# Nine aliases of nine aliases, nine times over: a gigabyte of a few lines.
+BOMB = "name: &x0 [a]\n" + "".join(
+    f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 9)}]\n" for i in range(1, 10)
+)
 YAML: list[Bad] = [
     (FIRST, "\t- id: card_velocity", "", "not YAML"),
     (FIRST, "-id: card_velocity", "", "not YAML"),
@@ -96,6 +100,15 @@ YAML: list[Bad] = [
     (NAME, "name: !!python/name:os.system\n", "", "not YAML"),
     (NAME, "name: card\x00payments\n", "", "may not stand here"),
     (NAME, f"name: {'[' * 40}{']' * 40}\n", "", "nested deeper"),
+    (NAME, BOMB, "", "written out"),
+    (LIMIT, "a: &a {<<: *a}", "", "hold themselves"),
+    (
+        LIMIT,
+        f"{LIMIT}\n  true: {{default: 8}}\n  True: {{default: 9}}",
+        "true",
+        "twice",
+    ),
+    (LIMIT, "card_payments_1h: {default: 0x" + "f" * 5_000 + "}", "", "is no int"),
     (NAME, "---\nname: card payments\n", "", "another document"),
     (NAME, "<<: {name: a}\n<<: {name: b}\n", "<<", "written twice"),
     (LIMIT, f"{LIMIT}\n  {LIMIT}", "card_payments_1h", "written twice"),
@@ -175,14 +188,23 @@ SEGMENTS: list[Bad] = [
     where("{amount_minor_below: 0}", "amount_minor_below", "greater than or equal"),
     where("{amount_minor_from: 9, amount_minor_below: 9}", "", "must exceed"),
 ]
+TWICE = f"- {ONLINE}\n      challenge: 0.03"
 LISTS: list[Bad] = [
     entry("a", "", "mapping of fields"),
     entry("{}", "token", "is required"),
     entry("{token: 123456}", "token", "put it in quotes"),
     entry("{token: 12e3}", "token", "put it in quotes"),
     entry("{token: ''}", "token", "at least 1"),
-    entry("{token: '4111 1111 1111 1111'}", "", "card number"),
-    entry("{token: '４１１１１１１１１１１１１１１１'}", "", "card number"),
+    (CARDS, CARDS.replace("[]", "[{token: '4111 1111 1111 1111'}]"), "", "card number"),
+    (CARDS, CARDS.replace("[]", "[{token: a, reason: 4111-1111-1111-1111}]"), "",
+     "card number"),
+    (OWNER, OWNER.replace("fraud strategy", "4111.1111.1111.1111"), "", "card number"),
+    (ONLINE, "where: {merchant: '4111111111111111'}", "", "card number"),
+    (WORDING, "CARD_BLOCKED: The card 4111 1111 1111 1111 is bad.", "", "card number"),
+    entry('{token: "a\\u0000b"}', "", "must be printable"),
+    (ONLINE, 'where: {merchant: "a\\nb"}', "thresholds.segments.1.where.merchant",
+     "must be printable"),
+    (TWICE, f"{TWICE}\n    {TWICE}", "thresholds.segments.2", "has the same"),
     entry("{token: a, until: 2030-01-01}", "until", "unknown field"),
     entry("{token: a, expires: 2030-01-01}", "expires", "with its zone"),
     entry("{token: a, expires: 2030-01-01T00:00:00}", "expires", "time zone"),

@@ -15,7 +15,6 @@ from pydantic import (
     model_validator,
 )
 
-from scoring.core.transaction.card_number import holds_card_number
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
 from scoring.core.transaction.transaction import FIELDS, TOKEN_CHARACTERS_MAX
 
@@ -44,9 +43,9 @@ class Entry(BaseModel):
     reason: str = Field("", max_length=200)
 
     @model_validator(mode="after")
-    def _no_card_number(self) -> Entry:
-        if holds_card_number(self.token):
-            raise ValueError("token holds a card number; list the token instead")
+    def _occurs(self) -> Entry:
+        if not self.token.isprintable():
+            raise ValueError("token never occurs: it must be printable")
         if self.expires and ms_of(self.expires) <= OCCURRED_AT_MS_MIN:
             raise ValueError("expires lies before any payment: it would never be found")
         return self

@@ -11,6 +11,9 @@ from scoring.core.policy.policy_file import PolicyFile
 from scoring.core.policy.rules.inputs import Type, limit_type
 from scoring.core.policy.rules.problem import RuleProblem, caret, position
 from scoring.core.policy.segments import Where, texts_of
+from scoring.core.transaction.card_number import holds_card_number
+
+Path = tuple[str | int, ...]
 
 
 def contradictions(text: str, file: PolicyFile, *, name: str) -> list[str]:
@@ -32,7 +35,13 @@ def contradictions(text: str, file: PolicyFile, *, name: str) -> list[str]:
             problems.append(
                 at(("limits", limit_name), "a limit in _minor is a whole number")
             )
-    return problems + _unreachable(file, at)
+    said = "holds a card number; write its token instead"
+    problems += [
+        at(path, said)
+        for path, written in _texts((), file.model_dump(mode="json"))
+        if holds_card_number(written)
+    ]
+    return problems + _shadowed(file, at) + _unreachable(file, at)
 
 
 def remarks(file: PolicyFile, always: Collection[int] = ()) -> list[str]:
@@ -87,6 +96,35 @@ def _codes(file: PolicyFile) -> list[tuple[tuple[str | int, ...], str | None]]:
     found += [(("default", "reason_code"), file.default.reason_code)]
     found += [(("approved",), file.approved)]
     return [(path, code) for path, code in found if code is not None]
+
+
+def _texts(path: Path, part: object) -> Iterator[tuple[Path, str]]:
+    """Every text of a file, and where it stands."""
+    if isinstance(part, str):
+        yield path, part
+    elif isinstance(part, dict):
+        for name, value in part.items():
+            yield from _texts((*path, name), value)
+    elif isinstance(part, list):
+        for i, value in enumerate(part):
+            yield from _texts((*path, i), value)
+
+
+def _shadowed(file: PolicyFile, at: Callable[..., str]) -> list[str]:
+    """Segments that stand twice: the first that matches wins."""
+    parts: dict[tuple[str, ...], list[Where]] = {
+        ("limits", name, "segments"): [case.where for case in limit.segments]
+        for name, limit in file.limits.items()
+    }
+    parts["thresholds", "segments"] = [x.where for x in file.thresholds.segments]
+    problems = []
+    for path, wheres in parts.items():
+        first: dict[Where, int] = {}
+        for i, where in enumerate(wheres):
+            if first.setdefault(where, i) != i:
+                said = f"never reached: segments.{first[where]} has the same `where`"
+                problems.append(at((*path, i), said))
+    return problems
 
 
 def _unreachable(file: PolicyFile, at: Callable[..., str]) -> list[str]:

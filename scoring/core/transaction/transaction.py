@@ -130,7 +130,10 @@ def never(field: str, text: str) -> str:
     ''
     """
     known = CLOSED.get(field)
-    return known.refusal(text) if known else ""
+    if known:
+        return known.refusal(text)
+    token = field in TOKEN_FIELDS and not text.isprintable()
+    return "must be printable" if token else ""
 
 
 def validate_key(

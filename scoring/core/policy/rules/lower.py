@@ -111,6 +111,8 @@ class Lowering:
             require_text_operator(operator, node.offset)
         if left.literal is not None and right.literal is not None:
             raise RuleProblem(node.offset, "compares two constants")
+        if left.code == right.code:
+            raise RuleProblem(node.offset, "compares a value with itself")
         constant = 0 if left.literal is not None else 1  # else the right one
         comparison = Comparison(operator, left, right)
         require_meeting(comparison, node.children[constant].offset)

@@ -48,6 +48,8 @@ BAD_RULES = [
     ("transaction.occurred_at_ms > 1767268800", 30, "lies between 946684800000"),
     ("transaction.attempt == 0", 24, "lies between 1 and 1000"),
     ("score > 1.5", 9, "lies between 0 and 1"),
+    ("score == score", 7, "with itself"),
+    ("transaction.card == 'a\\u202eb'", 21, "printable"),
     ("features.sum_1d / features.count_1h > 5.0", 17, "multiply the other side"),
     ("transaction.amount_minor % 2 == 0", 26, "is not allowed"),
     ("(score > 0.5 ? 1.0 : 2.0) > 1.0", 14, "two rules"),
@@ -142,9 +144,13 @@ def test_hostile_texts_in_a_rule_stay_texts() -> None:
     hostile = '\');raise SystemExit#\x00\n"""é'
     escaped = hostile.replace('"', '\\"').replace("\n", "\\n").replace("\x00", "\\0")
     escaped = escaped.replace("\\0", "\\u0000")
-    made = program(f'transaction.card == "{escaped}"', "transaction.card in ['\\\\']")
-    assert made.evaluate([0.0] * 3, card(hostile), 0, 0.0) == (1, 0)
-    assert made.evaluate([0.0] * 3, card("\\"), 0, 0.0) == (2, 0)
+    made = program(
+        f'transaction.attributes.note == "{escaped}"', "transaction.card in ['\\\\']"
+    )
+    noted = Transaction("default", "t1", card="c", attributes={"note": hostile})
+    assert made.evaluate([0.0] * 3, noted, 0, 0.0) == (1, 0)
+    slashed = Transaction("default", "t1", card="\\", attributes={"note": "n"})
+    assert made.evaluate([0.0] * 3, slashed, 0, 0.0) == (2, 0)
 
 
 def test_a_witness_is_the_comparison_that_was_true_under_or_and_not() -> None:
