@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     policy_file: Path | None = Field(None, description="default: the shipped policy")
     features_file: Path | None = Field(None, description="default: the shipped one")
     reasons_file: Path | None = Field(None, description="default: the shipped table")
+    rates_file: Path | None = Field(
+        None, description="exchange rates, CSV, followed; default: the shipped example"
+    )
     state_dir: Path = Field(Path(".scoring"), description="spool and demo artifacts")
     archive_dir: Path | None = Field(
         None, description="Parquet archive of decisions and labels; unset: none"

@@ -1,5 +1,7 @@
 """Definitions that count approved and declined attempts apart, for tests."""
 
+from rates_parts import rates_of
+
 from scoring.core.decision.decision import Outcome
 from scoring.core.features.catalogue import load_catalogue
 from scoring.ports import Recording
@@ -7,7 +9,7 @@ from scoring.ports import Recording
 OUTCOMES = load_catalogue(
     """\
 name: outcomes
-currency: {reference: EUR, rates: {JPY: 0.6}}
+currency: {reference: EUR}
 horizon: 30d
 limits: {events_max: 64}
 entities: {card: card, device: device, merchant: merchant}
@@ -30,7 +32,7 @@ features:
      reason_group: ANY, description: nothing to do with outcomes}
 """,
     name="outcomes.yaml",
-)
+).converting_by(rates_of(JPY="0.006"))
 
 
 def recorded(check, outcome=Outcome.DECLINE, decision=b"decision"):

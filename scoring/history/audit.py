@@ -57,7 +57,8 @@ def audit(
     Each is recomputed from what the store had processed before it: late events and
     answers given without the store are counted where they were, and what came too
     late for the store is not. Only decisions of this catalogue's version that saw
-    their whole history are compared.
+    their whole history are compared, and of those the ones that these rates convert as
+    they were: not what was decided before a rate of the past was changed.
     """
     ledger = Ledger(archive, catalogue, lateness_ms=lateness_ms)
     found = Audit(passed_over=_passed_over(ledger, catalogue))
@@ -81,6 +82,7 @@ def _comparable(catalogue: Catalogue) -> dict[str, str]:
     lacking = ", ".join(f"'{code}'" for code in _WITHOUT_HISTORY)
     return {
         "other definitions": f"features_version <> '{catalogue.version}'",
+        "other rates": "n IN (SELECT n FROM other_rates)",  # see `Ledger`
         "provisional": "provisional",
         "without history": "NOT provisional "
         f"AND list_has_any(degradations, [{lacking}])",

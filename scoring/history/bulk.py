@@ -18,7 +18,8 @@ from scoring.history.pack import Events, records, sightings
 from scoring.stores.redis.bulk_load import Item
 from scoring.stores.redis.keys import JOINER, Layout
 from scoring.stores.redis.script_compiler import EntityProgram, Program, Terms
-from scoring.training.offline.sql import amount_sql, column_sql
+from scoring.training.offline.rates import with_amounts
+from scoring.training.offline.sql import column_sql
 
 _EVENTS_PER_GROUP = 400_000  # of one kind of entity, in memory at once
 _ORDER = ("entity", "at_ms", "n")
@@ -57,8 +58,8 @@ class Bulk:
                 occurred_at_ms AS at_ms,
                 ('0x' || substr(sha256(id), 1, 8))::BIGINT AS hi,
                 ('0x' || substr(sha256(id), 9, 8))::BIGINT AS lo
-            FROM (SELECT *, {amount_sql(self.catalogue)} AS amount FROM history)
-            WHERE NOT too_late"""  # noqa: S608 - our own rates
+            FROM {with_amounts(ledger.con, self.catalogue, "history")}
+            WHERE NOT too_late"""  # noqa: S608 - our own columns
         )
 
     def groups(self) -> Iterator[tuple[EntityProgram, str]]:

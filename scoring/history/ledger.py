@@ -14,6 +14,7 @@ from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.history.archive import FIRST, Archive, text_sql
 from scoring.history.rows import selected
 from scoring.ports import Check, LabelledTransaction
+from scoring.training.offline.rates import mark_other_rates
 from scoring.training.sql import connect
 from scoring.v1 import transaction_pb2
 
@@ -72,7 +73,8 @@ class Ledger:
     """What an archive holds between two sets of offsets, in processing order.
 
     `n` counts from 0. A store numbers what it processes; an answer given without
-    the store has no number and stands where it was decided, by the wall clock.
+    the store has no number and stands where it was decided, by the wall clock. The
+    table `other_rates` has the `n` of what other exchange rates converted.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Ledger:
         archive.views(self.con)
         self._number()
         self._mark_too_late(lateness_ms)
+        mark_other_rates(self.con, catalogue.exchange.rates, "history")
 
     def _number(self) -> None:
         self.con.execute(
@@ -161,6 +164,12 @@ class Ledger:
     def count(self) -> int:
         """How many transactions."""
         found: int = self.con.execute("SELECT count(*) FROM places").fetchone()[0]
+        return found
+
+    @property
+    def other_rates(self) -> int:
+        """How many were decided by other exchange rates than the catalogue's."""
+        found: int = self.con.execute("SELECT count(*) FROM other_rates").fetchone()[0]
         return found
 
     @property

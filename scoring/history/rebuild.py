@@ -73,6 +73,7 @@ class Rebuilt:
     decisions: int
     labels: int
     tail: int
+    other_rates: int = 0
 
     def __str__(self) -> str:
         """One line for the operator.
@@ -80,9 +81,15 @@ class Rebuilt:
         >>> print(Rebuilt(1200, 300, 7, 0))
         1,200 transactions, 300 decisions and 7 labels are back, 0 of them meanwhile
         """
-        return (
+        told = (
             f"{self.transactions:,} transactions, {self.decisions:,} decisions and "
             f"{self.labels:,} labels are back, {self.tail:,} of them meanwhile"
+        )
+        if not self.other_rates:
+            return told
+        return (
+            f"{told}; {self.other_rates:,} were decided by other exchange rates, and "
+            "are converted by the present ones now"
         )
 
 
@@ -108,6 +115,7 @@ class Rebuild:
     progress: Progress = silent
     decisions: int = 0
     labels: int = 0
+    other_rates: int = 0
     last_place: int = 1
     newest_ms: int = 0
     _since: Standing = field(default_factory=dict)
@@ -131,7 +139,9 @@ class Rebuild:
             await self.take()
             meanwhile += await self._meanwhile()
         self.milestones.file.unlink(missing_ok=True)
-        return Rebuilt(bulk + meanwhile, self.decisions, self.labels, meanwhile)
+        return Rebuilt(
+            bulk + meanwhile, self.decisions, self.labels, meanwhile, self.other_rates
+        )
 
     async def follow(self) -> int:
         """Take and replay what was appended since `run`; returns how many."""
@@ -201,6 +211,7 @@ class Rebuild:
         )
         self.last_place = max(self.last_place, ledger.last_place)
         self.newest_ms = max(self.newest_ms, ledger.newest_ms)
+        self.other_rates += ledger.other_rates
         return ledger
 
     async def _packed(self, ledger: Ledger) -> str:

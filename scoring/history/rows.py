@@ -47,6 +47,7 @@ DECISIONS = pa.schema(
         ("model_version", pa.string()),
         ("policy_version", pa.string()),
         ("features_version", pa.string()),
+        ("rates_version", pa.string()),  # of the rates effective by its time
         ("features", pa.list_(pa.float32())),
         ("decision", pa.binary()),  # core and trace, as recorded
         *PLACE,
@@ -121,6 +122,7 @@ def _row_of(message: decision_pb2.Decision, record: Any) -> Row:
         "model_version": core.versions.model,
         "policy_version": core.versions.policy,
         "features_version": core.versions.features,
+        "rates_version": core.versions.rates,
         "features": list(core.features),
         "decision": _recorded(message),
         "log_partition": record.partition,

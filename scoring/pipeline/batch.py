@@ -37,10 +37,11 @@ class Artifacts:
     model: Model
     policy: Policy
 
-    @property
-    def versions(self) -> Versions:
-        """What every decision made with these names."""
-        return Versions(self.model.version, self.policy.version, self.catalogue.version)
+    def versions(self, rates: str) -> Versions:
+        """What a decision made with these names; `rates` is `Rates.version_at`."""
+        return Versions(
+            self.model.version, self.policy.version, self.catalogue.version, rates
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,18 @@ class Batch:
             seen.values if isinstance(seen, Observation) else unknown
             for seen in self.observations
         ]
+
+    def _versions(self) -> list[Versions]:
+        """What each decision names: most payments of a batch are of one day."""
+        rates = self.artifacts.catalogue.exchange.rates
+        found: dict[str, Versions] = {}
+        named = []
+        for check in self.checks:
+            version = rates.version_at(check.transaction.occurred_at_ms)
+            if version not in found:
+                found[version] = self.artifacts.versions(version)
+            named.append(found[version])
+        return named
 
     def predict(self, matrix: Matrix) -> Scores | None:
         """Scores of all rows, or None where the model failed."""
@@ -98,7 +111,7 @@ class Batch:
         """
         n = len(self.checks)
         last = looked.second if looked else scores
-        groups, versions = self.artifacts.model.reason_groups, self.artifacts.versions
+        groups = self.artifacts.model.reason_groups
         rows = zip(
             self.checks,
             self.observations,
@@ -108,12 +121,12 @@ class Batch:
             last.contributions if last else [None] * n,
             looked.looks if looked else [SecondLook.UNSPECIFIED] * n,
             unsure(self.artifacts.catalogue, self._values()),
+            self._versions(),
             strict=True,
         )
         evidence = []
-        for i, (check, seen, vector, margin, score, parts, look, odd) in enumerate(
-            rows
-        ):
+        for i, row in enumerate(rows):
+            check, seen, vector, margin, score, parts, look, odd, versions = row
             degradations = _degradations(seen, scores)
             degradations += _of_amounts(self.artifacts.catalogue, check, odd)
             told = looked.of(i) if looked else scores

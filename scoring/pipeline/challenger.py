@@ -14,7 +14,6 @@ from scoring.core.decision.decision import (
     Degradation,
     DegradationCode,
     Rung,
-    Versions,
     rung_of,
 )
 from scoring.core.policy.decide import Evidence, decide
@@ -91,8 +90,8 @@ class Challenger:
 
     def _evidence(self, seen: Evidence, i: int, scores: Scores | None) -> Evidence:
         kept = tuple(d for d in seen.degradations if not d.code.ours)
-        versions = Versions(
-            self.model.version, self.policy.version, self.model.features_version
+        versions = replace(
+            seen.versions, model=self.model.version, policy=self.policy.version
         )
         if scores is None:
             missing = Degradation(DegradationCode.MODEL_UNAVAILABLE, "model")

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 from scoring import wire
 from scoring.core.decision.decision import DecisionCore, Degradation, DegradationCode
 from scoring.core.features.apart import apart
+from scoring.core.features.rates import Rates
 from scoring.core.policy.decide import decide
 from scoring.errors import TransactionConflict
 from scoring.pipeline.answer import Answer, Decided, repeated_answer, standing_answer
 from scoring.pipeline.batch import Artifacts, Batch, Seen
+from scoring.pipeline.batch_gate import Between
 from scoring.pipeline.budget import Budget
 from scoring.pipeline.conflicts import explained
 from scoring.pipeline.reconciler import Provisional
@@ -52,6 +54,7 @@ class Scorer:
     keeps_outbox: bool = True
     publishes: bool = True
     _exchanges: Exchanges = field(init=False)
+    _between: Between = field(init=False, default_factory=Between)
 
     def __post_init__(self) -> None:
         """Bring together what the exchanges with the store need."""
@@ -82,14 +85,30 @@ class Scorer:
         """
         transactions = [check.transaction for check in checks]
         answers: list[Answer] = []
-        for piece in apart(self.artifacts.catalogue, transactions):
-            answers += await self._score(
-                checks[piece],
-                self._watch(checks[piece], idle),
-                wait_for_store=wait_for_store,
-                behind=behind + len(checks) - piece.stop,
-            )
+        await self._between.begin()
+        try:
+            for piece in apart(self.artifacts.catalogue, transactions):
+                answers += await self._score(
+                    checks[piece],
+                    self._watch(checks[piece], idle),
+                    wait_for_store=wait_for_store,
+                    behind=behind + len(checks) - piece.stop,
+                )
+        finally:
+            self._between.end()
         return answers
+
+    async def convert_by(self, rates: Rates, *, within_s: float) -> bool:
+        """Convert by other rates from the next batch on; no batch sees two.
+
+        False, and nothing changed, where one under way lasts longer than `within_s`.
+        """
+        exchange = self.artifacts.catalogue.exchange
+
+        def swap() -> None:
+            exchange.rates = rates
+
+        return await self._between.change(swap, within_s=within_s)
 
     def _watch(self, checks: Sequence[Check], idle: Idle | None) -> Stopwatch:
         """Runs since the first of them was admitted, where somebody waits."""

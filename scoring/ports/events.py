@@ -82,6 +82,11 @@ class Event(StrEnum):
         "a second look was due and had no time",
     )
     SECOND_LOOK_FAILED = "second_look_failed", "a second look was due and gave no score"
+    RATES_TAKEN = "rates_taken", "another file of exchange rates came into force"
+    RATES_REFUSED = (
+        "rates_refused",
+        "a file of exchange rates was not taken, the log says why; should stay 0",
+    )
     CALLER_UNAUTHENTICATED = (
         "caller_unauthenticated",
         "a caller could not be identified",

@@ -21,7 +21,7 @@ _CSV_COLUMNS = """id, strftime(make_timestamp(occurred_at_ms * 1000),
         ELSE '' END), '|') AS rules,
     array_to_string(reasons, '|') AS reasons,
     array_to_string(degradations, '|') AS degradations,
-    fraud, policy_version, model_version"""
+    fraud, policy_version, model_version, rates_version"""
 
 
 def decision_values(row: Row, decision: decision_pb2.Decision) -> dict[str, Any]:
@@ -52,6 +52,7 @@ def decision_values(row: Row, decision: decision_pb2.Decision) -> dict[str, Any]
         "known_at_ms": row.known_at_ms,
         "model_version": core.versions.model,
         "policy_version": core.versions.policy,
+        "rates_version": core.versions.rates,
         "transaction": wire.transaction_to_proto(transaction).SerializeToString(),
     }
 
@@ -112,6 +113,7 @@ def decisions_schema() -> Any:
             ("known_at_ms", pa.int64()),
             ("model_version", pa.string()),
             ("policy_version", pa.string()),
+            ("rates_version", pa.string()),
             ("transaction", pa.binary()),  # protobuf, for another policy to decide
         ]
     )

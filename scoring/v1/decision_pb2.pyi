@@ -444,22 +444,28 @@ class Versions(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    RATES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Content hash of the model bundle."""
     policy: _builtins.str
     """Content hash of the policy."""
     features: _builtins.str
     """Hash of the feature definitions."""
+    rates: _builtins.str
+    """Hash of the exchange rates that were effective by the transaction's time; empty
+    in decisions of earlier releases.
+    """
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         policy: _builtins.str = ...,
         features: _builtins.str = ...,
+        rates: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "model", b"model", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "model", b"model", "policy", b"policy", "rates", b"rates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

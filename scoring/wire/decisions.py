@@ -129,6 +129,7 @@ def _middle_of_core(
     message.versions.model = versions.model
     message.versions.policy = versions.policy
     message.versions.features = versions.features
+    message.versions.rates = versions.rates
     return message.SerializeToString(deterministic=True)
 
 

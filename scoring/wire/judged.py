@@ -42,7 +42,10 @@ def judged_from_bytes(raw: bytes, *, content_type: str = PROTOBUF) -> Judged:
         evidence=Evidence(
             vector=np.array(core.features, np.float32) if core.features else None,
             versions=Versions(
-                core.versions.model, core.versions.policy, core.versions.features
+                core.versions.model,
+                core.versions.policy,
+                core.versions.features,
+                core.versions.rates,
             ),
             degradations=tuple(
                 Degradation(DegradationCode(d.code), d.detail)

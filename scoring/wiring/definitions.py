@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scoring.core.features.catalogue import Catalogue, default_catalogue, load_catalogue
+from scoring.core.features.rates import Rates, load_rates, no_rates, shipped_rates
 from scoring.core.policy.policy import Policy, load_policy
 from scoring.core.policy.reasons import load_reasons
 from scoring.core.policy.shipped_policy import default_policy
@@ -13,12 +14,23 @@ from scoring.settings import Settings
 
 
 def catalogue_from(settings: Settings) -> Catalogue:
-    """The feature definitions; raises `BadArtifact`."""
-    if settings.features_file is None:
-        return default_catalogue()
-    return load_catalogue(
-        _text(settings.features_file), name=str(settings.features_file)
-    )
+    """The feature definitions, with the rates to convert by; raises `BadArtifact`."""
+    if (path := settings.features_file) is None:
+        catalogue = default_catalogue()
+    else:
+        catalogue = load_catalogue(_text(path), name=str(path))
+    return catalogue.converting_by(rates_from(settings, catalogue.currency))
+
+
+def rates_from(settings: Settings, reference: str) -> Rates:
+    """The exchange rates to a reference currency; raises `BadArtifact`.
+
+    Without a file, the shipped ones where they are to that currency, else none.
+    """
+    if (path := settings.rates_file) is not None:
+        return load_rates(_text(path), reference=reference, name=str(path))
+    shipped = shipped_rates()
+    return shipped if shipped.reference == reference else no_rates(reference)
 
 
 def policy_from(settings: Settings, catalogue: Catalogue) -> Policy:

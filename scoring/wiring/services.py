@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scoring import wire
+from scoring.core.features.rates import Rates
 from scoring.core.features.row import row_of
 from scoring.core.transaction.transaction import Transaction
 from scoring.doors.stream.dead_letters import VALUE_BYTES_MAX, refusal_record
@@ -41,7 +43,8 @@ from scoring.wiring.connections import (
     systems_outside,
     unconnected_log,
 )
-from scoring.wiring.definitions import catalogue_from, policy_from
+from scoring.wiring.definitions import catalogue_from, policy_from, rates_from
+from scoring.wiring.rates_reloader import RatesWatch
 
 if TYPE_CHECKING:
     from scoring.doors.stream.transaction_lookup import Archive as PaymentArchive
@@ -52,6 +55,9 @@ _SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
 # An append and its mark in the outbox cost as much as deciding: where no reply waits
 # for the log, the decisions of so long share them.
 _LOG_GATHER_S = 0.02
+# A change of rates holds new batches back until those under way have ended: some
+# milliseconds. One that takes longer has a store that does not answer.
+_BATCH_ENDS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,10 @@ async def service_from(
     outside = systems_outside(provisional, log)
     liveness.outside = outside
     telemetry.watch(outside)
-    watching = asyncio.create_task(_watch(source, scorer, telemetry))
+    watching = [asyncio.create_task(_watch(source, scorer, telemetry))]
+    if settings.rates_file is not None:
+        following = _follow_rates(settings, settings.rates_file, scorer, telemetry)
+        watching.append(asyncio.create_task(following))
     try:
         async with contact(provisional, log) as wrong:
             yield Service(
@@ -145,7 +154,8 @@ async def service_from(
                 *(Topics(settings.topic_prefix), telemetry, outside, liveness, wrong),
             )
     finally:
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         if publisher is not None:
             await publisher.close(within_s=settings.drain_s)
         await provisional.close()
@@ -197,6 +207,32 @@ async def _watch(
         refresh=source.refresh,
         poll_s=PULL_S if source.remote else POLL_S,
     ).follow(scorer.artifacts.model.version)
+
+
+async def _follow_rates(
+    settings: Settings, file: Path, scorer: Scorer, telemetry: Telemetry
+) -> None:
+    """Convert by what the file says whenever it changes, from the next batch on."""
+    catalogue = scorer.artifacts.catalogue
+    log = logging.getLogger(__name__)
+
+    async def take(rates: Rates) -> bool:
+        before = catalogue.exchange.rates.version
+        if rates.version == before:
+            return True
+        if not await scorer.convert_by(rates, within_s=_BATCH_ENDS_S):
+            return False
+        telemetry.count(Event.RATES_TAKEN)
+        log.info("exchange rates %s apply from now on, not %s", rates.version, before)
+        return True
+
+    def refused(why: str) -> None:
+        telemetry.count(Event.RATES_REFUSED)
+        kept = catalogue.exchange.rates.version
+        log.error("the exchange rates are not taken, %s stay in force: %s", kept, why)
+
+    load = partial(rates_from, settings, catalogue.currency)
+    await RatesWatch(file, load, take, refused).follow()
 
 
 def _provisional(

@@ -91,6 +91,7 @@ def test_what_is_configured_is_what_the_service_reads(helm, monkeypatch):
         "fraud-scoring",
     )
     assert str(read.access_file) == "/etc/scoring/access.yaml"
+    assert str(read.rates_file) == "/etc/scoring-rates/rates.csv"
 
 
 def test_models_from_storage_are_mirrored_where_a_pod_may_write(helm, tmp_path):

@@ -119,8 +119,12 @@ def test_a_scaled_workload_leaves_its_replicas_to_the_scaler(newest_helm):
     assert target["name"] == deployment["metadata"]["name"]
 
 
-def test_keys_and_certificates_are_mounted_so_that_a_change_is_seen(newest_helm):
-    for values, volume in (("configured", "jwks"), ("secrets", "client-ca")):
+def test_keys_certificates_and_rates_are_mounted_so_that_a_change_is_seen(newest_helm):
+    for values, volume in (
+        ("configured", "jwks"),
+        ("configured", "rates"),
+        ("secrets", "client-ca"),
+    ):
         manifests = rendered(
             newest_helm, *with_values(CHART / f"ci/{values}-values.yaml")
         )

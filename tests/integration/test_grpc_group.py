@@ -205,9 +205,9 @@ async def test_where_there_is_time_nothing_is_cut(service, check):
 
 
 def test_the_example_of_the_cut_rests_on_the_rates_that_ship():
-    rates = default_catalogue().rates
+    rates = default_catalogue().exchange.rates.by_currency
     assert "XTS" not in rates
-    assert 50_000 * rates["JPY"] < 31_000 * rates["EUR"]
+    assert 50_000 * rates["JPY"].newest < 31_000 * rates["EUR"].newest
 
 
 async def test_under_load_calls_gather_for_the_next_pass(service, check):

@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from rates_parts import DATED, rates_of
 from streams import DEDUPE_MS, HOUR_MS, LATENESS_MS, Shape, check, labels, transactions
 
 from scoring.core.features.catalogue import (
@@ -26,7 +27,9 @@ from scoring.training.offline.engine import offline_features
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 SEEDS = range(40 if NIGHTLY else 3)
 CELLS_MIN = 1_000_000 if NIGHTLY else 50_000
-CATALOGUES = {"card": default_catalogue(), "handbook": handbook_catalogue()}
+CARD = default_catalogue()
+RATES = CARD.converting_by(DATED)
+CATALOGUES = {"card": CARD, "handbook": handbook_catalogue(), "dated rates": RATES}
 # Times in milliseconds, in whole seconds and in whole minutes, as most gateways stamp.
 CLOCKS_MS = (1, 1_000, 60_000)
 TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
@@ -248,7 +251,7 @@ async def test_a_hot_entity_stays_bounded_and_within_its_bound(
 SMALL = load_catalogue(
     """\
 name: small
-currency: {reference: EUR, rates: {JPY: 0.6}}
+currency: {reference: EUR}
 horizon: 7d
 limits: {events_max: 64}
 entities: {merchant: merchant}
@@ -269,7 +272,7 @@ features:
      reason_group: ANY, description: any}
 """,
     name="small.yaml",
-)
+).converting_by(rates_of(JPY="0.006"))
 
 
 @pytest.mark.parametrize("clock_ms", CLOCKS_MS)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streams
+from rates_parts import rates_of
 from redis.asyncio import Redis
 from store_parts import connected
 from streams import (
@@ -214,7 +215,7 @@ async def test_an_own_normal_of_2_to_the_31_payments_is_refused_and_never_wrong(
 HERE = Path(__file__).parent
 EARLIER = load_catalogue(
     (HERE / "earlier_release.yaml").read_text(), name="earlier_release.yaml"
-)
+).converting_by(rates_of(JPY="0.006"))
 
 
 (MERCHANT,) = [plan for plan in EARLIER.plans if plan.name == "merchant"]

@@ -10,7 +10,7 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.core.features.expression import parse
 from scoring.core.features.measure import reader
 from scoring.core.transaction.transaction import Transaction
-from scoring.training.offline.sql import amount_sql
+from scoring.training.offline.rates import with_amounts
 
 EXPRESSIONS = (
     "amount > 500",
@@ -59,12 +59,12 @@ def test_an_expression_means_the_same_in_python_and_in_sql(con, payments):
     columns |= {
         f: pa.array(columns[f], pa.float64()) for f in ("latitude", "longitude")
     }
-    con.register("payments", pa.table(columns))
+    con.register("payments", pa.table(columns | {"n": range(len(payments))}))
     read = reader(*(parse(text).python for text in EXPRESSIONS))
     listed = ", ".join(parse(text).sql for text in EXPRESSIONS)
     rows = con.sql(
         f"SELECT {listed} FROM "  # noqa: S608 - our own expressions
-        f"(SELECT *, {amount_sql(CATALOGUE)} AS amount FROM payments)"
+        f"{with_amounts(con, CATALOGUE, 'payments')} ORDER BY n"
     ).fetchall()
     for t, row in zip(payments, rows, strict=True):
         amount = CATALOGUE.amount(t)

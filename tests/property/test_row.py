@@ -5,6 +5,7 @@ from math import inf, nan
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from rates_parts import rates_of
 
 from scoring.core.features.catalogue import load_catalogue
 from scoring.core.features.derivation import FORMULAS
@@ -17,7 +18,7 @@ PRIOR = "prior: {frauds: 0.5, transactions: 100}"
 CATALOGUE = load_catalogue(
     """\
 name: every-formula
-currency: {reference: EUR, rates: {USD: 0.87}}
+currency: {reference: EUR}
 horizon: 90d
 entities: {card: card}
 features:
@@ -44,7 +45,7 @@ features:
         )
     ),
     name="every-formula.yaml",
-)
+).converting_by(rates_of(USD="0.87"))
 NOW_MS = 1_750_000_000_000
 SLOTS = st.one_of(
     st.sampled_from((0.0, nan, inf, 1.0, float(NOW_MS), float(1 << 60))),

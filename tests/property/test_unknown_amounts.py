@@ -6,6 +6,7 @@ from operator import itemgetter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rates_parts import rates_of
 
 from scoring.core.features.catalogue import load_catalogue
 from scoring.core.features.reference import Reference
@@ -16,7 +17,7 @@ from scoring.core.transaction.transaction import Transaction
 CATALOGUE = load_catalogue(
     """\
 name: amounts
-currency: {reference: EUR, rates: {USD: 2}}
+currency: {reference: EUR}
 entities: {card: card}
 features:
   - {name: "count_{window}", entity: card, statistic: count, windows: [1h, 1d]}
@@ -35,7 +36,7 @@ features:
      filter: "amount >= 500"}
 """.replace("windows:", "reason_group: G, description: D, windows:"),
     name="amounts.yaml",
-)
+).converting_by(rates_of(USD=2))
 WINDOWS_MS = {"1h": 3_600_000, "1d": 86_400_000}
 MINUTE_MS = 60_000
 payments = st.lists(

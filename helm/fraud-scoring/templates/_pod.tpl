@@ -83,6 +83,9 @@ initContainers:
 - {name: state, mountPath: /var/lib/scoring}
 - {name: tmp, mountPath: /tmp}
 - {name: files, mountPath: /etc/scoring, readOnly: true}
+{{- if .Values.rates.configMap.name }}
+- {name: rates, mountPath: /etc/scoring-rates, readOnly: true}
+{{- end }}
 {{- if ne .Values.model.source "baked" }}
 - name: model
   mountPath: /model
@@ -102,6 +105,10 @@ initContainers:
 - name: files
   configMap:
     name: {{ include "scoring.name" .root }}-files
+{{- with .root.Values.rates.configMap.name }}
+- name: rates
+  configMap: {name: {{ . }}}
+{{- end }}
 {{- if eq .root.Values.model.source "claim" }}
 - name: model
   persistentVolumeClaim:

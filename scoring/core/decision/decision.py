@@ -164,11 +164,15 @@ class RuleHit:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What made the decision: content hashes."""
+    """What made the decision: content hashes.
+
+    `rates` is of those effective by the payment's time, "" in earlier releases.
+    """
 
     model: str = ""
     policy: str = ""
     features: str = ""
+    rates: str = ""
 
 
 @quick

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -13,20 +12,23 @@ from importlib import resources
 from scoring.core import document
 from scoring.core.features.amount_counts import amount_counts
 from scoring.core.features.bounds import ANY, BY_UNIT, POSITIVE, Bounds
-from scoring.core.features.definition import (
-    RATE_SCALE,
-    Definition,
-    DefinitionFile,
-    span_ms,
-)
+from scoring.core.features.definition import Definition, DefinitionFile, span_ms
 from scoring.core.features.expression import OUTCOME, bounds_of, names_of
 from scoring.core.features.measure import Read, needs, reader, reading
+from scoring.core.features.rates import (
+    RATE_SCALE,
+    Exchange,
+    Rates,
+    no_rates,
+    shipped_rates,
+)
 from scoring.core.features.statistic import STATISTICS, Column, Slot, Wanted
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
 LAYOUT = 2  # of the stored state and of its meaning; part of every version hash
 _VERSION_CHARACTERS = 16
+_HALF = RATE_SCALE // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,10 @@ class EntityPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Catalogue:
-    """Compiled definitions; immutable, shared by every engine."""
+    """Compiled definitions; immutable, shared by every engine.
+
+    Rates are no part of them: the `exchange` says which are in force.
+    """
 
     name: str
     version: str
@@ -95,7 +100,7 @@ class Catalogue:
     events_max: int
     distinct_max: int
     currency: str
-    rates: Mapping[str, int] = field(repr=False)  # in 1e-9 of a reference minor unit
+    exchange: Exchange = field(repr=False)
     definition: DefinitionFile = field(repr=False)
 
     @property
@@ -112,18 +117,33 @@ class Catalogue:
     def amount(self, transaction: Transaction) -> int | None:
         """The amount in minor units of the reference currency, half rounded up.
 
-        None where it is missing, or the rate table lacks its currency: never a guess.
+        None where it is missing, or its currency has no rate on the payment's day:
+        never a guess.
         """
-        rate, minor = self.rates.get(transaction.currency), transaction.amount_minor
-        if rate is None or minor is None:
+        dated = self.exchange.rates.by_currency.get(transaction.currency)
+        minor, at_ms = transaction.amount_minor, transaction.occurred_at_ms
+        if dated is None or minor is None:
             return None
+        rate = dated.newest if at_ms >= dated.newest_ms else dated.at(at_ms)
         if rate == RATE_SCALE:
             return minor
-        return (minor * rate + RATE_SCALE // 2) // RATE_SCALE
+        return None if rate is None else (minor * rate + _HALF) // RATE_SCALE
+
+    def converting_by(self, rates: Rates) -> Catalogue:
+        """The same definitions with an exchange of their own.
+
+        >>> catalogue = default_catalogue()
+        >>> catalogue.converting_by(no_rates("EUR")).version == catalogue.version
+        True
+        """
+        return replace(self, exchange=Exchange(rates))
 
 
 def load_catalogue(text: str, *, name: str) -> Catalogue:
-    """Compile a definition file; raises `BadArtifact` with line, field and remedy."""
+    """Compile a definition file; raises `BadArtifact` with line, field and remedy.
+
+    It converts nothing yet: `converting_by` gives it rates.
+    """
     file = document.load(text, DefinitionFile, name=name)
 
     def refuse(index: int, where: str, problem: str) -> BadArtifact:
@@ -137,7 +157,8 @@ def load_default(name: str) -> Catalogue:
     """A catalogue shipped with the service: "features" or "handbook"."""
     file = f"{name}.yaml"
     text = resources.files("scoring.defaults").joinpath(file).read_text("utf-8")
-    return load_catalogue(text, name=f"scoring/defaults/{file}")
+    catalogue = load_catalogue(text, name=f"scoring/defaults/{file}")
+    return catalogue.converting_by(shipped_rates())
 
 
 @cache
@@ -167,7 +188,6 @@ def _compile(file: DefinitionFile, refuse: _Refuse) -> Catalogue:
     ]
     longest = max((s.window_ms + s.delay_ms for s in slots), default=0)
     seen = max((f.window_ms or 0 for f in features.values()), default=0)
-    rates = {c: int(Fraction(r) * RATE_SCALE) for c, r in file.currency.rates.items()}
     return Catalogue(
         name=file.name,
         version=_version(file, expanded, slots),
@@ -181,7 +201,7 @@ def _compile(file: DefinitionFile, refuse: _Refuse) -> Catalogue:
         events_max=file.limits.events_max,
         distinct_max=file.limits.distinct_max,
         currency=file.currency.reference,
-        rates={file.currency.reference: RATE_SCALE, **rates},
+        exchange=Exchange(no_rates(file.currency.reference)),
         definition=file,
     )
 

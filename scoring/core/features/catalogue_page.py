@@ -42,8 +42,9 @@ def as_markdown(catalogue: Catalogue) -> str:
     headings, *listed = rows(catalogue)
     note = (
         f"Version `{catalogue.version}`. Amounts are minor units of "
-        f"{catalogue.currency}, converted by the rate table of the definitions, whose "
-        "version is the catalogue's. Windows are `(t - w, t]` in event time. A feature "
+        f"{catalogue.currency}, converted by the rate of the payment's day: rates are "
+        "a file of their own, and change nothing of this version. Windows are "
+        "`(t - w, t]` in event time. A feature "
         "whose entity is not named by the payment is unknown, never zero."
     )
     lines = [

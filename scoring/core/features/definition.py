@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated
 
@@ -26,13 +27,14 @@ from scoring.core.features.expression import (
     parse,
     parse_filter,
 )
+from scoring.core.features.rates import COLUMNS
 from scoring.core.features.statistic import STATISTICS
+from scoring.core.transaction.codes import CURRENCIES, CURRENCY_DIGITS
 
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 SPAN_MS_MIN = 60_000
 SPAN_MS_MAX = 90 * 86_400_000
-RATE_SCALE = 10**9
 CARRIED_FIELDS = (*TEXT_FIELDS, "payment")
 _STATISTIC_LIST = ", ".join(STATISTICS)
 TRIM_DEFAULT = 2.6  # a payment above 2.6 x the running mean is not "normal"
@@ -83,29 +85,46 @@ class Prior(_Strict):
 
 
 class Currency(_Strict):
-    """The reference currency and the versioned rate table.
+    """The currency that amounts are compared in; rates are a file of their own."""
 
-    A rate is how many minor units of the reference one minor unit is worth; it has
-    at most nine decimals, so that conversion is integer arithmetic.
+    reference: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_rates(cls, written: object) -> object:
+        if isinstance(written, dict) and "rates" in written:
+            raise ValueError(_moved(written))
+        return written
+
+    @field_validator("reference")
+    @classmethod
+    def _known(cls, code: str) -> str:
+        if why := CURRENCIES.refusal(code):
+            raise ValueError(why)
+        return code
+
+
+def _moved(written: Mapping[str, object]) -> str:
+    """What to do with rates between minor units, as definitions held them once.
+
+    >>> print(_moved({"reference": "EUR", "rates": {"JPY": 0.6}}))
+    delete `rates`: they are a file of their own, SCORING_RATES_FILE, which holds:
+    from,currency,reference,rate
+    1970-01-01,JPY,EUR,0.006
     """
-
-    reference: str = Field(pattern="[A-Z]{3}")
-    rates: dict[Annotated[str, Field(pattern="^[A-Z]{3}$")], Decimal] = {}
-
-    @field_validator("rates", mode="before")
-    @classmethod
-    def _exact(cls, rates: object) -> object:
-        if isinstance(rates, dict):
-            return {key: Decimal(str(value)) for key, value in rates.items()}
-        return rates
-
-    @field_validator("rates")
-    @classmethod
-    def _positive(cls, rates: dict[str, Decimal]) -> dict[str, Decimal]:
-        for code, rate in rates.items():
-            if rate <= 0 or (rate * RATE_SCALE) % 1:
-                raise ValueError(f"{code} must be above 0 with at most nine decimals")
-        return rates
+    told = "delete `rates`: they are a file of their own, SCORING_RATES_FILE"
+    reference, rates = str(written.get("reference")), written["rates"]
+    if not rates or not isinstance(rates, Mapping):
+        return told
+    lines = [f"{told}, which holds:", ",".join(COLUMNS)]
+    for code, rate in rates.items():
+        steps = CURRENCY_DIGITS.get(code, 0) - CURRENCY_DIGITS.get(reference, 0)
+        try:
+            whole = f"{Decimal(str(rate)).scaleb(steps).normalize():f}"
+        except ArithmeticError:
+            whole = str(rate)
+        lines.append(f"1970-01-01,{code},{reference},{whole}")
+    return "\n".join(lines)
 
 
 class Limits(_Strict):

@@ -6,16 +6,12 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
-from scoring.core.features.catalogue import Catalogue, EntityPlan
-from scoring.core.features.definition import RATE_SCALE
+from scoring.core.features.catalogue import EntityPlan
 from scoring.core.features.statistic import Column, Kind
-from scoring.core.transaction.transaction import AMOUNT_MINOR_MAX
 from scoring.stores.redis.formats import (
     CHECK,
     COLUMNS,
     EVENT,
-    NARROW_MAX,
-    NARROW_MAXIMUM,
     ONE_LIMB,
     REAL,
     TWO_LIMBS,
@@ -33,11 +29,9 @@ _NOWHERE = 1e9  # no coordinate
 class RecordLayout:
     """The numbers of a record, in order, and their bytes; places are from 1."""
 
-    def __init__(self, plan: EntityPlan, catalogue: Catalogue) -> None:
+    def __init__(self, plan: EntityPlan) -> None:
         self._all = plan.columns
         self.columns = [c for c in plan.columns if c != EVERY]
-        highest = AMOUNT_MINOR_MAX * max(catalogue.rates.values()) // RATE_SCALE
-        self._narrow = highest < NARROW_MAX
 
     @cached_property
     def places(self) -> dict[Column, int]:
@@ -104,8 +98,6 @@ class RecordLayout:
         """The format of a column in a record; none of the count that every one has."""
         if column == EVERY:
             return ""
-        if column.kind is Kind.MAX and self._narrow:
-            return NARROW_MAXIMUM
         if column.kind is Kind.LAST and column.measure in COORDINATES:
             return REAL
         return COLUMNS[column.kind].code
@@ -113,7 +105,7 @@ class RecordLayout:
     def _zero(self, column: Column) -> tuple[float, ...]:
         """What stands in a column where nothing is known, number by number."""
         if column.kind is Kind.MAX:  # and its link
-            return (-NARROW_MAX if self._narrow else _NONE, 0)
+            return (_NONE, 0)
         if self.is_sum(column):
             return (0, 0)
         return (_NOWHERE,) if self.code(column) == REAL else (0,)

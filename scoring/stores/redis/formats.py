@@ -187,8 +187,6 @@ class Stored:
 # A sum has two limbs, of 32 and 48 bits: over a hundred times what 10^9 payments of the
 # largest amount come to. In an earlier release it had one.
 TWO_LIMBS, ONE_LIMB = "I4I6", "i7"
-# A maximum is narrower where no amount can need more; below this, either way.
-NARROW_MAXIMUM, NARROW_MAX = "i6I2", 1 << 47
 REAL = "d"
 COLUMNS = {
     Kind.COUNT: Stored(ColumnKind.ADD, "I4", "running count of what passes a filter"),
@@ -196,8 +194,7 @@ COLUMNS = {
     Kind.MAX: Stored(
         ColumnKind.MAX,
         "i7I2",
-        "the value, and how many records back the nearest larger one stands; the value "
-        f"in 6 bytes where no amount can come to {NARROW_MAX}",
+        "the value, and how many records back the nearest larger one stands",
     ),
     Kind.COUNTERPART: Stored(ColumnKind.HASH, "I6", "48 bits of a token's hash, or 0"),
     Kind.LAST: Stored(

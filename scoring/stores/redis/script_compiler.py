@@ -54,7 +54,7 @@ class EntityProgram:
             raise BadArtifact(
                 f"{plan.name}: at most {LABEL_COLUMNS_MAX} different filters of labels"
             )
-        self.record = RecordLayout(plan, catalogue)
+        self.record = RecordLayout(plan)
 
     @cached_property
     def reads_clock(self) -> bool:

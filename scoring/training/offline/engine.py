@@ -30,8 +30,8 @@ from scoring.core.features.vector import Matrix, Table, derive
 from scoring.errors import BadArtifact
 from scoring.training.offline import folds as offline_folds
 from scoring.training.offline import order as offline_order
+from scoring.training.offline.rates import with_amounts
 from scoring.training.offline.sql import (
-    amount_sql,
     columns_of_transaction,
     events_sql,
     hash_sql,
@@ -101,12 +101,12 @@ def _prepare(
         )
     known = "processed_seq" in present and offline_order.is_known(con, transactions)
     order = "processed_seq, tie_hash" if known else "tie_hash"
+    whole = f"""(SELECT {columns_of_transaction(present)}, sha256(id) AS tie_hash
+        FROM {transactions})"""  # noqa: S608 - the caller's own view
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE offline_rows AS
         SELECT row_number() OVER (ORDER BY occurred_at_ms, {order}) - 1 AS r,
-            false AS too_late, {amount_sql(catalogue)} AS amount, * FROM (
-            SELECT {columns_of_transaction(present)}, sha256(id) AS tie_hash
-            FROM {transactions})"""  # noqa: S608 - the caller's own view
+            false AS too_late, * FROM {with_amounts(con, catalogue, whole)}"""  # noqa: S608
     )
     columns = (
         {row[0] for row in con.sql(f"DESCRIBE {labels}").fetchall()}

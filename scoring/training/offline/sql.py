@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from scoring.core.features.catalogue import LABEL_OPS, Catalogue, EntityPlan
-from scoring.core.features.definition import RATE_SCALE
 from scoring.core.features.expression import NUMBERS, OUTCOME, parse
 from scoring.core.features.measure import LIMB_BITS
 from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
@@ -36,16 +35,6 @@ def columns_of_transaction(present: set[str]) -> str:
         f"{value} AS {name}" for name, value in _EMPTY.items() if name not in present
     ]
     return ", ".join(["*", *lacking])
-
-
-def amount_sql(catalogue: Catalogue) -> str:
-    """The amount in the reference currency's minor units, NULL without a rate."""
-    cases = " ".join(
-        f"WHEN '{code}' THEN ((amount_minor::HUGEINT * {rate} + {RATE_SCALE // 2}) "
-        f"// {RATE_SCALE})::BIGINT"
-        for code, rate in catalogue.rates.items()
-    )
-    return f"CASE currency {cases} END"
 
 
 def hash_sql(field: str) -> str:

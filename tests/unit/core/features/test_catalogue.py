@@ -1,22 +1,22 @@
 """What a definition file may say, and how a bad one is refused."""
 
-from dataclasses import replace
-
 import pytest
+from rates_parts import rates_of
 
 from scoring.core.features.catalogue import (
     default_catalogue,
     handbook_catalogue,
     load_catalogue,
 )
+from scoring.core.features.rates import load_rates
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
 HEAD = """\
 name: mine
 currency:
+  # In which amounts are compared.
   reference: EUR
-  rates: {USD: 0.87, JPY: 0.6}
 entities: {card: card, pair: [card, device]}
 features:
 """
@@ -33,6 +33,10 @@ def feature(**fields):
     } | fields
     lines = [f"{key}: {value}" for key, value in given.items() if value is not None]
     return "  - " + "\n    ".join(lines) + "\n"
+
+
+def paid(*, minor, currency):
+    return Transaction("default", "t", amount_minor=minor, currency=currency)
 
 
 def load(*features):
@@ -99,10 +103,29 @@ def test_two_features_of_one_name_are_refused_at_the_second():
         load(feature(), feature())
 
 
-def test_a_rate_that_integers_cannot_hold_is_refused():
-    text = (HEAD + feature()).replace("0.87", "0.00000000001")
-    with pytest.raises(BadArtifact, match="at most nine decimals"):
+def test_rates_of_an_earlier_release_are_refused_with_the_rows_to_write():
+    rates = "EUR\n  rates: {USD: 0.87, JPY: 0.6}\n"
+    text = (HEAD + feature()).replace("EUR\n", rates)
+    with pytest.raises(BadArtifact) as refused:
         load_catalogue(text, name="mine.yaml")
+    first, *rows = str(refused.value).splitlines()
+    assert first.startswith("mine.yaml:2: currency: delete `rates`")
+    assert "SCORING_RATES_FILE" in first
+    # As they stand, they convert as they did: 0.6 cents for a yen.
+    moved = load_rates("\n".join(rows), reference="EUR", name="rates.csv")
+    catalogue = load(feature()).converting_by(moved)
+    assert catalogue.amount(paid(minor=1_001, currency="USD")) == 871
+    assert catalogue.amount(paid(minor=1_001, currency="JPY")) == 601
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"), [("ERU", "did you mean 'EUR'?"), ("XTS", "ISO 4217")]
+)
+def test_a_reference_that_no_payment_can_be_made_in_is_refused(reference, says):
+    text = (HEAD + feature()).replace("EUR", reference)
+    with pytest.raises(BadArtifact, match=r"mine\.yaml:4") as refused:
+        load_catalogue(text, name="mine.yaml")
+    assert says in str(refused.value)
 
 
 def test_wording_leaves_the_version_alone_and_meaning_changes_it():
@@ -110,17 +133,22 @@ def test_wording_leaves_the_version_alone_and_meaning_changes_it():
     assert load(feature(description="other words")).version == plain.version
     assert load(feature(windows="[2h]")).version != plain.version
     assert load(feature(name="b")).version != plain.version
-    rates = (HEAD + feature()).replace("0.87", "0.88")
-    assert load_catalogue(rates, name="mine.yaml").version != plain.version
+    other = (HEAD + feature()).replace("EUR", "USD")
+    assert load_catalogue(other, name="mine.yaml").version != plain.version
+
+
+def test_a_rate_changes_nothing_of_the_version():
+    plain = load(feature())
+    assert plain.converting_by(rates_of(USD="0.87")).version == plain.version
 
 
 def test_amounts_are_converted_in_integers_and_never_guessed():
-    catalogue = load(feature())
-    paid = Transaction("default", "t", amount_minor=1_001, currency="EUR")
-    assert catalogue.amount(paid) == 1_001
-    assert catalogue.amount(replace(paid, currency="USD")) == 871
-    assert catalogue.amount(replace(paid, currency="JPY")) == 601
-    assert catalogue.amount(replace(paid, currency="XTS")) is None
+    catalogue = load(feature()).converting_by(rates_of(USD="0.87", JPY="0.006"))
+    assert catalogue.amount(paid(minor=1_001, currency="EUR")) == 1_001
+    assert catalogue.amount(paid(minor=1_001, currency="USD")) == 871
+    assert catalogue.amount(paid(minor=1_001, currency="JPY")) == 601
+    assert catalogue.amount(paid(minor=1_001, currency="KWD")) is None
+    assert catalogue.amount(paid(minor=None, currency="EUR")) is None
 
 
 def test_the_names_are_the_order_of_the_vector():

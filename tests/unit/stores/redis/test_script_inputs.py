@@ -7,7 +7,7 @@ from scoring.stores.redis.script_inputs import Inputs
 CATALOGUE = load_catalogue(
     """\
 name: bare
-currency: {reference: EUR, rates: {}}
+currency: {reference: EUR}
 horizon: 90d
 entities: {card: card, customer: customer}
 features:
