@@ -227,12 +227,19 @@ LOOPS = {
 
 
 def quix(*, stub: bool) -> None:
+    """Between its callbacks the loop stands still; the service ends with it."""
+    context = service_from(Settings(), name="bench-quix")
+    with asyncio.Runner() as runner:
+        service = runner.run(context.__aenter__())
+        try:
+            _quix(runner, door_of(service, stub=stub))
+        finally:
+            runner.run(context.__aexit__(None, None, None))
+
+
+def _quix(runner: asyncio.Runner, door: StreamDoor) -> None:
     from quixstreams import Application
 
-    loop = asyncio.new_event_loop()
-    context = service_from(Settings(), name="bench-quix")
-    service = loop.run_until_complete(context.__aenter__())
-    door = door_of(service, stub=stub)
     options, judge = door.options, Judge(door)
     app = Application(
         broker_address=options.bootstrap,
@@ -254,7 +261,7 @@ def quix(*, stub: bool) -> None:
         record.topic, record.partition, record.offset = source.name, 0, 0
         record.key, record.value, record.timestamp = key, value, timestamp
         record.headers = list(headers or ())
-        outputs = loop.run_until_complete(judge.outputs([record]))
+        outputs = runner.run(judge.outputs([record]))
         return outputs[0].value
 
     frame.apply(decide, metadata=True).to_topic(sink)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from load_tests.open_loop import Run, open_loop
 from load_tests.priority import going_first, ordinarily
 from load_tests.traffic import Traffic
 from scoring.kafka.topic_names import Topics
+from scoring.wiring.process_supervisor import frozen
 
 # The fault begins after this share of the run, and ends after that.
 _BROKEN_FROM, _CURED_AT = 0.35, 0.65
@@ -152,11 +152,8 @@ class Drill:
             each.connect()
             await each.warm_up()
             each.prepare(int(self.seconds * self.per_s * _PREPARED_SHARE))
-        # What was made ahead lives until the end: the collector need not look at it.
-        gc.collect()
-        gc.freeze()
         breaking = asyncio.get_running_loop().create_task(self._break(stage))
-        with going_first():
+        with frozen(), going_first():
             loads = self._load(callers), self._load(control)
             run, null = await asyncio.gather(*loads)
         broken = await breaking

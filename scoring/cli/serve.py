@@ -96,12 +96,12 @@ def _say_briefly(_loop: object, context: dict[str, object]) -> None:
 
 async def _serve_until_told(settings: Settings, worker: int) -> None:
     import asyncio
-    import gc
     import signal
     from functools import partial
 
     from scoring.doors.grpc.server import serve_until
     from scoring.wiring.grpc_app import grpc_door_from
+    from scoring.wiring.process_supervisor import frozen
     from scoring.wiring.services import models_from, service_from
 
     told = asyncio.Event()
@@ -117,9 +117,6 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
             shares_port=worker >= 0,
             load_explainer=partial(_explainer, models_from(settings)),
         )
-        # What is loaded lives until the end: the collector need not look at it.
-        gc.collect()
-        gc.freeze()
 
         def ready() -> None:
             service.liveness.waits_for = ""
@@ -127,13 +124,14 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
             if server.health_address:
                 typer.echo(f"serving health on {server.health_address}")
 
-        await serve_until(
-            server,
-            partial(service.until, told.wait),
-            ready=ready,
-            notice_s=settings.drain_notice_s,
-            grace_s=settings.drain_s,
-        )
+        with frozen():
+            await serve_until(
+                server,
+                partial(service.until, told.wait),
+                ready=ready,
+                notice_s=settings.drain_notice_s,
+                grace_s=settings.drain_s,
+            )
 
 
 def _explainer(source: ModelSource, version: str) -> Explainer:

@@ -80,10 +80,10 @@ def _archive_from(settings: Settings) -> ArchiveSearch | None:
 
 async def _stream_until_told(settings: Settings, worker: int) -> None:
     import asyncio
-    import gc
     import signal
     from functools import partial
 
+    from scoring.wiring.process_supervisor import frozen
     from scoring.wiring.services import service_from, stream_door_from
 
     told = asyncio.Event()
@@ -94,12 +94,10 @@ async def _stream_until_told(settings: Settings, worker: int) -> None:
     name = f"stream-{max(worker, 0)}"
     async with service_from(settings, name=name, picks_target=True) as service:
         door = stream_door_from(service, archive=_archive_from(settings))
-        # What is loaded lives until the end: the collector need not look at it.
-        gc.collect()
-        gc.freeze()
 
         def ready() -> None:
             service.liveness.waits_for = ""
             typer.echo(f"{_READY}{service.topics.transactions}")
 
-        await door.run(partial(service.until, told.wait), ready=ready)
+        with frozen():
+            await door.run(partial(service.until, told.wait), ready=ready)

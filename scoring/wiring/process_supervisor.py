@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 # A worker that died is replaced after this long: a crash loop must not spin.
@@ -33,6 +34,21 @@ def import_behind(modules: Sequence[str]) -> None:
     """
     with ThreadPoolExecutor(1) as pool:
         pool.submit(_import_behind, modules).result()
+
+
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Keep the collector from what is loaded: it lives as long as the block.
+
+    After it the collector may have it: a library that is never let go reports its
+    own objects as leaked when the process ends.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _import_behind(modules: Sequence[str]) -> None:

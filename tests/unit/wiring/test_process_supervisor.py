@@ -1,8 +1,10 @@
 """The supervisor of workers: what one does is not hidden by what another does."""
 
+import gc
+import subprocess
 import sys
 
-from scoring.wiring.process_supervisor import Workers
+from scoring.wiring.process_supervisor import Workers, frozen
 
 READY = "ready"
 # Worker 0 fails at its start; worker 1 is ready, and will not be told to stop.
@@ -53,3 +55,22 @@ async def test_a_worker_that_is_told_while_it_starts_has_not_failed():
 
 async def test_a_failure_is_told_though_another_ended_well():
     assert await workers(ONE_FAILED, drain_s=30).run() == 5
+
+
+def test_what_is_loaded_is_kept_from_the_collector_for_the_block_alone():
+    with frozen():
+        assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
+
+
+def test_a_process_that_kept_duckdb_from_the_collector_ends_without_a_word():
+    script = """if True:
+        import duckdb
+        from scoring.wiring.process_supervisor import frozen
+        with frozen():
+            duckdb.connect().execute("select 1").fetchone()
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout + ended.stderr == ""
