@@ -37,8 +37,8 @@ test: setup ## Run every test (real store, real brokers), three files at a time
 cases: setup ## Run the situations as people really have them
 	@$(RUN) pytest tests/cases
 
-check: setup ## Format, lint, types, architecture, protos: what CI checks first
-	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports && $(RUN) buf lint protos && $(RUN) buf breaking protos --against protos/released.binpb
+check: setup ## Format, lint (Lua too), types, architecture, protos: what CI checks first
+	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports && $(RUN) buf lint protos && $(RUN) buf breaking protos --against protos/released.binpb && $(RUN) python tests/lua_lint.py
 	@$(MAKE) -s protos-check
 
 fmt: setup ## Format the code and sort imports
@@ -62,6 +62,7 @@ docs: setup ## Regenerate the generated pages of docs/
 	@$(RUN) scoring features describe --markdown > docs/features.md
 	@$(RUN) scoring topics schemas docs/schemas
 	@$(RUN) python -m scoring.telemetry.page > docs/metrics.md
+	@$(RUN) python docs/store_records.py > docs/store-records.md
 	@$(RUN) python helm/describe.py > helm/fraud-scoring/README.md
 
 nightly: setup ## The long profile of the tests

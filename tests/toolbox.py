@@ -179,17 +179,22 @@ def kubernetes_validate() -> Path:
     return kept(f"kubernetes-validate-{KUBERNETES_VALIDATE}-py{python}", fetch)
 
 
-def of_debian(name: str) -> Path:
-    """A program that Debian packages under its own name."""
+def of_debian(name: str, package: str = "") -> Path:
+    """A program that Debian packages, under its own name or another."""
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
-        raise Missing(f"{name} is not installed: apt-get install {name}")
+        raise Missing(f"{name} is not installed: apt-get install {package or name}")
     return Path(found)
 
 
 def kcat() -> Path:
     """Debian's kcat."""
     return of_debian("kcat")
+
+
+def luacheck() -> Path:
+    """Debian's luacheck, which `make check` runs."""
+    return of_debian("luacheck", "lua-check")
 
 
 def nginx() -> Path:
@@ -219,6 +224,7 @@ def everything() -> dict[str, Callable[[], Path]]:
         "kafkajs": kafkajs,
         "apicurio": apicurio,
         "kcat": kcat,
+        "luacheck": luacheck,
         "nginx": nginx,
     }
 

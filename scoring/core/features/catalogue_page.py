@@ -8,7 +8,7 @@ from scoring.core.features.statistic import Column, Kind
 # Bytes that a column adds to each kept event; see stores/redis/formats.py.
 _COLUMN_BYTES: dict[Kind, int] = {
     Kind.COUNT: 4,
-    Kind.MAX: 8,
+    Kind.MAX: 9,
     Kind.COUNTERPART: 6,
     Kind.FIRST: 6,
     Kind.LAST: 6,

@@ -34,7 +34,7 @@ from scoring.errors import CardNumberRefused, InvalidTransaction
 
 DEFAULT_TENANT = "default"
 TOKEN_CHARACTERS_MAX = 128  # the longest network token in use is 64 characters
-AMOUNT_MINOR_MAX = 10**13  # 10^9 of them fit the sums of redis_record.py
+AMOUNT_MINOR_MAX = 10**13  # 10^9 of them fit a running sum of the store
 ATTEMPT_MAX = 1000
 
 

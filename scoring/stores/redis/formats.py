@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
+from functools import cached_property
+from typing import NamedTuple
 
 from scoring.core.decision.decision import Outcome
 from scoring.core.features.statistic import Kind, Op
@@ -39,123 +41,112 @@ def codes_of(codes: str) -> list[tuple[str, int]]:
 # Records ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field: I, i integers, big end first; d a double; c bytes as they are."""
 
     name: str
-    code: str  # empty: all that follows
+    code: str  # "-": all that follows
     meaning: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RecordFormat:
     """Fields that stand one behind the other."""
 
     fields: tuple[Field, ...]
 
-    @property
+    @classmethod
+    def of(cls, text: str) -> RecordFormat:
+        """A line a field: its name, its code, and what it means."""
+        lines = [line.split(maxsplit=2) for line in text.strip().splitlines()]
+        return cls(tuple([Field(*line) for line in lines]))
+
+    def __add__(self, other: RecordFormat) -> RecordFormat:
+        return RecordFormat((*self.fields, *other.fields))
+
+    @cached_property
     def format(self) -> str:
-        """As the server's struct library reads it, big end first."""
-        return ">" + "".join(field.code for field in self.fields)
+        """As the server's struct library reads it, without a body."""
+        return self.part(*[field.name for field in self.fields])
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """Bytes; of a record with a body, those before it."""
+        """Bytes, without a body."""
         return bytes_of(self.format)
-
-    def at(self, name: str) -> int:
-        """Where a field begins, counted from 1, as Lua does."""
-        before = [field.name for field in self.fields].index(name)
-        return 1 + bytes_of("".join(field.code for field in self.fields[:before]))
 
     def part(self, *names: str) -> str:
         """The format of some fields that follow each other."""
-        return ">" + "".join(f.code for f in self.fields if f.name in names)
+        return ">" + "".join(f.code.strip("-") for f in self.fields if f.name in names)
 
-    def pack(self, *values: int | bytes) -> bytes:
-        """The bytes of whole numbers and texts.
+    def at(self, name: str) -> int:
+        """Where a field begins, counted from 1, as Lua does."""
+        names = [field.name for field in self.fields]
+        return 1 + bytes_of(self.part(*names[: names.index(name)]))
+
+    def pack(self, *values: int) -> bytes:
+        """The bytes of whole numbers.
 
         >>> VERDICT.pack(3, 1)
         b'\\x00\\x00\\x00\\x03\\x01'
         """
-        return b"".join([
-            value if isinstance(value, bytes) else value.to_bytes(bytes_of(field.code))
-            for field, value in zip(self.fields, values, strict=True)
-        ])  # fmt: skip
+        given = zip(self.fields, values, strict=True)
+        return b"".join([v.to_bytes(bytes_of(field.code)) for field, v in given])
 
 
-ORDER = RecordFormat(
-    (
-        Field("time", "I6", "when the transaction occurred, ms since 1970"),
-        Field("id_high", "I4", "of its id's SHA-256 the first 4 bytes"),
-        Field("id_low", "I4", "and the 4 after them"),
-    )
-)
-EVENT = RecordFormat(
-    (
-        *ORDER.fields,
-        Field("count", "I4", "running count of events, wraps at 2^32"),
-    )
+ORDER = RecordFormat.of("""
+    time         I6   when the transaction occurred, ms since 1970
+    id_high      I4   of its id's SHA-256 the first 4 bytes
+    id_low       I4   and the next 4; both 0: what stands for all that were cut off
+""")
+EVENT = ORDER + RecordFormat.of("""
+    count        I4   running count of events, wraps at 2^32
+""")
+PART = RecordFormat.of("""
+    sightings    I2   how many follow
+    lost         I6   when the newest was seen that went for want of room, or 0
+""")
+SIGHTING = RecordFormat.of("""
+    counterpart  I6   of its token's hash 48 bits
+    time         I6   when it was last seen, ms since 1970
+""")
+LABELS_HEAD = RecordFormat.of("""
+    lost         I6   the time of the newest label that went, or 0
+""")
+LABEL_REST = RecordFormat.of("""
+    version      I4   the label's
+    known_at     I6   when it became known, ms since 1970
+    bits         I2   1: fraud; 2, 4, 8 …: columns that count it; 32768: parked
+""")
+LABEL_BODY = ORDER + LABEL_REST
+DIGEST = RecordFormat.of("""
+    digest       c4   of the SHA-1 of what it ends the first 4 hex digits
+""")
+LABEL = LABEL_BODY + DIGEST
+VERDICT = RecordFormat.of("""
+    version      I4   the label's; versions ascend, and each stands once
+    verdict      I1   1: fraud; 2: legitimate; 3: withdrawn
+""")
+CLAIM = RecordFormat.of("""
+    kind         c1   how far the transaction has come
+    hash         c32  of the payload
+    body         -    nothing, what was observed, or the recorded decision
+""")
+# What a cluster's call `count` is told of one transaction; never stored.
+TOLD = (
+    RecordFormat.of("""
+    mode         c1   a `Mode`
+    plan         c1   the entity's number
+    outcome      I1   of a decision that stands, or 0
+""")
+    + ORDER
 )
 CHECK = ">I3"  # ends an event's record: the sum that `lua_check` writes out
-PART = RecordFormat(
-    (
-        Field("sightings", "I2", "how many follow"),
-        Field("lost", "I6", "the time of the newest that went for want of room, or 0"),
-    )
-)
-SIGHTING = RecordFormat(
-    (
-        Field("counterpart", "I6", "of its token's hash 48 bits"),
-        Field("time", "I6", "when it was last seen, ms since 1970"),
-    )
-)
-LABELS_HEAD = RecordFormat(
-    (Field("lost", "I6", "the time of the newest label that went, or 0"),)
-)
-LABEL_REST = RecordFormat(
-    (
-        Field("version", "I4", "the label's"),
-        Field("known_at", "I6", "when it became known, ms since 1970"),
-        Field("bits", "I2", "1: fraud; 2, 4 …: columns that count it; 32768: parked"),
-    )
-)
-LABEL_BODY = RecordFormat((*ORDER.fields, *LABEL_REST.fields))
-DIGEST = Field("digest", "c4", "of the SHA-1 of what it ends the first 4 hex digits")
-LABEL = RecordFormat((*LABEL_BODY.fields, DIGEST))
-VERDICT = RecordFormat(
-    (
-        Field("version", "I4", "the label's; versions ascend, each stands once"),
-        Field("verdict", "I1", "1 fraud, 2 legitimate, 3 withdrawn"),
-    )
-)
-CLAIM = RecordFormat(
-    (
-        Field("kind", "c1", "how far the transaction has come, see below"),
-        Field("hash", "c32", "of the payload"),
-        Field("body", "", "nothing, what was observed, or the recorded decision"),
-    )
-)
-# What a cluster's call `count` is told of one transaction; never stored.
-TOLD = RecordFormat(
-    (
-        Field("mode", "c1", "a `Mode`"),
-        Field("plan", "c1", "the entity's number"),
-        Field("outcome", "I1", "of a decision that stands, or 0"),
-        *ORDER.fields,
-    )
-)
 
 # Numbers alone, and texts: their formats and bytes.
-TIME, ID, COUNT = (
-    ORDER.part("time"),
-    ORDER.part("id_high", "id_low"),
-    EVENT.part("count"),
-)
-COUNTERPART = SIGHTING.part("counterpart")
+TIME, ID = ORDER.part("time"), ORDER.part("id_high", "id_low")
+COUNT, COUNTERPART = EVENT.part("count"), SIGHTING.part("counterpart")
 SLOT = "I2"  # of an inexact slot its number among all that are replied
-TIME_SIZE, CHECK_SIZE, DIGEST_SIZE = map(bytes_of, (TIME, CHECK, DIGEST.code))
+TIME_SIZE, CHECK_SIZE, DIGEST_SIZE = bytes_of(TIME), bytes_of(CHECK), DIGEST.size
 # Where the head's numbers stand in an unpacked record.
 TIME_PLACE, ID_HIGH_PLACE, ID_LOW_PLACE, COUNT_PLACE = range(1, 5)
 
@@ -175,8 +166,7 @@ class ColumnKind(StrEnum):
     ALL = "all"  # the record's own count
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """How a column's numbers stand behind an event's head."""
 
     carried: ColumnKind
@@ -188,32 +178,21 @@ class Stored:
 # largest amount come to. In an earlier release it had one.
 TWO_LIMBS, ONE_LIMB = "I4I6", "i7"
 REAL = "d"
+_ADD, _NORMAL = ColumnKind.ADD, ColumnKind.NORMAL
 COLUMNS = {
-    Kind.COUNT: Stored(ColumnKind.ADD, "I4", "running count of what passes a filter"),
+    Kind.COUNT: Stored(_ADD, "I4", "running count of what passes a filter"),
     Kind.SUM: Stored(ColumnKind.SUM, TWO_LIMBS, "running sum, in two limbs"),
-    Kind.MAX: Stored(
-        ColumnKind.MAX,
-        "i7I2",
-        "the value, and how many records back the nearest larger one stands",
-    ),
+    Kind.MAX: Stored(ColumnKind.MAX, "i7I2", "value; records back to a larger one"),
     Kind.COUNTERPART: Stored(ColumnKind.HASH, "I6", "48 bits of a token's hash, or 0"),
-    Kind.LAST: Stored(
-        ColumnKind.LAST, "I6", "the last known value; a coordinate is a double"
-    ),
+    Kind.LAST: Stored(ColumnKind.LAST, "I6", "the last known value"),
     Kind.FIRST: Stored(ColumnKind.FIRST, "I6", "when the entity's history began"),
     Kind.NORMAL_COUNT: Stored(
-        ColumnKind.NORMAL, "i4", "events of the own normal; below 0: not quite known"
+        _NORMAL, "i4", "own normal: events; < 0: not quite known"
     ),
-    Kind.NORMAL_SUM: Stored(ColumnKind.NORMAL, TWO_LIMBS, "sum of its amounts"),
-    Kind.NORMAL_HIGH: Stored(
-        ColumnKind.NORMAL, TWO_LIMBS, "sum of the upper limbs of their squares"
-    ),
-    Kind.NORMAL_LOW: Stored(
-        ColumnKind.NORMAL, TWO_LIMBS, "sum of the lower limbs of their squares"
-    ),
-    Kind.UNUSUAL: Stored(
-        ColumnKind.NORMAL, "I4", "running count of events far above the own normal"
-    ),
+    Kind.NORMAL_SUM: Stored(_NORMAL, TWO_LIMBS, "own normal: sum of the amounts"),
+    Kind.NORMAL_HIGH: Stored(_NORMAL, TWO_LIMBS, "of their squares the upper limbs"),
+    Kind.NORMAL_LOW: Stored(_NORMAL, TWO_LIMBS, "of their squares the lower limbs"),
+    Kind.UNUSUAL: Stored(_NORMAL, "I4", "running count far above the own normal"),
 }
 
 # Numbers ---------------------------------------------------------------------
@@ -277,12 +256,7 @@ class RecordReply(IntEnum):
 # Keys of an entity's history end with these.
 EVENTS_KEY, SEEN_KEY, LABELS_KEY = "e", "s", "l"
 
-_RECORDS = {
-    "ORDER": ORDER, "EVENT": EVENT, "PART": PART, "SIGHTING": SIGHTING,
-    "LABELS_HEAD": LABELS_HEAD, "LABEL_BODY": LABEL_BODY, "LABEL": LABEL,
-    "VERDICT": VERDICT, "CLAIM": CLAIM, "TOLD": TOLD,
-}  # fmt: skip
-_WORDS: dict[str, type[Enum]] = {
+WORDS: dict[str, type[Enum]] = {
     "MODE": Mode, "CLAIM": Claim, "RECORDED": RecordReply, "KIND": ColumnKind, "OP": Op,
 }  # fmt: skip
 
@@ -293,17 +267,17 @@ def names() -> dict[str, int | str]:
     >>> names()["LABEL_SIZE"], names()["LABEL_BITS_AT"], names()["MODE_LATE"]
     (30, 25, 'L')
     """
-    found: dict[str, int | str] = {
-        name: value
-        for name, value in globals().items()
-        if name.isupper() and name[0] != "_" and isinstance(value, int | str)
-    }
-    for stem, record in _RECORDS.items():
-        found |= {f"{stem}_FORMAT": record.format, f"{stem}_SIZE": record.size}
-        found |= {
-            f"{stem}_{f.name.upper()}_AT": record.at(f.name) for f in record.fields
-        }
-    for stem, words in _WORDS.items():
+    found: dict[str, int | str] = {}
+    for name, value in globals().items():
+        if not name.isupper() or name[0] == "_":
+            continue
+        if isinstance(value, RecordFormat):
+            found |= {f"{name}_FORMAT": value.format, f"{name}_SIZE": value.size}
+            for field in value.fields:
+                found[f"{name}_{field.name.upper()}_AT"] = value.at(field.name)
+        elif isinstance(value, int | str):
+            found[name] = value
+    for stem, words in WORDS.items():
         for word in words:
             value = word.value
             text = value.decode() if isinstance(value, bytes) else value

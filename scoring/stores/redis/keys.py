@@ -59,7 +59,7 @@ class Layout:
         parted: bool = False,
     ) -> None:
         self._catalogue = catalogue
-        self._program = program
+        self.entities = program.entities
         version = catalogue.version[:8]
         self._parts = {
             e.plan.name: (
@@ -93,7 +93,7 @@ class Layout:
     ) -> tuple[list[EntityProgram], list[bytes], list[bytes]]:
         """The transaction's entities, their keys and their inputs."""
         entities, keys = [], []
-        for entity in self._program.entities:
+        for entity in self.entities:
             found = self.entity_keys(t, entity)
             if found:
                 entities.append(entity)
@@ -106,7 +106,7 @@ class Layout:
         """The same, entity by entity."""
         found = [
             (entity, keys)
-            for entity in self._program.entities
+            for entity in self.entities
             if (keys := self.entity_keys(t, entity))
         ]
         inputs = self.inputs.of(t, [entity.plan for entity, _ in found])
@@ -114,7 +114,7 @@ class Layout:
 
     def settled(self, t: Transaction) -> tuple[list[bytes], bytes, list[bytes]]:
         """Where a recorded outcome is counted: keys of events, plans, and inputs."""
-        entities = [e for e in self._program.entities if e.plan.by_outcome]
+        entities = [e for e in self.entities if e.plan.by_outcome]
         keyed = [(e, k[0]) for e in entities if (k := self.entity_keys(t, e))]
         if not keyed:
             return [], b"", []

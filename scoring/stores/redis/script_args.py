@@ -96,10 +96,11 @@ class Arguments:
         plans = order = b""
         if r.transaction is not None and r.outcome:
             events, plans, inputs = self.layout.settled(r.transaction)
-            order = order_of(r.transaction)
         outcome = int(r.outcome) if events else 0
         if apart:
             events, plans, inputs = [], b"", []
+        if events and r.transaction is not None:
+            order = order_of(r.transaction)
         claims, id_ = self.layout.claims, (r.tenant, r.transaction_id)
         return calls.record(
             claims.decision(*id_),
