@@ -57,7 +57,7 @@ def card_number(chance: random.Random) -> str:
 
 
 def payments(count: int) -> Iterator[list[object]]:
-    """Rows as Sparkov has them; frauds come as bursts of large amounts on one card."""
+    """Rows as Sparkov has them; frauds are bursts on one card, mostly of more money."""
     chance, at = random.Random(15), datetime(2019, 1, 1, tzinfo=UTC)
     people = [
         (card_number(chance), chance.uniform(30, 48), chance.uniform(-120, -70))
@@ -70,9 +70,7 @@ def payments(count: int) -> Iterator[list[object]]:
             victim, left = chance.choice(people), 4
         fraud, left = left > 0, max(left - 1, 0)
         card, latitude, longitude = victim if fraud else chance.choice(people)
-        amount = (
-            chance.uniform(200, 1_100) if fraud else chance.lognormvariate(3.4, 0.9)
-        )
+        amount = chance.lognormvariate(4.9 if fraud else 3.4, 0.9)
         yield [
             *(i, f"{at:%Y-%m-%d %H:%M:%S}", card),
             *(f'fraud_Kub, "Mann" and {chance.randrange(300)}', "misc_net"),
