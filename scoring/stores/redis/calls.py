@@ -75,8 +75,10 @@ def record(  # noqa: PLR0913 - the parameters are the format
     the decision that stands, empty where it is ours; and where the outcome is still to
     be counted, because no `plans` were given, 1.
     """
-    told = (payload_hash, decision, field, logged, outcome, order, plans)
-    return "record", [claim, outbox, mark, *events], [*told, *inputs]
+    given: list[bytes | int] = [payload_hash, decision, field, logged, outcome]
+    if plans:
+        given += [order, plans, *inputs]
+    return "record", [claim, outbox, mark, *events], given
 
 
 def attest(verdicts: bytes, mark: bytes, *, told: bytes, ttl_ms: int) -> Call:

@@ -65,19 +65,22 @@ function calls.record(
   if gone then return gone end
   local coded = outcome
   outcome = tonumber(outcome)
-  local kind, own, body = claim_of(pcall_('GET', claim))
+  local text = pcall_('GET', claim)
+  local kind, own = claim_of(text)
   local observed = kind == CLAIM_OBSERVED
   if kind ~= '' then
     local open = observed or kind == CLAIM_OPEN
-    if own ~= payload_hash then return { RECORDED_CONFLICT, open and '' or body } end
+    if own ~= payload_hash then return { RECORDED_CONFLICT, open and '' or body_of(text) } end
     if not open then
+      local body = body_of(text)
       if body == decision then return { RECORDED_OURS, '' } end
       return { RECORDED_OTHER, body }
     end
   end
-  local is_counted = observed and outcome > 0 and cmsgpack.unpack(body)[1] ~= MODE_LATE
+  local is_counted = observed and outcome > 0
+    and cmsgpack.unpack(body_of(text))[1] ~= MODE_LATE
   -- In a cluster entities stand elsewhere: they count the outcome in a call of their own.
-  local elsewhere = is_counted and #plans == 0
+  local elsewhere = is_counted and not plans
   local now = observed and not elsewhere and CLAIM_DECIDED
     or outcome > 0 and coded or CLAIM_UNOBSERVED
   call('SET', claim, now .. payload_hash .. decision, 'PX', DEDUPE_MS)

@@ -1,13 +1,14 @@
 -- Whose an id is: the claim or decision under its key, and the mark that the history
 -- beside it is there.
 
--- A claim's kind, and the payload hash and the body that follow it; '' where nothing of
--- ours stands there.
+-- A claim's kind and the payload hash that follows it; '' where nothing of ours stands.
 local function claim_of(text)
   local kind = type(text) == 'string' and sub(text, 1, 1) or ''
   if kind == '' or not find(CLAIM_KINDS, kind, 1, true) then return '' end
-  return kind, sub(text, CLAIM_HASH_AT, CLAIM_BODY_AT - 1), sub(text, CLAIM_BODY_AT)
+  return kind, sub(text, CLAIM_HASH_AT, CLAIM_BODY_AT - 1)
 end
+
+local function body_of(text) return sub(text, CLAIM_BODY_AT) end
 
 -- Whether a decision stands that is still to be observed, and its outcome, 0 where that
 -- is not to be counted.
@@ -22,16 +23,16 @@ end
 local function claimed(key, mode, hash)
   local text = pcall_('GET', key)
   if not text then return nil, nil, 0, '' end
-  local kind, own, body = claim_of(text)
+  local kind, own = claim_of(text)
   if kind == '' then return nil, nil, 0, 'decision' end
   if own ~= hash then return { MODE_CONFLICT, 0, '', '', '', '' } end
   if kind == CLAIM_DECIDED and mode ~= MODE_DRY_RUN then
-    return { MODE_REPEATED, 0, '', '', '', body }
+    return { MODE_REPEATED, 0, '', '', '', body_of(text) }
   end
   local open, outcome = unobserved(kind)
-  if open then return nil, body, outcome, '' end
+  if open then return nil, body_of(text), outcome, '' end
   if kind == CLAIM_OBSERVED and mode ~= MODE_DRY_RUN then
-    local past = cmsgpack.unpack(body)
+    local past = cmsgpack.unpack(body_of(text))
     if past[1] == MODE_COUNT then past[1] = MODE_REPEATED end
     if type(past[3]) == 'table' then past[3] = doubles(past[3]) end
     past[6] = ''
