@@ -85,8 +85,8 @@ async def serve(per_s: float) -> None:
     settings = Settings()
     async with service_from(settings, name="throttled") as service:
         server = grpc_door_from(service)
-        decisions = server._calls.checks.group.decisions  # noqa: SLF001
-        decisions.pipeline = Throttled(service.scorer, per_s)
+        decider = server._calls.checks.dispatcher.decider  # noqa: SLF001
+        decider.scorer = Throttled(service.scorer, per_s)
         timed = Timed(server._calls)  # noqa: SLF001
         server._calls = timed  # type: ignore[assignment]  # noqa: SLF001
         await serve_until(

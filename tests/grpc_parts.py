@@ -14,10 +14,10 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.doors.grpc.server import GrpcServer
-from scoring.doors.grpc.single_flight import Decisions
 from scoring.kafka.topic_names import Topics
 from scoring.models.explainer import Explainer
 from scoring.pipeline.budget import Budget
+from scoring.pipeline.dispatcher import Dispatcher
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
 from scoring.settings import Settings
@@ -78,9 +78,9 @@ class Door:
     channel: grpc.aio.Channel
 
     @property
-    def decisions(self) -> Decisions:
-        """What decides the calls of this door."""
-        return self.server._calls.checks.group.decisions
+    def dispatcher(self) -> Dispatcher:
+        """What has the calls of this door decided."""
+        return self.server._calls.checks.dispatcher
 
     def log_is_away(self) -> None:
         """As with `reply_after=log` while the broker acknowledges nothing."""
@@ -88,7 +88,7 @@ class Door:
         async def never(_checks: object, _answers: object) -> None:
             await asyncio.get_running_loop().create_future()
 
-        self.decisions.publish = never
+        self.dispatcher.decider.publish = never
 
     def raw(self, method: str):
         """A call of bytes for bytes."""

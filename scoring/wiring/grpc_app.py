@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 from grpc import ServerCredentials
 
 from scoring.doors.auth.access import ListedAccess, load_access
-from scoring.doors.grpc import checks as grpc_checks
-from scoring.doors.grpc import server as grpc_server
-from scoring.doors.grpc import single_flight as grpc_decisions
-from scoring.doors.grpc import stream as grpc_stream
-from scoring.doors.grpc.labels import Labels, LogSink, StoreSink
+from scoring.doors.grpc.checks import Checks
+from scoring.doors.grpc.labels import Labels, LabelSink, LogSink, StoreSink
 from scoring.doors.grpc.lookups import Explainer, Explanations, Lookups
-from scoring.doors.grpc.micro_batcher import GroupCommit
 from scoring.doors.grpc.requests import Intake
-from scoring.doors.grpc.server import GrpcServer, ServerOptions
+from scoring.doors.grpc.server import Calls, GrpcServer, ServerOptions
+from scoring.doors.grpc.stream import Streams
 from scoring.doors.grpc.tls import Certificates
 from scoring.errors import BadArtifact
 from scoring.pipeline.batch import Artifacts
+from scoring.pipeline.dispatcher import CallDecider, Dispatcher
 from scoring.pipeline.labels import Labelling
+from scoring.pipeline.load_shedding import LoadShedding
+from scoring.pipeline.micro_batcher import MicroBatcher, Pacing
+from scoring.pipeline.publishing import Publish, Publishing, publish_nothing
+from scoring.pipeline.single_flight import SingleFlight
 from scoring.ports.events import Event
 from scoring.settings import Settings
 from scoring.wiring.services import Service, now_ms
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from scoring.doors.auth.jwt import Tokens
 
 _MS_PER_S = 1_000
+# gRPC hands over one call every few turns of the loop, and a micro-batch takes a whole
+# turn: begun at each call, micro-batches are of one, and the queue stands in gRPC,
+# unseen. So many turns without another call take microseconds where nothing waits.
+_QUIET_TURNS = 8
 
 
 def grpc_door_from(
@@ -40,7 +46,25 @@ def grpc_door_from(
 ) -> GrpcServer:
     """The synchronous door of a service, not yet listening; raises `BadArtifact`."""
     settings = service.settings
-    intake = Intake(
+    intake = _intake_from(service)
+    dispatcher = _dispatcher_from(service)
+    explanations = None
+    if load_explainer is not None:
+        explanations = _explanations_from(service.scorer.artifacts, load_explainer)
+    bytes_max = settings.message_bytes_max
+    calls = Calls(
+        Checks(intake, dispatcher, bytes_max, settings.batch_budget_ms / _MS_PER_S),
+        Streams(intake, dispatcher, bytes_max, time.monotonic),
+        Lookups(intake, service.store, explanations),
+        Labels(intake, _label_sink_from(service)),
+    )
+    options = _server_options(settings, shares_port=shares_port)
+    return GrpcServer(calls, options, service.outside)
+
+
+def _intake_from(service: Service) -> Intake:
+    settings = service.settings
+    return Intake(
         budget_s=settings.budget_ms / _MS_PER_S,
         skew_ms=settings.skew_s * _MS_PER_S,
         exempt=settings.numeric_ids,
@@ -48,43 +72,32 @@ def grpc_door_from(
         monotonic=time.monotonic,
         access=_access_from(settings, service.telemetry.count),
     )
-    group = GroupCommit(
-        _decisions_from(service), gather_s=settings.grpc_gather_ms / _MS_PER_S
-    )
-    explanations = None
-    if load_explainer is not None:
-        explanations = _explanations_from(service.scorer.artifacts, load_explainer)
-    bytes_max = settings.message_bytes_max
-    log, store = service.log, service.store
-    labelling = Labelling(store, service.telemetry)
-    calls = grpc_server.Calls(
-        grpc_checks.Checks(
-            intake, group, bytes_max, settings.batch_budget_ms / _MS_PER_S
-        ),
-        grpc_stream.Streams(intake, group, bytes_max, time.monotonic),
-        Lookups(intake, store, explanations),
-        Labels(
-            intake,
-            LogSink(log, service.topics, labelling) if log else StoreSink(labelling),
-        ),
-    )
-    options = _server_options(settings, shares_port=shares_port)
-    return GrpcServer(calls, options, service.outside)
 
 
-def _decisions_from(service: Service) -> grpc_decisions.Decisions:
-    publish: grpc_decisions.Publish = grpc_decisions.publish_nothing
-    if service.publisher is not None:
-        waits = service.settings.reply_after == "log"
-        publish = grpc_decisions.Publishing(service.publisher, waits)
-    scorer = service.scorer
-    return grpc_decisions.Decisions(
-        scorer,
-        publish,
-        time.monotonic,
-        scorer.artifacts.catalogue.amount,
-        service.settings.grpc_checks_max,
+def _dispatcher_from(service: Service) -> Dispatcher:
+    settings, scorer = service.settings, service.scorer
+    flights = SingleFlight(time.monotonic)
+    shedding = LoadShedding(
+        time.monotonic, scorer.artifacts.catalogue.amount, settings.grpc_checks_max
     )
+    decider = CallDecider(scorer, flights, shedding, _publish_from(service))
+    pacing = Pacing(
+        quiet_turns=_QUIET_TURNS, gather_s=settings.grpc_gather_ms / _MS_PER_S
+    )
+    return Dispatcher(MicroBatcher(decider, pacing), decider, flights, shedding)
+
+
+def _publish_from(service: Service) -> Publish:
+    if service.publisher is None:
+        return publish_nothing
+    return Publishing(service.publisher, waits=service.settings.reply_after == "log")
+
+
+def _label_sink_from(service: Service) -> LabelSink:
+    labelling = Labelling(service.store, service.telemetry)
+    if service.log is None:
+        return StoreSink(labelling)
+    return LogSink(service.log, service.topics, labelling)
 
 
 def _explanations_from(

@@ -115,7 +115,7 @@ async def test_an_overload_says_when_to_come_again(door, client):
     async def sending():
         yield payment()
 
-    door.decisions.checks_max = 0
+    door.dispatcher.shedding.checks_max = 0
     (streamed,) = [answer async for _, answer in client.check_stream(sending())]
     with pytest.raises(Unavailable) as refused:
         await client.check(payment())
@@ -184,7 +184,7 @@ async def test_what_was_away_for_a_moment_is_tried_again_and_decided_once(door, 
         if len(published) == 1:
             raise LogUnavailable("for a moment")
 
-    door.decisions.publish = publish
+    door.dispatcher.decider.publish = publish
     one = payment()
     assert (await client.check(one)) == (await client.decision(one.id))
     assert [[answer.first for answer in answers] for answers in published] == [

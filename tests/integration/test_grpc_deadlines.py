@@ -107,7 +107,7 @@ async def test_a_payment_on_a_stream_is_told_when_its_time_is_over(model_dir):
 async def test_a_batch_is_cut_where_its_time_is_short(model_dir):
     payments = [payment(amount_minor=amount) for amount in (5, 500, 50, 5_000, 1)]
     async with open_door(model_dir, batch_budget_ms=10_000) as door:
-        door.decisions.check_s = 3.0
+        door.dispatcher.shedding.check_s = 3.0
         request = calls.BatchCheckTransactionsRequest(transactions=payments)
         reply = await door.stub.BatchCheckTransactions(request, timeout=NEVER_S)
     assert [bool(r.decision.core.degradations) for r in reply.results] == [

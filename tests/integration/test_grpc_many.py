@@ -178,5 +178,5 @@ async def test_a_batch_whose_replies_wait_for_the_log_is_decided_all_the_same(do
     keys = [("default", one.id) for one in payments]
     assert None not in await door.service.store.decisions(keys)
     async with asyncio.timeout(5):
-        while door.decisions._inflight:  # nobody follows what has no caller
+        while door.dispatcher.flights.count:  # nobody shares what has no caller
             await asyncio.sleep(0.01)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from scoring import wire
 from scoring.core.transaction.card_number import masked
-from scoring.doors.grpc.micro_batcher import GroupCommit
 from scoring.doors.grpc.requests import Caller, Intake
-from scoring.doors.grpc.single_flight import PIECE_COUNT_MAX
 from scoring.doors.grpc.status import Context, Refusal, refusal_of
 from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer, Decided
+from scoring.pipeline.dispatcher import PIECE_COUNT_MAX, Dispatcher
 from scoring.ports import Check
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
@@ -26,7 +25,7 @@ class Checks:
     """The calls that judge now: one transaction, or a batch of them."""
 
     intake: Intake
-    group: GroupCommit
+    dispatcher: Dispatcher
     message_bytes_max: int
     batch_budget_s: float
 
@@ -42,7 +41,7 @@ class Checks:
         if not request.HasField("transaction"):
             raise InvalidTransaction("transaction", "is required")
         check = self.intake.check(request.transaction, caller, dry_run=request.dry_run)
-        decided = await self.group.decide(check, until=caller.deadline + GRACE_S)
+        decided = await self.dispatcher.decide(check, until=caller.deadline + GRACE_S)
         return wire.field_to_bytes(1, decided.decision)
 
     async def batch(self, raw: bytes, context: Context) -> bytes:
@@ -85,7 +84,7 @@ class Checks:
         if not checks:
             return []
         async with asyncio.timeout_at(caller.deadline + GRACE_S):
-            return await self.group.decisions.decide(checks)
+            return await self.dispatcher.decide_many(checks)
 
     def _admit(
         self, message: transaction_pb2.Transaction, caller: Caller, *, dry_run: bool

@@ -1,10 +1,10 @@
-"""StreamCheckTransactions: read ahead, decide all that is waiting in one pass."""
+"""StreamCheckTransactions: read ahead, answer in whatever order decisions come."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -12,11 +12,11 @@ import grpc
 
 from scoring import wire
 from scoring.doors.grpc.checks import GRACE_S, refused_to_bytes, result_to_bytes
-from scoring.doors.grpc.micro_batcher import GroupCommit
 from scoring.doors.grpc.requests import Caller, Intake
 from scoring.doors.grpc.status import Context, refusal_of
 from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer
+from scoring.pipeline.dispatcher import Dispatcher
 from scoring.ports import Check
 from scoring.v1 import fraud_scoring_pb2
 
@@ -95,23 +95,28 @@ class Conversation:
 
 @dataclass(slots=True)
 class _Item:
-    """One check of a stream: answered by its group, or cut off out of time."""
+    """One check of a stream, waiting: answered once, or told that its time is over."""
 
+    check: Check
     conversation: Conversation
     monotonic: Callable[[], float]
     timer: asyncio.TimerHandle | None = None
     answered: bool = False
 
-    @property
-    def gone(self) -> bool:
+    def done(self) -> bool:
         return self.answered or self.conversation.gone
 
-    def take(self, check: Check, answer: Answer | Exception) -> None:
-        if self.answered:
-            return
+    def set_result(self, answers: Sequence[Answer], /) -> None:
+        self._reply(answers[0])
+
+    def set_exception(self, error: Exception, /) -> None:
+        self._reply(error)
+
+    def _reply(self, answer: Answer | Exception) -> None:
         self.answered = True
         if self.timer is not None:
             self.timer.cancel()
+        check = self.check
         if check.admitted_at is not None and check.deadline is not None:
             self.conversation.window.finished(
                 check.admitted_at, self.monotonic(), check.deadline - check.admitted_at
@@ -124,7 +129,7 @@ class Streams:
     """Serves the streams of one process."""
 
     intake: Intake
-    group: GroupCommit
+    dispatcher: Dispatcher
     message_bytes_max: int
     monotonic: Callable[[], float]
     _open: set[asyncio.Task[None]] = field(default_factory=set)
@@ -188,8 +193,8 @@ class Streams:
             )
             transaction_id = request.transaction.id
             check, deadline = self._check(request, caller)
-            item = _Item(conversation, self.monotonic)
-            item.timer = self.group.submit(check, item, until=deadline + GRACE_S)
+            item = _Item(check, conversation, self.monotonic)
+            item.timer = self.dispatcher.submit(check, item, until=deadline + GRACE_S)
         except ScoringError as error:
             conversation.reply(refused_to_bytes(transaction_id, refusal_of(error)))
 

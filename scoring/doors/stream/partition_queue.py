@@ -36,7 +36,7 @@ class Lanes:
     """Takes polls in delivery order; those of one partition go one after the other.
 
     A poll that waits for the one before it holds up no other partition. How much is
-    decided at a time is not bounded here: see `SharedPasses`.
+    decided at a time is not bounded here: see `MicroBatcher`.
     """
 
     work: Work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from scoring.doors.stream.dead_letters import (
     letter_record,
 )
 from scoring.doors.stream.input_fingerprint import source_headers
-from scoring.doors.stream.micro_batches import SharedPasses
 from scoring.doors.stream.output_dedup import Outputs
 from scoring.doors.stream.poll_consumer import Poll
 from scoring.doors.stream.records import KafkaIntake
@@ -22,8 +21,34 @@ from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import RecordsRefused, ScoringError
 from scoring.kafka.topic_names import Topics, decision_record
 from scoring.pipeline.answer import Answer
+from scoring.pipeline.micro_batcher import MicroBatcher, Pacing
+from scoring.pipeline.scorer import Scorer
 from scoring.ports import Check, DecisionLog, LogRecord, Telemetry
 from scoring.ports.events import Event
+
+# Partitions' polls are large: while some wait for the store, others are decided.
+POLL_PACING = Pacing(full_in_flight_max=4)
+
+
+@dataclass(frozen=True, slots=True)
+class PollDecider:
+    """Decides micro-batches of whole polls: the `MicroBatcher`'s decider.
+
+    Nobody waits for them, so none is refused, shortened or degraded: without the
+    store it raises `StoreUnavailable`.
+    """
+
+    scorer: Scorer
+
+    async def decide(
+        self, checks: Sequence[Check], slot: AbstractContextManager[object]
+    ) -> list[Answer]:
+        """One answer a check, in order."""
+        with slot:
+            return await self.scorer.score_many(checks, wait_for_store=True)
+
+    def abandon(self, checks: Sequence[Check]) -> None:
+        """Kafka delivers them again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +58,7 @@ class TransactionWork:
     Without the store it waits, and degrades nothing: nobody is waiting for it.
     """
 
-    passes: SharedPasses
+    batcher: MicroBatcher
     log: DecisionLog
     outputs: Outputs
     intake: KafkaIntake
@@ -69,7 +94,7 @@ class TransactionWork:
         if not checks:
             return []
         return await Patience(self.telemetry, self.progress).outlast(
-            poll, lambda: self.passes.answers(checks)
+            poll, lambda: self.batcher.answers(checks)
         )
 
     async def _append(

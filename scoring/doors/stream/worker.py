@@ -6,20 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
 from aiokafka.errors import KafkaError
 
 from scoring.doors.stream.dead_letters import RECORD_BYTES_MAX
 from scoring.doors.stream.faust_app import StreamOptions, stream_until
 from scoring.doors.stream.labels import LabelWork
-from scoring.doors.stream.micro_batches import SharedPasses
 from scoring.doors.stream.output_dedup import Outputs, OutputTail
 from scoring.doors.stream.partition_queue import end_process
 from scoring.doors.stream.records import KafkaIntake
 from scoring.doors.stream.stall_detector import Progress
 from scoring.doors.stream.transaction_lookup import Archive, LogSearch
-from scoring.doors.stream.transactions import TransactionWork
+from scoring.doors.stream.transactions import POLL_PACING, PollDecider, TransactionWork
 from scoring.errors import LogUnavailable
 from scoring.kafka.client_options import client_options
 from scoring.kafka.producer import KafkaLog
@@ -28,6 +26,7 @@ from scoring.kafka.record_values import transaction_id_of
 from scoring.kafka.topic_admin import Found, TopicAdmin
 from scoring.kafka.topic_incarnation import short
 from scoring.pipeline.labels import Labelling
+from scoring.pipeline.micro_batcher import MicroBatcher
 from scoring.pipeline.scorer import Scorer
 from scoring.ports import Store, Telemetry
 from scoring.telemetry.http_port import Liveness
@@ -163,7 +162,7 @@ class StreamDoor:
         topics = self.options.topics
         letters = found[topics.transactions_dead_letter]
         return TransactionWork(
-            passes=SharedPasses(partial(self.scorer.score_many, wait_for_store=True)),
+            batcher=MicroBatcher(PollDecider(self.scorer), POLL_PACING),
             log=self.log,
             outputs=self._outputs(
                 progress, topics.transactions_dead_letter, topics.decisions
