@@ -114,10 +114,13 @@ class Settings(BaseSettings):
         32, ge=1, description="calls in flight per connection; the rest waits there"
     )
     grpc_checks_max: int = Field(
-        4_096, ge=1, description="transactions being decided; the rest is turned away"
+        4_096, ge=1, description="transactions being decided; more are refused"
     )
     grpc_gather_ms: float = Field(
-        0.0, ge=0, le=20, description="under load, passes begin this far apart; 0: off"
+        0.0,
+        ge=0,
+        le=20,
+        description="under load, this far between micro-batches; 0: off",
     )
     grpc_health_address: str = Field(
         "", description="plaintext health-only host:port, beside TLS; empty: none"

@@ -90,7 +90,7 @@ class AsyncClient:
     ) -> AsyncIterator[tuple[str, Decision | ScoringError]]:
         """Have a stream judged: (id, answer) as they are made, in any order.
 
-        The fastest way for a gateway: what is waiting is decided in one pass. Each has
+        The fastest way for a gateway: what waits is one micro-batch. Each has
         `budget_ms` from its receipt, or the service's own budget where that is less.
         """
 

@@ -117,8 +117,9 @@ class MicroBatcher:
 
     def _next(self) -> None:
         """Begin a micro-batch, unless what waits may as well gather."""
-        allowed = self.pacing.in_flight_max(self.waiting_count)
-        if not self._waiting or self._is_beginning or self._in_flight >= allowed:
+        if self._is_beginning or not self._waiting:
+            return
+        if self._in_flight >= self.pacing.in_flight_max(self.waiting_count):
             return
         if self.waiting_count >= ENOUGH_COUNT or not self.pacing.quiet_turns:
             self._begin()

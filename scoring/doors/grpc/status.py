@@ -135,7 +135,7 @@ def _unexpected(error: Exception) -> Refusal:
 def guarded(serve: Unary) -> Unary:
     """Turn whatever `serve` raises into its precise status.
 
-    Cancellation passes through: the caller has gone.
+    Cancellation passes through: the caller has left.
     """
 
     async def answer(raw: bytes, context: Context) -> bytes:
