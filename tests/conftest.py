@@ -48,6 +48,21 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 HANDBOOK_TABLE = "fdh_raw.parquet"
+# Half of what the quick tests would take: `make quick` leaves them to `make test`.
+SLOW = (
+    "test_planted_omissions.py",
+    "test_model_commands.py",
+    "test_training.py",
+    "test_a_light_install_says_in_one_line_what_a_command_needs",
+    "test_what_inflates_without_end_is_one_record_that_says_so",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow; see `SLOW`."""
+    for item in items:
+        if any(name in item.nodeid for name in SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass(frozen=True, slots=True)
