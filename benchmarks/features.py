@@ -27,7 +27,8 @@ from scoring.core.decision.decision import Door
 from scoring.core.features.catalogue import Catalogue, default_catalogue, load_catalogue
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.embedded.store import embedded_store
-from scoring.ports import Check, Recording
+from scoring.ports.check import Check
+from scoring.ports.records import Recording
 from scoring.stores.redis.connection import RedisConnection
 from scoring.stores.redis.store import RedisStore
 from scoring.training.offline.engine import offline_features
@@ -213,13 +214,7 @@ async def latencies(bench: Bench) -> dict[str, float]:
         one = [bench.check(NOW_MS + 60_000 + i, "c", "t", full=False)]
         singles.append(await timed_us(lambda one=one: store.observe(one)))
     connection = RedisConnection(bench.client)
-    commands = [
-        (
-            b"ECHO",
-            b"x" * 100,
-        )
-        for _ in range(BATCH)
-    ]
+    commands = [(b"ECHO", b"x" * 100) for _ in range(BATCH)]
     await connection.exchange(commands, timeout_s=5)
     began = time.process_time()
     for _ in range(100):
@@ -267,11 +262,11 @@ async def memory(bench: Bench) -> dict[str, float]:
         for i in range(100)
     ]
     await store.record(recorded)
+    decisions_bytes = await bytes_of(bench, "memory:d:default:r*")
     figures = {
         "bytes_entity_40": await bytes_of(bench, "memory:*{customer:default:c}:*"),
         "bytes_entity_max": max(sizes),
-        "bytes_per_recorded_decision": await bytes_of(bench, "memory:d:default:r*")
-        / 100,
+        "bytes_per_recorded_decision": decisions_bytes / len(recorded),
     }
     await store.close()
     return figures

@@ -16,7 +16,7 @@ import numpy as np
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.embedded.store_cluster import embedded_cluster
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.calls import count
 from scoring.stores.redis.cluster_store import told_of

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.features_cluster import Making
 from scoring.core.features.catalogue import Catalogue
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.stores.redis.store import RedisStore
 
 BATCH = 100

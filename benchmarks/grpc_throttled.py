@@ -23,7 +23,7 @@ from scoring.errors import Overloaded
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.stage_timer import Idle
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.settings import Settings
 from scoring.wiring.grpc_app import grpc_door_from
 from scoring.wiring.services import service_from

@@ -48,7 +48,7 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.core.transaction.transaction import payload_hash
 from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
 from scoring.embedded.store import embedded_store
-from scoring.ports import Recording
+from scoring.ports.records import Recording
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.store import RedisStore
 from scoring.v1 import fraud_scoring_pb2, fraud_scoring_pb2_grpc

@@ -31,7 +31,8 @@ from scoring.core.transaction.transaction import payload_hash, validate
 from scoring.demo.world import payments
 from scoring.embedded.store import embedded_store
 from scoring.pipeline.answer import Decided
-from scoring.ports import Check, Matrix, Scores
+from scoring.ports.check import Check
+from scoring.ports.model import Matrix, Scores
 from scoring.settings import Settings
 from scoring.training.progress import bar
 from scoring.training.train import ensure_demo_model

@@ -44,7 +44,7 @@ from scoring.core.policy.policy import Policy, load_policy
 from scoring.core.policy.shipped_policy import shipped_text
 from scoring.core.transaction.transaction import Transaction
 from scoring.models.onnx_model import load_model
-from scoring.ports import Scores
+from scoring.ports.model import Scores
 from scoring.replay.learn import labelled_transactions_of
 from scoring.tables.mapping import shipped_mapping
 from scoring.tables.table import Table as Payments

@@ -30,7 +30,7 @@ from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.embedded.store import embedded_store
 from scoring.models.onnx_model import OnnxModel, load_model
 from scoring.pipeline.second_look import look_again
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.stores.redis.store import RedisStore
 from scoring.training.build import Recipe, train_on
 from scoring.training.second_look import SecondLook

@@ -26,7 +26,8 @@ from scoring.doors.stream.worker import StreamDoor
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import decision_record
 from scoring.pipeline.scorer import Decided
-from scoring.ports import Check, LogRecord
+from scoring.ports.check import Check
+from scoring.ports.log import LogRecord
 from scoring.settings import Settings
 from scoring.wiring.services import Service, service_from, stream_door_from
 

@@ -29,7 +29,8 @@ from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.budget import Budget
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
-from scoring.ports import LabelledTransaction, LogRecord
+from scoring.ports.labels import LabelledTransaction
+from scoring.ports.log import LogRecord
 from scoring.stores.redis.store import RedisStore
 from scoring.stores.spool import MemorySpool
 from scoring.telemetry.prometheus import SilentTelemetry

@@ -4,7 +4,7 @@ from rates_parts import rates_of
 
 from scoring.core.decision.decision import Outcome
 from scoring.core.features.catalogue import load_catalogue
-from scoring.ports import Recording
+from scoring.ports.records import Recording
 
 OUTCOMES = load_catalogue(
     """\

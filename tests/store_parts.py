@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from streams import DEDUPE_MS, LATENESS_MS
 
 from scoring.core.features.catalogue import Catalogue, default_catalogue
-from scoring.ports import Store
+from scoring.ports.store import Store
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.store import RedisStore
 

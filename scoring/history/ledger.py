@@ -13,7 +13,8 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.history.archive import FIRST, Archive, text_sql
 from scoring.history.rows import selected
-from scoring.ports import Check, LabelledTransaction
+from scoring.ports.check import Check
+from scoring.ports.labels import LabelledTransaction
 from scoring.training.offline.rates import mark_other_rates
 from scoring.training.sql import connect
 from scoring.v1 import transaction_pb2

@@ -22,7 +22,7 @@ from aiokafka.errors import (
 
 from scoring.errors import LogUnavailable, RecordRefused
 from scoring.kafka.producer_renewal import Producers, Trouble
-from scoring.ports import LogRecord
+from scoring.ports.log import LogRecord
 
 BATCH_BYTES_MAX = 200_000  # the producer's own limit counts the framing, too
 # A broker closes the connection on a request beyond its own limit (100 MB by

@@ -19,8 +19,8 @@ from scoring.kafka.partition_batches import (
     Waiting,
 )
 from scoring.kafka.producer_renewal import Producers, Trouble
-from scoring.ports import LogRecord
 from scoring.ports.events import Event
+from scoring.ports.log import LogRecord
 
 # Below the group's request timeout, so that a broker that is away is seen here first.
 _REQUEST_TIMEOUT_S = 20.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scoring import wire
 from scoring.core.transaction.transaction import Transaction
-from scoring.ports import LogRecord
+from scoring.ports.log import LogRecord
 
 
 @dataclass(frozen=True, slots=True)

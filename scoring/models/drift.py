@@ -15,7 +15,8 @@ from prometheus_client.registry import Collector
 
 from scoring.core.model.bundle import Baseline, Distribution
 from scoring.core.model.stability import bin_counts, stability_index
-from scoring.ports import Matrix, metrics
+from scoring.ports import metrics
+from scoring.ports.model import Matrix
 
 ROWS_MAX = 4_096  # looked at between two scrapes; of more, the latest
 ROWS_MIN = 1_000  # fewer say nothing

@@ -19,7 +19,7 @@ from scoring.errors import BadArtifact, ModelUnavailable
 from scoring.models.graph_check import check_graph
 from scoring.models.registry import bundle_in
 from scoring.models.signature import Trust
-from scoring.ports import DeeperModel, Matrix, Scores
+from scoring.ports.model import DeeperModel, Matrix, Scores
 
 Device = Literal["cpu", "cuda"]
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

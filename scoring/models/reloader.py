@@ -10,7 +10,7 @@ from pathlib import Path
 from scoring.core.model.bundle import MANIFEST_FILE, manifest_from_json
 from scoring.errors import BadArtifact, ShelfUnavailable
 from scoring.models.registry import bundle_in
-from scoring.ports import Model
+from scoring.ports.model import Model
 
 POLL_S = 1.0  # a promotion is a human act: a second later is at once
 

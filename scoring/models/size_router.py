@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scoring.core.model.bundle import Baseline, Manifest
 from scoring.models.onnx_model import OnnxModel
-from scoring.ports import DeeperModel, Matrix, Scores
+from scoring.ports.model import DeeperModel, Matrix, Scores
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from scoring import wire
 from scoring.core.decision.decision import Outcome
 from scoring.core.quick import quick
 from scoring.errors import ScoringError
-from scoring.ports import Check
+from scoring.ports.check import Check
 
 
 @quick

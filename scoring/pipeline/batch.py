@@ -23,7 +23,9 @@ from scoring.core.policy.policy import Policy
 from scoring.errors import ModelUnavailable
 from scoring.pipeline.second_look import Looked
 from scoring.pipeline.stage_timer import Stopwatch
-from scoring.ports import Applied, Check, Matrix, Model, Observation, Scores
+from scoring.ports.check import Check
+from scoring.ports.history import Applied, Observation
+from scoring.ports.model import Matrix, Model, Scores
 
 # What the store knew, or why it was not asked in time.
 Seen = Observation | DegradationCode

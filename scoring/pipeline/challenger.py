@@ -20,7 +20,7 @@ from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import Policy
 from scoring.errors import ModelUnavailable
 from scoring.pipeline.second_look import Looked, look_again
-from scoring.ports import Matrix, Model, Scores
+from scoring.ports.model import Matrix, Model, Scores
 from scoring.wire.judged import Judged
 
 

@@ -11,8 +11,8 @@ from enum import Enum
 from typing import TypeVar
 
 from scoring.errors import HistoryLost, StoreUnavailable
-from scoring.ports import Telemetry
 from scoring.ports.events import Event
+from scoring.ports.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from scoring.core.transaction.difference import differing
 from scoring.errors import StoreUnavailable, TransactionConflict
-from scoring.ports import Check, Store
+from scoring.ports.check import Check
+from scoring.ports.records import RecordStore
 
 # To look up what was decided; others of the same pass wait for it.
 _LOOK_UP_S = 0.02
@@ -15,7 +16,7 @@ A = TypeVar("A")
 
 
 async def explained(
-    store: Store, checks: Sequence[Check], answers: Sequence[A]
+    records: RecordStore, checks: Sequence[Check], answers: Sequence[A]
 ) -> list[A | TransactionConflict]:
     """The same answers, each conflict naming the fields that differ.
 
@@ -32,7 +33,7 @@ async def explained(
         return told
     keys = [(checks[i].transaction.tenant, checks[i].transaction.id) for i in places]
     try:
-        decided = await store.payments(keys, timeout_s=_LOOK_UP_S)
+        decided = await records.payments(keys, timeout_s=_LOOK_UP_S)
     except StoreUnavailable:
         return told
     for i, payment in zip(places, decided, strict=True):

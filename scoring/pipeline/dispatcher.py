@@ -15,7 +15,7 @@ from scoring.pipeline.micro_batcher import MicroBatcher, Waiting
 from scoring.pipeline.publishing import Publish
 from scoring.pipeline.single_flight import Flight, SingleFlight
 from scoring.pipeline.stage_timer import Idle
-from scoring.ports import Check
+from scoring.ports.check import Check
 
 # Of a batch call, decided at a time: some 10 ms of the loop and of the store, for which
 # others wait.

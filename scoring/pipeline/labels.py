@@ -15,8 +15,10 @@ from scoring.errors import (
     StoreUnavailable,
     UnknownTransaction,
 )
-from scoring.ports import LabelledTransaction, Store, Telemetry
 from scoring.ports.events import Event
+from scoring.ports.labels import LabelledTransaction, LabelStore
+from scoring.ports.records import RecordStore
+from scoring.ports.telemetry import Telemetry
 
 # A poll brings at most as many; a longer list is sampled from its start.
 _SCORES_MAX = 500
@@ -28,7 +30,8 @@ Joined = LabelledTransaction | ScoringError
 class Labelling:
     """Finds the payments of labels, and applies what may be applied."""
 
-    store: Store
+    store: LabelStore
+    records: RecordStore
     telemetry: Telemetry
 
     async def joined(
@@ -40,7 +43,7 @@ class Labelling:
         label was known before the payment. Raises `StoreUnavailable`.
         """
         keys = [(label.tenant, label.transaction_id) for label in labels]
-        payments = await self.store.payments(keys, timeout_s=timeout_s)
+        payments = await self.records.payments(keys, timeout_s=timeout_s)
         return [
             joined(label, payment)
             for label, payment in zip(labels, payments, strict=True)
@@ -81,7 +84,7 @@ class Labelling:
         known = [label for label in labels if label.fraud is not None][:_SCORES_MAX]
         keys = [(label.transaction.tenant, label.transaction.id) for label in known]
         try:
-            found = await self.store.decisions(keys, timeout_s=_PATIENCE_S)
+            found = await self.records.decisions(keys, timeout_s=_PATIENCE_S)
         except StoreUnavailable:
             return
         for label, raw in zip(known, found, strict=True):

@@ -10,7 +10,7 @@ from math import inf
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import Overloaded
 from scoring.pipeline.stage_timer import Idle
-from scoring.ports import Check
+from scoring.ports.check import Check
 
 # Long enough for a burst to pass, short against a person waiting at a till.
 _RETRY_AFTER_MS = 200

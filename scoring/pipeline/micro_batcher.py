@@ -11,7 +11,7 @@ from math import inf
 from typing import Protocol
 
 from scoring.pipeline.answer import Answer
-from scoring.ports import Check
+from scoring.ports.check import Check
 
 # What an exchange costs is shared by so many; more make the first of them wait.
 BATCH_COUNT_MAX = 256

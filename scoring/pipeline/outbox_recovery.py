@@ -11,8 +11,10 @@ from uuid import uuid4
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import RecordRefused, ScoringError
 from scoring.pipeline.steps import Step, reached
-from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
 from scoring.ports.events import Event
+from scoring.ports.log import DecisionLog, LogRecord
+from scoring.ports.outbox import Outbox
+from scoring.ports.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]  # tenant and transaction id
@@ -72,7 +74,7 @@ class Sweep:
     a later release may read it, and the others go on.
     """
 
-    store: Store
+    outbox: Outbox
     log: DecisionLog
     record_of: Callable[[bytes, Transaction | None], LogRecord]
     telemetry: Telemetry
@@ -92,7 +94,7 @@ class Sweep:
             return 0
         found: set[Key] = set()
         swept = 0
-        async for page in self.store.outbox_pages(count=PAGE_COUNT):
+        async for page in self.outbox.outbox_pages(count=PAGE_COUNT):
             keys = {(tenant, id_) for tenant, id_, _ in page}
             found |= keys
             due = (keys & seen).difference(self._aside)
@@ -109,7 +111,7 @@ class Sweep:
         return swept
 
     async def _is_ours(self) -> bool:
-        return await self.store.lease("sweep", self._holder, for_s=_LEASE_S)
+        return await self.outbox.lease("sweep", self._holder, for_s=_LEASE_S)
 
     async def _carry(self, due: Sequence[Entry]) -> tuple[int, bool]:
         """Append these and clear them: how many, and whether the log was away.
@@ -135,7 +137,7 @@ class Sweep:
         safe = [key for key, r, future in sent if await self._is_safe(key, r, future)]
         reached(Step.SWEPT)
         if safe:
-            await self.store.published(safe)
+            await self.outbox.published(safe)
             self.telemetry.count(Event.OUTBOX_SWEPT, len(safe))
         return len(safe), is_away
 

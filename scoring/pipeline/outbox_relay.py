@@ -18,8 +18,10 @@ from scoring.errors import (
 )
 from scoring.pipeline.outbox_recovery import INTERVAL_S, Key, Pace, Sweep, portions
 from scoring.pipeline.steps import Step, reached
-from scoring.ports import DecisionLog, LogRecord, Store, Telemetry
 from scoring.ports.events import Event
+from scoring.ports.log import DecisionLog, LogRecord
+from scoring.ports.outbox import Outbox
+from scoring.ports.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 _APPENDED_PER_CALL = 500
@@ -56,7 +58,7 @@ class Publisher:
     the dead letter of a record that the log refuses for good.
     """
 
-    store: Store
+    outbox: Outbox
     log: DecisionLog
     record_of: Callable[[bytes, Transaction | None], LogRecord]
     letter_of: Callable[[LogRecord, RecordRefused], LogRecord]
@@ -77,7 +79,7 @@ class Publisher:
     def __post_init__(self) -> None:
         """Let the sweep append as this one does."""
         self._sweeper = Sweep(
-            self.store,
+            self.outbox,
             self.log,
             self.record_of,
             self.telemetry,
@@ -208,7 +210,7 @@ class Publisher:
             while self._to_clear:
                 keys = self._to_clear[:_APPENDED_PER_CALL]
                 try:
-                    await self.store.published(keys)
+                    await self.outbox.published(keys)
                 except StoreUnavailable:  # it is tried until the store is back
                     await asyncio.sleep(_RETRY_S)
                     continue

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scoring.pipeline.answer import Answer, Decided
 from scoring.pipeline.outbox_relay import Publisher
 from scoring.pipeline.steps import Step, reached
-from scoring.ports import Check
+from scoring.ports.check import Check
 
 Publish = Callable[[Sequence[Check], Sequence[Answer]], Awaitable[None]]
 

@@ -22,8 +22,12 @@ from scoring.errors import (
 )
 from scoring.pipeline.circuit_breaker import Circuit, Exchange
 from scoring.pipeline.steps import Step, reached
-from scoring.ports import Check, Recording, Spool, Store, Telemetry
+from scoring.ports.check import Check
 from scoring.ports.events import Event
+from scoring.ports.records import Recording
+from scoring.ports.spool import Spool
+from scoring.ports.store import Store
+from scoring.ports.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 # Some 2 ms of a loop where callers wait for answers, and of a store that they share.
@@ -246,7 +250,7 @@ class Provisional:
             batch = [self._kept[key] for key in keys]
             recordings = [k.record(keeps_outbox=self.keeps_outbox) for k in batch]
             reached(Step.RECONCILING)
-            told = await self.store.adopt([k.check for k in batch], recordings)
+            told = await self.store.reconcile([k.check for k in batch], recordings)
             reached(Step.RECONCILED)
             for key in keys:
                 self._kept.pop(key, None)

@@ -22,16 +22,12 @@ from scoring.pipeline.stage_timer import Idle, Stopwatch
 from scoring.pipeline.steps import Step, reached
 from scoring.pipeline.store_gateway import Exchanges
 from scoring.pipeline.velocity_expiry import with_clearing_times
-from scoring.ports import (
-    Applied,
-    Check,
-    Matrix,
-    Recorded,
-    Recording,
-    Scores,
-    Store,
-    Telemetry,
-)
+from scoring.ports.check import Check
+from scoring.ports.history import Applied
+from scoring.ports.model import Matrix, Scores
+from scoring.ports.records import Recorded, Recording
+from scoring.ports.store import Store
+from scoring.ports.telemetry import Telemetry
 
 
 @dataclass(slots=True)

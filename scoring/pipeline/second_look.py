@@ -16,8 +16,8 @@ from scoring.core.decision.decision import (
     SecondLook,
 )
 from scoring.errors import ModelUnavailable
-from scoring.ports import DeeperModel, Matrix, Model, Scores
 from scoring.ports.events import Event
+from scoring.ports.model import DeeperModel, Matrix, Model, Scores
 
 # Looked at between two looks at the clock: about a millisecond of a large forest.
 _ROWS_AT_A_TIME = 16

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from scoring.pipeline.answer import Answer, Decided
-from scoring.ports import Check
+from scoring.ports.check import Check
 
 Key = tuple[str, str, bytes, bool]
 Flight = asyncio.Future[Answer | None]

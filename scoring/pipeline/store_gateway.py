@@ -13,7 +13,9 @@ from scoring.pipeline.batch import Batch, Seen
 from scoring.pipeline.budget import Budget
 from scoring.pipeline.circuit_breaker import Circuit, Exchange
 from scoring.pipeline.stage_timer import Stopwatch
-from scoring.ports import Check, Recorded, Recording, Store
+from scoring.ports.check import Check
+from scoring.ports.records import Recorded, Recording
+from scoring.ports.store import Store
 
 T = TypeVar("T")
 # The least time an exchange to record is given, seconds: a loopback round trip.

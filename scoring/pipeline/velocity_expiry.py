@@ -14,7 +14,7 @@ from scoring.core.policy.decide import clears_at, velocity_features
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import StoreUnavailable
 from scoring.pipeline.batch import Artifacts, Batch
-from scoring.ports import Store
+from scoring.ports.history import HistoryStore
 
 # A limit that was just passed clears with one of the next events that leave; one that
 # was passed by far is left open: a flood of refusals must not cost the store more
@@ -25,7 +25,7 @@ _INSTANTS_MAX = 16
 async def with_clearing_times(
     cores: Sequence[DecisionCore],
     batch: Batch,
-    store: Store,
+    history: HistoryStore,
     *,
     allowed_s: Callable[[], float],
 ) -> list[DecisionCore]:
@@ -45,7 +45,7 @@ async def with_clearing_times(
             break
         transaction = batch.checks[i].transaction
         try:
-            forecast = await store.forecast(
+            forecast = await history.forecast(
                 transaction,
                 features=features,
                 after_ms=transaction.occurred_at_ms,

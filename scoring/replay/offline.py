@@ -12,7 +12,7 @@ import numpy as np
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.statistic import Op
 from scoring.errors import BadArtifact
-from scoring.ports import Model
+from scoring.ports.model import Model
 from scoring.replay.decisions import view
 from scoring.tables.table import Table
 from scoring.training.sql import connect

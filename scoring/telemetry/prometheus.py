@@ -11,8 +11,10 @@ from scoring.core.decision.decision import Door, Outcome
 from scoring.errors import TransactionConflict
 from scoring.models.drift import ModelDrift
 from scoring.pipeline.answer import Decided
-from scoring.ports import Check, Matrix, Model, Scores, metrics
+from scoring.ports import metrics
+from scoring.ports.check import Check
 from scoring.ports.events import Event
+from scoring.ports.model import Matrix, Model, Scores
 
 _US_PER_S = 1_000_000
 _STAGE_BUCKETS_S = (

@@ -22,7 +22,7 @@ from scoring.core.decision.decision import (
 )
 from scoring.core.transaction.transaction import DEFAULT_TENANT, Transaction
 from scoring.errors import CorruptState
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.v1 import decision_pb2
 from scoring.wire.messages import (
     JSON,

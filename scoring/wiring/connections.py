@@ -15,7 +15,7 @@ from scoring.kafka.producer import KafkaLog, nobody_counts
 from scoring.kafka.schema_registry import SchemaRegistry
 from scoring.kafka.topic_names import Topics
 from scoring.pipeline.reconciler import Provisional
-from scoring.ports import Telemetry
+from scoring.ports.telemetry import Telemetry
 from scoring.settings import Settings
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.store import RedisStore

@@ -94,7 +94,7 @@ def _publish_from(service: Service) -> Publish:
 
 
 def _label_sink_from(service: Service) -> LabelSink:
-    labelling = Labelling(service.store, service.telemetry)
+    labelling = Labelling(service.store, service.store, service.telemetry)
     if service.log is None:
         return StoreSink(labelling)
     return LogSink(service.log, service.topics, labelling)

@@ -30,8 +30,12 @@ from scoring.pipeline.budget import Budget
 from scoring.pipeline.outbox_relay import Publisher
 from scoring.pipeline.reconciler import Provisional, is_answer
 from scoring.pipeline.scorer import Scorer
-from scoring.ports import DecisionLog, LogRecord, Model, Spool, Store, Telemetry
 from scoring.ports.events import Event
+from scoring.ports.log import DecisionLog, LogRecord
+from scoring.ports.model import Model
+from scoring.ports.spool import Spool
+from scoring.ports.store import Store
+from scoring.ports.telemetry import Telemetry
 from scoring.settings import Settings
 from scoring.stores.spool import FileSpool, MemorySpool
 from scoring.telemetry.http_port import Liveness, open_metrics_port
@@ -275,7 +279,7 @@ def _publisher(
     if log is None:
         return None
     publisher = Publisher(
-        store=provisional.store,
+        outbox=provisional.store,
         log=log,
         record_of=partial(_record_of, settings),
         letter_of=partial(_letter_of, settings),

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streams import HOUR_MS, START_MS
 
-from scoring.ports import LabelledTransaction
+from scoring.ports.labels import LabelledTransaction
 
 NUMBERS = count()
 
@@ -123,3 +123,8 @@ async def test_a_recorded_decision_keeps_its_payment_and_answers_without_it(stor
     assert seen.stored == b"one"
     (other,) = await store.record([replace(own, decision=b"two")])
     assert (other.first, other.decision) == (False, b"one")
+
+
+async def test_no_labels_are_nothing(store):
+    assert await store.attest([]) == []
+    assert await store.learn([]) == []

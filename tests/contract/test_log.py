@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from scoring.errors import LogUnavailable, RecordsRefused
 from scoring.kafka.producer import KafkaLog
-from scoring.ports import DecisionLog, LogRecord
+from scoring.ports.log import DecisionLog, LogRecord
 from scoring.stores.memory.log import MemoryLog
 
 PARTITIONS = 3

@@ -19,7 +19,7 @@ from scoring.history.ledger import Ledger
 from scoring.history.rows import LABELS
 from scoring.history.search import ArchiveSearch
 from scoring.history.take import silent
-from scoring.ports import LogRecord
+from scoring.ports.log import LogRecord
 
 DAY_MS = 86_400_000
 

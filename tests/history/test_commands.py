@@ -8,7 +8,7 @@ import sys
 
 from streams import Shape, check, transactions
 
-from scoring.ports import Applied
+from scoring.ports.history import Applied
 
 
 def scoring(settings, directory, *words, exits=0):

@@ -14,7 +14,7 @@ from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.history.bring import brought, store_to_fill
 from scoring.history.forget import Entity, forget
 from scoring.history.take import silent
-from scoring.ports import Applied
+from scoring.ports.history import Applied
 from scoring.settings import Settings
 
 CATALOGUE = default_catalogue()

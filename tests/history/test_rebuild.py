@@ -13,7 +13,7 @@ from streams import Shape, check, labels, transactions
 from scoring import wire
 from scoring.errors import BadArtifact, HistoryLost, StoreUnavailable
 from scoring.history.rebuild import Milestones
-from scoring.ports import Applied
+from scoring.ports.history import Applied
 
 
 async def wipe(settings):

@@ -19,7 +19,7 @@ from kafka_cluster import kafka_cluster, why_not
 
 from scoring.errors import LogUnavailable, RecordRefused, RecordsRefused
 from scoring.kafka.producer import KafkaLog
-from scoring.ports import LogRecord
+from scoring.ports.log import LogRecord
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 PARTITIONS = 4

@@ -11,7 +11,9 @@ from streams import PAID, START_MS, check
 
 from scoring.core.decision.decision import Outcome
 from scoring.errors import HistoryLost
-from scoring.ports import Applied, LabelledTransaction, Recording
+from scoring.ports.history import Applied
+from scoring.ports.labels import LabelledTransaction
+from scoring.ports.records import Recording
 from scoring.stores.redis.address import StoreAddress
 
 LATER = replace(PAID, id="t2", occurred_at_ms=START_MS + 1)
@@ -49,7 +51,7 @@ LABEL = LabelledTransaction(
 WRITES = {
     "observe": lambda store: store.observe([check(LATER)]),
     "record": lambda store: store.record([recording(LATER)]),
-    "adopt": lambda store: store.adopt([check(LATER)], [recording(LATER)]),
+    "reconcile": lambda store: store.reconcile([check(LATER)], [recording(LATER)]),
     "learn": lambda store: store.learn([LABEL]),
     "ping": lambda store: store.ping(),
 }

@@ -15,7 +15,7 @@ from streams import PAID, START_MS, Shape, check, labels, transactions
 from scoring.core.decision.decision import DegradationCode
 from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact, StoreUnavailable
-from scoring.ports import Applied
+from scoring.ports.history import Applied
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.cluster import slot_of
 

@@ -10,7 +10,7 @@ from streams import PAID, START_MS, check
 
 from scoring.embedded.sentinel import SERVICE, embedded_sentinels
 from scoring.errors import BadArtifact, StoreUnavailable
-from scoring.ports import Applied
+from scoring.ports.history import Applied
 from scoring.stores.redis.address import StoreAddress
 
 PASSWORD = "between-sentinels"  # noqa: S105 - of a sentinel that lives for a test

@@ -14,7 +14,7 @@ from streams import DAY_MS, PAID, START_MS, Shape, check, transactions
 from scoring.core.decision.decision import DegradationCode
 from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact, StoreLate, StoreUnavailable
-from scoring.ports import Applied
+from scoring.ports.history import Applied
 from scoring.stores.redis.connection import RedisConnection, StoreSilent
 from scoring.stores.redis.script_client import Calls
 

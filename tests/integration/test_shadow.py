@@ -24,7 +24,8 @@ from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import Topics
 from scoring.models.onnx_model import load_model
 from scoring.models.registry import ModelShelf
-from scoring.ports import Check, LogRecord
+from scoring.ports.check import Check
+from scoring.ports.log import LogRecord
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from scoring import wire
 from scoring.cli import tail, topics
 from scoring.kafka.producer import KafkaLog
-from scoring.ports import LogRecord
+from scoring.ports.log import LogRecord
 from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome
 from scoring.v1.transaction_pb2 import Transaction
 

@@ -14,7 +14,7 @@ from scoring.doors.stream.output_dedup import OutputTail, Seen
 from scoring.embedded.broker import broker_in_directory
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.startup_errors import reader
-from scoring.ports import LogRecord
+from scoring.ports.log import LogRecord
 
 
 def an_input(offset: int, value: bytes | None = None, **more) -> SimpleNamespace:

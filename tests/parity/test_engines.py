@@ -19,7 +19,7 @@ from scoring.core.features.catalogue import (
 from scoring.core.features.reference import Reference, Verdict
 from scoring.core.features.vector import vectorise
 from scoring.core.transaction.transaction import Transaction, order_hash
-from scoring.ports import Applied
+from scoring.ports.history import Applied
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.redis.store import RedisStore
 from scoring.training.offline.engine import offline_features

@@ -29,7 +29,7 @@ from scoring.core.features.catalogue import load_catalogue
 from scoring.core.features.statistic import NORMAL, Column, Kind, Op
 from scoring.core.transaction.transaction import AMOUNT_MINOR_MAX
 from scoring.history.pack import sealed
-from scoring.ports import Recording
+from scoring.ports.records import Recording
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.redis.keys import Layout
 from scoring.stores.redis.script_compiler import Program, Terms

@@ -16,7 +16,7 @@ from scoring.pipeline.dispatcher import PIECE_COUNT_MAX, CallDecider, Dispatcher
 from scoring.pipeline.load_shedding import LoadShedding
 from scoring.pipeline.micro_batcher import BATCH_COUNT_MAX, MicroBatcher, Pacing
 from scoring.pipeline.single_flight import SingleFlight
-from scoring.ports import Check
+from scoring.ports.check import Check
 
 # Which transaction, by how many turns later than the call before, and after how many
 # turns its caller leaves; None for one who stays.

@@ -12,7 +12,7 @@ from scoring.doors.grpc.status import Context, Refusal, refusal_of
 from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer, Decided
 from scoring.pipeline.dispatcher import PIECE_COUNT_MAX, Dispatcher
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
 BATCH_COUNT_MAX = 1_000

@@ -23,7 +23,7 @@ from scoring.errors import (
 )
 from scoring.kafka.topic_names import Topics, key_of
 from scoring.pipeline.labels import Labelling
-from scoring.ports import DecisionLog, LogRecord
+from scoring.ports.log import DecisionLog, LogRecord
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
 LABELS_COUNT_MAX = 1_000

@@ -24,7 +24,7 @@ from scoring.errors import (
     NotFound,
     NotSupported,
 )
-from scoring.ports import Store
+from scoring.ports.records import RecordStore
 from scoring.v1 import decision_pb2, fraud_scoring_pb2
 
 # Kept back from the deadline for the reply, seconds.
@@ -119,7 +119,7 @@ class Lookups:
     """The calls that read the record; authorised like checks."""
 
     intake: Intake
-    store: Store
+    records: RecordStore
     explanations: Explanations | None = None
 
     async def get(self, raw: bytes, context: Context) -> bytes:
@@ -172,7 +172,7 @@ class Lookups:
         validate_key(tenant, request.transaction_id, exempt=self.intake.exempt)
         if caller.identity:
             caller.identity.admit_lookup(tenant)
-        found = await self.store.decisions(
+        found = await self.records.decisions(
             [(tenant, request.transaction_id)], timeout_s=self._left_s(caller)
         )
         if found[0] is None:

@@ -13,7 +13,7 @@ from scoring.core.transaction.transaction import payload_hash, validate
 from scoring.doors.auth.access import KnownCaller, ListedAccess
 from scoring.doors.grpc.status import Context
 from scoring.errors import DeadlineExceeded, InvalidTransaction
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.v1 import transaction_pb2
 
 

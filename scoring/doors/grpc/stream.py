@@ -17,7 +17,7 @@ from scoring.doors.grpc.status import Context, refusal_of
 from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.dispatcher import Dispatcher
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.v1 import fraud_scoring_pb2
 
 # Read ahead of the replies on one stream; beyond it HTTP/2 holds the sender back.

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from scoring.doors.stream.poll_consumer import Poll
 from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import HistoryLost, ScoringError, StoreUnavailable
-from scoring.ports import Telemetry
 from scoring.ports.events import Event
+from scoring.ports.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 _STORE_RETRY_S = 0.2

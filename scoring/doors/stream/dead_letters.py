@@ -21,7 +21,7 @@ from scoring.errors import (
 )
 from scoring.kafka.batch_decoder import Renamed, Unread
 from scoring.kafka.record_values import Malformed, Oversize, UnknownType, receipt_ms
-from scoring.ports import LogRecord
+from scoring.ports.log import LogRecord
 from scoring.v1 import transaction_pb2
 from scoring.wire.clean import Shown, shown
 

@@ -22,8 +22,10 @@ from scoring.doors.stream.transaction_lookup import PaymentSearch
 from scoring.errors import CorruptState, ScoringError, UnknownTransaction
 from scoring.kafka.topic_names import Topics
 from scoring.pipeline.labels import Joined, Labelling, joined
-from scoring.ports import DecisionLog, LabelledTransaction, Telemetry
 from scoring.ports.events import Event
+from scoring.ports.labels import LabelledTransaction
+from scoring.ports.log import DecisionLog
+from scoring.ports.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 _STORE_S = 10.0  # for a whole poll: nobody waits for a label

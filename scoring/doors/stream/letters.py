@@ -8,7 +8,7 @@ from typing import Any
 
 from scoring.kafka.reader import LogReader
 from scoring.kafka.record_values import message_in
-from scoring.ports import LogRecord
+from scoring.ports.log import LogRecord
 from scoring.v1 import transaction_pb2
 
 _CUT_KEY_BYTES, _CUT_HEADERS, _CUT_HEADER_BYTES = 4_096, 32, 1_024

@@ -19,8 +19,9 @@ from scoring.kafka.record_values import (
     receipt_ms,
 )
 from scoring.kafka.topic_names import key_of
-from scoring.ports import Check, Telemetry
+from scoring.ports.check import Check
 from scoring.ports.events import Event
+from scoring.ports.telemetry import Telemetry
 from scoring.wire.clean import hides_card_number
 
 

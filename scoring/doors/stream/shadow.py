@@ -22,7 +22,7 @@ from scoring.kafka.topic_admin import TopicAdmin
 from scoring.kafka.topic_incarnation import OwnPositions, committed_in
 from scoring.kafka.topic_names import Topics, key_of
 from scoring.pipeline.challenger import Challenger
-from scoring.ports import DecisionLog, LogRecord
+from scoring.ports.log import DecisionLog, LogRecord
 from scoring.wire.judged import Judged, challenge_to_bytes, judged_from_bytes
 
 log = logging.getLogger(__name__)

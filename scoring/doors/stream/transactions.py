@@ -23,8 +23,10 @@ from scoring.kafka.topic_names import Topics, decision_record
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.micro_batcher import MicroBatcher, Pacing
 from scoring.pipeline.scorer import Scorer
-from scoring.ports import Check, DecisionLog, LogRecord, Telemetry
+from scoring.ports.check import Check
 from scoring.ports.events import Event
+from scoring.ports.log import DecisionLog, LogRecord
+from scoring.ports.telemetry import Telemetry
 
 # Partitions' polls are large: while some wait for the store, others are decided.
 POLL_PACING = Pacing(full_in_flight_max=4)

@@ -28,7 +28,8 @@ from scoring.kafka.topic_incarnation import short
 from scoring.pipeline.labels import Labelling
 from scoring.pipeline.micro_batcher import MicroBatcher
 from scoring.pipeline.scorer import Scorer
-from scoring.ports import Store, Telemetry
+from scoring.ports.store import Store
+from scoring.ports.telemetry import Telemetry
 from scoring.telemetry.http_port import Liveness
 
 __all__ = ["StreamDoor", "StreamOptions"]
@@ -181,7 +182,7 @@ class StreamDoor:
         topics = self.options.topics
         letters = found[topics.labels_dead_letter]
         return LabelWork(
-            labelling=Labelling(self.store, self.telemetry),
+            labelling=Labelling(self.store, self.store, self.telemetry),
             search=LogSearch(
                 bootstrap=self.options.bootstrap,
                 options=client_options(self.options.client),

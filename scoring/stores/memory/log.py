@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scoring.errors import LogUnavailable, RecordRefused, RecordsRefused
-from scoring.ports import LogRecord
+from scoring.ports.log import LogRecord
 
 
 @dataclass(slots=True)

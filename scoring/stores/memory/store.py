@@ -14,14 +14,10 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.reference import Event, Reference, Verdict, place
 from scoring.core.features.vector import unknown_values
 from scoring.core.transaction.transaction import Transaction
-from scoring.ports import (
-    Applied,
-    Check,
-    LabelledTransaction,
-    Observation,
-    Recorded,
-    Recording,
-)
+from scoring.ports.check import Check
+from scoring.ports.history import Applied, Observation
+from scoring.ports.labels import LabelledTransaction
+from scoring.ports.records import Recorded, Recording
 
 _Key = tuple[str, str]  # tenant, transaction id
 
@@ -37,7 +33,7 @@ class _Claim:
 
 
 class MemoryStore:
-    """`ports.Store` for tests and small replays; nothing outlives the process.
+    """`ports.store` for tests and small replays; nothing outlives the process.
 
     It answers at once and never raises `StoreUnavailable`. Claims are forgotten
     `dedupe_ms` after they were made, measured by the receipt of later checks.
@@ -64,7 +60,7 @@ class MemoryStore:
         timeout_s: float | None = None,
         partly: bool = False,
     ) -> list[Observation]:
-        """See `ports.Store`."""
+        """See `ports.history`."""
         del timeout_s, partly
         return [self._observe(check) for check in checks]
 
@@ -119,7 +115,7 @@ class MemoryStore:
         timeout_s: float | None = None,
         partly: bool = False,
     ) -> list[Recorded]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         del timeout_s, partly
         return [self._record(recording) for recording in recordings]
 
@@ -140,14 +136,14 @@ class MemoryStore:
                 self._outbox[key] = recording.logged
         return Recorded(claim.decision, first=claim.decision == recording.decision)
 
-    async def adopt(
+    async def reconcile(
         self,
         checks: Sequence[Check],
         recordings: Sequence[Recording],
         *,
         timeout_s: float | None = None,
     ) -> list[Recorded]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         told = await self.record(recordings, timeout_s=timeout_s)
         await self.observe(checks, timeout_s=timeout_s)
         return told
@@ -155,7 +151,7 @@ class MemoryStore:
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[bytes | None]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         del timeout_s
         claims = [self._claims.get(key) for key in keys]
         return [claim.decision if claim else None for claim in claims]
@@ -163,7 +159,7 @@ class MemoryStore:
     async def payments(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[Transaction | None]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         del timeout_s
         payments = [c.payment if (c := self._claims.get(key)) else None for key in keys]
         return [replace(t, attributes={}) if t else None for t in payments]
@@ -171,7 +167,7 @@ class MemoryStore:
     async def attest(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
     ) -> list[bool]:
-        """See `ports.Store`."""
+        """See `ports.labels`."""
         del timeout_s
         return [self._attest(label) for label in labels]
 
@@ -183,7 +179,7 @@ class MemoryStore:
     async def learn(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
     ) -> list[bool]:
-        """See `ports.Store`."""
+        """See `ports.labels`."""
         stand = await self.attest(labels, timeout_s=timeout_s)
         for label in compress(labels, stand):
             verdict = Verdict(label.version, label.known_at_ms, label.fraud)
@@ -199,7 +195,7 @@ class MemoryStore:
         instants_max: int,
         timeout_s: float | None = None,
     ) -> list[tuple[int, NDArray[np.float64]]]:
-        """See `ports.Store`."""
+        """See `ports.history`."""
         del timeout_s
         view = self._as_of(transaction)
         wanted = self._catalogue.slots_of(features)
@@ -237,13 +233,13 @@ class MemoryStore:
     async def outbox_pages(
         self, *, count: int
     ) -> AsyncIterator[list[tuple[str, str, bytes]]]:
-        """See `ports.Store`."""
+        """See `ports.outbox`."""
         entries = [(*key, logged) for key, logged in self._outbox.items()]
         for start in range(0, len(entries), count):
             yield entries[start : start + count]
 
     async def lease(self, name: str, holder: str, *, for_s: float) -> bool:
-        """See `ports.Store`."""
+        """See `ports.outbox`."""
         now = asyncio.get_running_loop().time()
         held_by, until = self._leases.get(name, (holder, now))
         if held_by != holder and until > now:
@@ -252,14 +248,14 @@ class MemoryStore:
         return True
 
     async def published(self, keys: Sequence[tuple[str, str]]) -> None:
-        """See `ports.Store`."""
+        """See `ports.outbox`."""
         for key in keys:
             self._outbox.pop(key, None)
 
     async def ping(self, *, timeout_s: float | None = None) -> bool:
-        """See `ports.Store`."""
+        """See `ports.store`."""
         del timeout_s
         return True
 
     async def close(self) -> None:
-        """See `ports.Store`."""
+        """See `ports.store`."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scoring.errors import StoreUnavailable
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.stores.redis.address import TIMEOUT_S_DEFAULT
 from scoring.stores.redis.calls import Call, keep
 from scoring.stores.redis.connection import Command

@@ -15,7 +15,9 @@ from typing import Any
 
 from scoring.core.decision.decision import Degradation, DegradationCode
 from scoring.errors import StoreUnavailable
-from scoring.ports import Applied, Check, Observation, Recorded, Recording
+from scoring.ports.check import Check
+from scoring.ports.history import Applied, Observation
+from scoring.ports.records import Recorded, Recording
 from scoring.stores.redis import calls
 from scoring.stores.redis.cluster_retries import Keeping, Look, ends_at, left_s
 from scoring.stores.redis.formats import Mode
@@ -42,7 +44,7 @@ class Split:
     async def observe(
         self, checks: Sequence[Check], *, timeout_s: float | None, partly: bool
     ) -> list[Observation]:
-        """See `ports.Store`."""
+        """See `ports.history`."""
         ends = ends_at(timeout_s)
         seen: list[Observation] = []
         for piece in self._pieces(checks):
@@ -229,7 +231,7 @@ class Split:
     async def record(
         self, recordings: Sequence[Recording], *, timeout_s: float | None, partly: bool
     ) -> list[Recorded]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         ends = ends_at(timeout_s)
         asked = [self._arguments.record(r, apart=True) for r in recordings]
         claims = [keys[0] for _, keys, _ in asked]
@@ -251,14 +253,14 @@ class Split:
             for recording, reply in zip(recordings, replies, strict=True)
         ]
 
-    async def adopt(
+    async def reconcile(
         self,
         checks: Sequence[Check],
         recordings: Sequence[Recording],
         *,
         timeout_s: float | None,
     ) -> list[Recorded]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         ends = ends_at(timeout_s)
         told = await self.record(recordings, timeout_s=left_s(ends), partly=False)
         await self.observe(checks, timeout_s=left_s(ends), partly=False)

@@ -13,7 +13,8 @@ from scoring.core.decision.decision import Degradation, DegradationCode
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.vector import unknown_values
 from scoring.core.transaction.transaction import Transaction, order_hash
-from scoring.ports import Applied, Observation, Recorded, Recording
+from scoring.ports.history import Applied, Observation
+from scoring.ports.records import Recorded, Recording
 from scoring.stores.redis.claim_keys import ClaimKeys
 from scoring.stores.redis.formats import (
     EVENTS_KEY,

@@ -17,7 +17,7 @@ _MS_PER_S = 1_000
 
 @dataclass(frozen=True, slots=True)
 class RedisOutbox:
-    """The outboxes of all parts of a store, as one; see `ports.Store`."""
+    """The outboxes of all parts of a store, as one; see `ports.outbox`."""
 
     calls: Calls
     claims: ClaimKeys
@@ -51,7 +51,7 @@ class RedisOutbox:
         await self.calls.ask(commands, None)
 
     async def lease(self, name: str, holder: str, for_s: float) -> bool:
-        """See `ports.Store`."""
+        """See `ports.outbox`."""
         key, mine = self.claims.lease(name), holder.encode()
         ms = int(for_s * _MS_PER_S)
         taken, held_by = await self.calls.ask(

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.statistic import Slot
 from scoring.core.transaction.transaction import Transaction
-from scoring.ports import Check, LabelledTransaction, Recording
+from scoring.ports.check import Check
+from scoring.ports.labels import LabelledTransaction
+from scoring.ports.records import Recording
 from scoring.stores.redis import calls
 from scoring.stores.redis.calls import Call
 from scoring.stores.redis.formats import LABEL_REST, TIME_SIZE, VERDICT, Mode

@@ -14,13 +14,10 @@ from numpy.typing import NDArray
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import CorruptState, HistoryLost, StoreUnavailable
-from scoring.ports import (
-    Check,
-    LabelledTransaction,
-    Observation,
-    Recorded,
-    Recording,
-)
+from scoring.ports.check import Check
+from scoring.ports.history import Observation
+from scoring.ports.labels import LabelledTransaction
+from scoring.ports.records import Recorded, Recording
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.calls import probe
 from scoring.stores.redis.cluster_forecast import forecast_apart
@@ -40,7 +37,7 @@ _NOT_THERE = "the history is not there; run `scoring rebuild`"
 
 
 class RedisStore:
-    """`ports.Store` on Redis >= 6.2 or Valkey: one server, or a cluster."""
+    """`ports.store` on Redis >= 6.2 or Valkey: one server, or a cluster."""
 
     def __init__(
         self,
@@ -146,7 +143,7 @@ class RedisStore:
         timeout_s: float | None = None,
         partly: bool = False,
     ) -> list[Observation]:
-        """See `ports.Store`."""
+        """See `ports.history`."""
         if self._split is not None:
             return await self._split.observe(checks, timeout_s=timeout_s, partly=partly)
         asked = [self._arguments.observe(check) for check in checks]
@@ -166,7 +163,7 @@ class RedisStore:
         timeout_s: float | None = None,
         partly: bool = False,
     ) -> list[Recorded]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         if self._split is not None:
             return await self._split.record(
                 recordings, timeout_s=timeout_s, partly=partly
@@ -176,16 +173,16 @@ class RedisStore:
         )
         return _recorded(recordings, await self._calls.ask(commands, timeout_s))
 
-    async def adopt(
+    async def reconcile(
         self,
         checks: Sequence[Check],
         recordings: Sequence[Recording],
         *,
         timeout_s: float | None = None,
     ) -> list[Recorded]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         if self._split is not None:
-            return await self._split.adopt(checks, recordings, timeout_s=timeout_s)
+            return await self._split.reconcile(checks, recordings, timeout_s=timeout_s)
         commands: list[Command] = []
         for check, recording in zip(checks, recordings, strict=True):
             record = self._arguments.record(recording)
@@ -197,14 +194,14 @@ class RedisStore:
     async def decisions(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[bytes | None]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         recorded = await self._records(keys, timeout_s)
         return [decision_of(value) if value else None for value in recorded]
 
     async def payments(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[Transaction | None]:
-        """See `ports.Store`."""
+        """See `ports.records`."""
         recorded = await self._records(keys, timeout_s, silence_s=inf)
         return [
             payment_of(value, tenant=tenant, id_=id_) if value else None
@@ -230,15 +227,15 @@ class RedisStore:
     def outbox_pages(
         self, *, count: int
     ) -> AsyncIterator[list[tuple[str, str, bytes]]]:
-        """See `ports.Store`."""
+        """See `ports.outbox`."""
         return self._outbox.pages(count)
 
     async def published(self, keys: Sequence[tuple[str, str]]) -> None:
-        """See `ports.Store`."""
+        """See `ports.outbox`."""
         await self._outbox.clear(keys)
 
     async def lease(self, name: str, holder: str, *, for_s: float) -> bool:
-        """See `ports.Store`."""
+        """See `ports.outbox`."""
         return await self._outbox.lease(name, holder, for_s)
 
     # Labels and forecasts ----------------------------------------------------
@@ -250,7 +247,7 @@ class RedisStore:
     async def attest(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
     ) -> list[bool]:
-        """See `ports.Store`."""
+        """See `ports.labels`."""
         commands = list(map(self._calls.command, map(self._arguments.attest, labels)))
         told = await self._calls.ask(commands, timeout_s, silence_s=inf)
         return [said == 1 for said in told]
@@ -258,7 +255,7 @@ class RedisStore:
     async def learn(
         self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
     ) -> list[bool]:
-        """See `ports.Store`."""
+        """See `ports.labels`."""
         ends, apart = ends_at(timeout_s), self._split is not None
         if apart:  # the marks stand on other servers than the entities
             await self.ping(timeout_s=timeout_s)
@@ -281,7 +278,7 @@ class RedisStore:
         instants_max: int,
         timeout_s: float | None = None,
     ) -> list[tuple[int, NDArray[np.float64]]]:
-        """See `ports.Store`."""
+        """See `ports.history`."""
         ask = self._arguments.forecast(transaction, features)
         if ask is None:
             return []
@@ -315,7 +312,7 @@ class RedisStore:
         return await self._calls.ask(commands, left_s(ends))
 
     async def ping(self, *, timeout_s: float | None = None) -> bool:
-        """See `ports.Store`. A store that is not open yet takes its time to open."""
+        """See `ports.store`. A store that is not open yet takes its time to open."""
         await self.opening.open()
         # Every server of a cluster: each has some of the marks.
         claims = self._layout.claims
@@ -326,7 +323,7 @@ class RedisStore:
         return not any(isinstance(reply, StoreUnavailable) for reply in told)
 
     async def close(self) -> None:
-        """See `ports.Store`."""
+        """See `ports.store`."""
         if self._split is not None:
             await self._split.close()
         await self._calls.link.close()

@@ -11,7 +11,8 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import CorruptState, LogUnavailable, StoreUnavailable
 from scoring.pipeline.outbox_relay import Publisher
-from scoring.ports import LogRecord, Recording
+from scoring.ports.log import LogRecord
+from scoring.ports.records import Recording
 from scoring.stores.memory.log import MemoryLog
 from scoring.stores.memory.store import MemoryStore
 from scoring.telemetry.prometheus import SilentTelemetry
@@ -58,7 +59,7 @@ def log():
 @pytest.fixture
 async def publisher(store, log, telemetry):
     publisher = Publisher(
-        store=store,
+        outbox=store,
         log=log,
         record_of=lambda logged, _: LogRecord(
             topic="decisions", key=None, value=logged
@@ -120,7 +121,7 @@ async def test_what_is_logged_leaves_the_outbox_before_the_end(publisher, store)
         await published(keys)
         cleared.extend(keys)
 
-    publisher.store = SimpleNamespace(published=slowly)
+    publisher.outbox = SimpleNamespace(published=slowly)
     await publisher.publish(TRANSACTION, b"t1", provisional=False)
     await publisher.close(within_s=1)
     assert cleared == [("default", "t1")]
@@ -289,7 +290,7 @@ async def test_of_two_processes_one_sweeps_and_after_its_end_the_other(
 ):
     await publisher.sweep()
     other = Publisher(
-        store=store,
+        outbox=store,
         log=log,
         record_of=publisher.record_of,
         letter_of=publisher.letter_of,

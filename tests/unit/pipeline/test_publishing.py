@@ -8,7 +8,7 @@ from scoring.core.decision.decision import Door, Outcome
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.pipeline.answer import Decided
 from scoring.pipeline.publishing import Publishing
-from scoring.ports import Check
+from scoring.ports.check import Check
 
 PAID = Transaction("default", "t1", occurred_at_ms=1_700_000_000_000, card="c")
 

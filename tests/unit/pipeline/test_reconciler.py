@@ -15,7 +15,9 @@ from scoring.errors import LogUnavailable, StoreUnavailable
 from scoring.pipeline.circuit_breaker import Exchange
 from scoring.pipeline.outbox_relay import Publisher
 from scoring.pipeline.reconciler import Provisional, is_answer
-from scoring.ports import Check, LogRecord, Recording
+from scoring.ports.check import Check
+from scoring.ports.log import LogRecord
+from scoring.ports.records import Recording
 from scoring.stores.memory.log import MemoryLog
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.spool import FileSpool, MemorySpool
@@ -115,7 +117,7 @@ class Process:
         self.spool.open()
         self.provisional = Provisional(store, self.spool, SilentTelemetry(), 9)
         self.publisher = Publisher(
-            store=store,
+            outbox=store,
             log=log,
             record_of=lambda logged, _: LogRecord(topic="d", key=None, value=logged),
             letter_of=lambda record, _: record,
@@ -199,14 +201,14 @@ async def test_what_is_logged_while_it_is_adopted_leaves_the_outbox(
     store, log, tmp_path
 ):
     process = Process(store, log, tmp_path)
-    adopt = store.adopt
+    adopt = store.reconcile
 
     async def meanwhile(*args):
         told = await adopt(*args)
         process.provisional.logged(KEY)
         return told
 
-    store.adopt = meanwhile
+    store.reconcile = meanwhile
     process.give(answer())
     await until(lambda: process.provisional.count == 0)
     async with asyncio.timeout(20):

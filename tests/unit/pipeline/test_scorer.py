@@ -26,7 +26,8 @@ from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.budget import Budget
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
-from scoring.ports import Check, Scores
+from scoring.ports.check import Check
+from scoring.ports.model import Scores
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.spool import MemorySpool
 from scoring.telemetry.prometheus import SilentTelemetry

@@ -29,7 +29,8 @@ from scoring.pipeline.challenger import Challenger
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.second_look import look_again
-from scoring.ports import Check, DeeperModel
+from scoring.ports.check import Check
+from scoring.ports.model import DeeperModel
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.spool import MemorySpool
 from scoring.telemetry.prometheus import SilentTelemetry

@@ -28,7 +28,7 @@ from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import CorruptState, InvalidTransaction
 from scoring.kafka.topic_names import key_of
 from scoring.pipeline.answer import standing_answer
-from scoring.ports import Check
+from scoring.ports.check import Check
 from scoring.v1 import decision_pb2, transaction_pb2
 
 TRANSACTION = Transaction(
