@@ -247,7 +247,7 @@ def offline(  # noqa: PLR0913 one parameter an option
     label was applied is not recorded by an unordered run that fed them: rows that
     differ only in what labels tell are counted, and pass.
     """
-    from scoring.replay.offline import Terms, agreement
+    from scoring.replay.offline import RunTerms, agreement
     from scoring.replay.session import with_model
     from scoring.settings import Settings
     from scoring.tables.table import Span
@@ -262,7 +262,7 @@ def offline(  # noqa: PLR0913 one parameter an option
         decisions,
         catalogue=artifacts.catalogue,
         model=artifacts.model,
-        terms=Terms(
+        terms=RunTerms(
             label_delay_ms=delay_ms if labels else None,
             lateness_ms=settings.lateness_s * 1_000 if as_processed else None,
         ),

@@ -39,7 +39,7 @@ _MISSED = "the call missed its deadline; play the row again: a repeat changes no
 T = TypeVar("T")
 
 
-class Door(Protocol):
+class ReplayDoor(Protocol):
     """Takes labels and rows; decisions and refusals arrive at the collector."""
 
     async def learn(self, labels: Sequence[Label]) -> None:
@@ -60,7 +60,7 @@ class Door(Protocol):
 
 
 @dataclass(slots=True)
-class KafkaDoor:
+class KafkaReplayDoor:
     """Appends to the transactions and labels topics and reads the decisions.
 
     `group` is the stream worker's: labels count as applied once it has committed
@@ -173,7 +173,7 @@ class KafkaDoor:
 
 
 @dataclass(slots=True)
-class GrpcDoor:
+class GrpcReplayDoor:
     """Calls BatchCheckTransactions and ReportLabels.
 
     `ordered`: one batch at a time; else a few calls are in flight together.

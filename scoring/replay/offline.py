@@ -22,7 +22,7 @@ _LEARNED = frozenset({Op.FRAUDS, Op.STREAK, Op.STREAK_START, Op.FRAUD_TIME})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class RunTerms:
     """How the run was played.
 
     `label_delay_ms` is None where no labels were fed. `lateness_ms` is given where
@@ -58,7 +58,7 @@ def agreement(
     *,
     catalogue: Catalogue,
     model: Model,
-    terms: Terms,
+    terms: RunTerms,
 ) -> Agreement:
     """Score a table offline and compare with a decisions file of the same rows.
 

@@ -9,7 +9,7 @@ _MS_PER_S = 1_000
 
 
 @dataclass(slots=True)
-class Pace:
+class ReplayPace:
     """Holds rows back: to a rate, to a time-lapse of event time, or not at all.
 
     `rate` is rows per second; `time_lapse` seconds of event time per second. Both

@@ -39,7 +39,7 @@ def quality_of(path: Path, *, from_ms: int = 0) -> Quality | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ReplayComparison:
     """Two decisions files, transaction by transaction.
 
     `missing` are in one file only; `differing` have unequal cores, of which
@@ -58,7 +58,7 @@ class Comparison:
         return not self.missing and not self.differing
 
 
-def compare(first: Path, second: Path) -> Comparison:
+def compare(first: Path, second: Path) -> ReplayComparison:
     """Compare the cores of two decisions files; raises `BadArtifact`."""
     for path in (first, second):
         if not path.is_file():
@@ -90,7 +90,7 @@ def compare(first: Path, second: Path) -> Comparison:
         ).fetchall()
     assert counts is not None
     both, missing, differing, difference = counts
-    return Comparison(
+    return ReplayComparison(
         both, missing, differing, float(difference), tuple(row[0] for row in examples)
     )
 

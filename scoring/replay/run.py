@@ -15,14 +15,14 @@ from scoring.core.transaction.transaction import Transaction
 from scoring.errors import Unavailable
 from scoring.kafka.topic_names import Topics
 from scoring.replay.collect import Collector
-from scoring.replay.door import Door, GrpcDoor, KafkaDoor
-from scoring.replay.pace import Pace
+from scoring.replay.door import GrpcReplayDoor, KafkaReplayDoor, ReplayDoor
+from scoring.replay.pace import ReplayPace
 from scoring.replay.repeats import Repeats
 from scoring.replay.schedule import (
     WINDOW_ROWS,
     Entities,
     LabelsDue,
-    Step,
+    ScheduleStep,
     ordered_steps,
     plain_steps,
 )
@@ -53,7 +53,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ReplayTally:
     """What a replay did, beyond the collector's counts."""
 
     labels: int = 0
@@ -62,15 +62,19 @@ class Outcome:
 
 
 async def play(
-    plan: Plan, door: Door, collector: Collector, *, progress: Callable[[int], None]
-) -> Outcome:
+    plan: Plan,
+    door: ReplayDoor,
+    collector: Collector,
+    *,
+    progress: Callable[[int], None],
+) -> ReplayTally:
     """Send everything and wait for every answer.
 
     `progress` is told how many rows are answered. Raises `Unavailable` when
     nothing comes back any more.
     """
-    outcome, due = Outcome(), LabelsDue(plan.feed_labels, plan.label_lead_ms)
-    pace = Pace(time.monotonic, asyncio.sleep, plan.rate, plan.time_lapse)
+    tally, due = ReplayTally(), LabelsDue(plan.feed_labels, plan.label_lead_ms)
+    pace = ReplayPace(time.monotonic, asyncio.sleep, plan.rate, plan.time_lapse)
     began = time.monotonic()
     for step in _steps(plan, due, pace):
         if step.rows:
@@ -83,16 +87,16 @@ async def play(
             await door.settle()
         else:
             await collector.until_pending(_PENDING_MAX)
-        outcome.labels += len(step.labels)
+        tally.labels += len(step.labels)
         progress(collector.sent - collector.pending)
     await door.settle()
     progress(collector.sent - collector.pending)
-    outcome.labels_left = len(due)
-    outcome.seconds = time.monotonic() - began
-    return outcome
+    tally.labels_left = len(due)
+    tally.seconds = time.monotonic() - began
+    return tally
 
 
-def _applied_by(plan: Plan, step: Step) -> int:
+def _applied_by(plan: Plan, step: ScheduleStep) -> int:
     """The instant whose labels a step needs: ordered, all; ahead, what it may know."""
     if plan.ordered:
         return _EVER_MS
@@ -101,7 +105,7 @@ def _applied_by(plan: Plan, step: Step) -> int:
     return 0
 
 
-def _steps(plan: Plan, due: LabelsDue, pace: Pace) -> Iterator[Step]:
+def _steps(plan: Plan, due: LabelsDue, pace: ReplayPace) -> Iterator[ScheduleStep]:
     batches = plan.table.batches(label_delay_ms=plan.label_delay_ms)
     rows = chain.from_iterable(batches)
     if plan.ordered:
@@ -146,7 +150,7 @@ async def kafka_door(
     fetch_wait_ms: int,
     group: str,
     from_now: bool = False,
-) -> AsyncIterator[KafkaDoor]:
+) -> AsyncIterator[KafkaReplayDoor]:
     """Connect to a broker and read its decisions until the block ends.
 
     `client` holds the options of an aiokafka client; `from_now` passes over what
@@ -177,7 +181,9 @@ async def kafka_door(
             await consumer.seek_to_end()
         repeats = Repeats(admin, ends, group)
         await repeats.begin(await _partitions(producer, topics.transactions))
-        door = KafkaDoor(producer, consumer, admin, topics, collector, group, repeats)
+        door = KafkaReplayDoor(
+            producer, consumer, admin, topics, collector, group, repeats
+        )
         working = asyncio.gather(door.read(), door.look())
         try:
             yield door
@@ -200,14 +206,14 @@ async def _partitions(producer: Any, topic: str) -> list[Any]:
 @asynccontextmanager
 async def grpc_door(
     address: str, collector: Collector, *, ordered: bool
-) -> AsyncIterator[GrpcDoor]:
+) -> AsyncIterator[GrpcReplayDoor]:
     """Connect to a server until the block ends; raises `Unavailable`."""
     import grpc
 
     limits = [("grpc.max_receive_message_length", 64 * _REQUEST_BYTES_MAX)]
     async with grpc.aio.insecure_channel(address, options=limits) as channel:
         try:
-            yield GrpcDoor(channel, collector, ordered)
+            yield GrpcReplayDoor(channel, collector, ordered)
         except grpc.aio.AioRpcError as error:
             raise Unavailable(
                 f"the server answered {error.code().name}: {error.details()}"

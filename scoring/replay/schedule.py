@@ -21,7 +21,7 @@ WINDOW_ROWS = 2_000  # ordered steps are cut from so many rows at a time
 
 
 @dataclass(slots=True)
-class Step:
+class ScheduleStep:
     """Labels, then transactions; each in event order per entity."""
 
     labels: list[Label] = field(default_factory=list)
@@ -82,7 +82,7 @@ def ordered_steps(
     reads: Entities,
     labels: Entities,
     rows_max: int = WINDOW_ROWS,
-) -> Iterator[Step]:
+) -> Iterator[ScheduleStep]:
     """One event-time merge: a label comes before the first row at or after it.
 
     Equal, for every entity, to handling the events one by one: events that share
@@ -105,9 +105,9 @@ def ordered_steps(
 
 def _levels(
     window: Sequence[Row | Label], reads: Entities, labels: Entities
-) -> Iterator[Step]:
+) -> Iterator[ScheduleStep]:
     """Put each event into the earliest step that keeps every entity's order."""
-    steps: deque[Step] = deque()
+    steps: deque[ScheduleStep] = deque()
     # Of each entity, the step of its last transaction and of its last label.
     last_row: dict[tuple[str, ...], int] = {}
     last_label: dict[tuple[str, ...], int] = {}
@@ -133,23 +133,23 @@ def _levels(
     yield from steps
 
 
-def _step(steps: deque[Step], level: int) -> Step:
+def _step(steps: deque[ScheduleStep], level: int) -> ScheduleStep:
     while len(steps) <= level:
-        steps.append(Step())
+        steps.append(ScheduleStep())
     return steps[level]
 
 
 def plain_steps(
     rows: Iterable[Row], due: LabelsDue, *, rows_max: int
-) -> Iterator[Step]:
+) -> Iterator[ScheduleStep]:
     """Steps of at most `rows_max` rows; labels come with the step they are due in."""
-    step = Step()
+    step = ScheduleStep()
     for row in rows:
         step.labels.extend(due.until(row.transaction.occurred_at_ms))
         step.rows.append(row)
         due.add(row)
         if len(step.rows) == rows_max:
             yield step
-            step = Step()
+            step = ScheduleStep()
     if step.rows:
         yield step

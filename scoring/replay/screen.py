@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.table import Table as Grid
 
 from scoring.replay.collect import Collector
-from scoring.replay.run import Outcome
+from scoring.replay.run import ReplayTally
 from scoring.tables.account import Account
 from scoring.training.quality import Quality
 
@@ -93,12 +93,15 @@ def print_labels_refused(collector: Collector) -> None:
 
 
 def print_report(
-    account: Account, collector: Collector, outcome: Outcome, quality: Quality | None
+    account: Account,
+    collector: Collector,
+    tally: ReplayTally,
+    quality: Quality | None,
 ) -> None:
     """Print counts and quality: rows = decided + refused + skipped."""
     console = Console()
     grid = Grid(title="Replay", title_justify="left", show_header=False)
-    rate = collector.decided / outcome.seconds if outcome.seconds else 0.0
+    rate = collector.decided / tally.seconds if tally.seconds else 0.0
     for name, value in (
         ("rows", f"{account.rows:,}"),
         ("sent", f"{collector.sent:,}"),
@@ -110,9 +113,9 @@ def print_report(
             (f"  {code}", f"{count:,}")
             for code, count in collector.degradations.most_common()
         ),
-        ("labels fed back", f"{outcome.labels:,}"),
-        ("labels not yet due", f"{outcome.labels_left:,}"),
-        ("seconds", f"{outcome.seconds:,.1f}"),
+        ("labels fed back", f"{tally.labels:,}"),
+        ("labels not yet due", f"{tally.labels_left:,}"),
+        ("seconds", f"{tally.seconds:,.1f}"),
         ("transactions per second", f"{rate:,.0f}"),
         ("decisions", str(collector.path)),
     ):

@@ -20,7 +20,7 @@ from scoring.replay.decisions import write_csv
 from scoring.replay.policy_page import policy_sheets, show, write_policy_report
 from scoring.replay.policy_report import policy_report
 from scoring.replay.report import quality_of
-from scoring.replay.run import Outcome, Plan, grpc_door, kafka_door, play
+from scoring.replay.run import Plan, ReplayTally, grpc_door, kafka_door, play
 from scoring.replay.screen import bar, print_account, print_labels_refused, print_report
 from scoring.settings import Settings
 from scoring.training.quality import Quality
@@ -83,7 +83,7 @@ def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
             _target(plan, session, run, console) as target,
             bar(total, console) as told,
         ):
-            outcome = asyncio.run(_through(plan, session, target, collector, told))
+            tally = asyncio.run(_through(plan, session, target, collector, told))
     finally:
         collector.close()
     for place, reason in collector.refusals:
@@ -94,7 +94,7 @@ def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
         print_account(account, listed)
     print_labels_refused(collector)
     quality = quality_of_run(plan, collector, judge_from_ms)
-    print_report(account, collector, outcome, quality)
+    print_report(account, collector, tally, quality)
     if collector.decided:
         if _is_csv(out):
             write_csv(collector.path, out)
@@ -260,7 +260,7 @@ async def _through(
     target: _Target,
     collector: Collector,
     told: Callable[[int], None],
-) -> Outcome:
+) -> ReplayTally:
     """Play, unless our process ends meanwhile; raises `Unavailable`."""
     playing = asyncio.ensure_future(_played(plan, session, target, collector, told))
     watching = asyncio.ensure_future(_ended(target.service))
@@ -289,7 +289,7 @@ async def _played(
     target: _Target,
     collector: Collector,
     told: Callable[[int], None],
-) -> Outcome:
+) -> ReplayTally:
     if session.through == "grpc":
         async with grpc_door(
             target.grpc_address, collector, ordered=plan.ordered

@@ -10,7 +10,7 @@ from replayed import played
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact
-from scoring.replay.offline import Terms, agreement
+from scoring.replay.offline import RunTerms, agreement
 
 
 def compare(folder, decisions):
@@ -19,7 +19,7 @@ def compare(folder, decisions):
         decisions,
         catalogue=default_catalogue(),
         model=SimpleNamespace(version="m2"),
-        terms=Terms(label_delay_ms=0),
+        terms=RunTerms(label_delay_ms=0),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from scoring.core.transaction.transaction import Transaction
 from scoring.replay.collect import Collector
-from scoring.replay.door import GrpcDoor
+from scoring.replay.door import GrpcReplayDoor
 from scoring.replay.schedule import label_of
 from scoring.tables.admission import Row
 from scoring.v1 import decision_pb2, fraud_scoring_pb2, fraud_scoring_pb2_grpc
@@ -46,7 +46,7 @@ class Slow(fraud_scoring_pb2_grpc.FraudScoringServicer):
         return fraud_scoring_pb2.ReportLabelsResponse(results=results)
 
 
-async def play(path, status, use=GrpcDoor.check):
+async def play(path, status, use=GrpcReplayDoor.check):
     server = grpc.aio.server()
     fraud_scoring_pb2_grpc.add_FraudScoringServicer_to_server(Slow(status), server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -58,7 +58,7 @@ async def play(path, status, use=GrpcDoor.check):
     ]
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            await use(GrpcDoor(channel, collector, ordered=True), rows)
+            await use(GrpcReplayDoor(channel, collector, ordered=True), rows)
     finally:
         await server.stop(None)
         collector.close()
@@ -92,6 +92,6 @@ async def test_labels_that_are_not_taken_are_counted_and_the_others_reported(tmp
 
 
 async def test_any_other_failure_ends_the_run(tmp_path):
-    for use in (GrpcDoor.check, learn):
+    for use in (GrpcReplayDoor.check, learn):
         with pytest.raises(grpc.aio.AioRpcError):
             await play(tmp_path / "a.parquet", grpc.StatusCode.PERMISSION_DENIED, use)

@@ -8,9 +8,9 @@ from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact, Unavailable
 from scoring.replay import collect
 from scoring.replay.collect import Collector
-from scoring.replay.pace import Pace
+from scoring.replay.pace import ReplayPace
 from scoring.replay.report import compare, features_that_differ, quality_of
-from scoring.replay.run import Outcome
+from scoring.replay.run import ReplayTally
 from scoring.replay.screen import print_report
 from scoring.tables.account import Account
 from scoring.tables.admission import Row
@@ -107,7 +107,7 @@ def test_decisions_that_came_too_late_are_counted_and_said(tmp_path, capsys):
     collector = written(tmp_path / "a.parquet", [decision(0), late])
     assert collector.degraded == 1
     assert collector.degradations == {"too_late": 1, "out_of_time": 1}
-    print_report(Account(), collector, Outcome(), None)
+    print_report(Account(), collector, ReplayTally(), None)
     said = " ".join(capsys.readouterr().out.split())
     assert "1 decisions came too late to be counted" in said
     assert "not those of a run in order" in said
@@ -156,20 +156,20 @@ def clock():
 
 async def test_a_rate_spreads_rows_evenly():
     now, sleep = clock()
-    await paced(Pace(lambda: now[0], sleep, rate=10), [0] * 21)
+    await paced(ReplayPace(lambda: now[0], sleep, rate=10), [0] * 21)
     assert now[0] == pytest.approx(102.0)
 
 
 async def test_a_time_lapse_scales_event_time():
     now, sleep = clock()
-    pace = Pace(lambda: now[0], sleep, time_lapse=3_600)
+    pace = ReplayPace(lambda: now[0], sleep, time_lapse=3_600)
     await paced(pace, [0, 1_800_000, 7_200_000])
     assert now[0] == pytest.approx(102.0)
 
 
 async def test_full_speed_waits_for_nothing():
     now, sleep = clock()
-    pace = Pace(lambda: now[0], sleep)
+    pace = ReplayPace(lambda: now[0], sleep)
     await paced(pace, [0, 10**9])
     assert now[0] == 100.0
     assert pace.rows_max(500) == 500

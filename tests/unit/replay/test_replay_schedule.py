@@ -3,7 +3,7 @@
 import random
 
 from scoring.core.transaction.transaction import Transaction
-from scoring.replay.schedule import LabelsDue, Step, ordered_steps, plain_steps
+from scoring.replay.schedule import LabelsDue, ScheduleStep, ordered_steps, plain_steps
 from scoring.tables.admission import Row
 
 
@@ -94,7 +94,7 @@ def test_labels_not_yet_known_at_the_end_stay_behind():
     due = LabelsDue()
     row = Row(Transaction("d", "a", occurred_at_ms=1, terminal="s"), True, 99)
     steps = list(ordered_steps([row], due, reads=entities, labels=terminals))
-    assert steps == [Step([], [row])]
+    assert steps == [ScheduleStep([], [row])]
     assert len(due) == 1
 
 
