@@ -33,7 +33,7 @@ from scoring.pipeline.second_look import look_again
 from scoring.ports.check import Check
 from scoring.stores.redis.store import RedisStore
 from scoring.training.build import Recipe, train_on
-from scoring.training.second_look import SecondLook
+from scoring.training.second_look import SecondLookPlan
 from scoring.training.simulation.simulate import simulate
 from scoring.training.train import DEMO_RECIPE, DEMO_WORLD, dataset_of
 
@@ -163,7 +163,7 @@ def models() -> tuple[OnnxModel, Any, dict[str, Any]]:
     table = simulate(DEMO_WORLD)
     dataset = dataset_of(table, catalogue, label_delay_ms=DEMO_RECIPE.label_delay_ms)
     recipe = Recipe(
-        second_look=SecondLook(band=Band(low=0.0, high=1.0)),
+        second_look=SecondLookPlan(band=Band(low=0.0, high=1.0)),
         label_delay_ms=DEMO_RECIPE.label_delay_ms,
     )
     with tempfile.TemporaryDirectory() as directory:

@@ -17,7 +17,7 @@ from scoring.models.registry import ModelShelf
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting
-from scoring.training.second_look import SecondLook
+from scoring.training.second_look import SecondLookPlan
 
 START_MS = 1_700_000_000_000
 RECIPE = Recipe(boosting=Boosting(rounds=30, rate=0.2, depth_max=4), label_delay_ms=0)
@@ -91,7 +91,7 @@ def noise_bundle(
     seed: int = 0,
     rounds: int = 30,
     depth: int = 4,
-    second_look: SecondLook | None = None,
+    second_look: SecondLookPlan | None = None,
 ) -> Path:
     """A bundle for the shipped features, trained on noise whose first column tells
     a little of fraud; another seed, another model.

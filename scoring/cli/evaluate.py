@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from scoring.training.handbook.protocols import Outcome
+    from scoring.training.handbook.protocols import FoldQualities
 
 _NAMES = ("auc", "average_precision", "card_precision_100")
 
@@ -79,7 +79,7 @@ def handbook(
         raise typer.Exit(1)
 
 
-def _show(title: str, published: Any, ours: dict[str, Outcome]) -> None:
+def _show(title: str, published: Any, ours: dict[str, FoldQualities]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -100,7 +100,7 @@ def _show(title: str, published: Any, ours: dict[str, Outcome]) -> None:
 
 
 def _finish(
-    protocol: str, published: Any, ours: dict[str, Outcome], extra: dict[str, Any]
+    protocol: str, published: Any, ours: dict[str, FoldQualities], extra: dict[str, Any]
 ) -> None:
     import json
 
@@ -121,7 +121,7 @@ def _finish(
     typer.echo(json.dumps(line | extra))
 
 
-def _plain(outcome: Outcome) -> dict[str, Any]:
+def _plain(outcome: FoldQualities) -> dict[str, Any]:
     """The figures with their 95 % intervals, as JSON takes them."""
     errors = [q.ece for q in outcome.qualities if q.ece is not None]
     figures = zip(_NAMES, outcome.figures(), strict=True)

@@ -80,14 +80,14 @@ def train(  # noqa: PLR0913 one parameter an option
     """
     from scoring.training.build import Recipe
     from scoring.training.fit import Boosting
-    from scoring.training.second_look import SecondLook
+    from scoring.training.second_look import SecondLookPlan
     from scoring.training.tune import CANDIDATES
 
     days = (_ms(label_delay_days), _ms(legitimate_after_days))
     recipe = Recipe(
         candidates=CANDIDATES if tune else (),
         boosting=Boosting(rounds=rounds, rate=rate, depth_max=depth),
-        second_look=SecondLook() if second_look else None,
+        second_look=SecondLookPlan() if second_look else None,
         seed=seed,
     )
     asked = Asked(table, mapping, encoding, *days, strict=strict, seed=seed)

@@ -15,7 +15,7 @@ from scoring.training.calibrate import Platt
 from scoring.training.dataset import (
     DAY_MS,
     Dataset,
-    Split,
+    TimeSplit,
     refuse_answers,
     refuse_leaks,
     refuse_one_class,
@@ -28,7 +28,7 @@ from scoring.training.ground import Ground, Groups
 from scoring.training.package import Compiled, baseline_of, run_graph, write_bundle
 from scoring.training.progress import Report, silent
 from scoring.training.quality import Quality, quality_report
-from scoring.training.second_look import SecondLook
+from scoring.training.second_look import SecondLookPlan
 from scoring.training.tune import Log, tuned
 
 _OVERLAP_ROWS_MAX = 400
@@ -45,7 +45,7 @@ class Recipe:
 
     boosting: Boosting = field(default_factory=Boosting)
     candidates: tuple[Boosting, ...] = ()
-    second_look: SecondLook | None = None
+    second_look: SecondLookPlan | None = None
     label_delay_ms: int = 7 * DAY_MS
     seed: int = 0
 
@@ -97,7 +97,7 @@ def train_on(
 
 
 def _chosen(
-    dataset: Dataset, split: Split, recipe: Recipe, report: Report
+    dataset: Dataset, split: TimeSplit, recipe: Recipe, report: Report
 ) -> tuple[Recipe, Log]:
     """The recipe with its settings chosen, and the log of the choice."""
     if not recipe.candidates:
@@ -116,7 +116,7 @@ def _chosen(
 def _manifest(
     compiled: Compiled,
     dataset: Dataset,
-    split: Split,
+    split: TimeSplit,
     catalogue: Catalogue,
     recipe: Recipe,
 ) -> Manifest:

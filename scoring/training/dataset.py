@@ -57,7 +57,7 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class TimeSplit:
     """Instants that part the rows: fit, calibrate, wait for labels, evaluate.
 
     Fit on [from, fitted), calibrate on [fitted, calibrated), evaluate on
@@ -72,7 +72,7 @@ class Split:
     until_ms: int
 
 
-def split_by_time(dataset: Dataset, *, label_delay_ms: int) -> Split:
+def split_by_time(dataset: Dataset, *, label_delay_ms: int) -> TimeSplit:
     """Part the rows 4 : 1 into fitting and calibration, then delay, then a fifth.
 
     Raises `BadArtifact` where the rows do not span twice the label delay.
@@ -89,7 +89,7 @@ def split_by_time(dataset: Dataset, *, label_delay_ms: int) -> Split:
     evaluated = until - usable // 5
     calibrated = evaluated - label_delay_ms
     fitted = calibrated - (calibrated - first) // 5
-    return Split(first, fitted, calibrated, evaluated, until)
+    return TimeSplit(first, fitted, calibrated, evaluated, until)
 
 
 def refuse_answers(names: Sequence[str]) -> None:

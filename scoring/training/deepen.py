@@ -11,7 +11,12 @@ from scoring.training.fit import Boosting
 from scoring.training.ground import Ground
 from scoring.training.package import Compiled
 from scoring.training.quality import Quality, quality_report
-from scoring.training.second_look import Choice, SecondLook, average_precisions, choose
+from scoring.training.second_look import (
+    BandChoice,
+    SecondLookPlan,
+    average_precisions,
+    choose,
+)
 from scoring.training.tune import Log
 
 
@@ -25,7 +30,7 @@ class Deepened:
 
 
 def deepened(
-    ground: Ground, first: Compiled, settings: Boosting, wanted: SecondLook
+    ground: Ground, first: Compiled, settings: Boosting, wanted: SecondLookPlan
 ) -> tuple[Deepened | None, Log]:
     """Train a larger model beside the `first`, which was fitted by `settings`.
 
@@ -51,10 +56,10 @@ def deepened(
 
 
 def _choice(
-    ground: Ground, first: Compiled, settings: Boosting, wanted: SecondLook
-) -> Choice:
+    ground: Ground, first: Compiled, settings: Boosting, wanted: SecondLookPlan
+) -> BandChoice:
     if wanted.band is not None:
-        return Choice(wanted.band, ())
+        return BandChoice(wanted.band, ())
     shares = choose(
         ground.dataset,
         (ground.split.from_ms, ground.split.fitted_ms),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.training.calibrate import fit_platt
-from scoring.training.dataset import Dataset, Split
+from scoring.training.dataset import Dataset, TimeSplit
 from scoring.training.fit import Boosting, fit, margins
 from scoring.training.forest import forest_from_json
 from scoring.training.package import Compiled
@@ -44,7 +44,7 @@ class Ground:
     """Rows to fit, to calibrate and to judge, and how models are made of them."""
 
     dataset: Dataset
-    split: Split
+    split: TimeSplit
     groups: Groups
     label_delay_ms: int
     seed: int

@@ -34,7 +34,7 @@ _END = (0.95, 0.98, 0.99, 0.995, 0.997, 0.999, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecondLook:
+class SecondLookPlan:
     """How to train the larger model; without a `band` it is learned."""
 
     boosting: Boosting = field(default_factory=lambda: LARGER)
@@ -56,7 +56,7 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BandChoice:
     """The band, None where none pays; and how all that were compared did."""
 
     band: Band | None
@@ -70,14 +70,14 @@ class Shares:
     span: tuple[float, float] | None
     log: Log
 
-    def among(self, scores: NDArray[np.float32]) -> Choice:
+    def among(self, scores: NDArray[np.float32]) -> BandChoice:
         """The band of those shares among first scores (n,) like those to come."""
         if self.span is None:
-            return Choice(None, self.log)
+            return BandChoice(None, self.log)
         begin, end = self.span
         low = 0.0 if begin == 0 else float(np.float32(np.quantile(scores, begin)))
         high = 1.0 if end == 1 else float(np.float32(np.quantile(scores, end)))
-        return Choice(Band(low=low, high=high) if low < high else None, self.log)
+        return BandChoice(Band(low=low, high=high) if low < high else None, self.log)
 
 
 def between(first: Floats, begin: float, end: float) -> NDArray[np.bool_]:

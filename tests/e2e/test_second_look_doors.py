@@ -12,14 +12,14 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.core.model.bundle import Band
 from scoring.training.build import Recipe
 from scoring.training.fit import Boosting
-from scoring.training.second_look import SecondLook
+from scoring.training.second_look import SecondLookPlan
 from scoring.training.simulation.simulate import World, simulate
 from scoring.training.train import train_bundle
 
 WORLD = World(seed=4, days=9, customers=100, terminals=200)
 RECIPE = Recipe(
     boosting=Boosting(rounds=20, rate=0.2, depth_max=3),
-    second_look=SecondLook(
+    second_look=SecondLookPlan(
         boosting=Boosting(rounds=40, rate=0.2), band=Band(low=0.004, high=0.6)
     ),
     label_delay_ms=2 * 86_400_000,

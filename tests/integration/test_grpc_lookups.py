@@ -25,7 +25,7 @@ from scoring.core.model.bundle import Band
 from scoring.errors import ModelUnavailable
 from scoring.models.onnx_model import OnnxModel, load_model
 from scoring.training.fit import Boosting
-from scoring.training.second_look import SecondLook
+from scoring.training.second_look import SecondLookPlan
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.decision_pb2 import SECOND_LOOK_TAKEN
 from scoring.wiring.services import now_ms
@@ -128,7 +128,7 @@ async def test_each_decision_is_explained_by_the_model_that_made_it(
 
 
 async def test_a_second_look_is_explained_by_the_larger_model(tmp_path):
-    larger = SecondLook(
+    larger = SecondLookPlan(
         boosting=Boosting(rounds=40, depth_max=4), band=Band(low=0.0, high=1.0)
     )
     noise_bundle(tmp_path / "models", rows=3_000, rounds=20, second_look=larger)

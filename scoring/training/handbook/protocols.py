@@ -119,7 +119,7 @@ def fold_of(dataset: Dataset, start: int, *, train_from: int | None = None) -> F
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FoldQualities:
     """What one model did on folds: a quality and a fitting time each.
 
     `draws` (draws, 3) are the mean figures over folds with customers redrawn.
@@ -154,7 +154,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class TrainingSpan:
     """How the training span of each fold is chosen.
 
     `train_from` begins it on that day, and not a week before its end. While settings
@@ -165,8 +165,8 @@ class Window:
     thinned: int = 1
 
 
-WEEK = Window()
-LONG = Window(train_from=LONG_FROM, thinned=4)
+WEEK = TrainingSpan()
+LONG = TrainingSpan(train_from=LONG_FROM, thinned=4)
 WINDOWS = {"week": WEEK, "long": LONG}
 
 
@@ -175,9 +175,9 @@ def run(
     starts: Sequence[int],
     *,
     boosting: Boosting,
-    window: Window = WEEK,
+    window: TrainingSpan = WEEK,
     draws: int = 0,
-) -> Outcome:
+) -> FoldQualities:
     """Train and test on each fold. Probabilities are calibrated on the 14 days
     before training where the table has them.
     """
@@ -191,7 +191,7 @@ def run(
         margin = margins(booster, dataset.matrix[fold.test]).astype(np.float64)
         qualities.append(_tested(dataset, fold, booster, margin))
         drawn.append(_drawn(dataset, fold, margin, draws))
-    return Outcome(tuple(qualities), tuple(seconds), np.mean(drawn, axis=0))
+    return FoldQualities(tuple(qualities), tuple(seconds), np.mean(drawn, axis=0))
 
 
 def thinned(
@@ -242,8 +242,8 @@ def book_only(dataset: Dataset) -> Dataset:
 
 
 # Something more to be said of a window, given the settings chosen for it.
-Beside = Callable[[Boosting, Window], dict[str, Any]]
-Compared = tuple[dict[str, Outcome], dict[str, Any]]
+Beside = Callable[[Boosting, TrainingSpan], dict[str, Any]]
+Compared = tuple[dict[str, FoldQualities], dict[str, Any]]
 
 
 def protocol_a(dataset: Dataset, *, report: Report = silent) -> Compared:
@@ -274,7 +274,7 @@ def protocol_b(
     `windows` of "week" (the book's seven days) and "long" (from 2018-05-01);
     `beside` looks at each window with the settings chosen for it.
     """
-    ours: dict[str, Outcome] = {}
+    ours: dict[str, FoldQualities] = {}
     extra: dict[str, Any] = {}
     for name in windows:
         window = WINDOWS[name]
@@ -291,7 +291,7 @@ def protocol_b(
 
 
 def choose(
-    dataset: Dataset, *, window: Window = WEEK, report: Report = silent
+    dataset: Dataset, *, window: TrainingSpan = WEEK, report: Report = silent
 ) -> tuple[Boosting, list[dict[str, Any]]]:
     """The candidate with the best average precision on the earlier folds.
 

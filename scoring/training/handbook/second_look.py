@@ -20,13 +20,13 @@ from scoring.training.handbook.protocols import (
     STARTS_B,
     STARTS_CHOICE,
     Fold,
-    Window,
+    TrainingSpan,
     fold_of,
     thinned,
 )
 from scoring.training.progress import Report, silent
 from scoring.training.quality import Quality, quality_report
-from scoring.training.second_look import Ranked, SecondLook, Shares, chosen
+from scoring.training.second_look import Ranked, SecondLookPlan, Shares, chosen
 
 # The looks that are compared: the share of rows looked at again, from the top.
 _SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 1.0)
@@ -48,7 +48,7 @@ class _Tested:
 def second_look(
     dataset: Dataset,
     first: Boosting,
-    window: Window,
+    window: TrainingSpan,
     *,
     larger: Boosting | None = None,
     report: Report = silent,
@@ -58,7 +58,7 @@ def second_look(
     Figures are means over the folds of `first` alone, of `both` and of the `larger`
     alone; costs are microseconds a transaction, among 256 on one core.
     """
-    models = (first, larger or SecondLook().boosting)
+    models = (first, larger or SecondLookPlan().boosting)
     ranked = [
         _ranked(dataset, start, models, window=window, report=report)
         for start in STARTS_CHOICE
@@ -79,7 +79,7 @@ def _ranked(
     start: int,
     models: tuple[Boosting, Boosting],
     *,
-    window: Window,
+    window: TrainingSpan,
     report: Report,
 ) -> Ranked:
     fold = fold_of(dataset, start, train_from=window.train_from)
@@ -97,7 +97,7 @@ def _tested(
     start: int,
     models: tuple[Boosting, Boosting],
     *,
-    window: Window,
+    window: TrainingSpan,
     shares: Shares,
 ) -> tuple[_Tested, tuple[float, float]]:
     """Both models on a test fold; and microseconds a row of each."""

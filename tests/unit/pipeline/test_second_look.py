@@ -59,7 +59,7 @@ reasons: {IN_DOUBT: We could not be sure., FINE: Nothing speaks against it.}
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     out = tmp_path_factory.mktemp("models") / "both"
-    larger = training.SecondLook(
+    larger = training.SecondLookPlan(
         boosting=Boosting(rounds=60, rate=0.1, depth_max=5), band=BAND
     )
     train_on(
