@@ -62,12 +62,12 @@ class Security:
         )
         if self.token_file is None:
             return encrypted
-        token = grpc.metadata_call_credentials(Bearer(self.token_file))
+        token = grpc.metadata_call_credentials(TokenFilePlugin(self.token_file))
         return grpc.composite_channel_credentials(encrypted, token)
 
 
 @dataclass(frozen=True, slots=True)
-class Bearer(grpc.AuthMetadataPlugin):
+class TokenFilePlugin(grpc.AuthMetadataPlugin):
     """Sends the token of a file along with every call."""
 
     token_file: Path

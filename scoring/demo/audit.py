@@ -16,7 +16,7 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Audit:
+class DeliveryAudit:
     """Counts transactions, not records.
 
     `lost` were sent and neither decided nor dead-lettered; `duplicated` are records
@@ -43,7 +43,7 @@ class Audit:
     def decision(self, core: dict[str, Any]) -> None:
         """Note one record of the decisions topic.
 
-        >>> audit = Audit()
+        >>> audit = DeliveryAudit()
         >>> audit.sent("t1"); audit.sent("t2")
         >>> audit.decision({"transactionId": "t1", "outcome": "OUTCOME_APPROVE"})
         >>> audit.decision({"transactionId": "t1", "outcome": "OUTCOME_DECLINE"})

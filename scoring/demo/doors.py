@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from scoring import wire
 from scoring.core.transaction.label import Label
 from scoring.core.transaction.transaction import Transaction
-from scoring.demo.audit import Audit
+from scoring.demo.audit import DeliveryAudit
 from scoring.demo.tally import Tally
 from scoring.kafka.topic_names import Topics, key_of
 from scoring.v1 import decision_pb2, fraud_scoring_pb2, fraud_scoring_pb2_grpc
@@ -59,7 +59,7 @@ class GrpcDoor:
     """Calls CheckTransaction, times it, and compares repeats byte for byte."""
 
     channel: Any
-    audit: Audit
+    audit: DeliveryAudit
     tally: Tally
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _kept: dict[str, bytes] = field(default_factory=dict)

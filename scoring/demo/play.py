@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from scoring.core.transaction.transaction import Transaction
-from scoring.demo.audit import Audit, dead_letter_id
+from scoring.demo.audit import DeliveryAudit, dead_letter_id
 from scoring.demo.doors import GrpcDoor, KafkaDoor
 from scoring.demo.tally import Tally, percentile
 from scoring.demo.world import LabelQueue, Payment
@@ -36,7 +36,7 @@ class Play:
 
     kafka: KafkaDoor
     grpc: GrpcDoor
-    audit: Audit
+    audit: DeliveryAudit
     tally: Tally
     payments: Iterator[Payment]
     rate: float

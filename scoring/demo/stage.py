@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from scoring.demo.audit import Audit, read_topics
+from scoring.demo.audit import DeliveryAudit, read_topics
 from scoring.demo.doors import GrpcDoor, KafkaDoor
 from scoring.demo.play import Play
 from scoring.demo.tally import Tally
@@ -77,7 +77,7 @@ async def playing(stage: Stage, *, rate: float, seed: int) -> Any:
     import grpc
     from aiokafka import AIOKafkaProducer
 
-    audit, tally = Audit(), Tally()
+    audit, tally = DeliveryAudit(), Tally()
     source = payments(seed=seed, ends_before_ms=time.time_ns() // 1_000_000)
     # The first world is drawn here, before anybody waits for its payments.
     source = chain([next(source)], source)

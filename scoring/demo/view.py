@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from scoring.demo.audit import Audit
+from scoring.demo.audit import DeliveryAudit
 from scoring.demo.tally import OUTCOMES, Decline, Tally, percentile
 
 _COLOURS = {
@@ -26,7 +26,9 @@ _SPARK_SECONDS = 48
 _REASONS_SHOWN = 2
 
 
-def screen(tally: Tally, audit: Audit, *, elapsed_s: float, door: str) -> Layout:
+def screen(
+    tally: Tally, audit: DeliveryAudit, *, elapsed_s: float, door: str
+) -> Layout:
     """The whole screen at one moment; `door` says where a reader can try it."""
     layout = Layout()
     layout.split_column(
@@ -53,7 +55,7 @@ def sparkline(counts: list[int]) -> str:
     return "".join(_BARS[min(7, count * 7 // top)] for count in counts)
 
 
-def _headline(tally: Tally, audit: Audit, elapsed_s: float) -> Panel:
+def _headline(tally: Tally, audit: DeliveryAudit, elapsed_s: float) -> Panel:
     line = Text()
     line.append(f"{tally.rate:>6,} ", style="bold cyan")
     line.append("decisions/s   ")
@@ -147,7 +149,7 @@ def _decline_row(decline: Decline) -> tuple[RenderableType, ...]:
     )
 
 
-def _footer(audit: Audit, tally: Tally, door: str) -> Panel:
+def _footer(audit: DeliveryAudit, tally: Tally, door: str) -> Panel:
     line = Text()
     line.append(f"sent {len(audit.sent_ids):,} · in flight {audit.in_flight:,} · ")
     for name, count in (

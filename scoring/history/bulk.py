@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from scoring.core.features.catalogue import Catalogue
-from scoring.history.ledger import Decided, Ledger, named
+from scoring.history.ledger import Ledger, LedgerEntry, named
 from scoring.history.pack import Events, records, sightings
 from scoring.stores.redis.bulk_load import Item
 from scoring.stores.redis.keys import JOINER, Layout
@@ -147,7 +147,7 @@ class Bulk:
                 chosen.append((entity, f"({key}) IN ({listed})"))
         return chosen
 
-    def history_of(self, sample: list[tuple[EntityProgram, str]]) -> list[Decided]:
+    def history_of(self, sample: list[tuple[EntityProgram, str]]) -> list[LedgerEntry]:
         """Every counted transaction of the sample, in processing order."""
         where = " OR ".join(f"({condition})" for _, condition in sample)
         if not where:

@@ -30,7 +30,7 @@ _PLACE = """CASE WHEN processed_seq > 0 THEN processed_seq
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class LogSpan:
     """Which part of the log: offsets by topic, from and until (not included)."""
 
     since: Mapping[str, Offsets] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Span:
     def of(self, kind: str) -> str:
         """The condition that a row lies in it.
 
-        >>> Span(since={"labels": {0: 7}}).of("labels")
+        >>> LogSpan(since={"labels": {0: 7}}).of("labels")
         'coalesce(log_offset >= MAP {0: 7}[log_partition], true)'
         """
         bounds = [
@@ -56,11 +56,11 @@ class Span:
         return " AND ".join(parts) or "true"
 
 
-EVERYTHING = Span()
+EVERYTHING = LogSpan()
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class LedgerEntry:
     """One decided transaction; `decision` is None where it was forgotten."""
 
     n: int
@@ -84,7 +84,7 @@ class Ledger:
         catalogue: Catalogue,
         *,
         lateness_ms: int,
-        span: Span = EVERYTHING,
+        span: LogSpan = EVERYTHING,
         scratch: Path | None = None,
     ) -> None:
         self.con: Any = connect()
@@ -187,7 +187,7 @@ class Ledger:
         ]
         return int(found or 0)
 
-    def decided(self, *, start: int = 0, where: str = "true") -> Iterator[Decided]:
+    def decided(self, *, start: int = 0, where: str = "true") -> Iterator[LedgerEntry]:
         """The transactions from number `start` that a condition holds for."""
         cursor = self.con.cursor()
         rows = cursor.execute(
@@ -238,7 +238,7 @@ class Ledger:
         self.con.close()
 
 
-def _decided(row: tuple[Any, ...]) -> Decided:
+def _decided(row: tuple[Any, ...]) -> LedgerEntry:
     n, received_at_ms, decided_at_ms, door, outcome, hash_, decision = row[:7]
     t = Transaction(*row[7:])
     check = Check(
@@ -247,7 +247,7 @@ def _decided(row: tuple[Any, ...]) -> Decided:
         received_at_ms=received_at_ms,
         door=Door[door.upper()],
     )
-    return Decided(n, check, Outcome[outcome.upper()], decided_at_ms, decision)
+    return LedgerEntry(n, check, Outcome[outcome.upper()], decided_at_ms, decision)
 
 
 def _transaction(embedded: bytes | None, own: list[Any]) -> Transaction | None:

@@ -19,7 +19,7 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact, HistoryLost
 from scoring.history.archive import Archive, Standing
 from scoring.history.bulk import Bulk
-from scoring.history.ledger import Decided, Ledger, Span
+from scoring.history.ledger import Ledger, LedgerEntry, LogSpan
 from scoring.history.proof import chunks, installed, proved
 from scoring.history.take import Progress, silent
 from scoring.stores.redis.bulk_load import Item, RedisHistory
@@ -172,7 +172,7 @@ class Rebuild:
             )
 
     async def _bulk(self) -> int:
-        ledger = self._ledger(Span(until=self.milestones.base))
+        ledger = self._ledger(LogSpan(until=self.milestones.base))
         count = await self._replay(ledger, "transactions", await self._packed(ledger))
         if self.marks:
             await self._restore(ledger, "decisions")
@@ -197,7 +197,7 @@ class Rebuild:
         now = self.archive.standing()
         if self._since == now:
             return 0
-        ledger = self._ledger(Span(since=self._since))
+        ledger = self._ledger(LogSpan(since=self._since))
         self._since = now
         count = await self._replay(ledger, "")
         if self.marks:
@@ -205,7 +205,7 @@ class Rebuild:
         await self._learn(ledger, "")
         return count
 
-    def _ledger(self, span: Span) -> Ledger:
+    def _ledger(self, span: LogSpan) -> Ledger:
         ledger = Ledger(
             self.archive, self.catalogue, lateness_ms=self.lateness_ms, span=span
         )
@@ -250,7 +250,7 @@ class Rebuild:
             self._reached(stage, chunk[-1].n + 1, whole)
         self._reached(stage, whole, whole)
 
-    def _item(self, one: Decided, oldest: int) -> Item:
+    def _item(self, one: LedgerEntry, oldest: int) -> Item:
         assert one.decision is not None
         check, left_ms = one.check, one.decided_at_ms - oldest
         return self.store.decided(

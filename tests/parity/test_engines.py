@@ -16,7 +16,7 @@ from scoring.core.features.catalogue import (
     handbook_catalogue,
     load_catalogue,
 )
-from scoring.core.features.reference import Reference, Verdict
+from scoring.core.features.reference import LabelVersion, Reference
 from scoring.core.features.vector import vectorise
 from scoring.core.transaction.transaction import Transaction, order_hash
 from scoring.ports.history import Applied
@@ -101,7 +101,7 @@ def test_the_offline_engine_equals_the_reference_where_ids_break_ties(
     known = labels(rnd, stream, shape)
     engine = Reference(catalogue)
     for label in known:
-        verdict = Verdict(label.version, label.known_at_ms, label.fraud)
+        verdict = LabelVersion(label.version, label.known_at_ms, label.fraud)
         engine.learn(label.transaction, verdict)
     values = []
     for t in stream:

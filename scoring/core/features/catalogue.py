@@ -17,8 +17,8 @@ from scoring.core.features.expression import OUTCOME, bounds_of, names_of
 from scoring.core.features.measure import Read, needs, reader, reading
 from scoring.core.features.rates import (
     RATE_SCALE,
-    Exchange,
     Rates,
+    RatesInForce,
     no_rates,
     shipped_rates,
 )
@@ -100,7 +100,7 @@ class Catalogue:
     events_max: int
     distinct_max: int
     currency: str
-    exchange: Exchange = field(repr=False)
+    exchange: RatesInForce = field(repr=False)
     definition: DefinitionFile = field(repr=False)
 
     @property
@@ -136,7 +136,7 @@ class Catalogue:
         >>> catalogue.converting_by(no_rates("EUR")).version == catalogue.version
         True
         """
-        return replace(self, exchange=Exchange(rates))
+        return replace(self, exchange=RatesInForce(rates))
 
 
 def load_catalogue(text: str, *, name: str) -> Catalogue:
@@ -201,7 +201,7 @@ def _compile(file: DefinitionFile, refuse: _Refuse) -> Catalogue:
         events_max=file.limits.events_max,
         distinct_max=file.limits.distinct_max,
         currency=file.currency.reference,
-        exchange=Exchange(no_rates(file.currency.reference)),
+        exchange=RatesInForce(no_rates(file.currency.reference)),
         definition=file,
     )
 

@@ -30,16 +30,19 @@ def counterpart_hash(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided(Transaction):
+class DecidedTransaction(Transaction):
     """A transaction whose recorded outcome ("APPROVE", "DECLINE" …) is known."""
 
     outcome: str = ""
 
     @classmethod
-    def from_transaction(cls, transaction: Transaction, outcome: str) -> Decided:
+    def from_transaction(
+        cls, transaction: Transaction, outcome: str
+    ) -> DecidedTransaction:
         """The same transaction, with what was decided of it.
 
-        >>> Decided.from_transaction(Transaction("default", "t1"), "DECLINE").outcome
+        >>> transaction = Transaction("default", "t1")
+        >>> DecidedTransaction.from_transaction(transaction, "DECLINE").outcome
         'DECLINE'
         """
         own = {f.name: getattr(transaction, f.name) for f in fields(Transaction)}
@@ -68,7 +71,7 @@ def reading(column: Column) -> str:
         return text
     passes = parse_filter(column.filter).python
     if column.by_outcome:
-        passes = f"isinstance(t, Decided) and {passes}"
+        passes = f"isinstance(t, DecidedTransaction) and {passes}"
     return f"({text} if ({passes}) is True else None)"
 
 
@@ -78,7 +81,10 @@ def reader(*readings: str) -> Read:
     >>> reader("t.id", "amount")(Transaction("default", "t1"), 5)
     ('t1', 5)
     """
-    names = {"counterpart_hash": counterpart_hash, "Decided": Decided}
+    names = {
+        "counterpart_hash": counterpart_hash,
+        "DecidedTransaction": DecidedTransaction,
+    }
     listed = "".join(f"{text}, " for text in readings)
     source = f"def read(t, amount): return ({listed})"
     read: Read = function_from(source, "read", names)

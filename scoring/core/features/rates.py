@@ -102,7 +102,7 @@ class Rates:
 
 
 @dataclass(slots=True, eq=False)
-class Exchange:
+class RatesInForce:
     """The rates in force, which all that convert share: swapped as one reference."""
 
     rates: Rates

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue, EntityPlan
-from scoring.core.features.measure import Decided
+from scoring.core.features.measure import DecidedTransaction
 from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction.transaction import Transaction
 
@@ -25,7 +25,7 @@ _NORMAL_KINDS = frozenset({*NORMAL, Kind.UNUSUAL})
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class CountedTransaction:
     """A counted transaction as one entity keeps it."""
 
     at_ms: int
@@ -37,7 +37,7 @@ _AT_MS = attrgetter("at_ms")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Verdict:
+class LabelVersion:
     """One version of a label."""
 
     version: int
@@ -62,8 +62,8 @@ class Reference:
     """
 
     catalogue: Catalogue
-    events: dict[Key, list[Event]] = field(default_factory=dict)
-    labels: dict[tuple[str, str], list[Verdict]] = field(default_factory=dict)
+    events: dict[Key, list[CountedTransaction]] = field(default_factory=dict)
+    labels: dict[tuple[str, str], list[LabelVersion]] = field(default_factory=dict)
 
     def entities(self, t: Transaction) -> Iterator[tuple[EntityPlan, Key]]:
         """The entities that the transaction names, each with its plan."""
@@ -89,7 +89,8 @@ class Reference:
 
     def settle(self, t: Transaction, outcome: str) -> None:
         """Let what is counted by outcome see how a counted transaction was decided."""
-        decided, amount = Decided.from_transaction(t, outcome), self.catalogue.amount(t)
+        decided = DecidedTransaction.from_transaction(t, outcome)
+        amount = self.catalogue.amount(t)
         for plan, key in self.entities(t):
             event = event_of(plan, decided, amount)
             events = self.events.get(key, [])
@@ -97,7 +98,7 @@ class Reference:
             if is_there:
                 events[at] = event
 
-    def learn(self, t: Transaction, verdict: Verdict) -> None:
+    def learn(self, t: Transaction, verdict: LabelVersion) -> None:
         """Keep one version of a label; repeating it changes nothing."""
         verdicts = self.labels.setdefault((t.tenant, t.id), [])
         if all(verdict.version != known.version for known in verdicts):
@@ -112,7 +113,7 @@ class Reference:
         return values
 
     def read(
-        self, plan: EntityPlan, events: Sequence[Event], t: Transaction
+        self, plan: EntityPlan, events: Sequence[CountedTransaction], t: Transaction
     ) -> list[float]:
         """One entity's slots as of `t`; `events` in order, later ones are ignored."""
         current = event_of(plan, t, self.catalogue.amount(t))
@@ -126,7 +127,7 @@ class Reference:
         )
         return [READERS[slot.op](view, slot) for slot in plan.slots]
 
-    def _is_fraud(self, t: Transaction, event: Event) -> bool:
+    def _is_fraud(self, t: Transaction, event: CountedTransaction) -> bool:
         known = [
             verdict
             for verdict in self.labels.get((t.tenant, event.id), ())
@@ -140,40 +141,46 @@ class _View:
     """One entity as of one transaction: the events before it, in order, and it."""
 
     plan: EntityPlan
-    before: Sequence[Event]
-    current: Event
+    before: Sequence[CountedTransaction]
+    current: CountedTransaction
     catalogue: Catalogue
-    is_fraud: Callable[[Event], bool]
+    is_fraud: Callable[[CountedTransaction], bool]
 
-    def window(self, slot: Slot) -> list[Event]:
+    def window(self, slot: Slot) -> list[CountedTransaction]:
         end = self.current.at_ms - slot.delay_ms
         events = [*self.before, self.current] if slot.current else self.before
         return [e for e in events if end - slot.window_ms < e.at_ms <= end]
 
-    def value(self, event: Event, column: Column) -> float | None:
+    def value(self, event: CountedTransaction, column: Column) -> float | None:
         return event.values[self.plan.columns.index(column)]
 
-    def values(self, events: Sequence[Event], column: Column) -> list[float]:
+    def values(
+        self, events: Sequence[CountedTransaction], column: Column
+    ) -> list[float]:
         place = self.plan.columns.index(column)
         return [v for e in events if (v := e.values[place]) is not None]
 
-    def known(self, slot: Slot) -> list[Event]:
+    def known(self, slot: Slot) -> list[CountedTransaction]:
         """Events whose labels may be used, newest first, within the retention."""
         end = self.current.at_ms - slot.delay_ms
         start = self.current.at_ms - self.catalogue.retention_ms
         return [e for e in reversed(self.before) if start < e.at_ms <= end]
 
 
-def event_of(plan: EntityPlan, t: Transaction, amount: int | None) -> Event:
+def event_of(
+    plan: EntityPlan, t: Transaction, amount: int | None
+) -> CountedTransaction:
     """A transaction as an entity keeps it; `amount` in the reference currency."""
     values = plan.read(t, amount)
-    return Event(t.occurred_at_ms, t.id, values)
+    return CountedTransaction(t.occurred_at_ms, t.id, values)
 
 
-def place(events: Sequence[Event], event: Event) -> tuple[int, bool]:
+def place(
+    events: Sequence[CountedTransaction], event: CountedTransaction
+) -> tuple[int, bool]:
     """How many events stand before one, and whether it is there.
 
-    >>> first, second = Event(5, "b", ()), Event(5, "a", ())
+    >>> first, second = CountedTransaction(5, "b", ()), CountedTransaction(5, "a", ())
     >>> place([first], second), place([first, second], first)
     ((1, False), (0, True))
     """
@@ -187,8 +194,10 @@ def place(events: Sequence[Event], event: Event) -> tuple[int, bool]:
 
 
 def _since_silence(
-    events: Sequence[Event], current: Event, catalogue: Catalogue
-) -> Sequence[Event]:
+    events: Sequence[CountedTransaction],
+    current: CountedTransaction,
+    catalogue: Catalogue,
+) -> Sequence[CountedTransaction]:
     """The events after the last silence longer than the horizon."""
     later = current
     for i in range(len(events) - 1, -1, -1):
@@ -274,7 +283,7 @@ def _seen(view: _View, slot: Slot) -> float:
     return times[-1] if times else 0
 
 
-def _guilty(view: _View, slot: Slot, event: Event) -> bool:
+def _guilty(view: _View, slot: Slot, event: CountedTransaction) -> bool:
     return view.is_fraud(event) and view.value(event, _column(slot)) is not None
 
 
@@ -282,8 +291,8 @@ def _frauds(view: _View, slot: Slot) -> float:
     return sum(_guilty(view, slot, event) for event in view.window(slot))
 
 
-def _streak_events(view: _View, slot: Slot) -> list[Event]:
-    streak: list[Event] = []
+def _streak_events(view: _View, slot: Slot) -> list[CountedTransaction]:
+    streak: list[CountedTransaction] = []
     for event in view.known(slot):
         if not _guilty(view, slot, event):
             break

@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue
-from scoring.core.features.reference import Event, Reference, Verdict, place
+from scoring.core.features.reference import (
+    CountedTransaction,
+    LabelVersion,
+    Reference,
+    place,
+)
 from scoring.core.features.vector import unknown_values
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
@@ -182,7 +187,7 @@ class MemoryStore:
         """See `ports.labels`."""
         stand = await self.attest(labels, timeout_s=timeout_s)
         for label in compress(labels, stand):
-            verdict = Verdict(label.version, label.known_at_ms, label.fraud)
+            verdict = LabelVersion(label.version, label.known_at_ms, label.fraud)
             self._engine.learn(label.transaction, verdict)
         return stand
 
@@ -226,7 +231,9 @@ class MemoryStore:
         view = Reference(self._catalogue, labels=self._engine.labels)
         for _, key in self._engine.entities(t):
             events = self._engine.events.get(key, [])
-            before, is_there = place(events, Event(t.occurred_at_ms, t.id, ()))
+            before, is_there = place(
+                events, CountedTransaction(t.occurred_at_ms, t.id, ())
+            )
             view.events[key] = events[: before + is_there]
         return view
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from scoring.core.decision.decision import Outcome
 from scoring.core.features.catalogue import Catalogue, EntityPlan
-from scoring.core.features.measure import Decided, Read, reader
+from scoring.core.features.measure import DecidedTransaction, Read, reader
 from scoring.core.transaction.transaction import Transaction
 
 
@@ -82,7 +82,7 @@ def _with_outcomes(
     filled = list(values)
     masks = [0] * len(plan.by_outcome)
     for outcome in Outcome:
-        decided = Decided.from_transaction(t, outcome.name)
+        decided = DecidedTransaction.from_transaction(t, outcome.name)
         coming = own.by_outcome(decided, amount)
         for k, (i, value) in enumerate(zip(plan.by_outcome, coming, strict=True)):
             if outcome and value is not None:

@@ -13,8 +13,13 @@ from typing import Any
 
 from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.derivation import Reals
-from scoring.core.features.measure import Decided
-from scoring.core.features.reference import Event, Reference, Verdict, event_of
+from scoring.core.features.measure import DecidedTransaction
+from scoring.core.features.reference import (
+    CountedTransaction,
+    LabelVersion,
+    Reference,
+    event_of,
+)
 from scoring.core.transaction.transaction import Transaction
 
 Connection = Any
@@ -28,7 +33,7 @@ class _Row:
     processed_seq: int
     too_late: bool
     transaction: Transaction
-    decided: Decided
+    decided: DecidedTransaction
 
 
 def mark_too_late(con: Connection, catalogue: Catalogue, lateness_ms: int) -> None:
@@ -131,12 +136,14 @@ def _histories(con: Connection, plan: EntityPlan) -> dict[_Key, list[_Row]]:
     for r, seq, too_late, outcome, *values in rows:
         t = Transaction(**dict(zip(_FIELDS, values, strict=True)))
         own = (t.tenant, *(getattr(t, field) for field in plan.fields))
-        decided = Decided.from_transaction(t, outcome)
+        decided = DecidedTransaction.from_transaction(t, outcome)
         grouped[own].append(_Row(r, seq, too_late, t, decided))
     return grouped
 
 
-def _processed_before(row: _Row, rows: list[_Row], events: list[Event]) -> list[Event]:
+def _processed_before(
+    row: _Row, rows: list[_Row], events: list[CountedTransaction]
+) -> list[CountedTransaction]:
     return [
         event
         for other, event in zip(rows, events, strict=True)
@@ -151,4 +158,6 @@ def _learn(con: Connection, engine: Reference) -> None:
             ON t.id = l.transaction_id AND l.tenant IN ('', t.tenant)"""
     ).fetchall()
     for tenant, id_, version, known_at_ms, fraud in rows:
-        engine.learn(Transaction(tenant, id_), Verdict(version, known_at_ms, fraud))
+        engine.learn(
+            Transaction(tenant, id_), LabelVersion(version, known_at_ms, fraud)
+        )

@@ -3,7 +3,7 @@
 import json
 from base64 import b64encode
 
-from scoring.demo.audit import Audit, dead_letter_id
+from scoring.demo.audit import DeliveryAudit, dead_letter_id
 from scoring.demo.tally import Tally
 from scoring.demo.world import LABEL_DELAY_MS, LabelQueue, payments
 
@@ -13,7 +13,7 @@ def core(id_, outcome="OUTCOME_APPROVE", **more):
 
 
 def test_a_transaction_decided_once_is_neither_lost_nor_duplicated():
-    audit = Audit()
+    audit = DeliveryAudit()
     audit.sent("a")
     audit.sent("a")
     audit.decision(core("a"))
@@ -22,7 +22,7 @@ def test_a_transaction_decided_once_is_neither_lost_nor_duplicated():
 
 
 def test_a_dead_letter_answers_a_transaction():
-    audit = Audit()
+    audit = DeliveryAudit()
     audit.sent("a")
     assert audit.lost == 1
     audit.dead_letter("a")
@@ -30,7 +30,7 @@ def test_a_dead_letter_answers_a_transaction():
 
 
 def test_a_second_record_is_a_duplicate_even_if_it_is_equal():
-    audit = Audit()
+    audit = DeliveryAudit()
     audit.sent("a")
     audit.decision(core("a"))
     audit.decision(core("a"))
@@ -39,7 +39,7 @@ def test_a_second_record_is_a_duplicate_even_if_it_is_equal():
 
 def test_a_reply_that_differs_from_the_record_is_a_conflict():
     for first_reply in (True, False):
-        audit = Audit()
+        audit = DeliveryAudit()
         audit.sent("a")
         if first_reply:
             audit.replied(core("a"))
@@ -51,7 +51,7 @@ def test_a_reply_that_differs_from_the_record_is_a_conflict():
 
 
 def test_degraded_decisions_are_counted_once():
-    audit = Audit()
+    audit = DeliveryAudit()
     degraded = core("a", degradations=[{"code": "X"}])
     audit.decision(degraded)
     audit.decision(degraded)
