@@ -256,7 +256,7 @@ def _transaction(embedded: bytes | None, own: list[Any]) -> Transaction | None:
     if embedded is None:
         return None
     message = transaction_pb2.Transaction.FromString(embedded)
-    return wire.transaction_from_proto(message)
+    return wire.accepted_from_proto(message)
 
 
 def named(fields: tuple[str, ...]) -> str:

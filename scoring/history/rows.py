@@ -98,7 +98,7 @@ def decision_row(record: Any) -> Row | None:
 
 
 def _row_of(message: decision_pb2.Decision, record: Any) -> Row:
-    transaction = wire.transaction_from_proto(message.transaction)
+    transaction = wire.accepted_from_proto(message.transaction)
     core, trace = message.core, message.trace
     received_at_ms = wire.ms_from_timestamp(message.received_at)
     decided_at_ms = wire.ms_from_timestamp(trace.decided_at)

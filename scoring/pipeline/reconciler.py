@@ -52,7 +52,7 @@ class Kept:
         """What was spooled; raises `ValueError` for bytes that are no answer."""
         try:
             message = wire.decision_from_bytes(logged)
-            transaction = wire.transaction_from_proto(message.transaction)
+            transaction = wire.accepted_from_proto(message.transaction)
             outcome, door = Outcome(message.core.outcome), wire.door_of(logged)
         except (DecodeError, ScoringError) as error:
             raise ValueError("no provisional answer") from error

@@ -186,5 +186,5 @@ def _decided(row: dict[str, Any], vector: Any, policy: Policy) -> DecisionCore:
             Degradation(DegradationCode[code.upper()]) for code in row["degradations"]
         ),
     )
-    payment = wire.transaction_from_proto(message)
+    payment = wire.accepted_from_proto(message)
     return decide(payment, b"", policy=policy, evidence=evidence)

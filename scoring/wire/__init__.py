@@ -32,6 +32,7 @@ from scoring.wire.messages import (
     varint_to_bytes,
 )
 from scoring.wire.transactions import (
+    accepted_from_proto,
     transaction_from_bytes,
     transaction_from_proto,
     transaction_to_proto,
@@ -40,6 +41,7 @@ from scoring.wire.transactions import (
 __all__ = [
     "JSON",
     "PROTOBUF",
+    "accepted_from_proto",
     "carried_of",
     "core_to_bytes",
     "decision_from_bytes",

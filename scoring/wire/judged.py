@@ -17,7 +17,7 @@ from scoring.core.transaction.transaction import Transaction
 from scoring.v1 import decision_pb2
 from scoring.wire.decisions import core_to_bytes, decision_to_bytes
 from scoring.wire.messages import PROTOBUF, message_from_bytes, timestamp_from_ms
-from scoring.wire.transactions import transaction_from_proto
+from scoring.wire.transactions import accepted_from_proto
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def judged_from_bytes(raw: bytes, *, content_type: str = PROTOBUF) -> Judged:
     decision = message_from_bytes(raw, decision_pb2.Decision, content_type)
     core = decision.core
     return Judged(
-        transaction=transaction_from_proto(decision.transaction),
+        transaction=accepted_from_proto(decision.transaction),
         payload_hash=core.payload_hash,
         evidence=Evidence(
             vector=np.array(core.features, np.float32) if core.features else None,

@@ -16,7 +16,7 @@ from scoring.core.transaction.transaction import FIELDS, Transaction
 from scoring.errors import InvalidTransaction
 from scoring.v1 import transaction_pb2
 from scoring.wire.messages import field_to_bytes
-from scoring.wire.transactions import transaction_from_proto, writer
+from scoring.wire.transactions import accepted_from_proto, writer
 
 _END = Struct("<BI")  # the tag of field 15, four bytes; the mark and the length
 _TAG = 15 << 3 | 5
@@ -63,7 +63,7 @@ def payment_of(recorded: bytes, *, tenant: str, id_: str) -> Transaction | None:
     try:
         message = transaction_pb2.Transaction.FromString(body[start:])
         message.tenant, message.id = tenant, id_
-        return transaction_from_proto(message)
+        return accepted_from_proto(message)
     except (DecodeError, InvalidTransaction):  # a later release's
         return None
 

@@ -53,6 +53,8 @@ core/transaction/transaction.py'
             )
         if one[1].type not in _KINDS[field.type]:
             return f"{said} is declared as a {field.type.name}, which it is not there"
+        if field.absent is None and not one[1].has_presence:
+            return f"{said} may be left out: write `optional` before it in the .proto"
         if field.members and _members(field) != _values(one[1]):
             return f"{said}: its members are not those of {one[1].enum_type.name}"
     for path, (number, _) in found.items():
@@ -98,10 +100,17 @@ def transaction_from_bytes(raw: bytes, *, content_type: str = PROTOBUF) -> Trans
     )
 
 
-def reader(fields: Sequence[Field], kind: type[Any]) -> Callable[[Any], Any]:
+def reader(
+    fields: Sequence[Field], kind: type[Any], *, accepted: bool = False
+) -> Callable[[Any], Any]:
     """The function that makes a transaction of a message.
 
-    It refuses unknown fields and a missing time; limits are not checked here.
+    It refuses unknown fields and a missing time; limits are not checked here. What a
+    message within says is known, no more: one that says nothing was left out.
+
+    With `accepted` the message is one that a service wrote. Only whole locations were
+    ever accepted, and an earlier release wrote no coordinate that was 0: there, what
+    is lacking is 0.
     """
     scope = {
         "kind": kind, "refuse_unknown": refuse_unknown_fields,
@@ -114,12 +123,18 @@ def reader(fields: Sequence[Field], kind: type[Any]) -> Callable[[Any], Any]:
             f"{' = '.join(own)} = None",
             f"if m.HasField({message!r}):",
             f"    refuse_unknown(m.{message}, {message!r})",
-            *(f"    {field.name} = m.{field.path}" for field in inner),
+            *(f"    {_read_within(field, accepted=accepted)}" for field in inner),
         ]
     lines.append(f"return kind({', '.join(map(_read, fields))})")
     source = "\n    ".join(["def transaction_from_proto(m):", *lines])
     made: Callable[[Any], Any] = function_from(source, "transaction_from_proto", scope)
     return made
+
+
+def _read_within(field: Field, *, accepted: bool) -> str:
+    message, _, own = field.path.partition(".")
+    value = f"{field.name} = m.{field.path}"
+    return value if accepted else f"if m.{message}.HasField({own!r}): {value}"
 
 
 def _read(field: Field) -> str:
@@ -167,6 +182,10 @@ def _written(field: Field, kind: type[Any]) -> str:
 
 transaction_from_proto: Callable[[transaction_pb2.Transaction], Transaction] = reader(
     FIELDS, Transaction
+)
+# Of what a service of this or an earlier release wrote, not of what a caller sent.
+accepted_from_proto: Callable[[transaction_pb2.Transaction], Transaction] = reader(
+    FIELDS, Transaction, accepted=True
 )
 transaction_to_proto: Callable[[Transaction], transaction_pb2.Transaction] = writer(
     FIELDS, transaction_pb2.Transaction

@@ -169,9 +169,10 @@ def test_half_a_location_is_refused_as_half(tmp_path):
         f"a{i},2024-03-01T10:00:00Z,1.50,EUR,{at}" for i, at in enumerate(["4,", ",4"])
     ]
     read = table(csv_file(tmp_path, *rows, header=header))
-    assert list(read.account.refused) == [
-        "location.longitude: is missing; half a location is none",
-        "location.latitude: is missing; half a location is none",
+    told = "is missing; half a location is none: send latitude and longitude, a 0 too"
+    assert [cause.partition(", or no")[0] for cause in read.account.refused] == [
+        f"location.longitude: {told}",
+        f"location.latitude: {told}",
     ]
 
 

@@ -12,6 +12,7 @@ from stream_parts import count
 
 JSON = [("content-type", b"application/json")]
 MARK = b"\xef\xbb\xbf"
+HALF = "location.longitude"
 
 
 def text(id_: str, **fields) -> bytes:
@@ -50,6 +51,10 @@ DECIDED = {
     "space-bare": (b"\n " + text("space-bare"), []),
     "nanos": (text("nanos", occurredAt="2024-03-01T12:00:00.123456789Z"), JSON),
     "offset": (text("offset", occurredAt="2024-03-01T17:30:00+05:30"), JSON),
+    "greenwich": (text("greenwich", location={"latitude": 51, "longitude": 0}), JSON),
+    "origin": (text("origin", location={"latitude": 0, "longitude": 0}), JSON),
+    "nowhere": (text("nowhere", location={}), JSON),
+    "null-place": (text("null-place", location=None), JSON),
 }
 # What is sent, the letter's field, and a word of what its message says is right.
 LETTERS = [
@@ -74,6 +79,9 @@ LETTERS = [
     (text("nul", merchant="shop\x00"), JSON, "merchant", "printable"),
     (text("half", merchant="\ud800"), JSON, "merchant", "quotes"),
     (text("number", card=7), JSON, "card", "quotes"),
+    (text("west", location={"latitude": 51}), JSON, HALF, "a 0 too"),
+    (text("null", location={"latitude": 51, "longitude": None}), JSON, HALF, "half"),
+    (text("north", location={"longitude": 0}), JSON, "location.latitude", "a 0 too"),
 ]
 
 

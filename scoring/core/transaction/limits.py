@@ -142,10 +142,14 @@ def _within_messages(fields: Sequence[Field]) -> list[str]:
         given = " or ".join(f"t.{field.name} is not None" for field in inner)
         lines.append(f"if {given}:")
         of = inner[0].path.partition(".")[0]
+        missing = (
+            f"is missing; half a {of} is none: send "
+            f"{' and '.join(field.name for field in inner)}, a 0 too, or no {of}"
+        )
         for field in inner:
             value = f"t.{field.name}"
             refusals = [
-                *_refuse(f"{value} is None", field, f"is missing; half a {of} is none"),
+                *_refuse(f"{value} is None", field, missing),
                 *_refuse(f"not {_span(field, value)}", field, _between(field)),
             ]
             lines += [f"    {line}" for line in refusals]

@@ -253,6 +253,6 @@ def payment_in(record: Any) -> Transaction | None:
     if decision is None or not decision.HasField("transaction"):
         return None
     try:
-        return wire.transaction_from_proto(decision.transaction)
+        return wire.accepted_from_proto(decision.transaction)
     except ScoringError:
         return None

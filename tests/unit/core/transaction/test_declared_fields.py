@@ -92,6 +92,20 @@ def test_every_field_of_the_class_is_declared_and_in_order():
     assert [f.number for f in FIELDS] == sorted(f.number for f in FIELDS)
 
 
+@where(lambda field: field.absent is None)
+def test_a_field_that_may_be_unknown_is_not_0_where_it_is_left_out(field):
+    """A 0 is a value wherever absent is said by nothing: in the message as well."""
+    within, _, own = field.path.rpartition(".")
+    message = MESSAGE.fields_by_name[within].message_type if within else MESSAGE
+    assert message.fields_by_name[own].has_presence
+    said = transaction_pb2.Transaction(occurred_at={"seconds": 1})
+    holder = getattr(said, within) if within else said
+    setattr(holder, own, 0)
+    assert getattr(wire.transaction_from_proto(said), field.name) == 0
+    holder.ClearField(own)
+    assert getattr(wire.transaction_from_proto(said), field.name) is None
+
+
 # Identity -----------------------------------------------------------------------
 
 
