@@ -20,7 +20,7 @@ from rich.table import Table
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.rules.inputs import MEMBERS, Schema
-from scoring.core.policy.rules.program import Bindings, Clause, Program, compiled
+from scoring.core.policy.rules.program import Bindings, Clause, RuleProgram, compiled
 from scoring.core.policy.shipped_policy import default_policy
 from scoring.core.transaction.transaction import Transaction
 
@@ -68,7 +68,7 @@ def payments(seed: int) -> list[tuple[Transaction, list[float], float]]:
     return made
 
 
-def program(texts: list[str]) -> Program:
+def program(texts: list[str]) -> RuleProgram:
     schema = Schema(CATALOGUE.names, lists=("watched",))
     bindings = Bindings({}, {"watched": dict.fromkeys(WATCHED, 2**62)})
     made, problems = compiled([Clause(text) for text in texts], schema, bindings)

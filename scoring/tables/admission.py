@@ -26,7 +26,7 @@ from scoring.tables.cells import (
     whole,
 )
 from scoring.tables.mapping import TableMapping
-from scoring.tables.source import Record
+from scoring.tables.source import SourceRow
 
 _REQUIRED = ("id", "occurred_at")
 _NO_LABEL = (
@@ -66,7 +66,7 @@ class Lack:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class Aftermath:
     """What came of a row's payment: its label and outcome, and what is not known."""
 
     fraud: bool | None = None
@@ -113,7 +113,7 @@ class Admission:
             if field not in apart
         }
 
-    def transaction(self, record: Record, number: int) -> Transaction:
+    def transaction(self, record: SourceRow, number: int) -> Transaction:
         """The transaction of a row; raises `InvalidTransaction` naming the column.
 
         `number` is the row's own in the whole table.
@@ -137,7 +137,7 @@ class Admission:
         validate(transaction, exempt=self._exempt)
         return transaction
 
-    def truth(self, record: Record, transaction: Transaction) -> Truth:
+    def truth(self, record: SourceRow, transaction: Transaction) -> Aftermath:
         """What came of the row's payment, and what is not known of it; never raises."""
         cells, lacking = record.cells, []
         if transaction.amount_minor is None:
@@ -148,7 +148,7 @@ class Admission:
         decided, why_not = self._outcome(cells)
         if why_not:
             lacking.append(Lack("outcome", "outcome", why_not))
-        return Truth(verdict, known_at_ms, decided, tuple(lacking))
+        return Aftermath(verdict, known_at_ms, decided, tuple(lacking))
 
     def _label(
         self, cells: Mapping[str, str], transaction: Transaction

@@ -22,7 +22,7 @@ _UNICODE_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SourceRow:
     """One row as it is written; an absent cell is not in `cells`.
 
     `number` counts the rows of its file from 1, without the header. `problem` says
@@ -48,7 +48,7 @@ class TextFile(Protocol):
         """The columns whose values were floats before they were text."""
         ...
 
-    def records(self, _only: frozenset[str] | None = None, /) -> Iterator[Record]:
+    def records(self, _only: frozenset[str] | None = None, /) -> Iterator[SourceRow]:
         """Its rows; `_only` names the columns that are wanted, where that is known."""
         ...
 
@@ -74,12 +74,12 @@ class Source:
         """The columns whose values were floats before they were text."""
         return frozenset().union(*(file.floats for file in self.files))
 
-    def records(self, only: frozenset[str] | None = None) -> Iterator[Record]:
+    def records(self, only: frozenset[str] | None = None) -> Iterator[SourceRow]:
         """Every row of every file; raises `BadArtifact` where a file ends badly."""
         for file in self.files:
             yield from file.records(only)
 
-    def sample(self, rows: int) -> list[Record]:
+    def sample(self, rows: int) -> list[SourceRow]:
         """The first rows."""
         return list(islice(self.records(), rows))
 
@@ -150,7 +150,7 @@ class Partition:
         """Those of the file."""
         return self.file.floats
 
-    def records(self, only: frozenset[str] | None = None, /) -> Iterator[Record]:
+    def records(self, only: frozenset[str] | None = None, /) -> Iterator[SourceRow]:
         """The rows of the file, with the cells that its folders give them."""
         said = {
             name: value

@@ -12,7 +12,7 @@ from re import sub
 from typing import Any
 
 from scoring.errors import BadArtifact
-from scoring.tables.source import Record, text_of
+from scoring.tables.source import SourceRow, text_of
 
 _DELIMITERS = ",;\t|"
 _PREAMBLE_LINES_MAX = 20
@@ -43,7 +43,7 @@ class CsvFile:
         with text_of(self._path, self._encoding) as lines:
             return self._opened(lines).header
 
-    def records(self, _only: frozenset[str] | None = None, /) -> Iterator[Record]:
+    def records(self, _only: frozenset[str] | None = None, /) -> Iterator[SourceRow]:
         """Its rows; raises `BadArtifact` for a quote that is never closed."""
         name, number = self._name, 0
         with text_of(self._path, self._encoding) as lines:
@@ -57,15 +57,15 @@ class CsvFile:
                     return
                 except csv.Error as error:
                     number += 1
-                    yield Record(name, number, problem=self._odd(error, began))
+                    yield SourceRow(name, number, problem=self._odd(error, began))
                     continue
                 if not cells:
                     continue  # an empty line is no row
                 number += 1
                 if len(cells) == len(header):
-                    yield Record(name, number, dict(zip(header, cells, strict=True)))
+                    yield SourceRow(name, number, dict(zip(header, cells, strict=True)))
                 else:
-                    yield Record(
+                    yield SourceRow(
                         name,
                         number,
                         problem=f"has {len(cells)} cells, the header {len(header)}",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring.errors import BadArtifact
-from scoring.tables.source import Record, text_of
+from scoring.tables.source import SourceRow, text_of
 
 _SAMPLED_ROWS = 10_000  # whose keys are the columns
 _DOCUMENT_CHARACTERS_MAX = 2**28  # one document is read into memory whole
@@ -35,7 +35,7 @@ class JsonFile:
         first = islice(self.records(), _SAMPLED_ROWS)
         return tuple(dict.fromkeys(key for record in first for key in record.cells))
 
-    def records(self, _only: frozenset[str] | None = None, /) -> Iterator[Record]:
+    def records(self, _only: frozenset[str] | None = None, /) -> Iterator[SourceRow]:
         """Its rows; raises `BadArtifact` for a document that is no list of objects."""
         name = self._name
         with text_of(self._path, self._encoding) as lines:
@@ -43,9 +43,9 @@ class JsonFile:
                 try:
                     cells = _cells(_loaded(part) if isinstance(part, str) else part)
                 except (ValueError, RecursionError) as error:
-                    yield Record(name, number, problem=_reason(error))
+                    yield SourceRow(name, number, problem=_reason(error))
                 else:
-                    yield Record(name, number, cells)
+                    yield SourceRow(name, number, cells)
 
     def _parts(self, lines: Any) -> Iterator[Any]:
         """What each row is: a line, or an object of the array."""

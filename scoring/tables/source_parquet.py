@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring.errors import BadArtifact
-from scoring.tables.source import Record, unreadable
+from scoring.tables.source import SourceRow, unreadable
 
 _BATCH_ROWS_MAX = 8_192
 
@@ -49,7 +49,7 @@ class ParquetFile:
 
         return frozenset(f.name for f in self._schema if pa.types.is_floating(f.type))
 
-    def records(self, _only: frozenset[str] | None = None, /) -> Iterator[Record]:
+    def records(self, _only: frozenset[str] | None = None, /) -> Iterator[SourceRow]:
         """Its rows; raises `BadArtifact` for a damaged file."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -73,7 +73,7 @@ class ParquetFile:
                         for column, values in texts.items()
                         if (text := values[i]) is not None
                     }
-                    yield Record(name, number, cells)
+                    yield SourceRow(name, number, cells)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self._path, error) from error
 

@@ -13,7 +13,7 @@ from typing import Any
 from scoring.core.transaction.transaction import FIELDS, Transaction
 from scoring.errors import BadArtifact, InvalidTransaction
 from scoring.tables.account import Account, Place
-from scoring.tables.admission import Admission, Row, Truth
+from scoring.tables.admission import Admission, Aftermath, Row
 from scoring.tables.mapping import (
     NUMBER_FIELDS,
     REAL_FIELDS,
@@ -139,7 +139,7 @@ class Table:
         _leave_out_repeated(connection, account)
         return connection, account
 
-    def _admitted(self, account: Account) -> Iterator[tuple[int, Row, Truth]]:
+    def _admitted(self, account: Account) -> Iterator[tuple[int, Row, Aftermath]]:
         admission = Admission(
             self._mapping, floats=self._source.floats, exempt=self._exempt
         )
@@ -206,7 +206,7 @@ def _columns_sql() -> str:
     return f"number BIGINT, {', '.join(fields)}, {more}, place BIGINT"
 
 
-def _arrow(rows: Iterable[tuple[int, Row, Truth]]) -> Any:
+def _arrow(rows: Iterable[tuple[int, Row, Aftermath]]) -> Any:
     import pyarrow as pa
 
     rows = list(rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scoring.core.model.rivalry import Rivalry, Said
+from scoring.core.model.rivalry import ModelJudgement, Rivalry
 from scoring.training.quality import Quality, quality_report
 
 
@@ -14,7 +14,8 @@ def qualities(both: Rivalry) -> tuple[Quality, Quality]:
     """Each model's quality on the labelled transactions that both scored.
 
     >>> from scoring.core.decision.decision import Outcome
-    >>> said = [Said(Outcome.APPROVE, 0.1, -2.0), Said(Outcome.DECLINE, 0.9, 2.0)]
+    >>> said = [ModelJudgement(Outcome.APPROVE, 0.1, -2.0),
+    ...         ModelJudgement(Outcome.DECLINE, 0.9, 2.0)]
     >>> first, second = qualities(
     ...     Rivalry(first=said, second=said[::-1], frauds=[False, True]))
     >>> first.auc, second.auc
@@ -32,7 +33,7 @@ def qualities(both: Rivalry) -> tuple[Quality, Quality]:
     )
 
 
-def _quality(said: list[Said], fraud: Any) -> Quality:
+def _quality(said: list[ModelJudgement], fraud: Any) -> Quality:
     return quality_report(
         np.array([s.score for s in said], dtype=np.float64),
         fraud,
@@ -44,7 +45,7 @@ def changes(both: Rivalry) -> dict[str, int]:
     """How often the outcome differed, by both outcomes, most frequent first.
 
     >>> from scoring.core.decision.decision import Outcome
-    >>> a, b = (Said(o, 0.5, 0.0) for o in (Outcome.APPROVE, Outcome.REVIEW))
+    >>> a, b = (ModelJudgement(o, 0.5, 0.0) for o in (Outcome.APPROVE, Outcome.REVIEW))
     >>> changes(Rivalry(first=[a, a], second=[a, b], frauds=[None, None]))
     {'approve → review': 1}
     """

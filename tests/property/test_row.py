@@ -10,7 +10,7 @@ from rates_parts import rates_of
 from scoring.core.features.catalogue import load_catalogue
 from scoring.core.features.derivation import FORMULAS
 from scoring.core.features.row import own_value
-from scoring.core.features.vector import Table, derive, vectorise
+from scoring.core.features.vector import DerivationColumns, derive, vectorise
 from scoring.core.transaction.transaction import Transaction
 
 PRIOR = "prior: {frauds: 0.5, transactions: 100}"
@@ -73,7 +73,7 @@ STORED = st.lists(
 def table(payments, stored):
     """What `derive` reads of the same payments."""
     amounts = [CATALOGUE.amount(t) for t in payments]
-    return Table(
+    return DerivationColumns(
         np.array(stored),
         np.array([t.occurred_at_ms for t in payments], dtype=np.float64),
         np.array(amounts, dtype=np.float64),

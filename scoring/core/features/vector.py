@@ -56,7 +56,7 @@ def vectorise(
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DerivationColumns:
     """What whole columns are derived from: stored slots (n, stored) and payments' own.
 
     `at_ms` and `amount` are (n,), NaN unknown; `own(name)` gives (n,) of a hashed
@@ -70,7 +70,7 @@ class Table:
     horizon_ms: int
 
 
-def derive(catalogue: Catalogue, table: Table) -> Matrix:
+def derive(catalogue: Catalogue, table: DerivationColumns) -> Matrix:
     """All features that rest on stored slots; plain values are left NaN."""
     matrix = np.full((len(table.at_ms), len(catalogue.names)), nan, np.float32)
     with np.errstate(all="ignore"):
@@ -91,7 +91,7 @@ class _Group:
     columns: list[int]
     features: tuple[Feature, ...]
 
-    def derived(self, table: Table) -> Reals:
+    def derived(self, table: DerivationColumns) -> Reals:
         """(n, features of the group)."""
         slots = zip(*(f.slots for f in self.features), strict=True)
         offered: dict[str, Callable[[], object]] = {

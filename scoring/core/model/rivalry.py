@@ -12,7 +12,7 @@ Key = Hashable  # tenant and transaction id
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ModelJudgement:
     """What one model said of one transaction; `score` and `margin` NaN without one."""
 
     outcome: Outcome
@@ -27,8 +27,8 @@ class Rivalry:
     `frauds` tells what turned out to be true of some of them.
     """
 
-    first: list[Said] = field(default_factory=list)
-    second: list[Said] = field(default_factory=list)
+    first: list[ModelJudgement] = field(default_factory=list)
+    second: list[ModelJudgement] = field(default_factory=list)
     frauds: list[bool | None] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -51,14 +51,15 @@ class Rivalry:
 
 
 def rivalry(
-    first: Mapping[Key, Said],
-    second: Mapping[Key, Said],
+    first: Mapping[Key, ModelJudgement],
+    second: Mapping[Key, ModelJudgement],
     labels: Mapping[Key, bool | None],
 ) -> Rivalry:
     """Join what two models said, by transaction; in the first one's order.
 
-    >>> a = {1: Said(Outcome.APPROVE, 0.1, -2.0), 2: Said(Outcome.REVIEW, 0.6, 0.4)}
-    >>> b = {2: Said(Outcome.DECLINE, 0.9, 2.2)}
+    >>> a = {1: ModelJudgement(Outcome.APPROVE, 0.1, -2.0),
+    ...      2: ModelJudgement(Outcome.REVIEW, 0.6, 0.4)}
+    >>> b = {2: ModelJudgement(Outcome.DECLINE, 0.9, 2.2)}
     >>> both = rivalry(a, b, {2: True})
     >>> len(both), both.agreement, both.frauds
     (1, 0.0, [True])

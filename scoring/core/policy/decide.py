@@ -28,7 +28,7 @@ from scoring.core.decision.decision import (
 )
 from scoring.core.policy.policy import Measure, Policy
 from scoring.core.policy.rules.inputs import features_in
-from scoring.core.policy.verdict import Verdict
+from scoring.core.policy.ruling import Ruling
 from scoring.core.quick import quick
 from scoring.core.transaction.transaction import Transaction
 
@@ -75,13 +75,13 @@ def decide(
     score = _known(evidence.probability)
     at_ms, asked = transaction.occurred_at_ms, nan if score is None else score
     masks = policy.program.evaluate(row, transaction, at_ms, asked)
-    verdict = policy.verdict(*masks)
+    ruling = policy.ruling(*masks)
     measures: tuple[Measure, ...] = ()
     if evidence.degradations or score is None:
         measures = _measures(transaction, policy, evidence.degradations, score)
-    outcome = _outcome(transaction, policy, verdict, measures, score)
+    outcome = _outcome(transaction, policy, ruling, measures, score)
     rung = evidence.rung
-    if rung is Rung.RULES_ONLY and not verdict.outcome:
+    if rung is Rung.RULES_ONLY and not ruling.outcome:
         rung = Rung.DEFAULT  # nor did a rule or a list have anything to say
     return DecisionCore(
         transaction.tenant,
@@ -90,9 +90,9 @@ def decide(
         outcome,
         score,
         _known(evidence.margin),
-        _reasons(transaction, policy, evidence, verdict, measures, row)
+        _reasons(transaction, policy, evidence, ruling, measures, row)
         or (policy.approved if outcome is _APPROVE else policy.reasons.score,),
-        verdict.hits,
+        ruling.hits,
         evidence.degradations,
         evidence.provisional,
         rung,
@@ -131,13 +131,13 @@ def _measures(
 def _outcome(
     transaction: Transaction,
     policy: Policy,
-    verdict: Verdict,
+    ruling: Ruling,
     measures: tuple[Measure, ...],
     score: float | None,
 ) -> Outcome:
-    if verdict.outcome is _APPROVE:
+    if ruling.outcome is _APPROVE:
         return _APPROVE
-    strictest = verdict.outcome
+    strictest = ruling.outcome
     for measure in measures:
         strictest = max(strictest, measure.outcome)
     # A fallback that approves accepts the transaction without asking the score.
@@ -158,14 +158,14 @@ def _reasons(  # noqa: PLR0917  # one call, on the hot path
     transaction: Transaction,
     policy: Policy,
     evidence: Evidence,
-    verdict: Verdict,
+    ruling: Ruling,
     measures: tuple[Measure, ...],
     row: list[float],
 ) -> tuple[Reason, ...]:
-    reasons: tuple[Reason, ...] = verdict.reasons
+    reasons: tuple[Reason, ...] = ruling.reasons
     if reasons:
-        reasons = _with_velocity(transaction, policy, evidence, verdict, row)
-        if verdict.outcome is _APPROVE:
+        reasons = _with_velocity(transaction, policy, evidence, ruling, row)
+        if ruling.outcome is _APPROVE:
             return reasons
     for measure in measures:
         if measure.reason is not None:
@@ -179,13 +179,13 @@ def _with_velocity(
     transaction: Transaction,
     policy: Policy,
     evidence: Evidence,
-    verdict: Verdict,
+    ruling: Ruling,
     row: list[float],
 ) -> tuple[Reason, ...]:
     """Add what was observed and the limit, where a velocity made a rule hold."""
     score = _known(evidence.probability)
     reasons = []
-    for clause, reason in zip(verdict.clauses, verdict.reasons, strict=True):
+    for clause, reason in zip(ruling.clauses, ruling.reasons, strict=True):
         seen = clause >= 0 and policy.program.witness[clause](
             row,
             transaction,

@@ -33,9 +33,9 @@ from scoring.core.policy.policy_file import (
 from scoring.core.policy.policy_problems import contradictions, located, unconditional
 from scoring.core.policy.reasons import ReasonTable, default_reasons
 from scoring.core.policy.rules.inputs import Schema, Type, limit_type
-from scoring.core.policy.rules.program import Bindings, Clause, Program, compiled
+from scoring.core.policy.rules.program import Bindings, Clause, RuleProgram, compiled
+from scoring.core.policy.ruling import ClauseAsk, Ruling, rulings
 from scoring.core.policy.segments import Amount, Choice, choice
-from scoring.core.policy.verdict import Ask, Verdict, verdicts
 from scoring.errors import BadArtifact
 
 _VERSION_CHARACTERS = 16
@@ -58,16 +58,16 @@ class Measure:
 class Policy:
     """What `decide` runs: immutable, shared by every transaction until replaced.
 
-    `verdict` maps the program's two masks to what rules and lists ask for;
+    `ruling` maps the program's two masks to what rules and lists ask for;
     `reasons` are the model's, by feature group.
     """
 
     version: str
     name: str
     file: PolicyFile
-    asks: tuple[Ask, ...]
-    program: Program
-    verdict: Callable[[int, int], Verdict]
+    asks: tuple[ClauseAsk, ...]
+    program: RuleProgram
+    ruling: Callable[[int, int], Ruling]
     cuts: Choice[Cuts]
     measures: Mapping[DegradationCode, Choice[Measure]]
     default: Measure
@@ -101,7 +101,7 @@ def load_policy(
         file=file,
         asks=asks,
         program=program,
-        verdict=verdicts(asks),
+        ruling=rulings(asks),
         cuts=_cuts(file.thresholds, catalogue.amount),
         measures=_measures(file, catalogue.amount),
         default=_measure(file, file.default.outcome, file.default.reason_code),
@@ -133,17 +133,17 @@ def _version(file: PolicyFile, table: ReasonTable) -> str:
 # Rules and lists ----------------------------------------------------------------
 
 
-def _clauses(file: PolicyFile) -> tuple[list[Clause], tuple[Ask, ...]]:
+def _clauses(file: PolicyFile) -> tuple[list[Clause], tuple[ClauseAsk, ...]]:
     """Lists that act by themselves, then rules that are not off, in file order."""
     clauses: list[Clause] = []
-    asks: list[Ask] = []
+    asks: list[ClauseAsk] = []
     for name, listed in file.lists.items():
         if listed.field and listed.then and listed.reason_code:
             item = f"transaction.{listed.field}"
             # What a transaction lacks is on no list: known not to hold.
             clauses.append(Clause(f"has({item}) && {item} in lists.{name}"))
             asks.append(
-                Ask(
+                ClauseAsk(
                     f"lists.{name}",
                     outcome(listed.then),
                     RuleMode.ENFORCE,
@@ -160,9 +160,9 @@ def _clauses(file: PolicyFile) -> tuple[list[Clause], tuple[Ask, ...]]:
     return clauses, tuple(asks)
 
 
-def _ask(file: PolicyFile, rule: Rule) -> Ask:
+def _ask(file: PolicyFile, rule: Rule) -> ClauseAsk:
     missing = rule.on_missing
-    return Ask(
+    return ClauseAsk(
         rule.id,
         outcome(rule.then),
         RuleMode[rule.mode.upper()],

@@ -23,7 +23,7 @@ _SHARE_MAX = 0.0105  # of frauds, without any: the shipped table says more from 
 _SHIPPED = "scoring/defaults/reasons.yaml"
 
 
-class Said(BaseModel):
+class ReasonWording(BaseModel):
     """A stable code and its public wording."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +47,7 @@ class ReasonRow(BaseModel):
     when: Annotated[
         tuple[str, ...], BeforeValidator(document.several), Field(min_length=1)
     ]
-    otherwise: Said
+    otherwise: ReasonWording
 
 
 class ReasonFile(BaseModel):
@@ -56,7 +56,7 @@ class ReasonFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: document.FormatVersion
-    score: Said
+    score: ReasonWording
     reasons: tuple[ReasonRow, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

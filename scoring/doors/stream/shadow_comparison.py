@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from scoring import wire
 from scoring.core.decision.decision import Outcome
-from scoring.core.model.rivalry import Key, Rivalry, Said, rivalry
+from scoring.core.model.rivalry import Key, ModelJudgement, Rivalry, rivalry
 from scoring.errors import LogUnavailable, ScoringError
 from scoring.kafka.record_values import opened
 from scoring.kafka.startup_errors import reader
@@ -31,7 +31,7 @@ class _Heard:
     """What was read so far, by transaction; the latest label version counts."""
 
     versions: tuple[str, str]
-    said: dict[str, dict[Key, Said]] = field(default_factory=dict)
+    said: dict[str, dict[Key, ModelJudgement]] = field(default_factory=dict)
     labels: dict[Key, tuple[int, bool | None]] = field(default_factory=dict)
 
     def decision(self, record: Any) -> None:
@@ -39,7 +39,7 @@ class _Heard:
         decision = wire.message_from_bytes(value, decision_pb2.Decision, content_type)
         core = decision.core
         if core.versions.model in self.versions:
-            said = Said(
+            said = ModelJudgement(
                 Outcome(core.outcome),
                 core.score if core.HasField("score") else nan,
                 core.margin if core.HasField("margin") else nan,

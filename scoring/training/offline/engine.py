@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.derivation import Reals
 from scoring.core.features.expression import OUTCOME, parse
-from scoring.core.features.vector import Matrix, Table, derive
+from scoring.core.features.vector import DerivationColumns, Matrix, derive
 from scoring.errors import BadArtifact
 from scoring.training.offline import folds as offline_folds
 from scoring.training.offline import order as offline_order
@@ -163,7 +163,7 @@ def _vector(con: Connection, catalogue: Catalogue, stored: Reals) -> Matrix:
         name: np.ma.filled(np.ma.asarray(values, dtype=np.float64), nan)
         for name, values in found.items()
     }
-    table = Table(
+    table = DerivationColumns(
         stored,
         columns["at_ms"],
         columns["amount"],

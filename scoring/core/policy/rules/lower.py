@@ -20,7 +20,7 @@ from scoring.core.policy.rules.inputs import (
     limit_type,
 )
 from scoring.core.policy.rules.problem import RuleProblem, suggestion
-from scoring.core.policy.rules.syntax import Kind, Node
+from scoring.core.policy.rules.syntax import Node, NodeKind
 from scoring.core.policy.rules.terms import (
     COMPARISONS,
     Comparison,
@@ -70,17 +70,17 @@ class Lowering:
 
     def truth(self, node: Node) -> Truth:
         """Lower a predicate; raises `RuleProblem`."""
-        if node.kind is Kind.LITERAL and isinstance(node.value, bool):
+        if node.kind is NodeKind.LITERAL and isinstance(node.value, bool):
             return Truth(str(node.value), str(not node.value), str(node.value))
-        if node.kind is Kind.HAS:
+        if node.kind is NodeKind.HAS:
             return self._has(node)
-        if node.kind is Kind.CALL and node.value in {"_&&_", "_||_", "!_"}:
+        if node.kind is NodeKind.CALL and node.value in {"_&&_", "_||_", "!_"}:
             return self._connective(node)
-        if node.kind is Kind.CALL and node.value in COMPARISONS:
+        if node.kind is NodeKind.CALL and node.value in COMPARISONS:
             return compared(self.comparison(node))
-        if node.kind is Kind.CALL and node.value == "@in":
+        if node.kind is NodeKind.CALL and node.value == "@in":
             return self._in(node)
-        if node.kind in {Kind.CALL, Kind.MACRO, Kind.STRUCT}:
+        if node.kind in {NodeKind.CALL, NodeKind.MACRO, NodeKind.STRUCT}:
             raise _refused(node)
         raise RuleProblem(node.offset, "is not a condition: compare it with something")
 
@@ -125,7 +125,7 @@ class Lowering:
             raise RuleProblem(
                 item.offset, "'in' takes a text of the transaction on its left"
             )
-        if container.kind is Kind.LIST:
+        if container.kind is NodeKind.LIST:
             texts = self._constants(container, term.field)
             holds = f"{term.code} in {texts}"
             return Truth(holds, known_not_in(term.code, texts), holds)
@@ -139,7 +139,7 @@ class Lowering:
 
     def _constants(self, node: Node, field: str) -> str:
         for child in node.children:
-            if not isinstance(child.value, str) or child.kind is not Kind.LITERAL:
+            if not isinstance(child.value, str) or child.kind is not NodeKind.LITERAL:
                 raise RuleProblem(child.offset, "'in [ ]' takes constant texts only")
             require_known_text(child.value, child.offset)
             require_occurs(field, child.value, child.offset)
@@ -148,7 +148,7 @@ class Lowering:
         return repr(tuple(str(child.value) for child in node.children))
 
     def _list_name(self, node: Node) -> str:
-        if node.kind is not Kind.SELECT or _root(node) != "lists":
+        if node.kind is not NodeKind.SELECT or _root(node) != "lists":
             raise RuleProblem(node.offset, '\'in\' takes lists.<name> or ["a", "b"]')
         name = str(node.value)
         if name not in self.schema.lists:
@@ -158,7 +158,7 @@ class Lowering:
     def _has(self, node: Node) -> Truth:
         if _root(node) not in {"transaction", "features", "attributes"}:
             raise RuleProblem(node.offset, "has() takes a feature or transaction field")
-        term = self.term(Node(Kind.SELECT, node.value, node.offset, node.children))
+        term = self.term(Node(NodeKind.SELECT, node.value, node.offset, node.children))
         if term.type is Type.TEXT:
             return Truth(f"{term.code} != ''", f"not {term.code}", f"{term.code} != ''")
         known = f"{term.code} == {term.code}"
@@ -166,23 +166,23 @@ class Lowering:
 
     def term(self, node: Node) -> Term:
         """Lower a value; raises `RuleProblem`."""
-        if node.kind is Kind.LITERAL:
+        if node.kind is NodeKind.LITERAL:
             return literal_term(node)
-        if node.kind is Kind.NAME and node.value == "score":
+        if node.kind is NodeKind.NAME and node.value == "score":
             self.numbers.add("score")
             return Term(Type.REAL, "score", SHARE, name="score")
-        if node.kind is Kind.SELECT:
+        if node.kind is NodeKind.SELECT:
             return self._selected(node)
-        if node.kind is Kind.CALL and node.value == "_[_]":
+        if node.kind is NodeKind.CALL and node.value == "_[_]":
             return self._attribute_at(node)
-        if node.kind is Kind.CALL and node.value in _ARITHMETIC:
+        if node.kind is NodeKind.CALL and node.value in _ARITHMETIC:
             return self._arithmetic(node)
-        if node.kind is Kind.CALL and node.value == "-_":
+        if node.kind is NodeKind.CALL and node.value == "-_":
             term = self.term(node.children[0])
             require_number(term, node)
             bounds = Bounds(0, 0, whole=True).computed("-", term.bounds)
             return Term(term.type, f"(-{term.code})", bounds, None, term.features)
-        if node.kind is Kind.NAME:
+        if node.kind is NodeKind.NAME:
             raise RuleProblem(node.offset, f"name a field: {node.value}.<name>")
         raise _refused(node)
 
@@ -230,9 +230,9 @@ class Lowering:
 
     def _attribute_at(self, node: Node) -> Term:
         map_, key = node.children
-        if map_.kind is not Kind.SELECT or map_.value != "attributes":
+        if map_.kind is not NodeKind.SELECT or map_.value != "attributes":
             raise _refused(node)
-        if not isinstance(key.value, str) or key.kind is not Kind.LITERAL:
+        if not isinstance(key.value, str) or key.kind is not NodeKind.LITERAL:
             raise _refused(node)
         return self._attribute(key.value)
 
@@ -261,9 +261,9 @@ class Lowering:
 def _root(node: Node) -> str:
     """The name that a selection starts from; "attributes" for the map of them."""
     operand = node.children[0] if node.children else node
-    if operand.kind is Kind.NAME:
+    if operand.kind is NodeKind.NAME:
         return str(operand.value)
-    if operand.kind is Kind.SELECT and operand.value == "attributes":
+    if operand.kind is NodeKind.SELECT and operand.value == "attributes":
         return "attributes" if _root(operand) == "transaction" else ""
     return ""
 
@@ -275,10 +275,10 @@ def _unknown(what: str, node: Node, known: Collection[str]) -> RuleProblem:
 
 
 def _refused(node: Node) -> RuleProblem:
-    if node.kind is Kind.MACRO:
+    if node.kind is NodeKind.MACRO:
         return RuleProblem(node.offset, "loops (all, exists, map, filter) not allowed")
     name = str(node.value)
     message = _REFUSED.get(name, f"{name!r} is not allowed in rules")
-    if node.kind is Kind.STRUCT:
+    if node.kind is NodeKind.STRUCT:
         message = "structures are not allowed in rules"
     return RuleProblem(node.offset, message)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from scoring.core.features.bounds import ANY, Bounds
 from scoring.core.policy.rules.lower import Lowering
 from scoring.core.policy.rules.problem import RuleProblem
-from scoring.core.policy.rules.syntax import Kind, Node
+from scoring.core.policy.rules.syntax import Node, NodeKind
 from scoring.core.policy.rules.terms import (
     CLOSED_TEXTS,
     Comparison,
@@ -78,9 +78,9 @@ class Narrowing:
 
     def narrowed(self, node: Node, inputs: Inputs, *, holds: bool) -> Inputs | None:
         """What is left where a predicate is known to hold, or to fail; or None."""
-        if node.kind is Kind.CALL and node.value == "!_":
+        if node.kind is NodeKind.CALL and node.value == "!_":
             return self.narrowed(node.children[0], inputs, holds=not holds)
-        if node.kind is Kind.CALL and node.value in {"_&&_", "_||_"}:
+        if node.kind is NodeKind.CALL and node.value in {"_&&_", "_||_"}:
             every = (node.value == "_&&_") is holds
             return (self._both if every else self._either)(node, inputs, holds=holds)
         left = self._leaf(node, inputs, holds=holds)
@@ -105,10 +105,10 @@ class Narrowing:
         return {name: first[name].or_(second[name]) for name in both}
 
     def _leaf(self, node: Node, inputs: Inputs, *, holds: bool) -> Inputs | None:
-        if node.kind is Kind.LITERAL:
+        if node.kind is NodeKind.LITERAL:
             return inputs if node.value is holds else None
-        if node.kind is Kind.HAS:
-            select = Node(Kind.SELECT, node.value, node.offset, node.children)
+        if node.kind is NodeKind.HAS:
+            select = Node(NodeKind.SELECT, node.value, node.offset, node.children)
             term = self.lowering.term(select)
             domain = self._domain(term, inputs)
             left = replace(domain, known=domain.known and holds,
@@ -122,7 +122,7 @@ class Narrowing:
         item, container = node.children
         term = self.lowering.term(item)
         known = replace(self._domain(term, inputs), missing=False)
-        if container.kind is Kind.LIST:
+        if container.kind is NodeKind.LIST:
             texts = frozenset(str(child.value) for child in container.children)
             known = _texts(known, texts, among=holds)
         return _with(inputs, term, known)

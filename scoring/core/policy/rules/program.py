@@ -18,7 +18,7 @@ from scoring.core.policy.rules.inputs import MEMBERS, Schema
 from scoring.core.policy.rules.lower import Lowering
 from scoring.core.policy.rules.possible import always_holds
 from scoring.core.policy.rules.problem import RuleProblem
-from scoring.core.policy.rules.syntax import Kind, Node
+from scoring.core.policy.rules.syntax import Node, NodeKind
 from scoring.core.policy.rules.terms import flipped, opposite
 from scoring.core.transaction.transaction import Transaction
 
@@ -52,7 +52,7 @@ class Bindings:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class RuleProgram:
     """The rules, ready to run.
 
     `evaluate(row, transaction, at_ms, score)` returns two masks, bit i for clause
@@ -70,7 +70,7 @@ class Program:
 
 def compiled(
     clauses: Sequence[Clause], schema: Schema, bindings: Bindings
-) -> tuple[Program, list[tuple[int, RuleProblem]]]:
+) -> tuple[RuleProgram, list[tuple[int, RuleProblem]]]:
     """Compile all clauses; the second value lists (clause, problem).
 
     A clause with a problem never holds: callers refuse the policy.
@@ -112,7 +112,7 @@ def compiled(
     source = _function("evaluate", lowering.loads, body)
     witnesses = tuple(_witness(node, schema, namespace) for node in nodes)
     evaluate = function_from(source, "evaluate", namespace)
-    return Program(evaluate, witnesses, source, frozenset(always)), problems
+    return RuleProgram(evaluate, witnesses, source, frozenset(always)), problems
 
 
 def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:
@@ -193,7 +193,7 @@ def _walk(node: Node, lowering: Lowering, *, holds: bool) -> list[str]:
 
     All children of a true AND are true; of a true OR, those that are; NOT swaps.
     """
-    if node.kind is not Kind.CALL:
+    if node.kind is not NodeKind.CALL:
         return []
     if node.value == "!_":
         return _walk(node.children[0], lowering, holds=not holds)

@@ -17,7 +17,7 @@ _MORE = 0x80  # set on every byte of a varint but its last
 _POSITIONS, _COMPREHENSION = 4, 9  # field numbers of SourceInfo and Expr
 
 
-class Kind(Enum):
+class NodeKind(Enum):
     """What a node is."""
 
     LITERAL = "literal"
@@ -37,7 +37,7 @@ class Node:
     `offset` is where it stands in the text, in characters.
     """
 
-    kind: Kind
+    kind: NodeKind
     value: object
     offset: int
     children: tuple[Node, ...] = ()
@@ -103,16 +103,18 @@ def _node(raw: bytes, offsets: dict[int, int]) -> Node:
     [(number, content)] = fields.items()
     match number:
         case 3:
-            return Node(Kind.LITERAL, _literal(content), offset)
+            return Node(NodeKind.LITERAL, _literal(content), offset)
         case 4:
-            return Node(Kind.NAME, _message(content, 1).decode(), offset)
+            return Node(NodeKind.NAME, _message(content, 1).decode(), offset)
         case 5:
             return _select(content, offset, offsets)
         case 6:
             return _call(content, offset, offsets)
         case 7:
-            return Node(Kind.LIST, None, offset, _nodes(content, 1, offsets))
-    return Node(Kind.MACRO if number == _COMPREHENSION else Kind.STRUCT, None, offset)
+            return Node(NodeKind.LIST, None, offset, _nodes(content, 1, offsets))
+    return Node(
+        NodeKind.MACRO if number == _COMPREHENSION else NodeKind.STRUCT, None, offset
+    )
 
 
 def _nodes(raw: bytes, wanted: int, offsets: dict[int, int]) -> tuple[Node, ...]:
@@ -122,13 +124,13 @@ def _nodes(raw: bytes, wanted: int, offsets: dict[int, int]) -> tuple[Node, ...]
 
 
 def _select(raw: bytes, offset: int, offsets: dict[int, int]) -> Node:
-    kind = Kind.HAS if _integer(_message(raw, 3)) else Kind.SELECT
+    kind = NodeKind.HAS if _integer(_message(raw, 3)) else NodeKind.SELECT
     return Node(kind, _message(raw, 2).decode(), offset, _nodes(raw, 1, offsets))
 
 
 def _call(raw: bytes, offset: int, offsets: dict[int, int]) -> Node:
     children = _nodes(raw, 1, offsets) + _nodes(raw, 3, offsets)
-    return Node(Kind.CALL, _message(raw, 2).decode(), offset, children)
+    return Node(NodeKind.CALL, _message(raw, 2).decode(), offset, children)
 
 
 def _literal(raw: bytes) -> object:

@@ -8,7 +8,7 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.core.policy.policy import load_policy
 from scoring.core.policy.rules.check import CHARACTERS_MAX
 from scoring.core.policy.rules.inputs import Schema
-from scoring.core.policy.rules.program import Bindings, Clause, Program, compiled
+from scoring.core.policy.rules.program import Bindings, Clause, RuleProgram, compiled
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
@@ -83,7 +83,7 @@ BAD_RULES = [
 ]
 
 
-def program(*texts: str) -> Program:
+def program(*texts: str) -> RuleProgram:
     made, problems = compiled([Clause(t) for t in texts], SCHEMA, BINDINGS)
     assert problems == []
     return made

@@ -14,11 +14,11 @@ from scoring.core.decision.decision import (
     RuleMode,
 )
 
-_VERDICTS_MAX = 4_096  # distinct pairs of masks remembered; each is about 1 kB
+_RULINGS_MAX = 4_096  # distinct pairs of masks remembered; each is about 1 kB
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ClauseAsk:
     """What one clause (a rule, or a list that acts by itself) asks for.
 
     `on_missing` is UNSPECIFIED where an unknown clause asks for nothing; else its
@@ -44,7 +44,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Ruling:
     """What the clauses ask for together.
 
     `outcome` is UNSPECIFIED where none decides. `reasons` and the clauses they come
@@ -58,28 +58,28 @@ class Verdict:
     clauses: tuple[int, ...] = ()
 
 
-def verdicts(asks: Sequence[Ask]) -> Callable[[int, int], Verdict]:
+def rulings(asks: Sequence[ClauseAsk]) -> Callable[[int, int], Ruling]:
     """A function of (mask of hits, mask of unknowns); it remembers its answers.
 
     The highest priority that is hit decides; within it the strictest outcome.
 
-    >>> ask = Ask("r", Outcome.DECLINE, RuleMode.ENFORCE, 0, ReasonSource.RULE,
+    >>> ask = ClauseAsk("r", Outcome.DECLINE, RuleMode.ENFORCE, 0, ReasonSource.RULE,
     ...           "CODE", "wording")
-    >>> judge = verdicts([ask])
+    >>> judge = rulings([ask])
     >>> judge(1, 0).outcome.name, judge(0, 1).outcome.name
     ('DECLINE', 'UNSPECIFIED')
     """
 
-    @lru_cache(maxsize=_VERDICTS_MAX)
-    def judge(hits: int, unknowns: int) -> Verdict:
+    @lru_cache(maxsize=_RULINGS_MAX)
+    def judge(hits: int, unknowns: int) -> Ruling:
         return _judge(asks, hits, unknowns)
 
     return judge
 
 
-def _judge(asks: Sequence[Ask], hits: int, unknowns: int) -> Verdict:
+def _judge(asks: Sequence[ClauseAsk], hits: int, unknowns: int) -> Ruling:
     rule_hits: list[RuleHit] = []
-    enforced: list[tuple[int, Outcome, Ask, int]] = []
+    enforced: list[tuple[int, Outcome, ClauseAsk, int]] = []
     for i, ask in enumerate(asks):
         unknown = bool(unknowns >> i & 1)
         if not unknown and not hits >> i & 1:
@@ -89,15 +89,15 @@ def _judge(asks: Sequence[Ask], hits: int, unknowns: int) -> Verdict:
         if outcome and ask.mode is RuleMode.ENFORCE:
             enforced.append((ask.priority, outcome, ask, -1 if unknown else i))
     if not enforced:
-        return Verdict(Outcome.UNSPECIFIED, tuple(rule_hits))
+        return Ruling(Outcome.UNSPECIFIED, tuple(rule_hits))
     top = max(priority for priority, *_ in enforced)
     decided = max(outcome for priority, outcome, *_ in enforced if priority == top)
     reasons, clauses = _reasons(enforced, decided)
-    return Verdict(decided, tuple(rule_hits), reasons, clauses)
+    return Ruling(decided, tuple(rule_hits), reasons, clauses)
 
 
 def _reasons(
-    enforced: list[tuple[int, Outcome, Ask, int]], decided: Outcome
+    enforced: list[tuple[int, Outcome, ClauseAsk, int]], decided: Outcome
 ) -> tuple[tuple[Reason, ...], tuple[int, ...]]:
     """Reasons that agree with what was decided, strictest first, one a code."""
     exempt = decided is Outcome.APPROVE
