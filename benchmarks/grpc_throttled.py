@@ -17,7 +17,7 @@ from typing import Any
 
 import uvloop
 
-from scoring.doors.grpc.server import Calls, serve_until
+from scoring.doors.grpc.server import GrpcMethods, serve_until
 from scoring.doors.grpc.status import Context, method
 from scoring.errors import Overloaded
 from scoring.pipeline.answer import Answer
@@ -55,7 +55,7 @@ class Throttled:
 class Timed:
     """The calls of a server, and how long each refused check took from its receipt."""
 
-    calls: Calls
+    calls: GrpcMethods
     refused_ms: list[float] = field(default_factory=list)
 
     def methods(self) -> dict[str, Any]:

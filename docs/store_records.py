@@ -8,11 +8,13 @@ from scoring.core.features.catalogue import Catalogue, default_catalogue
 from scoring.core.features.statistic import Column
 from scoring.stores.redis import formats
 from scoring.stores.redis.claim_keys import PARTS, ClaimKeys
-from scoring.stores.redis.formats import Claim, Field, RecordFormat, bytes_of
+from scoring.stores.redis.formats import Claim, RecordField, RecordFormat, bytes_of
 from scoring.stores.redis.keys import Layout
 from scoring.stores.redis.script_compiler import EntityProgram, Program, Terms
 
-_CHECK = Field("check", formats.CHECK[1:], "the weighted sum of the numbers before it")
+_CHECK = RecordField(
+    "check", formats.CHECK[1:], "the weighted sum of the numbers before it"
+)
 _CLAIMS = [
     (f"`{kind.decode()}`", meaning)
     for kind, meaning in {
@@ -115,8 +117,8 @@ At most {verdicts_max} for a payment; the lowest versions go first.
 
 def as_markdown() -> str:
     """The page."""
-    entries = [Field("entries", "", "")]
-    more = {"event": [Field("columns", "", ""), _CHECK], "part": entries}
+    entries = [RecordField("entries", "", "")]
+    more = {"event": [RecordField("columns", "", ""), _CHECK], "part": entries}
     more["labels_head"] = entries
     records = {
         name.lower(): record
@@ -144,7 +146,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def _fields(record: RecordFormat, *more: Field) -> str:
+def _fields(record: RecordFormat, *more: RecordField) -> str:
     whole = RecordFormat((*record.fields, *more))
     rows = [
         (f.name, whole.at(f.name) - 1 if f is not _CHECK else "", _bytes(f), f.meaning)
@@ -153,11 +155,11 @@ def _fields(record: RecordFormat, *more: Field) -> str:
     return _table(("field", "from byte", "bytes", "holds"), rows)
 
 
-def _bytes(field: Field) -> str:
+def _bytes(field: RecordField) -> str:
     return str(bytes_of(field.code) or "the rest")
 
 
-def _drawn(fields: Sequence[Field], more: Sequence[Field] = ()) -> str:
+def _drawn(fields: Sequence[RecordField], more: Sequence[RecordField] = ()) -> str:
     """Fields side by side, with their bytes."""
     cells = [(f.name, str(bytes_of(f.code) or "…")) for f in (*fields, *more)]
     widths = [max(len(name), len(size)) + 2 for name, size in cells]

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from scoring.doors.grpc.server import GrpcServer
 from scoring.kafka.topic_names import Topics
-from scoring.models.explainer import Explainer
+from scoring.models.explainer import TreeExplainer
 from scoring.pipeline.budget import Budget
 from scoring.pipeline.dispatcher import Dispatcher
 from scoring.pipeline.reconciler import Provisional
@@ -134,7 +134,9 @@ async def open_door(
     source = models_from(chosen)
     server = grpc_door_from(
         service,
-        load_explainer=lambda version: Explainer.from_bundle(source.bundle(version)),
+        load_explainer=lambda version: TreeExplainer.from_bundle(
+            source.bundle(version)
+        ),
     )
     await server.start()
     try:

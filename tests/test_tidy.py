@@ -129,6 +129,18 @@ def test_no_class_is_named_for_being_a_class():
     assert not vague, f"say what it is: {vague}"
 
 
+def test_no_two_types_have_one_name():
+    places: dict[str, list[str]] = {}
+    for name in ours(".py"):
+        if name.startswith("scoring/"):
+            for node in ast.walk(ast.parse((ROOT / name).read_text())):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(f"{name}:{node.lineno}")
+    assert len(places) > 300
+    shared = {name: where for name, where in places.items() if len(where) > 1}
+    assert not shared, f"one word, one meaning: {shared}"
+
+
 def test_text_becomes_code_in_one_place():
     places = [
         name

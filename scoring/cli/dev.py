@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.embedded.service import Parts, Service
+    from scoring.embedded.service import Parts, ServiceProcess
     from scoring.settings import Settings
 
 _COMMANDS = ("serve", "stream")
@@ -140,7 +140,7 @@ def _show(
     typer.echo("running until Ctrl-C")
 
 
-def _until_told(started: Sequence[Service]) -> Service | None:
+def _until_told(started: Sequence[ServiceProcess]) -> ServiceProcess | None:
     """Wait for a signal, or for a process that ends by itself: that one."""
     import signal
     import threading

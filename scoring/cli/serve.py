@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.models.explainer import Explainer
+    from scoring.models.explainer import TreeExplainer
     from scoring.models.loader import ModelSource
     from scoring.settings import Settings
 
@@ -134,11 +134,11 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
             )
 
 
-def _explainer(source: ModelSource, version: str) -> Explainer:
+def _explainer(source: ModelSource, version: str) -> TreeExplainer:
     """The explainer of any version that is still kept; blocks.
 
     Raises `ImportError` without xgboost, `BadArtifact` where it is gone.
     """
-    from scoring.models.explainer import Explainer
+    from scoring.models.explainer import TreeExplainer
 
-    return Explainer.from_bundle(source.bundle(version))
+    return TreeExplainer.from_bundle(source.bundle(version))

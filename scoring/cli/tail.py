@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from scoring.kafka.tail import Wanted
+    from scoring.kafka.tail import TailFilter
     from scoring.v1.decision_pb2 import Decision
     from scoring.v1.transaction_pb2 import Transaction
 
@@ -49,13 +49,13 @@ def decisions(  # noqa: PLR0913 one parameter an option
 
     from scoring.core.decision.decision import Outcome
     from scoring.errors import BadArtifact
-    from scoring.kafka.tail import Wanted
+    from scoring.kafka.tail import TailFilter
 
     try:
         outcomes = frozenset(Outcome[name.upper()] for name in outcome or ())
     except KeyError as error:
         raise BadArtifact(f"--outcome {error}: is not an outcome") from error
-    wanted = Wanted(
+    wanted = TailFilter(
         outcomes=outcomes,
         score_min=min_score,
         entity=entity,
@@ -68,7 +68,7 @@ def decisions(  # noqa: PLR0913 one parameter an option
 
 
 async def _follow(
-    wanted: Wanted,
+    wanted: TailFilter,
     from_beginning: bool,
     count: int,
     plain: bool,

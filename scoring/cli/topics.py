@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.kafka.topic_admin import Found, Needs
+    from scoring.kafka.topic_admin import Needs, TopicDescription
     from scoring.settings import Settings
 
 app = typer.Typer(help="Create and check the Kafka topics.", no_args_is_help=True)
@@ -31,10 +31,10 @@ def create(
     """Create what is missing, then check everything."""
     import asyncio
 
-    from scoring.kafka.topic_admin import Layout
+    from scoring.kafka.topic_admin import TopicLayout
     from scoring.settings import Settings
 
-    layout = Layout(partitions=partitions, replication=replication)
+    layout = TopicLayout(partitions=partitions, replication=replication)
     asyncio.run(_run(Settings(), layout, label_delay_days))
 
 
@@ -69,7 +69,7 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
     from scoring.errors import BadArtifact
     from scoring.kafka.client_options import client_options
     from scoring.kafka.key_sample import sampled_keys
-    from scoring.kafka.topic_admin import Layout, TopicAdmin, faults
+    from scoring.kafka.topic_admin import TopicAdmin, TopicLayout, faults
     from scoring.kafka.topic_names import Topics
 
     if not settings.kafka_bootstrap:
@@ -77,7 +77,7 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
     topics = Topics(settings.topic_prefix)
     options = client_options(settings.kafka_options)
     async with TopicAdmin(settings.kafka_bootstrap, options) as admin:
-        if isinstance(layout, Layout):
+        if isinstance(layout, TopicLayout):
             for name in await admin.create(topics, layout):
                 typer.echo(f"created {name}")
         found = await admin.found(topics.all)
@@ -113,7 +113,7 @@ def _needs(settings: Settings, label_delay_days: int) -> Needs:
     )
 
 
-def _show(found: dict[str, Found]) -> None:
+def _show(found: dict[str, TopicDescription]) -> None:
     from rich.console import Console
     from rich.table import Table
 

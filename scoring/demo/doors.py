@@ -26,7 +26,7 @@ _REPLIES_KEPT_MAX = 2_000
 
 
 @dataclass(slots=True)
-class KafkaDoor:
+class DemoKafkaDoor:
     """Writes transactions and labels as JSON, so that people can read them."""
 
     producer: Any

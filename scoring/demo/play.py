@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from scoring.core.transaction.transaction import Transaction
 from scoring.demo.audit import DeliveryAudit, dead_letter_id
-from scoring.demo.doors import GrpcDoor, KafkaDoor
+from scoring.demo.doors import DemoKafkaDoor, GrpcDoor
 from scoring.demo.tally import Tally, percentile
 from scoring.demo.world import LabelQueue, Payment
 from scoring.kafka.topic_names import Topics
@@ -34,7 +34,7 @@ _DRAIN_S_MAX = 90.0
 class Play:
     """One run of the demo: its parts, its figures, and whether it goes on."""
 
-    kafka: KafkaDoor
+    kafka: DemoKafkaDoor
     grpc: GrpcDoor
     audit: DeliveryAudit
     tally: Tally

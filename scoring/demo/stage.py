@@ -15,11 +15,11 @@ from typing import Any
 from uuid import uuid4
 
 from scoring.demo.audit import DeliveryAudit, read_topics
-from scoring.demo.doors import GrpcDoor, KafkaDoor
+from scoring.demo.doors import DemoKafkaDoor, GrpcDoor
 from scoring.demo.play import Play
 from scoring.demo.tally import Tally
 from scoring.demo.world import payments
-from scoring.embedded.service import Parts, Service, services
+from scoring.embedded.service import Parts, ServiceProcess, services
 from scoring.kafka.topic_admin import create_topics
 from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
@@ -34,8 +34,8 @@ class Stage:
 
     parts: Parts
     topics: Topics
-    serve: Service
-    stream: Service
+    serve: ServiceProcess
+    stream: ServiceProcess
 
 
 @contextmanager
@@ -86,7 +86,7 @@ async def playing(stage: Stage, *, rate: float, seed: int) -> Any:
     try:
         async with grpc.aio.insecure_channel(stage.serve.address) as channel:
             yield Play(
-                KafkaDoor(producer, stage.topics),
+                DemoKafkaDoor(producer, stage.topics),
                 GrpcDoor(channel, audit, tally),
                 audit,
                 tally,
@@ -104,7 +104,7 @@ async def run(
     *,
     seconds: float | None,
     show: Callable[[Play], Coroutine[Any, Any, None]],
-) -> Service | None:
+) -> ServiceProcess | None:
     """Play until the time is up or somebody stops it, then drain.
 
     Returns the process that ended by itself, if one did.
@@ -151,7 +151,7 @@ async def _unless_failed(
     await sending
 
 
-async def _dead(stage: Stage) -> Service:
+async def _dead(stage: Stage) -> ServiceProcess:
     """Return the first of our processes that is no longer there."""
     while True:
         for one in (stage.serve, stage.stream):

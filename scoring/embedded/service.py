@@ -84,7 +84,7 @@ def services(
     *,
     directory: Path,
     own: Mapping[str, Mapping[str, str]] | None = None,
-) -> Iterator[list[Service]]:
+) -> Iterator[list[ServiceProcess]]:
     """Run `scoring COMMAND` for each until the block ends; yields them at work.
 
     They start side by side. `environment` holds SCORING_ settings, paths absolute, and
@@ -108,7 +108,7 @@ def services(
 @contextmanager
 def service(
     command: str, environment: Mapping[str, str], *, directory: Path
-) -> Iterator[Service]:
+) -> Iterator[ServiceProcess]:
     """Run one; see `services`."""
     with services([command], environment, directory=directory) as (started,):
         yield started
@@ -132,7 +132,7 @@ def _announced(command: str, log_file: Path) -> re.Match[str] | None:
     return re.search(_READY[command], log_file.read_text(errors="replace"))
 
 
-def _started(command: str, child: Child) -> Service:
+def _started(command: str, child: Child) -> ServiceProcess:
     try:
         child.start()
     except RuntimeError as error:
@@ -142,11 +142,11 @@ def _started(command: str, child: Child) -> Service:
         ) from error
     found = _announced(command, child.log_file)
     assert found is not None
-    return Service(command, child, found[1] if found.groups() else "")
+    return ServiceProcess(command, child, found[1] if found.groups() else "")
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceProcess:
     """A running process of ours; `address` is the gRPC door's host:port."""
 
     command: str

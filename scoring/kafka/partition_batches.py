@@ -45,7 +45,7 @@ _REST_S, _REST_S_MAX = 0.1, 5.0
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
+class WaitingRecord:
     """One record on its way; `done` resolves when it is there, or never can be."""
 
     record: LogRecord
@@ -72,7 +72,7 @@ class PartitionQueue:
     trouble: Trouble
     topic: str
     partition: int
-    _queue: deque[Waiting] = field(default_factory=deque)
+    _queue: deque[WaitingRecord] = field(default_factory=deque)
     _task: asyncio.Task[None] | None = None
     _bytes_max: int = BATCH_BYTES_MAX
     _failures: int = 0  # in a row
@@ -81,7 +81,7 @@ class PartitionQueue:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def put(self, waiting: Waiting) -> None:
+    def put(self, waiting: WaitingRecord) -> None:
         """Append it after those before it."""
         self._queue.append(waiting)
         if self._task is None:
@@ -135,9 +135,9 @@ class PartitionQueue:
             if not waiting.done.done():
                 waiting.done.set_result(None)
 
-    def _filled(self, producer: AIOKafkaProducer) -> tuple[Any, list[Waiting]]:
+    def _filled(self, producer: AIOKafkaProducer) -> tuple[Any, list[WaitingRecord]]:
         """A batch of what waits longest, taken from the queue."""
-        taken: list[Waiting] = []
+        taken: list[WaitingRecord] = []
         batch, room = producer.create_batch(), self._bytes_max
         while self._queue:
             waiting = self._queue[0]
@@ -161,7 +161,7 @@ class PartitionQueue:
             self.trouble.met(self._place, "no broker acknowledges")
         sent.result()
 
-    def _judge(self, taken: Sequence[Waiting], error: Exception) -> float:
+    def _judge(self, taken: Sequence[WaitingRecord], error: Exception) -> float:
         """What becomes of a batch that failed; returns when to go on, seconds."""
         doubtful = isinstance(error, _DOUBTFUL)
         if not doubtful and not isinstance(error, _REFUSALS):
@@ -187,7 +187,7 @@ class PartitionQueue:
         return f"{self.topic}/{self.partition}"
 
 
-def _added(batch: Any, waiting: Waiting) -> bool:
+def _added(batch: Any, waiting: WaitingRecord) -> bool:
     record = waiting.record
     added = batch.append(
         timestamp=None,

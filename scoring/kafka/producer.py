@@ -16,7 +16,7 @@ from scoring.kafka.client_options import client_options
 from scoring.kafka.partition_batches import (
     RECORD_BYTES_MAX,
     PartitionQueue,
-    Waiting,
+    WaitingRecord,
 )
 from scoring.kafka.producer_renewal import Producers, Trouble
 from scoring.ports.events import Event
@@ -51,7 +51,7 @@ class KafkaLog:
     frames: Mapping[str, bytes] | None = None
     _contacting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _queues: dict[tuple[str, int], PartitionQueue] = field(default_factory=dict)
-    _unplaced: defaultdict[str, list[Waiting]] = field(
+    _unplaced: defaultdict[str, list[WaitingRecord]] = field(
         default_factory=lambda: defaultdict(list)
     )
     _placing: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -141,7 +141,9 @@ class KafkaLog:
         if self._count() + len(records) > _WAITING_MAX:
             raise LogUnavailable(f"{_WAITING_MAX} records wait for the log")
         new = asyncio.get_running_loop().create_future
-        sent = [Waiting(record, self._framed(record), new()) for record in records]
+        sent = [
+            WaitingRecord(record, self._framed(record), new()) for record in records
+        ]
         for waiting in sent:
             self._place(waiting)
         return [waiting.done for waiting in sent]
@@ -164,7 +166,7 @@ class KafkaLog:
         frame = self.frames.get(record.topic) if self.frames else None
         return frame + record.value if frame else record.value
 
-    def _place(self, waiting: Waiting) -> None:
+    def _place(self, waiting: WaitingRecord) -> None:
         record = waiting.record
         if len(waiting.value) > RECORD_BYTES_MAX:
             size = f"{len(waiting.value)} bytes are more than any broker takes"
@@ -182,7 +184,10 @@ class KafkaLog:
                 self._placing[record.topic] = task
 
     def _placed(
-        self, producer: AIOKafkaProducer | None, topic: str, records: Iterable[Waiting]
+        self,
+        producer: AIOKafkaProducer | None,
+        topic: str,
+        records: Iterable[WaitingRecord],
     ) -> bool:
         """Put them to the partitions of their keys; False where these are not known."""
         cluster = producer.client.cluster if producer is not None else None

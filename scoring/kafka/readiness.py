@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from scoring.errors import BadArtifact, LogUnavailable
-from scoring.kafka.topic_admin import Found, TopicAdmin, broken_layout
+from scoring.kafka.topic_admin import TopicAdmin, TopicDescription, broken_layout
 from scoring.kafka.topic_names import Topics
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class TopicsAwaited:
 
     async def found(
         self, stop: asyncio.Future[object], *, still: Callable[[], object]
-    ) -> dict[str, Found]:
+    ) -> dict[str, TopicDescription]:
         """The topics as they are; empty where `stop` was done before they were there.
 
         `still` is called while it waits, each second. Raises `BadArtifact` for topics
@@ -60,7 +60,7 @@ class TopicsAwaited:
             await asyncio.wait((stop,), timeout=_LOOK_S)
         return {}
 
-    async def _found(self) -> tuple[dict[str, Found], str]:
+    async def _found(self) -> tuple[dict[str, TopicDescription], str]:
         """The topics, and what is missing of them; raises `BadArtifact`."""
         try:
             async with TopicAdmin(self.bootstrap, self.options) as admin:

@@ -17,7 +17,7 @@ _NAMING = ("id", *(field.path for field in FIELDS if field.role is Role.ENTITY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class TailFilter:
     """Which decisions to show; everything where nothing is said."""
 
     outcomes: frozenset[Outcome] = frozenset()
@@ -32,10 +32,12 @@ class Wanted:
 
         >>> one = decision_pb2.Decision()
         >>> hit = one.core.rule_hits.add(rule="card_velocity")
-        >>> Wanted().has(one), Wanted(reason="CARD_VELOCITY").has(one)
+        >>> TailFilter().has(one), TailFilter(reason="CARD_VELOCITY").has(one)
         (True, False)
-        >>> Wanted(rule="card_velocity").has(one), Wanted(merchant="shop-1").has(one)
-        (True, False)
+        >>> TailFilter(rule="card_velocity").has(one)
+        True
+        >>> TailFilter(merchant="shop-1").has(one)
+        False
         """
         core, payment = decision.core, decision.transaction
         if self.outcomes and Outcome(core.outcome) not in self.outcomes:

@@ -29,7 +29,7 @@ _LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class TopicLayout:
     """How the topics of one namespace shall be laid out; retention by kind, ms.
 
     Decisions and labels are what the store is rebuilt from, so they are kept
@@ -45,7 +45,7 @@ class Layout:
     def retention_ms(self, topics: Topics, topic: str) -> int:
         """How long one topic keeps its records.
 
-        >>> layout = Layout(partitions=4, replication=1)
+        >>> layout = TopicLayout(partitions=4, replication=1)
         >>> layout.retention_ms(Topics(), "labels") // 86_400_000
         90
         """
@@ -74,7 +74,7 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TopicDescription:
     """One topic as the broker describes it; settings it does not tell are absent."""
 
     name: str
@@ -100,14 +100,16 @@ class Found:
         return int(self.configs.get("max.message.bytes") or _RECORD_BYTES_MAX)
 
 
-def faults(topics: Topics, found: Mapping[str, Found], needs: Needs) -> list[str]:
+def faults(
+    topics: Topics, found: Mapping[str, TopicDescription], needs: Needs
+) -> list[str]:
     """Why these topics break a guarantee, one sentence each; empty when none does.
 
-    >>> ok = {t: Found(t, 4) for t in Topics().all}
+    >>> ok = {t: TopicDescription(t, 4) for t in Topics().all}
     >>> needs = Needs(dedupe_ms=8, rebuild_ms=8)
     >>> faults(Topics(), ok, needs)
     []
-    >>> faults(Topics(), {**ok, "decisions": Found("decisions", 3)}, needs)[0]
+    >>> faults(Topics(), {**ok, "decisions": TopicDescription("decisions", 3)}, needs)[0]
     'decisions has 3 partitions and transactions 4: a decision goes to the partition of its transaction; give both the same'
     """  # noqa: E501 - the sentence is what the operator reads
     broken = broken_layout(topics, found)
@@ -123,7 +125,7 @@ def faults(topics: Topics, found: Mapping[str, Found], needs: Needs) -> list[str
     ]
 
 
-def broken_layout(topics: Topics, found: Mapping[str, Found]) -> list[str]:
+def broken_layout(topics: Topics, found: Mapping[str, TopicDescription]) -> list[str]:
     """What no worker may start on: missing, unequal or compacted topics."""
     missing = [topic for topic in topics.all if not found[topic].exists]
     if missing:
@@ -136,7 +138,7 @@ def broken_layout(topics: Topics, found: Mapping[str, Found]) -> list[str]:
     ]
 
 
-def _unequal(source: Found, output: Found) -> list[str]:
+def _unequal(source: TopicDescription, output: TopicDescription) -> list[str]:
     if source.partitions == output.partitions:
         return []
     kind = "dead letter" if output.name.endswith("dead-letter") else "decision"
@@ -150,7 +152,7 @@ def _unequal(source: Found, output: Found) -> list[str]:
     ]
 
 
-def _compacted(topic: Found) -> list[str]:
+def _compacted(topic: TopicDescription) -> list[str]:
     if "compact" not in topic.configs.get("cleanup.policy", ""):
         return []
     return [
@@ -161,7 +163,7 @@ def _compacted(topic: Found) -> list[str]:
     ]
 
 
-def _kept_longer_than_answered(topic: Found, needs: Needs) -> list[str]:
+def _kept_longer_than_answered(topic: TopicDescription, needs: Needs) -> list[str]:
     kept_ms = topic.retention_ms
     if kept_ms is None or 0 <= kept_ms <= needs.dedupe_ms:
         return []
@@ -174,7 +176,7 @@ def _kept_longer_than_answered(topic: Found, needs: Needs) -> list[str]:
     ]
 
 
-def _kept_too_short(topic: Found, needs: Needs) -> list[str]:
+def _kept_too_short(topic: TopicDescription, needs: Needs) -> list[str]:
     kept_ms = topic.retention_ms
     if kept_ms is None or kept_ms == _FOREVER or kept_ms >= needs.rebuild_ms:
         return []
@@ -186,7 +188,7 @@ def _kept_too_short(topic: Found, needs: Needs) -> list[str]:
     ]
 
 
-def _timed_by_producers(topic: Found) -> list[str]:
+def _timed_by_producers(topic: TopicDescription) -> list[str]:
     if topic.configs.get("message.timestamp.type", _BY_BROKER) == _BY_BROKER:
         return []
     return [
@@ -197,7 +199,7 @@ def _timed_by_producers(topic: Found) -> list[str]:
     ]
 
 
-def _written_by_one(topic: Found) -> list[str]:
+def _written_by_one(topic: TopicDescription) -> list[str]:
     needed = topic.configs.get("min.insync.replicas")
     if topic.replication <= _ACKNOWLEDGING or needed is None:
         return []
@@ -245,7 +247,7 @@ class TopicAdmin:
         """Disconnect."""
         await self._client.close()
 
-    async def create(self, topics: Topics, layout: Layout) -> list[str]:
+    async def create(self, topics: Topics, layout: TopicLayout) -> list[str]:
         """Create what is missing and wait until every broker may show it.
 
         Returns the names created. Raises `BadArtifact`.
@@ -301,7 +303,7 @@ class TopicAdmin:
                 )
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    async def found(self, names: Sequence[str]) -> dict[str, Found]:
+    async def found(self, names: Sequence[str]) -> dict[str, TopicDescription]:
         """The topics as they are; a missing one has no partitions."""
         described = {
             topic["topic"]: topic["partitions"]
@@ -311,7 +313,7 @@ class TopicAdmin:
         configs = await self._configs(existing)
         ids = await self.ids(existing)
         return {
-            name: Found(
+            name: TopicDescription(
                 name,
                 len(described.get(name) or ()),
                 min((len(p["replicas"]) for p in described.get(name) or ()), default=0),
@@ -325,7 +327,9 @@ class TopicAdmin:
         """The ids of the topics that are there; empty where the broker tells none."""
         return await topic_ids(self._client._client, names)  # noqa: SLF001
 
-    async def remade(self, group: str, found: Mapping[str, Found]) -> list[str]:
+    async def remade(
+        self, group: str, found: Mapping[str, TopicDescription]
+    ) -> list[str]:
         """What a group committed of topics that have been made again since."""
         try:
             with _unheard("aiokafka.conn"):
@@ -366,4 +370,4 @@ async def create_topics(
     options = dict(client)
     bootstrap = options.pop("bootstrap_servers")
     async with TopicAdmin(bootstrap, options) as admin:
-        await admin.create(topics, Layout(partitions=partitions, replication=1))
+        await admin.create(topics, TopicLayout(partitions=partitions, replication=1))

@@ -15,7 +15,7 @@ from scoring.errors import BadArtifact
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class TreeExplanation:
     """Exact contributions (features,) in log-odds; they and `base` sum to `margin`."""
 
     base: float
@@ -24,7 +24,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class Explainer:
+class TreeExplainer:
     """Exact path-dependent TreeSHAP of one bundle's boosters.
 
     About 2 ms a row for 300 trees: call it from a worker thread, never from the
@@ -41,7 +41,7 @@ class Explainer:
         return self.manifest.feature_names
 
     @classmethod
-    def from_bundle(cls, directory: Path) -> Explainer:
+    def from_bundle(cls, directory: Path) -> TreeExplainer:
         """Load a bundle's boosters; raises `BadArtifact` where one is not its own."""
         path = directory / bundle.MANIFEST_FILE
         manifest = manifest_from_json(path.read_text(), name=str(path))
@@ -53,7 +53,7 @@ class Explainer:
 
     def explain(
         self, vector: NDArray[np.float32], *, deeper: bool = False
-    ) -> Explanation:
+    ) -> TreeExplanation:
         """Explain one stored vector (features,), NaN missing.
 
         With `deeper`, by the larger model, whose second look made the score. Raises
@@ -70,7 +70,7 @@ class Explainer:
                 f"the decision holds {len(vector)}"
             )
         exact = exact_contributions(booster, vector[None, :])[0]
-        return Explanation(float(exact[-1]), float(exact.sum()), exact[:-1])
+        return TreeExplanation(float(exact[-1]), float(exact.sum()), exact[:-1])
 
 
 def _booster(directory: Path, manifest: Manifest, file: str) -> Any:

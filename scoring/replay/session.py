@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from scoring.embedded.service import Parts, Service, parts, service
+from scoring.embedded.service import Parts, ServiceProcess, parts, service
 from scoring.errors import BadArtifact, Unavailable
 from scoring.kafka.topic_names import Topics
 from scoring.replay.collect import Collector
@@ -57,7 +57,7 @@ class _Target:
     topics: Topics
     fetch_wait_ms: int
     grpc_address: str
-    service: Service | None = None
+    service: ServiceProcess | None = None
 
 
 def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
@@ -275,7 +275,7 @@ async def _through(
         await asyncio.gather(playing, watching, return_exceptions=True)
 
 
-async def _ended(started: Service | None) -> Service:
+async def _ended(started: ServiceProcess | None) -> ServiceProcess:
     """Return when a process of ours is no longer there."""
     while True:
         if started is not None and not started.running:

@@ -13,7 +13,7 @@ from scoring.doors.grpc.checks import Checks
 from scoring.doors.grpc.labels import Labels, LabelSink, LogSink, StoreSink
 from scoring.doors.grpc.lookups import Explainer, Explanations, Lookups
 from scoring.doors.grpc.requests import Intake
-from scoring.doors.grpc.server import Calls, GrpcServer, ServerOptions
+from scoring.doors.grpc.server import GrpcMethods, GrpcServer, ServerOptions
 from scoring.doors.grpc.stream import Streams
 from scoring.doors.grpc.tls import Certificates
 from scoring.errors import BadArtifact
@@ -52,7 +52,7 @@ def grpc_door_from(
     if load_explainer is not None:
         explanations = _explanations_from(service.scorer.artifacts, load_explainer)
     bytes_max = settings.message_bytes_max
-    calls = Calls(
+    calls = GrpcMethods(
         Checks(intake, dispatcher, bytes_max, settings.batch_budget_ms / _MS_PER_S),
         Streams(intake, dispatcher, bytes_max, time.monotonic),
         Lookups(intake, service.store, explanations),

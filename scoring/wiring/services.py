@@ -51,7 +51,7 @@ from scoring.wiring.definitions import catalogue_from, policy_from, rates_from
 from scoring.wiring.rates_reloader import RatesWatch
 
 if TYPE_CHECKING:
-    from scoring.doors.stream.transaction_lookup import Archive as PaymentArchive
+    from scoring.doors.stream.transaction_lookup import PaymentArchive
     from scoring.doors.stream.worker import StreamDoor
 
 _MS_PER_S = 1_000

@@ -70,7 +70,9 @@ class Intake:
         return Caller(
             self.monotonic() + remaining_s,
             accepted_traceparent(_header(context, "traceparent")),
-            self.access.identify(Shown(context), method) if self.access else None,
+            self.access.identify(CallerCredentials(context), method)
+            if self.access
+            else None,
         )
 
     def check(
@@ -106,7 +108,7 @@ class Intake:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CallerCredentials:
     """The credentials that a call brings: `auth.access.Credentials`."""
 
     context: Context

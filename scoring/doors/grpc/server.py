@@ -80,7 +80,7 @@ class ServerOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class GrpcMethods:
     """Everything that can be called."""
 
     checks: Checks
@@ -108,7 +108,7 @@ class GrpcServer:
     """Listens, answers, drains."""
 
     def __init__(
-        self, calls: Calls, options: ServerOptions, outside: Outside | None = None
+        self, calls: GrpcMethods, options: ServerOptions, outside: Outside | None = None
     ) -> None:
         self._calls = calls
         self._options = options

@@ -29,7 +29,7 @@ _MS_PER_S = 1_000
 
 
 @dataclass(slots=True)
-class Window:
+class ReadAhead:
     """How many payments of a stream may be read and not yet answered.
 
     It follows what is finished: one more for each that was answered soon, and half as
@@ -43,7 +43,7 @@ class Window:
     def finished(self, read_at: float, now: float, allowed_s: float) -> None:
         """A payment was answered that may take `allowed_s` from when it was read.
 
-        >>> window = Window(count=64)
+        >>> window = ReadAhead(count=64)
         >>> window.finished(read_at=0.0, now=0.04, allowed_s=0.05); window.count
         32.0
         >>> window.finished(read_at=0.01, now=0.04, allowed_s=0.05); window.count
@@ -64,7 +64,7 @@ class Window:
 class Conversation:
     """One stream: replies to be written, and how many are owed and not yet written."""
 
-    window: Window = field(default_factory=Window)
+    window: ReadAhead = field(default_factory=ReadAhead)
     replies: deque[bytes] = field(default_factory=deque)
     owed: int = 0
     finished_reading: bool = False

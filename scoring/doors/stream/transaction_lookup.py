@@ -19,8 +19,7 @@ from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import LogUnavailable, ScoringError
 from scoring.kafka.record_values import header_of, message_in
 from scoring.kafka.startup_errors import appended_ends, reader
-from scoring.kafka.topic_admin import Found as Topic
-from scoring.kafka.topic_admin import TopicAdmin
+from scoring.kafka.topic_admin import TopicAdmin, TopicDescription
 from scoring.v1 import decision_pb2
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ class Archived(NamedTuple):
     topic_id: str = ""
 
 
-class Archive(Protocol):
+class PaymentArchive(Protocol):
     """The decisions that were archived."""
 
     async def payments(self, keys: Sequence[Key]) -> Archived:
@@ -83,7 +82,7 @@ class LogSearch:
     topic: str
     fetch_wait_ms: int
     progress: Progress
-    archive: Archive | None = None
+    archive: PaymentArchive | None = None
     pass_s: float = _PASS_S
     _wanted: dict[Key, asyncio.Future[tuple[Transaction | None, str]]] = field(
         default_factory=dict
@@ -142,7 +141,7 @@ class LogSearch:
             raise LogUnavailable(f"{self.topic} was made again meanwhile")
         return found, f"searched: {'the archive, ' * bool(archived.taken)}{reach}"
 
-    async def _topic(self) -> Topic:
+    async def _topic(self) -> TopicDescription:
         """The topic as it is now; raises `LogUnavailable` where there is none."""
         async with TopicAdmin(self.bootstrap, self.options) as admin:
             topic = (await admin.found([self.topic]))[self.topic]
@@ -162,7 +161,7 @@ class _Scan:
     found: dict[Key, Transaction]
     oldest_ms: int = 0
 
-    async def topic(self, topic: Topic, *, within_s: float) -> str:
+    async def topic(self, topic: TopicDescription, *, within_s: float) -> str:
         """Look through windows of all partitions, newest first; says how far."""
         ends_at = asyncio.get_running_loop().time() + within_s
         tps = [TopicPartition(topic.name, p) for p in range(topic.partitions)]

@@ -16,14 +16,14 @@ from scoring.doors.stream.output_dedup import Outputs, OutputTail
 from scoring.doors.stream.partition_queue import end_process
 from scoring.doors.stream.records import KafkaIntake
 from scoring.doors.stream.stall_detector import Progress
-from scoring.doors.stream.transaction_lookup import Archive, LogSearch
+from scoring.doors.stream.transaction_lookup import LogSearch, PaymentArchive
 from scoring.doors.stream.transactions import POLL_PACING, PollDecider, TransactionWork
 from scoring.errors import LogUnavailable
 from scoring.kafka.client_options import client_options
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.readiness import TopicsAwaited
 from scoring.kafka.record_values import transaction_id_of
-from scoring.kafka.topic_admin import Found, TopicAdmin
+from scoring.kafka.topic_admin import TopicAdmin, TopicDescription
 from scoring.kafka.topic_incarnation import short
 from scoring.pipeline.labels import Labelling
 from scoring.pipeline.micro_batcher import MicroBatcher
@@ -50,7 +50,7 @@ class StreamDoor:
     log: KafkaLog
     telemetry: Telemetry
     liveness: Liveness
-    archive: Archive | None = None
+    archive: PaymentArchive | None = None
 
     async def run(
         self, told: Callable[[], Awaitable[object]], *, ready: Callable[[], None]
@@ -74,7 +74,7 @@ class StreamDoor:
 
     async def _stream(
         self,
-        found: Mapping[str, Found],
+        found: Mapping[str, TopicDescription],
         stop: asyncio.Future[object],
         progress: Progress,
         ready: Callable[[], None],
@@ -115,7 +115,7 @@ class StreamDoor:
 
     async def _found_topics(
         self, stop: asyncio.Future[object], progress: Progress
-    ) -> dict[str, Found]:
+    ) -> dict[str, TopicDescription]:
         """The topics, as soon as they are there; nothing when told to stop before."""
 
         def waits(missing: str) -> None:
@@ -158,7 +158,7 @@ class StreamDoor:
         )
 
     def _transactions(
-        self, progress: Progress, found: Mapping[str, Found]
+        self, progress: Progress, found: Mapping[str, TopicDescription]
     ) -> TransactionWork:
         topics = self.options.topics
         letters = found[topics.transactions_dead_letter]
@@ -178,7 +178,9 @@ class StreamDoor:
             letter_bytes_max=min(letters.record_bytes_max, RECORD_BYTES_MAX),
         )
 
-    def _labels(self, progress: Progress, found: Mapping[str, Found]) -> LabelWork:
+    def _labels(
+        self, progress: Progress, found: Mapping[str, TopicDescription]
+    ) -> LabelWork:
         topics = self.options.topics
         letters = found[topics.labels_dead_letter]
         return LabelWork(

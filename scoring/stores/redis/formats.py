@@ -41,7 +41,7 @@ def codes_of(codes: str) -> list[tuple[str, int]]:
 # Records ---------------------------------------------------------------------
 
 
-class Field(NamedTuple):
+class RecordField(NamedTuple):
     """One field: I, i integers, big end first; d a double; c bytes as they are."""
 
     name: str
@@ -53,13 +53,13 @@ class Field(NamedTuple):
 class RecordFormat:
     """Fields that stand one behind the other."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[RecordField, ...]
 
     @classmethod
     def of(cls, text: str) -> RecordFormat:
         """A line a field: its name, its code, and what it means."""
         lines = [line.split(maxsplit=2) for line in text.strip().splitlines()]
-        return cls(tuple([Field(*line) for line in lines]))
+        return cls(tuple([RecordField(*line) for line in lines]))
 
     def __add__(self, other: RecordFormat) -> RecordFormat:
         return RecordFormat((*self.fields, *other.fields))

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from scoring.cli.tail import _row, _table
-from scoring.kafka.tail import Wanted
+from scoring.kafka.tail import TailFilter
 from scoring.v1 import decision_pb2
 
 
@@ -31,6 +31,10 @@ def test_no_cell_is_cut_however_narrow_the_terminal(decision, width):
 
 
 def test_decisions_are_found_by_rule_and_merchant(decision):
-    assert Wanted(rule="new_device_unusual_amount", merchant="shop-17").has(decision)
-    assert not Wanted(rule="new_device_unusual_amount", merchant="shop-1").has(decision)
-    assert not Wanted(rule="other").has(decision)
+    assert TailFilter(rule="new_device_unusual_amount", merchant="shop-17").has(
+        decision
+    )
+    assert not TailFilter(rule="new_device_unusual_amount", merchant="shop-1").has(
+        decision
+    )
+    assert not TailFilter(rule="other").has(decision)

@@ -1,17 +1,17 @@
 import pytest
 
-from scoring.kafka.topic_admin import Found, Layout, Needs, faults
+from scoring.kafka.topic_admin import Needs, TopicDescription, TopicLayout, faults
 from scoring.kafka.topic_names import Topics
 
 DAY_MS = 86_400_000
 TOPICS = Topics()
 NEEDS = Needs(dedupe_ms=8 * DAY_MS, rebuild_ms=61 * DAY_MS)
-LAYOUT = Layout(partitions=4, replication=3)
+LAYOUT = TopicLayout(partitions=4, replication=3)
 
 
-def sound() -> dict[str, Found]:
+def sound() -> dict[str, TopicDescription]:
     return {
-        topic: Found(
+        topic: TopicDescription(
             topic,
             4,
             3,
@@ -26,13 +26,15 @@ def sound() -> dict[str, Found]:
     }
 
 
-def with_topic(name: str, partitions: int = 4, **configs: str) -> dict[str, Found]:
+def with_topic(
+    name: str, partitions: int = 4, **configs: str
+) -> dict[str, TopicDescription]:
     found = sound()
     told = {
         **found[name].configs,
         **{k.replace("_", "."): v for k, v in configs.items()},
     }
-    return found | {name: Found(name, partitions, 3, told)}
+    return found | {name: TopicDescription(name, partitions, 3, told)}
 
 
 def test_the_layout_that_create_makes_is_sound():
@@ -75,7 +77,7 @@ def test_what_the_store_is_rebuilt_from_is_kept_long_enough(name):
 
 
 def test_what_the_broker_does_not_tell_is_not_held_against_it():
-    silent = {topic: Found(topic, 4) for topic in TOPICS.all}
+    silent = {topic: TopicDescription(topic, 4) for topic in TOPICS.all}
     assert faults(TOPICS, silent, NEEDS) == []
 
 
@@ -93,4 +95,4 @@ def test_a_record_counts_as_written_when_two_of_three_replicas_have_it(name):
 
 @pytest.mark.parametrize(("replicas", "needed"), [(1, 1), (2, 1), (3, 2), (5, 2)])
 def test_one_replica_may_always_be_away(replicas, needed):
-    assert Layout(partitions=1, replication=replicas).acknowledging == needed
+    assert TopicLayout(partitions=1, replication=replicas).acknowledging == needed

@@ -22,7 +22,7 @@ from scoring.core.model.bundle import Band
 from scoring.core.policy.policy import load_policy
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import BadArtifact, ModelUnavailable
-from scoring.models.explainer import Explainer
+from scoring.models.explainer import TreeExplainer
 from scoring.models.onnx_model import load_model
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.challenger import Challenger
@@ -286,7 +286,7 @@ async def test_a_challenger_takes_its_own_second_look(model, scorer_of):
 def test_the_score_of_a_second_look_is_explained_by_the_larger_model(
     directory, model, rows
 ):
-    explainer = Explainer.from_bundle(directory)
+    explainer = TreeExplainer.from_bundle(directory)
     for deeper, used in ((False, model), (True, model.deeper.model)):
         found = explainer.explain(rows[0], deeper=deeper)
         assert found.margin == pytest.approx(used.predict(rows[:1]).margin[0], abs=1e-4)
