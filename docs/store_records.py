@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scoring.core.features.catalogue import Catalogue, default_catalogue
-from scoring.core.features.statistic import Column
+from scoring.core.features.slot import Column
 from scoring.stores.redis import formats
 from scoring.stores.redis.claim_keys import PARTS, ClaimKeys
 from scoring.stores.redis.formats import Claim, RecordField, RecordFormat, bytes_of

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from scoring.core.features.catalogue import Catalogue
-from scoring.core.features.statistic import Op
 from scoring.errors import BadArtifact
 from scoring.ports.model import Model
 from scoring.replay.decisions import view
@@ -18,7 +17,6 @@ from scoring.tables.table import Table
 from scoring.training.sql import connect
 
 _ROWS_PER_PREDICT = 8_192
-_LEARNED = frozenset({Op.FRAUDS, Op.STREAK, Op.STREAK_START, Op.FRAUD_TIME})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +155,7 @@ def _learned(catalogue: Catalogue) -> Any:
     names = {
         name
         for slot, readers in zip(slots, catalogue.slot_features, strict=True)
-        if slot.op in _LEARNED
+        if slot.op.of_labels
         for name in readers
     }
     return np.flatnonzero([name in names for name in catalogue.names])

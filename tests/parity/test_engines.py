@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from catalogues import OTHERS
 from rates_parts import DATED, rates_of
 from streams import DEDUPE_MS, HOUR_MS, LATENESS_MS, Shape, check, labels, transactions
 
@@ -29,7 +30,7 @@ SEEDS = range(40 if NIGHTLY else 3)
 CELLS_MIN = 1_000_000 if NIGHTLY else 50_000
 CARD = default_catalogue()
 RATES = CARD.converting_by(DATED)
-CATALOGUES = {"card": CARD, "handbook": handbook_catalogue(), "dated rates": RATES}
+CATALOGUES = {"card": CARD, "handbook": handbook_catalogue(), "dated": RATES} | OTHERS
 # Times in milliseconds, in whole seconds and in whole minutes, as most gateways stamp.
 CLOCKS_MS = (1, 1_000, 60_000)
 TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}

@@ -26,7 +26,7 @@ from streams import (
 
 from scoring.core.decision.decision import DegradationCode, Outcome
 from scoring.core.features.catalogue import load_catalogue
-from scoring.core.features.statistic import NORMAL, Column, Kind, Op
+from scoring.core.features.slot import NORMAL, Column, Kind, Op
 from scoring.core.transaction.transaction import AMOUNT_MINOR_MAX
 from scoring.history.pack import sealed
 from scoring.ports.records import Recording

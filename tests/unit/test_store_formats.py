@@ -12,7 +12,7 @@ from toolbox import luacheck, required
 
 from scoring.core.features import catalogue_page
 from scoring.core.features.catalogue import default_catalogue, handbook_catalogue
-from scoring.core.features.statistic import Op
+from scoring.core.features.slot import Op
 from scoring.stores.redis import calls, formats, lua_source
 from scoring.stores.redis.script_compiler import Program, Terms
 

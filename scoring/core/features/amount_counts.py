@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from scoring.core.features.expression import OUTCOME, names_of
-from scoring.core.features.statistic import Column, Kind, Op, Slot, Statistic, Wanted
+from scoring.core.features.slot import Column, Kind, Op, Slot
+from scoring.core.features.statistic import Statistic, Wanted
 
 
 def amount_counts(w: Wanted, statistic: Statistic) -> tuple[Slot, ...]:

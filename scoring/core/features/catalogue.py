@@ -22,7 +22,8 @@ from scoring.core.features.rates import (
     no_rates,
     shipped_rates,
 )
-from scoring.core.features.statistic import STATISTICS, Column, Slot, Wanted
+from scoring.core.features.slot import Column, Slot
+from scoring.core.features.statistic import STATISTICS, Wanted
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
@@ -329,12 +330,9 @@ def _plan(
         first_slot=first,
         readings=readings,
         read=reader(*readings),
-        labelled=any(slot.op in LABEL_OPS for slot in slots),
+        labelled=any(slot.op.of_labels for slot in slots),
         by_outcome=tuple(i for i, c in enumerate(columns) if c.by_outcome),
     )
-
-
-LABEL_OPS = frozenset({"frauds", "streak", "streak_start", "fraud_time"})
 
 
 def _version(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scoring.core.features.catalogue import Catalogue, EntityPlan, Feature
-from scoring.core.features.statistic import Column, Kind
+from scoring.core.features.slot import Column, Kind
 
 # Bytes that a column adds to each kept event; see stores/redis/formats.py.
 _COLUMN_BYTES: dict[Kind, int] = {

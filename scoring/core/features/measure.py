@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from scoring.core.features.expression import NUMBERS, parse_filter
-from scoring.core.features.statistic import NORMAL, Column, Kind
+from scoring.core.features.slot import NORMAL, Column, Kind
 from scoring.core.generated_code import function_from
 from scoring.core.transaction.transaction import Transaction
 

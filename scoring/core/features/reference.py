@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.measure import DecidedTransaction
-from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction.transaction import Transaction
 
 Key = tuple[str, ...]  # tenant, entity, its tokens

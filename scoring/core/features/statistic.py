@@ -1,77 +1,18 @@
-"""What each statistic keeps, which stored slots it reads and how it is derived.
+"""Which stored slots each statistic reads, and how it is derived from them.
 
-A column is kept with every event of an entity; a slot is one stored number read
-from columns as of a transaction; a feature is derived from slots. To add a
-statistic: an entry here and, where none fits, its formula in derivation.py. Only a
-statistic that no slot serves needs a new reading in each of the three engines:
-reference.py, stores/redis/lua/ and offline_sql.py.
+To add a statistic: an entry in `STATISTICS` and, where none fits, its formula in
+derivation.py. Only one that no slot serves needs a new `Op` (slot.py), and a part for
+it in each of the three engines: `READERS` of reference.py, `WINDOWS` or `FOLDS` of
+training/offline, `PARTS` of stores/redis/script_compiler.py with its Lua.
+tests/unit/core/features/test_declared_statistics.py says which is missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
-from scoring.core.features.expression import OUTCOME, names_of
-
-
-class Op(StrEnum):
-    """How a slot is read from an entity's events."""
-
-    TOTAL = "total"  # a column summed over (t-d-w, t-d]
-    LARGEST = "largest"  # the largest value in (t-w, t]
-    DISTINCT = "distinct"  # different counterparts in (t-w, t]
-    BEFORE = "before"  # a carried column as of the event before
-    TIME_BEFORE = "time_before"  # when the event before occurred, 0 when none
-    SEEN = "seen"  # when this counterpart was last seen before, 0 when never
-    FRAUDS = "frauds"  # known frauds in (t-d-w, t-d]
-    STREAK = "streak"  # latest events at or before t-d that are all known frauds
-    STREAK_START = "streak_start"  # when that streak began, 0 when none
-    FRAUD_TIME = "fraud_time"  # the last known fraud at or before t-d, 0 when none
-
-
-class Kind(StrEnum):
-    """What a column keeps with each event."""
-
-    COUNT = "count"  # running count of events that pass the filter
-    SUM = "sum"  # running sum of an integer measure
-    MAX = "max"  # the measure itself
-    COUNTERPART = "counterpart"  # 48-bit hash of a text, 0 unknown
-    LAST = "last"  # the last known value of a field, up to this event
-    FIRST = "first"  # when the entity's history began
-    NORMAL_COUNT = "normal_count"  # own normal: events taken into it
-    NORMAL_SUM = "normal_sum"
-    NORMAL_HIGH = "normal_high"  # squares, in two limbs
-    NORMAL_LOW = "normal_low"
-    UNUSUAL = "unusual"  # running count of events far above the own normal
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Column:
-    """One number kept with each event; `measure` and `filter` say of what."""
-
-    kind: Kind
-    measure: str = ""
-    filter: str = ""
-    trim: float = 0.0
-
-    @property
-    def by_outcome(self) -> bool:
-        """Whether it keeps what is known only once the transaction is decided."""
-        return OUTCOME in names_of(self.filter)
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """One stored number; `current` says whether the transaction itself counts."""
-
-    entity: str
-    op: Op
-    column: Column | None = None
-    window_ms: int = 0
-    delay_ms: int = 0
-    current: bool = True
+from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +42,7 @@ class Statistic:
     counts_outcomes: bool = False  # whether its filter may read the outcome
     of_amounts: bool = False  # "at least" over a window that holds an unknown amount
     spoiled: bool = False  # unknown over such a window
+    falls: bool = False  # as time passes and nothing else is attempted: a velocity
 
 
 def _total(w: Wanted, kind: Kind, measure: str, *, current: bool = True) -> Slot:
@@ -170,9 +112,6 @@ def _speed(w: Wanted) -> tuple[Slot, ...]:
     return _before(w, *(Column(Kind.LAST, field) for field in fields))
 
 
-NORMAL = (Kind.NORMAL_COUNT, Kind.NORMAL_SUM, Kind.NORMAL_HIGH, Kind.NORMAL_LOW)
-
-
 def _normal(w: Wanted) -> tuple[Slot, ...]:
     columns = [Column(kind, "amount", w.filter, w.trim) for kind in NORMAL]
     return _before(w, *columns)
@@ -221,6 +160,7 @@ _MONEY = "minor units of the reference currency"
 
 STATISTICS: dict[str, Statistic] = {
     "count": Statistic(
+        falls=True,
         slots=_count,
         derive="copy",
         unit="transactions",
@@ -228,6 +168,7 @@ STATISTICS: dict[str, Statistic] = {
         counts_outcomes=True,
     ),
     "sum": Statistic(
+        falls=True,
         of_amounts=True,
         slots=_sum,
         derive="copy",
@@ -257,10 +198,19 @@ STATISTICS: dict[str, Statistic] = {
         of_amounts=True, slots=_largest, derive="copy", unit=_MONEY, takes=_MEASURE
     ),
     "min": Statistic(
-        of_amounts=True, slots=_smallest, derive="negate", unit=_MONEY, takes=_MEASURE
+        of_amounts=True,
+        slots=_smallest,
+        derive="negate",
+        unit=_MONEY,
+        takes=_MEASURE,
     ),
     "distinct": Statistic(
-        slots=_distinct, derive="copy", unit="counterparts", needs=_OF, takes=_FILTER
+        falls=True,
+        slots=_distinct,
+        derive="copy",
+        unit="counterparts",
+        needs=_OF,
+        takes=_FILTER,
     ),
     "new": Statistic(
         slots=_seen, derive="new", unit="flag", includes_current=False, needs=_OF
@@ -328,6 +278,7 @@ STATISTICS: dict[str, Statistic] = {
         takes=_FILTER | {"trim"},
     ),
     "unusual_count": Statistic(
+        falls=True,
         of_amounts=True,
         slots=_unusual,
         derive="copy",

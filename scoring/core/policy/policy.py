@@ -19,6 +19,7 @@ from scoring.core.decision.decision import (
 )
 from scoring.core.features.bounds import Bounds
 from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.statistic import STATISTICS
 from scoring.core.policy.lists import expiries, ms_of
 from scoring.core.policy.policy_file import (
     Fallback,
@@ -39,8 +40,6 @@ from scoring.core.policy.segments import Amount, Choice, choice
 from scoring.errors import BadArtifact
 
 _VERSION_CHARACTERS = 16
-# What falls as time passes and nothing else is attempted.
-_VELOCITY_STATISTICS = frozenset({"count", "sum", "distinct", "unusual_count"})
 
 # (challenge, review, decline): the probability from which on each applies.
 Cuts = tuple[float, float, float]
@@ -188,7 +187,7 @@ def _schema(file: PolicyFile, catalogue: Catalogue) -> Schema:
     falling = frozenset(
         name
         for name, feature in catalogue.features.items()
-        if feature.windowed and feature.statistic in _VELOCITY_STATISTICS
+        if feature.windowed and STATISTICS[feature.statistic].falls
     )
     constants = {
         name: None if limit.segments else _number(name, limit.default)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from scoring.core.features.catalogue import EntityPlan
-from scoring.core.features.statistic import Column, Kind
+from scoring.core.features.slot import Column, Kind
 from scoring.stores.redis.formats import (
     CHECK,
     COLUMNS,

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from scoring.core.decision.decision import Outcome
-from scoring.core.features.statistic import Kind, Op
+from scoring.core.features.slot import Kind, Op
 
 _CODES = re.compile(r"([Iicd])(\d*)")
 

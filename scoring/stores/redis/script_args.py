@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scoring.core.features.catalogue import Catalogue
-from scoring.core.features.statistic import Slot
+from scoring.core.features.slot import Slot
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
 from scoring.ports.labels import LabelledTransaction

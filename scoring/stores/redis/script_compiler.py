@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from math import nan
 from typing import Any
 
-from scoring.core.features.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.expression import names_of
-from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 from scoring.stores.redis import lua_source
@@ -27,6 +27,16 @@ from scoring.stores.redis.formats import (
 _SKEW_MS = 3_600_000
 # An entity's keys get their whole life anew once in so much of event time.
 _RENEWED_MS = 86_400_000
+
+# The store's part for each reading: the table of a plan's reads that brings it to the
+# Lua in windows.lua; of the others each is named there.
+PARTS: Mapping[Op, str] = {
+    Op.TOTAL: "totals",
+    Op.LARGEST: "tops",
+    Op.DISTINCT: "distincts",
+    **dict.fromkeys((Op.BEFORE, Op.TIME_BEFORE, Op.SEEN, Op.FRAUDS), "others"),
+    **dict.fromkeys((Op.STREAK, Op.STREAK_START, Op.FRAUD_TIME), "others"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ class EntityProgram:
             i for i, c in enumerate(plan.columns) if c.kind is Kind.COUNTERPART
         ]
         self.label_columns = tuple(
-            dict.fromkeys(s.column for s in plan.slots if s.op in LABEL_OPS)
+            dict.fromkeys(s.column for s in plan.slots if s.op.of_labels)
         )
         if len(self.label_columns) > LABEL_COLUMNS_MAX:
             raise BadArtifact(
@@ -168,8 +178,7 @@ class EntityProgram:
     def _reads(self) -> dict[str, Any]:
         """The slots by how they are read, windows in ascending order."""
         slots = sorted(enumerate(self.plan.slots, 1), key=lambda s: s[1].window_ms)
-        special = {Op.TOTAL, Op.LARGEST, Op.DISTINCT}
-        others = [self._other(i, s) for i, s in slots if s.op not in special]
+        others = [self._other(i, s) for i, s in slots if PARTS[s.op] == "others"]
         return {
             "totals": self._totals(slots),
             "tops": self._grouped(slots, Op.LARGEST),
@@ -225,7 +234,7 @@ class EntityProgram:
         if slot.column is None:
             return table
         table |= self._read(slot.column)
-        if slot.op in LABEL_OPS:
+        if slot.op.of_labels:
             table["bit"] = (2 * LABEL_FRAUD) << self.label_columns.index(slot.column)
         if slot.op is Op.BEFORE:
             carried = slot.column.kind is Kind.LAST

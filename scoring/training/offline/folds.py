@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.features.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.derivation import Reals
-from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
 from scoring.training.offline.sql import FOLDED
 
 Connection = Any
+_STREAKS = frozenset({Op.STREAK, Op.STREAK_START, Op.FRAUD_TIME})
+# This engine's readings that no SQL window gives; `sql.WINDOWS` has the others.
+FOLDS = _STREAKS | {Op.FRAUDS}
 _Verdicts = list[tuple[int, int, bool]]  # version, known_at_ms, fraud
 
 
@@ -32,7 +35,7 @@ def fill(
     for slot in plan.slots:
         if slot.op is Op.FRAUDS:
             _fill_frauds(con, plan, slot, stored)
-    if any(slot.op in LABEL_OPS and slot.op is not Op.FRAUDS for slot in plan.slots):
+    if any(slot.op in _STREAKS for slot in plan.slots):
         _fill_streaks(con, catalogue, plan, stored)
 
 
@@ -144,7 +147,7 @@ def _fill_streaks(
     slots = [
         (plan.first_slot + i, slot)
         for i, slot in enumerate(plan.slots)
-        if slot.op in LABEL_OPS and slot.op is not Op.FRAUDS
+        if slot.op in _STREAKS
     ]
     everyone = con.sql("SELECT r FROM offline_events").fetchnumpy()["r"]
     for place, _ in slots:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from scoring.core.features.catalogue import LABEL_OPS, Catalogue, EntityPlan
+from collections.abc import Callable, Mapping
+
+from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.expression import NUMBERS, OUTCOME, parse
 from scoring.core.features.measure import LIMB_BITS
-from scoring.core.features.statistic import NORMAL, Column, Kind, Op, Slot
+from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction.fields import Field
 from scoring.core.transaction.transaction import FIELDS
 from scoring.training.sql import SQL_TYPES
@@ -77,38 +79,62 @@ def column_sql(column: Column) -> str:
 
 def is_windowed(slot: Slot) -> bool:
     """Whether one SQL window gives the slot; the others are ordered folds."""
-    if slot.op in LABEL_OPS:
+    if slot.op not in WINDOWS:
         return False
     return slot.column is None or slot.column.kind not in FOLDED
 
 
 def slot_sql(catalogue: Catalogue, plan: EntityPlan, slot: Slot) -> str:
     """A slot as one window expression over the entity's events, in order."""
-    if slot.op is Op.TIME_BEFORE:
-        return "coalesce(CASE WHEN NOT fresh THEN lag(at_ms) OVER ordered END, 0)"
+    name = "" if slot.column is None else f"c{plan.columns.index(slot.column)}"
+    return WINDOWS[slot.op](catalogue, slot, name)
+
+
+def _over(slot: Slot) -> str:
+    return f"OVER (PARTITION BY entity ORDER BY k RANGE {_frame(slot)})"
+
+
+def _total_sql(_catalogue: Catalogue, slot: Slot, name: str) -> str:
+    return f"coalesce(sum({name}) {_over(slot)}, 0)"
+
+
+def _largest_sql(_catalogue: Catalogue, slot: Slot, name: str) -> str:
+    return f"max({name}) {_over(slot)}"
+
+
+def _distinct_sql(_catalogue: Catalogue, slot: Slot, name: str) -> str:
+    return f"count(DISTINCT {name}) {_over(slot)}"
+
+
+def _time_before_sql(_catalogue: Catalogue, _slot: Slot, _name: str) -> str:
+    return "coalesce(CASE WHEN NOT fresh THEN lag(at_ms) OVER ordered END, 0)"
+
+
+def _seen_sql(catalogue: Catalogue, _slot: Slot, name: str) -> str:
+    start = f"at_ms - {catalogue.retention_ms}"
+    last = f"lag(at_ms) OVER (PARTITION BY entity, {name} ORDER BY k)"
+    recent = f"CASE WHEN {last} > {start} THEN {last} ELSE 0 END"
+    return f"CASE WHEN {name} IS NOT NULL THEN {recent} END"
+
+
+def _before_sql(_catalogue: Catalogue, slot: Slot, name: str) -> str:
     assert slot.column is not None
-    name = f"c{plan.columns.index(slot.column)}"
-    if slot.op is Op.SEEN:
-        start = f"at_ms - {catalogue.retention_ms}"
-        last = f"lag(at_ms) OVER (PARTITION BY entity, {name} ORDER BY k)"
-        recent = f"CASE WHEN {last} > {start} THEN {last} ELSE 0 END"
-        return f"CASE WHEN {name} IS NOT NULL THEN {recent} END"
-    if slot.op is Op.BEFORE:
-        return _before_sql(slot.column, name)
-    over = f"OVER (PARTITION BY entity ORDER BY k RANGE {_frame(slot)})"
-    if slot.op is Op.LARGEST:
-        return f"max({name}) {over}"
-    if slot.op is Op.DISTINCT:
-        return f"count(DISTINCT {name}) {over}"
-    return f"coalesce(sum({name}) {over}, 0)"
-
-
-def _before_sql(column: Column, name: str) -> str:
     before = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
     over = f"OVER (PARTITION BY entity, session ORDER BY k {before})"
-    if column.kind is Kind.FIRST:
+    if slot.column.kind is Kind.FIRST:
         return f"coalesce(first_value(at_ms) {over}, 0)"
     return f"last_value({name} IGNORE NULLS) {over}"
+
+
+# This engine's part for each reading that one SQL window gives; `FOLDS` has the others.
+WINDOWS: Mapping[Op, Callable[[Catalogue, Slot, str], str]] = {
+    Op.TOTAL: _total_sql,
+    Op.LARGEST: _largest_sql,
+    Op.DISTINCT: _distinct_sql,
+    Op.BEFORE: _before_sql,
+    Op.TIME_BEFORE: _time_before_sql,
+    Op.SEEN: _seen_sql,
+}
 
 
 def _frame(slot: Slot) -> str:

@@ -1,7 +1,8 @@
 """What somebody adds and forgets a place of: a named test says which.
 
-The package is copied and grown by a field `wallet_type`, a degradation or an event at
-some of its places; the tests that iterate the declarations are run on the copy.
+The package is copied and grown by a field `wallet_type`, a degradation, an event or a
+statistic at some of its places; the tests that iterate the declarations are run on the
+copy.
 """
 
 import subprocess
@@ -20,6 +21,10 @@ DECISION = Path("scoring/core/decision/decision.py")
 DECISION_PROTO = Path("protos/scoring/v1/decision.proto")
 EVENTS = Path("scoring/ports/events.py")
 METRICS = Path("tests/unit/telemetry/test_declared_metrics.py")
+STATISTIC = Path("scoring/core/features/statistic.py")
+SLOT = Path("scoring/core/features/slot.py")
+STATISTICS = Path("tests/unit/core/features/test_declared_statistics.py")
+PARITY = Path("tests/parity/others.yaml")
 DEGRADATIONS = Path("tests/unit/core/decision/test_degradations.py")
 
 
@@ -29,7 +34,7 @@ def package(tmp_path):
     left_out = ignore_patterns("__pycache__")
     copytree(ROOT / "scoring", tmp_path / "scoring", ignore=left_out)
     copytree(ROOT / "protos", tmp_path / "protos", ignore=left_out)
-    for tests in (HELD_BY, DEGRADATIONS, METRICS):
+    for tests in (HELD_BY, DEGRADATIONS, METRICS, STATISTICS, PARITY):
         (tmp_path / tests).parent.mkdir(parents=True)
         copy(ROOT / tests, tmp_path / tests)
     return tmp_path
@@ -154,12 +159,6 @@ def test_a_degradation_that_is_only_in_the_proto_is_missed(package):
     assert "DEGRADATION_CODE_RATES_STALE" in told
 
 
-def test_a_degradation_that_is_only_declared_is_missed(package):
-    add(package, DECISION, LAST_DECLARED, "    RATES_STALE = 11, Rung.FULL\n")
-    told = complaints(package, DEGRADATIONS)
-    assert "test_the_docs_say_what_a_degradation_means[RATES_STALE]" in told
-
-
 LAST_EVENT = '    STORE_BACK = "store_back", "the store answers again"\n'
 
 
@@ -169,20 +168,37 @@ def test_an_event_that_does_not_say_what_it_means_is_none(package):
     assert "event 'store_slow' does not say what it means" in told
 
 
-def test_an_event_that_nothing_counts_is_missed_there_and_on_the_page(package):
+def test_an_event_that_is_only_declared_or_only_counted_is_named(package):
     add(package, EVENTS, LAST_EVENT, '    STORE_SLOW = "store_slow", "it is slow"\n')
-    told = complaints(package, METRICS)
-    assert "test_every_declared_event_happens_somewhere[store_slow]" in told
-    assert "test_the_page_of_metrics_is_what_the_declarations_say_today" in told
-
-
-def test_an_event_that_is_counted_and_not_declared_is_named(package):
     part = Path("scoring/pipeline/labels.py")
-    count = "self.telemetry.count(Event.LABEL,"
     text = (package / part).read_text()
+    count = "self.telemetry.count(Event.LABEL,"
     assert count in text
     undeclared = text.replace(count, 'self.telemetry.count("label_seen",')
     (package / part).write_text(undeclared)
     told = complaints(package, METRICS)
+    assert "test_every_declared_event_happens_somewhere[store_slow]" in told
+    assert "test_the_page_of_metrics_is_what_the_declarations_say_today" in told
     assert "test_nothing_counts_an_event_by_a_text" in told
     assert "pipeline/labels.py" in told
+
+
+def test_a_statistic_and_a_reading_are_told_what_they_lack(package):
+    first = "STATISTICS: dict[str, Statistic] = {\n"
+    entry = '    "range": Statistic(slots=_largest, derive="spread", unit="miles"),\n'
+    add(package, STATISTIC, first, entry)
+    last = '    FRAUD_TIME = "fraud_time", LABELS\n'
+    add(package, SLOT, last, '    MEDIAN = "median"\n    MODE = "mode"\n')
+    parts = Path("scoring/stores/redis/script_compiler.py")
+    add(package, parts, '    Op.DISTINCT: "distincts",\n', '    Op.MODE: "others",\n')
+    told = complaints(package, STATISTICS)
+    for lacking in (
+        "add 'spread' to FORMULAS",
+        "test_a_statistic_has_a_unit_whose_bounds_are_known[range]",
+        "compared by no parity test: ['range']",
+        "add MEDIAN to READERS of reference.py",
+        "add MEDIAN to WINDOWS of offline/sql.py or FOLDS of folds.py",
+        "add MEDIAN to PARTS of script_compiler.py",
+        "windows.lua does not read OP_MODE",
+    ):
+        assert lacking in told

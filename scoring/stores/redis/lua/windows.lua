@@ -217,7 +217,9 @@ local function read_others(e, b, prev, edge, fresh, now, x, base, out, inexact)
     elseif op == OP_TIME_BEFORE then value = fresh and 0 or prev[TIME_PLACE]
     elseif op == OP_SEEN then value, unsure = read_seen(e, s, b, now, x)
     elseif op == OP_FRAUDS then value, unsure = read_frauds(s, now, frauds, lost)
-    else value, unsure = read_streak(e, s, now, edge, frauds, lost) end
+    elseif op == OP_STREAK or op == OP_STREAK_START or op == OP_FRAUD_TIME then
+      value, unsure = read_streak(e, s, now, edge, frauds, lost)
+    end
     out[base + s.i] = value
     if unsure then inexact[#inexact + 1] = base + s.i end
   end
