@@ -12,10 +12,10 @@ _US_PER_S = 1_000_000
 
 @dataclass(slots=True)
 class Idle:
-    """Seconds that a pass waited for the store and its loop had nothing else to do.
+    """Seconds that a batch waited for the store and its loop had nothing else to do.
 
-    What the loop did meanwhile, for other passes and their callers, is not idle. So a
-    pass's time without it is what the pass cost, however slow the store was.
+    What the loop did meanwhile, for other batches and their callers, is not idle. So a
+    batch's time without it is what the batch cost, however slow the store was.
     """
 
     seconds: float = 0.0

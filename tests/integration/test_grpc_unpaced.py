@@ -75,7 +75,7 @@ async def test_a_stream_without_a_pace_is_held_back_and_decided_in_full(stub):
 
 
 async def test_callers_after_large_batches_have_their_history(stub):
-    """A pass of ours that takes long is no outage of the store."""
+    """A micro-batch that takes us long is no outage of the store."""
     seen = Counter()
     for _ in range(TRIES):
         await batch_of(stub, 1_000)

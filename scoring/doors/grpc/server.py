@@ -150,14 +150,14 @@ class GrpcServer:
         await self._health.draining()
         await asyncio.sleep(notice_s)
         if self._options.connection_age_s:
-            await self._see_off(Port.at(self.address))
+            await self._outlast_connections(Port.at(self.address))
         self._calls.streams.drain()
         await self._server.stop(grace_s)
         if self._probes:
             await self._probes.stop(None)
         self._health.close()
 
-    async def _see_off(self, port: Port) -> None:
+    async def _outlast_connections(self, port: Port) -> None:
         port.close()
         loop = asyncio.get_running_loop()
         gives_up_at = loop.time() + leaving_s(self._options.connection_age_s)

@@ -68,7 +68,7 @@ class Conversation:
     replies: deque[bytes] = field(default_factory=deque)
     owed: int = 0
     finished_reading: bool = False
-    gone: bool = False
+    caller_left: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -104,7 +104,7 @@ class _Item:
     answered: bool = False
 
     def done(self) -> bool:
-        return self.answered or self.conversation.gone
+        return self.answered or self.conversation.caller_left
 
     def set_result(self, answers: Sequence[Answer], /) -> None:
         self._reply(answers[0])
@@ -150,7 +150,7 @@ class Streams:
         try:
             stayed = await _write(context, conversation)
         finally:
-            conversation.gone = True
+            conversation.caller_left = True
             self._open.discard(reading)
             reading.cancel()
         if self._draining and stayed:
