@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from scoring.core.transaction.card_number import holds_card_number
 from scoring.errors import InvalidTransaction
 
 _TIMESTAMP = "google.protobuf.Timestamp"
@@ -175,4 +176,4 @@ def _names_in(problem: str) -> list[str]:
 def _plain(name: str) -> str:
     """A name that may be repeated; empty for one that no field could have."""
     plain = name.isidentifier() and name.isascii() and len(name) <= _NAME_CHARS_MAX
-    return name if plain else ""
+    return name if plain and not holds_card_number(name) else ""

@@ -80,7 +80,10 @@ class KafkaIntake:
             )
         except InvalidTransaction as error:
             raise _named(error) from error
-        key = key_of(label.transaction) if label.transaction else record.key
+        # The key of a label alone may be a card's token, or its customer's.
+        numeric = bool(self.exempt & {"card", "customer"})
+        own = key_of(label.transaction) if label.transaction else None
+        key = record.key if own is None and numeric else own
         self._refuse_card_numbers(record, known=(key, label.transaction_id.encode()))
         return label
 
