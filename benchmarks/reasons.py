@@ -70,40 +70,37 @@ def known(values: Values, name: str) -> bool:
 # What each code claims, from its wording alone: a claim that does not hold is untrue.
 CLAIMS: dict[str, Callable[[Values], bool]] = {
     "AMOUNT_UNUSUAL": lambda v: (
-        above(v, ("customer_ratio", 1.5), ("customer_zscore", 1.5))
-        or above(v, ("merchant_ratio_30d", 1.5), ("customer_ratio_30d", 1.5))
-        or v["amount"] >= 1.5 * v.get("customer_mean_30d", np.nan)
-        or v.get("customer_ratio", np.nan) <= 0.5
-        or v.get("merchant_ratio_30d", np.nan) <= 0.5
+        above(v, ("customer_ratio", 2.5), ("customer_zscore", 2))
+        or above(v, ("merchant_ratio_30d", 2.5), ("customer_ratio_30d", 2.5))
+        or v["amount"] >= 2.5 * v.get("customer_mean_30d", np.nan)
+        or v.get("customer_ratio", np.nan) <= 0.1
+        or v.get("merchant_ratio_30d", np.nan) <= 0.1
     ),
     "TIME_UNUSUAL": lambda v: above(v, ("is_night", 1)),
-    "CHANNEL_RISK": lambda v: above(
-        v, ("is_ecommerce", 1), ("is_atm", 1), ("is_manual_entry", 1), ("is_on_file", 1)
-    ),
+    "CHANNEL_RISK": lambda v: above(v, ("is_ecommerce", 1), ("is_manual_entry", 1)),
     "COUNTRY_MISMATCH": lambda v: above(
         v, ("is_cross_border", 1), ("is_ip_abroad", 1)
     ),
     "PAYMENT_RETRY": lambda v: above(v, ("is_retry", 1)),
     "CARD_VELOCITY": lambda v: (
-        above(v, ("card_count_1h", 2), ("card_count_1d", 3))
+        above(v, ("card_count_1h", 4), ("card_count_1d", 4))
         # Or for much: a day that makes half of the month.
         or 2 * v["card_sum_1d"] >= v["card_sum_30d"]
     ),
     "CARD_TESTING": lambda v: above(
-        v, ("card_merchants_1h", 3), ("card_merchants_1d", 5)
+        v, ("card_merchants_1h", 4), ("card_merchants_1d", 7)
     ),
     "NEW_MERCHANT": lambda v: above(v, ("card_new_merchant", 1)),
     "NEW_CARD": lambda v: known(v, "card_age") and v["card_age"] <= DAY_MS / 1_000,
-    "IMPOSSIBLE_TRAVEL": lambda v: above(v, ("card_speed", 100)),
+    "IMPOSSIBLE_TRAVEL": lambda v: above(v, ("card_speed", 950)),
     "CUSTOMER_VELOCITY": lambda v: above(
-        v, ("customer_count_1d", 3), ("customer_cards_7d", 3)
-    )
-    or v.get("customer_since_last", np.nan) < 300,
+        v, ("customer_count_1d", 4), ("customer_cards_7d", 4)
+    ),
     "NEW_DEVICE": lambda v: (
         above(v, ("customer_new_device", 1)) or v.get("device_age", np.nan) <= 86_400
     ),
     "TERMINAL_VELOCITY": lambda v: above(
-        v, ("terminal_count_1h", 5), ("terminal_count_1d", 5)
+        v, ("terminal_count_1h", 5), ("terminal_count_1d", 10)
     ),
     "TERMINAL_RISK": lambda v: (
         above(v, *((f"terminal_fraud_rate_{w}", 0.0101) for w in ("1d", "7d", "30d")))
@@ -113,8 +110,8 @@ CLAIMS: dict[str, Callable[[Values], bool]] = {
     "MERCHANT_VELOCITY": lambda v: above(v, ("merchant_count_1h", 10)),
     "MERCHANT_RISK": lambda v: above(v, ("merchant_fraud_rate_30d", 0.0101)),
     "DEVICE_VELOCITY": lambda v: above(
-        v, ("device_count_1h", 3), ("device_count_1d", 5), ("device_cards_7d", 3),
-        ("device_customers_30d", 3),
+        v, ("device_count_1h", 4), ("device_count_1d", 8), ("device_cards_7d", 3),
+        ("device_customers_30d", 4),
     ),
 }  # fmt: skip
 

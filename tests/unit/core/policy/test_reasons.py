@@ -104,3 +104,70 @@ def test_a_prior_of_the_definitions_own_is_not_taken_for_fraud(frauds, said):
     reasons = default_reasons(catalogue)
     seen = [0.2 if n.endswith("fraud_rate_30d") else nan for n in catalogue.names]
     assert reasons.of("MERCHANT_RISK").holds(seen) is said
+
+
+# What a customer would contradict: the ordinary, at the edge of the wording.
+ORDINARY = {
+    "a coffee two minutes after the ticket": (
+        "CARD_VELOCITY",
+        {"card_since_last": 90, "card_count_1h": 2, "card_count_1d": 2},
+    ),
+    "a fleet's card on its usual day": (
+        "CARD_VELOCITY",
+        {"card_count_1h": 5, "card_count_1d": 40, "card_count_7d": 200},
+    ),
+    "two payments of a customer within a minute": (
+        "CUSTOMER_VELOCITY",
+        {"customer_since_last": 40, "customer_count_1d": 2, "customer_count_7d": 9},
+    ),
+    "a customer with three cards": ("CUSTOMER_VELOCITY", {"customer_cards_7d": 3}),
+    "a fast train": ("IMPOSSIBLE_TRAVEL", {"card_speed": 320}),
+    "a flight": ("IMPOSSIBLE_TRAVEL", {"card_speed": 950}),
+    "three shops in an hour": (
+        "CARD_TESTING",
+        {"card_merchants_1h": 3, "card_merchants_1d": 6},
+    ),
+    "a bigger shopping": (
+        "AMOUNT_UNUSUAL",
+        {"amount": 5_000, "customer_mean_30d": 2_500, "customer_ratio": 2.2,
+         "customer_zscore": 2.0, "merchant_ratio_30d": 2.5},
+    ),
+    "a coffee": ("AMOUNT_UNUSUAL", {"customer_ratio": 0.1, "merchant_ratio_30d": 0.1}),
+    "a wallet at a till": ("CHANNEL_RISK", {"is_on_file": 1, "is_ecommerce": 0}),
+    "a family's tablet": (
+        "DEVICE_VELOCITY",
+        {"device_customers_30d": 4, "device_cards_7d": 3, "device_count_1d": 4},
+    ),
+    "a canteen at noon": (
+        "TERMINAL_VELOCITY",
+        {"terminal_count_1h": 60, "terminal_count_1d": 150, "terminal_count_7d": 700},
+    ),
+    "a shop's busy hour": (
+        "MERCHANT_VELOCITY", {"merchant_count_1h": 90, "merchant_count_1d": 600},
+    ),
+}  # fmt: skip
+SAID = {
+    "a card used six times in its first hour": (
+        "CARD_VELOCITY", {"card_count_1h": 6, "card_count_7d": 6},
+    ),
+    "a card used today as often as all week": (
+        "CARD_VELOCITY", {"card_count_1d": 5, "card_count_7d": 10},
+    ),
+    "another continent within the hour": ("IMPOSSIBLE_TRAVEL", {"card_speed": 5_000}),
+    "six shops in an hour": ("CARD_TESTING", {"card_merchants_1h": 6}),
+    "ten times the usual": ("AMOUNT_UNUSUAL", {"customer_ratio": 10}),
+    "five cards from one device": ("DEVICE_VELOCITY", {"device_cards_7d": 5}),
+    "a night": ("TIME_UNUSUAL", {"is_night": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ORDINARY)
+def test_the_ordinary_is_not_called_unusual(case):
+    group, known = ORDINARY[case]
+    assert not default_reasons(CATALOGUE).of(group).holds(row(**known))
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_is_plainly_so_is_said(case):
+    group, known = SAID[case]
+    assert default_reasons(CATALOGUE).of(group).holds(row(**known))
