@@ -24,6 +24,7 @@ from scoring.pipeline.answer import Answer
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.stage_timer import Idle
 from scoring.ports.check import Check
+from scoring.ports.patience import StorePatience
 from scoring.settings import Settings
 from scoring.wiring.grpc_app import grpc_door_from
 from scoring.wiring.services import service_from
@@ -83,7 +84,9 @@ async def serve(per_s: float) -> None:
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     settings = Settings()
-    async with service_from(settings, name="throttled") as service:
+    async with service_from(
+        settings, name="throttled", patience=StorePatience.ANSWER_IN_TIME
+    ) as service:
         server = grpc_door_from(service)
         decider = server._calls.checks.dispatcher.decider  # noqa: SLF001
         decider.scorer = Throttled(service.scorer, per_s)

@@ -37,11 +37,8 @@ READY = "streaming from "
 class StubScorer:
     """Answers every check at once with bytes of a usual size."""
 
-    async def score_many(
-        self, checks: list[Check], *, wait_for_store: bool = False
-    ) -> list[Decided]:
+    async def score_many(self, checks: list[Check]) -> list[Decided]:
         """One decision a check."""
-        assert wait_for_store
         return [
             Decided(b"d" * 700, Outcome.APPROVE, first=True, logged=b"d" * 900)
             for _ in checks
@@ -60,7 +57,7 @@ class Judge:
     async def outputs(self, records: list[Any]) -> list[LogRecord]:
         """Validate, hash, decide and encode; one output a fresh record."""
         checks = [self.intake.check(record) for record in records]
-        answers = await self.scorer.score_many(checks, wait_for_store=True)
+        answers = await self.scorer.score_many(checks)
         return [
             decision_record(
                 self.topics,

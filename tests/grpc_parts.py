@@ -20,6 +20,7 @@ from scoring.pipeline.budget import Budget
 from scoring.pipeline.dispatcher import Dispatcher
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
+from scoring.pipeline.store_gateway import StoreGateway
 from scoring.settings import Settings
 from scoring.stores.memory.log import MemoryLog
 from scoring.stores.memory.store import MemoryStore
@@ -119,15 +120,14 @@ async def open_door(
         artifacts.catalogue, lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS
     )
     telemetry = SilentTelemetry()
-    provisional = Provisional(store, MemorySpool(count_max=100), telemetry, 100)
+    gateway = StoreGateway(store, telemetry, time.monotonic, budget or Budget())
+    provisional = Provisional(gateway, MemorySpool(count_max=100), telemetry, 100)
     scorer = Scorer(
-        store=store,
+        gateway=gateway,
         artifacts=artifacts,
         provisional=provisional,
         telemetry=telemetry,
         now_ms=now_ms,
-        monotonic=time.monotonic,
-        budget=budget or Budget(),
     )
     log = log or (MemoryLog() if logs else None)
     service = Service(chosen, scorer, store, log, None, Topics(), telemetry)

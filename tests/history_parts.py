@@ -27,8 +27,10 @@ from scoring.models.onnx_model import load_model
 from scoring.pipeline.answer import Decided
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.budget import Budget
+from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
+from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.labels import LabelledTransaction
 from scoring.ports.log import LogRecord
 from scoring.stores.redis.store import RedisStore
@@ -62,16 +64,20 @@ class Life:
         policy = default_policy(self.catalogue)
         telemetry = SilentTelemetry()
         spool = MemorySpool(count_max=10_000)
-        self.provisional = Provisional(self.store, spool, telemetry, 10_000)
+        gateway = StoreGateway(
+            self.store,
+            telemetry,
+            asyncio.get_running_loop().time,
+            Budget(store_s=30.0),  # the machine is shared
+        )
+        self.provisional = Provisional(gateway, spool, telemetry, 10_000)
         self.scorer = Scorer(
-            store=self.store,
+            gateway=gateway,
             artifacts=Artifacts(self.catalogue, model, policy),
             provisional=self.provisional,
             telemetry=telemetry,
             now_ms=lambda: time.time_ns() // 1_000_000,
-            monotonic=asyncio.get_running_loop().time,
-            keeps_outbox=False,
-            budget=Budget(store_s=30.0),  # the machine is shared
+            options=DoorOptions(outbox=False),
         )
 
     async def pay(self, stream: list[Transaction], rnd: random.Random) -> list[Decided]:

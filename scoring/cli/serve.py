@@ -100,6 +100,7 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
     from functools import partial
 
     from scoring.doors.grpc.server import serve_until
+    from scoring.ports.patience import StorePatience
     from scoring.wiring.grpc_app import grpc_door_from
     from scoring.wiring.process_supervisor import frozen
     from scoring.wiring.services import models_from, service_from
@@ -111,7 +112,9 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     name = f"grpc-{max(worker, 0)}"
-    async with service_from(settings, name=name, publishes=True) as service:
+    async with service_from(
+        settings, name=name, patience=StorePatience.ANSWER_IN_TIME
+    ) as service:
         server = grpc_door_from(
             service,
             shares_port=worker >= 0,

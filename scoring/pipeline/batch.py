@@ -57,7 +57,6 @@ class Batch:
     observations: list[Seen]
     artifacts: Artifacts
     watch: Stopwatch
-    wait_for_store: bool = False
     behind: int = 0
 
     def vectorise(self) -> Matrix:

@@ -52,7 +52,7 @@ class Circuit:
     """
 
     telemetry: Telemetry
-    on_open: Callable[[], None]  # has it probed until it is asked again
+    on_open: Callable[[], None] = lambda: None  # has it probed until it is asked again
     state: State = State.CLOSED
     probed_vain: bool = False
     pause_s: float = 0.0  # before the next probe

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from scoring.core.transaction.difference import differing
-from scoring.errors import StoreUnavailable, TransactionConflict
+from scoring.errors import TransactionConflict
+from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.check import Check
-from scoring.ports.records import RecordStore
 
-# To look up what was decided; others of the same pass wait for it.
-_LOOK_UP_S = 0.02
 A = TypeVar("A")
 
 
 async def explained(
-    records: RecordStore, checks: Sequence[Check], answers: Sequence[A]
+    gateway: StoreGateway, checks: Sequence[Check], answers: Sequence[A]
 ) -> list[A | TransactionConflict]:
     """The same answers, each conflict naming the fields that differ.
 
@@ -32,10 +30,7 @@ async def explained(
     if not places:
         return told
     keys = [(checks[i].transaction.tenant, checks[i].transaction.id) for i in places]
-    try:
-        decided = await records.payments(keys, timeout_s=_LOOK_UP_S)
-    except StoreUnavailable:
-        return told
+    decided = await gateway.payments(keys)
     for i, payment in zip(places, decided, strict=True):
         if payment is not None:
             sent = checks[i].transaction

@@ -1,4 +1,4 @@
-"""Answers given while the store was away, and their adoption when it is back."""
+"""Answers given without the store, reconciled with it when it has recovered."""
 
 from __future__ import annotations
 
@@ -14,25 +14,20 @@ from scoring import wire
 from scoring.core.decision.decision import Outcome
 from scoring.core.transaction.difference import differing
 from scoring.core.transaction.transaction import payload_hash
-from scoring.errors import (
-    BadArtifact,
-    ScoringError,
-    StoreUnavailable,
-    TransactionConflict,
-)
-from scoring.pipeline.circuit_breaker import Circuit, Exchange
+from scoring.errors import BadArtifact, ScoringError, TransactionConflict
+from scoring.pipeline.answer import Answer, repeated_answer
+from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.steps import Step, reached
+from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.check import Check
 from scoring.ports.events import Event
 from scoring.ports.records import Recording
 from scoring.ports.spool import Spool
-from scoring.ports.store import Store
 from scoring.ports.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 # Some 2 ms of a loop where callers wait for answers, and of a store that they share.
 _ADOPTED_PER_EXCHANGE = 16
-_PROBE_TIMEOUT_S = 0.25
 # A worker that died is replaced within a second; one that is not leaves its spool.
 _TAKE_OVER_INTERVAL_S = 10.0
 
@@ -75,9 +70,9 @@ class Kept:
         )
         return cls(check, recording)
 
-    def record(self, *, keeps_outbox: bool) -> Recording:
+    def record(self, *, outbox: bool) -> Recording:
         """As it becomes the record: final, and on its way to the log if it must be."""
-        carries = keeps_outbox and not self.is_logged
+        carries = outbox and not self.is_logged
         return replace(
             self.recording,
             decision=wire.recorded(self.recording.decision),
@@ -102,52 +97,49 @@ class Provisional:
     whether it has recovered. Then every kept answer becomes the record (unless
     another stands there) and its transaction is observed, before new work. An answer
     leaves the spool when it stands in the record and is in the log, or in the outbox
-    beside the record (with `keeps_outbox`), which carries it there. Bounded by
+    beside the record (where its door has one), which carries it there. Bounded by
     `count_max`; what the spool does not take is counted as `provisional_overflow`.
     """
 
-    store: Store
+    gateway: StoreGateway
     spool: Spool
     telemetry: Telemetry
     count_max: int
-    keeps_outbox: bool = True
+    options: DoorOptions = field(default_factory=DoorOptions)
     refused: Callable[[BadArtifact], None] = log.error
-    circuit: Circuit = field(init=False)
     _kept: dict[Key, Kept] = field(default_factory=dict)
     _recovery: asyncio.Task[None] | None = None
     _watch: asyncio.Task[None] | None = None
     _is_taking_over: bool = False
 
     def __post_init__(self) -> None:
-        """Begin with a store that is asked."""
-        self.circuit = Circuit(self.telemetry, on_open=self._recover)
+        """Have the store probed whenever its circuit opens."""
+        self.gateway.circuit.on_open = self._recover
 
     @property
     def store_available(self) -> bool:
         """Whether the store is asked."""
-        return self.circuit.asks
+        return self.gateway.circuit.asks
 
     @property
     def count(self) -> int:
         """How many answers wait for adoption."""
         return len(self._kept)
 
-    def answers(
-        self, checks: Sequence[Check]
-    ) -> list[bytes | TransactionConflict | None]:
-        """Answers to repeats of what is kept: the same bytes, or a conflict."""
+    def answers(self, checks: Sequence[Check]) -> list[Answer | None]:
+        """Answers to repeats of what is kept: the same decision, or a conflict."""
         if not self._kept:
             return [None] * len(checks)
         return [self._answer(check) for check in checks]
 
-    def _answer(self, check: Check) -> bytes | TransactionConflict | None:
+    def _answer(self, check: Check) -> Answer | None:
         kept = self._kept.get((check.transaction.tenant, check.transaction.id))
         if kept is None or check.dry_run:
             return None
         if kept.check.payload_hash != check.payload_hash:
             t = check.transaction
             return TransactionConflict(t.id, differing(kept.check.transaction, t))
-        return kept.recording.decision
+        return repeated_answer(kept.recording.decision)
 
     def keep(self, check: Check, recording: Recording) -> bool:
         """Keep an answer for adoption; False where it would not outlive this process.
@@ -185,11 +177,7 @@ class Provisional:
         A store that is away keeps nobody from starting. Raises `BadArtifact` where it
         can never be asked, as our settings are; found out later, `refused` is told.
         """
-        try:
-            await self.store.ping()
-        except StoreUnavailable as error:
-            self.circuit.failed(Exchange.OBSERVE, error)
-            self.circuit.probe_failed(error)
+        await self.gateway.contact()
         await self.take_over()
         self._watch = asyncio.get_running_loop().create_task(self._take_over_again())
 
@@ -224,33 +212,29 @@ class Provisional:
 
     def _recover(self) -> None:
         if self._recovery is None or self._recovery.done():
-            self._recovery = asyncio.get_running_loop().create_task(self._adopt())
+            self._recovery = asyncio.get_running_loop().create_task(self._reconcile())
 
-    async def _adopt(self) -> None:
-        while self._kept or not self.circuit.asks:
-            await asyncio.sleep(self.circuit.pause_s)
+    async def _reconcile(self) -> None:
+        circuit = self.gateway.circuit
+        while self._kept or not circuit.asks:
+            await asyncio.sleep(circuit.pause_s)
             try:
-                whole = await self.store.ping(timeout_s=_PROBE_TIMEOUT_S)
-                proved = whole and await self._adopt_all()
-            except StoreUnavailable as error:
-                self.circuit.probe_failed(error)
-                continue
+                # What is kept waits for the whole store.
+                await self.gateway.probe(self._reconcile_all)
             except BadArtifact as error:
                 self.refused(error)
                 return
-            # What is kept waits for the whole store.
-            self.circuit.probe_answered(whole=whole, proved=proved)
 
-    async def _adopt_all(self) -> bool:
+    async def _reconcile_all(self) -> bool:
         """Make every kept answer the record; False where there was none."""
         loop, any_kept = asyncio.get_running_loop(), bool(self._kept)
         while self._kept:
             began = loop.time()
             keys = list(islice(self._kept, _ADOPTED_PER_EXCHANGE))
             batch = [self._kept[key] for key in keys]
-            recordings = [k.record(keeps_outbox=self.keeps_outbox) for k in batch]
+            recordings = [k.record(outbox=self.options.outbox) for k in batch]
             reached(Step.RECONCILING)
-            told = await self.store.reconcile([k.check for k in batch], recordings)
+            told = await self.gateway.reconcile([k.check for k in batch], recordings)
             reached(Step.RECONCILED)
             for key in keys:
                 self._kept.pop(key, None)
@@ -262,8 +246,8 @@ class Provisional:
                 if kept.is_logged and own.logged is not None
             ]
             if twice:
-                await self.store.published(twice)
-            if self._kept and self.circuit.asks:
+                await self.gateway.published(twice)
+            if self._kept and self.store_available:
                 # Only a part was away: callers are decided in full, and go halves.
                 await asyncio.sleep(loop.time() - began)
         self._clear()

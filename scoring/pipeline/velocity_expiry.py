@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +12,8 @@ from scoring.core.decision.decision import DecisionCore
 from scoring.core.features.vector import vectorise
 from scoring.core.policy.decide import clears_at, velocity_features
 from scoring.core.transaction.transaction import Transaction
-from scoring.errors import StoreUnavailable
 from scoring.pipeline.batch import Artifacts, Batch
-from scoring.ports.history import HistoryStore
+from scoring.pipeline.store_gateway import StoreGateway
 
 # A limit that was just passed clears with one of the next events that leave; one that
 # was passed by far is left open: a flood of refusals must not cost the store more
@@ -25,34 +24,25 @@ _INSTANTS_MAX = 16
 async def with_clearing_times(
     cores: Sequence[DecisionCore],
     batch: Batch,
-    history: HistoryStore,
-    *,
-    allowed_s: Callable[[], float],
+    gateway: StoreGateway,
 ) -> list[DecisionCore]:
     """Tell of each velocity reason when its rule stops holding for its payload.
 
-    One exchange a decision that has such reasons, within what `allowed_s` says then; a
+    One exchange a decision that has such reasons, within the time for all of them; a
     store that does not answer is asked no more. A reason is left without a time where
     none was found among the next instants, or in time.
     """
     told = list(cores)
+    allowed_s = gateway.clearing_time(batch)
     for i, core in enumerate(cores):
         features = velocity_features(core, batch.artifacts.policy)
         if not features or not batch.knows(i):
             continue
-        timeout_s = allowed_s()
-        if timeout_s <= 0:
-            break
         transaction = batch.checks[i].transaction
-        try:
-            forecast = await history.forecast(
-                transaction,
-                features=features,
-                after_ms=transaction.occurred_at_ms,
-                instants_max=_INSTANTS_MAX,
-                timeout_s=timeout_s,
-            )
-        except StoreUnavailable:
+        forecast = await gateway.forecast(
+            transaction, features, instants_max=_INSTANTS_MAX, timeout_s=allowed_s()
+        )
+        if forecast is None:
             break
         told[i] = _cleared(core, transaction, batch.artifacts, forecast)
     return told

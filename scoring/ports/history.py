@@ -14,6 +14,7 @@ from scoring.core.decision.decision import Degradation
 from scoring.core.quick import quick
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
+from scoring.ports.patience import StorePatience
 
 
 class Applied(Enum):
@@ -55,7 +56,7 @@ class HistoryStore(Protocol):
         checks: Sequence[Check],
         *,
         timeout_s: float | None = None,
-        partly: bool = False,
+        patience: StorePatience = StorePatience.WAIT,
     ) -> list[Observation]:
         """Claim, update and read, in one exchange; atomic per entity.
 
@@ -64,9 +65,10 @@ class HistoryStore(Protocol):
         with `dry_run` changes nothing. An id claimed by another payload changes
         nothing and comes back as CONFLICT.
 
-        With `partly`, a store of several parts answers while some are away: what it
-        cannot tell whole comes back as PARTLY, its known values with a degradation
-        that says what is missing. Such a check is to be observed again.
+        Where it must answer in time, a store of several parts does while some are
+        unavailable: what it cannot tell whole comes back as PARTLY, its known values
+        with a degradation that says what is missing. Such a check is to be observed
+        again.
         """
         ...
 

@@ -10,6 +10,7 @@ from scoring.core.decision.decision import Outcome
 from scoring.core.quick import quick
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
+from scoring.ports.patience import StorePatience
 
 
 @quick
@@ -56,12 +57,13 @@ class RecordStore(Protocol):
         recordings: Sequence[Recording],
         *,
         timeout_s: float | None = None,
-        partly: bool = False,
+        patience: StorePatience = StorePatience.WAIT,
     ) -> list[Recorded]:
         """Record decisions in one exchange; the first writer wins.
 
-        With the decision its outcome is counted, where a statistic asks for it. With
-        `partly`, those whose part of the store is away come back as not `reached`.
+        With the decision its outcome is counted, where a statistic asks for it. Where
+        it must answer in time, those whose part of the store is unavailable come back
+        as not `reached`.
         """
         ...
 

@@ -27,12 +27,15 @@ from scoring.models.remote_registry import RemoteShelf
 from scoring.models.signature import Trust
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.budget import Budget
+from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.outbox_relay import Publisher
 from scoring.pipeline.reconciler import Provisional, is_answer
 from scoring.pipeline.scorer import Scorer
+from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.events import Event
 from scoring.ports.log import DecisionLog, LogRecord
 from scoring.ports.model import Model
+from scoring.ports.patience import StorePatience
 from scoring.ports.spool import Spool
 from scoring.ports.store import Store
 from scoring.ports.telemetry import Telemetry
@@ -125,14 +128,14 @@ async def service_from(
     settings: Settings,
     *,
     name: str,
-    publishes: bool = False,
+    patience: StorePatience = StorePatience.WAIT,
     picks_target: bool = False,
 ) -> AsyncIterator[Service]:
     """Build a door's service and close it; `name` tells its spool from others'.
 
-    With `publishes` and a broker, decisions are carried to the decisions topic in
-    the background (the gRPC door; the stream door appends its own). With
-    `picks_target`, see `models_from`.
+    Where it answers in time (the gRPC door) and there is a broker, decisions are
+    carried to the decisions topic in the background; a door that waits (the stream
+    door) appends its own. With `picks_target`, see `models_from`.
     """
     source = models_from(settings, picks_target=picks_target)
     artifacts = artifacts_from(settings, source)
@@ -141,9 +144,11 @@ async def service_from(
     liveness = _liveness_from(settings)
     log = unconnected_log(settings, telemetry)
     store = store_from(settings, artifacts.catalogue, log)
-    provisional = _provisional(settings, name, store, telemetry, publishes=publishes)
-    scorer = _scorer(settings, artifacts, provisional)
-    publisher = _publisher(settings, provisional, log) if publishes else None
+    options = _options(settings, patience)
+    gateway = _gateway(settings, store, telemetry, options)
+    provisional = _provisional(settings, name, gateway, options)
+    scorer = Scorer(gateway, artifacts, provisional, telemetry, now_ms, options)
+    publisher = _publisher(settings, provisional, log) if options.outbox else None
     outside = systems_outside(provisional, log)
     liveness.outside = outside
     telemetry.watch(outside)
@@ -168,20 +173,18 @@ async def service_from(
         await store.close()
 
 
-def _scorer(
-    settings: Settings, artifacts: Artifacts, provisional: Provisional
-) -> Scorer:
-    return Scorer(
-        store=provisional.store,
-        artifacts=artifacts,
-        provisional=provisional,
-        telemetry=provisional.telemetry,
-        now_ms=now_ms,
-        monotonic=time.monotonic,
-        budget=Budget(store_s=settings.store_budget_ms / _MS_PER_S),
-        keeps_outbox=provisional.keeps_outbox,
-        publishes=provisional.keeps_outbox,
-    )
+def _options(settings: Settings, patience: StorePatience) -> DoorOptions:
+    """Who answers in time has its decisions carried to the log, where there is one."""
+    in_time = patience is StorePatience.ANSWER_IN_TIME
+    carried = in_time and bool(settings.kafka_bootstrap)
+    return DoorOptions(patience=patience, outbox=carried, log=carried)
+
+
+def _gateway(
+    settings: Settings, store: Store, telemetry: Telemetry, options: DoorOptions
+) -> StoreGateway:
+    budget = Budget(store_s=settings.store_budget_ms / _MS_PER_S)
+    return StoreGateway(store, telemetry, time.monotonic, budget, options.patience)
 
 
 def _liveness_from(settings: Settings) -> Liveness:
@@ -240,20 +243,17 @@ async def _follow_rates(
 
 
 def _provisional(
-    settings: Settings,
-    name: str,
-    store: Store,
-    telemetry: Telemetry,
-    *,
-    publishes: bool,
+    settings: Settings, name: str, gateway: StoreGateway, options: DoorOptions
 ) -> Provisional:
     """What keeps answers; on disk where any are given; raises `BadArtifact`."""
+    gives_any = options.patience is StorePatience.ANSWER_IN_TIME
+    telemetry = gateway.telemetry
     return Provisional(
-        store,
-        _spool(settings, name, telemetry) if publishes else MemorySpool(count_max=0),
+        gateway,
+        _spool(settings, name, telemetry) if gives_any else MemorySpool(count_max=0),
         telemetry,
         settings.provisional_count_max,
-        keeps_outbox=publishes and bool(settings.kafka_bootstrap),
+        options,
     )
 
 
@@ -279,7 +279,7 @@ def _publisher(
     if log is None:
         return None
     publisher = Publisher(
-        outbox=provisional.store,
+        outbox=provisional.gateway.store,
         log=log,
         record_of=partial(_record_of, settings),
         letter_of=partial(_letter_of, settings),

@@ -1,5 +1,6 @@
 """A conflict names the fields in which a payment differs from the one decided."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -8,12 +9,15 @@ from streams import check
 
 from scoring.errors import StoreUnavailable, TransactionConflict
 from scoring.pipeline.conflicts import explained
+from scoring.pipeline.store_gateway import StoreGateway
+from scoring.telemetry.prometheus import SilentTelemetry
 
 CONFLICT = TransactionConflict(PAID.id)
 
 
 async def told(store, sent):
-    [answer] = await explained(store, [check(sent)], [CONFLICT])
+    gateway = StoreGateway(store, SilentTelemetry(), time.monotonic)
+    [answer] = await explained(gateway, [check(sent)], [CONFLICT])
     return answer
 
 

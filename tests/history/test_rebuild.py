@@ -14,6 +14,7 @@ from scoring import wire
 from scoring.errors import BadArtifact, HistoryLost, StoreUnavailable
 from scoring.history.rebuild import Milestones
 from scoring.ports.history import Applied
+from scoring.ports.patience import StorePatience
 
 
 async def wipe(settings):
@@ -90,8 +91,10 @@ async def test_answers_given_meanwhile_are_flagged_and_become_the_record(
     answers = await life.decide(rest)
     assert all(answer.provisional for answer in answers)
     another = replace(rest[0], id="through-the-stream")
+    life.scorer.gateway.patience = StorePatience.WAIT  # as the stream door
     with pytest.raises(StoreUnavailable):
-        await life.scorer.score_many([check(another)], wait_for_store=True)
+        await life.scorer.score_many([check(another)])
+    life.scorer.gateway.patience = StorePatience.ANSWER_IN_TIME
 
     await rebuilt(settings, archive)
 

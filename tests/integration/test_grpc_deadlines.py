@@ -80,7 +80,7 @@ async def test_who_is_always_in_a_hurry_does_not_wait_for_a_dead_store_for_ever(
 ):
     store = await connected(own_store.url, store_namespace, silence_s=1.0)
     async with open_door(model_dir, store, budget=Budget(reserve_s=0.3)) as door:
-        circuit = door.service.scorer.provisional.circuit
+        circuit = door.service.scorer.gateway.circuit
         own_store.child.pause()
         waits = 0
         while circuit.asks:  # each may wait less than a store may be silent

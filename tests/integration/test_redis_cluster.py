@@ -16,9 +16,11 @@ from scoring.core.decision.decision import DegradationCode
 from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.ports.history import Applied
+from scoring.ports.patience import StorePatience
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.cluster import slot_of
 
+IN_TIME = StorePatience.ANSWER_IN_TIME
 CATALOGUE = default_catalogue()
 
 
@@ -146,7 +148,9 @@ async def test_a_primary_that_dies_is_missed_and_its_replica_makes_it_whole(
     await replicated(*(node.port for node in own_cluster.nodes[:3]))
 
     own_cluster.primary_of(0).stop(kill=True)
-    partial = await store.observe([check(t) for t in during], partly=True)
+    partial = await store.observe(
+        [check(t) for t in during], patience=StorePatience.ANSWER_IN_TIME
+    )
     assert Applied.PARTLY in {o.applied for o in partial}
     codes = {d.code for o in partial for d in o.degradations}
     assert codes == {
@@ -186,7 +190,9 @@ async def test_a_server_that_says_nothing_takes_the_others_away_for_a_moment_onl
         while seen is None:
             with suppress(StoreUnavailable):
                 seen = await store.observe(
-                    [check(t) for t in stream], timeout_s=0.3, partly=True
+                    [check(t) for t in stream],
+                    timeout_s=0.3,
+                    patience=StorePatience.ANSWER_IN_TIME,
                 )
         assert Applied.PARTLY in {o.applied for o in seen}
         assert not all(o.degradations for o in seen)
@@ -214,7 +220,7 @@ async def test_an_outcome_not_counted_everywhere_is_its_own_decisions_loss_alone
     await replicated(*(node.port for node in own_cluster.nodes[:3]))
 
     own_cluster.primary_of(0).stop(kill=True)
-    told = await store.record(decisions, partly=True)
+    told = await store.record(decisions, patience=IN_TIME)
     assert {r.reached for r in told} == {True, False}
     await answers(store)
     stand = [o.stored is not None for o in await store.observe(checks)]

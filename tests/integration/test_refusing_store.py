@@ -24,6 +24,7 @@ from scoring.doors.stream.admission import Patience
 from scoring.doors.stream.poll_consumer import Poll
 from scoring.doors.stream.stall_detector import Progress
 from scoring.embedded.store import EmbeddedStore
+from scoring.ports.patience import StorePatience
 from scoring.telemetry.prometheus import SilentTelemetry
 
 LASTS_S = 1.2  # a probe every 0.1 s: a circuit that flaps has opened often by then
@@ -170,7 +171,7 @@ async def watched_door(model_dir, url, namespace, caplog):
     caplog.set_level(logging.WARNING, logger="scoring.pipeline.circuit_breaker")
     store = await connected(url, namespace, silence_s=0.3)
     async with open_door(model_dir, store) as door:
-        circuit = door.service.scorer.provisional.circuit
+        circuit = door.service.scorer.gateway.circuit
         circuit.telemetry = counted = Counted()
         yield door, counted.events
     await store.close()
@@ -187,9 +188,10 @@ async def polls_of_the_stream(door):
     """The same, as the stream door asks: each is tried until the store answers."""
     patience = Patience(SilentTelemetry(), Progress())
     scorer, poll = door.service.scorer, Poll(TP("transactions", 0), [])
+    scorer.gateway.patience = StorePatience.WAIT
     for i in range(100_000):
         checks = [check(replace(PAID, id=f"s{i}"))]
-        decide = partial(scorer.score_many, checks, wait_for_store=True)
+        decide = partial(scorer.score_many, checks)
         deciding = asyncio.create_task(patience.outlast(poll, decide))
         while not deciding.done():
             await asyncio.wait([deciding], timeout=0.05)

@@ -47,7 +47,7 @@ class PollDecider:
     ) -> list[Answer]:
         """One answer a check, in order."""
         with slot:
-            return await self.scorer.score_many(checks, wait_for_store=True)
+            return await self.scorer.score_many(checks)
 
     def abandon(self, checks: Sequence[Check]) -> None:
         """Kafka delivers them again."""

@@ -22,6 +22,7 @@ from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
 from scoring.ports.history import Applied, Observation
 from scoring.ports.labels import LabelledTransaction
+from scoring.ports.patience import StorePatience
 from scoring.ports.records import Recorded, Recording
 
 _Key = tuple[str, str]  # tenant, transaction id
@@ -63,10 +64,10 @@ class MemoryStore:
         checks: Sequence[Check],
         *,
         timeout_s: float | None = None,
-        partly: bool = False,
+        patience: StorePatience = StorePatience.WAIT,
     ) -> list[Observation]:
         """See `ports.history`."""
-        del timeout_s, partly
+        del timeout_s, patience
         return [self._observe(check) for check in checks]
 
     def _observe(self, check: Check) -> Observation:
@@ -118,10 +119,10 @@ class MemoryStore:
         recordings: Sequence[Recording],
         *,
         timeout_s: float | None = None,
-        partly: bool = False,
+        patience: StorePatience = StorePatience.WAIT,
     ) -> list[Recorded]:
         """See `ports.records`."""
-        del timeout_s, partly
+        del timeout_s, patience
         return [self._record(recording) for recording in recordings]
 
     def _record(self, recording: Recording) -> Recorded:

@@ -17,6 +17,7 @@ from scoring.core.decision.decision import Degradation, DegradationCode
 from scoring.errors import StoreUnavailable
 from scoring.ports.check import Check
 from scoring.ports.history import Applied, Observation
+from scoring.ports.patience import StorePatience
 from scoring.ports.records import Recorded, Recording
 from scoring.stores.redis import calls
 from scoring.stores.redis.cluster_retries import Keeping, Look, ends_at, left_s
@@ -42,10 +43,14 @@ class Split:
     # Observing ---------------------------------------------------------------
 
     async def observe(
-        self, checks: Sequence[Check], *, timeout_s: float | None, partly: bool
+        self,
+        checks: Sequence[Check],
+        *,
+        timeout_s: float | None,
+        patience: StorePatience,
     ) -> list[Observation]:
         """See `ports.history`."""
-        ends = ends_at(timeout_s)
+        ends, partly = ends_at(timeout_s), patience is StorePatience.ANSWER_IN_TIME
         seen: list[Observation] = []
         for piece in self._pieces(checks):
             seen += await self._observe(piece, ends, partly=partly)
@@ -229,10 +234,14 @@ class Split:
     # Recording ---------------------------------------------------------------
 
     async def record(
-        self, recordings: Sequence[Recording], *, timeout_s: float | None, partly: bool
+        self,
+        recordings: Sequence[Recording],
+        *,
+        timeout_s: float | None,
+        patience: StorePatience,
     ) -> list[Recorded]:
         """See `ports.records`."""
-        ends = ends_at(timeout_s)
+        ends, partly = ends_at(timeout_s), patience is StorePatience.ANSWER_IN_TIME
         asked = [self._arguments.record(r, apart=True) for r in recordings]
         claims = [keys[0] for _, keys, _ in asked]
         await self._keeping.settled(claims, ends)
@@ -262,8 +271,10 @@ class Split:
     ) -> list[Recorded]:
         """See `ports.records`."""
         ends = ends_at(timeout_s)
-        told = await self.record(recordings, timeout_s=left_s(ends), partly=False)
-        await self.observe(checks, timeout_s=left_s(ends), partly=False)
+        told = await self.record(
+            recordings, timeout_s=left_s(ends), patience=StorePatience.WAIT
+        )
+        await self.observe(checks, timeout_s=left_s(ends), patience=StorePatience.WAIT)
         return told
 
     async def _settle(

@@ -17,6 +17,7 @@ from scoring.errors import CorruptState, HistoryLost, StoreUnavailable
 from scoring.ports.check import Check
 from scoring.ports.history import Observation
 from scoring.ports.labels import LabelledTransaction
+from scoring.ports.patience import StorePatience
 from scoring.ports.records import Recorded, Recording
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.calls import probe
@@ -141,11 +142,13 @@ class RedisStore:
         checks: Sequence[Check],
         *,
         timeout_s: float | None = None,
-        partly: bool = False,
+        patience: StorePatience = StorePatience.WAIT,
     ) -> list[Observation]:
         """See `ports.history`."""
         if self._split is not None:
-            return await self._split.observe(checks, timeout_s=timeout_s, partly=partly)
+            return await self._split.observe(
+                checks, timeout_s=timeout_s, patience=patience
+            )
         asked = [self._arguments.observe(check) for check in checks]
         commands = [self._calls.command(call) for _, call in asked]
         replies = await self._calls.ask(commands, timeout_s)
@@ -161,12 +164,12 @@ class RedisStore:
         recordings: Sequence[Recording],
         *,
         timeout_s: float | None = None,
-        partly: bool = False,
+        patience: StorePatience = StorePatience.WAIT,
     ) -> list[Recorded]:
         """See `ports.records`."""
         if self._split is not None:
             return await self._split.record(
-                recordings, timeout_s=timeout_s, partly=partly
+                recordings, timeout_s=timeout_s, patience=patience
             )
         commands = list(
             map(self._calls.command, map(self._arguments.record, recordings))

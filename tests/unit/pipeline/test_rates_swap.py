@@ -14,6 +14,8 @@ from scoring.models.onnx_model import load_model
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
+from scoring.pipeline.store_gateway import StoreGateway
+from scoring.ports.patience import StorePatience
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.spool import MemorySpool
 from scoring.telemetry.prometheus import SilentTelemetry
@@ -44,14 +46,19 @@ class Held:
 async def scorer(model_dir):
     store, telemetry = Held(), SilentTelemetry()
     model = load_model(model_dir, catalogue=CATALOGUE)
-    provisional = Provisional(store, MemorySpool(count_max=10), telemetry, 10)
+    gateway = StoreGateway(
+        store,
+        telemetry,
+        asyncio.get_running_loop().time,
+        patience=StorePatience.WAIT,
+    )
+    provisional = Provisional(gateway, MemorySpool(count_max=10), telemetry, 10)
     yield Scorer(
-        store=store,
+        gateway=gateway,
         artifacts=Artifacts(CATALOGUE, model, default_policy(CATALOGUE)),
         provisional=provisional,
         telemetry=telemetry,
         now_ms=lambda: PAID.occurred_at_ms,
-        monotonic=asyncio.get_running_loop().time,
     )
     await provisional.close()
 
@@ -59,15 +66,15 @@ async def scorer(model_dir):
 async def test_rates_that_change_during_a_batch_are_those_of_the_next(scorer):
     def scoring(id_):
         checks = [check(replace(PAID, id=id_, currency="USD"))]
-        return asyncio.create_task(scorer.score_many(checks, wait_for_store=True))
+        return asyncio.create_task(scorer.score_many(checks))
 
     first = scoring("first")
-    await scorer.store.observed.wait()
+    await scorer.gateway.store.observed.wait()
     changing = asyncio.create_task(scorer.convert_by(AFTER, within_s=5))
     await asyncio.sleep(0)
     second = scoring("second")
     await asyncio.sleep(0.01)
-    scorer.store.go_on.set()
+    scorer.gateway.store.go_on.set()
     assert await changing
     answers = await asyncio.gather(first, second)
     cores = [wire.decision_from_bytes(answer.decision).core for (answer,) in answers]

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -13,8 +14,10 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import LogUnavailable, StoreUnavailable
 from scoring.pipeline.circuit_breaker import Exchange
+from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.outbox_relay import Publisher
 from scoring.pipeline.reconciler import Provisional, is_answer
+from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.check import Check
 from scoring.ports.log import LogRecord
 from scoring.ports.records import Recording
@@ -102,6 +105,17 @@ def log():
     return Fitful()
 
 
+def provisional_on(store, spool):
+    telemetry = SilentTelemetry()
+    gateway = StoreGateway(store, telemetry, time.monotonic)
+    return Provisional(gateway, spool, telemetry, 9)
+
+
+def lose_the_store(provisional):
+    unavailable = StoreUnavailable("planted")
+    provisional.gateway.circuit.failed(Exchange.OBSERVE, unavailable)
+
+
 class Process:
     """What of a server keeps answers and carries them to the log."""
 
@@ -115,7 +129,7 @@ class Process:
             damaged=lambda: None,
         )
         self.spool.open()
-        self.provisional = Provisional(store, self.spool, SilentTelemetry(), 9)
+        self.provisional = provisional_on(store, self.spool)
         self.publisher = Publisher(
             outbox=store,
             log=log,
@@ -153,7 +167,7 @@ async def test_what_was_adopted_and_never_logged_stands_in_the_outbox(
     log.away = store.away = True
     process = Process(store, log, tmp_path)
     process.begin()
-    process.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    lose_the_store(process.provisional)
     process.give(answer())
     store.away = False
     await until(lambda: process.provisional.count == 0)
@@ -168,7 +182,7 @@ async def test_what_was_logged_meanwhile_is_not_carried_to_the_log_again(
     store.away = True
     process = Process(store, log, tmp_path)
     process.begin()
-    process.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    lose_the_store(process.provisional)
     process.give(answer())
     await until(lambda: log.of("d"))
     store.away = False
@@ -183,7 +197,7 @@ async def test_what_is_logged_after_it_was_adopted_leaves_the_outbox(
     log.away = store.away = True
     process = Process(store, log, tmp_path)
     process.begin()
-    process.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    lose_the_store(process.provisional)
     process.give(answer())
     store.away = False
     await until(lambda: process.provisional.count == 0)
@@ -219,7 +233,7 @@ async def test_what_is_logged_while_it_is_adopted_leaves_the_outbox(
 
 async def test_without_a_log_nothing_is_put_into_the_outbox(store, log, tmp_path):
     process = Process(store, log, tmp_path)
-    process.provisional.keeps_outbox = False
+    process.provisional.options = DoorOptions(outbox=False)
     process.give(answer())
     await until(lambda: process.provisional.count == 0)
     assert await outbox_of(store) == []
@@ -232,8 +246,10 @@ async def test_an_adopted_decision_is_final_and_else_what_was_answered(
     process = Process(store, log, tmp_path)
     given = answer()
     process.give(given)
-    repeat = process.provisional.answers([check()])
-    assert repeat == [given.decision], "provisional as long as it is not recorded"
+    (repeat,) = process.provisional.answers([check()])
+    assert repeat.decision == given.decision, (
+        "provisional as long as it is not recorded"
+    )
     await until(lambda: process.provisional.count == 0)
     (recorded,) = await store.decisions([KEY])
     final = wire.decision_from_bytes(recorded)
@@ -246,16 +262,15 @@ async def test_an_adopted_decision_is_final_and_else_what_was_answered(
 async def test_a_spool_is_taken_over_by_the_next_process(store, log, tmp_path):
     log.away = store.away = True
     first = Process(store, log, tmp_path)
-    first.provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    lose_the_store(first.provisional)
     given = [answer(replace(PAID, id=f"t{i}")) for i in range(5)]
     for one in given:
         first.give(one)
     await first.crash()
     heir = Process(store, log, tmp_path)
     await heir.provisional.start()
-    assert heir.provisional.answers([check(given[3].transaction)]) == [
-        given[3].decision
-    ]
+    (repeat,) = heir.provisional.answers([check(given[3].transaction)])
+    assert repeat.decision == given[3].decision
     store.away = False
     await until(lambda: heir.provisional.count == 0)
     found = await outbox_of(store)
@@ -265,7 +280,7 @@ async def test_a_spool_is_taken_over_by_the_next_process(store, log, tmp_path):
 
 
 async def test_where_the_spool_takes_nothing_an_answer_is_adopted_all_the_same(store):
-    provisional = Provisional(store, MemorySpool(count_max=0), SilentTelemetry(), 9)
+    provisional = provisional_on(store, MemorySpool(count_max=0))
     assert not provisional.keep(check(), answer())
     await until(lambda: provisional.count == 0)
     assert await store.decisions([KEY]) != [None]
@@ -274,8 +289,8 @@ async def test_where_the_spool_takes_nothing_an_answer_is_adopted_all_the_same(s
 
 async def test_a_part_that_is_back_is_used_and_adoption_waits_for_the_rest(store):
     store.whole = False
-    provisional = Provisional(store, MemorySpool(count_max=9), SilentTelemetry(), 9)
-    provisional.circuit.failed(Exchange.OBSERVE, StoreUnavailable("planted"))
+    provisional = provisional_on(store, MemorySpool(count_max=9))
+    lose_the_store(provisional)
     provisional.keep(check(), answer())
     while not provisional.store_available:
         await asyncio.sleep(0.01)

@@ -24,10 +24,13 @@ from scoring.errors import (
 from scoring.pipeline.answer import Decided
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.budget import Budget
+from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
+from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.check import Check
 from scoring.ports.model import Scores
+from scoring.ports.patience import StorePatience
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.spool import MemorySpool
 from scoring.telemetry.prometheus import SilentTelemetry
@@ -106,14 +109,14 @@ def model():
 @pytest.fixture
 async def scorer(store, model):
     telemetry = SilentTelemetry()
-    provisional = Provisional(store, MemorySpool(count_max=100), telemetry, 100)
+    gateway = StoreGateway(store, telemetry, asyncio.get_running_loop().time)
+    provisional = Provisional(gateway, MemorySpool(count_max=100), telemetry, 100)
     yield Scorer(
-        store=store,
+        gateway=gateway,
         artifacts=Artifacts(CATALOGUE, model, default_policy(CATALOGUE)),
         provisional=provisional,
         telemetry=telemetry,
         now_ms=lambda: NOW_MS,
-        monotonic=asyncio.get_running_loop().time,
     )
     await provisional.close()
 
@@ -278,17 +281,18 @@ async def test_an_answer_that_could_not_be_recorded_is_logged_only_by_adoption(
 async def test_a_door_that_waits_gets_the_failure_instead_of_a_degraded_answer(
     scorer, store
 ):
+    scorer.gateway.patience = StorePatience.WAIT
     store.away = {"all"}
     with pytest.raises(StoreUnavailable):
-        await scorer.score_many([check()], wait_for_store=True)
+        await scorer.score_many([check()])
     store.away = frozenset()
     await until(lambda: scorer.provisional.store_available)
-    (decided,) = await scorer.score_many([check()], wait_for_store=True)
+    (decided,) = await scorer.score_many([check()])
     assert not decided.provisional
 
 
 async def test_a_check_out_of_time_is_degraded_and_takes_no_other_along(scorer):
-    now = scorer.monotonic()
+    now = scorer.gateway.monotonic()
     late = replace(check("late"), deadline=now - 1)
     timely = replace(check("timely"), deadline=now + 5)
     degraded, full = await scorer.score_many([late, timely])
@@ -297,8 +301,8 @@ async def test_a_check_out_of_time_is_degraded_and_takes_no_other_along(scorer):
 
 
 async def test_one_who_is_late_makes_nobody_elses_answer_provisional(scorer, store):
-    store.takes_s, scorer = 0.05, replace(scorer, budget=Budget(store_s=1))
-    now = scorer.monotonic()
+    store.takes_s, scorer.gateway.budget = 0.05, Budget(store_s=1)
+    now = scorer.gateway.monotonic()
     answers = await scorer.score_many(
         [
             replace(check(f"t{left_s}"), deadline=now + left_s)
@@ -312,7 +316,7 @@ async def test_a_repeat_without_time_logs_nothing_and_adoption_finds_what_stands
     scorer, store
 ):
     first = await only(scorer)
-    late = replace(check(), deadline=scorer.monotonic() - 1)
+    late = replace(check(), deadline=scorer.gateway.monotonic() - 1)
     (repeat,) = await scorer.score_many([late])
     assert (repeat.provisional, repeat.first, repeat.logged) == (True, False, None)
     while scorer.provisional.count:
@@ -349,7 +353,7 @@ async def test_racing_repeats_agree_on_one_decision(scorer):
 
 
 async def test_where_nothing_is_published_nothing_is_put_into_the_outbox(scorer, store):
-    scorer.keeps_outbox = False
+    scorer = replace(scorer, options=DoorOptions(outbox=False))
     await only(scorer)
     assert await outbox_of(store) == []
 
@@ -358,13 +362,13 @@ async def test_within_a_batch_a_payment_sees_how_the_one_before_it_was_decided(m
     store = MemoryStore(OUTCOMES, lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS)
     telemetry = SilentTelemetry()
     policy = load_policy(DECLINE_ALL, catalogue=OUTCOMES, name="declines.yaml")
+    gateway = StoreGateway(store, telemetry, asyncio.get_running_loop().time)
     scorer = Scorer(
-        store=store,
+        gateway=gateway,
         artifacts=Artifacts(OUTCOMES, model, policy),
-        provisional=Provisional(store, MemorySpool(count_max=9), telemetry, 9),
+        provisional=Provisional(gateway, MemorySpool(count_max=9), telemetry, 9),
         telemetry=telemetry,
         now_ms=lambda: NOW_MS,
-        monotonic=asyncio.get_running_loop().time,
     )
     batch = [check(f"t{i}", card="c1", after_ms=i) for i in range(3)]
     answers = await scorer.score_many(batch)

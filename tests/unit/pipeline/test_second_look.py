@@ -29,6 +29,7 @@ from scoring.pipeline.challenger import Challenger
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.second_look import look_again
+from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.check import Check
 from scoring.ports.model import DeeperModel
 from scoring.stores.memory.store import MemoryStore
@@ -97,15 +98,16 @@ def scorer_of():
     def build(model, monotonic=None):
         store = MemoryStore(CATALOGUE, lateness_ms=1, dedupe_ms=1)
         telemetry = Counted()
+        clock = monotonic or asyncio.get_running_loop().time
+        gateway = StoreGateway(store, telemetry, clock)
         return Scorer(
-            store=store,
+            gateway=gateway,
             artifacts=Artifacts(
                 CATALOGUE, model, load_policy(POLICY, catalogue=CATALOGUE, name="looks")
             ),
-            provisional=Provisional(store, MemorySpool(count_max=10), telemetry, 10),
+            provisional=Provisional(gateway, MemorySpool(count_max=10), telemetry, 10),
             telemetry=telemetry,
             now_ms=lambda: NOW_MS,
-            monotonic=monotonic or asyncio.get_running_loop().time,
         )
 
     return build
