@@ -106,19 +106,19 @@ def model():
     return SteadyModel()
 
 
-@pytest.fixture
-async def scorer(store, model):
+def scorer_on(store, artifacts):
     telemetry = SilentTelemetry()
     gateway = StoreGateway(store, telemetry, asyncio.get_running_loop().time)
     provisional = Provisional(gateway, MemorySpool(count_max=100), telemetry, 100)
-    yield Scorer(
-        gateway=gateway,
-        artifacts=Artifacts(CATALOGUE, model, default_policy(CATALOGUE)),
-        provisional=provisional,
-        telemetry=telemetry,
-        now_ms=lambda: NOW_MS,
-    )
-    await provisional.close()
+    return Scorer(gateway, artifacts, provisional, telemetry, lambda: NOW_MS)
+
+
+@pytest.fixture
+async def scorer(store, model):
+    artifacts = Artifacts(CATALOGUE, model, default_policy(CATALOGUE))
+    scorer = scorer_on(store, artifacts)
+    yield scorer
+    await scorer.provisional.close()
 
 
 def check(id_="t1", *, after_ms=0, position="", **fields):
@@ -360,16 +360,8 @@ async def test_where_nothing_is_published_nothing_is_put_into_the_outbox(scorer,
 
 async def test_within_a_batch_a_payment_sees_how_the_one_before_it_was_decided(model):
     store = MemoryStore(OUTCOMES, lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS)
-    telemetry = SilentTelemetry()
     policy = load_policy(DECLINE_ALL, catalogue=OUTCOMES, name="declines.yaml")
-    gateway = StoreGateway(store, telemetry, asyncio.get_running_loop().time)
-    scorer = Scorer(
-        gateway=gateway,
-        artifacts=Artifacts(OUTCOMES, model, policy),
-        provisional=Provisional(gateway, MemorySpool(count_max=9), telemetry, 9),
-        telemetry=telemetry,
-        now_ms=lambda: NOW_MS,
-    )
+    scorer = scorer_on(store, Artifacts(OUTCOMES, model, policy))
     batch = [check(f"t{i}", card="c1", after_ms=i) for i in range(3)]
     answers = await scorer.score_many(batch)
     place = OUTCOMES.names.index("card_declined_1h")

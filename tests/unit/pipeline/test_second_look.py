@@ -98,17 +98,12 @@ def scorer_of():
     def build(model, monotonic=None):
         store = MemoryStore(CATALOGUE, lateness_ms=1, dedupe_ms=1)
         telemetry = Counted()
+        policy = load_policy(POLICY, catalogue=CATALOGUE, name="looks")
+        artifacts = Artifacts(CATALOGUE, model, policy)
         clock = monotonic or asyncio.get_running_loop().time
         gateway = StoreGateway(store, telemetry, clock)
-        return Scorer(
-            gateway=gateway,
-            artifacts=Artifacts(
-                CATALOGUE, model, load_policy(POLICY, catalogue=CATALOGUE, name="looks")
-            ),
-            provisional=Provisional(gateway, MemorySpool(count_max=10), telemetry, 10),
-            telemetry=telemetry,
-            now_ms=lambda: NOW_MS,
-        )
+        provisional = Provisional(gateway, MemorySpool(count_max=10), telemetry, 10)
+        return Scorer(gateway, artifacts, provisional, telemetry, lambda: NOW_MS)
 
     return build
 
