@@ -31,7 +31,7 @@ from scoring.ports.check import Check
 from scoring.ports.records import Recording
 from scoring.stores.redis.connection import RedisConnection
 from scoring.stores.redis.store import RedisStore
-from scoring.training.offline.engine import offline_features
+from scoring.training.offline.engine import OfflineInput, offline_features
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -311,7 +311,7 @@ def offline_tx_per_s() -> float:
         FROM range({OFFLINE_ROWS}) rows(i)"""  # noqa: S608
     )
     began = time.process_time()
-    offline_features(con, default_catalogue(), "payments")
+    offline_features(con, default_catalogue(), OfflineInput("payments"))
     return OFFLINE_ROWS / (time.process_time() - began)
 
 

@@ -22,9 +22,10 @@ from typing import Any
 import uvloop
 
 from scoring.core.decision.decision import Outcome
+from scoring.doors.stream.input_fingerprint import source_headers
 from scoring.doors.stream.worker import StreamDoor
 from scoring.kafka.producer import KafkaLog
-from scoring.kafka.topic_names import decision_record
+from scoring.kafka.topic_names import CameFrom, decision_record
 from scoring.pipeline.scorer import Decided
 from scoring.ports.check import Check
 from scoring.ports.log import LogRecord
@@ -64,7 +65,7 @@ class Judge:
                 answer.logged,
                 check.transaction,
                 content_type=self.content_type,
-                source=(record.partition, record.offset),
+                came_from=CameFrom(record.partition, source_headers(record)),
             )
             for record, check, answer in zip(records, checks, answers, strict=True)
             if isinstance(answer, Decided) and answer.logged

@@ -93,6 +93,7 @@ def audit(
     """Recompute logged vectors offline; exit 1 where serving saw something else."""
     import asyncio
 
+    from scoring.history.audit import Sample
     from scoring.history.audit import audit as audited
     from scoring.history.bring import archive_from, brought, terms_from
     from scoring.history.watch import watched
@@ -107,8 +108,7 @@ def audit(
             source,
             catalogue_from(settings),
             lateness_ms=terms_from(settings).lateness_ms,
-            sample=sample,
-            seed=seed,
+            sample=Sample(sample, seed),
             progress=progress,
         )
     _report(found)

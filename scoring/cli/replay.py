@@ -104,7 +104,7 @@ _OUT = Path(".scoring/replay/{run}.parquet")
 
 
 @app.command()
-def play(  # noqa: PLR0913 one parameter an option
+def play(
     file: File,
     *,
     describe: Describe = False,
@@ -224,7 +224,7 @@ def compare(
 
 
 @app.command()
-def offline(  # noqa: PLR0913 one parameter an option
+def offline(
     file: Annotated[Path, typer.Argument(help="The table that was played")],
     decisions: Annotated[Path, typer.Argument(help="Decisions of the run")],
     *,

@@ -29,7 +29,7 @@ def tail() -> None:
 
 
 @app.command()
-def decisions(  # noqa: PLR0913 one parameter an option
+def decisions(
     outcome: Annotated[
         list[str] | None, typer.Option(help="approve, challenge, review, decline.")
     ] = None,

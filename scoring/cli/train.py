@@ -18,7 +18,7 @@ _DAY_MS = 86_400_000
 _DELAY_DAYS = 7  # how late most chargebacks are known by
 
 
-def train(  # noqa: PLR0913 one parameter an option
+def train(
     table: Annotated[
         Path | None,
         typer.Argument(

@@ -13,7 +13,7 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.history.archive import Archive
 from scoring.history.ledger import Ledger, named
 from scoring.history.take import Progress, silent
-from scoring.training.offline.engine import offline_features
+from scoring.training.offline.engine import OfflineInput, offline_features
 
 Vectors = NDArray[np.float32]
 # A vector that rests on less than the whole history is no evidence of skew.
@@ -32,6 +32,14 @@ class Mismatch:
     recomputed: float
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Which decisions are compared: how many, and of all such samples which."""
+
+    count: int
+    seed: int = 0
+
+
 @dataclass(slots=True)
 class Audit:
     """What was compared, what was not and why, and what differs."""
@@ -48,8 +56,7 @@ def audit(
     catalogue: Catalogue,
     *,
     lateness_ms: int,
-    sample: int,
-    seed: int = 0,
+    sample: Sample,
     progress: Progress = silent,
 ) -> Audit:
     """Compare a sample of the archived decisions with the offline engine.
@@ -62,7 +69,7 @@ def audit(
     """
     ledger = Ledger(archive, catalogue, lateness_ms=lateness_ms)
     found = Audit(passed_over=_passed_over(ledger, catalogue))
-    _sample(ledger, catalogue, sample, seed)
+    _sample(ledger, catalogue, sample)
     _neighbours(ledger, catalogue)
     steps = len(catalogue.plans) + 1
     begun: list[str] = []
@@ -71,7 +78,9 @@ def audit(
         begun.append(what)
         progress("recomputing", len(begun), steps)
 
-    rows = offline_features(ledger.con, catalogue, "audited", "labels", progress=told)
+    rows = offline_features(
+        ledger.con, catalogue, OfflineInput("audited", "labels"), progress=told
+    )
     _compare(ledger, catalogue, rows.ids, rows.matrix, found)
     ledger.close()
     return found
@@ -98,11 +107,11 @@ def _passed_over(ledger: Ledger, catalogue: Catalogue) -> dict[str, int]:
     return {why: n for why, n in zip(reasons, row, strict=True) if n}
 
 
-def _sample(ledger: Ledger, catalogue: Catalogue, size: int, seed: int) -> None:
+def _sample(ledger: Ledger, catalogue: Catalogue, sample: Sample) -> None:
     unfit = " OR ".join(f"({where})" for where in _comparable(catalogue).values())
     ledger.con.execute(
         f"""CREATE OR REPLACE TABLE sampled AS SELECT * FROM history
-        WHERE NOT ({unfit}) ORDER BY hash(id, {seed}) LIMIT {size}"""  # noqa: S608
+        WHERE NOT ({unfit}) ORDER BY hash(id, {sample.seed}) LIMIT {sample.count}"""  # noqa: S608
     )
 
 

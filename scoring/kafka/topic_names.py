@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from scoring import wire
 from scoring.core.transaction.transaction import Transaction
@@ -80,21 +81,27 @@ def key_of(transaction: Transaction) -> bytes | None:
     return (transaction.card or transaction.customer).encode() or None
 
 
+class CameFrom(NamedTuple):
+    """The partition of an input, and the headers that say which input it was."""
+
+    partition: int
+    headers: tuple[tuple[str, bytes], ...]
+
+
 def decision_record(
     topics: Topics,
     logged: bytes,
     transaction: Transaction,
     *,
     content_type: str,
-    partition: int | None = None,
-    source: tuple[tuple[str, bytes], ...] = (),
+    came_from: CameFrom | None = None,
 ) -> LogRecord:
     """The record of the decisions topic for one logged decision.
 
-    It goes to the `partition` of its input, and `source` are the headers that say
-    which input that was: the watermark that a restarted worker reads. The gRPC door
-    has neither.
+    It goes to the partition of its input and carries that one's headers: the watermark
+    that a restarted worker reads. The gRPC door has no such input.
     """
+    partition, source = came_from or (None, ())
     headers = (
         ("content-type", content_type.encode()),
         ("transaction-id", transaction.id.encode()),

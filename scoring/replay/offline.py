@@ -63,7 +63,7 @@ def agreement(
     Raises `BadArtifact` for what is no run, a run of another model, and one that does
     not say how it was processed.
     """
-    from scoring.training.offline.engine import offline_features
+    from scoring.training.offline.engine import OfflineInput, offline_features
 
     rows = table.learned(label_delay_ms=terms.label_delay_ms or 0)
     with connect() as con:
@@ -75,7 +75,9 @@ def agreement(
             source = _as_processed(con, decisions)
         _take_labels(con, fed=terms.label_delay_ms is not None)
         found = offline_features(
-            con, catalogue, source, "labels", lateness_ms=terms.lateness_ms
+            con,
+            catalogue,
+            OfflineInput(source, "labels", lateness_ms=terms.lateness_ms),
         )
     scores = np.concatenate(
         [

@@ -141,24 +141,27 @@ def entities_of(catalogue: Catalogue, *, labelled: bool = False) -> Entities:
     return entities
 
 
+@dataclass(frozen=True, slots=True)
+class KafkaTarget:
+    """The broker that rows go to; `client` holds the options of an aiokafka client."""
+
+    client: dict[str, Any]
+    topics: Topics
+    fetch_wait_ms: int
+
+
 @asynccontextmanager
 async def kafka_door(
-    client: dict[str, Any],
-    topics: Topics,
-    collector: Collector,
-    *,
-    fetch_wait_ms: int,
-    group: str,
-    from_now: bool = False,
+    target: KafkaTarget, collector: Collector, *, from_now: bool = False
 ) -> AsyncIterator[KafkaReplayDoor]:
     """Connect to a broker and read its decisions until the block ends.
 
-    `client` holds the options of an aiokafka client; `from_now` passes over what
-    the topics hold already.
+    `from_now` passes over what the topics hold already.
     """
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
     from aiokafka.admin import AIOKafkaAdminClient
 
+    client, topics = target.client, target.topics
     producer = AIOKafkaProducer(**client, acks="all", linger_ms=1)
     consumer = AIOKafkaConsumer(
         topics.decisions,
@@ -168,7 +171,7 @@ async def kafka_door(
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
-        fetch_max_wait_ms=fetch_wait_ms,
+        fetch_max_wait_ms=target.fetch_wait_ms,
     )
     ends = AIOKafkaConsumer(**client, group_id=None)
     admin = AIOKafkaAdminClient(**client)
@@ -179,10 +182,10 @@ async def kafka_door(
             started.append(one)
         if from_now:
             await consumer.seek_to_end()
-        repeats = Repeats(admin, ends, group)
+        repeats = Repeats(admin, ends, topics.group)
         await repeats.begin(await _partitions(producer, topics.transactions))
         door = KafkaReplayDoor(
-            producer, consumer, admin, topics, collector, group, repeats
+            producer, consumer, admin, topics, collector, topics.group, repeats
         )
         working = asyncio.gather(door.read(), door.look())
         try:

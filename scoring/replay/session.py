@@ -20,7 +20,14 @@ from scoring.replay.decisions import write_csv
 from scoring.replay.policy_page import policy_sheets, show, write_policy_report
 from scoring.replay.policy_report import policy_report
 from scoring.replay.report import quality_of
-from scoring.replay.run import Plan, ReplayTally, grpc_door, kafka_door, play
+from scoring.replay.run import (
+    KafkaTarget,
+    Plan,
+    ReplayTally,
+    grpc_door,
+    kafka_door,
+    play,
+)
 from scoring.replay.screen import bar, print_account, print_labels_refused, print_report
 from scoring.settings import Settings
 from scoring.training.quality import Quality
@@ -53,9 +60,7 @@ class Session:
 class _Target:
     """Where rows go; `service` is our own process, None when it is a live one."""
 
-    client: dict[str, Any]
-    topics: Topics
-    fetch_wait_ms: int
+    kafka: KafkaTarget
     grpc_address: str
     service: ServiceProcess | None = None
 
@@ -190,7 +195,9 @@ def _target(
             )
         )
         yield _Target(
-            running.client, topics, running.fetch_wait_ms, started.address, started
+            KafkaTarget(running.client, topics, running.fetch_wait_ms),
+            started.address,
+            started,
         )
 
 
@@ -231,12 +238,9 @@ def _live_target(settings: Settings, through: str, plan: Plan) -> _Target:
             "--ordered --into-live: others write to the live topics; use --through "
             "grpc, or a run of its own"
         )
-    return _Target(
-        {"bootstrap_servers": settings.kafka_bootstrap, **_options(settings)},
-        Topics(settings.topic_prefix),
-        settings.fetch_wait_ms,
-        settings.grpc_address,
-    )
+    client = {"bootstrap_servers": settings.kafka_bootstrap, **_options(settings)}
+    kafka = KafkaTarget(client, Topics(settings.topic_prefix), settings.fetch_wait_ms)
+    return _Target(kafka, settings.grpc_address)
 
 
 def _environment(
@@ -296,11 +300,6 @@ async def _played(
         ) as door:
             return await play(plan, door, collector, progress=told)
     async with kafka_door(
-        target.client,
-        target.topics,
-        collector,
-        fetch_wait_ms=target.fetch_wait_ms,
-        group=target.topics.group,
-        from_now=session.into_live,
+        target.kafka, collector, from_now=session.into_live
     ) as stream:
         return await play(plan, stream, collector, progress=told)

@@ -29,7 +29,7 @@ from scoring.training.package import Compiled, baseline_of, run_graph, write_bun
 from scoring.training.progress import Report, silent
 from scoring.training.quality import Quality, quality_report
 from scoring.training.second_look import SecondLookPlan
-from scoring.training.tune import Log, tuned
+from scoring.training.tune import Log, folds_of, tuned
 
 _OVERLAP_ROWS_MAX = 400
 
@@ -104,9 +104,8 @@ def _chosen(
         return recipe, ()
     boosting, log = tuned(
         dataset,
-        (split.from_ms, split.fitted_ms),
+        folds_of(dataset, (split.from_ms, split.fitted_ms), recipe.label_delay_ms),
         candidates=recipe.candidates,
-        label_delay_ms=recipe.label_delay_ms,
         seed=recipe.seed,
         report=report,
     )

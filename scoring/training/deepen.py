@@ -17,7 +17,7 @@ from scoring.training.second_look import (
     average_precisions,
     choose,
 )
-from scoring.training.tune import Log
+from scoring.training.tune import Log, folds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,11 @@ def _choice(
 ) -> BandChoice:
     if wanted.band is not None:
         return BandChoice(wanted.band, ())
+    span = (ground.split.from_ms, ground.split.fitted_ms)
     shares = choose(
         ground.dataset,
-        (ground.split.from_ms, ground.split.fitted_ms),
+        folds_of(ground.dataset, span, ground.label_delay_ms),
         models=(settings, wanted.boosting),
-        label_delay_ms=ground.label_delay_ms,
         seed=ground.seed,
         report=ground.report,
     )

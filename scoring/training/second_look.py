@@ -19,7 +19,7 @@ from scoring.training.dataset import Dataset
 from scoring.training.fit import Boosting, fit, margins
 from scoring.training.progress import Report, silent
 from scoring.training.quality import average_precision
-from scoring.training.tune import Fold, Log, folds_of, thinned
+from scoring.training.tune import Fold, Log, thinned
 
 Floats = NDArray[np.float64]
 # Larger than the first look's by what measurement found to help; see
@@ -146,19 +146,16 @@ def _mean(values: Iterable[float]) -> float:
 
 def choose(
     dataset: Dataset,
-    span: tuple[int, int],
+    folds: Sequence[Fold],
     *,
     models: tuple[Boosting, Boosting],
-    label_delay_ms: int,
     seed: int = 0,
     report: Report = silent,
 ) -> Shares:
-    """Choose a band on the later half of `span` (from_ms, until_ms) in four parts.
+    """Choose a band by what the first and the larger of `models` make of the folds.
 
-    `models` are the first and the larger one. Raises `BadArtifact` where no part
-    holds both classes.
+    Raises `BadArtifact` where there is no fold.
     """
-    folds = folds_of(dataset, span, label_delay_ms)
     if not folds:
         raise BadArtifact(
             "table: too short to choose when to look again; train without --second-look"

@@ -164,8 +164,8 @@ def _root(w: _Writer, levels: _Levels, *, missing: str, values: str) -> str:
     feature = w.constant("feature0", levels.feature[0][0], np.int32)
     bound = w.constant("threshold0", levels.threshold[0][0], np.float32)
     asked = w.node("Add", [none, feature], "asked0")
-    return _turned(w, 0, at=roots, asked=asked, bound=bound, values=values,
-                   trees=levels.leaves.shape[1])  # fmt: skip
+    right = _right(w, 0, values=values, asked=asked, bound=bound)
+    return _turned(w, 0, at=roots, right=right, trees=levels.leaves.shape[1])
 
 
 def _step(w: _Writer, levels: _Levels, d: int, *, values: str, at: str) -> str:
@@ -181,18 +181,20 @@ def _step(w: _Writer, levels: _Levels, d: int, *, values: str, at: str) -> str:
     bound = w.node("GatherElements", [bound, flat], f"bound_flat{d}", axis=0)
     asked = w.node("Reshape", [asked, "by_row"], f"asked{d}")
     bound = w.node("Reshape", [bound, "by_row"], f"bound{d}")
-    return _turned(w, d, at=at, asked=asked, bound=bound, values=values,
-                   trees=levels.leaves.shape[1])  # fmt: skip
+    right = _right(w, d, values=values, asked=asked, bound=bound)
+    return _turned(w, d, at=at, right=right, trees=levels.leaves.shape[1])
 
 
-def _turned(
-    w: _Writer, d: int, *, at: str, asked: str, bound: str, values: str, trees: int
-) -> str:
-    """Compare, and number the nodes below: a turn to the right adds 2^d rows."""
+def _right(w: _Writer, d: int, *, values: str, asked: str, bound: str) -> str:
+    """Whether each node of level d (n, trees) turns to the right."""
+    value = w.node("GatherElements", [values, asked], f"value{d}", axis=1)
+    return w.node("GreaterOrEqual", [value, bound], f"right{d}")
+
+
+def _turned(w: _Writer, d: int, *, at: str, right: str, trees: int) -> str:
+    """Number the nodes below: a turn to the right adds 2^d rows."""
     from onnx import TensorProto
 
-    value = w.node("GatherElements", [values, asked], f"value{d}", axis=1)
-    right = w.node("GreaterOrEqual", [value, bound], f"right{d}")
     bit = w.node("Cast", [right], f"bit{d}", to=TensorProto.INT32)
     below = w.constant(f"below{d}", 2**d * trees, np.int32)
     turn = w.node("Mul", [bit, below], f"turn{d}")

@@ -20,7 +20,11 @@ from scoring.errors import BadArtifact
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import AMOUNT_UNKNOWN, DAY_MS, Dataset
 from scoring.training.fit import Boosting
-from scoring.training.offline.engine import OfflineFeatures, offline_features
+from scoring.training.offline.engine import (
+    OfflineFeatures,
+    OfflineInput,
+    offline_features,
+)
 from scoring.training.progress import Report, silent
 from scoring.training.simulation.simulate import World, simulate
 from scoring.training.sql import connect
@@ -114,7 +118,7 @@ def _features(
         con.register("transactions", table)
         con.register("labels", _labels(table, label_delay_ms))
         features = offline_features(
-            con, catalogue, "transactions", "labels", progress=told
+            con, catalogue, OfflineInput("transactions", "labels"), progress=told
         )
     report("features", 1.0)
     return features

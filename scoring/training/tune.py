@@ -31,20 +31,16 @@ Fold = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 def tuned(
     dataset: Dataset,
-    span: tuple[int, int],
+    folds: Sequence[Fold],
     *,
     candidates: Sequence[Boosting],
-    label_delay_ms: int,
     seed: int = 0,
     report: Report = silent,
 ) -> tuple[Boosting, Log]:
     """The candidate with the best mean average precision, and the log of all.
 
-    `span` (from_ms, until_ms) is all that is looked at: its second half in four
-    parts, each judged by a model of the rows whose labels were known when it began.
-    Raises `BadArtifact` where no part holds both classes.
+    `folds` is all that is looked at. Raises `BadArtifact` where there is none.
     """
-    folds = folds_of(dataset, span, label_delay_ms)
     if not folds:
         raise BadArtifact("table: too short to compare settings; train without --tune")
     log: list[dict[str, float | int | str]] = []
@@ -58,7 +54,11 @@ def tuned(
 
 
 def folds_of(dataset: Dataset, span: tuple[int, int], delay_ms: int) -> list[Fold]:
-    """Rows to train on and to judge by, all within `span`, where both hold frauds."""
+    """Rows to train on and to judge by, all within `span`, where both hold frauds.
+
+    The second half of `span` (from_ms, until_ms) in four parts, each judged by a model
+    of the rows whose labels were known when it began.
+    """
     first, until = span
     edges = np.linspace((first + until) / 2, until, FOLDS + 1).astype(np.int64).tolist()
     folds = [

@@ -11,7 +11,7 @@ from streams import LATENESS_MS, Shape, check, labels, transactions
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.history.archive import write
-from scoring.history.audit import audit
+from scoring.history.audit import Sample, audit
 from scoring.history.bring import brought
 from scoring.history.rows import DECISIONS
 from scoring.history.take import silent
@@ -20,7 +20,7 @@ CATALOGUE = default_catalogue()
 
 
 def audited(archive, **options):
-    options = {"sample": 10_000, "lateness_ms": LATENESS_MS} | options
+    options = {"sample": Sample(10_000), "lateness_ms": LATENESS_MS} | options
     return audit(archive, CATALOGUE, **options)
 
 
@@ -57,7 +57,7 @@ async def test_a_sample_is_judged_by_the_whole_history_of_its_entities(
 ):
     await lived(life)
     await brought(settings, archive, silent)
-    found = audited(archive, sample=25)
+    found = audited(archive, sample=Sample(25))
     assert (found.compared, found.mismatches) == (25, [])
 
 

@@ -10,7 +10,7 @@ from streams import LATENESS_MS, Shape, transactions
 
 from scoring import wire
 from scoring.core.features.catalogue import default_catalogue
-from scoring.history.audit import audit
+from scoring.history.audit import Sample, audit
 from scoring.history.bring import brought
 from scoring.history.take import silent
 from scoring.kafka.producer import KafkaLog
@@ -65,7 +65,7 @@ async def test_a_rate_of_a_later_day_leaves_a_rebuild_and_an_audit_as_they_were(
     assert compared > 5_000
     assert wrong == 0
     assert await state(settings.redis_url, settings.namespace) == before
-    found = audit(archive, later, lateness_ms=LATENESS_MS, sample=10_000)
+    found = audit(archive, later, lateness_ms=LATENESS_MS, sample=Sample(10_000))
     assert found.mismatches == []
     assert found.passed_over.keys() <= {"too late"}
 
@@ -78,7 +78,7 @@ async def test_a_corrected_rate_of_the_past_is_told_by_a_rebuild_and_an_audit(
     assert 0 < since < len(stream)
     await brought(settings, archive, silent)
     corrected = CATALOGUE.converting_by(CORRECTED)
-    found = audit(archive, corrected, lateness_ms=LATENESS_MS, sample=10_000)
+    found = audit(archive, corrected, lateness_ms=LATENESS_MS, sample=Sample(10_000))
     assert found.mismatches == []
     assert found.passed_over["other rates"] == since
     async with Redis.from_url(settings.redis_url) as redis:

@@ -14,6 +14,7 @@ from faust.transport import conductor, consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from scoring.doors.stream.faust_app import StreamOptions, poll_app
 from scoring.doors.stream.fetch_thread import Fetched, PollThread
 from scoring.doors.stream.poll_consumer import (
     Poll,
@@ -21,8 +22,8 @@ from scoring.doors.stream.poll_consumer import (
     PollConsumer,
     PollTransport,
     WholePolls,
-    poll_app,
 )
+from scoring.kafka.topic_names import Topics
 
 PLACE = TP("transactions", 0)
 
@@ -37,13 +38,21 @@ def records(first: int, last: int) -> list[SimpleNamespace]:
 @pytest.fixture
 async def app(tmp_path) -> PollApp:
     return poll_app(
-        "group",
-        ["127.0.0.1:1"],
-        fetch_wait_ms=7,
-        session_timeout_s=6.0,
-        commit_interval_s=1.0,
-        poll_records_max=500,
-        datadir=str(tmp_path),
+        StreamOptions(
+            bootstrap="127.0.0.1:1",
+            group="group",
+            topics=Topics(),
+            client={},
+            fetch_wait_ms=7,
+            session_timeout_s=6.0,
+            commit_interval_s=1.0,
+            poll_records_max=500,
+            content_type="application/json",
+            message_bytes_max=1_000_000,
+            skew_ms=0,
+            exempt=frozenset(),
+            directory=tmp_path,
+        )
     )
 
 

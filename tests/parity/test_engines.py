@@ -23,7 +23,7 @@ from scoring.core.transaction.transaction import Transaction, order_hash
 from scoring.ports.history import Applied
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.redis.store import RedisStore
-from scoring.training.offline.engine import offline_features
+from scoring.training.offline.engine import OfflineInput, offline_features
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 SEEDS = range(40 if NIGHTLY else 3)
@@ -145,7 +145,7 @@ def offline(catalogue, stream, known, seq=None):
         ),
     )
     return offline_features(
-        con, catalogue, "payments", "labels", lateness_ms=LATENESS_MS
+        con, catalogue, OfflineInput("payments", "labels", lateness_ms=LATENESS_MS)
     )
 
 

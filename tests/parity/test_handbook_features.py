@@ -16,7 +16,7 @@ from scoring.core.features.vector import vectorise
 from scoring.core.transaction.transaction import Transaction, order_hash
 from scoring.ports.labels import LabelledTransaction
 from scoring.stores.redis.store import RedisStore
-from scoring.training.offline.engine import offline_features
+from scoring.training.offline.engine import OfflineInput, offline_features
 
 GOLDEN = "fdh_golden_features_d101_d157.parquet"
 HANDBOOK = handbook_catalogue()
@@ -81,7 +81,7 @@ def wrong_rows(catalogue, ours, golden, chosen=slice(None)):
 
 def test_offline_features_equal_the_published_ones_but_for_ties(tables):
     con, golden = tables
-    rows = offline_features(con, HANDBOOK, "payments", "labels")
+    rows = offline_features(con, HANDBOOK, OfflineInput("payments", "labels"))
     place = {int(id_): i for i, id_ in enumerate(rows.ids)}
     ours = rows.matrix[[place[i] for i in golden["TRANSACTION_ID"].tolist()]]
     assert len(ours) > 500_000
@@ -246,7 +246,9 @@ def by_the_reference(con, arrived, wanted):
         "CREATE OR REPLACE TEMP VIEW processed AS "
         "SELECT payments.*, processed_seq FROM payments JOIN arrived USING (id)"
     )
-    rows = offline_features(con, HANDBOOK, "processed", "labels", lateness_ms=DAY_MS)
+    rows = offline_features(
+        con, HANDBOOK, OfflineInput("processed", "labels", lateness_ms=DAY_MS)
+    )
     return {
         id_: vector
         for id_, vector in zip(rows.ids, rows.matrix, strict=True)

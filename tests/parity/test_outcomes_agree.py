@@ -15,7 +15,7 @@ from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.redis.store import RedisStore
-from scoring.training.offline.engine import offline_features
+from scoring.training.offline.engine import OfflineInput, offline_features
 
 TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
 
@@ -72,7 +72,9 @@ async def test_all_engines_count_the_same_outcomes(
     assert inexact or not hot, "no event was ever merged: the test proves less"
     con = duckdb.connect()
     con.register("payments", table(stream, outcomes, theirs))
-    rows = offline_features(con, OUTCOMES, "payments", lateness_ms=LATENESS_MS)
+    rows = offline_features(
+        con, OUTCOMES, OfflineInput("payments", lateness_ms=LATENESS_MS)
+    )
     place = {id_: i for i, id_ in enumerate(rows.ids)}
     for t, o in zip(stream, theirs, strict=True):
         assert not wrong(o.values, rows.stored[place[t.id]])
@@ -85,4 +87,4 @@ def test_a_table_without_outcomes_is_refused_and_never_read_as_none_declined():
         "1::BIGINT AS amount_minor, 'EUR' AS currency"
     )
     with pytest.raises(BadArtifact, match="add a column `outcome`"):
-        offline_features(con, OUTCOMES, "payments")
+        offline_features(con, OUTCOMES, OfflineInput("payments"))

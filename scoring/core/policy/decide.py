@@ -80,6 +80,11 @@ def decide(
     if evidence.degradations or score is None:
         measures = _measures(transaction, policy, evidence.degradations, score)
     outcome = _outcome(transaction, policy, ruling, measures, score)
+    reasons = ruling.reasons
+    if reasons:
+        reasons = _with_velocity(transaction, policy, evidence, ruling, row)
+    if not reasons or ruling.outcome is not _APPROVE:
+        reasons = (*reasons, *_further_reasons(policy, evidence, measures, row))
     rung = evidence.rung
     if rung is Rung.RULES_ONLY and not ruling.outcome:
         rung = Rung.DEFAULT  # nor did a rule or a list have anything to say
@@ -90,8 +95,7 @@ def decide(
         outcome,
         score,
         _known(evidence.margin),
-        _reasons(transaction, policy, evidence, ruling, measures, row)
-        or (policy.approved if outcome is _APPROVE else policy.reasons.score,),
+        reasons or (policy.approved if outcome is _APPROVE else policy.reasons.score,),
         ruling.hits,
         evidence.degradations,
         evidence.provisional,
@@ -154,24 +158,16 @@ def _outcome(
     return strictest or _APPROVE
 
 
-def _reasons(  # noqa: PLR0917  # one call, on the hot path
-    transaction: Transaction,
+def _further_reasons(
     policy: Policy,
     evidence: Evidence,
-    ruling: Ruling,
     measures: tuple[Measure, ...],
     row: list[float],
-) -> tuple[Reason, ...]:
-    reasons: tuple[Reason, ...] = ruling.reasons
-    if reasons:
-        reasons = _with_velocity(transaction, policy, evidence, ruling, row)
-        if ruling.outcome is _APPROVE:
-            return reasons
-    for measure in measures:
-        if measure.reason is not None:
-            reasons = (*reasons, measure.reason)
+) -> list[Reason]:
+    """Beyond what rules and lists ask for: what was missing, then the model's."""
+    reasons = [measure.reason for measure in measures if measure.reason is not None]
     if evidence.contributions is not None:
-        reasons = (*reasons, *_model_reasons(policy, evidence, row))
+        reasons += _model_reasons(policy, evidence, row)
     return reasons
 
 

@@ -97,14 +97,11 @@ def text(
     *,
     characters_max: int,
     required: bool = False,
-    pattern: re.Pattern[str] | None = None,
-    told: str = "",
 ) -> Field:
-    """A text; without a pattern it may hold a token, never a card number."""
+    """A text that may hold a token, never a card number."""
     return Field(
-        number, FieldType.TEXT, role, characters_max=characters_max, required=required,
-        pattern=pattern, told=told,
-    )  # fmt: skip
+        number, FieldType.TEXT, role, characters_max=characters_max, required=required
+    )
 
 
 def code(number: int, codes: CodeSet, *, required: bool = False) -> Field:

@@ -81,8 +81,8 @@ class Transaction:
 
     tenant: Annotated[
         str,
-        text(
-            1, Role.SCOPE, characters_max=64, required=True,
+        Field(
+            1, FieldType.TEXT, Role.SCOPE, characters_max=64, required=True,
             pattern=_TENANT, told=_TENANT_TOLD,
         ),
     ]  # fmt: skip

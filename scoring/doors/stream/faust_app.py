@@ -12,7 +12,7 @@ from typing import Any
 
 from scoring.doors.stream.lag_monitor import Watch
 from scoring.doors.stream.partition_queue import Lanes, Work, end_process
-from scoring.doors.stream.poll_consumer import PollApp, poll_app
+from scoring.doors.stream.poll_consumer import PollApp
 from scoring.doors.stream.stall_detector import Progress, Stalled
 from scoring.kafka.client_logs import spare_the_log
 from scoring.kafka.credentials import faust_credentials
@@ -55,14 +55,13 @@ class Crashed(Exception):
 
 async def stream_until(
     told: Callable[[], Awaitable[object]],
-    transactions: Work,
-    labels: Work,
+    works: Mapping[str, Work],
     *,
     progress: Progress,
     options: StreamOptions,
     ready: Callable[[], None],
 ) -> None:
-    """Work on both topics until `told` returns, then settle, commit and leave.
+    """Do each topic's work until `told` returns, then settle, commit and leave.
 
     `ready` is called once, with the first assignment. Whatever is not foreseen ends
     the process: what is not committed is delivered again.
@@ -70,9 +69,9 @@ async def stream_until(
     spare_the_log()
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    app = _app(options)
-    _add_agent(app, options.topics.transactions, transactions)
-    _add_agent(app, options.topics.labels, labels)
+    app = poll_app(options)
+    for topic, work in works.items():
+        _add_agent(app, topic, work)
     assigned = asyncio.Event()
 
     async def on_assigned(*_: Any, **__: Any) -> None:
@@ -80,7 +79,7 @@ async def stream_until(
         assigned.set()
 
     app.on_partitions_assigned.connect(on_assigned, weak=False)
-    watch = Watch(progress, (options.topics.transactions, options.topics.labels))
+    watch = Watch(progress, tuple(works))
     watching = asyncio.ensure_future(_watch(app, watch))
     await app.maybe_start()
     announced = asyncio.ensure_future(_announce(assigned, ready))
@@ -92,18 +91,34 @@ async def stream_until(
     await app.stop()
 
 
-def _app(options: StreamOptions) -> PollApp:
+def poll_app(options: StreamOptions) -> PollApp:
+    """Build the app; every setting that differs from Faust's default has its reason."""
     options.directory.mkdir(parents=True, exist_ok=True)
-    app = poll_app(
+    session_timeout_s = options.session_timeout_s
+    app = PollApp(
         options.group,
-        options.bootstrap.split(","),
-        fetch_wait_ms=options.fetch_wait_ms,
-        session_timeout_s=options.session_timeout_s,
-        commit_interval_s=options.commit_interval_s,
-        poll_records_max=options.poll_records_max,
-        credentials=faust_credentials(options.client),
+        broker=[f"kafka://{address}" for address in options.bootstrap.split(",")],
+        broker_credentials=faust_credentials(options.client),
+        broker_session_timeout=session_timeout_s,
+        broker_rebalance_timeout=session_timeout_s,
+        broker_heartbeat_interval=session_timeout_s / 6,
+        broker_request_timeout=max(30.0, session_timeout_s),
+        broker_commit_interval=options.commit_interval_s,
+        broker_max_poll_records=options.poll_records_max,
+        key_serializer="raw",
+        value_serializer="raw",
+        topic_allow_declare=False,  # `scoring topics create` does that, and checks
+        topic_disable_leader=True,  # no topic of Faust's own
+        table_standby_replicas=0,  # no tables: round-robin assignment
+        stream_buffer_maxsize=2,  # polls, not records
+        stream_wait_empty=False,  # we settle ourselves, and bounded
+        stream_processing_timeout=60.0,  # only logs
+        web_enabled=False,  # it would serve on a port of its own
+        store="memory://",
         datadir=str(options.directory),
+        autodiscover=False,
     )
+    app.fetch_wait_ms = options.fetch_wait_ms
     app.topic_ids = options.topic_ids
     return app
 

@@ -19,7 +19,7 @@ from scoring.doors.stream.poll_consumer import Poll
 from scoring.doors.stream.records import KafkaIntake
 from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import RecordsRefused, ScoringError
-from scoring.kafka.topic_names import Topics, decision_record
+from scoring.kafka.topic_names import CameFrom, Topics, decision_record
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.micro_batcher import MicroBatcher, Pacing
 from scoring.pipeline.scorer import Scorer
@@ -137,8 +137,7 @@ class TransactionWork:
             answer.logged,
             item.transaction,
             content_type=self.content_type,
-            partition=record.partition,
-            source=source_headers(record),
+            came_from=CameFrom(record.partition, source_headers(record)),
         )
 
     def _letter(self, record: Any, error: ScoringError) -> LogRecord:

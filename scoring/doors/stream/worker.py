@@ -84,8 +84,12 @@ class StreamDoor:
         try:
             await stream_until(
                 lambda: stop,
-                self._transactions(progress, found),
-                self._labels(progress, found),
+                {
+                    self.options.topics.transactions: self._transactions(
+                        progress, found
+                    ),
+                    self.options.topics.labels: self._labels(progress, found),
+                },
                 progress=progress,
                 options=replace(self.options, topic_ids=topic_ids),
                 ready=ready,

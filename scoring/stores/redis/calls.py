@@ -55,7 +55,7 @@ def forecast(
     return "forecast", own, [order, after, most, plans, *inputs, *offsets]
 
 
-def record(  # noqa: PLR0913 - the parameters are the format
+def record(
     claim: bytes,
     outbox: bytes,
     mark: bytes,
@@ -143,7 +143,7 @@ def count(*own: bytes, told: bytes, inputs: Sequence[bytes]) -> Call:
     return "count", own, [told, *inputs]
 
 
-def keep(  # noqa: PLR0913
+def keep(
     claim: bytes,
     mark: bytes,
     *,

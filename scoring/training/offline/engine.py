@@ -1,6 +1,6 @@
 """The offline engine: every slot of a whole table, by DuckDB, from the definitions.
 
-    rows = offline_features(con, catalogue, "transactions", labels_view="labels")
+    rows = offline_features(con, catalogue, OfflineInput("transactions", "labels"))
     rows.ids, rows.matrix      # (n,) and (n, len(catalogue.names)) float32
 
 The transactions view has the field names of `Transaction` (tenant, id,
@@ -58,24 +58,34 @@ class OfflineFeatures:
     matrix: Matrix
 
 
+@dataclass(frozen=True, slots=True)
+class OfflineInput:
+    """Names of the views that features are computed from; see this module for them.
+
+    `lateness_ms` matters only with `processed_seq`: what arrived later than that
+    behind its entities' newest event is read, never counted.
+    """
+
+    transactions: str
+    labels: str | None = None
+    lateness_ms: int | None = None
+
+
 def offline_features(
     con: Connection,
     catalogue: Catalogue,
-    transactions_view: str,
-    labels_view: str | None = None,
+    views: OfflineInput,
     *,
-    lateness_ms: int | None = None,
     progress: Progress = lambda _: None,
 ) -> OfflineFeatures:
-    """Compute every feature of every row; see this module for the views.
+    """Compute every feature of every row.
 
-    `lateness_ms` matters only with `processed_seq`: what arrived later than that
-    behind its entities' newest event is read, never counted. `progress` is told
-    each entity as it is begun. Temporary tables named offline_* are made in `con`.
+    `progress` is told each entity as it is begun. Temporary tables named offline_* are
+    made in `con`.
     """
-    _prepare(con, catalogue, transactions_view, labels_view)
-    if lateness_ms is not None:
-        offline_order.mark_too_late(con, catalogue, lateness_ms)
+    _prepare(con, catalogue, views.transactions, views.labels)
+    if views.lateness_ms is not None:
+        offline_order.mark_too_late(con, catalogue, views.lateness_ms)
     rows = con.sql(
         "SELECT id, occurred_at_ms FROM offline_rows ORDER BY r"
     ).fetchnumpy()

@@ -22,7 +22,7 @@ from scoring.training.ground import Ground, Groups
 from scoring.training.progress import silent
 from scoring.training.simulation.simulate import World, simulate
 from scoring.training.train import dataset_of, train_bundle
-from scoring.training.tune import tuned
+from scoring.training.tune import folds_of, tuned
 
 WORLD = World(seed=5, days=16, customers=150, terminals=300, radius=15.0)
 
@@ -223,9 +223,9 @@ def test_the_choice_of_settings_is_in_the_manifest_and_looks_at_no_judged_row(
     turned = replace(dataset, fraud=np.where(later, ~dataset.fraud, dataset.fraud))
     candidates = (Boosting(rounds=1, depth_max=1), Boosting(rounds=20, rate=0.2))
     span = (split.from_ms, split.fitted_ms)
-    chosen, log = tuned(dataset, span, candidates=candidates, label_delay_ms=0)
+    chosen, log = tuned(dataset, folds_of(dataset, span, 0), candidates=candidates)
     assert chosen == candidates[1]
-    assert tuned(turned, span, candidates=candidates, label_delay_ms=0)[1] == log
+    assert tuned(turned, folds_of(turned, span, 0), candidates=candidates)[1] == log
     recipe = replace(RECIPE, candidates=candidates)
     manifest = train_on(
         dataset, tmp_path / "m", catalogue=small_catalogue(), recipe=recipe
@@ -235,8 +235,9 @@ def test_the_choice_of_settings_is_in_the_manifest_and_looks_at_no_judged_row(
 
 
 def test_a_span_too_short_to_compare_settings_is_refused():
+    dataset = small_dataset()
     with pytest.raises(BadArtifact, match="without --tune"):
-        tuned(small_dataset(), (START_MS, START_MS), candidates=(), label_delay_ms=0)
+        tuned(dataset, folds_of(dataset, (START_MS, START_MS), 0), candidates=())
 
 
 def test_the_manifest_says_what_was_trained_on(tmp_path):
