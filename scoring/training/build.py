@@ -25,6 +25,7 @@ from scoring.training.deepen import Deepened, deepened
 from scoring.training.explain import grouped, top_overlap
 from scoring.training.fit import Boosting, margins
 from scoring.training.ground import Ground, Groups
+from scoring.training.losses import LOST_SHARE, Losses
 from scoring.training.package import Compiled, baseline_of, run_graph, write_bundle
 from scoring.training.progress import Report, silent
 from scoring.training.quality import Quality, quality_report
@@ -72,7 +73,15 @@ def train_on(
     refuse_leaks(dataset)
     recipe, selection = _chosen(dataset, split, recipe, report)
     groups = Groups.from_catalogue(catalogue)
-    ground = Ground(dataset, split, groups, recipe.label_delay_ms, recipe.seed, report)
+    ground = Ground(
+        dataset,
+        split,
+        groups,
+        Losses.from_catalogue(catalogue),
+        label_delay_ms=recipe.label_delay_ms,
+        seed=recipe.seed,
+        report=report,
+    )
     compiled = ground.compiled(recipe.boosting)
     second: Deepened | None = None
     unpaid: Log = ()
@@ -148,7 +157,7 @@ def _manifest(
             evaluated_until_ms=split.until_ms,
             label_delay_ms=recipe.label_delay_ms,
             seed=recipe.seed,
-            parameters=recipe.boosting.as_dict(),
+            parameters=recipe.boosting.as_dict() | {"history_lost_share": LOST_SHARE},
         ),
     )
 

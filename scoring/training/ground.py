@@ -14,6 +14,7 @@ from scoring.training.calibrate import fit_platt
 from scoring.training.dataset import Dataset, TimeSplit
 from scoring.training.fit import Boosting, fit, margins
 from scoring.training.forest import forest_from_json
+from scoring.training.losses import Losses
 from scoring.training.package import Compiled
 from scoring.training.progress import Report
 from scoring.training.reasons import fitted_reasons
@@ -41,11 +42,15 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Rows to fit, to calibrate and to judge, and how models are made of them."""
+    """Rows to fit, to calibrate and to judge, and how models are made of them.
+
+    `losses` are learned from the rows to fit alone: the others are as they were.
+    """
 
     dataset: Dataset
     split: TimeSplit
     groups: Groups
+    losses: Losses
     label_delay_ms: int
     seed: int
     report: Report
@@ -54,13 +59,10 @@ class Ground:
         """Fit, calibrate on the rows after those, and explain."""
         dataset, split = self.dataset, self.split
         fitting = dataset.rows(split.from_ms, split.fitted_ms)
-        booster = fit(
-            dataset.matrix[fitting],
-            dataset.fraud[fitting],
-            boosting=boosting,
-            seed=self.seed,
-            report=self.report,
+        learned = self.losses.learned(
+            dataset.matrix, dataset.fraud, np.flatnonzero(fitting), seed=self.seed
         )
+        booster = fit(*learned, boosting=boosting, seed=self.seed, report=self.report)
         forest = forest_from_json(bytes(booster.save_raw("json")))
         platt = fit_platt(
             self.margins(booster, self.calibrating), dataset.fraud[self.calibrating]

@@ -280,6 +280,9 @@ ODD = (
     '{{"occurredAt": "{n}"}}',
     '{{"occurredAt": {n}}}',
     '{{"location": {{"latitude": {n}, "longitude": 1}}}}',
+    '{{"attributes": {{"{n}": 5}}}}',
+    '{{"attributes": {{"k_{n}": ["x"]}}}}',
+    '{{"attributes": ["{n}"]}}',
     '{{"card": {n}}}',
     '{{"card": ["{n}"]}}',
     '["{n}"]',
@@ -296,6 +299,19 @@ def test_json_that_is_none_of_ours_becomes_a_letter_without_it(kind, odd):
     for headers in ((), known):
         value = odd.format(n=NUMBER).encode()
         assert_told(kind, record(value, headers=headers))
+
+
+def test_a_key_that_is_cut_to_be_named_ends_in_no_number():
+    key = f"{'x' * 48}{NUMBER}{'0' * 20}"  # of 36 digits in a row, which are none
+    one = whole(Transaction)
+    one.attributes[key] = ""
+    assert_nowhere(letter_field(one))
+
+
+def letter_field(message) -> str:
+    with pytest.raises(ScoringError) as refused:
+        INTAKE.check(record(message.SerializeToString()))
+    return f"{refused.value.field} {refused.value}"
 
 
 @pytest.mark.parametrize("name", sorted(TRACE_HEADERS))

@@ -200,8 +200,9 @@ def _map_check(field: Field) -> Callable[[Mapping[str, str]], None]:
 
 def _entry(field: Field, key: str) -> str:
     """The name of an entry as errors may say it: cut, and no card number."""
-    shown = "" if holds_card_number(key) else key[: field.key_characters_max]
-    known = shown and shown.isprintable()
+    shown = key[: field.key_characters_max]
+    hides = holds_card_number(key) or holds_card_number(shown)
+    known = shown and shown.isprintable() and not hides
     return f"{field.path}.{shown}" if known else field.path
 
 

@@ -19,6 +19,7 @@ from scoring.training.card import write_card
 from scoring.training.dataset import DAY_MS, refuse_answers, refuse_leaks, split_by_time
 from scoring.training.fit import Boosting
 from scoring.training.ground import Ground, Groups
+from scoring.training.losses import Losses
 from scoring.training.progress import silent
 from scoring.training.simulation.simulate import World, simulate
 from scoring.training.train import dataset_of, train_bundle
@@ -77,7 +78,8 @@ def scored_until(table, now_ms, *, delay_ms):
     rows = dataset_of(table, catalogue, label_delay_ms=delay_ms)
     split = split_by_time(rows, label_delay_ms=delay_ms)
     groups = Groups.from_catalogue(catalogue)
-    ground = Ground(rows, split, groups, delay_ms, seed=0, report=silent)
+    losses = Losses.from_catalogue(catalogue)
+    ground = Ground(rows, split, groups, losses, delay_ms, seed=0, report=silent)
     model = ground.compiled(Boosting(rounds=5, rate=0.3, depth_max=2))
     past = rows.occurred_at_ms <= now_ms
     assert past.sum() > 1_000
