@@ -7,25 +7,15 @@ import fcntl
 import logging
 import os
 import re
-from binascii import crc32
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from struct import Struct
 
 from scoring.errors import BadArtifact
+from scoring.stores.spool_records import HEAD, pieces, record
 
 log = logging.getLogger(__name__)
-# What a record begins with: found again behind a damaged one. Then the length of
-# what was logged, and the checksum of the length and of that.
-_MAGIC = b"SPL1"
-_HEAD = Struct(">4sII")
-# Before there were checksums a record was its length, and what was logged.
-_LENGTH = Struct(">I")
-_LENGTH_MAX = 1 << 20
-# Where one of either kind may begin, behind a damaged one.
-_BEGINNING = re.compile(_MAGIC + rb"|\0\0")
 # A disk in this state may be well again, and callers want answers meanwhile.
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
@@ -105,9 +95,9 @@ class FileSpool:
             if self._own is None:
                 self.open()
             own = self._own
-            if own is None or own.end + _HEAD.size + len(logged) > self.bytes_max:
+            if own is None or own.end + HEAD.size + len(logged) > self.bytes_max:
                 return False
-            own.append(_record(logged))
+            own.append(record(logged))
         except (OSError, BadArtifact) as error:
             self._refused(error)
             return False
@@ -163,7 +153,7 @@ class FileSpool:
     def _sound(self, taken: _Locked) -> list[bytes]:
         kept: list[bytes] = []
         broken: list[bytes] = []
-        for piece, is_whole in _pieces(taken.path.read_bytes(), self.whole):
+        for piece, is_whole in pieces(taken.path.read_bytes(), self.whole):
             (kept if is_whole else broken).append(piece)
         if broken:
             self._set_aside(taken, broken)
@@ -274,52 +264,3 @@ class _Locked:
         if remove:
             self.path.unlink(missing_ok=True)
         os.close(self.number)
-
-
-def _record(logged: bytes) -> bytes:
-    length = _LENGTH.pack(len(logged))
-    return _HEAD.pack(_MAGIC, len(logged), crc32(logged, crc32(length))) + logged
-
-
-def _pieces(raw: bytes, whole: Callable[[bytes], bool]) -> Iterator[tuple[bytes, bool]]:
-    """What a file holds, in order: records, and pieces that are none.
-
-    >>> raw = _record(b"one") + b"torn" + _record(b"two")
-    >>> list(_pieces(raw, lambda logged: True))
-    [(b'one', True), (b'torn', False), (b'two', True)]
-    """
-    at = 0
-    while at < len(raw):
-        found = _record_at(raw, at, whole)
-        if found is not None:
-            logged, at = found
-            yield logged, True
-            continue
-        following = (m.start() for m in _BEGINNING.finditer(raw, at + 1))
-        sound = (p for p in following if _record_at(raw, p, whole) is not None)
-        end = next(sound, len(raw))
-        yield raw[at:end], False
-        at = end
-
-
-def _record_at(
-    raw: bytes, at: int, whole: Callable[[bytes], bool]
-) -> tuple[bytes, int] | None:
-    """The record that begins here, and where it ends; None where none does."""
-    if raw.startswith(_MAGIC, at):
-        if len(raw) < at + _HEAD.size:
-            return None
-        _, length, checksum = _HEAD.unpack_from(raw, at)
-        start = at + _HEAD.size
-        logged = raw[start : start + length]
-        if crc32(logged, crc32(_LENGTH.pack(length))) != checksum:
-            return None
-        return (logged, start + length) if whole(logged) else None
-    if len(raw) < at + _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack_from(raw, at)
-    start = at + _LENGTH.size
-    logged = raw[start : start + length]
-    if not 0 < length <= _LENGTH_MAX or len(logged) < length or not whole(logged):
-        return None
-    return logged, start + length

@@ -18,6 +18,7 @@ from scoring.pipeline.reconciler import Provisional
 from scoring.ports.telemetry import Telemetry
 from scoring.settings import Settings
 from scoring.stores.redis.address import StoreAddress
+from scoring.stores.redis.options import StoreOptions
 from scoring.stores.redis.store import RedisStore
 
 _MS_PER_S = 1_000
@@ -50,8 +51,7 @@ def store_from(
 
     An empty one asks the log whether its history was lost.
     """
-    return RedisStore.unopened(
-        address_from(settings),
+    options = StoreOptions(
         catalogue=catalogue,
         namespace=settings.namespace,
         lateness_ms=settings.lateness_s * _MS_PER_S,
@@ -59,6 +59,7 @@ def store_from(
         had_history=partial(_had_history, settings, log),
         silence_s=settings.store_budget_ms / _MS_PER_S,
     )
+    return RedisStore.unopened(address_from(settings), options)
 
 
 async def _had_history(settings: Settings, log: KafkaLog | None) -> bool:

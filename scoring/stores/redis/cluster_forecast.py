@@ -14,17 +14,18 @@ from scoring.stores.redis.script_client import Calls
 async def forecast_apart(
     calls: Calls,
     ask: Ask,
-    as_of: Transaction,
-    after_ms: int,
+    asked: tuple[Transaction, int],
     *,
     most: int,
     ends: float,
 ) -> list[Any]:
     """The reply of one server that had all entities: instants, and values.
 
+    `asked` is the payload as of an instant, and after which time, ms.
     Each entity is asked for the next instants of its own; where there are several,
     all are asked again for their values at the earliest instants of all.
     """
+    as_of, after_ms = asked
     first = [calls.command(one.call(as_of, after_ms, most)) for one in ask.apart()]
     replies = await calls.ask(first, left_s(ends))
     if len(replies) == 1:

@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.core.features.catalogue import Catalogue
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import CorruptState, HistoryLost, StoreUnavailable
 from scoring.ports.check import Check
@@ -27,11 +26,12 @@ from scoring.stores.redis.cluster_store import Split
 from scoring.stores.redis.connection import Command, Link
 from scoring.stores.redis.formats import CLAIM, DECIDED_KINDS
 from scoring.stores.redis.keys import Layout, recorded_of
-from scoring.stores.redis.opening import HadHistory, Opening
+from scoring.stores.redis.opening import Opening
+from scoring.stores.redis.options import StoreOptions
 from scoring.stores.redis.outbox import RedisOutbox
 from scoring.stores.redis.script_args import Arguments, Ask
 from scoring.stores.redis.script_client import Calls
-from scoring.stores.redis.script_compiler import Program, Terms
+from scoring.stores.redis.script_compiler import Program
 from scoring.wire import decision_of, payment_of
 
 _NOT_THERE = "the history is not there; run `scoring rebuild`"
@@ -41,24 +41,17 @@ class RedisStore:
     """`ports.store` on Redis >= 6.2 or Valkey: one server, or a cluster."""
 
     def __init__(
-        self,
-        link: Link,
-        catalogue: Catalogue,
-        *,
-        namespace: str,
-        terms: Terms,
-        claims: str = "",
-        cluster: bool = False,
-        had_history: HadHistory | None = None,
-        silence_s: float = inf,
+        self, link: Link, options: StoreOptions, *, cluster: bool = False
     ) -> None:
+        catalogue, terms = options.catalogue, options.terms
         program = Program(catalogue, terms)
-        self._calls = Calls(link, program, silence_s=silence_s)
+        self._calls = Calls(link, program, silence_s=options.silence_s)
         self._layout = Layout(
-            catalogue, program, namespace, claims=claims, parted=cluster
+            catalogue, program, options.namespace, claims=options.claims, parted=cluster
         )
-        self._outbox = RedisOutbox(self._calls, self._layout.claims)
-        self.opening = Opening(self._calls, self._layout.claims, had_history)
+        claims = self._layout.claims
+        self._outbox = RedisOutbox(self._calls, claims)
+        self.opening = Opening(self._calls, claims, options.had_history)
         self._arguments = Arguments(catalogue, program, self._layout)
         self._split = (
             Split(self._calls, self._layout, self._arguments, terms)
@@ -67,17 +60,13 @@ class RedisStore:
         )
 
     @classmethod
-    async def connect(
-        cls,
-        address: StoreAddress | str,
-        **terms: Any,
-    ) -> Self:
-        """A store that is open, on the terms of `unopened`.
+    async def connect(cls, address: StoreAddress | str, **options: Any) -> Self:
+        """A store that is open, with `StoreOptions`.
 
         Raises `StoreUnavailable` when there is no answer, `BadArtifact` when the
         server's settings would lose history.
         """
-        store = cls.unopened(address, **terms)
+        store = cls.unopened(address, StoreOptions(**options))
         try:
             await store.opening.open()
         except BaseException:
@@ -86,38 +75,14 @@ class RedisStore:
         return store
 
     @classmethod
-    def unopened(
-        cls,
-        address: StoreAddress | str,
-        *,
-        catalogue: Catalogue,
-        namespace: str,
-        lateness_ms: int,
-        dedupe_ms: int,
-        claims: str = "",
-        had_history: HadHistory | None = None,
-        silence_s: float = inf,
-    ) -> Self:
+    def unopened(cls, address: StoreAddress | str, options: StoreOptions) -> Self:
         """A store that is unavailable until the first `ping` that it answers.
 
-        `had_history` is asked where the namespace is empty: True there means that
-        the history is lost, and nothing is answered from it before a rebuild.
-        `claims` is another namespace for claims and decisions: a rebuild's own.
-        A server that owes a reply and says nothing for `silence_s` is unavailable to
-        whoever gave a `timeout_s`. Raises `BadArtifact` where the address is none.
+        Raises `BadArtifact` where the address is none.
         """
         if isinstance(address, str):
             address = StoreAddress(address)
-        return cls(
-            address.link(),
-            catalogue,
-            namespace=namespace,
-            terms=Terms(lateness_ms, dedupe_ms),
-            claims=claims,
-            cluster=address.cluster,
-            had_history=had_history,
-            silence_s=silence_s,
-        )
+        return cls(address.link(), options, cluster=address.cluster)
 
     async def _whole(
         self,
@@ -305,10 +270,8 @@ class RedisStore:
     ) -> list[Any]:
         if self._split is not None:
             return [
-                await forecast_apart(
-                    self._calls, ask, as_of, after_ms, most=most, ends=ends
-                )
-                for as_of, after_ms in asked
+                await forecast_apart(self._calls, ask, one, most=most, ends=ends)
+                for one in asked
             ]
         calls = [ask.call(as_of, after_ms, most) for as_of, after_ms in asked]
         commands = list(map(self._calls.command, calls))
