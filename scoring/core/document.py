@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from difflib import get_close_matches
 from math import inf
@@ -144,7 +143,20 @@ def load(text: str, model: type[M], *, name: str) -> M:
         if not isinstance(error, ValidationError):  # such as an alias of itself
             raise BadArtifact(f"{name}:1: not YAML: {error}") from error
         lines = [_problem(name, root, dict(e), model) for e in error.errors()]
-        raise BadArtifact("\n".join(lines)) from error
+        raise refusal(lines, name=name) from error
+
+
+def refusal(problems: Iterable[str], *, name: str) -> BadArtifact:
+    """The error of a file: its problems, each "name:line: …", as its lines stand.
+
+    >>> str(refusal(["f.yaml:12: b: is empty", "f.yaml:3: a: is empty"], name="f.yaml"))
+    'f.yaml:3: a: is empty\\nf.yaml:12: b: is empty'
+    """
+
+    def line(problem: str) -> int:
+        return int(problem.removeprefix(f"{name}:").partition(":")[0])
+
+    return BadArtifact("\n".join(sorted(problems, key=line)))
 
 
 def _text(value: object) -> str:
@@ -168,13 +180,17 @@ def _refuse_oddities(root: yaml.Node | None, name: str) -> None:
     """Refuse what YAML lets pass: a field written twice."""
     problems = []
     for node in _nodes(root, set()):
-        line = f"{name}:{node.start_mark.line + 1}"
-        if isinstance(node, yaml.MappingNode):
-            keys = Counter(_key(key) for key, _ in node.value)
-            twice = sorted(key for key, times in keys.items() if times > 1)
-            problems += [f"{line}: {key}: is written twice" for key in twice]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        first: dict[str, yaml.Node] = {}
+        for key, _ in node.value:
+            if first.setdefault(_key(key), key) is key:
+                continue
+            above = first[_key(key)].start_mark.line + 1
+            said = f"{_key(key)}: is written twice, in line {above} too"
+            problems.append(f"{name}:{key.start_mark.line + 1}: {said}")
     if problems:
-        raise BadArtifact("\n".join(problems))
+        raise refusal(problems, name=name)
 
 
 def _is_text(node: yaml.Node) -> bool:

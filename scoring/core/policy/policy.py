@@ -37,7 +37,6 @@ from scoring.core.policy.rules.inputs import Schema, Type, limit_type
 from scoring.core.policy.rules.program import Bindings, Clause, RuleProgram, compiled
 from scoring.core.policy.ruling import ClauseAsk, Ruling, rulings
 from scoring.core.policy.segments import Amount, Choice, choice
-from scoring.errors import BadArtifact
 
 _VERSION_CHARACTERS = 16
 
@@ -93,7 +92,7 @@ def load_policy(
     problems += [located(text, file, i, p, name=name) for i, p in refused]
     problems += unconditional(text, file, program.always, name=name)
     if problems:
-        raise BadArtifact("\n".join(problems))
+        raise document.refusal(problems, name=name)
     return Policy(
         version=_version(file, table),
         name=file.name,

@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from scoring.core import document
-from scoring.core.policy.policy_file import PolicyFile
+from scoring.core.policy.policy_file import Levels, PolicyFile
 from scoring.core.policy.rules.inputs import Type, limit_type
 from scoring.core.policy.rules.problem import RuleProblem, caret, position
 from scoring.core.policy.segments import Where, texts_of
 from scoring.core.transaction.card_number import holds_card_number
 
 Path = tuple[str | int, ...]
+_READ = re.compile(r"\b(limits|lists)\s*\.\s*([a-z][a-z0-9_]*)")
 
 
 def contradictions(text: str, file: PolicyFile, *, name: str) -> list[str]:
@@ -51,15 +52,56 @@ def remarks(file: PolicyFile, always: Collection[int] = ()) -> list[str]:
     """
     rules = [_place(file, clause) for clause in sorted(always)]
     found = [f"rules.{i} ({file.rules[i].id}): holds for every payment" for i in rules]
+    return [*found, *_alike(file), *_never_applied(file), *_unread(file)]
+
+
+def _alike(file: PolicyFile) -> Iterator[str]:
+    """Tokens listed together that are one, or look as if they were."""
     for place, tokens in _tokens(file):
         kept: dict[str, str] = {}
+        seen: set[str] = set()
         for token in tokens:
+            if token in seen and place.startswith("lists."):
+                yield f"{place}: {token!r} stands twice; the last to end counts"
+            seen.add(token)
             if token != token.strip():
-                found.append(f"{place}: {token!r} begins or ends with a blank")
+                yield f"{place}: {token!r} begins or ends with a blank"
             other = kept.setdefault(token.strip().casefold(), token)
             if other != token:
-                found.append(f"{place}: {other!r} and {token!r} differ only in case")
-    return found
+                yield f"{place}: {other!r} and {token!r} differ only in case"
+
+
+def _never_applied(file: PolicyFile) -> Iterator[str]:
+    """Levels of a segment above the default's level of a stricter outcome."""
+    default = file.thresholds.default
+    for i, case in enumerate(file.thresholds.segments):
+        strictest: tuple[float, str] | None = None
+        for name in reversed(Levels.model_fields):
+            own = name in case.model_fields_set
+            level = getattr(case if own else default, name)
+            if level is None:
+                continue
+            if strictest and level > strictest[0]:
+                yield (
+                    f"thresholds.segments.{i}: {name} {level:g} never applies: "
+                    f"{strictest[1]} begins at {strictest[0]:g}; write both"
+                )
+            else:
+                strictest = (level, name)
+
+
+def _unread(file: PolicyFile) -> Iterator[str]:
+    """What the file holds and nothing in it reads."""
+    read = {name for rule in file.rules for name in _READ.findall(rule.when)}
+    serving = [name for name, listed in file.lists.items() if not listed.field]
+    for part, names in (("limits", list(file.limits)), ("lists", serving)):
+        for name in names:
+            if (part, name) not in read:
+                yield f"{part}.{name}: no rule reads it"
+    said = {code for _, code in _codes(file)}
+    for code in file.reasons:
+        if code not in said:
+            yield f"reasons.{code}: nothing says it"
 
 
 def _tokens(file: PolicyFile) -> Iterator[tuple[str, list[str]]]:

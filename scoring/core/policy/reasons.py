@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from scoring.core import document
 from scoring.core.decision.decision import Reason, ReasonSource
 from scoring.core.features.catalogue import Catalogue, Feature
 from scoring.core.policy.rules.inputs import Schema, features_in
-from scoring.core.policy.rules.problem import RuleProblem, caret
+from scoring.core.policy.rules.problem import RuleProblem, caret, suggestion
 from scoring.core.policy.rules.program import Row, supporting
-from scoring.errors import BadArtifact
+from scoring.core.transaction.card_number import holds_card_number
 
 Code = Annotated[str, Field(pattern=r"[A-Z][A-Z0-9_]{2,63}")]
 Wording = Annotated[str, Field(min_length=10, max_length=200)]
 _SHARE_MAX = 0.0105  # of frauds, without any: the shipped table says more from 0.011
 _SHIPPED = "scoring/defaults/reasons.yaml"
+Path = tuple[str | int, ...]
 
 
 class ReasonWording(BaseModel):
@@ -58,21 +59,6 @@ class ReasonFile(BaseModel):
     version: document.FormatVersion
     score: ReasonWording
     reasons: tuple[ReasonRow, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _unique(self) -> ReasonFile:
-        columns = {
-            "group": [row.group for row in self.reasons],
-            "code": [
-                self.score.code,
-                *(c for r in self.reasons for c in (r.code, r.otherwise.code)),
-            ],
-        }
-        for column, values in columns.items():
-            twice = {v for v in values if values.count(v) > 1}
-            if twice:
-                raise ValueError(f"{column} stands twice: {', '.join(sorted(twice))}")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +109,55 @@ def load_reasons(text: str, *, catalogue: Catalogue, name: str) -> ReasonTable:
     A predicate is checked like a rule, and may read the features of its group only.
     """
     file = document.load(text, ReasonFile, name=name)
-    problems, groups = [], {}
+    found = [*_taken_twice(file), *_told_numbers(file), *_refused(file, catalogue)]
+    if found:
+        lines = [
+            f"{name}:{document.line_of(text, path)}: {'.'.join(map(str, path))}: {said}"
+            for path, said in found
+        ]
+        raise document.refusal(lines, name=name)
+    return ReasonTable(file, {r.group: _compiled(r, catalogue) for r in file.reasons})
+
+
+def _sayings(file: ReasonFile) -> Iterator[tuple[Path, ReasonWording | ReasonRow]]:
+    """Every code with its wording, and where it stands."""
+    yield ("score",), file.score
     for i, row in enumerate(file.reasons):
-        try:
-            groups[row.group] = _compiled(row, catalogue)
-        except RuleProblem as problem:
-            line = document.line_of(text, ("reasons", i, "when"))
-            problems.append(f"{name}:{line}: reasons.{i}.when: {problem.message}")
-    if problems:
-        raise BadArtifact("\n".join(problems))
-    return ReasonTable(file, groups)
+        yield ("reasons", i), row
+        yield ("reasons", i, "otherwise"), row.otherwise
+
+
+def _taken_twice(file: ReasonFile) -> Iterator[tuple[Path, str]]:
+    groups = [(("reasons", i, "group"), r.group) for i, r in enumerate(file.reasons)]
+    codes = [((*path, "code"), said.code) for path, said in _sayings(file)]
+    for named in (groups, codes):
+        first: dict[str, Path] = {}
+        for path, value in named:
+            above = first.setdefault(value, path)
+            if above != path:
+                yield path, f"{value} stands in {'.'.join(map(str, above))} already"
+
+
+def _told_numbers(file: ReasonFile) -> Iterator[tuple[Path, str]]:
+    """Wordings that hold a card number: they are said outside."""
+    for path, said in _sayings(file):
+        if holds_card_number(said.wording):
+            yield (*path, "wording"), "holds a card number; take it out"
+
+
+def _refused(file: ReasonFile, catalogue: Catalogue) -> Iterator[tuple[Path, str]]:
+    """Groups that the definitions lack, and each predicate that cannot be asked."""
+    groups = {feature.reason_group for feature in catalogue.features.values()}
+    for i, row in enumerate(file.reasons):
+        if row.group not in groups:
+            meant = suggestion(row.group, groups)
+            yield ("reasons", i, "group"), f"no feature is of {row.group}{meant}"
+            continue
+        for when in row.when:
+            try:
+                _ask(when, row.group, catalogue)
+            except RuleProblem as problem:
+                yield ("reasons", i, "when"), problem.message
 
 
 def default_reasons(catalogue: Catalogue) -> ReasonTable:
@@ -173,24 +198,24 @@ def _presumes_fraud(feature: Feature) -> bool:
     return feature.statistic == "fraud_rate" and (feature.default or 0.0) > _SHARE_MAX
 
 
+def _ask(text: str, group: str, catalogue: Catalogue) -> None:
+    """Raises `RuleProblem` for a predicate that its group cannot be asked."""
+    read = features_in(text)
+    strange = sorted((set(catalogue.names) - _names(group, catalogue)) & set(read))
+    if strange:
+        raise RuleProblem(0, f"{strange[0]} is of another group than {group}")
+    try:
+        supporting([text], Schema(catalogue.names, bounds=catalogue.bounds))
+    except RuleProblem as problem:
+        message = f"{problem.message}\n{caret(text, problem.offset)}"
+        raise RuleProblem(problem.offset, message) from problem
+    if not read:
+        proves = f"reads no feature, so that it proves nothing; name one of {group}"
+        raise RuleProblem(0, proves)
+
+
 def _compiled(row: ReasonRow, catalogue: Catalogue) -> GroupReason:
     schema = Schema(catalogue.names, bounds=catalogue.bounds)
-    other = set(catalogue.names) - _names(row.group, catalogue)
-    for text in row.when:
-        read = features_in(text)
-        strange = sorted(other.intersection(read))
-        if strange:
-            raise RuleProblem(0, f"{strange[0]} is of another group than {row.group}")
-        try:
-            supporting([text], schema)
-        except RuleProblem as problem:
-            message = f"{problem.message}\n{caret(text, problem.offset)}"
-            raise RuleProblem(problem.offset, message) from problem
-        if not read:
-            proves = (
-                f"reads no feature, so that it proves nothing; name one of {row.group}"
-            )
-            raise RuleProblem(0, proves)
     neutral = (row.otherwise.code, row.otherwise.wording)
     return GroupReason((row.code, row.wording), neutral, supporting(row.when, schema))
 

@@ -21,6 +21,9 @@ ROOTS = ("transaction", "features", "limits", "lists", "score")
 _ISSUE = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _OVERLOAD = re.compile(r"no matching overload for '([^']+)' applied to '\(([^)]*)\)'")
 _OPERATORS = {"@in": "in", "_in_": "in"}
+_WORD = re.compile(r"\w+|\S")
+# What other languages write, and CEL does not.
+_ELSEWHERE = {"=": "==", "and": "&&", "or": "||", "not": "!", "&": "&&", "|": "||"}
 
 
 def checked(text: str) -> Node:
@@ -73,13 +76,27 @@ def _plain(text: str, offset: int, complaint: str) -> str:
         return _mismatch(text, offset, overload[1], overload[2])
     if complaint.startswith("undeclared reference to"):
         word = complaint.split("'")[1].partition(".")[0]
-        known = ", ".join(ROOTS)
-        return f"{word!r} is not known{suggestion(word, ROOTS) or f': use {known}'}"
+        known = f": use {', '.join(ROOTS)}; a text stands in quotes"
+        remedy = _as_cel(word) or suggestion(word, ROOTS) or known
+        return f"{word!r} is not known{remedy}"
     if complaint.startswith("Syntax error"):
+        word = found[0] if (found := _WORD.match(text, offset)) else ""
+        if remedy := _as_cel(word):
+            return f"{word!r} is not known{remedy}"
         return complaint.split(" expecting", maxsplit=1)[0].replace(
             "'<EOF>'", "the end"
         )
     return complaint
+
+
+def _as_cel(word: str) -> str:
+    """The rest of a sentence about a word of another language.
+
+    >>> _as_cel("AND"), _as_cel("features")
+    (': write &&', '')
+    """
+    meant = _ELSEWHERE.get(word.lower())
+    return f": write {meant}" if meant else ""
 
 
 def _mismatch(text: str, offset: int, function: str, types: str) -> str:

@@ -13,7 +13,6 @@ from scoring.core.features.catalogue import (
 )
 from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import Policy, load_policy
-from scoring.core.policy.policy_problems import remarks
 from scoring.core.policy.shipped_policy import default_policy, shipped_text
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
@@ -306,20 +305,6 @@ def test_a_list_holds_only_what_its_field_can_be(field: str, token: str) -> None
     listed = f"{{field: {field}, then: decline, reason_code: BLOCKED, entries: ["
     with pytest.raises(BadArtifact, match=r"lists\.odd"):
         policy(f"lists: {{odd: {listed}{{token: '{token}'}}]}}}}")
-
-
-def test_entries_that_differ_only_in_case_or_blanks_are_remarked() -> None:
-    text = """
-lists:
-  shops: {entries: [{token: Shop-1}, {token: shop-1}, {token: 'shop-2 '}, {token: x}]}
-limits:
-  x: {default: 1, segments: [{where: {merchant: [M1, m1]}, limit: 2}]}
-"""
-    assert remarks(policy(text).file) == [
-        "lists.shops: 'Shop-1' and 'shop-1' differ only in case",
-        "lists.shops: 'shop-2 ' begins or ends with a blank",
-        "limits.x.segments.where.merchant: 'M1' and 'm1' differ only in case",
-    ]
 
 
 def test_the_shipped_policy_names_the_rules_that_other_definitions_cannot_answer() -> (

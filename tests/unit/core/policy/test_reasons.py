@@ -79,8 +79,38 @@ def test_a_predicate_is_checked_like_a_rule(when, said):
 
 def test_a_code_that_stands_twice_is_refused():
     good = "features.card_count_1h > 1.0"
-    with pytest.raises(BadArtifact, match="code stands twice: SAME"):
+    with pytest.raises(BadArtifact) as no:
         table(("CARD_VELOCITY", "SAME", good, "SAME"))
+    said = "reasons.0.otherwise.code: SAME stands in reasons.0.code already"
+    assert str(no.value) == f"reasons.yaml:4: {said}"
+
+
+def test_all_mistakes_of_a_table_of_reasons_are_told_in_the_order_of_its_lines():
+    text = HEAD + (
+        "  - group: CARD_VELOCITI\n"
+        "    code: OFTEN\n"
+        "    wording: Some true words.\n"
+        "    when: features.card_count_1h > 1.0\n"
+        "    otherwise: {code: SELDOM, wording: Some neutral words.}\n"
+        "  - group: CARD_VELOCITY\n"
+        "    code: RISK_SCORE\n"
+        "    wording: Not for 4111 1111 1111 1111.\n"
+        "    when: [features.card_count_1h > 1, features.card_cuont_1h > 1.0]\n"
+        "    otherwise: {code: OTHER, wording: Some neutral words.}\n"
+    )
+    with pytest.raises(BadArtifact) as no:
+        load_reasons(text, catalogue=CATALOGUE, name="reasons.yaml")
+    told = [x for x in str(no.value).splitlines() if x.startswith("reasons.yaml")]
+    starts = [
+        "4: reasons.0.group: no feature is of CARD_VELOCITI; did you mean",
+        "10: reasons.1.code: RISK_SCORE stands in score.code already",
+        "11: reasons.1.wording: holds a card number",
+        "12: reasons.1.when: '>' takes numbers of one kind, features are decimal",
+        "12: reasons.1.when: 'card_cuont_1h' is not a feature; did you mean",
+    ]
+    assert len(told) == len(starts)
+    for line, start in zip(told, starts, strict=True):
+        assert line.startswith(f"reasons.yaml:{start}")
 
 
 def test_a_misspelt_code_is_refused_with_its_line():
