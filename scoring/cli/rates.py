@@ -26,7 +26,11 @@ def check(
     ] = "",
 ) -> None:
     """Refuse a file with line, column and remedy; exit 2 when it is refused."""
+    from scoring.core.features.rates import doubts
+
     rates = _load(file)
+    for doubt in doubts(rates):
+        typer.echo(f"{file or 'rates'}: remark: {doubt}")
     rows = sum(len(own.starts) for own in rates.by_currency.values()) - 1
     typer.echo(
         f"{file or 'rates'}: {rows:,} rates of {len(rates.by_currency) - 1} currencies "

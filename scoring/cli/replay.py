@@ -243,8 +243,8 @@ def offline(
 
     Takes an ordered run, or, --as-processed, any run of one store: each row then
     sees what the store had processed before it. Exit status 1 where a score differs
-    by more than the limit, a row has no decision, or a feature differs. When each
-    label was applied is not recorded by an unordered run that fed them: rows that
+    by more than the limit, a row has no decision, or, --as-processed, a feature
+    differs. An unordered run does not record when each label was applied: rows that
     differ only in what labels tell are counted, and pass.
     """
     from scoring.replay.offline import RunTerms, agreement

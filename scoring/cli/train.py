@@ -252,7 +252,8 @@ def _summary(manifest: Manifest, place: str, *, promoted: bool) -> None:
         f"model {manifest.version}: AUC {figure('auc')}, "
         f"average precision {figure('average_precision')}, "
         f"card precision@100 {figure('card_precision_100')} "
-        f"on {manifest.metrics.get('rows', 0):,.0f} later transactions"
+        f"on {manifest.metrics.get('rows', 0):,.0f} later transactions, "
+        f"{manifest.metrics.get('frauds', 0):,.0f} of them fraud"
     )
     typer.echo(f"card: {place}/{manifest.version}/card.md")
     if not promoted:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import grpc
 
 from scoring import wire
+from scoring.core.transaction.fields import FieldType
 from scoring.core.transaction.label import Label
-from scoring.core.transaction.transaction import Transaction
+from scoring.core.transaction.transaction import FIELDS, Transaction
 from scoring.errors import (
     DeadlineExceeded,
     Denied,
@@ -24,9 +25,21 @@ from scoring.errors import (
     Unavailable,
 )
 from scoring.v1 import fraud_scoring_pb2 as calls
+from scoring.v1 import transaction_pb2
 from scoring.v1.decision_pb2 import Decision
 
 FIELD_KEY = "scoring-field"
+_MISFITS = (TypeError, ValueError, AttributeError)  # as protobuf refuses a value
+_TYPES = {
+    FieldType.TEXT: "must be a str",
+    FieldType.CODE: "must be a str",
+    FieldType.NAME: "must be a member of its enumeration, such as Channel.ECOMMERCE",
+    FieldType.WHOLE: "must be an int",
+    FieldType.MONEY: "must be an int",
+    FieldType.REAL: "must be a float",
+    FieldType.INSTANT: "must be an int of milliseconds since 1970",
+    FieldType.TEXTS: "must map str to str",
+}
 _DIFFERS = re.compile(r", which differs in ([a-z_]+(?:, [a-z_]+)*);")
 RETRY_KEY = "grpc-retry-pushback-ms"
 
@@ -36,7 +49,7 @@ def check_request(
 ) -> calls.CheckTransactionRequest:
     """Ask for one decision."""
     return calls.CheckTransactionRequest(
-        transaction=wire.transaction_to_proto(transaction), dry_run=dry_run
+        transaction=_written(transaction), dry_run=dry_run
     )
 
 
@@ -45,7 +58,7 @@ def batch_request(
 ) -> calls.BatchCheckTransactionsRequest:
     """Ask for many decisions at once."""
     return calls.BatchCheckTransactionsRequest(
-        transactions=[wire.transaction_to_proto(t) for t in transactions],
+        transactions=[_written(t) for t in transactions],
         dry_run=dry_run,
     )
 
@@ -55,10 +68,30 @@ def stream_request(
 ) -> calls.StreamCheckTransactionsRequest:
     """Ask for one decision on a stream."""
     return calls.StreamCheckTransactionsRequest(
-        transaction=wire.transaction_to_proto(transaction),
+        transaction=_written(transaction),
         budget_ms=budget_ms,
         dry_run=dry_run,
     )
+
+
+def _written(transaction: Transaction) -> transaction_pb2.Transaction:
+    """The message of a transaction; a value of another type is refused by its field.
+
+    >>> _written(Transaction("default", "t1", amount_minor="5"))
+    Traceback (most recent call last):
+    scoring.errors.InvalidTransaction: amount_minor: must be an int
+    """
+    try:
+        return wire.transaction_to_proto(transaction)
+    except _MISFITS as error:
+        for field in FIELDS:
+            alone: dict[str, Any] = {"tenant": "t", "id": "t"}
+            alone[field.name] = getattr(transaction, field.name)
+            try:
+                wire.transaction_to_proto(Transaction(**alone))
+            except _MISFITS:
+                raise InvalidTransaction(field.path, _TYPES[field.type]) from error
+        raise
 
 
 def decision_request(transaction_id: str, tenant: str) -> calls.GetDecisionRequest:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from scoring.core.transaction.card_number import holds_card_number
+from scoring.tables import cells
 from scoring.tables.column_names import (
     KNOWN_NAMES,
     MINOR_NAMES,
@@ -230,11 +231,16 @@ def _judge_required(guess: Guess, every: Values) -> None:
         guess.remarks.append("fraud: no label found; no quality report is possible")
         return
     guess.extra["label_delay"] = "7d"
-    said = _shown(set(every(guess.column("fraud"))))  # the first fraud may come late
+    values = set(every(guess.column("fraud")))  # the first fraud may come late
     guess.remarks.append(
-        f"fraud: {guess.column('fraud')!r}, with values {said}; "
+        f"fraud: {guess.column('fraud')!r}, with values {_shown(values)}; "
         "1, true, yes, fraud mean fraud; known 7 days later"
     )
+    if neither := {v for v in values if v.strip() and cells.fraud(v, None) is None}:
+        guess.remarks.append(
+            f"fraud: {_shown(neither)}: no label; say what a value means, as in "
+            "labels: {fraud: [chargeback], legitimate: [ok]}"
+        )
 
 
 def _shown(values: Iterable[str]) -> str:

@@ -214,8 +214,9 @@ def text_of(path: Path, encoding: str) -> Iterator[Any]:
     except UnicodeError as error:
         named = encoding.removesuffix("-sig").upper()
         raise BadArtifact(
-            f"{path.name}: is not {named}; save it as UTF-8, or say what it is in the "
-            "mapping, as in encoding: windows-1252 (or latin-1)"
+            f"{path.name}: is not {named}; save it as UTF-8, or say what it is, by "
+            "--encoding windows-1252 or in the mapping, as in encoding: windows-1252 "
+            "(or latin-1)"
         ) from error
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error

@@ -139,6 +139,12 @@ def test_the_values_of_a_label_are_told_of_all_rows_not_of_the_first(tmp_path):
     assert any("with values 0, 1;" in remark for remark in told)
 
 
+def test_values_of_a_label_that_are_none_are_named_before_anything_is_learned(tmp_path):
+    rows = [f"a{i},2024-03-01T10:00:00Z,1.50,EUR,c1,{i % 3 - 1}" for i in range(9)]
+    told = describe(csv_file(tmp_path, *rows)).remarks
+    assert any(remark.startswith("fraud: -1: no label") for remark in told)
+
+
 NUMBERS = ["4111111111111111", "5500005555555559", "4111111111111111"]
 NUMBERED = [
     f"a{i},2024-03-01T10:0{i}:00Z,1.50,EUR,{n},0" for i, n in enumerate(NUMBERS)

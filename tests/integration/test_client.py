@@ -65,6 +65,25 @@ async def test_a_mistake_names_its_field_without_repeating_it(client):
     assert str(refused.value).count("currency:") == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("amount_minor", "500"),
+        ("amount_minor", 5.5),
+        ("channel", "ECOMMERCE"),
+        ("card", 42),
+        ("attributes", {"a": 1}),
+    ],
+)
+async def test_a_value_of_another_type_is_refused_by_its_field(client, field, value):
+    odd = replace(payment(), **{field: value})
+    for asked in (client.check(odd), client.check_many([payment(), odd])):
+        with pytest.raises(InvalidTransaction) as refused:
+            await asked
+        assert refused.value.field == field
+        assert str(value) not in str(refused.value).split(": ", 1)[1].split()
+
+
 async def test_another_payload_under_the_same_id_is_a_conflict(client):
     one = payment()
     await client.check(one)

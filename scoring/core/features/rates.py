@@ -24,6 +24,7 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 from itertools import groupby
+from math import log
 from operator import itemgetter
 
 from scoring.core.transaction.codes import CURRENCIES, CURRENCY_DIGITS
@@ -35,6 +36,7 @@ RATE_SCALE = 10**RATE_DECIMALS
 _RATE_MAX = 10**6  # minor units for one: more is a rate written the wrong way round
 _CHARACTERS_MAX = 64_000_000  # every currency, every day, for thirty years
 _PROBLEMS_MAX = 20  # what is wrong throughout need not be said of every line
+_DOUBT = log(1.25)  # currencies that are worth alike say nothing by their inverse
 _VERSION_CHARACTERS = 16
 ALWAYS_MS = -(2**62)  # before every payment
 _MS_PER_S = 1_000
@@ -136,6 +138,32 @@ def load_rates(text: str, *, reference: str, name: str) -> Rates:
     if found.problems:
         raise BadArtifact("\n".join(found.problems))
     return Rates.from_rows(reference, found.rows)
+
+
+def doubts(rates: Rates) -> Iterator[str]:
+    """What a file may say and seldom means, by the shipped rates of its reference.
+
+    Many publish how many units of a currency one unit of the reference is worth: a
+    rate whose inverse lies nearer to the shipped one was likely copied from there.
+
+    >>> list(doubts(no_rates("EUR")))
+    ['has no rate: amounts in other currencies than EUR are unknown']
+    """
+    if len(rates.by_currency) == 1:
+        but = f"amounts in other currencies than {rates.reference} are unknown"
+        yield f"has no rate: {but}"
+    shipped = shipped_rates()
+    if shipped.reference != rates.reference:
+        return
+    for code in sorted(rates.by_currency.keys() & shipped.by_currency.keys()):
+        newest = in_units(rates.by_currency[code].newest, code, rates.reference)
+        known = in_units(shipped.by_currency[code].newest, code, rates.reference)
+        off = abs(log(newest / known))
+        if off > _DOUBT and off > abs(log(1 / newest / known)):
+            yield (
+                f"{code}: is 1 {code} {newest:g} {rates.reference}, or 1 "
+                f"{rates.reference} {newest:g} {code}? Shipped is {known:g}"
+            )
 
 
 def rate_digits(currency: str, reference: str) -> int:

@@ -9,7 +9,7 @@ from rates_parts import DATED, HEAD, rates_of
 from streams import Shape, transactions
 
 from scoring.core.features.catalogue import default_catalogue
-from scoring.core.features.rates import load_rates, no_rates, shipped_rates
+from scoring.core.features.rates import doubts, load_rates, no_rates, shipped_rates
 from scoring.core.transaction.codes import CURRENCY_DIGITS
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
@@ -178,6 +178,15 @@ def test_rates_of_one_version_convert_all_payments_until_then_alike(one, other, 
 def test_the_shipped_rates_are_of_the_shipped_definitions():
     assert shipped_rates().reference == default_catalogue().currency
     assert worth(shipped_rates(), "USD", 0) == 870
+
+
+def test_rates_written_the_wrong_way_round_are_doubted():
+    wrong = rates_of(USD="1.15", JPY="163", CHF="0.94", PLN="0.24", CZK="0.03")
+    assert [doubt.partition(":")[0] for doubt in doubts(wrong)] == ["JPY", "USD"]
+
+
+def test_nothing_is_doubted_of_the_shipped_rates():
+    assert list(doubts(shipped_rates())) == []
 
 
 def test_the_streams_of_the_parity_tests_run_over_days_on_which_rates_change():
