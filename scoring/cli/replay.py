@@ -245,7 +245,8 @@ def offline(
     sees what the store had processed before it. Exit status 1 where a score differs
     by more than the limit, a row has no decision, or, --as-processed, a feature
     differs. An unordered run does not record when each label was applied: rows that
-    differ only in what labels tell are counted, and pass.
+    differ only in what labels tell, or in what their decisions state as inexact (the
+    history of a busy entity is merged), are counted, and pass.
     """
     from scoring.replay.offline import RunTerms, agreement
     from scoring.replay.session import with_model
@@ -275,6 +276,10 @@ def offline(
         _remark(line)
     for name, count in found.features_differing.items():
         typer.echo(f"  {name}: {count:,} values differ")
+    if found.inexact:
+        typer.echo(
+            f"{found.inexact:,} rows differ in what their decisions state as inexact"
+        )
     if as_processed:
         typer.echo(
             f"{found.labels_late:,} rows differ in what labels tell, "

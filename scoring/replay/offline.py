@@ -17,6 +17,7 @@ from scoring.tables.table import Table
 from scoring.training.sql import connect
 
 _ROWS_PER_PREDICT = 8_192
+_COMPARED = ["id", "score", "features", "inexact_features", "second_look"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +39,15 @@ class Agreement:
 
     `labels_late` counts the rows (only where labels were fed to an unordered run)
     that differ in what labels tell: the run does not say when each label was
-    applied. The scores of these are not compared. `unexplained` counts all other
-    values that differ.
+    applied. `inexact` counts the rows that differ in what their decision states as
+    inexact: the store merges the history of a busy entity. The scores of both are not
+    compared. `unexplained` counts all other values that differ.
     """
 
     rows: int
     missing: int
     labels_late: int
+    inexact: int
     unexplained: int
     score_difference_max: float
     features_differing: dict[str, int]
@@ -187,17 +190,25 @@ class _Offline:
         return scores
 
 
+def _stated(ours: dict[str, list[Any]], names: tuple[str, ...]) -> Any:
+    """Which values, by row and feature, the decisions state as inexact."""
+    place = {name: i for i, name in enumerate(names)}
+    stated = np.zeros((len(ours["id"]), len(names)), dtype=bool)
+    # A file of an earlier release does not say.
+    for row, inexact in enumerate(ours.get("inexact_features") or []):
+        stated[row, [place[name] for name in inexact or () if name in place]] = True
+    return stated
+
+
 def _compared(
     decisions: Path, offline: _Offline, excused: Any, names: tuple[str, ...]
 ) -> Agreement:
     import pyarrow.parquet as pq
 
-    found, late, difference = 0, 0, 0.0
+    found, late, inexact, unexplained, difference = 0, 0, 0, 0, 0.0
     differing = np.zeros(len(names), dtype=np.int64)
     file = pq.ParquetFile(decisions)
-    for batch in file.iter_batches(
-        _ROWS_PER_PREDICT, columns=["id", "score", "features", "second_look"]
-    ):
+    for batch in file.iter_batches(_ROWS_PER_PREDICT, columns=_COMPARED):
         ours = batch.to_pydict()
         rows = np.array([offline.place.get(id_, -1) for id_ in ours["id"]])
         known = rows >= 0
@@ -206,8 +217,13 @@ def _compared(
         expected = offline.matrix[rows[known]]
         same = (served == expected) | (np.isnan(served) & np.isnan(expected))
         differing += (~same).sum(axis=0)
-        waits = ~same[:, excused].all(axis=1)
+        rough = ~same & _stated(ours, names)[known]
+        other = ~same & ~rough
+        waits = other[:, excused].any(axis=1)
         late += int(waits.sum())
+        inexact += int(rough.any(axis=1).sum())
+        unexplained += int(other.sum() - other[:, excused].sum())
+        waits |= rough.any(axis=1)
         online = np.array(ours["score"], dtype=np.float64)[known]
         # A missing score would compare as NaN and hide: it is a difference of one.
         # A file of before there were second looks says nothing of them.
@@ -220,7 +236,8 @@ def _compared(
         rows=found,
         missing=0,
         labels_late=late,
-        unexplained=int(differing.sum() - differing[excused].sum()),
+        inexact=inexact,
+        unexplained=unexplained,
         score_difference_max=difference,
         features_differing={
             n: int(c) for n, c in zip(names, differing, strict=True) if c
