@@ -141,6 +141,10 @@ def _prepare(tour: Tour) -> None:
     tour.run("policy show")
     (definitions,) = tour.image.within("/app/.venv").rglob("defaults/features.yaml")
     tour.run(f"features check {definitions}")
+    rates = tour.directory / "rates.csv"
+    rates.write_text("from,currency,reference,rate\n2026-11-01,USD,EUR,0.87\n")
+    tour.run(f"rates check {rates}")
+    tour.run(f"rates show {rates}")
 
 
 def _train(tour: Tour) -> list[str]:

@@ -173,7 +173,7 @@ async def kafka_door(
         enable_auto_commit=False,
         fetch_max_wait_ms=target.fetch_wait_ms,
     )
-    ends = AIOKafkaConsumer(**client, group_id=None)
+    ends = AIOKafkaConsumer(**client, group_id=None, isolation_level="read_committed")
     admin = AIOKafkaAdminClient(**client)
     started: list[Any] = []
     try:
