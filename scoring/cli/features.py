@@ -93,17 +93,20 @@ def audit(
     """Recompute logged vectors offline; exit 1 where serving saw something else."""
     import asyncio
 
+    from scoring.cli.archive import say_refused
     from scoring.history.audit import Sample
     from scoring.history.audit import audit as audited
     from scoring.history.bring import archive_from, brought, terms_from
     from scoring.history.watch import watched
     from scoring.settings import Settings
+    from scoring.tables.account import Account
     from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
-    source = archive_from(settings, archive)
+    source, account = archive_from(settings, archive), Account()
     with watched() as progress:
-        asyncio.run(brought(settings, source, progress))
+        asyncio.run(brought(settings, source, progress, account))
+        say_refused(account, source.directory, settings)
         found = audited(
             source,
             catalogue_from(settings),

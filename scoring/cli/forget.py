@@ -40,17 +40,20 @@ async def _run(
     directory: Path | None,
     progress: Progress,
 ) -> Forgotten:
+    from scoring.cli.archive import say_refused
     from scoring.history.bring import archive_from, brought, store_to_fill
     from scoring.history.forget import forget, named_entity
     from scoring.kafka.client_options import client_options
     from scoring.kafka.topic_admin import TopicAdmin
     from scoring.kafka.topic_names import Topics
+    from scoring.tables.account import Account
     from scoring.wiring.definitions import catalogue_from
 
     catalogue = catalogue_from(settings)
     named = named_entity(entity, tenant, catalogue)
-    source = archive_from(settings, directory)
-    await brought(settings, source, progress)
+    source, account = archive_from(settings, directory), Account()
+    await brought(settings, source, progress, account)
+    say_refused(account, source.directory, settings)
     async with store_to_fill(settings, catalogue) as store:
         forgotten = await forget(named, source, store, catalogue, progress)
     if settings.kafka_bootstrap:

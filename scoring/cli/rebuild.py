@@ -65,17 +65,21 @@ async def _run(
     import asyncio
     from functools import partial
 
+    from scoring.cli.archive import say_refused
+    from scoring.history.archive import check
     from scoring.history.bring import archive_from, brought, store_to_fill, terms_from
     from scoring.history.rebuild import Milestones, Rebuild
+    from scoring.tables.account import Account
     from scoring.wiring.definitions import catalogue_from
     from scoring.wiring.services import now_ms
 
     catalogue, terms = catalogue_from(settings), terms_from(settings)
-    source = archive_from(settings, directory)
+    source, account = archive_from(settings, directory), Account()
     source.prepare()
     name = f"rebuild-{settings.namespace}-{catalogue.version}"
     async with store_to_fill(settings, catalogue) as store:
         if wipe:
+            check(source)
             await store.set_mark("wiped")
             await store.wipe()
         work = Rebuild(
@@ -85,12 +89,13 @@ async def _run(
             lateness_ms=terms.lateness_ms,
             dedupe_ms=terms.dedupe_ms,
             now_ms=now_ms,
-            take=partial(brought, settings, source, progress),
+            take=partial(brought, settings, source, progress, account),
             milestones=Milestones.load(source.directory / f"{name}.json", name),
             marks=not beside,
             progress=progress,
         )
         typer.echo(str(await work.run()))
+        say_refused(account, source.directory, settings)
         while follow:
             await work.follow()
             await asyncio.sleep(_FOLLOWS_EVERY_S)

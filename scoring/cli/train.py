@@ -217,7 +217,7 @@ def _archived(path: Path, asked: Asked, catalogue: Any) -> Learned:
         _remark(line)
     account = Account(rows=found.rows)
     for partition, offset, reason in found.left_out:
-        account.skip(Place(f"decisions partition {partition} offset", offset), reason)
+        account.skip(Place(f"decisions/{partition}", offset, "offset"), reason)
     print_account(account, left_out_of(path, settings))
     return Learned(found.table, found.label_delay_ms, account)
 

@@ -31,6 +31,11 @@ from scoring.errors import BadArtifact
 from scoring.history.rows import DECISIONS, LABELS, Row
 
 SCHEMAS = {"decisions": DECISIONS, "labels": LABELS}
+# What every row has, however old the release that wrote it.
+_NEVER_NULL = {
+    "decisions": ("tenant", "id", "occurred_at_ms", "currency", "outcome"),
+    "labels": ("tenant", "transaction_id", "version", "verdict", "known_at_ms"),
+}
 _DAY_OF = {"decisions": "occurred_at_ms", "labels": "known_at_ms"}
 # Which of several records of one transaction, or one version of a label, stands.
 FIRST = {
@@ -191,18 +196,59 @@ def is_archive(path: Path) -> bool:
 
 
 @contextmanager
-def readable(archive: Archive) -> Iterator[None]:
-    """Refuse an archive with files that `scoring archive` did not write."""
+def readable(place: Path) -> Iterator[None]:
+    """Refuse an archive, or a file of one, that `scoring archive` did not write.
+
+    Raises `BadArtifact`. Within it nothing is done but to read files, and to ask.
+    """
     import duckdb
 
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
         first = (str(error).splitlines() or [""])[0]
-        raise BadArtifact(
-            f"{archive.directory}: holds files that `scoring archive` did not write, "
-            f"or that are damaged; move them away: {first}"
-        ) from error
+        told = (
+            "holds files that `scoring archive` did not write, or that are damaged; "
+            "move them away"
+            if place.is_dir()
+            else "is damaged, or `scoring archive` did not write it; move it away"
+        )
+        raise BadArtifact(f"{place}: {told}: {first}") from error
+
+
+def check(archive: Archive) -> None:
+    """Raise `BadArtifact` for files that are none of the archive's own."""
+    import duckdb
+
+    with readable(archive.directory), duckdb.connect() as con:
+        archive.views(con)
+        refuse_strangers(con)
+
+
+def refuse_strangers(con: Any) -> None:
+    """Raise `BadArtifact` for rows that are none of ours; needs `Archive.views`."""
+    for kind, names in _NEVER_NULL.items():
+        missing = " OR ".join(f"{name} IS NULL" for name in names)
+        ((count,),) = con.execute(
+            f"SELECT count(*) FROM archived_{kind} WHERE {missing}"  # noqa: S608 ours
+        ).fetchall()
+        if count:
+            raise BadArtifact(
+                f"archive: {count:,} {kind} lack one of {', '.join(names)}: "
+                "`scoring archive` did not write them; move their files away"
+            )
+        found = {name: type_ for name, type_, *_ in _columns(con, f"archived_{kind}")}
+        for name, type_, *_ in _columns(con, f"no_{kind}"):
+            if found[name] != type_:
+                raise BadArtifact(
+                    f"archive: a file of {kind} has a {name} that is {found[name]}: "
+                    "`scoring archive` did not write it; move it away"
+                )
+
+
+def _columns(con: Any, table: str) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = con.execute(f"DESCRIBE {table}").fetchall()
+    return found
 
 
 def write(path: Path, table: pa.Table) -> None:

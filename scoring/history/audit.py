@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue
-from scoring.history.archive import Archive
+from scoring.history.archive import Archive, readable
 from scoring.history.ledger import Ledger, named
 from scoring.history.take import Progress, silent
 from scoring.training.offline.engine import OfflineInput, offline_features
@@ -67,10 +68,6 @@ def audit(
     their whole history are compared, and of those the ones that these rates convert as
     they were: not what was decided before a rate of the past was changed.
     """
-    ledger = Ledger(archive, catalogue, lateness_ms=lateness_ms)
-    found = Audit(passed_over=_passed_over(ledger, catalogue))
-    _sample(ledger, catalogue, sample)
-    _neighbours(ledger, catalogue)
     steps = len(catalogue.plans) + 1
     begun: list[str] = []
 
@@ -78,12 +75,16 @@ def audit(
         begun.append(what)
         progress("recomputing", len(begun), steps)
 
-    rows = offline_features(
-        ledger.con, catalogue, OfflineInput("audited", "labels"), progress=told
-    )
-    _compare(ledger, catalogue, rows.ids, rows.matrix, found)
-    ledger.close()
-    return found
+    ledger = Ledger(archive, catalogue, lateness_ms=lateness_ms)
+    with closing(ledger), readable(archive.directory):
+        found = Audit(passed_over=_passed_over(ledger, catalogue))
+        _sample(ledger, catalogue, sample)
+        _neighbours(ledger, catalogue)
+        rows = offline_features(
+            ledger.con, catalogue, OfflineInput("audited", "labels"), progress=told
+        )
+        _compare(ledger, catalogue, rows.ids, rows.matrix, found)
+        return found
 
 
 def _comparable(catalogue: Catalogue) -> dict[str, str]:

@@ -17,6 +17,7 @@ from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
 from scoring.stores.redis.bulk_load import RedisHistory
 from scoring.stores.redis.script_compiler import Terms
+from scoring.tables.account import Account
 from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.wiring.connections import address_from
 
@@ -30,9 +31,15 @@ def archive_from(settings: Settings, directory: Path | None = None) -> Archive:
 
 
 async def brought(
-    settings: Settings, archive: Archive, progress: Progress
+    settings: Settings,
+    archive: Archive,
+    progress: Progress,
+    account: Account | None = None,
 ) -> Taken | None:
-    """Bring the archive up to date with the topics; None where there is no broker."""
+    """Bring the archive up to date with the topics; None where there is no broker.
+
+    `account` gets what became of every record that was read.
+    """
     if not settings.kafka_bootstrap:
         if not archive.files("decisions"):
             raise BadArtifact(
@@ -52,6 +59,7 @@ async def brought(
             reader,
             Topics(settings.topic_prefix),
             admit=_intake_from(settings).label,
+            account=account or Account(),
             progress=progress,
         )
 

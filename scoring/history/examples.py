@@ -16,7 +16,6 @@ from scoring.history.rows import TRANSACTION_FIELDS
 _DAY_MS = 86_400_000
 # Without these a column that is empty everywhere means "not known", as a missing one.
 _MAY_LACK = ("customer", "card")
-_NEVER_NULL = ("tenant", "id", "occurred_at_ms", "currency", "outcome")
 _TOO_LATE = "came too late for the store to count it"
 _AGAIN = "is the record of a decision that stands once"
 
@@ -77,27 +76,13 @@ def examples(
     """
     if not archive.files("decisions"):
         raise BadArtifact(f"{archive.directory}: no decisions are archived there")
-    with readable(archive):
+    with readable(archive.directory):
         ledger = Ledger(archive, catalogue, lateness_ms=lateness_ms)
         with closing(ledger):
-            _refuse_strangers(ledger.con)
             _join(ledger.con)
             delay_ms = _delay(ledger.con, label_delay_ms, legitimate_after_ms)
             _judge(ledger.con, delay_ms, legitimate_after_ms)
             return _taken(ledger.con, delay_ms)
-
-
-def _refuse_strangers(con: Any) -> None:
-    """Raise `BadArtifact` for records that are no decisions of ours."""
-    missing = " OR ".join(f"{name} IS NULL" for name in _NEVER_NULL)
-    ((count,),) = con.execute(
-        f"SELECT count(*) FROM recorded WHERE {missing}"  # noqa: S608 our own names
-    ).fetchall()
-    if count:
-        raise BadArtifact(
-            f"archive: {count:,} records lack one of {', '.join(_NEVER_NULL)}: "
-            "`scoring archive` did not write them; move their files away"
-        )
 
 
 def _join(con: Any) -> None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.transaction.fields import Role
 from scoring.core.transaction.transaction import FIELDS
 from scoring.errors import BadArtifact
-from scoring.history.archive import Archive, masked_row, write
+from scoring.history.archive import (
+    Archive,
+    check,
+    masked_row,
+    readable,
+    write,
+)
 from scoring.history.rows import DECISIONS, LABELS
 from scoring.history.take import Progress, silent
 from scoring.stores.redis.bulk_load import RedisHistory
@@ -104,9 +113,11 @@ async def forget(
     """Erase an entity from the store and mask it in an archive that is up to date.
 
     Other entities keep what they counted with it: their numbers stay right, and
-    what is masked cannot be traced back. Safe to repeat.
+    what is masked cannot be traced back. Safe to repeat. Raises `BadArtifact` for files
+    that are not the archive's own, where it can before anything is erased.
     """
     forgotten = Forgotten()
+    check(archive)
     ids = _transactions(entity, archive, forgotten)
     for plan in catalogue.plans:
         if entity.field in plan.fields:
@@ -124,13 +135,13 @@ async def forget(
 
 def _transactions(entity: Entity, archive: Archive, forgotten: Forgotten) -> list[str]:
     con: Any = connect()
-    archive.views(con)
-    rows = con.execute(
-        f"SELECT id, received_at_ms FROM decisions "  # noqa: S608 - one of our fields
-        f"WHERE tenant = ? AND {entity.field} = ?",
-        [entity.tenant, entity.token],
-    ).fetchall()
-    con.close()
+    with closing(con), readable(archive.directory):
+        archive.views(con)
+        rows = con.execute(
+            f"SELECT id, received_at_ms FROM decisions "  # noqa: S608 one of our fields
+            f"WHERE tenant = ? AND {entity.field} = ?",
+            [entity.tenant, entity.token],
+        ).fetchall()
     forgotten.newest_ms = max((at_ms for _, at_ms in rows), default=0)
     return [id_ for id_, _ in rows]
 
@@ -146,7 +157,7 @@ def _mask(
     files = archive.files("decisions")
     for i, path in enumerate(files, 1):
         progress("masking", i, len(files))
-        table = pq.read_table(path, schema=DECISIONS, partitioning=None)
+        table = _read(path, DECISIONS)
         if entity.token not in table[entity.field].to_pylist():
             continue
         rows = table.to_pylist(maps_as_pydicts="strict")
@@ -159,10 +170,15 @@ def _mask(
     _mask_labels(archive, entity.tenant, masked)
 
 
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    with readable(path):
+        return pq.read_table(path, schema=schema, partitioning=None)
+
+
 def _mask_labels(archive: Archive, tenant: str, ids: set[str]) -> None:
     """Take the embedded transactions out of the labels: the archive has its own."""
     for path in archive.files("labels"):
-        table = pq.read_table(path, schema=LABELS, partitioning=None)
+        table = _read(path, LABELS)
         rows = table.to_pylist()
         own = [r for r in rows if r["tenant"] == tenant and r["transaction_id"] in ids]
         if any(row["transaction"] is not None for row in own):

@@ -11,7 +11,13 @@ from scoring import wire
 from scoring.core.decision.decision import Door, Outcome
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.transaction.transaction import Transaction, payload_hash
-from scoring.history.archive import FIRST, Archive, text_sql
+from scoring.history.archive import (
+    FIRST,
+    Archive,
+    readable,
+    refuse_strangers,
+    text_sql,
+)
 from scoring.history.rows import selected
 from scoring.ports.check import Check
 from scoring.ports.labels import LabelledTransaction
@@ -75,7 +81,8 @@ class Ledger:
 
     `n` counts from 0. A store numbers what it processes; an answer given without
     the store has no number and stands where it was decided, by the wall clock. The
-    table `other_rates` has the `n` of what other exchange rates converted.
+    table `other_rates` has the `n` of what other exchange rates converted. Whatever
+    reads the files raises `BadArtifact` where they are not the archive's own.
     """
 
     def __init__(
@@ -93,8 +100,11 @@ class Ledger:
             self.con.execute(f"SET temp_directory = {text_sql(str(scratch))}")
         self.catalogue = catalogue
         self._span = span
-        archive.views(self.con)
-        self._number()
+        self._directory = archive.directory
+        with readable(self._directory):
+            archive.views(self.con)
+            refuse_strangers(self.con)
+            self._number()
         self._mark_too_late(lateness_ms)
         mark_other_rates(self.con, catalogue.exchange.rates, "history")
 
@@ -204,6 +214,10 @@ class Ledger:
         The whole archive is looked at for the transaction: it is older than its
         label. What nothing is known of is left out.
         """
+        with readable(self._directory):
+            yield from self._labels()
+
+    def _labels(self) -> Iterator[LabelledTransaction]:
         fields = selected("d.")
         rows = self.con.cursor().execute(
             f"""WITH l AS (SELECT * FROM labels WHERE {self._span.of("labels")}),
@@ -228,10 +242,11 @@ class Ledger:
     @property
     def label_count(self) -> int:
         """How many labels, those of unknown transactions among them."""
-        found: int = self.con.execute(
-            f"SELECT count(*) FROM labels WHERE {self._span.of('labels')}"  # noqa: S608
-        ).fetchone()[0]
-        return found
+        with readable(self._directory):
+            found: int = self.con.execute(
+                f"SELECT count(*) FROM labels WHERE {self._span.of('labels')}"  # noqa: S608
+            ).fetchone()[0]
+            return found
 
     def close(self) -> None:
         """Release the tables."""

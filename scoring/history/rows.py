@@ -12,8 +12,8 @@ from scoring.core.decision.decision import DegradationCode, Door, Outcome
 from scoring.core.transaction.fields import Field, FieldType, Role
 from scoring.core.transaction.label import Label, LabelSource, Verdict
 from scoring.core.transaction.transaction import ATTEMPT_MAX, FIELDS
-from scoring.errors import ScoringError
-from scoring.kafka.record_values import TIMESTAMP_MS_MAX, message_in, receipt_ms
+from scoring.errors import InvalidTransaction
+from scoring.kafka.record_values import TIMESTAMP_MS_MAX, opened, receipt_ms
 from scoring.v1 import decision_pb2
 
 Row = dict[str, Any]
@@ -86,15 +86,18 @@ def _selected(field: Field, column: str) -> str:
     return f"coalesce({column}, {_EMPTY.get(field.type, repr(field.absent))})"
 
 
-def decision_row(record: Any) -> Row | None:
-    """One record of the decisions topic; None where it is not one of ours."""
-    message = message_in(record, decision_pb2.Decision)
-    if message is None or not message.HasField("transaction"):
-        return None
+def decision_row(record: Any) -> Row:
+    """One record of the decisions topic; a `ScoringError` where it is none of ours."""
+    value, content_type = opened(record)
+    message = wire.message_from_bytes(value, decision_pb2.Decision, content_type)
+    if not message.HasField("transaction"):
+        raise InvalidTransaction("transaction", "is missing: it is no logged decision")
     try:
         return _row_of(message, record)
-    except (ScoringError, ValueError):  # a word or a time that nobody here knows
-        return None
+    except ValueError as error:
+        raise InvalidTransaction(
+            "", "holds a word, a number or a time that this release does not know"
+        ) from error
 
 
 def _row_of(message: decision_pb2.Decision, record: Any) -> Row:
@@ -147,15 +150,12 @@ def _recorded(message: decision_pb2.Decision) -> bytes:
     )
 
 
-def label_row(record: Any, admit: Callable[[Any], Label]) -> Row | None:
-    """One record of the labels topic; None where the stream door refuses it too.
+def label_row(record: Any, admit: Callable[[Any], Label]) -> Row:
+    """One record of the labels topic; a `ScoringError` where the door refuses it.
 
-    `admit` is that door's own.
+    `admit` is the stream door's own.
     """
-    try:
-        label = admit(record)
-    except ScoringError:
-        return None
+    label = admit(record)
     embedded = label.transaction and wire.transaction_to_proto(label.transaction)
     return {
         "tenant": label.tenant,

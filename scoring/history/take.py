@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any
 
 from scoring.core.transaction.label import Label
+from scoring.errors import InvalidTransaction, ScoringError
 from scoring.history.archive import Archive, Incarnation
 from scoring.history.rows import Row, decision_row, label_row
 from scoring.kafka.reader import Extent, LogReader
 from scoring.kafka.topic_names import Topics
+from scoring.tables.account import Account, Place
 
 _ROWS_PER_FILE = 20_000
 Progress = Callable[[str, int, int], None]  # what, done, of
@@ -23,10 +25,13 @@ def silent(_what: str, _done: int, _of: int) -> None:
 
 @dataclass(slots=True)
 class Taken:
-    """What one run took: rows by kind, and what could not be taken."""
+    """What one run took: rows by kind, and what could not be taken.
+
+    `account` has every record that is none of ours, by its place in the topic.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
-    unreadable: int = 0
+    account: Account = field(default_factory=Account)
     expired: int = 0  # records that the topic dropped before we came
     remade: list[str] = field(default_factory=list)  # topics that were made again
     short: list[str] = field(default_factory=list)  # that end before where we stand
@@ -39,8 +44,8 @@ class Taken:
         """
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in self.rows.items())
         lacking = ""
-        if self.unreadable:
-            lacking += f"; {self.unreadable:,} records are not ours"
+        if refused := self.account.refused.total():
+            lacking += f"; {refused:,} records are not ours"
         if self.expired:
             lacking += f"; {self.expired:,} had expired before they were taken"
         for topic in self.remade:
@@ -59,6 +64,7 @@ async def take(
     topics: Topics,
     *,
     admit: Callable[[Any], Label],
+    account: Account,
     progress: Progress = silent,
 ) -> Taken:
     """Take everything appended to the topics until now; safe to interrupt.
@@ -66,8 +72,8 @@ async def take(
     `admit` raises a `ScoringError` for a label that the stream door refuses.
     """
     archive.prepare()
-    taken = Taken()
-    sources: Mapping[str, tuple[str, Callable[[Any], Row | None]]] = {
+    taken = Taken(account=account)
+    sources: Mapping[str, tuple[str, Callable[[Any], Row]]] = {
         "decisions": (topics.decisions, decision_row),
         "labels": (topics.labels, partial(label_row, admit=admit)),
     }
@@ -83,7 +89,7 @@ class _Run:
 
     archive: Archive
     kind: str
-    row_of: Callable[[Any], Row | None]
+    row_of: Callable[[Any], Row]
     taken: Taken
     waiting: dict[int, list[Row]] = field(default_factory=dict)
     base: Mapping[int, int] = field(default_factory=dict)
@@ -134,17 +140,23 @@ class _Run:
 
     def _add(self, partition: int, records: list[Any]) -> None:
         base = self.base.get(partition, 0)
-        rows = [self.row_of(record) for record in records]
-        kept = [
-            row | {"log_offset": row["log_offset"] + base}
-            for row in rows
-            if row is not None
-        ]
-        self.taken.unreadable += len(rows) - len(kept)
-        self.waiting.setdefault(partition, []).extend(kept)
+        kept = self.waiting.setdefault(partition, [])
+        for row in filter(None, map(self._admitted, records)):
+            kept.append(row | {"log_offset": row["log_offset"] + base})
         self.read[partition] = base + records[-1].offset + 1
         if len(self.waiting[partition]) >= _ROWS_PER_FILE:
             self._write(partition, self.read[partition])
+
+    def _admitted(self, record: Any) -> Row | None:
+        account = self.taken.account
+        account.rows += 1
+        try:
+            return self.row_of(record)
+        except ScoringError as error:
+            place = Place(f"{self.kind}/{record.partition}", record.offset, "offset")
+            told = error.message if isinstance(error, InvalidTransaction) else error
+            account.refuse(place, error.field, str(told))
+            return None
 
     def _write(self, partition: int, end: int) -> None:
         rows = self.waiting.pop(partition, [])

@@ -105,7 +105,7 @@ class Account:
     def _note(self, what: str, place: Place, name: str, reason: str) -> None:
         cause = _cause(name if what == "refused" else "", reason)
         self._firsts.setdefault((what, cause), place.said)
-        row = (what, place.file, place.number or "", name, reason)
+        row = (what, place.file, place.number, name, reason)
         csv.writer(self._listed).writerow(row)
 
 
@@ -124,15 +124,24 @@ def _cause(name: str, reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row stands: its file and its number there, without the header."""
+    """Where a row stands: its file and its number there, without the header.
+
+    A record stands in a partition of a topic at an offset, which counts from 0.
+    """
 
     file: str = ""
-    number: int = 0
+    number: int | None = None
+    unit: str = "row"
 
     @property
     def said(self) -> str:
-        """As a person is told."""
-        return f"{self.file} row {self.number}" if self.number else self.file
+        """As a person is told.
+
+        >>> Place("decisions/3", 0, "offset").said
+        'decisions/3 offset 0'
+        """
+        known = self.number is not None
+        return f"{self.file} {self.unit} {self.number}" if known else self.file
 
 
 NOWHERE = Place()

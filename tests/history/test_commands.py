@@ -1,13 +1,16 @@
 """The commands, as an operator types them."""
 
+import csv
 import os
 import random
 import re
 import subprocess
 import sys
 
+from aiokafka import AIOKafkaProducer
 from streams import Shape, check, transactions
 
+from scoring.history.archive import Archive
 from scoring.ports.history import Applied
 
 
@@ -56,3 +59,51 @@ async def test_a_history_is_archived_audited_rebuilt_and_forgotten(
     forgotten = scoring(settings, tmp_path, "forget", "card:c1")
     assert re.search(r"erased: [1-9]\d* keys of state, [1-9]\d* recorded", forgotten)
     assert f"{settings.topic_prefix}decisions still holds" in forgotten
+
+
+NOT_OURS = {
+    "decisions": [
+        (b"\xffno message", "", "the bytes are not a scoring.v1.Decision"),
+        (b"", "transaction", "is missing: it is no logged decision"),
+    ],
+    "labels": [(b"", "known_at", "is required")],
+}
+
+
+async def test_records_that_are_not_ours_are_listed_once_and_told_by_the_status(
+    life, settings, tmp_path
+):
+    await life.pay(transactions(random.Random(10), Shape(count=5)), random.Random(10))
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+    await producer.start()
+    expected = set()
+    for kind, values in NOT_OURS.items():
+        for value, *told in values:
+            topic = f"{settings.topic_prefix}{kind}"
+            at = await producer.send_and_wait(topic, value, partition=0)
+            expected.add((f"{kind}/0", str(at.offset), *told))
+    await producer.stop()
+    told = scoring(settings, tmp_path, "archive", exits=1)
+    assert "5 decisions, 0 labels taken; 3 records are not ours" in told
+    assert "8 rows = 5 admitted + 3 refused + 0 skipped" in told
+    listed = tmp_path / "tables" / "archive.left-out.csv"
+    with listed.open(newline="") as file:
+        rows = [tuple(row.values())[1:] for row in csv.DictReader(file)]
+    assert {*rows} == expected
+    assert "0 decisions, 0 labels taken" in scoring(settings, tmp_path, "archive")
+
+
+async def test_a_damaged_archive_is_named_before_anything_is_wiped(
+    life, settings, tmp_path
+):
+    stream = transactions(random.Random(11), Shape(count=5))
+    await life.pay(stream, random.Random(11))
+    scoring(settings, tmp_path, "archive")
+    (file, *_) = Archive(tmp_path / "archive").files("decisions")
+    file.write_bytes(file.read_bytes()[:-9])
+    for words in (("rebuild", "--wipe"), ("forget", "card:c1")):
+        told = scoring(settings, tmp_path, *words, exits=2)
+        assert re.search(r"did not write, or that are damaged; move them away", told)
+        assert "Traceback" not in told
+    (seen,) = await life.store.observe([check(stream[0])])
+    assert seen.applied is Applied.REPEATED

@@ -1,5 +1,7 @@
 """The next model comes from our own decisions by one command, `scoring train DIR`."""
 
+import asyncio
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,7 +11,10 @@ from scoring.__main__ import assemble
 from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
+from scoring.history.audit import audit
 from scoring.history.examples import examples
+from scoring.history.forget import forget, named_entity
+from scoring.history.ledger import Ledger
 from scoring.history.rows import DECISIONS, LABELS
 from scoring.models.registry import ModelShelf
 from scoring.training.dataset import DAY_MS
@@ -171,19 +176,41 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("column", [*DAMAGES, ""])
+def audited(archive):
+    return audit(archive, default_catalogue(), lateness_ms=DAY_MS, sample=10)
+
+
+def rebuilt(archive):
+    return list(Ledger(archive, default_catalogue(), lateness_ms=DAY_MS).labels())
+
+
+def forgotten(archive):
+    """Without a store: nothing is erased before the archive is read."""
+    card = named_entity("card:c1", "default", default_catalogue())
+    return asyncio.run(forget(card, archive, None, default_catalogue()))
+
+
+@pytest.mark.parametrize("column", [*DAMAGES, "", "columns", "end"])
 def test_files_that_the_archive_did_not_write_are_refused(town, tmp_path, column):
     archive = archived(tmp_path / "a", town.slice(0, 500))
     kind = "labels" if column in {"fraud", "known_at_ms"} else "decisions"
     place = archive.files(kind)[0].with_name("p9-0-1.parquet")
-    if column:
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    if column == "columns":
+        pq.write_table(pa.table({"tenant": ["default"], "other": [1]}), place)
+    elif column == "end":
+        place.write_bytes(archive.files(kind)[0].read_bytes()[:-9])
+    elif column:
         row = pq.read_table(archive.files(kind)[0]).slice(0, 1)
         own = row.set_column(row.column_names.index(column), column, DAMAGES[column])
         pq.write_table(own, place)
     else:
         place.write_bytes(b"no Parquet")
-    with pytest.raises(BadArtifact, match="`scoring archive` did not write"):
-        joined(archive)
+    before[place] = place.read_bytes()
+    for command in (joined, audited, rebuilt, forgotten):
+        with pytest.raises(BadArtifact, match="`scoring archive` did not write"):
+            command(archive)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 def test_a_record_that_stands_twice_is_left_out_and_counted(town, tmp_path):
