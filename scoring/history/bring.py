@@ -10,7 +10,7 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.doors.stream.records import KafkaIntake
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
-from scoring.history.take import Progress, Taken, take
+from scoring.history.take import Progress, Source, Taken, take
 from scoring.kafka.client_options import client_options
 from scoring.kafka.reader import LogReader
 from scoring.kafka.topic_names import Topics
@@ -54,11 +54,10 @@ async def brought(
         settings.fetch_wait_ms,
     )
     async with reader:
+        topics, intake = Topics(settings.topic_prefix), _intake_from(settings)
         return await take(
             archive,
-            reader,
-            Topics(settings.topic_prefix),
-            admit=_intake_from(settings).label,
+            Source(reader, topics, intake.label),
             account=account or Account(),
             progress=progress,
         )

@@ -58,28 +58,33 @@ class Taken:
         return f"{kinds} taken{lacking}"
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The topics, and `admit`: a `ScoringError` for a label that the door refuses."""
+
+    reader: LogReader
+    topics: Topics
+    admit: Callable[[Any], Label]
+
+
 async def take(
     archive: Archive,
-    reader: LogReader,
-    topics: Topics,
+    source: Source,
     *,
-    admit: Callable[[Any], Label],
     account: Account,
     progress: Progress = silent,
 ) -> Taken:
-    """Take everything appended to the topics until now; safe to interrupt.
-
-    `admit` raises a `ScoringError` for a label that the stream door refuses.
-    """
+    """Take everything appended to the topics until now; safe to interrupt."""
     archive.prepare()
     taken = Taken(account=account)
+    topics, labels = source.topics, partial(label_row, admit=source.admit)
     sources: Mapping[str, tuple[str, Callable[[Any], Row]]] = {
         "decisions": (topics.decisions, decision_row),
-        "labels": (topics.labels, partial(label_row, admit=admit)),
+        "labels": (topics.labels, labels),
     }
     for kind, (topic, row_of) in sources.items():
         run = _Run(archive, kind, row_of, taken)
-        await run.over(reader, topic, progress)
+        await run.over(source.reader, topic, progress)
     return taken
 
 

@@ -16,6 +16,7 @@ from scoring.tables.mapping import MoneyReading, TimeReading
 
 # Of a column's values, at least so many must fit: a total row is no reason to ask.
 _FITTING_MIN = 0.9
+_CURRENCIES_MIN = 0.5
 _DATES = (
     "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%y", "%m/%d/%y",
     "%d.%m.%Y", "%d.%m.%y", "%Y/%m/%d", "%Y%m%d", "%d %b %Y", "%b %d, %Y", "%d-%b-%Y",
@@ -29,7 +30,11 @@ _SYMBOLS = "$€£¥₹"
 SYMBOL_CURRENCIES = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR"}
 
 
-def fitting(values: Sequence[str], fits: Callable[[str], object]) -> bool:
+def fitting(
+    values: Sequence[str],
+    fits: Callable[[str], object],
+    least: float = _FITTING_MIN,
+) -> bool:
     """Whether nearly all values can be read; an empty column says nothing against it.
 
     >>> fitting(["1", "2"], int), fitting(["1", "a"], int)
@@ -43,7 +48,7 @@ def fitting(values: Sequence[str], fits: Callable[[str], object]) -> bool:
             return False
         return True
 
-    return sum(map(can, values)) >= _FITTING_MIN * len(values)
+    return sum(map(can, values)) >= least * len(values)
 
 
 def can_be(field: str, values: Sequence[str]) -> bool:
@@ -60,7 +65,9 @@ def can_be(field: str, values: Sequence[str]) -> bool:
         return time_of(values) is not None
     if field == "amount":
         return money_of(values) is not None
-    return fitting(values, lambda value: _read(field, value))
+    # Without it one currency is assumed of all: rather refuse the rows that have none.
+    least = _CURRENCIES_MIN if field == "currency" else _FITTING_MIN
+    return fitting(values, lambda value: _read(field, value), least)
 
 
 def _read(field: str, value: str) -> None:

@@ -7,6 +7,7 @@ from cases_tables import MAPPING, csv_file, rows_of, table
 
 from scoring.core.transaction.transaction import never
 from scoring.errors import BadArtifact
+from scoring.tables.choose import chosen_mapping
 from scoring.tables.describe import describe
 from scoring.tables.mapping import load_mapping
 
@@ -248,3 +249,15 @@ def test_a_zone_that_there_is_not_is_refused_by_the_mapping(zone):
             f'time: {{zone: "{zone}"}}',
             name="m",
         )
+
+
+def test_a_column_of_currencies_with_some_that_are_none_is_not_assumed_away(tmp_path):
+    """One currency for all would make yen of dinars: those rows are refused."""
+    codes = ["EUR", "JPY", "KWD", "XXY", "USD", ""] * 5
+    rows = [f"a{i},2024-03-01T10:00:00Z,5,{c},c{i},0" for i, c in enumerate(codes)]
+    path = csv_file(tmp_path, *rows)
+    assert chosen_mapping(path).columns["currency"] == "currency"
+    read = table(path)
+    found = {id_: row.transaction.currency for id_, row in rows_of(read).items()}
+    assert found == {f"a{i}": c for i, c in enumerate(codes) if c not in {"", "XXY"}}
+    assert (len(read), read.account.refused.total()) == (20, 10)

@@ -11,7 +11,7 @@ from scoring.__main__ import assemble
 from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
-from scoring.history.audit import audit
+from scoring.history.audit import Sample, audit
 from scoring.history.examples import examples
 from scoring.history.forget import forget, named_entity
 from scoring.history.ledger import Ledger
@@ -177,7 +177,7 @@ DAMAGES = {
 
 
 def audited(archive):
-    return audit(archive, default_catalogue(), lateness_ms=DAY_MS, sample=10)
+    return audit(archive, default_catalogue(), lateness_ms=DAY_MS, sample=Sample(10))
 
 
 def rebuilt(archive):
