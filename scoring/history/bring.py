@@ -10,7 +10,7 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.doors.stream.records import KafkaIntake
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
-from scoring.history.take import Progress, Source, Taken, take
+from scoring.history.take import Progress, Taken, TopicSource, take
 from scoring.kafka.client_options import client_options
 from scoring.kafka.reader import LogReader
 from scoring.kafka.topic_names import Topics
@@ -57,7 +57,7 @@ async def brought(
         topics, intake = Topics(settings.topic_prefix), _intake_from(settings)
         return await take(
             archive,
-            Source(reader, topics, intake.label),
+            TopicSource(reader, topics, intake.label),
             account=account or Account(),
             progress=progress,
         )

@@ -59,7 +59,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TopicSource:
     """The topics, and `admit`: a `ScoringError` for a label that the door refuses."""
 
     reader: LogReader
@@ -69,7 +69,7 @@ class Source:
 
 async def take(
     archive: Archive,
-    source: Source,
+    source: TopicSource,
     *,
     account: Account,
     progress: Progress = silent,
