@@ -168,7 +168,7 @@ def test_reasons_of_the_model_are_the_groups_that_raised_the_score_most(
 ) -> None:
     evidence = seen(
         0.3,
-        vector=only(card_count_1h=4, device_cards_1d=1, is_night=1),
+        vector=only(card_count_1h=4, card_count_7d=9, device_cards_1d=1, is_night=1),
         contributions=np.array([0.1, 2.0, -9.0, 0.5, 0.2], dtype=np.float32),
         reason_groups=GROUPS,
     )
