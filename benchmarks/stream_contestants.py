@@ -30,7 +30,8 @@ from scoring.pipeline.scorer import Decided
 from scoring.ports.check import Check
 from scoring.ports.log import LogRecord
 from scoring.settings import Settings
-from scoring.wiring.services import Service, service_from, stream_door_from
+from scoring.wiring.services import Service, service_from
+from scoring.wiring.stream_app import stream_door_from
 
 READY = "streaming from "
 

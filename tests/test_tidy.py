@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULE_LINES_MAX = 300
 FUNCTION_LINES_MAX = 40
 FILE_BYTES_MAX = 400_000
+ROOM_FILES_MAX = 25
 BANNED_NAMES = frozenset(
     [
         "utils",
@@ -127,6 +129,26 @@ def test_no_class_is_named_for_being_a_class():
         if isinstance(node, ast.ClassDef) and BANNED_IN_CLASSES.search(node.name)
     ]
     assert not vague, f"say what it is: {vague}"
+
+
+def test_no_function_is_named_for_nothing_in_particular():
+    vague = [
+        f"{name}:{function.lineno} {function.name}"
+        for name in ours(".py")
+        if name.startswith("scoring/")
+        for function in functions(name)
+        if set(function.name.strip("_").split("_")) & BANNED_NAMES
+    ]
+    assert not vague, f"say what it does: {vague}"
+
+
+def test_a_room_holds_what_one_finds_at_a_glance():
+    rooms = Counter(
+        str(Path(name).parent) for name in ours(".py") if name.startswith("scoring/")
+    )
+    assert len(rooms) > 20
+    full = {room: count for room, count in rooms.items() if count > ROOM_FILES_MAX}
+    assert not full, f"over {ROOM_FILES_MAX} files: {full}; part them by their role"
 
 
 def test_no_two_types_have_one_name():

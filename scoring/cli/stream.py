@@ -84,7 +84,8 @@ async def _stream_until_told(settings: Settings, worker: int) -> None:
     from functools import partial
 
     from scoring.wiring.process_supervisor import frozen
-    from scoring.wiring.services import service_from, stream_door_from
+    from scoring.wiring.services import service_from
+    from scoring.wiring.stream_app import stream_door_from
 
     told = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.kafka.topic_admin import Needs, TopicDescription
+    from scoring.kafka.topic_layout import Needs, TopicDescription
     from scoring.settings import Settings
 
 app = typer.Typer(help="Create and check the Kafka topics.", no_args_is_help=True)
@@ -31,7 +31,7 @@ def create(
     """Create what is missing, then check everything."""
     import asyncio
 
-    from scoring.kafka.topic_admin import TopicLayout
+    from scoring.kafka.topic_layout import TopicLayout
     from scoring.settings import Settings
 
     layout = TopicLayout(partitions=partitions, replication=replication)
@@ -69,7 +69,8 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
     from scoring.errors import BadArtifact
     from scoring.kafka.client_options import client_options
     from scoring.kafka.key_sample import sampled_keys
-    from scoring.kafka.topic_admin import TopicAdmin, TopicLayout, faults
+    from scoring.kafka.topic_admin import TopicAdmin
+    from scoring.kafka.topic_layout import TopicLayout, faults
     from scoring.kafka.topic_names import Topics
 
     if not settings.kafka_bootstrap:
@@ -99,7 +100,7 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
 
 
 def _needs(settings: Settings, label_delay_days: int) -> Needs:
-    from scoring.kafka.topic_admin import Needs
+    from scoring.kafka.topic_layout import Needs
     from scoring.wiring.definitions import catalogue_from
 
     features = catalogue_from(settings).features.values()

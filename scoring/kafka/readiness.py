@@ -11,7 +11,8 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from scoring.errors import BadArtifact, LogUnavailable
-from scoring.kafka.topic_admin import TopicAdmin, TopicDescription, broken_layout
+from scoring.kafka.topic_admin import TopicAdmin
+from scoring.kafka.topic_layout import TopicDescription, broken_layout
 from scoring.kafka.topic_names import Topics
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Creates the topics, and says what about them would break a guarantee."""
+"""Creates the topics, and asks the broker what they are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -16,206 +16,11 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 from scoring.errors import BadArtifact, LogUnavailable
 from scoring.kafka.startup_errors import started
 from scoring.kafka.topic_incarnation import of_another, topic_ids
+from scoring.kafka.topic_layout import BY_BROKER, TopicDescription, TopicLayout
 from scoring.kafka.topic_names import Topics
 
-_MS_PER_DAY = 86_400_000
-_FOREVER = -1
-# Of three replicas or more: one may be away, and no broker's death loses a record.
-_ACKNOWLEDGING = 2
-_RECORD_BYTES_MAX = 1_048_588  # Kafka's own default
-_BY_BROKER = "LogAppendTime"
 _SEEN_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicLayout:
-    """How the topics of one namespace shall be laid out; retention by kind, ms.
-
-    Decisions and labels are what the store is rebuilt from, so they are kept
-    longest. Nothing is compacted: every record is a fact of its own.
-    """
-
-    partitions: int
-    replication: int
-    transactions_ms: int = 7 * _MS_PER_DAY
-    decisions_ms: int = 90 * _MS_PER_DAY
-    dead_letters_ms: int = 30 * _MS_PER_DAY
-
-    def retention_ms(self, topics: Topics, topic: str) -> int:
-        """How long one topic keeps its records.
-
-        >>> layout = TopicLayout(partitions=4, replication=1)
-        >>> layout.retention_ms(Topics(), "labels") // 86_400_000
-        90
-        """
-        if topic == topics.transactions:
-            return self.transactions_ms
-        if topic in (topics.decisions, topics.labels, topics.challenger):
-            return self.decisions_ms
-        return self.dead_letters_ms
-
-    @property
-    def acknowledging(self) -> int:
-        """How many replicas must have a record before it counts as written."""
-        return min(_ACKNOWLEDGING, max(1, self.replication - 1))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
-    """What the topics must keep, ms.
-
-    `dedupe_ms` is how long the store answers repeats; `rebuild_ms` is the longest
-    window and the lateness and label delay allowed; 0 where an archive keeps them.
-    """
-
-    dedupe_ms: int
-    rebuild_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class TopicDescription:
-    """One topic as the broker describes it; settings it does not tell are absent."""
-
-    name: str
-    partitions: int
-    replication: int = 1
-    configs: Mapping[str, str] = field(default_factory=dict)
-    id: str = ""  # of this incarnation; empty where the broker tells none
-
-    @property
-    def exists(self) -> bool:
-        """Whether the broker has it."""
-        return self.partitions > 0
-
-    @property
-    def retention_ms(self) -> int | None:
-        """How long records are kept, -1 for ever; None where the broker is silent."""
-        told = self.configs.get("retention.ms")
-        return int(told) if told else None
-
-    @property
-    def record_bytes_max(self) -> int:
-        """The largest record that it takes, as far as the broker tells."""
-        return int(self.configs.get("max.message.bytes") or _RECORD_BYTES_MAX)
-
-
-def faults(
-    topics: Topics, found: Mapping[str, TopicDescription], needs: Needs
-) -> list[str]:
-    """Why these topics break a guarantee, one sentence each; empty when none does.
-
-    >>> ok = {t: TopicDescription(t, 4) for t in Topics().all}
-    >>> needs = Needs(dedupe_ms=8, rebuild_ms=8)
-    >>> faults(Topics(), ok, needs)
-    []
-    >>> faults(Topics(), {**ok, "decisions": TopicDescription("decisions", 3)}, needs)[0]
-    'decisions has 3 partitions and transactions 4: a decision goes to the partition of its transaction; give both the same'
-    """  # noqa: E501 - the sentence is what the operator reads
-    broken = broken_layout(topics, found)
-    if any(not found[topic].exists for topic in topics.all):
-        return broken
-    return [
-        *broken,
-        *_kept_longer_than_answered(found[topics.transactions], needs),
-        *_kept_too_short(found[topics.decisions], needs),
-        *_kept_too_short(found[topics.labels], needs),
-        *_timed_by_producers(found[topics.transactions]),
-        *(fault for topic in topics.all for fault in _written_by_one(found[topic])),
-    ]
-
-
-def broken_layout(topics: Topics, found: Mapping[str, TopicDescription]) -> list[str]:
-    """What no worker may start on: missing, unequal or compacted topics."""
-    missing = [topic for topic in topics.all if not found[topic].exists]
-    if missing:
-        return [f"{topic} is missing: `scoring topics create`" for topic in missing]
-    return [
-        *_unequal(found[topics.transactions], found[topics.decisions]),
-        *_unequal(found[topics.transactions], found[topics.transactions_dead_letter]),
-        *_unequal(found[topics.labels], found[topics.labels_dead_letter]),
-        *(fault for topic in topics.all for fault in _compacted(found[topic])),
-    ]
-
-
-def _unequal(source: TopicDescription, output: TopicDescription) -> list[str]:
-    if source.partitions == output.partitions:
-        return []
-    kind = "dead letter" if output.name.endswith("dead-letter") else "decision"
-    whose = "label" if source.name.endswith("labels") else "transaction"
-    return [
-        (
-            f"{output.name} has {output.partitions} partitions and {source.name} "
-            f"{source.partitions}: a {kind} goes to the partition of its {whose}; "
-            "give both the same"
-        )
-    ]
-
-
-def _compacted(topic: TopicDescription) -> list[str]:
-    if "compact" not in topic.configs.get("cleanup.policy", ""):
-        return []
-    return [
-        (
-            f"{topic.name} is compacted: it would lose records of the same card; "
-            "set cleanup.policy=delete"
-        )
-    ]
-
-
-def _kept_longer_than_answered(topic: TopicDescription, needs: Needs) -> list[str]:
-    kept_ms = topic.retention_ms
-    if kept_ms is None or 0 <= kept_ms <= needs.dedupe_ms:
-        return []
-    return [
-        (
-            f"{topic.name} keeps records {_days(kept_ms)}, and the store answers "
-            f"repeats for {_days(needs.dedupe_ms)}: an older record delivered again "
-            "would be decided twice; lower retention.ms or raise SCORING_DEDUPE_S"
-        )
-    ]
-
-
-def _kept_too_short(topic: TopicDescription, needs: Needs) -> list[str]:
-    kept_ms = topic.retention_ms
-    if kept_ms is None or kept_ms == _FOREVER or kept_ms >= needs.rebuild_ms:
-        return []
-    return [
-        (
-            f"{topic.name} keeps records {_days(kept_ms)}, and rebuilding the store "
-            f"needs {_days(needs.rebuild_ms)}: raise retention.ms, or archive"
-        )
-    ]
-
-
-def _timed_by_producers(topic: TopicDescription) -> list[str]:
-    if topic.configs.get("message.timestamp.type", _BY_BROKER) == _BY_BROKER:
-        return []
-    return [
-        (
-            f"{topic.name} takes its producers' clocks for the time of receipt, by "
-            "which the future is refused: set message.timestamp.type=LogAppendTime"
-        )
-    ]
-
-
-def _written_by_one(topic: TopicDescription) -> list[str]:
-    needed = topic.configs.get("min.insync.replicas")
-    if topic.replication <= _ACKNOWLEDGING or needed is None:
-        return []
-    if int(needed) >= _ACKNOWLEDGING:
-        return []
-    return [
-        (
-            f"{topic.name} counts a record as written when one of its "
-            f"{topic.replication} replicas has it: a broker's death would lose it; "
-            "set min.insync.replicas=2"
-        )
-    ]
-
-
-def _days(ms: int) -> str:
-    return "for ever" if ms == _FOREVER else f"{ms / _MS_PER_DAY:g} days"
 
 
 @contextmanager
@@ -260,7 +65,7 @@ class TopicAdmin:
                 topic_configs={
                     "retention.ms": str(layout.retention_ms(topics, topic)),
                     "cleanup.policy": "delete",
-                    "message.timestamp.type": _BY_BROKER,
+                    "message.timestamp.type": BY_BROKER,
                     "min.insync.replicas": str(layout.acknowledging),
                 },
             )

@@ -11,14 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from scoring import wire
 from scoring.core.features.rates import Rates
 from scoring.core.features.row import row_of
 from scoring.core.transaction.transaction import Transaction
 from scoring.doors.stream.dead_letters import VALUE_BYTES_MAX, refusal_record
-from scoring.errors import BadArtifact, RecordRefused
+from scoring.errors import RecordRefused
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import Topics, decision_record
 from scoring.models.loader import PULL_S, ModelSource
@@ -52,10 +51,6 @@ from scoring.wiring.connections import (
 )
 from scoring.wiring.definitions import catalogue_from, policy_from, rates_from
 from scoring.wiring.rates_reloader import RatesWatch
-
-if TYPE_CHECKING:
-    from scoring.doors.stream.transaction_lookup import PaymentArchive
-    from scoring.doors.stream.worker import StreamDoor
 
 _MS_PER_S = 1_000
 _SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
@@ -314,43 +309,4 @@ def _letter_of(
         content_type=CONTENT_TYPES[settings.decision_format],
         # Where decisions are too large, letters may have to be small.
         bytes_max=VALUE_BYTES_MAX,
-    )
-
-
-def stream_door_from(
-    service: Service, *, archive: PaymentArchive | None = None
-) -> StreamDoor:
-    """The stream door of a service, not yet streaming; raises `BadArtifact`.
-
-    In the `archive` it looks for payments that labels name and nothing else knows.
-    """
-    # The gRPC server does not pay for importing Faust.
-    from scoring.doors.stream.worker import StreamDoor, StreamOptions
-
-    s = service.settings
-    if service.log is None:
-        raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
-    options = StreamOptions(
-        bootstrap=s.kafka_bootstrap,
-        group=service.topics.group,
-        topics=service.topics,
-        client=s.kafka_options,
-        content_type=CONTENT_TYPES[s.decision_format],
-        fetch_wait_ms=s.fetch_wait_ms,
-        session_timeout_s=s.session_timeout_s,
-        commit_interval_s=s.commit_interval_s,
-        poll_records_max=s.poll_records_max,
-        message_bytes_max=s.message_bytes_max,
-        skew_ms=s.skew_s * _MS_PER_S,
-        exempt=s.numeric_ids,
-        directory=s.state_dir / "faust",
-    )
-    return StreamDoor(
-        options,
-        service.scorer,
-        service.store,
-        service.log,
-        service.telemetry,
-        service.liveness,
-        archive,
     )

@@ -19,7 +19,8 @@ from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import LogUnavailable, ScoringError
 from scoring.kafka.record_values import header_of, message_in
 from scoring.kafka.startup_errors import appended_ends, reader
-from scoring.kafka.topic_admin import TopicAdmin, TopicDescription
+from scoring.kafka.topic_admin import TopicAdmin
+from scoring.kafka.topic_layout import TopicDescription
 from scoring.v1 import decision_pb2
 
 log = logging.getLogger(__name__)

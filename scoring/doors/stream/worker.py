@@ -23,8 +23,9 @@ from scoring.kafka.client_options import client_options
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.readiness import TopicsAwaited
 from scoring.kafka.record_values import transaction_id_of
-from scoring.kafka.topic_admin import TopicAdmin, TopicDescription
+from scoring.kafka.topic_admin import TopicAdmin
 from scoring.kafka.topic_incarnation import short
+from scoring.kafka.topic_layout import TopicDescription
 from scoring.pipeline.labels import Labelling
 from scoring.pipeline.micro_batcher import MicroBatcher
 from scoring.pipeline.scorer import Scorer

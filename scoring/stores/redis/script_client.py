@@ -140,7 +140,7 @@ class Calls:
 
     async def _load(self, node: RedisConnection) -> dict[str, Command]:
         names, program = tuple(SHAPES), self._program
-        version = (await _info(node)).get("redis_version", "7")
+        version = (await _facts_of(node)).get("redis_version", "7")
         if int(version.partition(".")[0]) >= self.functions_from:
             library = (b"FUNCTION", b"LOAD", b"REPLACE", program.library())
             await _said(node, [library])
@@ -154,7 +154,7 @@ class Calls:
     async def refuse_eviction(self) -> None:
         """Raise `BadArtifact` where a server may evict."""
         for node in await self.link.primaries():
-            policy = (await _info(node)).get("maxmemory_policy", "noeviction")
+            policy = (await _facts_of(node)).get("maxmemory_policy", "noeviction")
             if policy != "noeviction":
                 raise BadArtifact(
                     f"the store's maxmemory-policy is {policy!r}, which may evict "
@@ -172,7 +172,7 @@ async def _said(node: RedisConnection, commands: list[Command]) -> list[Any]:
     return replies
 
 
-async def _info(node: RedisConnection) -> dict[str, str]:
+async def _facts_of(node: RedisConnection) -> dict[str, str]:
     (text,) = await _said(node, [_INFO])
     lines = [line.partition(":") for line in text.decode().splitlines()]
     return {name: value for name, _, value in lines}

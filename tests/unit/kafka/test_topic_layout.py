@@ -1,6 +1,6 @@
 import pytest
 
-from scoring.kafka.topic_admin import Needs, TopicDescription, TopicLayout, faults
+from scoring.kafka.topic_layout import Needs, TopicDescription, TopicLayout, faults
 from scoring.kafka.topic_names import Topics
 
 DAY_MS = 86_400_000
