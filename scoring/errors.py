@@ -163,7 +163,7 @@ class Overloaded(Unavailable):
 
     def __init__(self, *, retry_after_ms: int) -> None:
         super().__init__(
-            "overloaded; retry after the pushed-back time, or on another connection"
+            "overloaded; retry after the pushback, or on another connection"
         )
         self.retry_after_ms = retry_after_ms
 
@@ -173,8 +173,7 @@ class RateLimited(Unavailable):
 
     def __init__(self, rate_per_s: float, *, retry_after_ms: int) -> None:
         super().__init__(
-            f"this caller's rate is {rate_per_s:g} a second; retry after the "
-            "pushed-back time"
+            f"this caller's rate is {rate_per_s:g} a second; retry after the pushback"
         )
         self.retry_after_ms = retry_after_ms
 

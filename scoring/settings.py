@@ -58,10 +58,10 @@ class Settings(BaseSettings):
 
     # Artifacts -------------------------------------------------------------
     model_dir: Path = Field(
-        Path(".scoring/model"), description="a model bundle, or a shelf of them"
+        Path(".scoring/model"), description="a model bundle, or a model registry"
     )
     model_url: str = Field(
-        "", description="a shelf in object storage (fsspec); mirrored to MODEL_DIR"
+        "", description="a remote model registry (fsspec); mirrored to MODEL_DIR"
     )
     model_trust_file: Path | None = Field(
         None, description="PEM public keys: set, only models that they signed are taken"
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
         True, description="register our schemas; false: they must be there"
     )
     provisional_count_max: int = Field(
-        100_000, ge=0, description="provisional answers kept for adoption"
+        100_000, ge=0, description="provisional decisions kept to be reconciled"
     )
     poll_records_max: int = Field(500, ge=1, le=10_000, description="stream batch")
     commit_interval_s: float = Field(1.0, gt=0, description="offset commits")

@@ -74,7 +74,7 @@ def replay(
     labels: LabelsOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Send letters to their topic again, once whatever they lacked is mended.
+    """Send letters to their topic again, after the cause is repaired.
 
     A letter whose digits were overwritten, or that was cut, cannot be sent as it
     is. Sending twice is harmless: a transaction is decided once.

@@ -90,7 +90,7 @@ def audit(
     sample: Annotated[int, typer.Option(min=1, help="Decisions to compare.")] = 1_000,
     seed: Annotated[int, typer.Option(help="Which sample.")] = 0,
 ) -> None:
-    """Recompute logged vectors offline; exit 1 where serving saw something else."""
+    """Recompute logged vectors offline; exit 1 if serving computed other values."""
     import asyncio
 
     from scoring.cli.archive import say_refused

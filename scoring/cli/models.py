@@ -1,4 +1,4 @@
-"""`scoring models`: what stands on the shelf, who vouches for it, which one decides."""
+"""`scoring models`: list and compare models, sign them, promote one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FIGURES = ("auc", "average_precision", "card_precision_100", "ece")
 
 
 def shelf_at(place: str, mirror: Path | None = None) -> Any:
-    """The shelf in a directory, or at a URL with copies in `mirror`.
+    """The model registry in a directory, or at a URL with copies in `mirror`.
 
     Empty, it is the one that the services of this environment take their models from.
     """
@@ -52,7 +52,7 @@ def shelf_at(place: str, mirror: Path | None = None) -> Any:
 
 @app.command("list")
 def list_(directory: Shelf = "") -> None:
-    """List the models and their figures on rows that they never saw."""
+    """List the models with their figures on rows that they were not trained on."""
     from rich.console import Console
     from rich.table import Table
 
@@ -98,7 +98,7 @@ def promote(
         ),
     ] = None,
 ) -> None:
-    """Make a model decide, once it has proved itself loadable."""
+    """Make a model the champion, after loading and checking it."""
     from scoring.models.onnx_model import load_model
     from scoring.models.signature import Trust
 
@@ -111,7 +111,7 @@ def promote(
 
 @app.command()
 def rollback(directory: Shelf = "") -> None:
-    """Let the model before this one decide again."""
+    """Make the previous champion decide again."""
     typer.echo(f"{shelf_at(directory).rollback()} is promoted again")
 
 
@@ -127,7 +127,7 @@ def sign(
         ),
     ],
 ) -> None:
-    """Vouch for a model: services that trust the key will load it."""
+    """Sign a model: services that trust the key will load it."""
     from scoring.models.signature import Signer
 
     shelf_at(directory).sign(version, Signer.from_file(key))
@@ -137,11 +137,13 @@ def sign(
 @app.command()
 def push(
     version: str,
-    to: Annotated[str, typer.Argument(help="the shelf to copy to, such as a URL")],
+    to: Annotated[
+        str, typer.Argument(help="the model registry to copy to, such as a URL")
+    ],
     directory: Shelf = "",
     mirror: Mirror = None,
 ) -> None:
-    """Copy a model to another shelf; the first one there is promoted."""
+    """Copy a model to another registry; the first one there is promoted."""
     import shutil
 
     source, target = shelf_at(directory, mirror), shelf_at(to)
@@ -155,7 +157,7 @@ def push(
 
 @app.command()
 def key(directory: Annotated[Path, typer.Argument(help="where the pair goes")]) -> None:
-    """Make a pair of keys: one signs models, the other one trusts them."""
+    """Make a pair of keys: one signs models, the other verifies them."""
     from scoring.models.signature import write_key_pair
 
     private, public = write_key_pair(directory)
@@ -173,7 +175,7 @@ def compare(
         float, typer.Option(min=0.01, help="how far back decisions are read")
     ] = 7,
 ) -> None:
-    """Set two models side by side: as trained and, with a broker, as they decided.
+    """Compare two models: as trained and, with a broker, as they decided.
 
     What both said of the same transactions lies on the decisions topics once
     `scoring shadow` runs: agreement, changed outcomes, and the quality of each on

@@ -31,7 +31,7 @@ def rebuild(
         bool, typer.Option(help="Clear the namespace first; answers are degraded.")
     ] = False,
 ) -> None:
-    """Put back every history and decision; interrupted, it goes on where it was."""
+    """Restore every history and decision; after an interruption it resumes."""
     import asyncio
     import contextlib
 

@@ -15,7 +15,9 @@ _NICE = 10  # the doors' work goes first wherever the two share a machine
 
 
 def shadow(
-    versions: Annotated[list[str], typer.Argument(help="challengers on the shelf")],
+    versions: Annotated[
+        list[str], typer.Argument(help="challengers in the model registry")
+    ],
     *,
     directory: Annotated[
         str,

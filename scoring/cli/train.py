@@ -96,7 +96,7 @@ def train(
 
 
 def _trained(asked: Asked, recipe: Recipe, out: str, features: Path | None) -> Account:
-    """Put a model on the shelf and say so; what became of the rows."""
+    """Add a model to the registry and say so; what became of the rows."""
     from scoring.cli.models import shelf_at
     from scoring.training.build import train_on
     from scoring.training.card import write_card

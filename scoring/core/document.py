@@ -132,7 +132,7 @@ def load(text: str, model: type[M], *, name: str) -> M:
         ) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        problem = f"character {error.character:#x} may not stand here; delete it"
+        problem = f"character {error.character:#x} is not allowed here; delete it"
         raise BadArtifact(f"{name}:{line}: not YAML: {problem}") from error
     if not isinstance(plain, dict):
         raise BadArtifact(f"{name}:1: must be a mapping of fields")

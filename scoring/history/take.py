@@ -53,7 +53,7 @@ class Taken:
         for topic in self.short:
             lacking += (
                 f"; {topic} ends before what was taken of it: if it was made again, "
-                "move the archive away and archive afresh"
+                "move the archive elsewhere and archive again"
             )
         return f"{kinds} taken{lacking}"
 

@@ -48,14 +48,14 @@ class Trouble:
         now = asyncio.get_running_loop().time()
         if now - self._said_at.get(reason, -_SAID_AGAIN_S) >= _SAID_AGAIN_S:
             self._said_at[reason] = now
-            log.warning("log away: %s; records for %s wait", reason, place)
+            log.warning("log unavailable: %s; records for %s wait", reason, place)
 
     def over(self, place: str) -> None:
         """This place takes records again."""
         if self.places.pop(place, None) is not None and not self.places:
             self._said_at.clear()
             self.count(Event.LOG_BACK)
-            log.warning("log back: what waited is appended")
+            log.warning("log recovered: waiting records are appended")
 
 
 @dataclass(slots=True)

@@ -46,7 +46,7 @@ class ModelSource:
         try:
             self.refresh()
         except ShelfUnavailable as error:
-            log.warning("starting with the model that was mirrored last: %s", error)
+            log.warning("starting with the last mirrored model: %s", error)
         return bundle_in(self.directory)
 
     def load(

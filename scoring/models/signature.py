@@ -125,7 +125,7 @@ def write_key_pair(directory: Path) -> tuple[Path, Path]:
     private, public = directory / "model-signing.pem", directory / "model-trust.pem"
     for path in (private, public):
         if path.exists():
-            raise BadArtifact(f"{path}: stands already; keys are never overwritten")
+            raise BadArtifact(f"{path}: exists already; keys are never overwritten")
     directory.mkdir(parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     private.touch(_OWNER_ONLY)

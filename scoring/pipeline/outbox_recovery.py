@@ -156,7 +156,7 @@ class Sweep:
                 self._aside.add((tenant, id_))
                 self.telemetry.count(Event.OUTBOX_UNREADABLE)
                 log.warning(
-                    "the outbox's entry %s:%s cannot be read and stays there: %s",
+                    "outbox entry %s:%s cannot be read and remains: %s",
                     *(tenant, id_, error),
                 )
 

@@ -196,7 +196,11 @@ class Publisher:
         try:
             await self.log.append([self.letter_of(record, error)])
         except (RecordsRefused, LogUnavailable) as refused:
-            log.warning("nor is its letter taken: %s:%s stays: %s", *key, refused)
+            log.warning(
+                "its dead letter is refused too; outbox entry %s:%s remains: %s",
+                *key,
+                refused,
+            )
             return False
         self.telemetry.count(Event.DEAD_LETTER)
         return True
@@ -224,7 +228,7 @@ class Publisher:
             try:
                 await self.sweep()
             except (StoreUnavailable, LogUnavailable):
-                log.info("outbox not swept: store or log away")
+                log.info("outbox not relayed: store or log unavailable")
             await asyncio.sleep(INTERVAL_S)
 
     async def sweep(self) -> int:

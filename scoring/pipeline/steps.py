@@ -26,11 +26,11 @@ class Step(Enum):
     LOGGED = "in the log, its outbox entry not cleared"
     CLEARED = "its outbox entry cleared"
     TAKEN_OVER = "found in the spool of a process that ended"
-    RECONCILING = "the store is back, not yet asked to record"
+    RECONCILING = "the store has recovered, not yet asked to record"
     RECONCILED = "in the record and its outbox, still in the spool"
     SPOOL_CLEARED = "out of the spool"
     SWEEPING = "found in the outbox, left by another process; not sent"
-    SWEPT = "in the log by the sweep, its outbox entry not cleared"
+    SWEPT = "in the log by the relay, its outbox entry not cleared"
 
 
 def _nobody(_: Step) -> None:

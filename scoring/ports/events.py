@@ -26,54 +26,54 @@ class Event(StrEnum):
 
     STORE_LOST = (
         "store_lost",
-        "the store stopped answering: it is not asked until it answers again",
+        "the store is unavailable: the circuit breaker is open until it answers again",
     )
-    STORE_BACK = "store_back", "the store answers again"
+    STORE_BACK = "store_back", "the store has recovered"
     HISTORY_LOST = (
         "history_lost",
-        "the store answers and its history is gone: `scoring rebuild` at once",
+        "the store has lost its history: run `scoring rebuild` at once",
     )
-    LOG_LOST = "log_lost", "the brokers take no records: they wait in the outbox"
-    LOG_BACK = "log_back", "the brokers take records again: what waited is appended"
-    LOG_RETRY = "log_retry", "records were not taken, and are sent again"
+    LOG_LOST = "log_lost", "the log is unavailable: records wait in the outbox"
+    LOG_BACK = "log_back", "the log has recovered: waiting records are appended"
+    LOG_RETRY = "log_retry", "the brokers refused records, which are sent again"
     LOG_OVERFLOW = (
         "log_overflow",
         "more decisions wait for the log than memory may hold; should stay 0",
     )
     LOG_REFUSED = (
         "log_refused",
-        "a record that its topic never takes, the log names it; should stay 0",
+        "its topic can never accept a record, which the log names; should stay 0",
     )
     OUTBOX_SWEPT = (
         "outbox_swept",
-        "a decision that a process left unpublished was published by another",
+        "a process relayed to the log what another had left in the outbox",
     )
     OUTBOX_UNREADABLE = (
         "outbox_unreadable",
-        "an entry of the outbox that is none, the log names it; should stay 0",
+        "an outbox entry cannot be read, the log names it; should stay 0",
     )
     PROVISIONAL_ADOPTED = (
         "provisional_adopted",
-        "a provisional answer became the record once the store was back",
+        "a provisional decision was reconciled: it is final now",
     )
     PROVISIONAL_OVERFLOW = (
         "provisional_overflow",
-        "a provisional answer had no room in memory or spool; should stay 0",
+        "memory and spool had no room for a provisional decision; should stay 0",
     )
     SPOOL_DAMAGED = (
         "spool_damaged",
-        "a piece of the local spool could not be read; should stay 0",
+        "a part of the local spool could not be read; should stay 0",
     )
-    DEAD_LETTER = "dead_letter", "an input that could not be judged was laid aside"
-    LABEL = "label", "a label was learned"
+    DEAD_LETTER = "dead_letter", "an input that cannot be judged became a dead letter"
+    LABEL = "label", "a label was applied to the history"
     LABEL_CORRUPT = (
         "label_corrupt",
-        "a label met a damaged history: `scoring rebuild`",
+        "a label met a damaged history: run `scoring rebuild`",
     )
-    KEYLESS = "keyless", "a record without a key: decided, but out of its card's order"
+    KEYLESS = "keyless", "a record has no key: decided, but out of its card's order"
     MISKEYED = (
         "miskeyed",
-        "a record under another key than its card: decided, but out of order",
+        "a record has another key than its card: decided, but out of order",
     )
     STREAM_WAITED = "stream_waited", "the stream door waited for the store"
     SECOND_LOOK_TAKEN = "second_look_taken", "a second look was taken"
@@ -82,10 +82,10 @@ class Event(StrEnum):
         "a second look was due and had no time",
     )
     SECOND_LOOK_FAILED = "second_look_failed", "a second look was due and gave no score"
-    RATES_TAKEN = "rates_taken", "another file of exchange rates came into force"
+    RATES_TAKEN = "rates_taken", "a new file of exchange rates is in force"
     RATES_REFUSED = (
         "rates_refused",
-        "a file of exchange rates was not taken, the log says why; should stay 0",
+        "a file of exchange rates was refused, the log says why; should stay 0",
     )
     CALLER_UNAUTHENTICATED = (
         "caller_unauthenticated",
@@ -93,9 +93,9 @@ class Event(StrEnum):
     )
     CALLER_PERMISSION_DENIED = (
         "caller_permission_denied",
-        "a caller asked for what it may not",
+        "a caller called what it may not call",
     )
     CALLER_RESOURCE_EXHAUSTED = (
         "caller_resource_exhausted",
-        "a caller exceeded its rate",
+        "a caller exceeded its rate limit",
     )

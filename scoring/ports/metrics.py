@@ -62,11 +62,11 @@ class Metric:
 _C, _G, _H = MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM
 DECISIONS = Metric(
     "fraud_decisions", _C, Unit.TIMES,
-    'Decisions made; any provisional="true" and a jump in one outcome want a look.',
+    'Decisions made; look into any provisional="true" and a jump in one outcome.',
     ("outcome", "door", "provisional"),
 )  # fmt: skip
 REPEATS = Metric(
-    "fraud_repeats", _C, Unit.TIMES, "Repeats answered from the record."
+    "fraud_repeats", _C, Unit.TIMES, "Repeats answered with the recorded decision."
 )  # fmt: skip
 CONFLICTS = Metric(
     "fraud_conflicts", _C, Unit.TIMES,
@@ -86,11 +86,12 @@ EVENTS = Metric(
 )  # fmt: skip
 AVAILABLE = Metric(
     "fraud_available", _G, Unit.FLAG,
-    "1 while an outside system is asked, 0 while it is not: store, log.", ("system",),
+    "1 while a system (store, log) is asked, 0 while its circuit breaker is open.",
+    ("system",),
 )  # fmt: skip
 LABELLED = Metric(
     "fraud_labelled", _C, Unit.TIMES,
-    "Labels that arrived, by model, band of its score and verdict.",
+    "Labels reported, by model, range of its score and verdict of the label.",
     ("model", "band", "verdict"),
 )  # fmt: skip
 LABELLED_EXPECTED = Metric(
@@ -103,42 +104,42 @@ STREAM_LATENCY = Metric(
 )  # fmt: skip
 STREAM_LAG = Metric(
     "fraud_stream_lag_records", _G, Unit.RECORDS,
-    "This worker's share of the backlog: records that can be read and are not judged.",
+    "This worker's share of the lag: records that can be read and are not judged yet.",
 )  # fmt: skip
 STREAM_HELD_BACK = Metric(
     "fraud_stream_held_back_records", _G, Unit.RECORDS,
-    "Records behind a transaction that their producer has not ended: no lag of ours; a "
-    "line names partition and offset after 30 s.",
+    "Records behind an open Kafka transaction of their producer: not counted as lag; a "
+    "log line names partition and offset after 30 s.",
 )  # fmt: skip
 STREAM_MISSING_TOPICS = Metric(
     "fraud_stream_missing_topics", _G, Unit.TOPICS,
-    "Input topics that the brokers do not have: 503 on /livez, a line a minute; once "
-    "they are made again the worker ends, and starts with them.",
+    "Input topics missing at the brokers: 503 on /livez, a log line a minute; once "
+    "they are created again the worker ends, to start with them.",
 )  # fmt: skip
 STREAM_PROGRESS = Metric(
     "fraud_stream_progress_timestamp_seconds", _G, Unit.SECONDS,
-    "When the stream last went forward, or rightly waited for store or broker; where "
-    "records wait and it stands still, the worker ends itself after two minutes.",
+    "When the stream last made progress or had a reason to wait; if records wait "
+    "without progress for two minutes, the worker ends itself.",
 )  # fmt: skip
 STREAM_DELETED_UNREAD = Metric(
     "fraud_stream_deleted_unread_total", _C, Unit.OFFSETS,
     "Offsets that retention deleted before they were read, at most: raise retention.ms "
-    "or find what held the workers up.",
+    "or find what delayed the workers.",
 )  # fmt: skip
 STREAM_REMADE = Metric(
     "fraud_stream_remade_partitions", _C, Unit.PARTITIONS,
-    "Partitions read from their start, since their topic had been made again after it "
-    "was committed.",
+    "Partitions read from their start, because their topic was created again after the "
+    "last commit.",
 )  # fmt: skip
 MODEL_ROWS = Metric(
     "fraud_model_rows", _G, Unit.ROWS,
-    "Sampled rows of the last day that the next three rest on; below 1,000 they are "
-    "absent.", ("model",),
+    "Sampled rows of the last day behind the next three metrics, which are absent "
+    "below 1,000.", ("model",),
 )  # fmt: skip
 SCORE_STABILITY = Metric(
     "fraud_score_stability", _G, Unit.INDEX,
-    "Stability index of the score, last day: above 0.25 scores are no longer spread as "
-    "in training.", ("model",),
+    "Stability index of the score, last day: above 0.25 scores are no longer "
+    "distributed as in training.", ("model",),
 )  # fmt: skip
 FEATURE_STABILITY = Metric(
     "fraud_feature_stability", _G, Unit.INDEX,
@@ -147,7 +148,7 @@ FEATURE_STABILITY = Metric(
 )  # fmt: skip
 FEATURE_MISSING = Metric(
     "fraud_feature_missing_share", _G, Unit.SHARE,
-    "Share of missing values, last two hours, less that at training (may be < 0).",
+    "Share of missing values, last two hours, minus that at training (may be < 0).",
     ("model", "feature"),
 )  # fmt: skip
 

@@ -35,7 +35,7 @@ from scoring.wiring.definitions import catalogue_from, policy_from
 
 _PARTITIONS = 4
 _WATCH_S = 0.5
-_DECIDED_BEFORE = "was decided before this run, and its decision stands"
+_DECIDED_BEFORE = "was decided before this run; it keeps that decision"
 # A replay waits for its answers: nothing may be degraded for want of time.
 _PATIENT = {
     "SCORING_BUDGET_MS": "60000",

@@ -102,14 +102,14 @@ class FileSpool:
             self._refused(error)
             return False
         if self._is_full:
-            log.warning("the spool takes provisional answers again")
+            log.warning("the spool stores provisional decisions again")
         self._is_full = False
         return True
 
     def _refused(self, error: Exception) -> None:
         if not self._is_full:
             why = error.strerror if isinstance(error, OSError) else error
-            log.error("the spool at %s takes no answers: %s", self.directory, why)
+            log.error("the spool at %s cannot be written: %s", self.directory, why)
         self._is_full = True
 
     def take_over(self) -> list[bytes]:
@@ -172,7 +172,9 @@ class FileSpool:
         except OSError as error:  # the file itself stays, then, and keeps it
             self._passed.add(taken.path)
             log.warning(
-                "%s: damaged, and not set aside: %s", taken.path, error.strerror
+                "%s: damaged, and the damaged part cannot be saved: %s",
+                taken.path,
+                error.strerror,
             )
             return
         log.error(

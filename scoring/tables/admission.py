@@ -34,7 +34,7 @@ _NO_LABEL = (
     "in labels: {fraud: [chargeback], legitimate: [ok]}"
 )
 _NO_OUTCOME = (
-    "the outcome is none of approve, challenge, review and decline; say what its "
+    "the outcome is not one of approve, challenge, review and decline; say what its "
     "values mean in the mapping, as in outcomes: {decline: [refused]}"
 )
 

@@ -160,7 +160,7 @@ def _find_columns(
     if ("latitude" in guess.columns) != ("longitude" in guess.columns):
         for ours in ("latitude", "longitude"):
             guess.columns.pop(ours, None)
-        guess.remarks.append("location: half of it is none; both are left out")
+        guess.remarks.append("location: only one of latitude and longitude; left out")
 
 
 def _not_one(ours: str, column: str, sample: Mapping[str, Sequence[str]]) -> str:
@@ -219,7 +219,7 @@ def _judge_required(guess: Guess, every: Values) -> None:
         )
     if "card" not in guess.columns and "customer" in guess.columns:
         guess.columns["card"] = guess.columns["customer"]
-        guess.remarks.append("card: the customer's token stands in for the card's")
+        guess.remarks.append("card: the customer's token is used for the card's")
     elif not {"card", "customer"} & guess.columns.keys():
         guess.remarks.append(
             "card, customer: no column looks like them; nothing is counted of anybody"

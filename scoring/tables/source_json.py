@@ -71,7 +71,7 @@ class JsonFile:
         listed = document.get("data") if isinstance(document, dict) else document
         if not isinstance(listed, list):
             raise BadArtifact(
-                f"{self._name}: is one JSON document; rows stand one a line, in "
+                f"{self._name}: is one JSON document; rows must be one a line, in "
                 "an array, or in an array under data"
             )
         yield from listed

@@ -166,12 +166,12 @@ def _refuse_early_labels(table: Any, delay_ms: int) -> None:
 
 
 def _positions(ids: Any, wanted: NDArray[np.object_]) -> Any:
-    """Where the wanted ids stand; raises `BadArtifact` where one stands twice."""
+    """Where the wanted ids stand; raises `BadArtifact` if one occurs twice."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pc.count_distinct(ids).as_py() != len(ids):
-        raise BadArtifact("table: an id stands twice; every transaction needs its own")
+        raise BadArtifact("table: an id occurs twice; every transaction needs its own")
     return pc.index_in(pa.array(wanted, type=pa.string()), value_set=ids)
 
 

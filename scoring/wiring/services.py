@@ -205,7 +205,9 @@ async def _watch(
         source.directory,
         load=partial(source.load, catalogue=catalogue),
         take=take,
-        refused=lambda why: log.error("the promoted model is not taken: %s", why),
+        refused=lambda why: log.error(
+            "the promoted model is refused, the model in use stays: %s", why
+        ),
         refresh=source.refresh,
         poll_s=PULL_S if source.remote else POLL_S,
     ).follow(scorer.artifacts.model.version)
@@ -231,7 +233,7 @@ async def _follow_rates(
     def refused(why: str) -> None:
         telemetry.count(Event.RATES_REFUSED)
         kept = catalogue.exchange.rates.version
-        log.error("the exchange rates are not taken, %s stay in force: %s", kept, why)
+        log.error("the exchange rates are refused, %s stay in force: %s", kept, why)
 
     load = partial(rates_from, settings, catalogue.currency)
     await RatesWatch(file, load, take, refused).follow()

@@ -110,7 +110,7 @@ def assert_told(settings, served, missing):
         assert health(served.address, name) == 2
         assert f"{name} unavailable" in page(settings, "readyz")[1]
         assert f'available{{system="{name}"}} 0.0' in page(settings, "metrics")[1]
-        said = {"store": "store unavailable", "log": "log away"}[name]
+        said = {"store": "store unavailable", "log": "log unavailable"}[name]
         assert any(said in line for line in served.errors)
 
 

@@ -62,7 +62,7 @@ def _alike(file: PolicyFile) -> Iterator[str]:
         seen: set[str] = set()
         for token in tokens:
             if token in seen and place.startswith("lists."):
-                yield f"{place}: {token!r} stands twice; the last to end counts"
+                yield f"{place}: {token!r} occurs twice; the last to end counts"
             seen.add(token)
             if token != token.strip():
                 yield f"{place}: {token!r} begins or ends with a blank"

@@ -135,7 +135,7 @@ def _taken_twice(file: ReasonFile) -> Iterator[tuple[Path, str]]:
         for path, value in named:
             above = first.setdefault(value, path)
             if above != path:
-                yield path, f"{value} stands in {'.'.join(map(str, above))} already"
+                yield path, f"{value} is in {'.'.join(map(str, above))} already"
 
 
 def _told_numbers(file: ReasonFile) -> Iterator[tuple[Path, str]]:

@@ -179,7 +179,7 @@ def declared(cls: type) -> tuple[Field, ...]:
         path = said[0].path or own.name
         found.append(replace(said[0], name=own.name, path=path, absent=_absent(own)))
         if len(found) > 1 and found[-2].number > found[-1].number:
-            raise TypeError(f"{own.name} stands before the field of a lower number")
+            raise TypeError(f"{own.name} comes before a field of a lower number")
     return tuple(found)
 
 

@@ -158,7 +158,9 @@ class Tokens:
         try:
             self._keys = keys_from(self.jwks_file)
         except BadArtifact as error:
-            _log.warning("token keys kept: the new file does not fit: %s", error)
+            _log.warning(
+                "the token keys in use stay: the new file is refused: %s", error
+            )
             return
         self._known.clear()  # who was verified by a key that is gone is unknown again
         _log.warning("token keys replaced from %s", self.jwks_file)

@@ -38,7 +38,7 @@ _JUDGED_S = 1.0  # a store that takes longer is not waited for where there is a 
 Outcome = ScoringError | None
 
 _NOT_KNOWN = DeadlineExceeded(
-    "not known to be taken in time; report it again: it counts once"
+    "the log did not acknowledge it in time; report it again, it counts once"
 )
 
 

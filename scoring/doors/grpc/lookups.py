@@ -186,7 +186,9 @@ class Lookups:
         return left_s
 
 
-_UNKNOWN = "no decision is recorded for this id, or it is past the dedupe horizon"
+_UNKNOWN = (
+    "no decision is recorded under this id, or the deduplication horizon has passed"
+)
 _UNSCORED = "this decision was made without a score; there is nothing to explain"
 _UNEXPLAINED = (
     "exact explanations need the trained model beside the bundle and the extra "

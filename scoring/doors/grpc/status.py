@@ -128,7 +128,7 @@ def _unexpected(error: Exception) -> Refusal:
     _log.error("unexpected %s in a call\n%s", type(error).__name__, frames)
     return Refusal(
         grpc.StatusCode.INTERNAL,
-        "an unexpected error; the service's log names its place",
+        "an unexpected error; the service's log says where",
     )
 
 

@@ -156,7 +156,7 @@ class Streams:
         if self._draining and stayed:
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE,
-                "draining; what was not answered is safe to send again",
+                "draining; items without an answer are safe to send again",
             )
 
     def drain(self) -> None:

@@ -49,7 +49,9 @@ class Certificates:
                 return None
             loaded = self._load()
         except (BadArtifact, OSError) as error:
-            _log.warning("certificate kept: the new files do not fit: %s", error)
+            _log.warning(
+                "the certificate in use stays: the new files are refused: %s", error
+            )
             return None
         if loaded is not None:
             _log.warning("certificate replaced from %s", self.cert_file)

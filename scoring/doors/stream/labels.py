@@ -183,7 +183,9 @@ class LabelWork:
             )
         except CorruptState as error:
             # What is whole has its labels; the rest gets them by a rebuild.
-            _log.error("labels of a damaged history: %s: `scoring rebuild`", error)
+            _log.error(
+                "labels meet a damaged history: %s; run `scoring rebuild`", error
+            )
             self.telemetry.count(Event.LABEL_CORRUPT)
             return await self._outlast(
                 poll, partial(self.labelling.attest, labels, timeout_s=_STORE_S)

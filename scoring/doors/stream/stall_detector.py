@@ -102,7 +102,7 @@ class Progress:
             )
         if self._lag and now - self._at > STALL_S:
             return (
-                f"{self._lag} records wait and nothing has gone forward for "
+                f"{self._lag} records wait and nothing has moved for "
                 f"{now - self._at:.0f} s"
             )
         return ""

@@ -96,7 +96,7 @@ class RecordFormat:
 ORDER = RecordFormat.of("""
     time         I6   when the transaction occurred, ms since 1970
     id_high      I4   of its id's SHA-256 the first 4 bytes
-    id_low       I4   and the next 4; both 0: what stands for all that were cut off
+    id_low       I4   and the next 4; both 0: one record for all that were cut off
 """)
 EVENT = ORDER + RecordFormat.of("""
     count        I4   running count of events, wraps at 2^32
@@ -123,7 +123,7 @@ DIGEST = RecordFormat.of("""
 """)
 LABEL = LABEL_BODY + DIGEST
 VERDICT = RecordFormat.of("""
-    version      I4   the label's; versions ascend, and each stands once
+    version      I4   the label's; versions ascend, each occurs once
     verdict      I1   1: fraud; 2: legitimate; 3: withdrawn
 """)
 CLAIM = RecordFormat.of("""
@@ -136,7 +136,7 @@ TOLD = (
     RecordFormat.of("""
     mode         c1   a `Mode`
     plan         c1   the entity's number
-    outcome      I1   of a decision that stands, or 0
+    outcome      I1   of a recorded decision, or 0
 """)
     + ORDER
 )

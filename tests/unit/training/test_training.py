@@ -177,7 +177,7 @@ def test_an_id_that_stands_twice_is_refused(table):
     import pyarrow as pa
 
     twice = pa.concat_tables([table, table.slice(0, 1)])
-    with pytest.raises(BadArtifact, match="an id stands twice"):
+    with pytest.raises(BadArtifact, match="an id occurs twice"):
         dataset_of(twice, handbook_catalogue(), label_delay_ms=0)
 
 

@@ -76,7 +76,7 @@ def _plain(text: str, offset: int, complaint: str) -> str:
         return _mismatch(text, offset, overload[1], overload[2])
     if complaint.startswith("undeclared reference to"):
         word = complaint.split("'")[1].partition(".")[0]
-        known = f": use {', '.join(ROOTS)}; a text stands in quotes"
+        known = f": use {', '.join(ROOTS)}; a text needs quotes"
         remedy = _as_cel(word) or suggestion(word, ROOTS) or known
         return f"{word!r} is not known{remedy}"
     if complaint.startswith("Syntax error"):

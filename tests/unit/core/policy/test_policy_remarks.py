@@ -60,7 +60,7 @@ rules:
     written = (SMALL + text).replace("default: {outcome", f"{segments} {{outcome")
     found = load_policy(written, catalogue=CATALOGUE, name="policy.yaml")
     assert remarks(found.file) == [
-        "lists.blocked: 'a' stands twice; the last to end counts",
+        "lists.blocked: 'a' occurs twice; the last to end counts",
         (
             "thresholds.segments.0: challenge 0.3 never applies: review begins at 0.2; "
             "write both"

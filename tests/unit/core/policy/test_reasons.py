@@ -81,7 +81,7 @@ def test_a_code_that_stands_twice_is_refused():
     good = "features.card_count_1h > 1.0"
     with pytest.raises(BadArtifact) as no:
         table(("CARD_VELOCITY", "SAME", good, "SAME"))
-    said = "reasons.0.otherwise.code: SAME stands in reasons.0.code already"
+    said = "reasons.0.otherwise.code: SAME is in reasons.0.code already"
     assert str(no.value) == f"reasons.yaml:4: {said}"
 
 
@@ -103,7 +103,7 @@ def test_all_mistakes_of_a_table_of_reasons_are_told_in_the_order_of_its_lines()
     told = [x for x in str(no.value).splitlines() if x.startswith("reasons.yaml")]
     starts = [
         "4: reasons.0.group: no feature is of CARD_VELOCITI; did you mean",
-        "10: reasons.1.code: RISK_SCORE stands in score.code already",
+        "10: reasons.1.code: RISK_SCORE is in score.code already",
         "11: reasons.1.wording: holds a card number",
         "12: reasons.1.when: '>' takes numbers of one kind, features are decimal",
         "12: reasons.1.when: 'card_cuont_1h' is not a feature; did you mean",

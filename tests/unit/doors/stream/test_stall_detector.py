@@ -48,7 +48,7 @@ def test_a_supervisor_is_told_of_records_that_stand_still():
         assert progress.fault() == ""
         clock.now += STALL_S / 5
         progress.stalled(7)
-    assert progress.fault() == "7 records wait and nothing has gone forward for 144 s"
+    assert progress.fault() == "7 records wait and nothing has moved for 144 s"
     progress.forward()
     assert progress.fault() == ""
 
