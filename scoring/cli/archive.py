@@ -17,7 +17,7 @@ def archive(
         Path | None, typer.Argument(help="Default: SCORING_ARCHIVE_DIR.")
     ] = None,
 ) -> None:
-    """Take what the topics gained since the last time, then end; run it daily.
+    """Archive the new records of the topics, then end; run it daily.
 
     Every record is kept or refused, and the refused ones are listed. Exit status: 0 no
     record was refused, 1 some were, and the others are kept, 2 nothing was taken.

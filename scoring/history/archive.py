@@ -176,7 +176,7 @@ class Archive:
         except ValueError as error:
             raise BadArtifact(
                 f"{path}: is not what `scoring archive` wrote; restore it, or move the "
-                "directory away and archive afresh"
+                "directory and archive again"
             ) from error
         return noted
 
@@ -209,9 +209,9 @@ def readable(place: Path) -> Iterator[None]:
         first = (str(error).splitlines() or [""])[0]
         told = (
             "holds files that `scoring archive` did not write, or that are damaged; "
-            "move them away"
+            "move them elsewhere"
             if place.is_dir()
-            else "is damaged, or `scoring archive` did not write it; move it away"
+            else "is damaged, or `scoring archive` did not write it; move it elsewhere"
         )
         raise BadArtifact(f"{place}: {told}: {first}") from error
 
@@ -235,14 +235,14 @@ def refuse_strangers(con: Any) -> None:
         if count:
             raise BadArtifact(
                 f"archive: {count:,} {kind} lack one of {', '.join(names)}: "
-                "`scoring archive` did not write them; move their files away"
+                "`scoring archive` did not write them; move their files elsewhere"
             )
         found = {name: type_ for name, type_, *_ in _columns(con, f"archived_{kind}")}
         for name, type_, *_ in _columns(con, f"no_{kind}"):
             if found[name] != type_:
                 raise BadArtifact(
                     f"archive: a file of {kind} has a {name} that is {found[name]}: "
-                    "`scoring archive` did not write it; move it away"
+                    "`scoring archive` did not write it; move it elsewhere"
                 )
 
 
@@ -285,7 +285,7 @@ def _masked(row: Row, masks: Mapping[tuple[str, str, str], str]) -> Row:
 def _place(path: Path) -> tuple[int, int, int]:
     found = _FILE.fullmatch(path.name)
     if found is None:
-        raise BadArtifact(f"{path}: no file of an archive; move it away")
+        raise BadArtifact(f"{path}: is not a file of an archive; move it elsewhere")
     partition, first, end = found.groups()
     return int(partition), int(first), int(end)
 

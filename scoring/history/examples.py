@@ -17,7 +17,7 @@ _DAY_MS = 86_400_000
 # Without these a column that is empty everywhere means "not known", as a missing one.
 _MAY_LACK = ("customer", "card")
 _TOO_LATE = "came too late for the store to count it"
-_AGAIN = "is the record of a decision that stands once"
+_AGAIN = "repeats the record of a decision"
 
 
 @dataclass(frozen=True, slots=True)

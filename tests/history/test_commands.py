@@ -103,7 +103,9 @@ async def test_a_damaged_archive_is_named_before_anything_is_wiped(
     file.write_bytes(file.read_bytes()[:-9])
     for words in (("rebuild", "--wipe"), ("forget", "card:c1")):
         told = scoring(settings, tmp_path, *words, exits=2)
-        assert re.search(r"did not write, or that are damaged; move them away", told)
+        assert re.search(
+            r"did not write, or that are damaged; move them elsewhere", told
+        )
         assert "Traceback" not in told
     (seen,) = await life.store.observe([check(stream[0])])
     assert seen.applied is Applied.REPEATED
