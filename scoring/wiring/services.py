@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -12,14 +11,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from scoring import wire
 from scoring.core.features.rates import Rates
 from scoring.core.features.row import row_of
-from scoring.core.transaction.transaction import Transaction
-from scoring.doors.stream.dead_letters import VALUE_BYTES_MAX, refusal_record
-from scoring.errors import RecordRefused
 from scoring.kafka.producer import KafkaLog
-from scoring.kafka.topic_names import Topics, decision_record
+from scoring.kafka.topic_names import Topics
 from scoring.models.loader import PULL_S, ModelSource
 from scoring.models.reloader import POLL_S, ModelWatch
 from scoring.models.remote_registry import RemoteShelf
@@ -28,35 +23,27 @@ from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.budget import Budget
 from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.outbox_relay import Publisher
-from scoring.pipeline.reconciler import Provisional, is_answer
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.events import Event
-from scoring.ports.log import DecisionLog, LogRecord
 from scoring.ports.model import Model
 from scoring.ports.patience import StorePatience
-from scoring.ports.spool import Spool
 from scoring.ports.store import Store
 from scoring.ports.telemetry import Telemetry
 from scoring.settings import Settings
-from scoring.stores.spool import FileSpool, MemorySpool
 from scoring.telemetry.http_port import Liveness, open_metrics_port
 from scoring.telemetry.prometheus import PrometheusTelemetry
 from scoring.wiring.connections import (
-    CONTENT_TYPES,
     contact,
     store_from,
     systems_outside,
     unconnected_log,
 )
 from scoring.wiring.definitions import catalogue_from, policy_from, rates_from
+from scoring.wiring.publishing import provisional_from, publisher_from
 from scoring.wiring.rates_reloader import RatesWatch
 
 _MS_PER_S = 1_000
-_SPOOL_BYTES_PER_ANSWER = 2_048  # twice a typical logged decision
-# An append and its mark in the outbox cost as much as deciding: where no reply waits
-# for the log, the decisions of so long share them.
-_LOG_GATHER_S = 0.02
 # A change of rates holds new batches back until those under way have ended: some
 # milliseconds. One that takes longer has a store that does not answer.
 _BATCH_ENDS_S = 1.0
@@ -141,9 +128,9 @@ async def service_from(
     store = store_from(settings, artifacts.catalogue, log)
     options = _options(settings, patience)
     gateway = _gateway(settings, store, telemetry, options)
-    provisional = _provisional(settings, name, gateway, options)
+    provisional = provisional_from(settings, name, gateway, options)
     scorer = Scorer(gateway, artifacts, provisional, telemetry, now_ms, options)
-    publisher = _publisher(settings, provisional, log) if options.outbox else None
+    publisher = publisher_from(settings, provisional, log) if options.outbox else None
     outside = systems_outside(provisional, log)
     liveness.outside = outside
     telemetry.watch(outside)
@@ -237,78 +224,3 @@ async def _follow_rates(
 
     load = partial(rates_from, settings, catalogue.currency)
     await RatesWatch(file, load, take, refused).follow()
-
-
-def _provisional(
-    settings: Settings, name: str, gateway: StoreGateway, options: DoorOptions
-) -> Provisional:
-    """What keeps answers; on disk where any are given; raises `BadArtifact`."""
-    gives_any = options.patience is StorePatience.ANSWER_IN_TIME
-    telemetry = gateway.telemetry
-    return Provisional(
-        gateway,
-        _spool(settings, name, telemetry) if gives_any else MemorySpool(count_max=0),
-        telemetry,
-        settings.provisional_count_max,
-        options,
-    )
-
-
-def _spool(settings: Settings, name: str, telemetry: Telemetry) -> Spool:
-    """This process's spool of provisional answers; raises `BadArtifact`."""
-    stem = f"provisional-{settings.namespace}"
-    spool = FileSpool(
-        settings.state_dir,
-        f"{stem}-{name}",
-        # Of every door and worker, and of releases before the number at the end.
-        re.compile(rf"{re.escape(stem)}-[a-z]+(-\d+)?(\.\d+)?\.spool"),
-        bytes_max=settings.provisional_count_max * _SPOOL_BYTES_PER_ANSWER,
-        whole=is_answer,
-        damaged=partial(telemetry.count, Event.SPOOL_DAMAGED),
-    )
-    spool.open()
-    return spool
-
-
-def _publisher(
-    settings: Settings, provisional: Provisional, log: DecisionLog | None
-) -> Publisher | None:
-    if log is None:
-        return None
-    publisher = Publisher(
-        outbox=provisional.gateway.store,
-        log=log,
-        record_of=partial(_record_of, settings),
-        letter_of=partial(_letter_of, settings),
-        telemetry=provisional.telemetry,
-        count_max=settings.provisional_count_max,
-        gather_s=0.0 if settings.reply_after == "log" else _LOG_GATHER_S,
-        logged=provisional.logged,
-    )
-    publisher.start()
-    return publisher
-
-
-def _record_of(
-    settings: Settings, logged: bytes, transaction: Transaction | None
-) -> LogRecord:
-    content_type = CONTENT_TYPES[settings.decision_format]
-    return decision_record(
-        Topics(settings.topic_prefix),
-        logged,
-        transaction or wire.carried_of(logged, content_type),
-        content_type=content_type,
-    )
-
-
-def _letter_of(
-    settings: Settings, record: LogRecord, error: RecordRefused
-) -> LogRecord:
-    return refusal_record(
-        record,
-        error,
-        topic=Topics(settings.topic_prefix).transactions_dead_letter,
-        content_type=CONTENT_TYPES[settings.decision_format],
-        # Where decisions are too large, letters may have to be small.
-        bytes_max=VALUE_BYTES_MAX,
-    )
