@@ -226,10 +226,10 @@ async def test_a_decision_whose_letter_is_refused_too_stays_in_the_outbox(
     await store.record([recording()])
     log.bytes_max = 0
     await publisher.publish(TRANSACTION, b"t1", provisional=False)
-    assert "default:t1 stays" in caplog.text
+    assert "default:t1 remains" in caplog.text
     for _ in range(6):
         await publisher.sweep()
-    assert caplog.text.count("default:t1 stays") == 2, "once by the sweep, too"
+    assert caplog.text.count("default:t1 remains") == 2, "once by the relay, too"
     assert len(await outbox_of(store)) == 1
 
 
@@ -273,7 +273,7 @@ async def test_one_entry_that_cannot_be_read_keeps_no_other_from_the_log(
         assert await publisher.sweep() == 0
     assert await outbox_of(store) == [("default", "bad", b"bad")]
     assert telemetry.counted["outbox_unreadable"] == 1, "it is said once"
-    assert "default:bad cannot be read and stays there" in caplog.text
+    assert "default:bad cannot be read and remains" in caplog.text
 
 
 async def test_all_that_was_left_is_appended_by_one_sweep(publisher, store, log):
