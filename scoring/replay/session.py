@@ -17,6 +17,7 @@ from scoring.errors import BadArtifact, Unavailable
 from scoring.kafka.topic_names import Topics
 from scoring.replay.collect import Collector
 from scoring.replay.decisions import write_csv
+from scoring.replay.fitted import fitted_remarks
 from scoring.replay.policy_page import policy_sheets, show, write_policy_report
 from scoring.replay.policy_report import policy_report
 from scoring.replay.report import quality_of
@@ -121,6 +122,8 @@ def report_policy(path: Path, settings: Settings, from_ms: int) -> None:
 
     Rules that never held are listed where the settings' policy is the run's.
     """
+    from scoring.wiring.services import models_from
+
     policy = policy_from(settings, catalogue_from(settings))
     report = policy_report(path, from_ms=from_ms)
     if report.policies == (policy.version,):
@@ -128,7 +131,11 @@ def report_policy(path: Path, settings: Settings, from_ms: int) -> None:
         report = policy_report(path, from_ms=from_ms, rules=asks)
     show(policy_sheets(report))
     page = write_policy_report(report, path)
-    Console().print(f"policy report: {page}", highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
+    kept = models_from(_with_model_dir(settings)).bundle
+    for remark in fitted_remarks(path, kept, from_ms=from_ms):
+        console.print(f"· {remark}")
+    console.print(f"policy report: {page}")
 
 
 def _is_csv(path: Path) -> bool:
@@ -151,9 +158,20 @@ def with_model(settings: Settings) -> Settings:
         )
     with bar(transient=True) as report:
         directory = ensure_demo_model(
-            settings.state_dir / "demo" / "model", catalogue_from(settings), report
+            _demo_model(settings), catalogue_from(settings), report
         )
     return settings.model_copy(update={"model_dir": directory})
+
+
+def _demo_model(settings: Settings) -> Path:
+    return settings.state_dir / "demo" / "model"
+
+
+def _with_model_dir(settings: Settings) -> Settings:
+    """Settings that look for models where `with_model` found one."""
+    if settings.model_url or settings.model_dir.is_dir():
+        return settings
+    return settings.model_copy(update={"model_dir": _demo_model(settings)})
 
 
 @contextmanager
