@@ -26,7 +26,7 @@ from scoring.doors.stream.input_fingerprint import source_headers
 from scoring.doors.stream.worker import StreamDoor
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import CameFrom, decision_record
-from scoring.pipeline.scorer import Decided
+from scoring.pipeline.answer import Decided
 from scoring.ports.check import Check
 from scoring.ports.log import LogRecord
 from scoring.settings import Settings
