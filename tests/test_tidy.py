@@ -1,7 +1,6 @@
 """The rules of the house, held as ordinary tests."""
 
 import ast
-import importlib
 import re
 import subprocess
 from collections import Counter
@@ -370,28 +369,3 @@ def test_make_help_names_every_target(target):
     ).stdout
     line = next(line for line in shown.splitlines() if f"m{target} " in line)
     assert len(line.split()) > 2
-
-
-def test_benchmarks_and_drills_import_what_there_is():
-    """Types are checked in scoring/ alone, and not every benchmark runs in a test."""
-    missing = [
-        f"{name}: {node.module}.{alias.name}"
-        for name in ours(".py")
-        if name.startswith(("benchmarks/", "load_tests/"))
-        for node in ast.walk(ast.parse((ROOT / name).read_text()))
-        if isinstance(node, ast.ImportFrom)
-        and (node.module or "").startswith(("scoring", "benchmarks", "load_tests"))
-        for alias in node.names
-        if not imports(node.module or "", alias.name)
-    ]
-    assert not missing
-
-
-def imports(module: str, name: str) -> bool:
-    """Whether `from module import name` would succeed."""
-    try:
-        return hasattr(importlib.import_module(module), name) or bool(
-            importlib.import_module(f"{module}.{name}")
-        )
-    except ImportError:
-        return False

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic_core import ErrorDetails
 
 from scoring.errors import BadArtifact
 
@@ -142,7 +143,7 @@ def load(text: str, model: type[M], *, name: str) -> M:
     except (TypeError, ValueError, RecursionError) as error:
         if not isinstance(error, ValidationError):  # such as an alias of itself
             raise BadArtifact(f"{name}:1: not YAML: {error}") from error
-        lines = [_problem(name, root, dict(e), model) for e in error.errors()]
+        lines = [_problem(name, root, dict(e), model) for e in _told(error)]
         raise refusal(lines, name=name) from error
 
 
@@ -157,6 +158,18 @@ def refusal(problems: Iterable[str], *, name: str) -> BadArtifact:
         return int(problem.removeprefix(f"{name}:").partition(":")[0])
 
     return BadArtifact("\n".join(sorted(problems, key=line)))
+
+
+def _told(error: ValidationError) -> list[ErrorDetails]:
+    """Its errors, but for a list that is too short because its entries are wrong."""
+    errors = error.errors()
+    places = [e["loc"] for e in errors]
+    return [
+        e
+        for e in errors
+        if e["type"] != "too_short"
+        or not any(p[: len(e["loc"])] == e["loc"] and p != e["loc"] for p in places)
+    ]
 
 
 def _text(value: object) -> str:

@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from scoring.errors import BadArtifact
 from scoring.history.rows import DECISIONS, LABELS, Row
+from scoring.training.sql import connect
 
 SCHEMAS = {"decisions": DECISIONS, "labels": LABELS}
 # What every row has, however old the release that wrote it.
@@ -218,9 +219,7 @@ def readable(place: Path) -> Iterator[None]:
 
 def check(archive: Archive) -> None:
     """Raise `BadArtifact` for files that are none of the archive's own."""
-    import duckdb
-
-    with readable(archive.directory), duckdb.connect() as con:
+    with readable(archive.directory), connect() as con:
         archive.views(con)
         refuse_strangers(con)
 

@@ -169,7 +169,8 @@ async def kafka_door(
         **client,
         group_id=None,
         isolation_level="read_committed",
-        auto_offset_reset="earliest",
+        # Not seek_to_end: the answer to the reset at the start may come after it.
+        auto_offset_reset="latest" if from_now else "earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=target.fetch_wait_ms,
     )
@@ -180,8 +181,8 @@ async def kafka_door(
         for one in (producer, consumer, ends, admin):
             await one.start()
             started.append(one)
-        if from_now:
-            await consumer.seek_to_end()
+        for place in consumer.assignment():  # before anything is sent
+            await consumer.position(place)
         repeats = Repeats(admin, ends, topics.group)
         await repeats.begin(await _partitions(producer, topics.transactions))
         door = KafkaReplayDoor(
