@@ -150,28 +150,24 @@ def with_model(settings: Settings) -> Settings:
     from scoring.training.progress import bar
     from scoring.training.train import ensure_demo_model
 
-    if settings.model_url or settings.model_dir.is_dir():
+    placed = _with_model_dir(settings)
+    if placed is settings:
         return settings
     if "model_dir" in settings.model_fields_set:
         raise BadArtifact(
             f"{settings.model_dir}: there is no model; make one with `scoring train`"
         )
     with bar(transient=True) as report:
-        directory = ensure_demo_model(
-            _demo_model(settings), catalogue_from(settings), report
-        )
-    return settings.model_copy(update={"model_dir": directory})
-
-
-def _demo_model(settings: Settings) -> Path:
-    return settings.state_dir / "demo" / "model"
+        ensure_demo_model(placed.model_dir, catalogue_from(settings), report)
+    return placed
 
 
 def _with_model_dir(settings: Settings) -> Settings:
-    """Settings that look for models where `with_model` found one."""
+    """These settings where they bring a model, else with the demo's directory."""
     if settings.model_url or settings.model_dir.is_dir():
         return settings
-    return settings.model_copy(update={"model_dir": _demo_model(settings)})
+    demo = settings.state_dir / "demo" / "model"
+    return settings.model_copy(update={"model_dir": demo})
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from small_policy import SMALL
 
 from scoring.core.decision.decision import DecisionCore, Outcome
 from scoring.core.features.catalogue import (
@@ -20,21 +21,6 @@ from scoring.errors import BadArtifact
 CATALOGUE = default_catalogue()
 DAY_MS = 86_400_000
 NOON_2026_MS = 1_767_268_800_000  # 2026-01-01T12:00:00Z
-
-SMALL = """
-version: 1
-name: small
-thresholds:
-  default: {challenge: 0.1, review: 0.2, decline: 0.5}
-default: {outcome: review, reason_code: NOT_SCORED}
-reasons:
-  NOT_SCORED: The payment could not be scored.
-  NO_RISK_FOUND: Nothing unusual was found.
-  BLOCKED: The card is on the block list.
-  TRUSTED: The customer is on the allow list.
-  TOO_LARGE: The amount is beyond the limit.
-"""
-
 
 BARE = """
 name: bare

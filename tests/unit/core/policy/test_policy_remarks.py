@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from small_policy import SMALL
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.policy.policy import Policy, load_policy
@@ -11,20 +12,6 @@ from scoring.core.policy.shipped_policy import default_policy
 from scoring.errors import BadArtifact
 
 CATALOGUE = default_catalogue()
-
-SMALL = """
-version: 1
-name: small
-thresholds:
-  default: {challenge: 0.1, review: 0.2, decline: 0.5}
-default: {outcome: review, reason_code: NOT_SCORED}
-reasons:
-  NOT_SCORED: The payment could not be scored.
-  NO_RISK_FOUND: Nothing unusual was found.
-  BLOCKED: The card is on the block list.
-  TRUSTED: The customer is on the allow list.
-  TOO_LARGE: The amount is beyond the limit.
-"""
 
 
 def policy(extra: str) -> Policy:
