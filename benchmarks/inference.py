@@ -32,7 +32,7 @@ from scoring.training.explain import grouped, top_overlap
 from scoring.training.export import ensemble_graph
 from scoring.training.fit import Boosting, fit
 from scoring.training.forest import Forest, forest_from_json
-from scoring.training.ground import Groups
+from scoring.training.model_trainer import Groups
 from scoring.training.reasons import Reasons
 from scoring.training.simulation.simulate import simulate
 from scoring.training.train import DEMO_WORLD, dataset_of

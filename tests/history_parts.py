@@ -18,9 +18,9 @@ from scoring.core.features.catalogue import Catalogue, default_catalogue
 from scoring.core.policy.shipped_policy import default_policy
 from scoring.core.transaction.label import Label, Verdict
 from scoring.core.transaction.transaction import Transaction
-from scoring.history.bring import brought, store_to_fill, terms_from
 from scoring.history.rebuild import Milestones, Rebuild
-from scoring.history.take import silent
+from scoring.history.topic_archiver import silent
+from scoring.history.wiring import brought, store_to_fill, terms_from
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import Topics, decision_record, key_of
 from scoring.models.onnx_model import load_model

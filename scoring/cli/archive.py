@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from scoring.settings import Settings
-    from scoring.tables.account import Account
+    from scoring.tables.row_accounting import Account
 
 
 def archive(
@@ -25,10 +25,10 @@ def archive(
     import asyncio
 
     from scoring.errors import BadArtifact
-    from scoring.history.bring import archive_from, brought
     from scoring.history.watch import watched
+    from scoring.history.wiring import archive_from, brought
     from scoring.settings import Settings
-    from scoring.tables.account import Account
+    from scoring.tables.row_accounting import Account
 
     settings = Settings()
     if directory is None and settings.archive_dir is None:

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scoring.doors.stream.letters import Letter, Letters
+    from scoring.doors.stream.dead_letter_reader import Letter, Letters
     from scoring.settings import Settings
 
 app = typer.Typer(help="Work off what could not be judged.", no_args_is_help=True)
@@ -103,7 +103,7 @@ def _counted(letters: Sequence[Letter]) -> dict[str, int]:
 
 
 def _letters(settings: Settings, *, labels: bool) -> Letters:
-    from scoring.doors.stream.letters import Letters
+    from scoring.doors.stream.dead_letter_reader import Letters
     from scoring.errors import BadArtifact
     from scoring.kafka.client_options import client_options
     from scoring.kafka.topic_names import Topics

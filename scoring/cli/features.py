@@ -96,10 +96,10 @@ def audit(
     from scoring.cli.archive import say_refused
     from scoring.history.audit import Sample
     from scoring.history.audit import audit as audited
-    from scoring.history.bring import archive_from, brought, terms_from
     from scoring.history.watch import watched
+    from scoring.history.wiring import archive_from, brought, terms_from
     from scoring.settings import Settings
-    from scoring.tables.account import Account
+    from scoring.tables.row_accounting import Account
     from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from scoring.history.forget import Forgotten
-    from scoring.history.take import Progress
+    from scoring.history.topic_archiver import Progress
     from scoring.settings import Settings
 
 
@@ -41,12 +41,12 @@ async def _run(
     progress: Progress,
 ) -> Forgotten:
     from scoring.cli.archive import say_refused
-    from scoring.history.bring import archive_from, brought, store_to_fill
     from scoring.history.forget import forget, named_entity
+    from scoring.history.wiring import archive_from, brought, store_to_fill
     from scoring.kafka.client_options import client_options
     from scoring.kafka.topic_admin import TopicAdmin
     from scoring.kafka.topic_names import Topics
-    from scoring.tables.account import Account
+    from scoring.tables.row_accounting import Account
     from scoring.wiring.definitions import catalogue_from
 
     catalogue = catalogue_from(settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.history.take import Progress
+    from scoring.history.topic_archiver import Progress
     from scoring.settings import Settings
 
 _FOLLOWS_EVERY_S = 1.0
@@ -67,9 +67,9 @@ async def _run(
 
     from scoring.cli.archive import say_refused
     from scoring.history.archive import check
-    from scoring.history.bring import archive_from, brought, store_to_fill, terms_from
     from scoring.history.rebuild import Milestones, Rebuild
-    from scoring.tables.account import Account
+    from scoring.history.wiring import archive_from, brought, store_to_fill, terms_from
+    from scoring.tables.row_accounting import Account
     from scoring.wiring.definitions import catalogue_from
     from scoring.wiring.services import now_ms
 

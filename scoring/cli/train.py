@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from scoring.core.model.bundle import Manifest
     from scoring.replay.learn import Learned
-    from scoring.tables.account import Account
+    from scoring.tables.row_accounting import Account
     from scoring.training.build import Recipe
 
 _DAY_MS = 86_400_000
@@ -166,8 +166,8 @@ def _rows(asked: Asked, catalogue: Any, report: Any) -> Learned:
     from scoring.history.archive import is_archive
     from scoring.replay.learn import Learned, learned
     from scoring.settings import Settings
-    from scoring.tables.account import Account
     from scoring.tables.choose import chosen_mapping
+    from scoring.tables.row_accounting import Account
     from scoring.training.simulation.simulate import World, simulate
 
     if asked.path is not None and is_archive(asked.path):
@@ -203,7 +203,7 @@ def _archived(path: Path, asked: Asked, catalogue: Any) -> Learned:
     from scoring.replay.learn import Learned, left_out_of
     from scoring.replay.screen import print_account
     from scoring.settings import Settings
-    from scoring.tables.account import Account, Place
+    from scoring.tables.row_accounting import Account, Place
 
     settings = Settings()
     found = examples(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scoring.core.features.catalogue import Catalogue
 from scoring.history.archive import Archive, readable
 from scoring.history.ledger import Ledger, named
-from scoring.history.take import Progress, silent
+from scoring.history.topic_archiver import Progress, silent
 from scoring.training.offline.engine import OfflineInput, offline_features
 
 Vectors = NDArray[np.float32]

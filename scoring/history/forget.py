@@ -24,7 +24,7 @@ from scoring.history.archive import (
     write,
 )
 from scoring.history.rows import DECISIONS, LABELS
-from scoring.history.take import Progress, silent
+from scoring.history.topic_archiver import Progress, silent
 from scoring.stores.redis.bulk_load import RedisHistory
 from scoring.training.sql import connect
 

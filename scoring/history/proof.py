@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TypeVar
 
 from scoring.history.bulk import Bulk
-from scoring.history.take import Progress
+from scoring.history.topic_archiver import Progress
 from scoring.stores.redis.bulk_load import RedisHistory
 
 T = TypeVar("T")

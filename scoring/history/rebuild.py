@@ -21,7 +21,7 @@ from scoring.history.archive import Archive, Standing
 from scoring.history.bulk import Bulk
 from scoring.history.ledger import Ledger, LedgerEntry, LogSpan
 from scoring.history.proof import chunks, installed, proved
-from scoring.history.take import Progress, silent
+from scoring.history.topic_archiver import Progress, silent
 from scoring.stores.redis.bulk_load import Item, RedisHistory
 from scoring.stores.redis.formats import MARK_REBUILDING
 

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from scoring.history import take
+from scoring.history import topic_archiver
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class _Stage:
 
 
 @contextmanager
-def watched() -> Iterator[take.Progress]:
+def watched() -> Iterator[topic_archiver.Progress]:
     """Show progress on standard error until the block ends."""
     bar = Progress(
         TextColumn("{task.description:>14}"),

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from scoring import wire
 from scoring.core.decision.decision import Outcome
-from scoring.core.quick import quick
+from scoring.core.fast_init import fast_init
 from scoring.errors import ScoringError
 from scoring.ports.check import Check
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A decision, as it stands in the record (or provisionally, without one).

@@ -16,7 +16,7 @@ from scoring.core.decision.decision import (
     rung_of,
 )
 from scoring.core.features.catalogue import Catalogue
-from scoring.core.features.unsure import SURE, Unsure, unsure
+from scoring.core.features.unknown_amounts import SURE, Unsure, unsure
 from scoring.core.features.vector import unknown_values, vectorise
 from scoring.core.policy.decide import Evidence
 from scoring.core.policy.policy import Policy

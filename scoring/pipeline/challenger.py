@@ -21,7 +21,7 @@ from scoring.core.policy.policy import Policy
 from scoring.errors import ModelUnavailable
 from scoring.pipeline.second_look import Looked, look_again
 from scoring.ports.model import Matrix, Model, Scores
-from scoring.wire.judged import Judged
+from scoring.wire.shadow_decisions import Judged
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from scoring.core.decision.decision import DegradationCode
-from scoring.core.features.apart import apart
+from scoring.core.features.batch_split import apart
 from scoring.core.features.rates import Rates
 from scoring.core.policy.decide import decide
 from scoring.errors import TransactionConflict

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scoring.core.decision.decision import Door
-from scoring.core.quick import quick
+from scoring.core.fast_init import fast_init
 from scoring.core.transaction.transaction import Transaction
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One accepted transaction on its way to a decision.

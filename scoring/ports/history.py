@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.decision.decision import Degradation
-from scoring.core.quick import quick
+from scoring.core.fast_init import fast_init
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
 from scoring.ports.patience import StorePatience
@@ -28,7 +28,7 @@ class Applied(Enum):
     PARTLY = "partly"  # a part of the store was away: to be repeated when it is back
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What the store knows as of one transaction.

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scoring.core.decision.decision import Outcome
-from scoring.core.quick import quick
+from scoring.core.fast_init import fast_init
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
 from scoring.ports.patience import StorePatience
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """A decision to be recorded.
@@ -34,7 +34,7 @@ class Recording:
     outcome: Outcome = Outcome.UNSPECIFIED
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What stands in the record after `record`: the first writer's bytes.

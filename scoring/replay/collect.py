@@ -16,8 +16,8 @@ from scoring.replay.decisions import (
     decisions_schema,
     degradations_of,
 )
-from scoring.tables.account import Place
 from scoring.tables.admission import Row
+from scoring.tables.row_accounting import Place
 from scoring.v1 import decision_pb2
 
 _ROWS_PER_GROUP = 20_000

@@ -10,8 +10,8 @@ from typing import Any
 from scoring.errors import BadArtifact
 from scoring.replay.screen import print_account
 from scoring.settings import Settings
-from scoring.tables.account import Account
 from scoring.tables.mapping import TableMapping
+from scoring.tables.row_accounting import Account
 from scoring.tables.table import Table
 
 Hearer = Callable[[str], None]

@@ -20,7 +20,7 @@ from rich.table import Table as Grid
 
 from scoring.replay.collect import Collector
 from scoring.replay.run import ReplayTally
-from scoring.tables.account import Account
+from scoring.tables.row_accounting import Account
 from scoring.training.quality import Quality
 
 _LINE_S = 10.0  # between lines where there is no terminal to draw on

@@ -13,7 +13,6 @@ from scoring.core.transaction.transaction import (
     validate,
 )
 from scoring.errors import BadArtifact, InvalidTransaction
-from scoring.tables.account import NOWHERE, Place
 from scoring.tables.cells import (
     BadCell,
     amount_minor,
@@ -26,6 +25,7 @@ from scoring.tables.cells import (
     whole,
 )
 from scoring.tables.mapping import TableMapping
+from scoring.tables.row_accounting import NOWHERE, Place
 from scoring.tables.source import SourceRow
 
 _REQUIRED = ("id", "occurred_at")

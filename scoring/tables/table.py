@@ -12,7 +12,6 @@ from typing import Any
 
 from scoring.core.transaction.transaction import FIELDS, Transaction
 from scoring.errors import BadArtifact, InvalidTransaction
-from scoring.tables.account import Account, Place
 from scoring.tables.admission import Admission, Aftermath, Row
 from scoring.tables.mapping import (
     NUMBER_FIELDS,
@@ -20,6 +19,7 @@ from scoring.tables.mapping import (
     TEXT_FIELDS,
     TableMapping,
 )
+from scoring.tables.row_accounting import Account, Place
 from scoring.tables.source import open_source
 from scoring.training.sql import SQL_TYPES, connect
 

@@ -21,15 +21,15 @@ from scoring.training.dataset import (
     refuse_one_class,
     split_by_time,
 )
-from scoring.training.deepen import Deepened, deepened
 from scoring.training.explain import grouped, top_overlap
 from scoring.training.fit import Boosting, margins
-from scoring.training.ground import Ground, Groups
 from scoring.training.losses import LOST_SHARE, Losses
+from scoring.training.model_trainer import Ground, Groups
 from scoring.training.package import Compiled, baseline_of, run_graph, write_bundle
 from scoring.training.progress import Report, silent
 from scoring.training.quality import Quality, quality_report
 from scoring.training.second_look import SecondLookPlan
+from scoring.training.second_look_model import Deepened, deepened
 from scoring.training.tune import Log, folds_of, tuned
 
 _OVERLAP_ROWS_MAX = 400

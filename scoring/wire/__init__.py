@@ -14,7 +14,6 @@ from scoring.wire.decisions import (
     trace_to_bytes,
 )
 from scoring.wire.framing import frame_of, unframed
-from scoring.wire.kept import decision_of, payment_of, recorded_to_bytes
 from scoring.wire.labels import (
     label_from_bytes,
     label_from_proto,
@@ -31,6 +30,7 @@ from scoring.wire.messages import (
     timestamp_from_ms,
     varint_to_bytes,
 )
+from scoring.wire.stored_decisions import decision_of, payment_of, recorded_to_bytes
 from scoring.wire.transactions import (
     accepted_from_proto,
     transaction_from_bytes,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from grpc import ServerCredentials
 
 from scoring.doors.auth.access import ListedAccess, load_access
+from scoring.doors.grpc.check_stream import Streams
 from scoring.doors.grpc.checks import Checks
 from scoring.doors.grpc.labels import Labels, LabelSink, LogSink, StoreSink
 from scoring.doors.grpc.lookups import Explainer, Explanations, Lookups
 from scoring.doors.grpc.requests import Intake
 from scoring.doors.grpc.server import GrpcMethods, GrpcServer, ServerOptions
-from scoring.doors.grpc.stream import Streams
 from scoring.doors.grpc.tls import Certificates
 from scoring.errors import BadArtifact
 from scoring.pipeline.batch import Artifacts

@@ -13,7 +13,7 @@ from scoring.errors import InvalidTransaction
 from scoring.history.rows import decision_row
 from scoring.v1 import decision_pb2, transaction_pb2
 from scoring.v1.transaction_pb2 import Location
-from scoring.wire.kept import payment_of, recorded_to_bytes
+from scoring.wire.stored_decisions import payment_of, recorded_to_bytes
 
 HALVES = [
     (Location(latitude=51.5), "location.longitude"),

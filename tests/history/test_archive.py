@@ -12,8 +12,8 @@ from streams import Shape, transactions
 from scoring import wire
 from scoring.core.decision.decision import Outcome
 from scoring.errors import BadArtifact
-from scoring.history.bring import brought
-from scoring.history.take import silent
+from scoring.history.topic_archiver import silent
+from scoring.history.wiring import brought
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import decision_record
 

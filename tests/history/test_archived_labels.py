@@ -14,11 +14,11 @@ from scoring.core.transaction.label import Label, Verdict
 from scoring.doors.stream.stall_detector import Progress
 from scoring.doors.stream.transaction_lookup import LogSearch
 from scoring.history.archive import Archive, write
-from scoring.history.bring import brought
 from scoring.history.ledger import Ledger
 from scoring.history.rows import LABELS
 from scoring.history.search import ArchiveSearch
-from scoring.history.take import silent
+from scoring.history.topic_archiver import silent
+from scoring.history.wiring import brought
 from scoring.ports.log import LogRecord
 
 DAY_MS = 86_400_000

@@ -12,9 +12,9 @@ from streams import LATENESS_MS, Shape, check, labels, transactions
 from scoring.core.features.catalogue import default_catalogue
 from scoring.history.archive import write
 from scoring.history.audit import Sample, audit
-from scoring.history.bring import brought
 from scoring.history.rows import DECISIONS
-from scoring.history.take import silent
+from scoring.history.topic_archiver import silent
+from scoring.history.wiring import brought
 
 CATALOGUE = default_catalogue()
 

@@ -10,9 +10,9 @@ from streams import Shape, transactions
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact
-from scoring.history.bring import brought, store_to_fill
 from scoring.history.forget import forget, named_entity
-from scoring.history.take import silent
+from scoring.history.topic_archiver import silent
+from scoring.history.wiring import brought, store_to_fill
 
 CATALOGUE = default_catalogue()
 

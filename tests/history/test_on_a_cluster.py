@@ -11,9 +11,9 @@ from streams import Shape, check, labels, transactions
 from scoring.core.features.catalogue import default_catalogue
 from scoring.embedded.broker import FETCH_WAIT_MS
 from scoring.errors import BadArtifact, StoreUnavailable
-from scoring.history.bring import brought, store_to_fill
 from scoring.history.forget import Entity, forget
-from scoring.history.take import silent
+from scoring.history.topic_archiver import silent
+from scoring.history.wiring import brought, store_to_fill
 from scoring.ports.history import Applied
 from scoring.settings import Settings
 

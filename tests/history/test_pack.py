@@ -9,11 +9,11 @@ from streams import Shape, check, transactions
 
 from scoring.core.features.catalogue import handbook_catalogue
 from scoring.history import rebuild
-from scoring.history.bring import brought, store_to_fill, terms_from
 from scoring.history.bulk import Bulk
 from scoring.history.ledger import Ledger
 from scoring.history.proof import installed, proved
-from scoring.history.take import silent
+from scoring.history.topic_archiver import silent
+from scoring.history.wiring import brought, store_to_fill, terms_from
 
 
 @pytest.fixture

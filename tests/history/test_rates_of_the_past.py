@@ -11,8 +11,8 @@ from streams import LATENESS_MS, Shape, transactions
 from scoring import wire
 from scoring.core.features.catalogue import default_catalogue
 from scoring.history.audit import Sample, audit
-from scoring.history.bring import brought
-from scoring.history.take import silent
+from scoring.history.topic_archiver import silent
+from scoring.history.wiring import brought
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import Topics
 from scoring.wiring.connections import address_from

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from foreign_producers import LibrdkafkaTransactions
 from stream_parts import NOW_MS, create_topics, transaction
 
-from scoring.doors.stream.letters import Letters
+from scoring.doors.stream.dead_letter_reader import Letters
 from scoring.doors.stream.shadow_comparison import Rivals
 from scoring.errors import LogUnavailable
 from scoring.kafka.key_sample import sampled_keys

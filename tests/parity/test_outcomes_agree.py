@@ -10,7 +10,7 @@ from outcomes import OUTCOMES, recorded
 from streams import DEDUPE_MS, LATENESS_MS, Shape, check, transactions
 
 from scoring.core.decision.decision import Outcome
-from scoring.core.features.apart import apart
+from scoring.core.features.batch_split import apart
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 from scoring.stores.memory.store import MemoryStore

@@ -10,7 +10,7 @@ from rates_parts import rates_of
 
 from scoring.core.features.catalogue import load_catalogue
 from scoring.core.features.reference import Reference
-from scoring.core.features.unsure import unsure
+from scoring.core.features.unknown_amounts import unsure
 from scoring.core.features.vector import vectorise
 from scoring.core.transaction.transaction import Transaction
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Self
 
-from scoring.core.quick import quick
+from scoring.core.fast_init import fast_init
 
 
 class Outcome(IntEnum):
@@ -140,7 +140,7 @@ class Velocity:
     exact: bool = True
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why, in one stable code with its public wording."""
@@ -175,7 +175,7 @@ class Versions:
     rates: str = ""
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True)
 class DecisionCore:
     """The deterministic part of a decision.

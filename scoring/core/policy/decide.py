@@ -26,10 +26,10 @@ from scoring.core.decision.decision import (
     Velocity,
     Versions,
 )
+from scoring.core.fast_init import fast_init
 from scoring.core.policy.policy import Measure, Policy
 from scoring.core.policy.rules.inputs import features_in
 from scoring.core.policy.ruling import Ruling
-from scoring.core.quick import quick
 from scoring.core.transaction.transaction import Transaction
 
 Vector = NDArray[np.float32]
@@ -37,7 +37,7 @@ _NO_VERSIONS = Versions()
 _APPROVE = Outcome.APPROVE
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything a decision rests on besides the transaction and the policy.

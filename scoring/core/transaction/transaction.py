@@ -10,7 +10,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Annotated
 
-from scoring.core.quick import quick
+from scoring.core.fast_init import fast_init
 from scoring.core.transaction.card_number import field_with_card_number
 from scoring.core.transaction.codes import CATEGORIES, COUNTRIES, CURRENCIES, CodeSet
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
@@ -70,7 +70,7 @@ _longitude = real(19, "location.longitude", low=-180, high=180)
 _attributes = texts(20, entries_max=32, key_characters_max=64, characters_max=256)
 
 
-@quick
+@fast_init
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """One payment attempt. Empty strings and None mean "not known".

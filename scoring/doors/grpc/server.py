@@ -9,13 +9,13 @@ from typing import Any
 
 import grpc
 
+from scoring.doors.grpc.check_stream import Streams
 from scoring.doors.grpc.checks import Checks
 from scoring.doors.grpc.health import SERVICE, Health, Outside
 from scoring.doors.grpc.labels import Labels
 from scoring.doors.grpc.listening import Port, checked, leaving_s
 from scoring.doors.grpc.lookups import Lookups
 from scoring.doors.grpc.status import Context, method
-from scoring.doors.grpc.stream import Streams
 from scoring.errors import CannotListen
 
 # One call brings up to 1,000 items: a whole batch may be this many messages long. By

@@ -23,7 +23,7 @@ from scoring.kafka.batch_decoder import Renamed, Unread
 from scoring.kafka.record_values import Malformed, Oversize, UnknownType, receipt_ms
 from scoring.ports.log import LogRecord
 from scoring.v1 import transaction_pb2
-from scoring.wire.clean import Shown, shown
+from scoring.wire.card_number_masking import Shown, shown
 
 VALUE_BYTES_MAX = 65_536  # of an oversize record
 RECORD_BYTES_MAX = 1_000_000  # Kafka's own default is a little more

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
-from scoring.wire.clean import without_card_digits
+from scoring.wire.card_number_masking import without_card_digits
 
 _OFFSET, _PRINT, _ID = "src", "src-print", "transaction-id"
 _PRINT_BYTES = 8

@@ -22,7 +22,7 @@ from scoring.kafka.topic_names import key_of
 from scoring.ports.check import Check
 from scoring.ports.events import Event
 from scoring.ports.telemetry import Telemetry
-from scoring.wire.clean import hides_card_number
+from scoring.wire.card_number_masking import hides_card_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

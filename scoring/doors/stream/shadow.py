@@ -23,7 +23,7 @@ from scoring.kafka.topic_incarnation import OwnPositions, committed_in
 from scoring.kafka.topic_names import Topics, key_of
 from scoring.pipeline.challenger import Challenger
 from scoring.ports.log import DecisionLog, LogRecord
-from scoring.wire.judged import Judged, challenge_to_bytes, judged_from_bytes
+from scoring.wire.shadow_decisions import Judged, challenge_to_bytes, judged_from_bytes
 
 log = logging.getLogger(__name__)
 # Nobody waits for a challenger: large polls cost the champion's machine least.

@@ -38,7 +38,7 @@ from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.training import second_look as training
 from scoring.training.build import train_on
 from scoring.training.fit import Boosting
-from scoring.wire.judged import judged_from_bytes
+from scoring.wire.shadow_decisions import judged_from_bytes
 
 NOW_MS = 1_700_000_000_000
 CATALOGUE = small_catalogue()

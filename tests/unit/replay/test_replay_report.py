@@ -12,8 +12,8 @@ from scoring.replay.pace import ReplayPace
 from scoring.replay.report import compare, features_that_differ, quality_of
 from scoring.replay.run import ReplayTally
 from scoring.replay.screen import print_report
-from scoring.tables.account import Account
 from scoring.tables.admission import Row
+from scoring.tables.row_accounting import Account
 from scoring.v1 import decision_pb2
 
 

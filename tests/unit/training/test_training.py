@@ -18,8 +18,8 @@ from scoring.training.build import train_on
 from scoring.training.card import write_card
 from scoring.training.dataset import DAY_MS, refuse_answers, refuse_leaks, split_by_time
 from scoring.training.fit import Boosting
-from scoring.training.ground import Ground, Groups
 from scoring.training.losses import Losses
+from scoring.training.model_trainer import Ground, Groups
 from scoring.training.progress import silent
 from scoring.training.simulation.simulate import World, simulate
 from scoring.training.train import dataset_of, train_bundle

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from scoring.core.features.bounds import ANY, Bounds
-from scoring.core.policy.rules.lower import Lowering
+from scoring.core.policy.rules.code_generation import Lowering
 from scoring.core.policy.rules.problem import RuleProblem
 from scoring.core.policy.rules.syntax import Node, NodeKind
 from scoring.core.policy.rules.terms import (

@@ -14,8 +14,8 @@ from typing import Any
 
 from scoring.core.generated_code import function_from
 from scoring.core.policy.rules.check import checked
+from scoring.core.policy.rules.code_generation import Lowering
 from scoring.core.policy.rules.inputs import MEMBERS, Schema
-from scoring.core.policy.rules.lower import Lowering
 from scoring.core.policy.rules.possible import always_holds
 from scoring.core.policy.rules.problem import RuleProblem
 from scoring.core.policy.rules.syntax import Node, NodeKind

@@ -38,7 +38,7 @@ from scoring.training.simulation.simulate import TRUTH_COLUMNS, World, simulate
 from scoring.training.sql import connect
 from scoring.v1 import transaction_pb2
 from scoring.wire import schemas
-from scoring.wire.kept import payment_of, recorded_to_bytes
+from scoring.wire.stored_decisions import payment_of, recorded_to_bytes
 from scoring.wire.transactions import disagreement
 
 PAN = "4111111111111111"

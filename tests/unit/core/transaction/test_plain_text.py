@@ -16,7 +16,11 @@ from hypothesis import strategies as st
 from scoring.core.transaction.card_number import holds_card_number, masked_text
 from scoring.core.transaction.plain_text import readings
 from scoring.v1.transaction_pb2 import Transaction
-from scoring.wire.clean import hides_card_number, shown, without_card_digits
+from scoring.wire.card_number_masking import (
+    hides_card_number,
+    shown,
+    without_card_digits,
+)
 
 PAN = "4111111111111111"
 EMBEDDED = [

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 from stream_parts import NOW_MS, PROTOBUF, transaction
 
+from scoring.doors.stream.dead_letter_reader import Letter
 from scoring.doors.stream.dead_letters import (
     VALUE_BYTES_MAX,
     dead_letter,
@@ -10,7 +11,6 @@ from scoring.doors.stream.dead_letters import (
     letter_record,
 )
 from scoring.doors.stream.input_fingerprint import fingerprint
-from scoring.doors.stream.letters import Letter
 from scoring.doors.stream.records import KafkaIntake
 from scoring.errors import ScoringError, StoreUnavailable
 from scoring.kafka.batch_decoder import Renamed, Unread

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scoring.core.transaction.card_number import holds_card_number
 from scoring.v1.transaction_pb2 import Transaction
-from scoring.wire.clean import shown, without_card_digits
+from scoring.wire.card_number_masking import shown, without_card_digits
 
 PAN = "4111111111111111"
 

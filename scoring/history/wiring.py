@@ -10,14 +10,14 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.doors.stream.records import KafkaIntake
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
-from scoring.history.take import Progress, Taken, TopicSource, take
+from scoring.history.topic_archiver import Progress, Taken, TopicSource, take
 from scoring.kafka.client_options import client_options
 from scoring.kafka.reader import LogReader
 from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
 from scoring.stores.redis.bulk_load import RedisHistory
 from scoring.stores.redis.script_compiler import Terms
-from scoring.tables.account import Account
+from scoring.tables.row_accounting import Account
 from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.wiring.connections import address_from
 

@@ -13,7 +13,7 @@ from scoring.history.archive import Archive, Incarnation
 from scoring.history.rows import Row, decision_row, label_row
 from scoring.kafka.reader import Extent, LogReader
 from scoring.kafka.topic_names import Topics
-from scoring.tables.account import Account, Place
+from scoring.tables.row_accounting import Account, Place
 
 _ROWS_PER_FILE = 20_000
 Progress = Callable[[str, int, int], None]  # what, done, of

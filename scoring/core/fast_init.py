@@ -11,14 +11,14 @@ from scoring.core.generated_code import function_from
 T = TypeVar("T")
 
 
-def quick(cls: type[T]) -> type[T]:
+def fast_init(cls: type[T]) -> type[T]:
     """Give a frozen dataclass with slots a constructor of half the time.
 
     The standard one sets each field through `object.__setattr__`, which looks the
     name up again; this one calls the slots themselves. Nothing else changes.
 
     >>> from dataclasses import dataclass, replace
-    >>> @quick
+    >>> @fast_init
     ... @dataclass(frozen=True, slots=True)
     ... class Point:
     ...     x: int

@@ -8,7 +8,7 @@ import numpy as np
 
 from scoring.core.model.bundle import Band, Calibration, Deeper, rounded
 from scoring.training.fit import Boosting
-from scoring.training.ground import Ground
+from scoring.training.model_trainer import Ground
 from scoring.training.package import Compiled
 from scoring.training.quality import Quality, quality_report
 from scoring.training.second_look import (
