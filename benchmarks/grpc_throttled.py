@@ -17,7 +17,8 @@ from typing import Any
 
 import uvloop
 
-from scoring.doors.grpc.server import GrpcMethods, serve_until
+from scoring.doors.grpc.methods import GrpcMethods
+from scoring.doors.grpc.server import serve_until
 from scoring.doors.grpc.status import Context, method
 from scoring.errors import Overloaded
 from scoring.pipeline.answer import Answer
@@ -26,6 +27,7 @@ from scoring.pipeline.stage_timer import Idle
 from scoring.ports.check import Check
 from scoring.ports.patience import StorePatience
 from scoring.settings import Settings
+from scoring.wiring.calls import calls_from
 from scoring.wiring.grpc_app import grpc_door_from
 from scoring.wiring.services import service_from
 
@@ -70,7 +72,7 @@ class Timed:
         """CheckTransaction, timed where it is refused."""
         began = time.perf_counter()
         try:
-            return await self.calls.checks.check(raw, context)
+            return await self.calls.check(raw, context)
         except Overloaded:
             self.refused_ms.append((time.perf_counter() - began) * 1e3)
             raise
@@ -87,8 +89,8 @@ async def serve(per_s: float) -> None:
     async with service_from(
         settings, name="throttled", patience=StorePatience.ANSWER_IN_TIME
     ) as service:
-        server = grpc_door_from(service)
-        decider = server._calls.checks.dispatcher.decider  # noqa: SLF001
+        server = grpc_door_from(service, calls_from(service))
+        decider = server._calls.calls.checks.dispatcher.decider  # noqa: SLF001
         decider.scorer = Throttled(service.scorer, per_s)
         timed = Timed(server._calls)  # noqa: SLF001
         server._calls = timed  # type: ignore[assignment]  # noqa: SLF001

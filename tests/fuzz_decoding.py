@@ -16,8 +16,8 @@ from google.protobuf import json_format
 
 with atheris.instrument_imports(include=["scoring"]):
     from scoring import wire
-    from scoring.doors.grpc.requests import Caller, Intake
-    from scoring.doors.grpc.status import refusal_of
+    from scoring.doors.calls.refusals import refusal_of
+    from scoring.doors.calls.requests import Caller, Intake
     from scoring.doors.stream.dead_letters import is_refusal, letter_record
     from scoring.doors.stream.records import KafkaIntake
     from scoring.errors import ScoringError

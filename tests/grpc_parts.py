@@ -29,6 +29,7 @@ from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.transaction_pb2 import Label, Transaction
+from scoring.wiring.calls import calls_from
 from scoring.wiring.grpc_app import grpc_door_from
 from scoring.wiring.services import Service, artifacts_from, models_from, now_ms
 
@@ -81,7 +82,7 @@ class Door:
     @property
     def dispatcher(self) -> Dispatcher:
         """What has the calls of this door decided."""
-        return self.server._calls.checks.dispatcher
+        return self.server._calls.calls.checks.dispatcher
 
     def log_is_away(self) -> None:
         """As with `reply_after=log` while the broker acknowledges nothing."""
@@ -132,12 +133,11 @@ async def open_door(
     log = log or (MemoryLog() if logs else None)
     service = Service(chosen, scorer, store, log, None, Topics(), telemetry)
     source = models_from(chosen)
-    server = grpc_door_from(
+    calls_ = calls_from(
         service,
-        load_explainer=lambda version: TreeExplainer.from_bundle(
-            source.bundle(version)
-        ),
+        lambda version: TreeExplainer.from_bundle(source.bundle(version)),
     )
+    server = grpc_door_from(service, calls_)
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:

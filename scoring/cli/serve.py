@@ -101,6 +101,7 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
 
     from scoring.doors.grpc.server import serve_until
     from scoring.ports.patience import StorePatience
+    from scoring.wiring.calls import calls_from
     from scoring.wiring.grpc_app import grpc_door_from
     from scoring.wiring.process_supervisor import frozen
     from scoring.wiring.services import models_from, service_from
@@ -115,11 +116,8 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
     async with service_from(
         settings, name=name, patience=StorePatience.ANSWER_IN_TIME
     ) as service:
-        server = grpc_door_from(
-            service,
-            shares_port=worker >= 0,
-            load_explainer=partial(_explainer, models_from(settings)),
-        )
+        calls = calls_from(service, partial(_explainer, models_from(settings)))
+        server = grpc_door_from(service, calls, shares_port=worker >= 0)
 
         def ready() -> None:
             service.liveness.waits_for = ""

@@ -6,7 +6,7 @@ from grpc_parts import open_door, payment, status_of
 from store_parts import connected
 
 from scoring.core.features.catalogue import default_catalogue
-from scoring.doors.grpc.checks import BATCH_COUNT_MAX
+from scoring.doors.calls.checks import BATCH_COUNT_MAX
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1.decision_pb2 import Rung
 

@@ -8,7 +8,7 @@ from grpc_parts import open_door, payment
 
 from scoring import wire
 from scoring.core.features.catalogue import default_catalogue
-from scoring.doors.grpc.requests import Caller, Intake
+from scoring.doors.calls.requests import Caller, Intake
 from scoring.errors import LogUnavailable, Overloaded
 from scoring.pipeline.dispatcher import CallDecider, Dispatcher
 from scoring.pipeline.load_shedding import LoadShedding

@@ -10,7 +10,8 @@ from grpc_parts import open_door, payment
 from store_parts import connected
 
 from scoring.core.features.catalogue import default_catalogue
-from scoring.doors.grpc.requests import Intake
+from scoring.doors.calls.requests import Intake
+from scoring.doors.grpc.call import GrpcCall
 from scoring.errors import DeadlineExceeded, StoreUnavailable
 from scoring.pipeline.budget import Budget
 from scoring.stores.memory.store import MemoryStore
@@ -134,4 +135,4 @@ async def test_a_call_whose_deadline_has_passed_on_arrival_is_refused():
         monotonic=time.monotonic,
     )
     with pytest.raises(DeadlineExceeded):
-        intake.caller(Context(), "CheckTransaction")
+        intake.caller(GrpcCall(Context()), "CheckTransaction")

@@ -6,7 +6,8 @@ import grpc
 import pytest
 
 from scoring import errors
-from scoring.doors.grpc.status import refusal_of
+from scoring.doors.calls.refusals import refusal_of
+from scoring.doors.grpc.status import metadata_of
 from scoring.errors import DeadlineExceeded, Overloaded, RateLimited, ScoringError
 
 DRAWN = re.compile(r"^([│├└─ ]*)(\w+)(?: {2,}(.*))?$", re.MULTILINE)
@@ -63,7 +64,7 @@ def test_what_an_outside_system_said_is_told_to_no_caller():
 def test_when_a_retry_is_welcome_is_told_with_the_refusal():
     for error in (Overloaded(retry_after_ms=7), RateLimited(2.5, retry_after_ms=7)):
         assert refusal_of(error).to_proto().retry_after_ms == 7
-        assert ("grpc-retry-pushback-ms", "7") in refusal_of(error).metadata()
+        assert ("grpc-retry-pushback-ms", "7") in metadata_of(refusal_of(error))
 
 
 def test_a_time_limit_of_our_own_reads_like_a_deadline():

@@ -11,9 +11,11 @@ from math import inf
 import grpc
 
 from scoring import wire
-from scoring.doors.grpc.checks import GRACE_S, refused_to_bytes, result_to_bytes
-from scoring.doors.grpc.requests import Caller, Intake
-from scoring.doors.grpc.status import Context, refusal_of
+from scoring.doors.calls.checks import GRACE_S, refused_to_bytes, result_to_bytes
+from scoring.doors.calls.refusals import refusal_of
+from scoring.doors.calls.requests import Caller, Intake
+from scoring.doors.grpc.call import GrpcCall
+from scoring.doors.grpc.status import Context, refuse
 from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.dispatcher import Dispatcher
@@ -138,10 +140,11 @@ class Streams:
     async def serve(self, context: Context) -> None:
         """Answer until the caller ends the stream, leaves, or the server drains."""
         try:
-            caller = self.intake.stream_caller(context, "StreamCheckTransactions")
+            caller = self.intake.stream_caller(
+                GrpcCall(context), "StreamCheckTransactions"
+            )
         except Exception as error:  # noqa: BLE001 - the edge translates everything
-            refusal = refusal_of(error)
-            await context.abort(refusal.code, refusal.message, refusal.metadata())
+            await refuse(context, error)
         conversation = Conversation()
         reading = asyncio.get_running_loop().create_task(
             self._read(context, caller, conversation)

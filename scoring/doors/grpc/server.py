@@ -9,13 +9,9 @@ from typing import Any
 
 import grpc
 
-from scoring.doors.grpc.check_stream import Streams
-from scoring.doors.grpc.checks import Checks
 from scoring.doors.grpc.health import SERVICE, Health, Outside
-from scoring.doors.grpc.labels import Labels
 from scoring.doors.grpc.listening import Port, checked, leaving_s
-from scoring.doors.grpc.lookups import Lookups
-from scoring.doors.grpc.status import Context, method
+from scoring.doors.grpc.methods import GrpcMethods
 from scoring.errors import CannotListen
 
 # One call brings up to 1,000 items: a whole batch may be this many messages long. By
@@ -77,31 +73,6 @@ class ServerOptions:
             arguments.append(("grpc.max_connection_age_ms", age_ms))
             arguments.append(("grpc.max_connection_age_grace_ms", grace_ms))
         return arguments
-
-
-@dataclass(frozen=True, slots=True)
-class GrpcMethods:
-    """Everything that can be called."""
-
-    checks: Checks
-    streams: Streams
-    lookups: Lookups
-    labels: Labels
-
-    def methods(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
-        """By method name, over raw bytes."""
-
-        async def stream(_requests: Any, context: Context) -> None:
-            await self.streams.serve(context)
-
-        return {
-            "CheckTransaction": method(self.checks.check),
-            "BatchCheckTransactions": method(self.checks.batch),
-            "StreamCheckTransactions": grpc.stream_stream_rpc_method_handler(stream),
-            "GetDecision": method(self.lookups.get),
-            "ExplainDecision": method(self.lookups.explain),
-            "ReportLabels": method(self.labels.report),
-        }
 
 
 class GrpcServer:

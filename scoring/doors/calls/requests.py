@@ -1,20 +1,38 @@
-"""From the bytes of a call to checks that may be decided."""
+"""From what a call brings to checks that may be decided."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from typing import Protocol
 
 from scoring import wire
 from scoring.core.decision.decision import Door
 from scoring.core.transaction.trace_context import accepted_traceparent
 from scoring.core.transaction.transaction import payload_hash, validate
-from scoring.doors.auth.access import KnownCaller, ListedAccess
-from scoring.doors.grpc.status import Context
+from scoring.doors.auth.access import Credentials, KnownCaller, ListedAccess
 from scoring.errors import DeadlineExceeded, InvalidTransaction
 from scoring.ports.check import Check
 from scoring.v1 import transaction_pb2
+
+
+class Call(Credentials, Protocol):
+    """What a transport says of a call, beside its message."""
+
+    @property
+    def door(self) -> Door:
+        """Which door it came through."""
+        ...
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C header of that name, or empty."""
+        ...
+
+    def remaining_s(self) -> float | None:
+        """What is left of the caller's time; None where it set none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +46,11 @@ class Caller:
     deadline: float
     traceparent: str = ""
     identity: KnownCaller | None = None
+    door: Door = Door.GRPC
 
     def until(self, deadline: float) -> Caller:
         """The same caller with another deadline."""
-        return Caller(deadline, self.traceparent, self.identity)
+        return Caller(deadline, self.traceparent, self.identity, self.door)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,29 +69,30 @@ class Intake:
     access: ListedAccess | None = None
 
     def caller(
-        self, context: Context, method: str, *, budget_s: float | None = None
+        self, call: Call, method: str, *, budget_s: float | None = None
     ) -> Caller:
         """Read deadline, trace and identity once; `budget_s` replaces that of a check.
 
         Raises `DeadlineExceeded` where it has passed, and what `ListedAccess` does.
         """
-        caller = self.stream_caller(context, method)
-        budget_s = self.budget_s if budget_s is None else budget_s
-        return caller.until(min(caller.deadline, self.monotonic() + budget_s))
+        most_s = self.budget_s if budget_s is None else budget_s
+        return self._caller(call, method, most_s)
 
-    def stream_caller(self, context: Context, method: str) -> Caller:
+    def stream_caller(self, call: Call, method: str) -> Caller:
         """The same for a stream, which lasts longer than the budget of a check."""
-        remaining_s = context.time_remaining()
+        return self._caller(call, method, inf)
+
+    def _caller(self, call: Call, method: str, most_s: float) -> Caller:
+        remaining_s = call.remaining_s()
         if remaining_s is None:
             remaining_s = inf
         elif remaining_s <= 0:
             raise DeadlineExceeded
         return Caller(
-            self.monotonic() + remaining_s,
-            accepted_traceparent(_header(context, "traceparent")),
-            self.access.identify(CallerCredentials(context), method)
-            if self.access
-            else None,
+            self.monotonic() + min(remaining_s, most_s),
+            accepted_traceparent(call.traceparent),
+            self.access.identify(call, method) if self.access else None,
+            call.door,
         )
 
     def check(
@@ -99,47 +119,9 @@ class Intake:
             transaction=transaction,
             payload_hash=payload_hash(transaction),
             received_at_ms=received_at_ms,
-            door=Door.GRPC,
+            door=caller.door,
             admitted_at=self.monotonic(),
             deadline=caller.deadline,
             traceparent=caller.traceparent,
             dry_run=dry_run,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class CallerCredentials:
-    """The credentials that a call brings: `auth.access.Credentials`."""
-
-    context: Context
-
-    @property
-    def names(self) -> list[str]:
-        """Those of its verified certificate."""
-        return names_of(self.context.auth_context())
-
-    @property
-    def authorization(self) -> str:
-        """Its token, as sent."""
-        return _header(self.context, "authorization")
-
-
-def names_of(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
-    """The names a verified certificate gives: its SANs, else its common name.
-
-    >>> names_of({"x509_common_name": [b"shop"]})
-    ['shop']
-    >>> names_of({"x509_common_name": [b"x"], "x509_subject_alternative_name": [b"a"]})
-    ['a']
-    """
-    names = auth_context.get("x509_subject_alternative_name") or auth_context.get(
-        "x509_common_name", []
-    )
-    return [name.decode("utf-8", "replace") for name in names]
-
-
-def _header(context: Context, name: str) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == name and isinstance(value, str):
-            return value
-    return ""

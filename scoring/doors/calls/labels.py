@@ -1,4 +1,4 @@
-"""ReportLabels: what turned out to be true, into the log or straight to the store."""
+"""Labels: what turned out to be true, into the log or straight to the store."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scoring import wire
-from scoring.core.transaction.card_number import masked
 from scoring.core.transaction.label import Label, validate_label
-from scoring.doors.grpc.requests import Caller, Intake
-from scoring.doors.grpc.status import Context, refusal_of
+from scoring.doors.calls.refusals import refusal_of, shown_id
+from scoring.doors.calls.requests import Caller, Intake
 from scoring.errors import (
     DeadlineExceeded,
-    InvalidTransaction,
     RecordsRefused,
     ScoringError,
     StoreUnavailable,
@@ -30,12 +28,14 @@ LABELS_COUNT_MAX = 1_000
 # So many share an exchange with the store, and an append: others have their turns.
 _PART_LABELS = 250
 # Nobody pays meanwhile; a caller that says nothing waits at most so long.
-_REPORT_S = 10.0
+REPORT_S = 10.0
 # The end of a caller's time that is kept for saying what stands.
 _REPLY_SHARE, _REPLY_S = 0.2, 0.5
 _JUDGED_S = 1.0  # a store that takes longer is not waited for where there is a log
 # None when a label is safe, else why it was refused.
 Outcome = ScoringError | None
+# A label as sent, or why there is none.
+LabelItem = transaction_pb2.Label | ScoringError
 
 _NOT_KNOWN = DeadlineExceeded(
     "the log did not acknowledge it in time; report it again, it counts once"
@@ -108,29 +108,17 @@ class StoreSink:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The call that reports labels."""
+    """Takes the labels of one call."""
 
     intake: Intake
     sink: LabelSink
 
-    async def report(self, raw: bytes, context: Context) -> bytes:
-        """ReportLabels: one result a label, in order."""
-        caller = self.intake.caller(context, "ReportLabels", budget_s=_REPORT_S)
-        request = wire.message_from_bytes(
-            raw, fraud_scoring_pb2.ReportLabelsRequest, wire.PROTOBUF
-        )
-        wire.refuse_unknown_fields(request, "request")
-        if not 1 <= len(request.labels) <= LABELS_COUNT_MAX:
-            raise InvalidTransaction(
-                "labels", f"must hold 1 to {LABELS_COUNT_MAX} labels"
-            )
-        admitted = [self._admit(message, caller) for message in request.labels]
+    async def report(self, items: Sequence[LabelItem], caller: Caller) -> list[Outcome]:
+        """One outcome an item, in order; `caller` within `REPORT_S`."""
+        admitted = [self._admit(item, caller) for item in items]
         accepted = [item for item in admitted if isinstance(item, Label)]
         taken = iter(await self._taken(accepted, caller.deadline))
-        outcomes = [
-            next(taken) if isinstance(item, Label) else item for item in admitted
-        ]
-        return _encoded(request.labels, outcomes)
+        return [next(taken) if isinstance(item, Label) else item for item in admitted]
 
     async def _taken(self, labels: Sequence[Label], deadline: float) -> list[Outcome]:
         """One outcome a label, part by part; told while somebody still waits for it.
@@ -154,13 +142,13 @@ class Labels:
                 return outcomes + [error] * (len(labels) - len(outcomes))
         return outcomes
 
-    def _admit(
-        self, message: transaction_pb2.Label, caller: Caller
-    ) -> Label | ScoringError:
+    def _admit(self, item: LabelItem, caller: Caller) -> Label | ScoringError:
+        if isinstance(item, ScoringError):
+            return item
         try:
             if caller.identity:
                 caller.identity.spend()
-            label = wire.label_from_proto(message)
+            label = wire.label_from_proto(item)
             validate_label(
                 label,
                 received_at_ms=self.intake.now_ms(),
@@ -174,14 +162,13 @@ class Labels:
         return label
 
 
-def _encoded(
-    messages: Sequence[transaction_pb2.Label],
-    outcomes: Sequence[Outcome],
-) -> bytes:
+def results_of(
+    ids: Sequence[str], outcomes: Sequence[Outcome]
+) -> fraud_scoring_pb2.ReportLabelsResponse:
+    """What became of each label, beside its transaction's id as sent."""
     response = fraud_scoring_pb2.ReportLabelsResponse()
-    for message, outcome in zip(messages, outcomes, strict=True):
-        shown, _ = masked(message.transaction_id.encode())
-        result = response.results.add(transaction_id=shown.decode())
+    for id_, outcome in zip(ids, outcomes, strict=True):
+        result = response.results.add(transaction_id=shown_id(id_))
         if outcome is not None:
             result.error.CopyFrom(refusal_of(outcome).to_proto())
-    return response.SerializeToString()
+    return response

@@ -1,4 +1,4 @@
-"""GetDecision and ExplainDecision: what was decided, and exactly why."""
+"""Look-ups: what was decided, and exactly why."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from scoring import wire
 from scoring.core.transaction.transaction import DEFAULT_TENANT, validate_key
-from scoring.doors.grpc.requests import Caller, Intake
-from scoring.doors.grpc.status import Context
+from scoring.doors.calls.requests import Caller, Intake
 from scoring.errors import (
     BadArtifact,
     DeadlineExceeded,
@@ -30,7 +29,7 @@ from scoring.v1 import decision_pb2, fraud_scoring_pb2
 # Kept back from the deadline for the reply, seconds.
 _RESERVE_S = 0.002
 # For people, and not for a payment that waits: a model may have to be loaded first.
-_EXPLANATION_S = 30.0
+EXPLANATION_S = 30.0
 # Models whose trees stay in memory (about 11 MB each, 300 trees of depth 6).
 _EXPLAINERS_MAX = 4
 
@@ -116,31 +115,37 @@ class Explanations:
 
 @dataclass(frozen=True, slots=True)
 class Lookups:
-    """The calls that read the record; authorised like checks."""
+    """Reads the record; authorised like checks."""
 
     intake: Intake
     records: RecordStore
     explanations: Explanations | None = None
 
-    async def get(self, raw: bytes, context: Context) -> bytes:
-        """GetDecision: the recorded bytes, or NOT_FOUND."""
-        caller = self.intake.caller(context, "GetDecision")
-        request = wire.message_from_bytes(
-            raw, fraud_scoring_pb2.GetDecisionRequest, wire.PROTOBUF
+    async def get(self, tenant: str, transaction_id: str, caller: Caller) -> bytes:
+        """The recorded bytes; raises `NotFound`. An empty tenant is the default one."""
+        tenant = tenant or DEFAULT_TENANT
+        validate_key(tenant, transaction_id, exempt=self.intake.exempt)
+        if caller.identity:
+            caller.identity.admit_lookup(tenant)
+        found = await self.records.decisions(
+            [(tenant, transaction_id)], timeout_s=self._left_s(caller)
         )
-        return wire.field_to_bytes(1, await self._recorded(request, caller))
+        if found[0] is None:
+            raise NotFound(_UNKNOWN, "transaction_id")
+        return found[0]
 
-    async def explain(self, raw: bytes, context: Context) -> bytes:
-        """ExplainDecision: exact contributions for the recorded vector."""
-        caller = self.intake.caller(context, "ExplainDecision", budget_s=_EXPLANATION_S)
-        request = wire.message_from_bytes(
-            raw, fraud_scoring_pb2.ExplainDecisionRequest, wire.PROTOBUF
-        )
+    async def explain(
+        self, tenant: str, transaction_id: str, caller: Caller
+    ) -> fraud_scoring_pb2.ExplainDecisionResponse:
+        """Exact contributions for the recorded vector; `caller` within `EXPLANATION_S`.
+
+        Raises `NotFound`, `NotExplainable` and `NotSupported`.
+        """
         explanations = self.explanations
         if explanations is None:
             raise NotSupported(_UNEXPLAINED)
-        decision = wire.decision_from_bytes(await self._recorded(request, caller))
-        core = decision.core
+        recorded = await self.get(tenant, transaction_id, caller)
+        core = wire.decision_from_bytes(recorded).core
         if not core.features or not core.HasField("margin"):
             raise NotExplainable(_UNSCORED)
         vector = np.asarray(core.features, np.float32)
@@ -159,25 +164,7 @@ class Lookups:
                 names=explainer.feature_names,
                 codes=explanations.codes,
             ),
-        ).SerializeToString()
-
-    async def _recorded(
-        self,
-        request: fraud_scoring_pb2.GetDecisionRequest
-        | fraud_scoring_pb2.ExplainDecisionRequest,
-        caller: Caller,
-    ) -> bytes:
-        wire.refuse_unknown_fields(request, "request")
-        tenant = request.tenant or DEFAULT_TENANT
-        validate_key(tenant, request.transaction_id, exempt=self.intake.exempt)
-        if caller.identity:
-            caller.identity.admit_lookup(tenant)
-        found = await self.records.decisions(
-            [(tenant, request.transaction_id)], timeout_s=self._left_s(caller)
         )
-        if found[0] is None:
-            raise NotFound(_UNKNOWN, "transaction_id")
-        return found[0]
 
     def _left_s(self, caller: Caller) -> float:
         left_s = caller.deadline - self.intake.monotonic() - _RESERVE_S

@@ -1,0 +1,115 @@
+"""The methods of the gRPC service: bytes to the neutral calls, answers to bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from scoring import wire
+from scoring.doors.calls.checks import BATCH_COUNT_MAX, refuse_count, result_to_bytes
+from scoring.doors.calls.labels import LABELS_COUNT_MAX, REPORT_S, results_of
+from scoring.doors.calls.lookups import EXPLANATION_S
+from scoring.doors.calls.requests import Caller
+from scoring.doors.calls.shared_calls import SharedCalls
+from scoring.doors.grpc.call import GrpcCall
+from scoring.doors.grpc.check_stream import Streams
+from scoring.doors.grpc.status import Context, method
+from scoring.errors import InvalidTransaction, MessageTooLarge
+from scoring.v1 import fraud_scoring_pb2
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcMethods:
+    """Everything that can be called."""
+
+    calls: SharedCalls
+    streams: Streams
+
+    def methods(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """By method name, over raw bytes."""
+
+        async def stream(_requests: Any, context: Context) -> None:
+            await self.streams.serve(context)
+
+        return {
+            "CheckTransaction": method(self.check),
+            "BatchCheckTransactions": method(self.batch),
+            "StreamCheckTransactions": grpc.stream_stream_rpc_method_handler(stream),
+            "GetDecision": method(self.get),
+            "ExplainDecision": method(self.explain),
+            "ReportLabels": method(self.report),
+        }
+
+    async def check(self, raw: bytes, context: Context) -> bytes:
+        """CheckTransaction: the stored bytes, length-prefixed and never re-encoded."""
+        bytes_max = self.calls.checks.message_bytes_max
+        if len(raw) > bytes_max:
+            raise MessageTooLarge(bytes_max)
+        caller = self.calls.intake.caller(GrpcCall(context), "CheckTransaction")
+        request = _parsed(raw, fraud_scoring_pb2.CheckTransactionRequest, "transaction")
+        if not request.HasField("transaction"):
+            raise InvalidTransaction("transaction", "is required")
+        decision = await self.calls.checks.check(
+            request.transaction, caller, dry_run=request.dry_run
+        )
+        return wire.field_to_bytes(1, decision)
+
+    async def batch(self, raw: bytes, context: Context) -> bytes:
+        """BatchCheckTransactions: one result a transaction, in order."""
+        caller = self._caller(
+            context, "BatchCheckTransactions", self.calls.checks.batch_budget_s
+        )
+        request = _parsed(
+            raw, fraud_scoring_pb2.BatchCheckTransactionsRequest, "transaction"
+        )
+        messages = request.transactions
+        refuse_count(len(messages), BATCH_COUNT_MAX, "transactions")
+        answers = await self.calls.checks.batch(
+            messages, caller, dry_run=request.dry_run
+        )
+        return b"".join(
+            wire.field_to_bytes(1, result_to_bytes(message.id, answer))
+            for message, answer in zip(messages, answers, strict=True)
+        )
+
+    async def get(self, raw: bytes, context: Context) -> bytes:
+        """GetDecision: the recorded bytes, or NOT_FOUND."""
+        caller = self.calls.intake.caller(GrpcCall(context), "GetDecision")
+        request = _parsed(raw, fraud_scoring_pb2.GetDecisionRequest)
+        decision = await self.calls.lookups.get(
+            request.tenant, request.transaction_id, caller
+        )
+        return wire.field_to_bytes(1, decision)
+
+    async def explain(self, raw: bytes, context: Context) -> bytes:
+        """ExplainDecision: exact contributions for the recorded vector."""
+        caller = self._caller(context, "ExplainDecision", EXPLANATION_S)
+        request = _parsed(raw, fraud_scoring_pb2.ExplainDecisionRequest)
+        explained = await self.calls.lookups.explain(
+            request.tenant, request.transaction_id, caller
+        )
+        return explained.SerializeToString()
+
+    async def report(self, raw: bytes, context: Context) -> bytes:
+        """ReportLabels: one result a label, in order."""
+        caller = self._caller(context, "ReportLabels", REPORT_S)
+        request = _parsed(raw, fraud_scoring_pb2.ReportLabelsRequest)
+        labels = request.labels
+        refuse_count(len(labels), LABELS_COUNT_MAX, "labels")
+        outcomes = await self.calls.labels.report(labels, caller)
+        ids = [message.transaction_id for message in labels]
+        return results_of(ids, outcomes).SerializeToString()
+
+    def _caller(self, context: Context, name: str, budget_s: float) -> Caller:
+        return self.calls.intake.caller(GrpcCall(context), name, budget_s=budget_s)
+
+
+def _parsed(raw: bytes, kind: type[M], path: str = "request") -> M:
+    request = wire.message_from_bytes(raw, kind, wire.PROTOBUF)
+    wire.refuse_unknown_fields(request, path)
+    return request

@@ -1,0 +1,146 @@
+"""What the synchronous doors of a process share: the calls, and one dispatcher."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from scoring.doors.auth.access import ListedAccess, load_access
+from scoring.doors.calls.checks import Checks
+from scoring.doors.calls.labels import Labels, LabelSink, LogSink, StoreSink
+from scoring.doors.calls.lookups import Explainer, Explanations, Lookups
+from scoring.doors.calls.requests import Intake
+from scoring.doors.calls.shared_calls import SharedCalls
+from scoring.errors import BadArtifact
+from scoring.pipeline.batch import Artifacts
+from scoring.pipeline.dispatcher import CallDecider, Dispatcher
+from scoring.pipeline.labels import Labelling
+from scoring.pipeline.load_shedding import LoadShedding
+from scoring.pipeline.micro_batcher import MicroBatcher, Pacing
+from scoring.pipeline.publishing import Publish, Publishing, publish_nothing
+from scoring.pipeline.single_flight import SingleFlight
+from scoring.ports.events import Event
+from scoring.settings import Settings
+from scoring.wiring.services import Service, now_ms
+
+if TYPE_CHECKING:
+    from scoring.doors.auth.jwt import Tokens
+
+_MS_PER_S = 1_000
+# A transport hands over one call every few turns of the loop, and a micro-batch takes a
+# whole turn: begun at each call, micro-batches are of one, and the queue stands in the
+# transport, unseen. So many turns without another call take microseconds where nothing
+# waits.
+_QUIET_TURNS = 8
+
+
+def calls_from(
+    service: Service, load_explainer: Callable[[str], Explainer] | None = None
+) -> SharedCalls:
+    """What every synchronous door of this process calls; raises `BadArtifact`."""
+    settings = service.settings
+    intake = _intake_from(service)
+    explanations = None
+    if load_explainer is not None:
+        explanations = _explanations_from(service.scorer.artifacts, load_explainer)
+    return SharedCalls(
+        intake,
+        Checks(
+            intake,
+            _dispatcher_from(service),
+            settings.message_bytes_max,
+            settings.batch_budget_ms / _MS_PER_S,
+        ),
+        Lookups(intake, service.store, explanations),
+        Labels(intake, _label_sink_from(service)),
+    )
+
+
+def _intake_from(service: Service) -> Intake:
+    settings = service.settings
+    return Intake(
+        budget_s=settings.budget_ms / _MS_PER_S,
+        skew_ms=settings.skew_s * _MS_PER_S,
+        exempt=settings.numeric_ids,
+        now_ms=now_ms,
+        monotonic=time.monotonic,
+        access=_access_from(settings, service.telemetry.count),
+    )
+
+
+def _dispatcher_from(service: Service) -> Dispatcher:
+    settings, scorer = service.settings, service.scorer
+    flights = SingleFlight(time.monotonic)
+    shedding = LoadShedding(
+        time.monotonic, scorer.artifacts.catalogue.amount, settings.grpc_checks_max
+    )
+    decider = CallDecider(scorer, flights, shedding, _publish_from(service))
+    pacing = Pacing(
+        quiet_turns=_QUIET_TURNS, gather_s=settings.grpc_gather_ms / _MS_PER_S
+    )
+    return Dispatcher(MicroBatcher(decider, pacing), decider, flights, shedding)
+
+
+def _publish_from(service: Service) -> Publish:
+    if service.publisher is None:
+        return publish_nothing
+    return Publishing(service.publisher, waits=service.settings.reply_after == "log")
+
+
+def _label_sink_from(service: Service) -> LabelSink:
+    labelling = Labelling(service.store, service.store, service.telemetry)
+    if service.log is None:
+        return StoreSink(labelling)
+    return LogSink(service.log, service.topics, labelling)
+
+
+def _explanations_from(
+    artifacts: Artifacts, load: Callable[[str], Explainer]
+) -> Explanations:
+    codes = {
+        name: artifacts.policy.reasons.of(feature.reason_group).specific[0]
+        for name, feature in artifacts.catalogue.features.items()
+    }
+    return Explanations(load, codes)
+
+
+def _access_from(
+    settings: Settings, count: Callable[[Event], None]
+) -> ListedAccess | None:
+    tokens = _tokens_from(settings)
+    if settings.access_file is None:
+        if tokens is not None:
+            raise BadArtifact(
+                "SCORING_JWT_JWKS_FILE: set SCORING_ACCESS_FILE as well: a token says "
+                "who calls, not what that caller may do"
+            )
+        return None
+    if settings.tls_client_ca_file is None and tokens is None:
+        raise BadArtifact(
+            f"{settings.access_file}: callers are known by certificate or token; set "
+            "SCORING_TLS_CLIENT_CA_FILE or SCORING_JWT_JWKS_FILE as well"
+        )
+    return load_access(
+        settings.access_file, monotonic=time.monotonic, tokens=tokens, count=count
+    )
+
+
+def _tokens_from(settings: Settings) -> Tokens | None:
+    if settings.jwt_jwks_file is None:
+        return None
+    if not settings.jwt_issuer or not settings.jwt_audience:
+        raise BadArtifact(
+            "set SCORING_JWT_ISSUER and SCORING_JWT_AUDIENCE: else a token made for "
+            "somebody else would do"
+        )
+    # Cryptography takes a while to import: only who reads tokens pays for it.
+    from scoring.doors.auth.jwt import TokenRules, Tokens
+
+    rules = TokenRules(
+        settings.jwt_issuer,
+        settings.jwt_audience,
+        settings.jwt_caller_claim,
+        settings.jwt_leeway_s,
+    )
+    return Tokens(settings.jwt_jwks_file, rules, time.time)
