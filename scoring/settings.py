@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 _PREFIX = "SCORING_"
 # What Kubernetes sets in every pod for a service whose name begins with "scoring".
@@ -194,3 +194,22 @@ def unread_settings(environment: Mapping[str, str]) -> list[str]:
         told = f"; the nearest: {_PREFIX}{nearest[0]}" if nearest else ""
         lines.append(line + told)
     return lines
+
+
+def setting_problem(error: ValueError) -> str:
+    """Name the settings that are wrong, never their values: one may be a secret.
+
+    "" where it is no error of settings.
+
+    >>> setting_problem(SettingsError('error parsing value for field "kafka_options"'))
+    'SCORING_KAFKA_OPTIONS: is not of its type; see scoring/settings.py'
+    """
+    if isinstance(error, SettingsError):
+        name = str(error).split('"')[1] if '"' in str(error) else "…"
+        return f"{_PREFIX}{name.upper()}: is not of its type; see scoring/settings.py"
+    if not isinstance(error, ValidationError):
+        return ""
+    return "\n".join(
+        f"{_PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}"
+        for e in error.errors(include_input=False, include_url=False)
+    )

