@@ -50,10 +50,10 @@ bench: setup ## Run one benchmark: make bench NAME=pipeline
 
 protos: setup ## Generate scoring/v1 from protos/
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) python -m grpc_tools.protoc -I protos --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. protos/scoring/v1/*.proto
-	@cp protos/scoring/v1/transaction.proto protos/scoring/v1/decision.proto scoring/v1/
+	@cp protos/scoring/v1/*.proto scoring/v1/
 
 protos-check: setup ## Prove that scoring/v1 is what protos/ generates
-	@fresh="$$(mktemp -d)" && PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) python -m grpc_tools.protoc -I protos --python_out="$$fresh" --mypy_out="$$fresh" --grpc_python_out="$$fresh" --mypy_grpc_out="$$fresh" protos/scoring/v1/*.proto 2>/dev/null && cp protos/scoring/v1/transaction.proto protos/scoring/v1/decision.proto "$$fresh/scoring/v1/" && diff -r --exclude=__pycache__ --exclude=__init__.py "$$fresh/scoring/v1" scoring/v1 && rm -rf "$$fresh" || { echo "scoring/v1 is stale: run 'make protos'"; exit 1; }
+	@fresh="$$(mktemp -d)" && PATH="$(CURDIR)/.venv/bin:$$PATH" $(RUN) python -m grpc_tools.protoc -I protos --python_out="$$fresh" --mypy_out="$$fresh" --grpc_python_out="$$fresh" --mypy_grpc_out="$$fresh" protos/scoring/v1/*.proto 2>/dev/null && cp protos/scoring/v1/*.proto "$$fresh/scoring/v1/" && diff -r --exclude=__pycache__ --exclude=__init__.py "$$fresh/scoring/v1" scoring/v1 && rm -rf "$$fresh" || { echo "scoring/v1 is stale: run 'make protos'"; exit 1; }
 
 protos-release: setup ## Hold later protos to today's: run at each release
 	@$(RUN) buf build protos --exclude-source-info -o protos/released.binpb
@@ -61,6 +61,7 @@ protos-release: setup ## Hold later protos to today's: run at each release
 docs: setup ## Regenerate the generated pages of docs/
 	@$(RUN) scoring features describe --markdown > docs/features.md
 	@$(RUN) scoring topics schemas docs/schemas
+	@$(RUN) python -m scoring.wire.openapi > docs/schemas/openapi.json
 	@$(RUN) python -m scoring.telemetry.page > docs/metrics.md
 	@$(RUN) python docs/store_records.py > docs/store-records.md
 	@$(RUN) python helm/describe.py > helm/fraud-scoring/README.md

@@ -41,6 +41,7 @@ GO_TOOLS = {
 }
 APICURIO = "3.0.9"  # the last that runs on Java 17
 KAFKAJS = "2.2.4"
+REDOCLY = "2.77.0"
 KUBERNETES_VALIDATE = "1.37.0"
 ENVOY = "1.40.0"
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,6 +141,16 @@ def kafkajs() -> Path:
     return kept(f"kafkajs-{KAFKAJS}", fetch)
 
 
+def redocly() -> Path:
+    """The linter of OpenAPI documents."""
+
+    def fetch(into: Path) -> None:
+        package = f"@redocly/cli@{REDOCLY}"
+        command("npm", "install", "--silent", "--prefix", into, package, cwd=into)
+
+    return kept(f"redocly-{REDOCLY}", fetch) / "node_modules/.bin/redocly"
+
+
 def apicurio() -> Path:
     """The jar that starts Apicurio Registry, its libraries beside it."""
 
@@ -237,6 +248,7 @@ def everything() -> dict[str, Callable[[], Path]]:
         "kubernetes-validate": kubernetes_validate,
         "grpcurl": grpcurl,
         "kafkajs": kafkajs,
+        "redocly": redocly,
         "apicurio": apicurio,
         "envoy": envoy,
         "kcat": kcat,

@@ -18,7 +18,8 @@ from scoring.core.url import shown as shown_url
 from scoring.core.url import split_url
 from scoring.errors import BadArtifact, LogUnavailable
 from scoring.kafka.topic_names import Topics
-from scoring.wire.schemas import MESSAGES, json_schema, proto_text
+from scoring.wire.proto_text import proto_text
+from scoring.wire.schemas import MESSAGES, json_schema
 
 _TYPE = "application/vnd.schemaregistry.v1+json"
 _TIMEOUT_S = 10.0

@@ -91,6 +91,6 @@ ROUTES = (
         "get",
         "/v1/decisions/{transaction_id}/explanation",
         "ExplainDecision",
-        refusals=(404, 501),
+        refusals=(404, 422, 501),
     ),
 )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from importlib import resources
 from typing import Any
 
 from google.protobuf import descriptor_pb2, timestamp_pb2
@@ -16,6 +14,7 @@ from scoring.core.decision.decision import DegradationCode
 from scoring.core.transaction.fields import Field
 from scoring.core.transaction.transaction import FIELDS
 from scoring.v1 import decision_pb2, transaction_pb2
+from scoring.wire.proto_text import meanings
 
 Schema = dict[str, Any]
 Row = Sequence[str]
@@ -43,11 +42,6 @@ _SCALARS: dict[int, Schema] = {
     _F.TYPE_DOUBLE: _REAL,
     _F.TYPE_FLOAT: _REAL,
 }
-
-
-def proto_text(file_name: str) -> str:
-    """The text of one of our .proto files, "decision.proto"."""
-    return resources.files("scoring.v1").joinpath(file_name).read_text("utf-8")
 
 
 def descriptor_set() -> bytes:
@@ -116,23 +110,6 @@ def _enum(kind: EnumDescriptor) -> Schema:
     return {"enum": [value.name for value in kind.values]}
 
 
-_COMMENT = re.compile(r"\s*//\s?(.*)")
-_NAMED = re.compile(r"\s*(?:[\w.<>, ]+\s)?(\w+) = \d+;")
-
-
-def _meanings(file_name: str, opening: str) -> dict[str, str]:
-    """What a .proto says of each member of a message or an enumeration, by its name."""
-    found: dict[str, str] = {}
-    said: list[str] = []
-    body = proto_text(file_name).partition(f"{opening} {{")[2]
-    for line in body.partition("\n}")[0].splitlines():
-        if comment := _COMMENT.match(line):
-            said.append(comment[1])
-        elif named := _NAMED.match(line):
-            found[named[1]], said = " ".join(said), []
-    return found
-
-
 def _page(title: str, says: str, head: Sequence[str], rows: Iterable[Row]) -> bytes:
     table = [head, ["---"] * len(head), *rows]
     lines = [f"# {title}", "", says, "", *(f"| {' | '.join(row)} |" for row in table)]
@@ -141,11 +118,11 @@ def _page(title: str, says: str, head: Sequence[str], rows: Iterable[Row]) -> by
 
 def fields_page() -> bytes:
     """The declared fields of a transaction as a table, for people."""
-    meanings = _meanings("transaction.proto", "message Transaction")
+    says = meanings("transaction.proto", "message Transaction")
 
     def row(field: Field) -> Row:
         kind, role = field.type.name.lower(), field.role.name.lower()
-        meaning = meanings[field.path.partition(".")[0]]
+        meaning = says[field.path.partition(".")[0]]
         return str(field.number), f"`{field.path}`", kind, role, meaning
 
     return _page(
@@ -159,10 +136,10 @@ def fields_page() -> bytes:
 
 def degradations_page() -> bytes:
     """The declared degradations as a table, for people."""
-    meanings = _meanings("decision.proto", "enum DegradationCode")
+    says = meanings("decision.proto", "enum DegradationCode")
 
     def row(code: DegradationCode) -> Row:
-        meaning = meanings[f"DEGRADATION_CODE_{code.name}"]
+        meaning = says[f"DEGRADATION_CODE_{code.name}"]
         return f"`{code.name}`", f"`{code.rung.name}`", meaning
 
     return _page(
