@@ -30,7 +30,7 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.embedded.service import parts
 from scoring.kafka.topic_admin import create_topics
 from scoring.kafka.topic_names import Topics
-from scoring.models.registry import ModelShelf
+from scoring.models.registry import ModelRegistry
 from scoring.training.build import train_on
 from scoring.training.simulation.simulate import simulate
 from scoring.training.train import DEMO_RECIPE, DEMO_WORLD, dataset_of
@@ -46,9 +46,9 @@ PREFIX = "bench-shadow."
 Round = tuple[float, bool]  # median latency, and whether the generator was late
 
 
-def shelf_in(directory: Path) -> tuple[ModelShelf, list[str]]:
+def registry_in(directory: Path) -> tuple[ModelRegistry, list[str]]:
     """A champion and five challengers, which differ in their rounds."""
-    shelf, catalogue = ModelShelf(directory), default_catalogue()
+    registry, catalogue = ModelRegistry(directory), default_catalogue()
     world = replace(DEMO_WORLD, days=16, customers=500, terminals=1_000)
     dataset = dataset_of(
         simulate(world), catalogue, label_delay_ms=DEMO_RECIPE.label_delay_ms
@@ -58,22 +58,22 @@ def shelf_in(directory: Path) -> tuple[ModelShelf, list[str]]:
         boosting = replace(
             DEMO_RECIPE.boosting, rounds=DEMO_RECIPE.boosting.rounds + extra
         )
-        with shelf.draft() as draft:
+        with registry.draft() as draft:
             recipe = replace(DEMO_RECIPE, boosting=boosting)
             manifest = train_on(dataset, draft, catalogue=catalogue, recipe=recipe)
-            shelf.add(draft, manifest.version)
+            registry.add(draft, manifest.version)
         versions.append(manifest.version)
-    return shelf, versions[1:]
+    return registry, versions[1:]
 
 
 @contextmanager
 def shadowing(
-    environment: dict[str, str], shelf: ModelShelf, versions: list[str]
+    environment: dict[str, str], registry: ModelRegistry, versions: list[str]
 ) -> Iterator[None]:
     """`scoring shadow` beside the server until the block ends."""
     command = [sys.executable, "-u", "-m", "scoring", "shadow", *versions]
     process = subprocess.Popen(
-        [*command, "--dir", str(shelf.root)],
+        [*command, "--dir", str(registry.root)],
         stdout=subprocess.PIPE, text=True, env={**os.environ, **environment},
     )  # fmt: skip
     assert process.stdout is not None
@@ -99,7 +99,10 @@ async def median_ms(driver: Driver, *, per_s: float, seed: int) -> Round:
 
 
 async def measured(
-    driver: Driver, environment: dict[str, str], shelf: ModelShelf, versions: list[str]
+    driver: Driver,
+    environment: dict[str, str],
+    registry: ModelRegistry,
+    versions: list[str],
 ) -> dict[str, Any]:
     """Rounds in turn, and what they say together."""
     peak = await closed_loop(driver.unary, in_flight=32, seconds=PEAK_S)
@@ -108,7 +111,7 @@ async def measured(
     for seed in range(ROUNDS):
         await asyncio.sleep(SETTLE_S)
         alone = await median_ms(driver, per_s=per_s, seed=seed)
-        with shadowing(environment, shelf, versions):
+        with shadowing(environment, registry, versions):
             beside = await median_ms(driver, per_s=per_s, seed=seed)
         rounds.append((alone, beside))
     return {**compared(rounds), "per_s": round(per_s)}
@@ -151,11 +154,11 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> float:
 def main() -> None:
     """Run it; the last line is one JSON object."""
     with TemporaryDirectory() as scratch, parts() as outside:
-        shelf, versions = shelf_in(Path(scratch) / "models")
+        registry, versions = registry_in(Path(scratch) / "models")
         environment = {
             **outside.environment,
             "SCORING_TOPIC_PREFIX": PREFIX,
-            "SCORING_MODEL_DIR": str(shelf.root),
+            "SCORING_MODEL_DIR": str(registry.root),
             "SCORING_STATE_DIR": scratch,
             "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
             # A budget that ends would cut short what is measured.
@@ -168,7 +171,7 @@ def main() -> None:
         )
         try:
             found = asyncio.run(
-                _driven(server.pid, address, environment, shelf, versions)
+                _driven(server.pid, address, environment, registry, versions)
             )
         finally:
             server.terminate()
@@ -180,11 +183,11 @@ async def _driven(
     pid: int,
     address: str,
     environment: dict[str, str],
-    shelf: ModelShelf,
+    registry: ModelRegistry,
     versions: list[str],
 ) -> dict[str, Any]:
     async with Driver(pid, address) as driver:
-        return await measured(driver, environment, shelf, versions)
+        return await measured(driver, environment, registry, versions)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ ScoringError
 │   │   ├── StoreLate       the caller's time was over; the store may only be busy
 │   │   └── HistoryLost     the store answers and is empty: `scoring rebuild`
 │   ├── ModelUnavailable    becomes a Degradation inside the scorer
-│   ├── ShelfUnavailable    what runs keeps its model
+│   ├── ModelRegistryUnavailable   a process keeps the model it has
 │   ├── LogUnavailable      the stream stops and Kafka redelivers
 │   ├── Overloaded          more than fits into the time   RESOURCE_EXHAUSTED
 │   ├── RateLimited         more than this caller may send RESOURCE_EXHAUSTED
@@ -150,8 +150,8 @@ class ModelUnavailable(Unavailable):
     """The model could not score."""
 
 
-class ShelfUnavailable(Unavailable):
-    """The storage that models are kept in failed; what runs keeps its model."""
+class ModelRegistryUnavailable(Unavailable):
+    """The model registry does not answer; a process keeps the model it has."""
 
 
 class LogUnavailable(Unavailable):

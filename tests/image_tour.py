@@ -148,13 +148,13 @@ def _prepare(tour: Tour) -> None:
 
 
 def _train(tour: Tour) -> list[str]:
-    """Two models on the shelf that the services read; their versions."""
+    """Two models in the registry that the services read; their versions."""
     tour.run("simulate town.parquet --days 12 --customers 200 --terminals 2000")
     tour.run("train town.parquet --depth 2", *_TRAINS)
     tour.run("train town.parquet --depth 3", *_TRAINS)
     listed = tour.run("models list")
-    shelf = Path(tour.settings["SCORING_MODEL_DIR"])
-    versions = sorted(path.parent.name for path in shelf.glob("*/manifest.json"))
+    registry = Path(tour.settings["SCORING_MODEL_DIR"])
+    versions = sorted(path.parent.name for path in registry.glob("*/manifest.json"))
     assert len(versions) == 2
     assert all(version in listed for version in versions)
     tour.run("models key keys")

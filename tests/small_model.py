@@ -13,7 +13,7 @@ from scoring.core.features.catalogue import Catalogue, default_catalogue, load_c
 from scoring.core.model import bundle as parts
 from scoring.core.model.bundle import hashes, manifest_from_json
 from scoring.models.onnx_model import load_model
-from scoring.models.registry import ModelShelf
+from scoring.models.registry import ModelRegistry
 from scoring.training.build import Recipe, train_on
 from scoring.training.dataset import DAY_MS, Dataset
 from scoring.training.fit import Boosting
@@ -116,12 +116,12 @@ def noise_bundle(
     return out
 
 
-def shelf_of(root: Path, *bundles: Path) -> tuple[ModelShelf, list[str]]:
-    """A shelf with copies of these, the first of them promoted, and their versions."""
-    shelf, versions = ModelShelf(root), []
+def registry_of(root: Path, *bundles: Path) -> tuple[ModelRegistry, list[str]]:
+    """A registry with copies of these, the first promoted, and their versions."""
+    registry, versions = ModelRegistry(root), []
     for bundle in bundles:
-        with shelf.draft() as draft:
+        with registry.draft() as draft:
             shutil.copytree(bundle, draft)
             versions.append(load_model(draft).version)
-            shelf.add(draft, versions[-1])
-    return shelf, versions
+            registry.add(draft, versions[-1])
+    return registry, versions

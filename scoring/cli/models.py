@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, sign, promote and compare models.", no_args_is_help=True)
 
-Shelf = Annotated[
+RegistryPlace = Annotated[
     str,
     typer.Option(
         "--dir",
@@ -33,35 +33,37 @@ _MIRROR = Path(".scoring/mirror")
 _FIGURES = ("auc", "average_precision", "card_precision_100", "ece")
 
 
-def shelf_at(place: str, mirror: Path | None = None) -> Any:
+def registry_at(place: str, mirror: Path | None = None) -> Any:
     """The model registry in a directory, or at a URL with copies in `mirror`.
 
     Empty, it is the one that the services of this environment take their models from.
     """
-    from scoring.models.registry import ModelShelf
-    from scoring.models.remote_registry import RemoteShelf, is_url
+    from scoring.models.registry import ModelRegistry
+    from scoring.models.remote_registry import RemoteModelRegistry, is_url
     from scoring.settings import Settings
 
     settings = Settings()
     place = place or settings.model_url or str(settings.model_dir)
     if not is_url(place):
-        return ModelShelf(Path(place))
+        return ModelRegistry(Path(place))
     served = place == settings.model_url
-    return RemoteShelf.at(place, mirror or (settings.model_dir if served else _MIRROR))
+    return RemoteModelRegistry.at(
+        place, mirror or (settings.model_dir if served else _MIRROR)
+    )
 
 
 @app.command("list")
-def list_(directory: Shelf = "") -> None:
+def list_(directory: RegistryPlace = "") -> None:
     """List the models with their figures on rows that they were not trained on."""
     from rich.console import Console
     from rich.table import Table
 
-    shelf = shelf_at(directory)
-    champion = shelf.promoted()
-    found = shelf.versions()
+    registry = registry_at(directory)
+    champion = registry.promoted()
+    found = registry.versions()
     if not found:
-        typer.echo(f"{shelf.place} holds no models yet")
-        typer.echo(f"make one with: scoring train --out {shelf.place}")
+        typer.echo(f"{registry.place} holds no models yet")
+        typer.echo(f"make one with: scoring train --out {registry.place}")
         return
     table = Table("model", "", "features", "trained on", *_FIGURES)
     for manifest in found:
@@ -80,15 +82,15 @@ def _cell(value: float | None) -> str:
 
 
 @app.command()
-def show(version: str, directory: Shelf = "") -> None:
+def show(version: str, directory: RegistryPlace = "") -> None:
     """Print a model's manifest."""
-    typer.echo(shelf_at(directory).manifest(version).to_json())
+    typer.echo(registry_at(directory).manifest(version).to_json())
 
 
 @app.command()
 def promote(
     version: str,
-    directory: Shelf = "",
+    directory: RegistryPlace = "",
     mirror: Mirror = None,
     trust: Annotated[
         Path | None,
@@ -102,23 +104,23 @@ def promote(
     from scoring.models.onnx_model import load_model
     from scoring.models.signature import Trust
 
-    shelf = shelf_at(directory, mirror)
+    registry = registry_at(directory, mirror)
     keys = Trust.from_file(trust) if trust else None
-    load_model(shelf.path(version), trust=keys)
-    shelf.promote(version)
+    load_model(registry.path(version), trust=keys)
+    registry.promote(version)
     typer.echo(f"{version} is promoted; running services take it within seconds")
 
 
 @app.command()
-def rollback(directory: Shelf = "") -> None:
+def rollback(directory: RegistryPlace = "") -> None:
     """Make the previous champion decide again."""
-    typer.echo(f"{shelf_at(directory).rollback()} is promoted again")
+    typer.echo(f"{registry_at(directory).rollback()} is promoted again")
 
 
 @app.command()
 def sign(
     version: str,
-    directory: Shelf = "",
+    directory: RegistryPlace = "",
     *,
     key: Annotated[
         Path,
@@ -130,7 +132,7 @@ def sign(
     """Sign a model: services that trust the key will load it."""
     from scoring.models.signature import Signer
 
-    shelf_at(directory).sign(version, Signer.from_file(key))
+    registry_at(directory).sign(version, Signer.from_file(key))
     typer.echo(f"{version} is signed")
 
 
@@ -140,13 +142,13 @@ def push(
     to: Annotated[
         str, typer.Argument(help="the model registry to copy to, such as a URL")
     ],
-    directory: Shelf = "",
+    directory: RegistryPlace = "",
     mirror: Mirror = None,
 ) -> None:
     """Copy a model to another registry; the first one there is promoted."""
     import shutil
 
-    source, target = shelf_at(directory, mirror), shelf_at(to)
+    source, target = registry_at(directory, mirror), registry_at(to)
     source.manifest(version)
     with target.draft() as draft:
         shutil.copytree(source.path(version), draft)
@@ -169,7 +171,7 @@ def key(directory: Annotated[Path, typer.Argument(help="where the pair goes")]) 
 def compare(
     first: str,
     second: str,
-    directory: Shelf = "",
+    directory: RegistryPlace = "",
     *,
     days: Annotated[
         float, typer.Option(min=0.01, help="how far back decisions are read")
@@ -181,15 +183,15 @@ def compare(
     `scoring shadow` runs: agreement, changed outcomes, and the quality of each on
     the labels that arrived. The last line is then one JSON object.
     """
-    _compare_trained(first, second, shelf_at(directory))
+    _compare_trained(first, second, registry_at(directory))
     _compare_decided(first, second, days)
 
 
-def _compare_trained(first: str, second: str, shelf: Any) -> None:
+def _compare_trained(first: str, second: str, registry: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    a, b = shelf.manifest(first), shelf.manifest(second)
+    a, b = registry.manifest(first), registry.manifest(second)
     table = Table("", first, second)
     for name in sorted(a.metrics.keys() | b.metrics.keys()):
         table.add_row(name, _cell(a.metrics.get(name)), _cell(b.metrics.get(name)))

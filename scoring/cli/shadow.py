@@ -55,7 +55,7 @@ def shadow(
 
 
 def _challenger(settings: Settings, directory: str, version: str) -> Challenger:
-    from scoring.cli.models import shelf_at
+    from scoring.cli.models import registry_at
     from scoring.models.onnx_model import load_model
     from scoring.models.signature import Trust
     from scoring.pipeline.challenger import Challenger
@@ -64,7 +64,7 @@ def _challenger(settings: Settings, directory: str, version: str) -> Challenger:
     catalogue = catalogue_from(settings)
     trusted = settings.model_trust_file
     model = load_model(
-        shelf_at(directory).path(version),
+        registry_at(directory).path(version),
         catalogue=catalogue,
         trust=Trust.from_file(trusted) if trusted else None,
     )

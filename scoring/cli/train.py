@@ -97,15 +97,15 @@ def train(
 
 def _trained(asked: Asked, recipe: Recipe, out: str, features: Path | None) -> Account:
     """Add a model to the registry and say so; what became of the rows."""
-    from scoring.cli.models import shelf_at
+    from scoring.cli.models import registry_at
     from scoring.training.build import train_on
     from scoring.training.card import write_card
     from scoring.training.progress import bar
     from scoring.training.train import dataset_of
 
     signer = _signer()
-    shelf = shelf_at(out)
-    with bar() as report, shelf.draft() as draft:
+    registry = registry_at(out)
+    with bar() as report, registry.draft() as draft:
         catalogue = _catalogue(features)
         found = _rows(asked, catalogue, report)
         recipe = replace(recipe, label_delay_ms=found.label_delay_ms)
@@ -118,8 +118,8 @@ def _trained(asked: Asked, recipe: Recipe, out: str, features: Path | None) -> A
         write_card(draft, dataset)
         if signer:
             signer.sign(draft)
-        promoted = shelf.add(draft, manifest.version)
-    _summary(manifest, shelf.place, promoted=promoted)
+        promoted = registry.add(draft, manifest.version)
+    _summary(manifest, registry.place, promoted=promoted)
     if recipe.second_look:
         _second_look(manifest)
     return found.account

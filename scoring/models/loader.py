@@ -9,10 +9,10 @@ from pathlib import Path
 from scoring.core.decision.decision import ComputeTarget
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.model.bundle import MANIFEST_FILE, SIGNATURE_FILE, manifest_from_json
-from scoring.errors import BadArtifact, ShelfUnavailable
+from scoring.errors import BadArtifact, ModelRegistryUnavailable
 from scoring.models.onnx_model import Device, OnnxModel, load_model
-from scoring.models.registry import ModelShelf, bundle_in
-from scoring.models.remote_registry import RemoteShelf
+from scoring.models.registry import ModelRegistry, bundle_in
+from scoring.models.remote_registry import RemoteModelRegistry
 from scoring.models.signature import Trust
 from scoring.models.size_router import TargetedModel
 
@@ -23,7 +23,7 @@ PULL_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A directory of models, kept like the `remote` shelf where there is one.
+    """A directory of models, kept like the `remote` registry where there is one.
 
     With `trust`, only signed models are loaded or explained. With
     `tensor_rows_min`, batches of so many rows are scored by the tensor form on
@@ -31,13 +31,13 @@ class ModelSource:
     """
 
     directory: Path
-    remote: RemoteShelf | None = None
+    remote: RemoteModelRegistry | None = None
     trust: Trust | None = None
     tensor_rows_min: int = 0
     device: Device = "cpu"
 
     def refresh(self) -> None:
-        """Bring the directory up to date; raises `ShelfUnavailable`."""
+        """Bring the directory up to date; raises `ModelRegistryUnavailable`."""
         if self.remote is not None:
             self.remote.pull()
 
@@ -45,7 +45,7 @@ class ModelSource:
         """The bundle to start with: while the storage is away, the last one known."""
         try:
             self.refresh()
-        except ShelfUnavailable as error:
+        except ModelRegistryUnavailable as error:
             log.warning("starting with the last mirrored model: %s", error)
         return bundle_in(self.directory)
 
@@ -68,7 +68,7 @@ class ModelSource:
 
         Raises `BadArtifact` where it is kept no more, or is not trusted.
         """
-        place = ModelShelf(self.directory).path(version)
+        place = ModelRegistry(self.directory).path(version)
         if not (place / MANIFEST_FILE).is_file():
             place = self._elsewhere(version)
         raw = (place / MANIFEST_FILE).read_bytes()

@@ -107,7 +107,7 @@ def load_model(
 ) -> OnnxModel:
     """Load a bundle, prove it and warm it up; blocks for tens of milliseconds.
 
-    `directory` is a bundle or a shelf of bundles, of which the promoted one is meant.
+    `directory` is a bundle, or a registry of bundles whose promoted one is meant.
     Only the tensor target runs on "cuda". With `trust`, only a bundle signed by one
     of its keys is loaded.
 

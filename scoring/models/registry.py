@@ -27,7 +27,7 @@ _VERSION = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
-class ModelShelf:
+class ModelRegistry:
     """Bundles under `root`/VERSION, and `root`/promoted.json naming the champion.
 
     The pointer is replaced atomically: a reader sees the old or the new one.
@@ -121,7 +121,7 @@ class ModelShelf:
             yield Path(directory) / "bundle"
 
     def keep(self, bundle: Path, version: str) -> None:
-        """Move a bundle onto the shelf; one of that version may stand there."""
+        """Move a bundle into the registry; it may hold that version already."""
         place = self.path(version)
         if place.exists():
             shutil.rmtree(bundle)
@@ -129,7 +129,7 @@ class ModelShelf:
             bundle.rename(place)
 
     def add(self, bundle: Path, version: str) -> bool:
-        """Move a bundle onto the shelf; the first one is promoted (then True)."""
+        """Move a bundle into the registry; the first one is promoted (then True)."""
         self.keep(bundle, version)
         if self.promoted() is None:
             self.promote(version)
@@ -151,17 +151,17 @@ def checked_version(version: str) -> str:
 
 
 def bundle_in(directory: Path) -> Path:
-    """The bundle that a directory means: itself, or the shelf's champion.
+    """The bundle that a directory means: itself, or the registry's champion.
 
     Raises `BadArtifact` where it is neither.
     """
     if (directory / MANIFEST_FILE).is_file():
         return directory
-    shelf = ModelShelf(directory)
-    version = shelf.promoted()
+    registry = ModelRegistry(directory)
+    version = registry.promoted()
     if version is None:
         raise BadArtifact(
             f"{directory}: holds no model; make one with "
             f"`scoring train --out {directory}`"
         )
-    return shelf.path(version)
+    return registry.path(version)

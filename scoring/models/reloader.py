@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scoring.core.model.bundle import MANIFEST_FILE, manifest_from_json
-from scoring.errors import BadArtifact, ShelfUnavailable
+from scoring.errors import BadArtifact, ModelRegistryUnavailable
 from scoring.models.registry import bundle_in
 from scoring.ports.model import Model
 
@@ -54,7 +54,7 @@ class ModelWatch:
         """The bundle that is meant now, or why there is none; blocks."""
         try:
             self.refresh()
-        except (BadArtifact, ShelfUnavailable, OSError) as error:
+        except (BadArtifact, ModelRegistryUnavailable, OSError) as error:
             return str(error)
         return _look(self.directory)
 

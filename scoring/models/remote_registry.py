@@ -1,4 +1,4 @@
-"""A shelf of model bundles in object storage, with proved copies on this machine."""
+"""A registry of model bundles in object storage, with proved copies on this machine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from scoring.core.model.promotion import (
     rolled_back,
 )
 from scoring.core.url import scrubbed, shown, split_url
-from scoring.errors import BadArtifact, ShelfUnavailable
-from scoring.models.registry import ModelShelf, checked_version
+from scoring.errors import BadArtifact, ModelRegistryUnavailable
+from scoring.models.registry import ModelRegistry, checked_version
 from scoring.models.signature import Signer
 
 T = TypeVar("T")
@@ -41,22 +41,22 @@ def is_url(place: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteShelf:
+class RemoteModelRegistry:
     """Bundles under `url`/VERSION and `url`/promoted.json, read through fsspec.
 
     A version is copied to `cache` on first use and proved against the hashes in its
     manifest, each time it is asked for. Every method blocks on the network and
-    raises `ShelfUnavailable` where the storage fails.
+    raises `ModelRegistryUnavailable` where the storage fails.
     """
 
     url: str
     files: Any
     root: str
-    cache: ModelShelf
+    cache: ModelRegistry
 
     @classmethod
-    def at(cls, url: str, cache: Path) -> RemoteShelf:
-        """The shelf at a URL; raises `BadArtifact` where its driver is missing."""
+    def at(cls, url: str, cache: Path) -> RemoteModelRegistry:
+        """The registry at a URL; raises `BadArtifact` where its driver is missing."""
         split_url(url, setting="the URL of the models")
         try:
             import fsspec
@@ -73,8 +73,8 @@ class RemoteShelf:
             raise BadArtifact(f"{shown(url)}: names no storage: {why}") from error
         except OSError as error:  # some drivers connect at once
             why = scrubbed(str(error), url)
-            raise ShelfUnavailable(f"{shown(url)}: {why}") from error
-        return cls(url.rstrip("/"), files, root.rstrip("/"), ModelShelf(cache))
+            raise ModelRegistryUnavailable(f"{shown(url)}: {why}") from error
+        return cls(url.rstrip("/"), files, root.rstrip("/"), ModelRegistry(cache))
 
     @property
     def place(self) -> str:
@@ -237,7 +237,7 @@ class RemoteShelf:
             raise
         except Exception as error:  # every driver raises its own
             why = scrubbed(str(error), self.url)
-            raise ShelfUnavailable(f"{self.place}: {why}") from error
+            raise ModelRegistryUnavailable(f"{self.place}: {why}") from error
 
 
 def _contents(place: Path, manifest: Manifest) -> dict[str, bytes]:

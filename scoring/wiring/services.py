@@ -17,7 +17,7 @@ from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import Topics
 from scoring.models.loader import PULL_S, ModelSource
 from scoring.models.reloader import POLL_S, ModelWatch
-from scoring.models.remote_registry import RemoteShelf
+from scoring.models.remote_registry import RemoteModelRegistry
 from scoring.models.signature import Trust
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.budget import Budget
@@ -89,7 +89,9 @@ def models_from(settings: Settings, *, picks_target: bool = False) -> ModelSourc
     directory, trusted = settings.model_dir, settings.model_trust_file
     return ModelSource(
         directory,
-        RemoteShelf.at(settings.model_url, directory) if settings.model_url else None,
+        RemoteModelRegistry.at(settings.model_url, directory)
+        if settings.model_url
+        else None,
         Trust.from_file(trusted) if trusted else None,
         settings.tensor_rows_min if picks_target else 0,
         settings.tensor_device,

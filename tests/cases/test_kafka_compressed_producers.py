@@ -25,7 +25,7 @@ from stream_parts import NOW_MS, TOPICS, create_topics, transaction
 
 from scoring.core.model.bundle import MANIFEST_FILE, manifest_from_json
 from scoring.embedded.store import EmbeddedStore
-from scoring.models.registry import ModelShelf
+from scoring.models.registry import ModelRegistry
 from scoring.v1.transaction_pb2 import Label, LabelSource, Verdict
 
 pytestmark = [pytest.mark.foreign, pytest.mark.kafka]
@@ -177,18 +177,18 @@ def test_tail_shows_them(world):
 
 
 def test_challengers_judge_them(world, model_dir):
-    shelf = ModelShelf(world.directory / "shelf")
+    registry = ModelRegistry(world.directory / "registry")
     version = manifest_from_json(
         (model_dir / MANIFEST_FILE).read_text(), name="bundle"
     ).version
-    with shelf.draft() as draft:
+    with registry.draft() as draft:
         shutil.copytree(model_dir, draft)
-        shelf.add(draft, version)
-    words = ("--dir", shelf.root, "--from-beginning", "--until-end")
+        registry.add(draft, version)
+    words = ("--dir", registry.root, "--from-beginning", "--until-end")
     told = scoring(world, "shadow", version, *words)
     assert int(told.partition(" judged")[0].split()[-1]) >= 2 * EACH * len(CODECS)
     compared = scoring(
-        world, "models", "compare", version, version, "--dir", shelf.root
+        world, "models", "compare", version, version, "--dir", registry.root
     )
     judged = len(CODECS) * EACH
     assert f'"rows": {judged}, "frauds": {judged}' in compared

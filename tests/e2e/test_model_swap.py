@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from grpc_parts import payment, request
 from served import serving
-from small_model import noise_bundle, shelf_of
+from small_model import noise_bundle, registry_of
 from stream_parts import Input, Worker, count, create_topics, send
 
 from scoring.core.decision.decision import ComputeTarget
@@ -29,20 +29,20 @@ SWAPS = int(os.environ.get("SCORING_DRILL_SWAPS", "1"))
 
 
 @pytest.fixture
-def shelf(model_dir, other_model_dir, tmp_path):
-    """(shelf of two signed models, the one that decides, the other one, trust file)."""
+def signed_models(model_dir, other_model_dir, tmp_path):
+    """(registry, the model that decides, the other one, trust file); both signed."""
     private, public = write_key_pair(tmp_path / "keys")
-    shelf, versions = shelf_of(tmp_path / "models", model_dir, other_model_dir)
+    registry, versions = registry_of(tmp_path / "models", model_dir, other_model_dir)
     for version in versions:
-        shelf.sign(version, Signer.from_file(private))
-    return shelf, *versions, public
+        registry.sign(version, Signer.from_file(private))
+    return registry, *versions, public
 
 
 @pytest.fixture
-def settings(shelf, store_url, store_namespace, tmp_path):
+def settings(signed_models, store_url, store_namespace, tmp_path):
     return {
-        "model_dir": shelf[0].root,
-        "model_trust_file": shelf[3],
+        "model_dir": signed_models[0].root,
+        "model_trust_file": signed_models[3],
         "tensor_rows_min": TENSOR_ROWS_MIN,
         "redis_url": store_url,
         "namespace": store_namespace,
@@ -55,7 +55,7 @@ def settings(shelf, store_url, store_namespace, tmp_path):
 
 @pytest.fixture
 async def doors(settings, embedded_bootstrap, topic_prefix, tmp_path):
-    """A server and a stream worker that pick up what the shelf promotes."""
+    """A server and a stream worker that pick up what the registry promotes."""
     await create_topics(embedded_bootstrap, topic_prefix)
     settings |= {"kafka_bootstrap": embedded_bootstrap, "topic_prefix": topic_prefix}
     env = {f"SCORING_{name.upper()}": str(value) for name, value in settings.items()}
@@ -120,17 +120,17 @@ def rescored(decision, models):
 
 
 async def test_a_promotion_and_a_rollback_drop_nothing_behind_either_door(
-    doors, shelf, topic_prefix, embedded_bootstrap
+    doors, signed_models, topic_prefix, embedded_bootstrap
 ):
-    models_shelf, first, second, _ = shelf
+    registry, first, second, _ = signed_models
     await doors.decide_until(first)
     for _ in range(SWAPS):
-        models_shelf.promote(second)
+        registry.promote(second)
         await doors.decide_until(second)
-        models_shelf.rollback()
+        registry.rollback()
         await doors.decide_until(first)
     models = {
-        (version, target): load_model(models_shelf.path(version), target=target)
+        (version, target): load_model(registry.path(version), target=target)
         for version in (first, second)
         for target in (ComputeTarget.ENSEMBLE, ComputeTarget.TENSOR)
     }
@@ -154,13 +154,15 @@ async def test_a_promotion_and_a_rollback_drop_nothing_behind_either_door(
     print(f"{2 * SWAPS} swaps under {len(everything)} decisions")
 
 
-async def test_an_unsigned_model_is_not_taken_and_the_running_one_goes_on(doors, shelf):
-    models_shelf, first, _, _ = shelf
-    with models_shelf.draft() as draft:
+async def test_an_unsigned_model_is_not_taken_and_the_running_one_goes_on(
+    doors, signed_models
+):
+    registry, first, _, _ = signed_models
+    with registry.draft() as draft:
         noise_bundle(draft, rows=3_000, seed=2, rounds=10, depth=2)
         unsigned = load_model(draft).version
-        models_shelf.add(draft, unsigned)
-    models_shelf.promote(unsigned)
+        registry.add(draft, unsigned)
+    registry.promote(unsigned)
     async with asyncio.timeout(WAITED_S_MAX):
         while not any("only signed models" in line for line in doors.served.errors):
             await doors.through_grpc()
@@ -170,11 +172,11 @@ async def test_an_unsigned_model_is_not_taken_and_the_running_one_goes_on(doors,
 
 
 def test_a_promotion_in_object_storage_reaches_a_server_that_mirrors_it(
-    settings, shelf, tmp_path
+    settings, signed_models, tmp_path
 ):
-    models_shelf, first, second, _ = shelf
+    registry, first, second, _ = signed_models
     mirror = tmp_path / "mirror"
-    settings |= {"model_dir": mirror, "model_url": f"file://{models_shelf.root}"}
+    settings |= {"model_dir": mirror, "model_url": f"file://{registry.root}"}
     with serving(**settings) as served, grpc.insecure_channel(served.address) as opened:
         stub = stubs.FraudScoringStub(opened)
 
@@ -182,7 +184,7 @@ def test_a_promotion_in_object_storage_reaches_a_server_that_mirrors_it(
             return stub.CheckTransaction(request(payment()), timeout=30).decision.core
 
         assert check().versions.model == first
-        models_shelf.promote(second)
+        registry.promote(second)
         until = time.monotonic() + WAITED_S_MAX
         while check().versions.model != second:
             assert time.monotonic() < until, served.errors

@@ -16,7 +16,7 @@ from scoring.history.examples import examples
 from scoring.history.forget import forget, named_entity
 from scoring.history.ledger import Ledger
 from scoring.history.rows import DECISIONS, LABELS
-from scoring.models.registry import ModelShelf
+from scoring.models.registry import ModelRegistry
 from scoring.training.dataset import DAY_MS
 from scoring.training.simulation.simulate import World, simulate
 
@@ -104,7 +104,7 @@ def test_an_archive_gives_the_model_that_its_payments_as_a_table_give(town, tmp_
     train(str(tmp_path / "archive"), *ORDINARY, "--out", str(tmp_path / "a"))
     train(str(tmp_path / "town.parquet"), *ORDINARY, "--out", str(tmp_path / "b"))
     versions = [
-        {m.version for m in ModelShelf(tmp_path / name).versions()} for name in "ab"
+        {m.version for m in ModelRegistry(tmp_path / name).versions()} for name in "ab"
     ]
     assert len(versions[0]) == 1
     assert versions[0] == versions[1]
@@ -116,7 +116,7 @@ def test_features_that_count_declines_are_trained_from_the_archive(town, tmp_pat
     features = ("--features", str(tmp_path / "declines.yaml"))
     out = ("--out", str(tmp_path / "models"))
     train(str(tmp_path / "archive"), *ORDINARY, *features, *out)
-    assert len(ModelShelf(tmp_path / "models").versions()) == 1
+    assert len(ModelRegistry(tmp_path / "models").versions()) == 1
 
 
 def test_payments_without_a_label_are_not_guessed_at(town, tmp_path):

@@ -17,7 +17,7 @@ from grpc_parts import (
     request,
     status_of,
 )
-from small_model import noise_bundle, shelf_of
+from small_model import noise_bundle, registry_of
 
 from scoring import wire
 from scoring.core.features.catalogue import default_catalogue
@@ -110,13 +110,13 @@ async def test_each_decision_is_explained_by_the_model_that_made_it(
     model_dir, other_model_dir, tmp_path
 ):
     models = (model_dir, other_model_dir)
-    shelf, (first, second) = shelf_of(tmp_path / "models", *models)
-    async with open_door(shelf.root) as door:
+    registry, (first, second) = registry_of(tmp_path / "models", *models)
+    async with open_door(registry.root) as door:
         decided = []
         for version in (first, second):
-            shelf.promote(version)
+            registry.promote(version)
             scorer = door.service.scorer
-            model = load_model(shelf.root, catalogue=scorer.artifacts.catalogue)
+            model = load_model(registry.root, catalogue=scorer.artifacts.catalogue)
             scorer.artifacts = replace(scorer.artifacts, model=model)
             one = payment()
             decided.append((one, (await door.check(one)).core))
@@ -148,12 +148,12 @@ async def test_a_decision_whose_model_is_gone_says_which_one_to_keep(
     model_dir, other_model_dir, tmp_path
 ):
     models = (model_dir, other_model_dir)
-    shelf, (first, second) = shelf_of(tmp_path / "models", *models)
-    async with open_door(shelf.root) as door:
+    registry, (first, second) = registry_of(tmp_path / "models", *models)
+    async with open_door(registry.root) as door:
         one = payment()
         await door.check(one)
-        shelf.promote(second)
-        shutil.rmtree(shelf.path(first))
+        registry.promote(second)
+        shutil.rmtree(registry.path(first))
         code, _, message = await status_of(explained(door, one))
         assert code is grpc.StatusCode.FAILED_PRECONDITION
         assert first in message

@@ -23,7 +23,7 @@ from scoring.doors.stream.shadow_comparison import Rivals
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import Topics
 from scoring.models.onnx_model import load_model
-from scoring.models.registry import ModelShelf
+from scoring.models.registry import ModelRegistry
 from scoring.ports.check import Check
 from scoring.ports.log import LogRecord
 from scoring.training.build import Recipe, train_on
@@ -39,19 +39,19 @@ ROWS = (2 * ROWS).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory) -> ModelShelf:
+def registry(tmp_path_factory) -> ModelRegistry:
     """A champion and a challenger, taught on noise of two kinds."""
-    shelf = ModelShelf(tmp_path_factory.mktemp("shelf"))
+    registry = ModelRegistry(tmp_path_factory.mktemp("registry"))
     for column in (0, 1):
-        with shelf.draft() as draft:
+        with registry.draft() as draft:
             manifest = train_on(
                 noise(column),
                 draft,
                 catalogue=CATALOGUE,
                 recipe=Recipe(boosting=Boosting(rounds=20), label_delay_ms=0),
             )
-            shelf.add(draft, manifest.version)
-    return shelf
+            registry.add(draft, manifest.version)
+    return registry
 
 
 def noise(column: int) -> Dataset:
@@ -136,16 +136,20 @@ async def append(broker, topics: Topics, records: list[LogRecord]) -> None:
     await log.close()
 
 
-async def shadowed(broker, topics: Topics, shelf: ModelShelf, *versions: str) -> str:
+async def shadowed(
+    broker, topics: Topics, registry: ModelRegistry, *versions: str
+) -> str:
     """Run `scoring shadow` over everything decided so far; what it printed."""
     arguments = ("shadow", *versions, "--from-beginning", "--until-end")
-    return await scoring(broker, topics, shelf, *arguments)
+    return await scoring(broker, topics, registry, *arguments)
 
 
-async def scoring(broker, topics: Topics, shelf: ModelShelf, *arguments: str) -> str:
+async def scoring(
+    broker, topics: Topics, registry: ModelRegistry, *arguments: str
+) -> str:
     ran = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "scoring", *arguments, "--dir", shelf.root],
+        [sys.executable, "-m", "scoring", *arguments, "--dir", registry.root],
         env={**os.environ, "SCORING_KAFKA_BOOTSTRAP": broker.bootstrap,
              "SCORING_TOPIC_PREFIX": topics.prefix},
         capture_output=True, text=True, check=False, timeout=120,
@@ -168,17 +172,17 @@ async def challenged(broker, topics: Topics, count: int) -> list[Decision]:
     return found
 
 
-def models(shelf: ModelShelf):
-    versions = [manifest.version for manifest in shelf.versions()]
-    champion = shelf.promoted()
+def models(registry: ModelRegistry):
+    versions = [manifest.version for manifest in registry.versions()]
+    champion = registry.promoted()
     [challenger] = set(versions) - {champion}
-    return [load_model(shelf.path(version)) for version in (champion, challenger)]
+    return [load_model(registry.path(version)) for version in (champion, challenger)]
 
 
 async def test_challengers_record_their_own_scores_and_are_compared(
-    broker, topics, shelf
+    broker, topics, registry
 ):
-    champion, challenger = models(shelf)
+    champion, challenger = models(registry)
     own = champion.predict(ROWS).margin
     frauds = own > np.median(own)
     await append(
@@ -187,7 +191,9 @@ async def test_challengers_record_their_own_scores_and_are_compared(
         [logged(champion, i) for i in range(COUNT)]
         + [truth(i, fraud=bool(frauds[i])) for i in range(COUNT)],
     )
-    told = await shadowed(broker, topics, shelf, champion.version, challenger.version)
+    told = await shadowed(
+        broker, topics, registry, champion.version, challenger.version
+    )
     assert f"{2 * COUNT} judged, 0 passed over" in told
 
     found = await challenged(broker, topics, 2 * COUNT)
@@ -201,7 +207,7 @@ async def test_challengers_record_their_own_scores_and_are_compared(
     assert not any(d.core.features or d.HasField("transaction") for d in found)
 
     versions = (champion.version, challenger.version)
-    shown = await scoring(broker, topics, shelf, "models", "compare", *versions)
+    shown = await scoring(broker, topics, registry, "models", "compare", *versions)
     line = json.loads(shown.splitlines()[-1])
     assert line["transactions"] == COUNT
     assert line[champion.version]["auc"] == 1.0  # the truth was made of its margins
@@ -219,9 +225,9 @@ async def test_challengers_record_their_own_scores_and_are_compared(
 
 
 async def test_a_vector_of_other_definitions_is_passed_over_and_counted(
-    broker, topics, shelf
+    broker, topics, registry
 ):
-    champion, challenger = models(shelf)
+    champion, challenger = models(registry)
     one = Decision.FromString(logged(champion, 0).value)
     one.core.versions.features = "other"
     await append(
@@ -233,15 +239,17 @@ async def test_a_vector_of_other_definitions_is_passed_over_and_counted(
             record("decisions", b"\xffno decision", 2),
         ],
     )
-    told = await shadowed(broker, topics, shelf, challenger.version)
+    told = await shadowed(broker, topics, registry, challenger.version)
     assert "1 judged, 2 passed over" in told
 
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("broker", ["kafka"], indirect=True)
-async def test_without_its_topic_a_shadow_names_the_remedy(broker, topic_prefix, shelf):
+async def test_without_its_topic_a_shadow_names_the_remedy(
+    broker, topic_prefix, registry
+):
     await create_topics(broker.bootstrap, topic_prefix)
-    version = shelf.promoted()
-    told = await shadowed(broker, Topics(topic_prefix), shelf, version)
+    version = registry.promoted()
+    told = await shadowed(broker, Topics(topic_prefix), registry, version)
     assert "decisions.challenger" in told
     assert "scoring topics create" in told

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
 from scoring.errors import BadArtifact
-from scoring.models.registry import ModelShelf
+from scoring.models.registry import ModelRegistry
 from scoring.training.simulation.simulate import World, simulate
 
 OURS = "town.parquet"
@@ -40,7 +40,7 @@ def train(tmp_path, monkeypatch):
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert done.exit_code == status, done.output
-        return {m.version for m in ModelShelf(tmp_path / "m").versions()}
+        return {m.version for m in ModelRegistry(tmp_path / "m").versions()}
 
     return run
 

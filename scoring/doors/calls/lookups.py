@@ -73,7 +73,7 @@ class Explanations:
     `load` brings the explainer of a model version on first use: it is large, and
     most processes are never asked. It raises `ImportError` where the library is not
     installed, `BadArtifact` or `OSError` where the version is kept no more, and
-    `ShelfUnavailable`. `codes` names the reason code of each feature.
+    `ModelRegistryUnavailable`. `codes` names the reason code of each feature.
     """
 
     load: Callable[[str], Explainer]

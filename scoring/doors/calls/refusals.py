@@ -15,13 +15,13 @@ from scoring.errors import (
     InvalidTransaction,
     LogUnavailable,
     MessageTooLarge,
+    ModelRegistryUnavailable,
     ModelUnavailable,
     NotFound,
     NotSupported,
     Overloaded,
     RateLimited,
     ScoringError,
-    ShelfUnavailable,
     StoreUnavailable,
     TransactionConflict,
     Unauthenticated,
@@ -127,7 +127,7 @@ KINDS: dict[type[Exception], RefusalKind] = {
 _SYSTEMS: dict[type[ScoringError], str] = {
     StoreUnavailable: "the store",
     LogUnavailable: "the log",
-    ShelfUnavailable: "the store of models",
+    ModelRegistryUnavailable: "the model registry",
     ModelUnavailable: "the model",
 }
 

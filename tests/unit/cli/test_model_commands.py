@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from small_model import shelf_of
+from small_model import registry_of
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -16,7 +16,7 @@ from scoring.__main__ import assemble
 from scoring.core.features.catalogue import default_catalogue, load_catalogue
 from scoring.errors import BadArtifact
 from scoring.models.onnx_model import load_model
-from scoring.models.registry import ModelShelf
+from scoring.models.registry import ModelRegistry
 from scoring.models.signature import Trust
 from scoring.settings import Settings
 from scoring.training.simulation.simulate import World, simulate
@@ -26,7 +26,7 @@ from scoring.training.simulation.simulate import World, simulate
 def models(model_dir, other_model_dir, tmp_path_factory):
     """(directory of two models, the one that decides, the other one)."""
     root = tmp_path_factory.mktemp("m") / "m"
-    _, versions = shelf_of(root, model_dir, other_model_dir)
+    _, versions = registry_of(root, model_dir, other_model_dir)
     return root, *versions
 
 
@@ -62,9 +62,9 @@ def test_a_model_goes_to_object_storage_and_is_promoted_and_rolled_back_there(
     assert second in listed
     assert second in run("show", second, "--dir", url)
     run("promote", second, "--dir", url)
-    assert ModelShelf(tmp_path / "storage").promoted() == second
+    assert ModelRegistry(tmp_path / "storage").promoted() == second
     assert first in run("rollback", "--dir", url)
-    assert ModelShelf(tmp_path / "storage").promoted() == first
+    assert ModelRegistry(tmp_path / "storage").promoted() == first
 
 
 def test_what_is_signed_with_one_key_is_trusted_by_the_other(run, models, tmp_path):
@@ -77,7 +77,7 @@ def test_what_is_signed_with_one_key_is_trusted_by_the_other(run, models, tmp_pa
         run("promote", first, "--dir", url, "--trust", trust)
     run("sign", first, "--dir", url, "--key", "keys/model-signing.pem")
     run("promote", first, "--dir", url, "--trust", trust)
-    stored = ModelShelf(tmp_path / "storage").path(first)
+    stored = ModelRegistry(tmp_path / "storage").path(first)
     assert load_model(stored, trust=Trust.from_file(trust))
 
 
@@ -94,31 +94,31 @@ def test_what_is_trained_where_a_signing_key_is_set_is_signed(
     done = CliRunner().invoke(assemble(), ["train", "town.parquet", *options, url])
     assert done.exit_code == 0, done.output
     assert f"SCORING_MODEL_URL={url}" in done.output
-    stored = ModelShelf(tmp_path / "storage")
+    stored = ModelRegistry(tmp_path / "storage")
     trust = Trust.from_file(tmp_path / "keys" / "model-trust.pem")
     assert load_model(stored.root, trust=trust).version == stored.promoted()
 
 
-def test_without_a_place_the_shelf_is_the_one_that_the_services_read(
+def test_without_a_place_the_registry_is_the_one_that_the_services_read(
     run, models, tmp_path, monkeypatch
 ):
     directory, first, second = models
-    shelf = shutil.copytree(directory, tmp_path / "served")
-    monkeypatch.setenv("SCORING_MODEL_DIR", str(shelf))
+    registry = shutil.copytree(directory, tmp_path / "served")
+    monkeypatch.setenv("SCORING_MODEL_DIR", str(registry))
     assert first in run("list")
     assert second in run("show", second)
     run("promote", second)
-    assert ModelShelf(shelf).promoted() == second
+    assert ModelRegistry(registry).promoted() == second
     run("rollback")
-    assert ModelShelf(shelf).promoted() == first
+    assert ModelRegistry(registry).promoted() == first
     run("key", "keys")
     run("sign", first, "--key", "keys/model-signing.pem")
     assert load_model(
-        shelf / first, trust=Trust.from_file(Path("keys/model-trust.pem"))
+        registry / first, trust=Trust.from_file(Path("keys/model-trust.pem"))
     )
     assert "promoted there" in run("push", first, "elsewhere")
     assert first in run("compare", first, second)
-    assert ModelShelf(tmp_path / "elsewhere").promoted() == first
+    assert ModelRegistry(tmp_path / "elsewhere").promoted() == first
 
 
 def test_without_a_place_object_storage_that_the_services_read_comes_first(
@@ -132,11 +132,11 @@ def test_without_a_place_object_storage_that_the_services_read_comes_first(
     monkeypatch.setenv("SCORING_MODEL_DIR", str(tmp_path / "mirror"))
     assert second in run("list")
     run("promote", second)
-    assert ModelShelf(tmp_path / "storage").promoted() == second
+    assert ModelRegistry(tmp_path / "storage").promoted() == second
     assert load_model(tmp_path / "mirror" / second)
 
 
-def test_training_takes_the_definitions_and_the_shelf_of_the_services(
+def test_training_takes_the_definitions_and_the_registry_of_the_services(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -152,7 +152,7 @@ def test_training_takes_the_definitions_and_the_shelf_of_the_services(
     options = ["--rounds", "3", "--depth", "2", "--label-delay-days", "1"]
     done = CliRunner().invoke(assemble(), ["train", "town.parquet", *options])
     assert done.exit_code == 0, done.output
-    stored = ModelShelf(Path("served"))
+    stored = ModelRegistry(Path("served"))
     assert load_model(stored.path(stored.promoted()), catalogue=catalogue)
     shown = CliRunner().invoke(assemble(), ["features", "describe"])
     assert "is_late" in shown.output
@@ -177,8 +177,8 @@ def test_no_option_has_a_default_of_its_own_for_what_a_setting_names():
 
 def test_where_models_cannot_be_written_it_is_said_before_the_training(tmp_path):
     (tmp_path / "file").write_text("")
-    shelf = ModelShelf(tmp_path / "file" / "models")
-    with pytest.raises(BadArtifact, match="cannot be written there"), shelf.draft():
+    registry = ModelRegistry(tmp_path / "file" / "models")
+    with pytest.raises(BadArtifact, match="cannot be written there"), registry.draft():
         pass
 
 

@@ -8,7 +8,7 @@ from scoring.core.url import scrubbed, shown, split_url
 from scoring.errors import BadArtifact, ScoringError, Unavailable
 from scoring.kafka.schema_registry import SchemaRegistry
 from scoring.kafka.topic_names import Topics
-from scoring.models.remote_registry import RemoteShelf
+from scoring.models.remote_registry import RemoteModelRegistry
 from scoring.stores.redis.address import StoreAddress
 
 # Each mark may end the host's part of a URL, or the URL, where it is not escaped.
@@ -54,7 +54,7 @@ async def registry(user_and_password, _directory):
 
 async def models(user_and_password, directory):
     url = f"ftp://{user_and_password}@127.0.0.1:1/models"
-    RemoteShelf.at(url, directory).promoted()
+    RemoteModelRegistry.at(url, directory).promoted()
 
 
 @pytest.mark.parametrize("connect", [store, cluster, watched, registry, models])

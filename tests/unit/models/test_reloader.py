@@ -10,46 +10,46 @@ import pytest
 from small_model import RECIPE, small_catalogue, small_dataset
 
 from scoring.models.onnx_model import load_model
-from scoring.models.registry import ModelShelf
+from scoring.models.registry import ModelRegistry
 from scoring.models.reloader import ModelWatch
-from scoring.models.remote_registry import RemoteShelf
+from scoring.models.remote_registry import RemoteModelRegistry
 from scoring.training.build import train_on
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A directory of two models, the first of them promoted."""
-    shelf = ModelShelf(tmp_path_factory.mktemp("trained") / "models")
+    registry = ModelRegistry(tmp_path_factory.mktemp("trained") / "models")
     for seed in (1, 2):
-        with shelf.draft() as draft:
+        with registry.draft() as draft:
             manifest = train_on(
                 small_dataset(4_000, seed=seed),
                 draft,
                 catalogue=small_catalogue(),
                 recipe=RECIPE,
             )
-            shelf.add(draft, manifest.version)
-    return shelf.root
+            registry.add(draft, manifest.version)
+    return registry.root
 
 
 @pytest.fixture
-def shelf(trained, tmp_path):
-    return ModelShelf(shutil.copytree(trained, tmp_path / "models"))
+def registry(trained, tmp_path):
+    return ModelRegistry(shutil.copytree(trained, tmp_path / "models"))
 
 
 @asynccontextmanager
-async def following(shelf, **options):
+async def following(registry, **options):
     taken: asyncio.Queue = asyncio.Queue()
     refused: asyncio.Queue = asyncio.Queue()
     watch = ModelWatch(
-        shelf.root,
+        registry.root,
         load_model,
         taken.put_nowait,
         refused.put_nowait,
         poll_s=0.01,
         **options,
     )
-    task = asyncio.create_task(watch.follow(shelf.promoted()))
+    task = asyncio.create_task(watch.follow(registry.promoted()))
     try:
         yield taken, refused
     finally:
@@ -58,37 +58,39 @@ async def following(shelf, **options):
             await task
 
 
-async def test_a_promotion_and_a_rollback_are_taken(shelf):
-    first, second = (manifest.version for manifest in shelf.versions())
-    async with following(shelf) as (taken, _):
-        shelf.promote(second)
+async def test_a_promotion_and_a_rollback_are_taken(registry):
+    first, second = (manifest.version for manifest in registry.versions())
+    async with following(registry) as (taken, _):
+        registry.promote(second)
         assert (await asyncio.wait_for(taken.get(), 20)).version == second
-        shelf.rollback()
+        registry.rollback()
         assert (await asyncio.wait_for(taken.get(), 20)).version == first
         assert taken.empty()
 
 
-async def test_a_damaged_bundle_is_refused_once_and_the_next_good_one_is_taken(shelf):
-    first, second = (manifest.version for manifest in shelf.versions())
-    graph = shelf.path(second) / "model.onnx"
+async def test_a_damaged_bundle_is_refused_once_and_the_next_good_one_is_taken(
+    registry,
+):
+    first, second = (manifest.version for manifest in registry.versions())
+    graph = registry.path(second) / "model.onnx"
     whole = graph.read_bytes()
     graph.write_bytes(whole[:-10])
-    async with following(shelf) as (taken, refused):
-        shelf.promote(second)
+    async with following(registry) as (taken, refused):
+        registry.promote(second)
         assert "model.onnx" in await asyncio.wait_for(refused.get(), 20)
         await asyncio.sleep(0.2)
         assert refused.empty()
         assert taken.empty()
         graph.write_bytes(whole)
         assert (await asyncio.wait_for(taken.get(), 20)).version == second
-        shelf.promote(first)
+        registry.promote(first)
         assert (await asyncio.wait_for(taken.get(), 20)).version == first
 
 
-async def test_a_shelf_that_vanishes_leaves_the_model_in_place(shelf):
-    pointer = shelf.root / "promoted.json"
+async def test_a_registry_that_vanishes_leaves_the_model_in_place(registry):
+    pointer = registry.root / "promoted.json"
     content = pointer.read_text()
-    async with following(shelf) as (taken, refused):
+    async with following(registry) as (taken, refused):
         pointer.unlink()
         assert "holds no model" in await asyncio.wait_for(refused.get(), 20)
         pointer.write_text(content)
@@ -97,19 +99,19 @@ async def test_a_shelf_that_vanishes_leaves_the_model_in_place(shelf):
 
 
 async def test_a_promotion_in_object_storage_is_taken_once_it_answers_again(
-    shelf, tmp_path
+    registry, tmp_path
 ):
-    first, second = (manifest.version for manifest in shelf.versions())
-    mirror = RemoteShelf.at(f"file://{shelf.root}", tmp_path / "mirror")
+    first, second = (manifest.version for manifest in registry.versions())
+    mirror = RemoteModelRegistry.at(f"file://{registry.root}", tmp_path / "mirror")
     mirror.pull()
-    away = shelf.root.with_name("away")
+    away = registry.root.with_name("away")
     async with following(mirror.cache, refresh=mirror.pull) as (taken, refused):
-        shelf.promote(second)
-        shelf.root.rename(away)
-        shelf.root.write_text("no directory any more")
+        registry.promote(second)
+        registry.root.rename(away)
+        registry.root.write_text("no directory any more")
         assert "models" in await asyncio.wait_for(refused.get(), 20)
-        shelf.root.unlink()
-        away.rename(shelf.root)
+        registry.root.unlink()
+        away.rename(registry.root)
         assert (await asyncio.wait_for(taken.get(), 20)).version == second
-        shelf.rollback()
+        registry.rollback()
         assert (await asyncio.wait_for(taken.get(), 20)).version == first

@@ -1,4 +1,4 @@
-"""A shelf in object storage works like a directory; what is copied here is proved."""
+"""A registry in object storage works like a directory; its copies are proved."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from small_model import RECIPE, small_catalogue, small_dataset
 
 from scoring.core.model.bundle import GRAPH_FILE, MANIFEST_FILE, SIGNATURE_FILE
-from scoring.errors import BadArtifact, ShelfUnavailable
+from scoring.errors import BadArtifact, ModelRegistryUnavailable
 from scoring.models.loader import ModelSource
-from scoring.models.registry import ModelShelf, bundle_in
-from scoring.models.remote_registry import RemoteShelf
+from scoring.models.registry import ModelRegistry, bundle_in
+from scoring.models.remote_registry import RemoteModelRegistry
 from scoring.models.signature import Signer, Trust, write_key_pair
 from scoring.training.build import train_on
 
@@ -34,17 +34,21 @@ def bundles(tmp_path_factory):
 
 @pytest.fixture
 def remote(bundles, tmp_path):
-    """A shelf in fsspec's memory, with both bundles; the first one is promoted."""
-    shelf = RemoteShelf.at(f"memory://{uuid4().hex}/models", tmp_path / "mirror")
+    """A registry in fsspec's memory, with both bundles; the first one is promoted."""
+    registry = RemoteModelRegistry.at(
+        f"memory://{uuid4().hex}/models", tmp_path / "mirror"
+    )
     for version, bundle in bundles.items():
-        with shelf.draft() as draft:
+        with registry.draft() as draft:
             shutil.copytree(bundle, draft)
-            shelf.add(draft, version)
-    yield shelf
-    shelf.files.rm(shelf.root, recursive=True)
+            registry.add(draft, version)
+    yield registry
+    registry.files.rm(registry.root, recursive=True)
 
 
-def test_a_remote_shelf_lists_promotes_and_rolls_back_like_a_directory(remote, bundles):
+def test_a_remote_registry_lists_promotes_and_rolls_back_like_a_directory(
+    remote, bundles
+):
     first, second = bundles
     assert {manifest.version for manifest in remote.versions()} == {first, second}
     assert remote.promoted() == first
@@ -56,12 +60,12 @@ def test_a_remote_shelf_lists_promotes_and_rolls_back_like_a_directory(remote, b
         remote.rollback()
 
 
-def test_a_shelf_that_is_not_there_is_empty(tmp_path):
-    shelf = RemoteShelf.at(f"memory://{uuid4().hex}", tmp_path)
-    assert shelf.versions() == []
-    assert shelf.promoted() is None
+def test_a_registry_that_is_not_there_is_empty(tmp_path):
+    registry = RemoteModelRegistry.at(f"memory://{uuid4().hex}", tmp_path)
+    assert registry.versions() == []
+    assert registry.promoted() is None
     with pytest.raises(BadArtifact, match="holds no model"):
-        shelf.promote("0" * 16)
+        registry.promote("0" * 16)
 
 
 @pytest.mark.parametrize("version", ["../other", "0123", "promoted.json", ""])
@@ -153,9 +157,10 @@ def test_workers_that_start_together_copy_a_model_once(remote, bundles, tmp_path
             taken.append(path.rsplit("/", 1)[-1])
             return remote.files.cat_file(path)
 
-    cache = ModelShelf(tmp_path / "shared")
+    cache = ModelRegistry(tmp_path / "shared")
     workers = [
-        RemoteShelf(remote.url, Counting(), remote.root, cache) for _ in range(4)
+        RemoteModelRegistry(remote.url, Counting(), remote.root, cache)
+        for _ in range(4)
     ]
     with ThreadPoolExecutor(4) as pool:
         places = list(pool.map(lambda worker: worker.path(version), workers))
@@ -166,11 +171,14 @@ def test_workers_that_start_together_copy_a_model_once(remote, bundles, tmp_path
 
 def test_a_place_for_copies_that_cannot_be_written_is_refused(remote, tmp_path):
     (tmp_path / "file").write_text("no directory")
-    shelf = RemoteShelf(
-        remote.url, remote.files, remote.root, ModelShelf(tmp_path / "file" / "mirror")
+    registry = RemoteModelRegistry(
+        remote.url,
+        remote.files,
+        remote.root,
+        ModelRegistry(tmp_path / "file" / "mirror"),
     )
     with pytest.raises(BadArtifact, match="must be writable"):
-        shelf.pull()
+        registry.pull()
 
 
 class Broken:
@@ -182,15 +190,17 @@ class Broken:
 
 def test_a_service_starts_with_the_last_known_model_while_the_storage_is_away(remote):
     remote.pull()
-    away = RemoteShelf(remote.url, Broken(), remote.root, remote.cache)
-    with pytest.raises(ShelfUnavailable, match="no route"):
+    away = RemoteModelRegistry(remote.url, Broken(), remote.root, remote.cache)
+    with pytest.raises(ModelRegistryUnavailable, match="no route"):
         away.pull()
     source = ModelSource(remote.cache.root, away)
     assert source.first().name == remote.promoted()
 
 
 def test_a_first_start_without_the_storage_says_that_there_is_no_model(tmp_path):
-    away = RemoteShelf("s3://x", Broken(), "x", ModelShelf(tmp_path / "mirror"))
+    away = RemoteModelRegistry(
+        "s3://x", Broken(), "x", ModelRegistry(tmp_path / "mirror")
+    )
     with pytest.raises(BadArtifact, match="holds no model"):
         ModelSource(tmp_path / "mirror", away).first()
 
@@ -212,9 +222,9 @@ def test_storage_without_its_driver_is_refused_with_what_to_install(
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", absent)
     with pytest.raises(BadArtifact, match=r"Install s3fs.*fraud-scoring\[remote\]"):
-        RemoteShelf.at("s3://bucket/models", tmp_path)
+        RemoteModelRegistry.at("s3://bucket/models", tmp_path)
 
 
 def test_a_url_of_no_known_storage_is_refused(tmp_path):
     with pytest.raises(BadArtifact, match="names no storage"):
-        RemoteShelf.at("nowhere://models", tmp_path)
+        RemoteModelRegistry.at("nowhere://models", tmp_path)
