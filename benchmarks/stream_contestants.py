@@ -24,9 +24,10 @@ import uvloop
 from scoring.core.decision.decision import Outcome
 from scoring.doors.stream.input_fingerprint import source_headers
 from scoring.doors.stream.worker import StreamDoor
+from scoring.kafka.decision_records import CameFrom
 from scoring.kafka.producer import KafkaLog
-from scoring.kafka.topic_names import CameFrom, decision_record
 from scoring.pipeline.answer import Decided
+from scoring.pipeline.batch import Artifacts
 from scoring.ports.check import Check
 from scoring.ports.log import LogRecord
 from scoring.settings import Settings
@@ -38,6 +39,9 @@ READY = "streaming from "
 
 class StubScorer:
     """Answers every check at once with bytes of a usual size."""
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        self.artifacts = artifacts
 
     async def score_many(self, checks: list[Check]) -> list[Decided]:
         """One decision a check."""
@@ -53,20 +57,17 @@ class Judge:
     def __init__(self, door: StreamDoor) -> None:
         self.intake = door.intake()
         self.scorer = door.scorer
-        self.topics = door.options.topics
-        self.content_type = door.options.content_type
+        self.records = door.records()
 
     async def outputs(self, records: list[Any]) -> list[LogRecord]:
         """Validate, hash, decide and encode; one output a fresh record."""
         checks = [self.intake.check(record) for record in records]
         answers = await self.scorer.score_many(checks)
         return [
-            decision_record(
-                self.topics,
+            self.records.record(
                 answer.logged,
                 check.transaction,
-                content_type=self.content_type,
-                came_from=CameFrom(record.partition, source_headers(record)),
+                CameFrom(record.partition, source_headers(record)),
             )
             for record, check, answer in zip(records, checks, answers, strict=True)
             if isinstance(answer, Decided) and answer.logged
@@ -206,7 +207,9 @@ def ready() -> None:
 
 def door_of(service: Service, *, stub: bool) -> StreamDoor:
     door = stream_door_from(service)
-    return replace(door, scorer=StubScorer()) if stub else door  # type: ignore[arg-type]
+    if not stub:
+        return door
+    return replace(door, scorer=StubScorer(door.scorer.artifacts))  # type: ignore[arg-type]
 
 
 async def run(name: str, *, stub: bool) -> None:

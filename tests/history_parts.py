@@ -21,8 +21,9 @@ from scoring.core.transaction.transaction import Transaction
 from scoring.history.rebuild import Milestones, Rebuild
 from scoring.history.topic_archiver import silent
 from scoring.history.wiring import brought, store_to_fill, terms_from
+from scoring.kafka.decision_records import DecisionRecords
 from scoring.kafka.producer import KafkaLog
-from scoring.kafka.topic_names import Topics, decision_record, key_of
+from scoring.kafka.topic_names import Topics, key_of
 from scoring.models.onnx_model import load_model
 from scoring.pipeline.answer import Decided
 from scoring.pipeline.batch import Artifacts
@@ -97,14 +98,8 @@ class Life:
         ]
         for t, answer in fresh:
             self.decided[t.id] = answer.decision
-        await self.log.append(
-            [
-                decision_record(
-                    self.topics, a.logged, t, content_type=self.content_type
-                )
-                for t, a in fresh
-            ]
-        )
+        records = DecisionRecords(self.topics, self.content_type, self.catalogue)
+        await self.log.append([records.record(a.logged, t) for t, a in fresh])
         return answers
 
     async def learn(self, labels: list[LabelledTransaction], *, bare: bool) -> None:

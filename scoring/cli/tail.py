@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from rich.table import Table
 
     from scoring.kafka.tail import TailFilter
+    from scoring.settings import Settings
     from scoring.v1.decision_pb2 import Decision
     from scoring.v1.transaction_pb2 import Transaction
 
@@ -42,6 +43,9 @@ def decisions(
     from_beginning: Annotated[bool, typer.Option(help="Not only what is new.")] = False,
     count: Annotated[int, typer.Option(min=0, help="Stop after; 0: never.")] = 0,
     plain: Annotated[bool, typer.Option(help="One line each, for a pipe.")] = False,
+    json: Annotated[
+        bool, typer.Option(help="All of it, a line of JSON each, features by name.")
+    ] = False,
 ) -> None:
     """Show decisions as they are made, until Ctrl-C."""
     import asyncio
@@ -50,6 +54,7 @@ def decisions(
     from scoring.core.decision.decision import Outcome
     from scoring.errors import BadArtifact
     from scoring.kafka.tail import TailFilter
+    from scoring.settings import Settings
 
     try:
         outcomes = frozenset(Outcome[name.upper()] for name in outcome or ())
@@ -63,16 +68,35 @@ def decisions(
         rule=rule,
         merchant=merchant,
     )
+    settings = Settings()
+    line_of = _json_of(settings) if json else _plain if plain else None
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_follow(wanted, from_beginning, count, plain))
+        asyncio.run(_follow(settings, wanted, from_beginning, count, line_of))
+
+
+def _json_of(settings: Settings) -> Callable[[Decision], str]:
+    """The line of a decision: its features are named by our own definitions."""
+    from scoring import wire
+    from scoring.wiring.definitions import catalogue_from
+
+    catalogue = catalogue_from(settings)
+    return lambda decision: wire.decision_to_json(
+        decision.SerializeToString(), catalogue
+    ).decode()
+
+
+def _plain(decision: Decision) -> str:
+    return "\t".join(_row(decision))
 
 
 async def _follow(
+    settings: Settings,
     wanted: TailFilter,
     from_beginning: bool,
     count: int,
-    plain: bool,
+    line_of: Callable[[Decision], str] | None,
 ) -> None:
+    """Show what is wanted as lines, or without `line_of` as a table that moves."""
     from collections import deque
     from contextlib import aclosing, nullcontext
 
@@ -82,9 +106,7 @@ async def _follow(
     from scoring.kafka import tail as kafka_tail
     from scoring.kafka.client_options import client_options
     from scoring.kafka.topic_names import Topics
-    from scoring.settings import Settings
 
-    settings = Settings()
     if not settings.kafka_bootstrap:
         raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
     rows: deque[tuple[str, ...]] = deque(maxlen=_ROWS_MAX)
@@ -96,17 +118,17 @@ async def _follow(
         fetch_wait_ms=settings.fetch_wait_ms,
         from_beginning=from_beginning,
     )
-    live = None if plain else Live(_table(rows), refresh_per_second=8)
+    live = None if line_of else Live(_table(rows), refresh_per_second=8)
     with live or nullcontext():
         async with aclosing(source):
             async for decision in source:
                 if not wanted.has(decision):
                     continue
                 shown += 1
-                rows.append(_row(decision))
-                if live is None:
-                    typer.echo("\t".join(rows[-1]))
-                else:
+                if line_of:
+                    typer.echo(line_of(decision))
+                elif live:
+                    rows.append(_row(decision))
                     live.update(_table(rows))
                 if shown == count:
                     return

@@ -1,13 +1,10 @@
-"""The topics: their names, and how a decision or a label becomes a record."""
+"""The topics: their names, and the key of their records."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from scoring import wire
 from scoring.core.transaction.transaction import Transaction
-from scoring.ports.log import LogRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,38 +76,3 @@ def key_of(transaction: Transaction) -> bytes | None:
     b'c9'
     """
     return (transaction.card or transaction.customer).encode() or None
-
-
-class CameFrom(NamedTuple):
-    """The partition of an input, and the headers that say which input it was."""
-
-    partition: int
-    headers: tuple[tuple[str, bytes], ...]
-
-
-def decision_record(
-    topics: Topics,
-    logged: bytes,
-    transaction: Transaction,
-    *,
-    content_type: str,
-    came_from: CameFrom | None = None,
-) -> LogRecord:
-    """The record of the decisions topic for one logged decision.
-
-    It goes to the partition of its input and carries that one's headers: the watermark
-    that a restarted worker reads. The gRPC door has no such input.
-    """
-    partition, source = came_from or (None, ())
-    headers = (
-        ("content-type", content_type.encode()),
-        ("transaction-id", transaction.id.encode()),
-        *source,
-    )
-    return LogRecord(
-        topic=topics.decisions,
-        key=key_of(transaction),
-        value=wire.decision_to_json(logged) if content_type == wire.JSON else logged,
-        headers=headers,
-        partition=partition,
-    )

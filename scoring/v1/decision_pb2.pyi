@@ -6,6 +6,7 @@ What was decided, why, and by which versions."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -677,6 +678,7 @@ class Decision(_message.Message):
     TRACE_FIELD_NUMBER: _builtins.int
     TRANSACTION_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def core(self) -> Global___DecisionCore:
         """The deterministic part."""
@@ -695,6 +697,12 @@ class Decision(_message.Message):
         receipt (gRPC); "future" is measured against it (topic and archive only).
         """
 
+    @_builtins.property
+    def features(self) -> _struct_pb2.Struct:
+        """The vector's features by name, null where one is not known (JSON alone: the binary
+        form has `core.features`).
+        """
+
     def __init__(
         self,
         *,
@@ -702,10 +710,11 @@ class Decision(_message.Message):
         trace: Global___DecisionTrace | None = ...,
         transaction: _transaction_pb2.Transaction | None = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
+        features: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["core", b"core", "received_at", b"received_at", "trace", b"trace", "transaction", b"transaction"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["core", b"core", "features", b"features", "received_at", b"received_at", "trace", b"trace", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["core", b"core", "received_at", b"received_at", "trace", b"trace", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["core", b"core", "features", b"features", "received_at", b"received_at", "trace", b"trace", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,12 +1,12 @@
 """Protobuf (and its canonical JSON) to domain and back, nothing else."""
 
+from scoring.wire.decision_json import decision_to_json
 from scoring.wire.decisions import (
     carried_of,
     core_to_bytes,
     decision_from_bytes,
     decision_part,
     decision_to_bytes,
-    decision_to_json,
     door_of,
     logged_to_bytes,
     position_of,

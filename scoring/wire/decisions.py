@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from struct import Struct
 
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from scoring.core.decision.decision import (
@@ -253,19 +252,6 @@ def carried_of(logged: bytes, content_type: str) -> Transaction:
 def decision_from_bytes(raw: bytes) -> decision_pb2.Decision:
     """Parse what `decision_to_bytes` or `logged_to_bytes` wrote."""
     return decision_pb2.Decision.FromString(raw)
-
-
-def decision_to_json(raw: bytes) -> bytes:
-    """Canonical JSON of an encoded Decision, one line.
-
-    Raises `CorruptState` for one with a value that JSON cannot say.
-    """
-    try:
-        return json_format.MessageToJson(
-            decision_from_bytes(raw), indent=None, ensure_ascii=False
-        ).encode()
-    except (json_format.Error, ValueError) as error:
-        raise CorruptState("JSON cannot say it") from error
 
 
 def position_of(decision: bytes) -> str:

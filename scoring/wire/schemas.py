@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from google.protobuf import descriptor_pb2, timestamp_pb2
+from google.protobuf import descriptor_pb2, struct_pb2, timestamp_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from scoring.core.decision.decision import DegradationCode
@@ -29,7 +29,23 @@ MESSAGES: dict[str, Descriptor] = {
 _F = FieldDescriptor
 _WHOLE = {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
 _REAL = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
-_TIMESTAMP = timestamp_pb2.Timestamp.DESCRIPTOR.full_name
+# Messages whose JSON is of its own kind. A Struct holds features by name; the finite
+# ones are numbers, and what is not known is null.
+_KINDS: dict[str, Schema] = {
+    timestamp_pb2.Timestamp.DESCRIPTOR.full_name: {
+        "type": "string",
+        "format": "date-time",
+    },
+    struct_pb2.Struct.DESCRIPTOR.full_name: {
+        "type": "object",
+        "additionalProperties": {
+            "anyOf": [
+                {"type": ["number", "null"]},
+                {"enum": ["Infinity", "-Infinity"]},
+            ]
+        },
+    },
+}
 _SCALARS: dict[int, Schema] = {
     _F.TYPE_STRING: {"type": "string"},
     _F.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
@@ -47,6 +63,7 @@ _SCALARS: dict[int, Schema] = {
 def descriptor_set() -> bytes:
     """Every message on the topics, with all it needs, as a FileDescriptorSet."""
     files = (
+        struct_pb2.DESCRIPTOR,
         timestamp_pb2.DESCRIPTOR,
         transaction_pb2.DESCRIPTOR,
         decision_pb2.DESCRIPTOR,
@@ -78,8 +95,8 @@ def json_schema(message: Descriptor, *, title: str) -> Schema:
 
 
 def _define(message: Descriptor, found: dict[str, Schema]) -> Schema:
-    if message.full_name == _TIMESTAMP:
-        return {"type": "string", "format": "date-time"}
+    if message.full_name in _KINDS:
+        return dict(_KINDS[message.full_name])
     if message.name not in found:
         schema: Schema = {"type": "object", "properties": {}}
         found[message.name] = schema  # first: a message may hold itself

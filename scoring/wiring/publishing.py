@@ -6,10 +6,12 @@ import re
 from functools import partial
 
 from scoring import wire
+from scoring.core.features.catalogue import Catalogue
 from scoring.core.transaction.transaction import Transaction
 from scoring.doors.stream.dead_letters import VALUE_BYTES_MAX, refusal_record
 from scoring.errors import RecordRefused
-from scoring.kafka.topic_names import Topics, decision_record
+from scoring.kafka.decision_records import DecisionRecords
+from scoring.kafka.topic_names import Topics
 from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.outbox_relay import Publisher
 from scoring.pipeline.reconciler import Provisional, is_answer
@@ -61,15 +63,23 @@ def _spool(settings: Settings, name: str, telemetry: Telemetry) -> Spool:
 
 
 def publisher_from(
-    settings: Settings, provisional: Provisional, log: DecisionLog | None
+    settings: Settings,
+    catalogue: Catalogue,
+    provisional: Provisional,
+    log: DecisionLog | None,
 ) -> Publisher | None:
     """What hands answers on to the log, started; None where there is no log."""
     if log is None:
         return None
+    records = DecisionRecords(
+        Topics(settings.topic_prefix),
+        CONTENT_TYPES[settings.decision_format],
+        catalogue,
+    )
     publisher = Publisher(
         outbox=provisional.gateway.store,
         log=log,
-        record_of=partial(_record_of, settings),
+        record_of=partial(_record_of, records),
         letter_of=partial(_letter_of, settings),
         telemetry=provisional.telemetry,
         count_max=settings.provisional_count_max,
@@ -81,15 +91,10 @@ def publisher_from(
 
 
 def _record_of(
-    settings: Settings, logged: bytes, transaction: Transaction | None
+    records: DecisionRecords, logged: bytes, transaction: Transaction | None
 ) -> LogRecord:
-    content_type = CONTENT_TYPES[settings.decision_format]
-    return decision_record(
-        Topics(settings.topic_prefix),
-        logged,
-        transaction or wire.carried_of(logged, content_type),
-        content_type=content_type,
-    )
+    placed = transaction or wire.carried_of(logged, records.content_type)
+    return records.record(logged, placed)
 
 
 def _letter_of(

@@ -132,7 +132,9 @@ async def service_from(
     gateway = _gateway(settings, store, telemetry, options)
     provisional = provisional_from(settings, name, gateway, options)
     scorer = Scorer(gateway, artifacts, provisional, telemetry, now_ms, options)
-    publisher = publisher_from(settings, provisional, log) if options.outbox else None
+    publisher = None
+    if options.outbox:
+        publisher = publisher_from(settings, artifacts.catalogue, provisional, log)
     outside = systems_outside(provisional, log)
     liveness.outside = outside
     telemetry.watch(outside)

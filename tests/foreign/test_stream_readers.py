@@ -16,8 +16,9 @@ from java import java_program
 from stream_parts import NOW_MS, create_topics
 
 from scoring import wire
+from scoring.kafka.decision_records import DecisionRecords
 from scoring.kafka.producer import KafkaLog
-from scoring.kafka.topic_names import Topics, decision_record
+from scoring.kafka.topic_names import Topics
 from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome, Reason
 from scoring.v1.transaction_pb2 import Transaction
 
@@ -47,7 +48,7 @@ def topic(request, kafka_bootstrap, topic_prefix) -> str:
     """A decisions topic that holds one decision, written as we write it."""
     topics, logged = Topics(topic_prefix), DECISION.SerializeToString()
     transaction = wire.transaction_from_proto(DECISION.transaction)
-    record = decision_record(topics, logged, transaction, content_type=request.param)
+    record = DecisionRecords(topics, request.param).record(logged, transaction)
 
     async def write():
         await create_topics(kafka_bootstrap, topic_prefix)

@@ -14,8 +14,8 @@ from scoring.core.decision.decision import Outcome
 from scoring.errors import BadArtifact
 from scoring.history.topic_archiver import silent
 from scoring.history.wiring import brought
+from scoring.kafka.decision_records import DecisionRecords
 from scoring.kafka.producer import KafkaLog
-from scoring.kafka.topic_names import decision_record
 
 
 def archived(archive, sql):
@@ -82,9 +82,7 @@ async def test_what_an_interrupted_run_left_is_made_again(
 async def test_a_decision_logged_twice_stands_once(life, settings, archive):
     (t,) = transactions(random.Random(4), Shape(count=1))
     (answer,) = await life.decide([t])
-    again = decision_record(
-        life.topics, answer.logged, t, content_type=life.content_type
-    )
+    again = DecisionRecords(life.topics).record(answer.logged, t)
     await life.log.append([again])
     await brought(settings, archive, silent)
     both = "SELECT (SELECT count(*) FROM archived_decisions), count(*) FROM decisions"

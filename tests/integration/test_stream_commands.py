@@ -1,6 +1,7 @@
 """`scoring tail` and `scoring topics`, on both brokers."""
 
 import asyncio
+import json
 
 import pytest
 from stream_parts import NOW_MS, Input, create_topics, send, transaction
@@ -8,15 +9,25 @@ from typer.testing import CliRunner
 
 from scoring import wire
 from scoring.cli import tail, topics
+from scoring.core.features.catalogue import default_catalogue
 from scoring.kafka.producer import KafkaLog
 from scoring.ports.log import LogRecord
-from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome
+from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome, Versions
 from scoring.v1.transaction_pb2 import Transaction
+
+CATALOGUE = default_catalogue()
+VECTOR = [7.0, *(float("nan") for _ in CATALOGUE.names[1:])]
 
 
 def decision(id_: str, outcome: Outcome, score: float) -> Decision:
     return Decision(
-        core=DecisionCore(transaction_id=id_, outcome=outcome, score=score),
+        core=DecisionCore(
+            transaction_id=id_,
+            outcome=outcome,
+            score=score,
+            features=VECTOR,
+            versions=Versions(features=CATALOGUE.version),
+        ),
         transaction=Transaction(
             id=id_,
             card=f"card-{id_}",
@@ -69,6 +80,10 @@ def test_tail_shows_the_decisions_that_are_wanted(named, topic_prefix):
     assert line.split("\t")[4] == "approve"
     [line] = run(tail.app, *follow, "1", "--min-score", "0.5").splitlines()
     assert line.split("\t")[5] == "0.9700"
+    first, *others = CATALOGUE.names
+    lines = run(tail.app, *follow, "2", "--json").splitlines()
+    for features in (json.loads(line)["features"] for line in lines):
+        assert features == {first: 7.0, **dict.fromkeys(others)}
 
 
 @pytest.mark.usefixtures("named")

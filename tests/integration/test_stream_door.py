@@ -6,6 +6,7 @@ import json
 from oracle import out_of_order
 from stream_parts import PROTOBUF, Input, create_topics, transaction
 
+from scoring.core.features.catalogue import default_catalogue
 from scoring.v1.decision_pb2 import Decision
 from scoring.v1.transaction_pb2 import Transaction
 
@@ -161,7 +162,10 @@ async def test_decisions_can_be_json_and_so_can_dead_letters(stream):
     await stream.send([*payments(1), Input(b"garbage", b"k")])
     counted = await stream.count(2)
     [raw] = counted.raw["t0"]
-    assert json.loads(raw)["core"]["transactionId"] == "t0"
+    said = json.loads(raw)
+    assert said["core"]["transactionId"] == "t0"
+    assert list(said["features"]) == list(default_catalogue().names)
+    assert len(said["core"]["features"]) == len(said["features"])
     assert counted.reasons == {"MALFORMED": 1}
 
 

@@ -19,7 +19,7 @@ from scoring.doors.stream.poll_consumer import Poll
 from scoring.doors.stream.records import KafkaIntake
 from scoring.doors.stream.stall_detector import Progress
 from scoring.errors import RecordsRefused, ScoringError
-from scoring.kafka.topic_names import CameFrom, Topics, decision_record
+from scoring.kafka.decision_records import CameFrom, DecisionRecords
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.micro_batcher import MicroBatcher, Pacing
 from scoring.pipeline.scorer import Scorer
@@ -66,8 +66,7 @@ class TransactionWork:
     intake: KafkaIntake
     telemetry: Telemetry
     progress: Progress
-    topics: Topics
-    content_type: str
+    records: DecisionRecords
     letter_bytes_max: int = RECORD_BYTES_MAX
 
     async def __call__(self, poll: Poll) -> None:
@@ -132,20 +131,15 @@ class TransactionWork:
         assert isinstance(item, Check)
         if answer.logged is None:
             return None
-        return decision_record(
-            self.topics,
-            answer.logged,
-            item.transaction,
-            content_type=self.content_type,
-            came_from=CameFrom(record.partition, source_headers(record)),
-        )
+        came_from = CameFrom(record.partition, source_headers(record))
+        return self.records.record(answer.logged, item.transaction, came_from)
 
     def _letter(self, record: Any, error: ScoringError) -> LogRecord:
         self.telemetry.count(Event.DEAD_LETTER)
         return letter_record(
             record,
             error,
-            topic=self.topics.transactions_dead_letter,
-            content_type=self.content_type,
+            topic=self.records.topics.transactions_dead_letter,
+            content_type=self.records.content_type,
             bytes_max=self.letter_bytes_max,
         )

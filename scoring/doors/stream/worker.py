@@ -20,6 +20,7 @@ from scoring.doors.stream.transaction_lookup import LogSearch, PaymentArchive
 from scoring.doors.stream.transactions import POLL_PACING, PollDecider, TransactionWork
 from scoring.errors import LogUnavailable
 from scoring.kafka.client_options import client_options
+from scoring.kafka.decision_records import DecisionRecords
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.readiness import TopicsAwaited
 from scoring.kafka.record_values import transaction_id_of
@@ -162,6 +163,11 @@ class StreamDoor:
             telemetry=self.telemetry,
         )
 
+    def records(self) -> DecisionRecords:
+        """What makes the records of this door's decisions."""
+        options, catalogue = self.options, self.scorer.artifacts.catalogue
+        return DecisionRecords(options.topics, options.content_type, catalogue)
+
     def _transactions(
         self, progress: Progress, found: Mapping[str, TopicDescription]
     ) -> TransactionWork:
@@ -178,8 +184,7 @@ class StreamDoor:
             ),
             telemetry=self.telemetry,
             progress=progress,
-            topics=topics,
-            content_type=self.options.content_type,
+            records=self.records(),
             letter_bytes_max=min(letters.record_bytes_max, RECORD_BYTES_MAX),
         )
 

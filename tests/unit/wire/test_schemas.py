@@ -14,9 +14,10 @@ from google.protobuf import (
 from jsonschema import Draft202012Validator
 from stream_parts import NOW_MS, transaction
 
+from scoring import wire
 from scoring.doors.stream.dead_letters import dead_letter
 from scoring.kafka.record_values import Malformed
-from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome
+from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome, Versions
 from scoring.v1.transaction_pb2 import Label, Transaction, Verdict
 from scoring.wire import framing, schemas
 
@@ -42,6 +43,7 @@ def letter():
     return dead_letter(record, Malformed("the bytes are not a Transaction"))
 
 
+CATALOGUE = SimpleNamespace(version="v1", names=("count", "age", "sum"))
 VALUES = {
     "transactions": transaction("t1", attributes={"basket": "7"}),
     "labels": Label(
@@ -55,6 +57,7 @@ VALUES = {
             outcome=Outcome.OUTCOME_DECLINE,
             score=0.97,
             features=[1.5, float("nan"), float("inf")],
+            versions=Versions(features=CATALOGUE.version),
             payload_hash=b"\x00\xff",
         ),
         transaction=transaction("t1"),
@@ -63,15 +66,28 @@ VALUES = {
 }
 
 
+def as_json(value):
+    if not isinstance(value, Decision):
+        return json_format.MessageToJson(value)
+    return wire.decision_to_json(value.SerializeToString(), CATALOGUE)
+
+
 @pytest.mark.parametrize("topic", VALUES)
 def test_the_json_that_we_write_keeps_to_its_schema(topic):
     schema = json.loads((DOCS / f"{topic}.schema.json").read_text())
     validator = Draft202012Validator(schema)
-    written = json.loads(json_format.MessageToJson(VALUES[topic]))
+    written = json.loads(as_json(VALUES[topic]))
     validator.validate(written)
     name, value = next((k, v) for k, v in written.items() if isinstance(v, str | dict))
     wrong = written | {name: 7 if isinstance(value, str) else "no object"}
     assert list(validator.iter_errors(wrong)), f"the schema lets {name} be anything"
+
+
+def test_a_schema_refuses_a_feature_that_is_no_number():
+    schema = json.loads((DOCS / "decisions.schema.json").read_text())
+    validator = Draft202012Validator(schema)
+    assert validator.is_valid({"features": {"age": None, "count": 2}})
+    assert not validator.is_valid({"features": {"age": "NaN"}})
 
 
 def test_the_descriptor_set_reads_a_decision_without_our_code():
