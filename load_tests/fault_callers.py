@@ -19,7 +19,7 @@ from scoring.v1.fraud_scoring_pb2 import (
 
 _SERVICE = "/scoring.v1.FraudScoring/"
 CONNECTIONS = 8
-_ADOPTED_SAMPLE = 200
+_RECONCILED_SAMPLE = 200
 _PATIENCE_S = 30.0
 _WARM_UPS = 2 * CONNECTIONS
 _NOT_RECORDED = DegradationCode.DEGRADATION_CODE_NOT_RECORDED
@@ -103,7 +103,7 @@ class Callers:
                 self.degraded[DegradationCode.Name(degradation.code)] += 1
         else:
             self.full_at.append(time.perf_counter())
-        if core.provisional and len(self.provisional) < _ADOPTED_SAMPLE:
+        if core.provisional and len(self.provisional) < _RECONCILED_SAMPLE:
             self.provisional[core.transaction_id] = decision
 
     async def full(self) -> bool:
@@ -117,7 +117,7 @@ class Callers:
             await asyncio.sleep(0.1)
         return False
 
-    async def adopted(self) -> int:
+    async def reconciled(self) -> int:
         """How many of the provisional answers kept here became the record."""
         gives_up_at = time.perf_counter() + _PATIENCE_S
         equal: set[str] = set()

@@ -63,11 +63,11 @@ def pooled(runs: Sequence[dict[str, Any]]) -> dict[str, object]:
     most one in a hundred was degraded; every provisional answer that was looked up had
     become the record; and where the log was counted, it has every answer once.
     """
-    calls, missed, null_missed, sampled, adopted, degraded_late, full_late = (
+    calls, missed, null_missed, sampled, reconciled, degraded_late, full_late = (
         sum(run[name] for run in runs)
         for name in (
             *("calls", "missed", "null_missed"),
-            *("provisional_sampled", "provisional_adopted"),
+            *("provisional_sampled", "provisional_reconciled"),
             *("degraded_beyond_5_s", "full_beyond_5_s"),
         )
     )
@@ -90,13 +90,13 @@ def pooled(runs: Sequence[dict[str, Any]]) -> dict[str, object]:
         "degraded_beyond_5_s": degraded_late,
         "full_beyond_5_s": full_late,
         "provisional_sampled": sampled,
-        "provisional_adopted": adopted,
+        "provisional_reconciled": reconciled,
         "log_lost": in_log[0],
         "log_duplicated": in_log[1],
         "kept": share <= MISSED_SHARE_MAX
         and full_after_s <= FULL_AGAIN_S_MAX
         and degraded_late <= DEGRADED_SHARE_MAX * (degraded_late + full_late)
         and all(run["full_again"] for run in runs)
-        and adopted == sampled
+        and reconciled == sampled
         and not any(in_log),
     }

@@ -163,7 +163,7 @@ class Drill:
             **report(callers, run, null, broken),
             "full_again": await callers.full(),
             "provisional_sampled": len(callers.provisional),
-            "provisional_adopted": await callers.adopted(),
+            "provisional_reconciled": await callers.reconciled(),
         }
         if FAULTS[self.fault].kafka:
             found |= await logged(

@@ -46,7 +46,7 @@ PHRASES = re.compile(
     re.IGNORECASE,
 )
 # English as it should be, or a word that is quoted.
-PLAIN = re.compile(r"far away|provisional_adopted")
+PLAIN = re.compile(r"far away")
 
 
 def tracked() -> list[str]:

@@ -91,7 +91,7 @@ class KafkaLog:
     ) -> KafkaLog:
         """A log that is unavailable until `contact`; raises `BadArtifact`.
 
-        `count` is told `log_lost` and `log_back`. One request may take
+        `count` is told `log_unavailable` and `log_recovered`. One request may take
         `request_timeout_s`; then the client asks again.
         """
         trouble = Trouble(count)

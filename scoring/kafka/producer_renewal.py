@@ -43,7 +43,7 @@ class Trouble:
     def met(self, place: str, reason: str) -> None:
         """Records for this place wait."""
         if not self.places:
-            self.count(Event.LOG_LOST)
+            self.count(Event.LOG_UNAVAILABLE)
         self.places[place] = reason
         now = asyncio.get_running_loop().time()
         if now - self._said_at.get(reason, -_SAID_AGAIN_S) >= _SAID_AGAIN_S:
@@ -54,7 +54,7 @@ class Trouble:
         """This place takes records again."""
         if self.places.pop(place, None) is not None and not self.places:
             self._said_at.clear()
-            self.count(Event.LOG_BACK)
+            self.count(Event.LOG_RECOVERED)
             log.warning("log recovered: waiting records are appended")
 
 

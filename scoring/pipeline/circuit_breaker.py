@@ -86,7 +86,7 @@ class Circuit:
         if self.state is State.CLOSED:
             self._opened_at = asyncio.get_running_loop().time()
             self.pause_s = 0.0
-            self.telemetry.count(Event.STORE_LOST)
+            self.telemetry.count(Event.STORE_UNAVAILABLE)
         else:
             doubled = max(2 * self.pause_s, _TRIAL_INTERVAL_S)
             self.pause_s = min(doubled, _TRIAL_INTERVAL_S_MAX)
@@ -137,7 +137,7 @@ class Circuit:
     def _close(self, but: str) -> None:
         after_s = asyncio.get_running_loop().time() - self._opened_at
         log.warning("store recovered after %.1f s%s", after_s, but)
-        self.telemetry.count(Event.STORE_BACK)
+        self.telemetry.count(Event.STORE_RECOVERED)
         self.state, self.pause_s, self._told = State.CLOSED, 0.0, frozenset()
 
     def _tell(self, error: StoreUnavailable) -> None:

@@ -16,7 +16,7 @@ from scoring.errors import (
     RecordsRefused,
     StoreUnavailable,
 )
-from scoring.pipeline.outbox_recovery import INTERVAL_S, Key, Pace, Sweep, portions
+from scoring.pipeline.outbox_orphans import INTERVAL_S, Key, OrphanRelay, Pace, portions
 from scoring.pipeline.steps import Step, reached
 from scoring.ports.events import Event
 from scoring.ports.log import DecisionLog, LogRecord
@@ -44,14 +44,14 @@ class Pending:
 
 
 @dataclass(slots=True)
-class Publisher:
+class OutboxRelay:
     """Sends decisions in the background, in order, and clears their outbox.
 
-    A final decision also stands in the store's outbox, so a crash loses nothing: a
-    sweep appends what an earlier process left. A provisional one waits here (it
-    also stands in the spool). Bounded by `count_max`: beyond it, final decisions
-    are left to the sweep and provisional ones are counted as `log_overflow`. Sends
-    begin at least `gather_s` apart: what they cost is shared by many decisions.
+    A final decision is in the store's outbox, too, so a crash loses nothing: what
+    another process left there is relayed as an orphan. A provisional one waits here
+    (the spool has it, too). Bounded by `count_max`: beyond it, final decisions are
+    left to the outbox and provisional ones are counted as `log_overflow`. Sends begin
+    at least `gather_s` apart: what they cost is shared by many decisions.
     `record_of` makes the log's record; without a transaction it reads it from there.
     `logged` is told of each provisional decision that the log has, and says whether it
     still waits to become the record: until then no outbox holds it. `letter_of` makes
@@ -74,11 +74,11 @@ class Publisher:
     _clearable: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _letters: set[asyncio.Task[bool]] = field(default_factory=set)
-    _sweeper: Sweep = field(init=False)
+    _orphans: OrphanRelay = field(init=False)
 
     def __post_init__(self) -> None:
-        """Let the sweep append as this one does."""
-        self._sweeper = Sweep(
+        """Orphans are appended as our own entries are."""
+        self._orphans = OrphanRelay(
             self.outbox,
             self.log,
             self.record_of,
@@ -88,9 +88,9 @@ class Publisher:
         )
 
     def start(self) -> None:
-        """Begin to append, to clear and to sweep on the running loop."""
+        """Begin to append, to clear and to relay orphans on the running loop."""
         begin = asyncio.get_running_loop().create_task
-        self._tasks = [begin(self._run()), begin(self._clear()), begin(self._sweep())]
+        self._tasks = [begin(self._run()), begin(self._clear()), begin(self._watch())]
 
     def publish(
         self, transaction: Transaction, logged: bytes, *, provisional: bool
@@ -214,7 +214,7 @@ class Publisher:
             while self._to_clear:
                 keys = self._to_clear[:_APPENDED_PER_CALL]
                 try:
-                    await self.outbox.published(keys)
+                    await self.outbox.clear_outbox(keys)
                 except StoreUnavailable:  # it is tried until the store is back
                     await asyncio.sleep(_RETRY_S)
                     continue
@@ -223,17 +223,17 @@ class Publisher:
                 for key in keys:
                     self._let_go(key)
 
-    async def _sweep(self) -> None:
+    async def _watch(self) -> None:
         while True:
             try:
-                await self.sweep()
+                await self.relay_orphans()
             except (StoreUnavailable, LogUnavailable):
                 log.info("outbox not relayed: store or log unavailable")
             await asyncio.sleep(INTERVAL_S)
 
-    async def sweep(self) -> int:
-        """Append what two sweeps in a row found in the outbox; returns how many."""
-        return await self._sweeper.sweep()
+    async def relay_orphans(self) -> int:
+        """Append what was in the outbox twice in a row; returns how many."""
+        return await self._orphans.relay()
 
     async def close(self, *, within_s: float) -> None:
         """Append what is queued, for at most `within_s`; the outbox keeps the rest."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from scoring.pipeline.answer import Answer, Decided
-from scoring.pipeline.outbox_relay import Publisher
+from scoring.pipeline.outbox_relay import OutboxRelay
 from scoring.pipeline.steps import Step, reached
 from scoring.ports.check import Check
 
@@ -23,13 +23,13 @@ async def publish_nothing(_checks: Sequence[Check], _answers: Sequence[Answer]) 
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """Hands decisions to the publisher; with `waits` a reply comes after the log.
+    """Hands decisions to the relay; with `waits` a reply comes after the log.
 
     So it does where nothing else could keep it (the store is unavailable and the disk
     full), unless its time is over: then it is a matter of this process's life.
     """
 
-    publisher: Publisher
+    relay: OutboxRelay
     waits: bool
 
     async def __call__(
@@ -41,7 +41,7 @@ class Publishing:
         for check, answer in zip(checks, answers, strict=True):
             if not isinstance(answer, Decided) or answer.logged is None:
                 continue
-            done = self.publisher.publish(
+            done = self.relay.publish(
                 check.transaction, answer.logged, provisional=answer.provisional
             )
             handed.append(done)

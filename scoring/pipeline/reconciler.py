@@ -27,7 +27,7 @@ from scoring.ports.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 # Some 2 ms of a loop where callers wait for answers, and of a store that they share.
-_ADOPTED_PER_EXCHANGE = 16
+_RECONCILED_PER_EXCHANGE = 16
 # A worker that died is replaced within a second; one that is not leaves its spool.
 _TAKE_OVER_INTERVAL_S = 10.0
 
@@ -123,7 +123,7 @@ class Provisional:
 
     @property
     def count(self) -> int:
-        """How many answers wait for adoption."""
+        """How many answers are still to be reconciled."""
         return len(self._kept)
 
     def answers(self, checks: Sequence[Check]) -> list[Answer | None]:
@@ -142,10 +142,10 @@ class Provisional:
         return repeated_answer(kept.recording.decision)
 
     def keep(self, check: Check, recording: Recording) -> bool:
-        """Keep an answer for adoption; False where it would not outlive this process.
+        """Keep an answer to reconcile; False where it would not outlive this process.
 
         `recording.logged` is what the log is to get, from whoever appends it first:
-        the publisher, which says so by `logged`, or the outbox once it is adopted.
+        the relay, which says so by `logged`, or the outbox once it is reconciled.
         """
         assert recording.logged is not None
         reached(Step.SPOOLING)
@@ -161,9 +161,9 @@ class Provisional:
         return outlives
 
     def logged(self, key: Key) -> bool:
-        """Take note that an answer is in the log: adoption need not carry it there.
+        """Take note that an answer is in the log: nothing else need carry it there.
 
-        False where it was adopted before: then the outbox may hold it.
+        False where it was reconciled before: then the outbox may hold it.
         """
         kept = self._kept.get(key)
         if kept is None:
@@ -187,7 +187,7 @@ class Provisional:
             await self.take_over()
 
     async def take_over(self) -> None:
-        """Keep for adoption what processes that ended had spooled, while there is room.
+        """Keep what processes that ended had spooled, while there is room.
 
         A repeat of any of it is answered as it was.
         """
@@ -201,7 +201,7 @@ class Provisional:
                     kept = Kept.restored(logged)
                     key = (kept.recording.tenant, kept.recording.transaction_id)
                     self._kept.setdefault(key, kept)
-                    if i % _ADOPTED_PER_EXCHANGE == 0:
+                    if i % _RECONCILED_PER_EXCHANGE == 0:
                         await asyncio.sleep(0)
         finally:
             self._is_taking_over = False
@@ -230,7 +230,7 @@ class Provisional:
         loop, any_kept = asyncio.get_running_loop(), bool(self._kept)
         while self._kept:
             began = loop.time()
-            keys = list(islice(self._kept, _ADOPTED_PER_EXCHANGE))
+            keys = list(islice(self._kept, _RECONCILED_PER_EXCHANGE))
             batch = [self._kept[key] for key in keys]
             recordings = [k.record(outbox=self.options.outbox) for k in batch]
             reached(Step.RECONCILING)
@@ -238,15 +238,17 @@ class Provisional:
             reached(Step.RECONCILED)
             for key in keys:
                 self._kept.pop(key, None)
-            self.telemetry.count(Event.PROVISIONAL_ADOPTED, sum(r.first for r in told))
-            # Logged while they were adopted: their outbox need not carry them.
+            self.telemetry.count(
+                Event.PROVISIONAL_RECONCILED, sum(r.first for r in told)
+            )
+            # Logged while they were reconciled: their outbox need not carry them.
             twice = [
                 key
                 for key, kept, own in zip(keys, batch, recordings, strict=True)
                 if kept.is_logged and own.logged is not None
             ]
             if twice:
-                await self.gateway.published(twice)
+                await self.gateway.clear_outbox(twice)
             if self._kept and self.store_available:
                 # Only a part was away: callers are decided in full, and go halves.
                 await asyncio.sleep(loop.time() - began)
@@ -256,7 +258,7 @@ class Provisional:
         return any_kept
 
     def _clear(self) -> None:
-        """Empty the spool where all of it was adopted."""
+        """Empty the spool where all of it was reconciled."""
         if not self._kept and not self._is_taking_over:
             self.spool.clear()
 

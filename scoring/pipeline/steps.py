@@ -20,8 +20,8 @@ class Step(Enum):
     RECORDED = "in the record and its outbox, not handed on"
     SPOOLING = "decided without the store, not in the spool"
     SPOOLED = "in the spool, not handed on"
-    HANDED_ON = "waits for the publisher, not replied"
-    SENDING = "taken up by the publisher, not sent"
+    HANDED_ON = "waits for the relay, not replied"
+    SENDING = "taken up by the relay, not sent"
     SENT = "sent to the log, not acknowledged"
     LOGGED = "in the log, its outbox entry not cleared"
     CLEARED = "its outbox entry cleared"
@@ -29,8 +29,8 @@ class Step(Enum):
     RECONCILING = "the store has recovered, not yet asked to record"
     RECONCILED = "in the record and its outbox, still in the spool"
     SPOOL_CLEARED = "out of the spool"
-    SWEEPING = "found in the outbox, left by another process; not sent"
-    SWEPT = "in the log by the relay, its outbox entry not cleared"
+    ORPHAN_FOUND = "found in the outbox, left by another process; not sent"
+    ORPHAN_RELAYED = "in the log by the relay, its outbox entry not cleared"
 
 
 def _nobody(_: Step) -> None:

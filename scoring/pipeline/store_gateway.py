@@ -249,6 +249,6 @@ class StoreGateway:
         """See `ports.records`: part of a probe, so the circuit is not asked."""
         return await self.store.reconcile(checks, recordings)
 
-    async def published(self, keys: Sequence[Key]) -> None:
+    async def clear_outbox(self, keys: Sequence[Key]) -> None:
         """See `ports.outbox`: part of a probe, as `reconcile`."""
-        await self.store.published(keys)
+        await self.store.clear_outbox(keys)

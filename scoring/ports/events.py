@@ -24,17 +24,23 @@ class Event(StrEnum):
         member.meaning = meaning
         return member
 
-    STORE_LOST = (
-        "store_lost",
+    STORE_UNAVAILABLE = (
+        "store_unavailable",
         "the store is unavailable: the circuit breaker is open until it answers again",
     )
-    STORE_BACK = "store_back", "the store has recovered"
+    STORE_RECOVERED = "store_recovered", "the store has recovered"
     HISTORY_LOST = (
         "history_lost",
         "the store has lost its history: run `scoring rebuild` at once",
     )
-    LOG_LOST = "log_lost", "the log is unavailable: records wait in the outbox"
-    LOG_BACK = "log_back", "the log has recovered: waiting records are appended"
+    LOG_UNAVAILABLE = (
+        "log_unavailable",
+        "the log is unavailable: records wait in the outbox",
+    )
+    LOG_RECOVERED = (
+        "log_recovered",
+        "the log has recovered: waiting records are appended",
+    )
     LOG_RETRY = "log_retry", "the brokers refused records, which are sent again"
     LOG_OVERFLOW = (
         "log_overflow",
@@ -44,16 +50,16 @@ class Event(StrEnum):
         "log_refused",
         "its topic can never accept a record, which the log names; should stay 0",
     )
-    OUTBOX_SWEPT = (
-        "outbox_swept",
+    OUTBOX_ORPHAN_RELAYED = (
+        "outbox_orphan_relayed",
         "a process relayed to the log what another had left in the outbox",
     )
     OUTBOX_UNREADABLE = (
         "outbox_unreadable",
         "an outbox entry cannot be read, the log names it; should stay 0",
     )
-    PROVISIONAL_ADOPTED = (
-        "provisional_adopted",
+    PROVISIONAL_RECONCILED = (
+        "provisional_reconciled",
         "a provisional decision was reconciled: it is final now",
     )
     PROVISIONAL_OVERFLOW = (

@@ -27,6 +27,6 @@ class Outbox(Protocol):
         """
         ...
 
-    async def published(self, keys: Sequence[tuple[str, str]]) -> None:
+    async def clear_outbox(self, keys: Sequence[tuple[str, str]]) -> None:
         """Remove from the outbox what the log has acknowledged."""
         ...

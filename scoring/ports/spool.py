@@ -20,7 +20,7 @@ class Spool(Protocol):
         ...
 
     def clear(self) -> None:
-        """Forget everything: all of it was adopted."""
+        """Forget everything: all of it was reconciled."""
         ...
 
     def close(self) -> None:

@@ -83,9 +83,9 @@ def _dispatcher_from(service: Service) -> Dispatcher:
 
 
 def _publish_from(service: Service) -> Publish:
-    if service.publisher is None:
+    if service.relay is None:
         return publish_nothing
-    return Publishing(service.publisher, waits=service.settings.reply_after == "log")
+    return Publishing(service.relay, waits=service.settings.reply_after == "log")
 
 
 def _label_sink_from(service: Service) -> LabelSink:

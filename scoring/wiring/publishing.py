@@ -13,7 +13,7 @@ from scoring.errors import RecordRefused
 from scoring.kafka.decision_records import DecisionRecords
 from scoring.kafka.topic_names import Topics
 from scoring.pipeline.door_options import DoorOptions
-from scoring.pipeline.outbox_relay import Publisher
+from scoring.pipeline.outbox_relay import OutboxRelay
 from scoring.pipeline.reconciler import Provisional, is_answer
 from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.events import Event
@@ -62,12 +62,12 @@ def _spool(settings: Settings, name: str, telemetry: Telemetry) -> Spool:
     return spool
 
 
-def publisher_from(
+def outbox_relay_from(
     settings: Settings,
     catalogue: Catalogue,
     provisional: Provisional,
     log: DecisionLog | None,
-) -> Publisher | None:
+) -> OutboxRelay | None:
     """What hands answers on to the log, started; None where there is no log."""
     if log is None:
         return None
@@ -76,7 +76,7 @@ def publisher_from(
         CONTENT_TYPES[settings.decision_format],
         catalogue,
     )
-    publisher = Publisher(
+    relay = OutboxRelay(
         outbox=provisional.gateway.store,
         log=log,
         record_of=partial(_record_of, records),
@@ -86,8 +86,8 @@ def publisher_from(
         gather_s=0.0 if settings.reply_after == "log" else _LOG_GATHER_S,
         logged=provisional.logged,
     )
-    publisher.start()
-    return publisher
+    relay.start()
+    return relay
 
 
 def _record_of(

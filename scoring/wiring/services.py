@@ -22,7 +22,7 @@ from scoring.models.signature import Trust
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.budget import Budget
 from scoring.pipeline.door_options import DoorOptions
-from scoring.pipeline.outbox_relay import Publisher
+from scoring.pipeline.outbox_relay import OutboxRelay
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.events import Event
@@ -40,7 +40,7 @@ from scoring.wiring.connections import (
     unconnected_log,
 )
 from scoring.wiring.definitions import catalogue_from, policy_from, rates_from
-from scoring.wiring.publishing import provisional_from, publisher_from
+from scoring.wiring.publishing import outbox_relay_from, provisional_from
 from scoring.wiring.rates_reloader import RatesWatch
 
 _MS_PER_S = 1_000
@@ -57,7 +57,7 @@ class Service:
     scorer: Scorer
     store: Store
     log: KafkaLog | None
-    publisher: Publisher | None
+    relay: OutboxRelay | None
     topics: Topics
     telemetry: Telemetry
     outside: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
@@ -132,9 +132,9 @@ async def service_from(
     gateway = _gateway(settings, store, telemetry, options)
     provisional = provisional_from(settings, name, gateway, options)
     scorer = Scorer(gateway, artifacts, provisional, telemetry, now_ms, options)
-    publisher = None
+    relay = None
     if options.outbox:
-        publisher = publisher_from(settings, artifacts.catalogue, provisional, log)
+        relay = outbox_relay_from(settings, artifacts.catalogue, provisional, log)
     outside = systems_outside(provisional, log)
     liveness.outside = outside
     telemetry.watch(outside)
@@ -145,14 +145,14 @@ async def service_from(
     try:
         async with contact(provisional, log) as wrong:
             yield Service(
-                *(settings, scorer, store, log, publisher),
+                *(settings, scorer, store, log, relay),
                 *(Topics(settings.topic_prefix), telemetry, outside, liveness, wrong),
             )
     finally:
         for task in watching:
             task.cancel()
-        if publisher is not None:
-            await publisher.close(within_s=settings.drain_s)
+        if relay is not None:
+            await relay.close(within_s=settings.drain_s)
         await provisional.close()
         if log is not None:
             await log.close()

@@ -10,7 +10,7 @@ async def test_the_outbox_keeps_a_decision_until_it_is_published(store):
     await store.record([recording(PAID, b"one", logged=b"logged")])
     await store.record([recording(PAID, b"two", logged=b"other")])
     assert await outbox_of(store) == [("default", "t1", b"logged")]
-    await store.published([("default", "t1")])
+    await store.clear_outbox([("default", "t1")])
     assert await outbox_of(store) == []
 
 
@@ -25,9 +25,9 @@ async def test_the_whole_outbox_is_read_in_pages(store):
 
 
 async def test_a_task_of_all_processes_is_one_holders_until_its_time_is_over(store):
-    assert await store.lease("sweep", "one", for_s=0.3)
-    assert await store.lease("sweep", "one", for_s=0.3), "asking again renews it"
-    assert not await store.lease("sweep", "two", for_s=0.3)
+    assert await store.lease("a task", "one", for_s=0.3)
+    assert await store.lease("a task", "one", for_s=0.3), "asking again renews it"
+    assert not await store.lease("a task", "two", for_s=0.3)
     assert await store.lease("another task", "two", for_s=0.3)
     await asyncio.sleep(0.4)
-    assert await store.lease("sweep", "two", for_s=0.3)
+    assert await store.lease("a task", "two", for_s=0.3)

@@ -52,14 +52,14 @@ AWAY = {
     Step.RECONCILING: [*WITHOUT_STORE, {STORE, DISK}],
     Step.RECONCILED: [*WITHOUT_STORE, {STORE, DISK}],
     Step.SPOOL_CLEARED: [*WITHOUT_STORE, {STORE, DISK}],
-    Step.SWEEPING: [{LOG}, {DISK}, {LOG, DISK}, set()],
-    Step.SWEPT: [{LOG}, {DISK}, {LOG, DISK}, set()],
+    Step.ORPHAN_FOUND: [{LOG}, {DISK}, {LOG, DISK}, set()],
+    Step.ORPHAN_RELAYED: [{LOG}, {DISK}, {LOG, DISK}, set()],
 }
 # A spool, and an outbox, that a dead process left are what these begin with.
 LEFT_BY = {
     Step.TAKEN_OVER: Step.SPOOLED,
-    Step.SWEEPING: Step.RECORDED,
-    Step.SWEPT: Step.RECORDED,
+    Step.ORPHAN_FOUND: Step.RECORDED,
+    Step.ORPHAN_RELAYED: Step.RECORDED,
 }
 CALLERS = 4
 DIES_WITHIN_S = 40.0
@@ -152,7 +152,7 @@ class Drill:
         calling = asyncio.ensure_future(asyncio.gather(*callers))
         try:
             await asyncio.sleep(0.3 + self.rnd.random() / 2)
-            # The store first: then all that was adopted and not yet logged is at stake.
+            # The store first: what was reconciled and not yet logged is at stake.
             for name in (STORE, LOG):
                 if name in away:
                     self.gates[name].open()
@@ -165,7 +165,7 @@ class Drill:
             await calling
 
     def forget_leases(self):
-        """As if the time had passed that a dead process keeps others from sweeping."""
+        """As if the lease of a dead process had ended."""
         with Redis.from_url(self.store_url) as client:
             for key in client.scan_iter("*:lease:*"):
                 client.delete(key)

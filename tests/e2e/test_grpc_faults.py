@@ -32,7 +32,7 @@ async def test_every_caller_is_answered_through_a_fault(fault, model_dir, tmp_pa
     )
     assert set(found["statuses"]) == {"OK"}, found
     assert found["full_again"]
-    assert found["provisional_adopted"] == found["provisional_sampled"], found
+    assert found["provisional_reconciled"] == found["provisional_sampled"], found
     if FAULTS[fault].kafka:
         told = {name: found[name] for name in found if name.startswith("log_")}
         assert told == {"log_lost": 0, "log_duplicated": 0, "log_conflicting": 0}

@@ -145,7 +145,7 @@ def test_workers_that_cannot_start_end_the_parent(settings, tmp_path):
 
 
 @pytest.mark.drill
-def test_without_the_store_every_check_is_answered_and_adopted_later(
+def test_without_the_store_every_check_is_answered_and_reconciled_later(
     settings, own_store
 ):
     settings |= {"redis_url": own_store.url, "budget_ms": 500, "store_budget_ms": 200}

@@ -244,7 +244,7 @@ async def test_an_outage_is_said_and_counted_once(cluster, topic, caplog):
         said = [r for r in caplog.records if r.name.startswith("scoring")]
         assert 1 <= len(said) <= 3, [r.getMessage() for r in said]
     await asyncio.gather(*waiting)
-    assert counted == {"log_lost": 1, "log_back": 1}
+    assert counted == {"log_unavailable": 1, "log_recovered": 1}
     await log.close()
 
 

@@ -235,11 +235,11 @@ async def test_one_that_refuses_is_named_once_and_recovers_by_itself(
             (line,) = lines(caplog)
             assert any(word in line for word in reason.split("|")), line
             assert store.child.address in line
-            assert (events["store_lost"], events["store_back"]) == (1, 0)
+            assert (events["store_unavailable"], events["store_recovered"]) == (1, 0)
         async with asyncio.timeout(10):
-            while not (await anext(answers) and events["store_back"]):
+            while not (await anext(answers) and events["store_recovered"]):
                 pass
-        assert events["store_back"] == 1
+        assert events["store_recovered"] == 1
         assert len(lines(caplog)) == 2
         await answers.aclose()
 
@@ -267,9 +267,9 @@ async def test_one_that_loads_its_data_is_named_once_and_recovers_by_itself(
         assert not await anext(answers)
         store.child.begin()
         async with asyncio.timeout(20):
-            while not (await anext(answers) and events["store_back"]):
+            while not (await anext(answers) and events["store_recovered"]):
                 pass
-        assert (events["store_lost"], events["store_back"]) == (1, 1)
+        assert (events["store_unavailable"], events["store_recovered"]) == (1, 1)
         await answers.aclose()
     store.stop()
 

@@ -255,7 +255,7 @@ class MemoryStore:
         self._leases[name] = (holder, now + for_s)
         return True
 
-    async def published(self, keys: Sequence[tuple[str, str]]) -> None:
+    async def clear_outbox(self, keys: Sequence[tuple[str, str]]) -> None:
         """See `ports.outbox`."""
         for key in keys:
             self._outbox.pop(key, None)

@@ -198,7 +198,7 @@ class RedisStore:
         """See `ports.outbox`."""
         return self._outbox.pages(count)
 
-    async def published(self, keys: Sequence[tuple[str, str]]) -> None:
+    async def clear_outbox(self, keys: Sequence[tuple[str, str]]) -> None:
         """See `ports.outbox`."""
         await self._outbox.clear(keys)
 

@@ -159,7 +159,7 @@ def test_a_degradation_that_is_only_in_the_proto_is_missed(package):
     assert "DEGRADATION_CODE_RATES_STALE" in told
 
 
-LAST_EVENT = '    STORE_BACK = "store_back", "the store has recovered"\n'
+LAST_EVENT = '    STORE_RECOVERED = "store_recovered", "the store has recovered"\n'
 
 
 def test_an_event_that_does_not_say_what_it_means_is_none(package):

@@ -62,7 +62,7 @@ async def test_trials_in_vain_are_silent_and_ever_further_apart(circuit, caplog)
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.1, 2.0)
     assert len(caplog.messages) == 1
-    assert circuit.telemetry.events == {"store_lost": 1}
+    assert circuit.telemetry.events == {"store_unavailable": 1}
 
 
 async def test_what_is_reconciled_proves_every_kind_of_exchange(circuit):

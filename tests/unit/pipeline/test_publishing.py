@@ -14,7 +14,7 @@ PAID = Transaction("default", "t1", occurred_at_ms=1_700_000_000_000, card="c")
 
 
 class Queue:
-    """A publisher whose log acknowledges when it is told to."""
+    """A relay whose log acknowledges when it is told to."""
 
     def __init__(self):
         self.logged = asyncio.get_running_loop().create_future()

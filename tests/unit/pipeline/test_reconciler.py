@@ -15,7 +15,7 @@ from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import LogUnavailable, StoreUnavailable
 from scoring.pipeline.circuit_breaker import Exchange
 from scoring.pipeline.door_options import DoorOptions
-from scoring.pipeline.outbox_relay import Publisher
+from scoring.pipeline.outbox_relay import OutboxRelay
 from scoring.pipeline.reconciler import Provisional, is_answer
 from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.check import Check
@@ -130,7 +130,7 @@ class Process:
         )
         self.spool.open()
         self.provisional = provisional_on(store, self.spool)
-        self.publisher = Publisher(
+        self.relay = OutboxRelay(
             outbox=store,
             log=log,
             record_of=lambda logged, _: LogRecord(topic="d", key=None, value=logged),
@@ -141,17 +141,15 @@ class Process:
         )
 
     def begin(self):
-        self.publisher.start()
+        self.relay.start()
 
     def give(self, recording):
         self.provisional.keep(check(recording.transaction), recording)
-        self.publisher.publish(
-            recording.transaction, recording.logged, provisional=True
-        )
+        self.relay.publish(recording.transaction, recording.logged, provisional=True)
 
     async def crash(self):
         """All that a killed process leaves is its spool, unlocked."""
-        await self.publisher.close(within_s=0)
+        await self.relay.close(within_s=0)
         await self.provisional.close()
 
 
@@ -161,7 +159,7 @@ async def until(condition):
             await asyncio.sleep(0.01)
 
 
-async def test_what_was_adopted_and_never_logged_stands_in_the_outbox(
+async def test_what_was_reconciled_and_never_logged_stands_in_the_outbox(
     store, log, tmp_path
 ):
     log.away = store.away = True
@@ -191,7 +189,7 @@ async def test_what_was_logged_meanwhile_is_not_carried_to_the_log_again(
     await process.crash()
 
 
-async def test_what_is_logged_after_it_was_adopted_leaves_the_outbox(
+async def test_what_is_logged_after_it_was_reconciled_leaves_the_outbox(
     store, log, tmp_path
 ):
     log.away = store.away = True
@@ -211,14 +209,14 @@ async def test_what_is_logged_after_it_was_adopted_leaves_the_outbox(
     await process.crash()
 
 
-async def test_what_is_logged_while_it_is_adopted_leaves_the_outbox(
+async def test_what_is_logged_while_it_is_reconciled_leaves_the_outbox(
     store, log, tmp_path
 ):
     process = Process(store, log, tmp_path)
-    adopt = store.reconcile
+    reconcile = store.reconcile
 
     async def meanwhile(*args):
-        told = await adopt(*args)
+        told = await reconcile(*args)
         process.provisional.logged(KEY)
         return told
 
@@ -240,7 +238,7 @@ async def test_without_a_log_nothing_is_put_into_the_outbox(store, log, tmp_path
     await process.crash()
 
 
-async def test_an_adopted_decision_is_final_and_else_what_was_answered(
+async def test_an_reconciled_decision_is_final_and_else_what_was_answered(
     store, log, tmp_path
 ):
     process = Process(store, log, tmp_path)
@@ -279,7 +277,9 @@ async def test_a_spool_is_taken_over_by_the_next_process(store, log, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_where_the_spool_takes_nothing_an_answer_is_adopted_all_the_same(store):
+async def test_where_the_spool_takes_nothing_an_answer_is_reconciled_all_the_same(
+    store,
+):
     provisional = provisional_on(store, MemorySpool(count_max=0))
     assert not provisional.keep(check(), answer())
     await until(lambda: provisional.count == 0)
@@ -287,7 +287,7 @@ async def test_where_the_spool_takes_nothing_an_answer_is_adopted_all_the_same(s
     await provisional.close()
 
 
-async def test_a_part_that_is_back_is_used_and_adoption_waits_for_the_rest(store):
+async def test_a_part_that_is_back_is_used_and_reconciliation_waits_for_the_rest(store):
     store.whole = False
     provisional = provisional_on(store, MemorySpool(count_max=9))
     lose_the_store(provisional)

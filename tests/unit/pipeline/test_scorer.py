@@ -262,7 +262,7 @@ async def test_when_the_store_is_back_provisional_answers_become_the_record(
     assert feature(later, "card_count_1h") == 2
 
 
-async def test_an_answer_that_could_not_be_recorded_is_logged_only_by_adoption(
+async def test_an_answer_that_could_not_be_recorded_is_logged_only_by_reconciliation(
     scorer, store
 ):
     store.away = {"record", "ping"}
@@ -312,7 +312,7 @@ async def test_one_who_is_late_makes_nobody_elses_answer_provisional(scorer, sto
     assert [answer.provisional for answer in answers] == [True, True, False]
 
 
-async def test_a_repeat_without_time_logs_nothing_and_adoption_finds_what_stands(
+async def test_a_repeat_without_time_logs_nothing_and_reconciliation_finds_what_stands(
     scorer, store
 ):
     first = await only(scorer)

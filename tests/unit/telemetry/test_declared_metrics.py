@@ -29,7 +29,7 @@ def trees():
 
 def test_an_event_that_is_not_declared_cannot_be_counted():
     telemetry = PrometheusTelemetry(CollectorRegistry())
-    telemetry.count(Event.STORE_LOST)
+    telemetry.count(Event.STORE_UNAVAILABLE)
     with pytest.raises(AttributeError):
         telemetry.count("made_up")
 

@@ -1,4 +1,4 @@
-"""Carries to the log what processes that ended left in the outbox."""
+"""Relays orphans: outbox entries whose process ended before the log had them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ log = logging.getLogger(__name__)
 Key = tuple[str, str]  # tenant and transaction id
 Entry = tuple[str, str, bytes]
 PAGE_COUNT = 500
-# An entry that two sweeps in a row find was left by a process that died: what a
-# living publisher holds is gone in between, while the log takes records.
+# An entry that is found twice in a row is an orphan: what a living relay holds has
+# left the outbox in between, while the log takes records.
 INTERVAL_S = 5.0
-# One process sweeps at a time; another follows this long after it ended.
+# One process at a time looks for orphans; another follows this long after it ended.
+# The name is in the store, where earlier releases look for it.
+_LEASE = "sweep"
 _LEASE_S = 15.0
-# An append that took so long says that the log was away: others had no chance to
+# An append that took so long says that the log was unavailable: others had no chance to
 # append what is theirs, so all are looked at anew.
 _AWAY_S = 2.0
 _REST_S_MAX = 0.005
@@ -65,7 +67,7 @@ def portions(count: int) -> Iterator[slice]:
 
 
 @dataclass(slots=True)
-class Sweep:
+class OrphanRelay:
     """Appends what two looks at the outbox in a row found, and clears it.
 
     `held` says what this process appends itself. `set_aside` takes a record
@@ -84,7 +86,7 @@ class Sweep:
     _seen: set[Key] = field(default_factory=set)
     _aside: set[Key] = field(default_factory=set)
 
-    async def sweep(self) -> int:
+    async def relay(self) -> int:
         """Look at all of it once; returns how many entries were appended.
 
         Raises `StoreUnavailable`, `LogUnavailable`: it begins anew then.
@@ -93,7 +95,7 @@ class Sweep:
         if not await self._is_ours():
             return 0
         found: set[Key] = set()
-        swept = 0
+        relayed = 0
         async for page in self.outbox.outbox_pages(count=PAGE_COUNT):
             keys = {(tenant, id_) for tenant, id_, _ in page}
             found |= keys
@@ -103,15 +105,15 @@ class Sweep:
                 continue
             wanted = [e for e in page if (e[0], e[1]) in due]
             count, is_away = await self._carry(wanted)
-            swept += count
+            relayed += count
             if is_away or not await self._is_ours():
-                return swept
+                return relayed
         self._aside &= found
         self._seen = found
-        return swept
+        return relayed
 
     async def _is_ours(self) -> bool:
-        return await self.outbox.lease("sweep", self._holder, for_s=_LEASE_S)
+        return await self.outbox.lease(_LEASE, self._holder, for_s=_LEASE_S)
 
     async def _carry(self, due: Sequence[Entry]) -> tuple[int, bool]:
         """Append these and clear them: how many, and whether the log was away.
@@ -123,7 +125,7 @@ class Sweep:
         pace = Pace.begun()
         for portion in portions(len(due)):
             made = list(self._records(due[portion]))
-            reached(Step.SWEEPING)
+            reached(Step.ORPHAN_FOUND)
             futures = self.log.send([record for _, record in made])
             sent += [(k, r, f) for (k, r), f in zip(made, futures, strict=True)]
             if futures and portion.start == 0:
@@ -135,10 +137,10 @@ class Sweep:
             return 0, False
         is_away |= await self._waited([future for _, _, future in sent])
         safe = [key for key, r, future in sent if await self._is_safe(key, r, future)]
-        reached(Step.SWEPT)
+        reached(Step.ORPHAN_RELAYED)
         if safe:
-            await self.outbox.published(safe)
-            self.telemetry.count(Event.OUTBOX_SWEPT, len(safe))
+            await self.outbox.clear_outbox(safe)
+            self.telemetry.count(Event.OUTBOX_ORPHAN_RELAYED, len(safe))
         return len(safe), is_away
 
     async def _waited(self, futures: Sequence[asyncio.Future[None]]) -> bool:
