@@ -39,6 +39,7 @@ _TYPES = {
     FieldType.REAL: "must be a float",
     FieldType.INSTANT: "must be an int of milliseconds since 1970",
     FieldType.TEXTS: "must map str to str",
+    FieldType.NUMBERS: "must map str to float",
 }
 _DIFFERS = re.compile(r", which differs in ([a-z_]+(?:, [a-z_]+)*);")
 RETRY_KEY = "grpc-retry-pushback-ms"

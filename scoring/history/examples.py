@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from scoring.core.features.catalogue import Catalogue
+from scoring.core.transaction.transaction import MAP_FIELDS
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive, readable
 from scoring.history.ledger import Ledger
@@ -151,7 +152,7 @@ def _taken(con: Any, delay_ms: int) -> Examples:
             "archive: every label says fraud; say after how many days a payment "
             "without a label counts as legitimate: --legitimate-after-days 60"
         )
-    fields = [name for name in TRANSACTION_FIELDS if name != "attributes"]
+    fields = [name for name in TRANSACTION_FIELDS if name not in MAP_FIELDS]
     empty = ", ".join(f"count(*) FILTER ({name} <> '')" for name in _MAY_LACK)
     (found,) = con.execute(f"SELECT {empty} FROM taken").fetchall()  # noqa: S608
     lacking = {name for name, n in zip(_MAY_LACK, found, strict=True) if not n}

@@ -26,11 +26,15 @@ _TYPES: dict[FieldType, pa.DataType] = {
     FieldType.REAL: pa.float64(),
     FieldType.INSTANT: pa.int64(),
     FieldType.TEXTS: pa.map_(pa.string(), pa.string()),
+    FieldType.NUMBERS: pa.map_(pa.string(), pa.float64()),
 }
 _INT64_MAX = 2**63 - 1
 PLACE = (("log_partition", pa.int32()), ("log_offset", pa.int64()))
 TRANSACTION_FIELDS = tuple(field.name for field in FIELDS)
-_EMPTY = {FieldType.TEXTS: "MAP {}::MAP(VARCHAR, VARCHAR)"}
+_EMPTY = {
+    FieldType.TEXTS: "MAP {}::MAP(VARCHAR, VARCHAR)",
+    FieldType.NUMBERS: "MAP {}::MAP(VARCHAR, DOUBLE)",
+}
 DECISIONS = pa.schema(
     [
         *((field.name, _TYPES[field.type]) for field in FIELDS),

@@ -20,7 +20,7 @@ from scoring.tables.cells import (
     minor_digits,
     outcome,
     parser,
-    token,
+    real,
     unrounded,
     whole,
 )
@@ -132,8 +132,9 @@ class Admission:
                 raise InvalidTransaction(self._said(field), "is missing")
         filled["amount_minor"] = self._amount(cells, str(filled.get("currency", "")))
         filled["occurred_at_ms"] = filled.pop("occurred_at")
-        attributes = self._attributes(cells)
-        transaction = Transaction(**filled, attributes=attributes)  # type: ignore[arg-type]
+        filled["attributes"] = self._attributes(cells)
+        filled["numbers"] = self._numbers_of(cells)
+        transaction = Transaction(**filled)  # type: ignore[arg-type]
         validate(transaction, exempt=self._exempt)
         return transaction
 
@@ -206,6 +207,17 @@ class Admission:
                 found[key] = text
         return found
 
+    def _numbers_of(self, cells: Mapping[str, str]) -> dict[str, float]:
+        found = {}
+        for key, column in self._mapping.numbers.items():
+            text = cells.get(column, "").strip()
+            if text and text not in self._missing:
+                try:
+                    found[key] = real(text)
+                except BadCell as error:
+                    raise InvalidTransaction(column, str(error)) from error
+        return found
+
     def _text(self, field: str, cells: Mapping[str, str]) -> str:
         """What is written for a field; empty where anything of it is absent."""
         texts = [cells.get(column, "") for column in self._columns.get(field, ())]
@@ -220,7 +232,7 @@ class Admission:
                 return parse(text.strip())
             if field in self._floats_of:
                 text = unrounded(text)
-            return self._tokenised(field, token(text))
+            return self._tokenised(field, str(parse(text)))
         except BadCell as error:
             raise InvalidTransaction(self._said(field), str(error)) from error
 

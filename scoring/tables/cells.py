@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from scoring.core.decision.decision import Outcome
 from scoring.core.transaction.codes import CURRENCY_DIGITS
 from scoring.core.transaction.fields import FieldType
+from scoring.core.transaction.forms import Form
 from scoring.core.transaction.transaction import FIELD_CODES, FIELD_OF
 from scoring.tables.mapping import (
     TIME_FIELDS,
@@ -201,6 +202,16 @@ def token(text: str) -> str:
     return text
 
 
+def spelled(form: Form, text: str) -> str:
+    """A token in the one spelling of its form; others are left to the doors.
+
+    >>> from scoring.core.transaction.forms import IP
+    >>> spelled(IP, "2001:DB8::1")
+    '2001:db8::1'
+    """
+    return form.spelled(token(text))
+
+
 def unrounded(text: str) -> str:
     """A token that a column of floats holds; raises `BadCell` where digits are lost."""
     if "e" in text:
@@ -254,6 +265,8 @@ def parser(field: str, mapping: TableMapping) -> Callable[[str], object]:
     declared = FIELD_OF.get(field)
     if declared is None:
         return token
+    if declared.form:
+        return partial(spelled, declared.form)
     if declared.members:
         return partial(member, declared.members)
     return {FieldType.WHOLE: whole, FieldType.REAL: real}.get(declared.type, token)

@@ -137,6 +137,9 @@ class TableMapping(BaseModel):
     attributes: dict[str, str] = Field(
         default_factory=dict, description="extra attribute: column"
     )
+    numbers: dict[str, str] = Field(
+        default_factory=dict, description="named number: column"
+    )
     row_numbers_as_ids: bool = False  # for tables without ids
     amount_unit: Literal["major", "minor"] = "major"
     money: MoneyReading = MoneyReading()
@@ -202,7 +205,7 @@ class TableMapping(BaseModel):
     @property
     def used(self) -> tuple[str, ...]:
         """The columns of the table that are read."""
-        found = [*self.attributes.values()]
+        found = [*self.attributes.values(), *self.numbers.values()]
         for field in self.columns:
             found += self.columns_of(field)
         return tuple(dict.fromkeys(found))

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from scoring.core.transaction.transaction import FIELDS, Transaction
+from scoring.core.transaction.transaction import FIELDS, MAP_FIELDS, Transaction
 from scoring.errors import BadArtifact, InvalidTransaction
 from scoring.tables.admission import Admission, Aftermath, Row
 from scoring.tables.mapping import (
@@ -96,8 +96,8 @@ class Table:
     def learned(self, *, label_delay_ms: int | None = None) -> Any:
         """The admitted rows in event order, as a pyarrow table to learn from.
 
-        Its columns are the fields that the mapping says something of, without
-        attributes, and `fraud` (null: nothing is known), `known_at_ms` and `outcome`.
+        Its columns are the fields that the mapping says something of, but for maps,
+        and `fraud` (null: nothing is known), `known_at_ms` and `outcome`.
         """
         delay_ms = self._delay(label_delay_ms)
         fields = [name for name in _FIELDS if name not in self.untold]
@@ -197,7 +197,7 @@ def _connection() -> Any:
     return connection
 
 
-_FIELDS = tuple(field.name for field in FIELDS if field.name != "attributes")
+_FIELDS = tuple(field.name for field in FIELDS if not field.is_map)
 
 
 def _columns_sql() -> str:
@@ -216,9 +216,9 @@ def _arrow(rows: Iterable[tuple[int, Row, Aftermath]]) -> Any:
     for name in REAL_FIELDS:
         columns[name] = pa.array(columns[name], pa.float64())
     columns["amount_minor"] = pa.array(columns["amount_minor"], pa.int64())
-    columns["attributes"] = pa.array(
-        [_json(row.transaction.attributes) for _, row, _ in rows], pa.string()
-    )
+    for name in MAP_FIELDS:
+        maps = [_json(getattr(row.transaction, name)) for _, row, _ in rows]
+        columns[name] = pa.array(maps, pa.string())
     columns["fraud"] = pa.array([truth.fraud for _, _, truth in rows], pa.bool_())
     columns["known_at_ms"] = pa.array(
         [truth.known_at_ms for _, _, truth in rows], pa.int64()
@@ -229,8 +229,8 @@ def _arrow(rows: Iterable[tuple[int, Row, Aftermath]]) -> Any:
     return pa.table(columns)
 
 
-def _json(attributes: Any) -> str | None:
-    return json.dumps(attributes) if attributes else None
+def _json(entries: Any) -> str | None:
+    return json.dumps(entries) if entries else None
 
 
 def _rows(batch: Any, delay_ms: int) -> Iterator[tuple[int, Row]]:
@@ -240,11 +240,10 @@ def _rows(batch: Any, delay_ms: int) -> Iterator[tuple[int, Row]]:
     columns = batch.to_pydict()
     fields = [columns[name] for name in _FIELDS]
     for i, values in enumerate(zip(*fields, strict=True)):
-        attributes = columns["attributes"][i]
-        transaction = Transaction(
-            **dict(zip(_FIELDS, values, strict=True)),
-            attributes=json.loads(attributes) if attributes else {},
-        )
+        maps = {
+            name: json.loads(text) for name in MAP_FIELDS if (text := columns[name][i])
+        }
+        transaction = Transaction(**dict(zip(_FIELDS, values, strict=True)), **maps)
         known_at_ms = columns["known_at_ms"][i]
         if known_at_ms is None:
             known_at_ms = transaction.occurred_at_ms + delay_ms

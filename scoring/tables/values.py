@@ -75,6 +75,8 @@ def _read(field: str, value: str) -> None:
     if declared.is_token:
         if len(value) > declared.characters_max or not value.isprintable():
             raise ValueError
+        if declared.form and declared.form.canonical(value) is None:
+            raise ValueError
     elif declared.members:
         cells.member(declared.members, value)
     elif declared.type is FieldType.WHOLE:

@@ -17,6 +17,7 @@ SQL_TYPES: Mapping[FieldType, str] = {
     FieldType.REAL: "DOUBLE",
     FieldType.INSTANT: "BIGINT",
     FieldType.TEXTS: "VARCHAR",
+    FieldType.NUMBERS: "VARCHAR",
 }
 _ALONE = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 

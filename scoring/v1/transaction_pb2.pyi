@@ -98,6 +98,284 @@ ENTRY_MODE_WALLET: EntryMode.ValueType  # 6
 """Network token from a wallet."""
 Global___EntryMode: _TypeAlias = EntryMode  # noqa: Y015
 
+class _Flag:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FlagEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Flag.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FLAG_UNSPECIFIED: _Flag.ValueType  # 0
+    """Not said."""
+    FLAG_YES: _Flag.ValueType  # 1
+    """Yes."""
+    FLAG_NO: _Flag.ValueType  # 2
+    """No."""
+
+class Flag(_Flag, metaclass=_FlagEnumTypeWrapper):
+    """Yes or no, where "not said" is neither."""
+
+FLAG_UNSPECIFIED: Flag.ValueType  # 0
+"""Not said."""
+FLAG_YES: Flag.ValueType  # 1
+"""Yes."""
+FLAG_NO: Flag.ValueType  # 2
+"""No."""
+Global___Flag: _TypeAlias = Flag  # noqa: Y015
+
+class _PaymentMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PaymentMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PaymentMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAYMENT_METHOD_UNSPECIFIED: _PaymentMethod.ValueType  # 0
+    """Not said."""
+    PAYMENT_METHOD_CARD: _PaymentMethod.ValueType  # 1
+    """A payment card: credit, debit or prepaid."""
+    PAYMENT_METHOD_BANK_ACCOUNT: _PaymentMethod.ValueType  # 2
+    """An account at a bank."""
+    PAYMENT_METHOD_WALLET: _PaymentMethod.ValueType  # 3
+    """A wallet, whatever stands behind it; `wallet` names it."""
+    PAYMENT_METHOD_PAY_LATER: _PaymentMethod.ValueType  # 4
+    """Buy now, pay later; an invoice or instalments of a lender."""
+    PAYMENT_METHOD_VOUCHER: _PaymentMethod.ValueType  # 5
+    """A voucher, a gift card, a prepaid code."""
+    PAYMENT_METHOD_CRYPTO: _PaymentMethod.ValueType  # 6
+    """A crypto-asset."""
+
+class PaymentMethod(_PaymentMethod, metaclass=_PaymentMethodEnumTypeWrapper):
+    """What the payer pays with. Over which rail the money moves is another matter: a
+    wallet may pay over a card network, and an account by direct debit or instantly.
+    """
+
+PAYMENT_METHOD_UNSPECIFIED: PaymentMethod.ValueType  # 0
+"""Not said."""
+PAYMENT_METHOD_CARD: PaymentMethod.ValueType  # 1
+"""A payment card: credit, debit or prepaid."""
+PAYMENT_METHOD_BANK_ACCOUNT: PaymentMethod.ValueType  # 2
+"""An account at a bank."""
+PAYMENT_METHOD_WALLET: PaymentMethod.ValueType  # 3
+"""A wallet, whatever stands behind it; `wallet` names it."""
+PAYMENT_METHOD_PAY_LATER: PaymentMethod.ValueType  # 4
+"""Buy now, pay later; an invoice or instalments of a lender."""
+PAYMENT_METHOD_VOUCHER: PaymentMethod.ValueType  # 5
+"""A voucher, a gift card, a prepaid code."""
+PAYMENT_METHOD_CRYPTO: PaymentMethod.ValueType  # 6
+"""A crypto-asset."""
+Global___PaymentMethod: _TypeAlias = PaymentMethod  # noqa: Y015
+
+class _Rail:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RailEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rail.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RAIL_UNSPECIFIED: _Rail.ValueType  # 0
+    """Not said."""
+    RAIL_CARD_NETWORK: _Rail.ValueType  # 1
+    """A card network."""
+    RAIL_CREDIT_TRANSFER: _Rail.ValueType  # 2
+    """A credit transfer that is not instant (SEPA SCT, ACH credit, Bacs)."""
+    RAIL_INSTANT_CREDIT_TRANSFER: _Rail.ValueType  # 3
+    """An instant credit transfer (SCT Inst, FPS, Pix, RTP, FedNow, UPI)."""
+    RAIL_DIRECT_DEBIT: _Rail.ValueType  # 4
+    """A direct debit (SEPA SDD, ACH debit)."""
+    RAIL_HIGH_VALUE: _Rail.ValueType  # 5
+    """A high-value payment (RTGS, wire)."""
+    RAIL_INTERNAL: _Rail.ValueType  # 6
+    """Within one institution or wallet: a book transfer."""
+
+class Rail(_Rail, metaclass=_RailEnumTypeWrapper):
+    """How the money moves."""
+
+RAIL_UNSPECIFIED: Rail.ValueType  # 0
+"""Not said."""
+RAIL_CARD_NETWORK: Rail.ValueType  # 1
+"""A card network."""
+RAIL_CREDIT_TRANSFER: Rail.ValueType  # 2
+"""A credit transfer that is not instant (SEPA SCT, ACH credit, Bacs)."""
+RAIL_INSTANT_CREDIT_TRANSFER: Rail.ValueType  # 3
+"""An instant credit transfer (SCT Inst, FPS, Pix, RTP, FedNow, UPI)."""
+RAIL_DIRECT_DEBIT: Rail.ValueType  # 4
+"""A direct debit (SEPA SDD, ACH debit)."""
+RAIL_HIGH_VALUE: Rail.ValueType  # 5
+"""A high-value payment (RTGS, wire)."""
+RAIL_INTERNAL: Rail.ValueType  # 6
+"""Within one institution or wallet: a book transfer."""
+Global___Rail: _TypeAlias = Rail  # noqa: Y015
+
+class _Initiator:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InitiatorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Initiator.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INITIATOR_UNSPECIFIED: _Initiator.ValueType  # 0
+    """Not said."""
+    INITIATOR_CUSTOMER: _Initiator.ValueType  # 1
+    """The customer (CIT)."""
+    INITIATOR_MERCHANT: _Initiator.ValueType  # 2
+    """The merchant, under an earlier agreement (MIT)."""
+
+class Initiator(_Initiator, metaclass=_InitiatorEnumTypeWrapper):
+    """Who starts the payment."""
+
+INITIATOR_UNSPECIFIED: Initiator.ValueType  # 0
+"""Not said."""
+INITIATOR_CUSTOMER: Initiator.ValueType  # 1
+"""The customer (CIT)."""
+INITIATOR_MERCHANT: Initiator.ValueType  # 2
+"""The merchant, under an earlier agreement (MIT)."""
+Global___Initiator: _TypeAlias = Initiator  # noqa: Y015
+
+class _Sequence:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SequenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sequence.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEQUENCE_UNSPECIFIED: _Sequence.ValueType  # 0
+    """Not said."""
+    SEQUENCE_FIRST: _Sequence.ValueType  # 1
+    """The first of a series: it sets the agreement up."""
+    SEQUENCE_SUBSEQUENT: _Sequence.ValueType  # 2
+    """A later one of the series."""
+    SEQUENCE_ONE_OFF: _Sequence.ValueType  # 3
+    """It belongs to no series."""
+
+class Sequence(_Sequence, metaclass=_SequenceEnumTypeWrapper):
+    """Where the payment stands among those of one agreement."""
+
+SEQUENCE_UNSPECIFIED: Sequence.ValueType  # 0
+"""Not said."""
+SEQUENCE_FIRST: Sequence.ValueType  # 1
+"""The first of a series: it sets the agreement up."""
+SEQUENCE_SUBSEQUENT: Sequence.ValueType  # 2
+"""A later one of the series."""
+SEQUENCE_ONE_OFF: Sequence.ValueType  # 3
+"""It belongs to no series."""
+Global___Sequence: _TypeAlias = Sequence  # noqa: Y015
+
+class _AvsResult:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AvsResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AvsResult.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AVS_RESULT_UNSPECIFIED: _AvsResult.ValueType  # 0
+    """Not said."""
+    AVS_RESULT_FULL_MATCH: _AvsResult.ValueType  # 1
+    """Address and postal code match."""
+    AVS_RESULT_POSTAL_CODE_MATCH: _AvsResult.ValueType  # 2
+    """The postal code matches, the address does not or was not checked."""
+    AVS_RESULT_ADDRESS_MATCH: _AvsResult.ValueType  # 3
+    """The address matches, the postal code does not or was not checked."""
+    AVS_RESULT_NO_MATCH: _AvsResult.ValueType  # 4
+    """Neither matches."""
+    AVS_RESULT_NOT_CHECKED: _AvsResult.ValueType  # 5
+    """The issuer did not check: not supported, not available, not sent."""
+
+class AvsResult(_AvsResult, metaclass=_AvsResultEnumTypeWrapper):
+    """What the issuer's address verification (AVS) found."""
+
+AVS_RESULT_UNSPECIFIED: AvsResult.ValueType  # 0
+"""Not said."""
+AVS_RESULT_FULL_MATCH: AvsResult.ValueType  # 1
+"""Address and postal code match."""
+AVS_RESULT_POSTAL_CODE_MATCH: AvsResult.ValueType  # 2
+"""The postal code matches, the address does not or was not checked."""
+AVS_RESULT_ADDRESS_MATCH: AvsResult.ValueType  # 3
+"""The address matches, the postal code does not or was not checked."""
+AVS_RESULT_NO_MATCH: AvsResult.ValueType  # 4
+"""Neither matches."""
+AVS_RESULT_NOT_CHECKED: AvsResult.ValueType  # 5
+"""The issuer did not check: not supported, not available, not sent."""
+Global___AvsResult: _TypeAlias = AvsResult  # noqa: Y015
+
+class _CvvResult:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CvvResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CvvResult.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CVV_RESULT_UNSPECIFIED: _CvvResult.ValueType  # 0
+    """Not said."""
+    CVV_RESULT_MATCH: _CvvResult.ValueType  # 1
+    """It matches."""
+    CVV_RESULT_NO_MATCH: _CvvResult.ValueType  # 2
+    """It does not."""
+    CVV_RESULT_NOT_CHECKED: _CvvResult.ValueType  # 3
+    """The issuer did not check."""
+    CVV_RESULT_MISSING: _CvvResult.ValueType  # 4
+    """The card has one, but none was sent."""
+
+class CvvResult(_CvvResult, metaclass=_CvvResultEnumTypeWrapper):
+    """What the issuer found of the card verification value (CVV2, CVC2, CID)."""
+
+CVV_RESULT_UNSPECIFIED: CvvResult.ValueType  # 0
+"""Not said."""
+CVV_RESULT_MATCH: CvvResult.ValueType  # 1
+"""It matches."""
+CVV_RESULT_NO_MATCH: CvvResult.ValueType  # 2
+"""It does not."""
+CVV_RESULT_NOT_CHECKED: CvvResult.ValueType  # 3
+"""The issuer did not check."""
+CVV_RESULT_MISSING: CvvResult.ValueType  # 4
+"""The card has one, but none was sent."""
+Global___CvvResult: _TypeAlias = CvvResult  # noqa: Y015
+
+class _ThreeDsStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ThreeDsStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ThreeDsStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    THREE_DS_STATUS_UNSPECIFIED: _ThreeDsStatus.ValueType  # 0
+    """Not said."""
+    THREE_DS_STATUS_AUTHENTICATED: _ThreeDsStatus.ValueType  # 1
+    """Y: authenticated."""
+    THREE_DS_STATUS_NOT_AUTHENTICATED: _ThreeDsStatus.ValueType  # 2
+    """N: not authenticated, or denied."""
+    THREE_DS_STATUS_UNAVAILABLE: _ThreeDsStatus.ValueType  # 3
+    """U: could not be performed."""
+    THREE_DS_STATUS_ATTEMPTED: _ThreeDsStatus.ValueType  # 4
+    """A: attempted; not authenticated, but there is proof of the attempt."""
+    THREE_DS_STATUS_CHALLENGE_REQUIRED: _ThreeDsStatus.ValueType  # 5
+    """C: a challenge is required."""
+    THREE_DS_STATUS_DECOUPLED_CHALLENGE: _ThreeDsStatus.ValueType  # 6
+    """D: a challenge is required, decoupled."""
+    THREE_DS_STATUS_REJECTED: _ThreeDsStatus.ValueType  # 7
+    """R: rejected by the issuer, who asks not to authorise."""
+    THREE_DS_STATUS_INFORMATIONAL: _ThreeDsStatus.ValueType  # 8
+    """I: informational only; no challenge was asked for."""
+    THREE_DS_STATUS_SPC_CHALLENGE: _ThreeDsStatus.ValueType  # 9
+    """S: a challenge by secure payment confirmation."""
+
+class ThreeDsStatus(_ThreeDsStatus, metaclass=_ThreeDsStatusEnumTypeWrapper):
+    """The transaction status of EMV 3-D Secure."""
+
+THREE_DS_STATUS_UNSPECIFIED: ThreeDsStatus.ValueType  # 0
+"""Not said."""
+THREE_DS_STATUS_AUTHENTICATED: ThreeDsStatus.ValueType  # 1
+"""Y: authenticated."""
+THREE_DS_STATUS_NOT_AUTHENTICATED: ThreeDsStatus.ValueType  # 2
+"""N: not authenticated, or denied."""
+THREE_DS_STATUS_UNAVAILABLE: ThreeDsStatus.ValueType  # 3
+"""U: could not be performed."""
+THREE_DS_STATUS_ATTEMPTED: ThreeDsStatus.ValueType  # 4
+"""A: attempted; not authenticated, but there is proof of the attempt."""
+THREE_DS_STATUS_CHALLENGE_REQUIRED: ThreeDsStatus.ValueType  # 5
+"""C: a challenge is required."""
+THREE_DS_STATUS_DECOUPLED_CHALLENGE: ThreeDsStatus.ValueType  # 6
+"""D: a challenge is required, decoupled."""
+THREE_DS_STATUS_REJECTED: ThreeDsStatus.ValueType  # 7
+"""R: rejected by the issuer, who asks not to authorise."""
+THREE_DS_STATUS_INFORMATIONAL: ThreeDsStatus.ValueType  # 8
+"""I: informational only; no challenge was asked for."""
+THREE_DS_STATUS_SPC_CHALLENGE: ThreeDsStatus.ValueType  # 9
+"""S: a challenge by secure payment confirmation."""
+Global___ThreeDsStatus: _TypeAlias = ThreeDsStatus  # noqa: Y015
+
 class _Verdict:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -310,6 +588,26 @@ class Transaction(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class NumbersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TENANT_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     PAYMENT_ID_FIELD_NUMBER: _builtins.int
@@ -330,6 +628,34 @@ class Transaction(_message.Message):
     IP_COUNTRY_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    IP_FIELD_NUMBER: _builtins.int
+    SESSION_FIELD_NUMBER: _builtins.int
+    BILLING_ADDRESS_FIELD_NUMBER: _builtins.int
+    BILLING_POSTAL_CODE_FIELD_NUMBER: _builtins.int
+    BILLING_COUNTRY_FIELD_NUMBER: _builtins.int
+    SHIPPING_ADDRESS_FIELD_NUMBER: _builtins.int
+    SHIPPING_POSTAL_CODE_FIELD_NUMBER: _builtins.int
+    SHIPPING_COUNTRY_FIELD_NUMBER: _builtins.int
+    PAYER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    PAYEE_ACCOUNT_FIELD_NUMBER: _builtins.int
+    BIN_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    WALLET_FIELD_NUMBER: _builtins.int
+    NETWORK_TOKEN_FIELD_NUMBER: _builtins.int
+    PAYMENT_METHOD_FIELD_NUMBER: _builtins.int
+    RAIL_FIELD_NUMBER: _builtins.int
+    INITIATOR_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    AVS_RESULT_FIELD_NUMBER: _builtins.int
+    CVV_RESULT_FIELD_NUMBER: _builtins.int
+    THREE_DS_VERSION_FIELD_NUMBER: _builtins.int
+    THREE_DS_STATUS_FIELD_NUMBER: _builtins.int
+    ECI_FIELD_NUMBER: _builtins.int
+    LIABILITY_SHIFT_FIELD_NUMBER: _builtins.int
+    PREVIOUS_RESPONSE_CODE_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Who owns ids, lists, policies and features; at most 64 characters of
     [A-Za-z0-9._-]; empty means "default".
@@ -368,6 +694,68 @@ class Transaction(_message.Message):
     """Merchant's country, ISO 3166-1 alpha-2; empty when not known."""
     ip_country: _builtins.str
     """Country of the caller's IP address, ISO 3166-1 alpha-2; empty when not known."""
+    email: _builtins.str
+    """E-mail address, or a token of one; compared in lower case; at most 254 characters."""
+    phone: _builtins.str
+    """Phone number as E.164 has it (blanks and dashes are left out), or a token of one."""
+    ip: _builtins.str
+    """IPv4 or IPv6 address of the payer; read in its canonical spelling (RFC 5952)."""
+    session: _builtins.str
+    """Token of the session at the merchant or the bank; at most 128 characters."""
+    billing_address: _builtins.str
+    """Billing address without postal code and country: its lines as one text, or a
+    token of them; compared as it is; at most 256 characters.
+    """
+    billing_postal_code: _builtins.str
+    """Billing postal code; read in capitals without blanks; at most 16 characters."""
+    billing_country: _builtins.str
+    """Billing country, ISO 3166-1 alpha-2; empty when not known."""
+    shipping_address: _builtins.str
+    """Shipping address without postal code and country, as the billing address."""
+    shipping_postal_code: _builtins.str
+    """Shipping postal code; read in capitals without blanks; at most 16 characters."""
+    shipping_country: _builtins.str
+    """Shipping country, ISO 3166-1 alpha-2; empty when not known."""
+    payer_account: _builtins.str
+    """Account that pays: a token, or an IBAN (read in capitals without blanks), never a
+    card number; at most 128 characters.
+    """
+    payee_account: _builtins.str
+    """Account that is paid, as the payer's."""
+    bin: _builtins.str
+    """First 6 to 8 digits of the card number."""
+    issuer: _builtins.str
+    """Issuer of the card or bank of the payer: a BIC or an id of your own."""
+    wallet: _builtins.str
+    """Wallet that the payment came through, such as APPLE_PAY; a name of your own, for
+    there are new ones each month; at most 64 characters.
+    """
+    network_token: Global___Flag.ValueType
+    """Whether a network token replaced the card number."""
+    payment_method: Global___PaymentMethod.ValueType
+    """What the payer pays with."""
+    rail: Global___Rail.ValueType
+    """How the money moves."""
+    initiator: Global___Initiator.ValueType
+    """Who starts the payment."""
+    sequence: Global___Sequence.ValueType
+    """Whether it is the first of a series, a later one, or alone."""
+    avs_result: Global___AvsResult.ValueType
+    """What the issuer's address verification found."""
+    cvv_result: Global___CvvResult.ValueType
+    """What the issuer found of the card verification value."""
+    three_ds_version: _builtins.str
+    """Version of EMV 3-D Secure, such as 2.2.0."""
+    three_ds_status: Global___ThreeDsStatus.ValueType
+    """Transaction status of EMV 3-D Secure."""
+    eci: _builtins.str
+    """Electronic commerce indicator, two digits: 05, 06, 07 (Visa and others), 02, 01,
+    00 (Mastercard).
+    """
+    liability_shift: Global___Flag.ValueType
+    """Whether the liability for fraud has shifted to the issuer."""
+    previous_response_code: _builtins.str
+    """The issuer's response code (ISO 8583 field 39) to the attempt before this one."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When the payment was attempted (event time); required; truncated to
@@ -381,6 +769,12 @@ class Transaction(_message.Message):
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Up to 32 extra attributes; keys at most 64, values at most 256 characters."""
+
+    @_builtins.property
+    def numbers(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Up to 32 named numbers: third-party scores, basket size, account age. Keys at most
+        64 characters; finite; a key that is left out is unknown, never 0.
+        """
 
     def __init__(
         self,
@@ -405,10 +799,38 @@ class Transaction(_message.Message):
         ip_country: _builtins.str = ...,
         location: Global___Location | None = ...,
         attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        email: _builtins.str = ...,
+        phone: _builtins.str = ...,
+        ip: _builtins.str = ...,
+        session: _builtins.str = ...,
+        billing_address: _builtins.str = ...,
+        billing_postal_code: _builtins.str = ...,
+        billing_country: _builtins.str = ...,
+        shipping_address: _builtins.str = ...,
+        shipping_postal_code: _builtins.str = ...,
+        shipping_country: _builtins.str = ...,
+        payer_account: _builtins.str = ...,
+        payee_account: _builtins.str = ...,
+        bin: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+        wallet: _builtins.str = ...,
+        network_token: Global___Flag.ValueType = ...,
+        payment_method: Global___PaymentMethod.ValueType = ...,
+        rail: Global___Rail.ValueType = ...,
+        initiator: Global___Initiator.ValueType = ...,
+        sequence: Global___Sequence.ValueType = ...,
+        avs_result: Global___AvsResult.ValueType = ...,
+        cvv_result: Global___CvvResult.ValueType = ...,
+        three_ds_version: _builtins.str = ...,
+        three_ds_status: Global___ThreeDsStatus.ValueType = ...,
+        eci: _builtins.str = ...,
+        liability_shift: Global___Flag.ValueType = ...,
+        previous_response_code: _builtins.str = ...,
+        numbers: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "location", b"location", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "attempt", b"attempt", "attributes", b"attributes", "card", b"card", "card_country", b"card_country", "channel", b"channel", "currency", b"currency", "customer", b"customer", "device", b"device", "entry_mode", b"entry_mode", "id", b"id", "ip_country", b"ip_country", "location", b"location", "merchant", b"merchant", "merchant_category", b"merchant_category", "merchant_country", b"merchant_country", "occurred_at", b"occurred_at", "payment_id", b"payment_id", "tenant", b"tenant", "terminal", b"terminal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "attempt", b"attempt", "attributes", b"attributes", "avs_result", b"avs_result", "billing_address", b"billing_address", "billing_country", b"billing_country", "billing_postal_code", b"billing_postal_code", "bin", b"bin", "card", b"card", "card_country", b"card_country", "channel", b"channel", "currency", b"currency", "customer", b"customer", "cvv_result", b"cvv_result", "device", b"device", "eci", b"eci", "email", b"email", "entry_mode", b"entry_mode", "id", b"id", "initiator", b"initiator", "ip", b"ip", "ip_country", b"ip_country", "issuer", b"issuer", "liability_shift", b"liability_shift", "location", b"location", "merchant", b"merchant", "merchant_category", b"merchant_category", "merchant_country", b"merchant_country", "network_token", b"network_token", "numbers", b"numbers", "occurred_at", b"occurred_at", "payee_account", b"payee_account", "payer_account", b"payer_account", "payment_id", b"payment_id", "payment_method", b"payment_method", "phone", b"phone", "previous_response_code", b"previous_response_code", "rail", b"rail", "sequence", b"sequence", "session", b"session", "shipping_address", b"shipping_address", "shipping_country", b"shipping_country", "shipping_postal_code", b"shipping_postal_code", "tenant", b"tenant", "terminal", b"terminal", "three_ds_status", b"three_ds_status", "three_ds_version", b"three_ds_version", "wallet", b"wallet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__amount_minor: _TypeAlias = _typing.Literal["amount_minor"]  # noqa: Y015
     _WhichOneofArgType__amount_minor: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor"]  # noqa: Y015

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from scoring.core.decision.decision import DegradationCode
 from scoring.core.transaction.fields import Field
-from scoring.core.transaction.transaction import FIELDS
+from scoring.core.transaction.transaction import DERIVED, FIELDS
 from scoring.v1 import decision_pb2, transaction_pb2
 from scoring.wire.proto_text import meanings
 
@@ -142,12 +142,18 @@ def fields_page() -> bytes:
         meaning = says[field.path.partition(".")[0]]
         return str(field.number), f"`{field.path}`", kind, role, meaning
 
+    def derived(field: Field, of: str) -> Row:
+        kind, role = field.type.name.lower(), field.role.name.lower()
+        what = "" if field.form is None else field.form.what
+        told = f"{what[:1].upper()}{what[1:]}; worked out of `{of}`, never sent."
+        return "", f"`{field.name}`", kind, role, told
+
     return _page(
         "The fields of a transaction",
         "Made from their declaration by `make docs`. Lists and segments ask for "
         "entities and categories; any text may be a feature's entity or counterpart.",
         ("number", "field", "type", "role", "meaning"),
-        map(row, FIELDS),
+        [*map(row, FIELDS), *(derived(*each) for each in DERIVED.items())],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from scoring.core.generated_code import function_from
-from scoring.core.transaction.fields import Field, FieldType, Role, together
+from scoring.core.transaction.fields import Field, FieldType, Role, any_of, together
 from scoring.core.transaction.transaction import DEFAULT_TENANT, FIELDS, Transaction
 from scoring.v1 import transaction_pb2
 from scoring.wire.messages import (
@@ -30,6 +30,7 @@ _KINDS: dict[FieldType, frozenset[int]] = {
     FieldType.REAL: frozenset({_F.TYPE_DOUBLE}),
     FieldType.INSTANT: frozenset({_F.TYPE_MESSAGE}),
     FieldType.TEXTS: frozenset({_F.TYPE_MESSAGE}),
+    FieldType.NUMBERS: frozenset({_F.TYPE_MESSAGE}),
 }
 
 
@@ -106,7 +107,8 @@ def reader(
     """The function that makes a transaction of a message.
 
     It refuses unknown fields and a missing time; limits are not checked here. What a
-    message within says is known, no more: one that says nothing was left out.
+    message within says is known, no more: one that says nothing was left out. Texts
+    that have a form are read in its spelling, where they have one.
 
     With `accepted` the message is one that a service wrote. Only whole locations were
     ever accepted, and an earlier release wrote no coordinate that was 0: there, what
@@ -116,6 +118,9 @@ def reader(
         "kind": kind, "refuse_unknown": refuse_unknown_fields,
         "required_ms": required_ms, "DEFAULT_TENANT": DEFAULT_TENANT,
     }  # fmt: skip
+    for field in fields:
+        if field.form is not None:
+            scope[f"spelled_{field.name}"] = field.form.spelled
     lines = ["refuse_unknown(m)"]
     for inner in together(fields):
         message, own = inner[0].path.partition(".")[0], [f.name for f in inner]
@@ -145,8 +150,10 @@ def _read(field: Field) -> str:
         return f"({value} or DEFAULT_TENANT)"
     if field.type is FieldType.INSTANT:
         return f"required_ms(m, {field.path!r})"
-    if field.type is FieldType.TEXTS:
-        return f"(dict({value}) if {value} else {{}})"
+    if field.is_map:
+        return f"(dict(v) if (v := {value}) else {{}})"
+    if field.form is not None:
+        return f"(spelled_{field.name}(v) if (v := {value}) else '')"
     if field.absent is None:
         return f"({value} if m.HasField({field.path!r}) else None)"
     return value
@@ -155,21 +162,27 @@ def _read(field: Field) -> str:
 def writer(fields: Sequence[Field], kind: type[Any]) -> Callable[[Any], Any]:
     """The function that makes a message of a transaction; absent stays absent."""
     scope = {"kind": kind, "timestamp_from_ms": timestamp_from_ms}
-    own = [f for f in fields if "." not in f.path and f.type is not FieldType.TEXTS]
+    own = [f for f in fields if "." not in f.path and not (f.is_map or f.is_rare)]
     given = ", ".join(f"{f.path}={_written(f, kind)}" for f in own)
     lines = [f"m = kind({given})"]
     for inner in together(fields):
         known = " and ".join(f"t.{field.name} is not None" for field in inner)
         lines.append(f"if {known}:")
         lines += [f"    m.{field.path} = t.{field.name}" for field in inner]
-    for field in fields:
-        if field.type is FieldType.TEXTS:
-            lines += [
-                f"if t.{field.name}:", f"    m.{field.path}.update(t.{field.name})"
-            ]  # fmt: skip
+    lines += [line for f in fields if f.is_map and not f.is_rare for line in _added(f)]
+    if rare := [field for field in fields if field.is_rare]:
+        lines.append(f"if {any_of(rare)}:")
+        lines += [f"    {line}" for field in rare for line in _added(field)]
     source = "\n    ".join(["def transaction_to_proto(t):", *lines, "return m"])
     made: Callable[[Any], Any] = function_from(source, "transaction_to_proto", scope)
     return made
+
+
+def _added(field: Field) -> list[str]:
+    """Statements that write a field where it is known."""
+    value = f"t.{field.name}"
+    add = f".update({value})" if field.is_map else f" = {value}"
+    return [f"if {any_of([field])}:", f"    m.{field.path}{add}"]
 
 
 def _written(field: Field, kind: type[Any]) -> str:

@@ -68,11 +68,15 @@ def places(descriptor):
     for field in descriptor.fields:
         inner, name = field.message_type, field.name
         if inner is not None and inner.GetOptions().map_entry:
+            texts = inner.fields_by_name["value"].type == FieldDescriptor.TYPE_STRING
             yield (
                 f"{name}.key",
-                lambda m, text, n=name: getattr(m, n).update({text: ""}),
+                lambda m, text, n=name, v="" if texts else 0.0: getattr(m, n).update(
+                    {text: v}
+                ),
             )
-            yield name, lambda m, text, n=name: getattr(m, n).update({"key": text})
+            if texts:
+                yield name, lambda m, text, n=name: getattr(m, n).update({"key": text})
         elif inner is not None and inner.file.package == descriptor.file.package:
             for path, plant in places(inner):
                 yield f"{name}.{path}", within(name, plant, many=field.is_repeated)
@@ -107,7 +111,7 @@ def assert_nowhere(*told) -> None:
 
 def test_the_places_are_all_fields_of_the_declaration():
     tried = {path.split(".")[0] for path, _ in places(Transaction.DESCRIPTOR)}
-    assert tried == {f.path for f in FIELDS if f.is_text or f.type.name == "TEXTS"}
+    assert tried == {f.path for f in FIELDS if f.is_text or f.is_map}
 
 
 # The gRPC door -------------------------------------------------------------------

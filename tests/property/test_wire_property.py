@@ -46,6 +46,12 @@ transactions = st.builds(
     merchant_country=texts,
     ip_country=texts,
     attributes=st.dictionaries(texts, texts, max_size=4),
+    session=texts,
+    billing_address=texts,
+    billing_country=texts,
+    eci=texts,
+    rail=st.integers(0, 9),
+    numbers=st.dictionaries(texts, st.floats(allow_nan=False), max_size=4),
 )
 places = st.none() | st.tuples(
     st.floats(-90, 90, allow_nan=False), st.floats(-180, 180, allow_nan=False)

@@ -16,7 +16,7 @@ from typing import Any
 from scoring.core.decision.decision import Outcome
 from scoring.core.features.bounds import ANY, FLAG, POSITIVE, Bounds, known_between
 from scoring.core.transaction.fields import Field, FieldType, Role, names
-from scoring.core.transaction.transaction import FIELDS, never
+from scoring.core.transaction.transaction import FIELDS, READ_FIELDS, never
 
 _CHARACTERS_MAX = 1_000  # a longer filter is a policy rule in the wrong place
 _NUMBER_MAX = 1e300  # beyond it a double becomes infinite
@@ -25,7 +25,9 @@ _DAY_MS = 86_400_000
 _THURSDAY = 3  # 1970-01-01, with Monday 0
 
 # The tenant is not: every statistic is one tenant's.
-TEXT_FIELDS = tuple(f.name for f in FIELDS if f.is_text and f.role is not Role.SCOPE)
+TEXT_FIELDS = tuple(
+    f.name for f in READ_FIELDS if f.is_text and f.role is not Role.SCOPE
+)
 _NAMED = {f.name: f.member_names for f in FIELDS if f.members}
 OUTCOME = "outcome"  # of an earlier transaction's decision; only in filters
 OUTCOMES = tuple(outcome.name for outcome in Outcome if outcome)

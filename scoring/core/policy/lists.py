@@ -16,12 +16,12 @@ from pydantic import (
 )
 
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
-from scoring.core.transaction.transaction import FIELDS, TOKEN_CHARACTERS_MAX
+from scoring.core.transaction.transaction import READ_FIELDS, TEXT_CHARACTERS_MAX
 
 ENTRIES_MAX = 100_000  # 12 MB a process; a larger list does not belong in a file
 _FOREVER_MS = OCCURRED_AT_MS_MAX + 1
 
-LIST_FIELDS = tuple(field.name for field in FIELDS if field.is_selectable)
+LIST_FIELDS = tuple(field.name for field in READ_FIELDS if field.is_selectable)
 
 
 def _is_listable(name: str) -> str:
@@ -38,7 +38,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    token: str = Field(min_length=1, max_length=TOKEN_CHARACTERS_MAX)
+    token: str = Field(min_length=1, max_length=TEXT_CHARACTERS_MAX)
     expires: AwareDatetime | None = None
     reason: str = Field("", max_length=200)
 

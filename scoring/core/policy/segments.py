@@ -21,8 +21,8 @@ from scoring.core.document import several
 from scoring.core.transaction.transaction import (
     AMOUNT_MINOR_MAX,
     FIELD_OF,
-    FIELDS,
-    TOKEN_CHARACTERS_MAX,
+    READ_FIELDS,
+    TEXT_CHARACTERS_MAX,
     Transaction,
     never,
 )
@@ -33,11 +33,11 @@ Amount = Callable[[Transaction], int | None]
 
 
 Texts = Annotated[
-    tuple[Annotated[str, Field(min_length=1, max_length=TOKEN_CHARACTERS_MAX)], ...],
+    tuple[Annotated[str, Field(min_length=1, max_length=TEXT_CHARACTERS_MAX)], ...],
     BeforeValidator(several),
     Field(min_length=1, max_length=10_000),
 ]
-_SELECTED = tuple(field.name for field in FIELDS if field.is_selectable)
+_SELECTED = tuple(field.name for field in READ_FIELDS if field.is_selectable)
 if TYPE_CHECKING:
     Selected = BaseModel
 else:  # a field of texts for each field that a segment may ask for

@@ -124,8 +124,8 @@ def field_with_card_number(
         return None
     for name, text in texts.items():
         if name not in exempt and holds_card_number(text):
-            # The name may itself be the caller's text (an attribute key).
-            return "attributes" if name.startswith("attributes") else name
+            # What follows may itself be the caller's text (an attribute's key).
+            return name.partition(".")[0].partition("[")[0]
     return None
 
 

@@ -21,6 +21,8 @@ CURRENCY_DIGITS: Mapping[str, int] = {
     if currency.exponent is not None
 }
 _CATEGORY_DIGITS = 4
+_ECI_DIGITS = 2
+_RESPONSE_CHARACTERS = (2, 4)  # ISO 8583:1987, and of 2003
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,16 @@ def _is_category(value: str) -> bool:
     return len(value) == _CATEGORY_DIGITS and value.isascii() and value.isdecimal()
 
 
+def _is_eci(value: str) -> bool:
+    return len(value) == _ECI_DIGITS and value.isascii() and value.isdecimal()
+
+
+def _is_response_code(value: str) -> bool:
+    least, most = _RESPONSE_CHARACTERS
+    known = value.isascii() and value.isalnum() and value == value.upper()
+    return known and least <= len(value) <= most
+
+
 CURRENCIES = CodeSet(
     "an active ISO 4217 currency code such as EUR",
     CURRENCY_DIGITS.__contains__,
@@ -99,4 +111,13 @@ CATEGORIES = CodeSet(
     _is_category,
     (),
     {str(n): f"{n:04}" for n in range(1_000)},
+)
+ECIS = CodeSet(
+    "an electronic commerce indicator of two digits such as 05",
+    _is_eci,
+    (),
+    {str(n): f"{n:02}" for n in range(10)},
+)
+RESPONSE_CODES = CodeSet(
+    "a response code of ISO 8583 field 39 such as 05", _is_response_code
 )

@@ -14,8 +14,10 @@ from itertools import groupby
 from typing import Any, get_type_hints
 
 from scoring.core.transaction.codes import CodeSet, named
+from scoring.core.transaction.forms import Form
 
 Members = type[IntEnum]
+_USUAL_MAX = 20  # the fields that a payment of any kind may bring
 
 
 class FieldType(Enum):
@@ -29,6 +31,7 @@ class FieldType(Enum):
     REAL = auto()
     INSTANT = auto()  # milliseconds since 1970, UTC
     TEXTS = auto()  # texts by keys of the caller's own
+    NUMBERS = auto()  # finite reals by keys of the caller's own; no key: unknown
 
 
 class Role(Enum):
@@ -49,7 +52,8 @@ class Field:
     `number` is the protobuf field's, which orders the payload hash; `path` where the
     message holds it ("location.latitude"), and what errors call it. `absent` is what
     stands for "not known": "", 0 or None; a required field's is refused. Numbers lie
-    between `low` and `high`, texts are at most `characters_max`.
+    between `low` and `high`, texts are at most `characters_max`; one of a `form` is
+    read in its canonical spelling.
     """
 
     number: int
@@ -67,6 +71,7 @@ class Field:
     pattern: re.Pattern[str] | None = None
     told: str = ""
     codes: CodeSet | None = None
+    form: Form | None = None
     members: Members | None = None
     in_rules: bool = True
 
@@ -74,6 +79,16 @@ class Field:
     def is_token(self) -> bool:
         """Whether it is a text of the caller's own, which may hide a card number."""
         return self.type is FieldType.TEXT and self.pattern is None
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether most payments lack it: one test for all of them says that they do."""
+        return self.number > _USUAL_MAX
+
+    @property
+    def is_map(self) -> bool:
+        """Whether its values have keys of the caller's own."""
+        return self.type in {FieldType.TEXTS, FieldType.NUMBERS}
 
     @property
     def is_text(self) -> bool:
@@ -97,11 +112,13 @@ def text(
     *,
     characters_max: int,
     required: bool = False,
+    form: Form | None = None,
 ) -> Field:
     """A text that may hold a token, never a card number."""
     return Field(
-        number, FieldType.TEXT, role, characters_max=characters_max, required=required
-    )
+        number, FieldType.TEXT, role, characters_max=characters_max, required=required,
+        form=form,
+    )  # fmt: skip
 
 
 def code(number: int, codes: CodeSet, *, required: bool = False) -> Field:
@@ -164,6 +181,19 @@ def texts(
     )  # fmt: skip
 
 
+def numbers(number: int, *, entries_max: int, key_characters_max: int) -> Field:
+    """Finite reals by keys of the caller's own."""
+    return Field(
+        number, FieldType.NUMBERS, Role.EXTRA, entries_max=entries_max, in_rules=False,
+        key_characters_max=key_characters_max,
+    )  # fmt: skip
+
+
+def derived(name: str, role: Role, form: Form) -> Field:
+    """A text that is worked out from another field, and carried by no message."""
+    return Field(0, FieldType.TEXT, role, path=name, name=name, absent="", form=form)
+
+
 def declared(cls: type) -> tuple[Field, ...]:
     """The fields that a dataclass declares by its annotations, in its order.
 
@@ -198,6 +228,18 @@ def _absent(own: Any) -> object:
 def names(fields: Iterable[Field], *types: FieldType) -> tuple[str, ...]:
     """The names of the fields of some types, in field order."""
     return tuple(field.name for field in fields if field.type in types)
+
+
+def any_of(fields: Iterable[Field]) -> str:
+    """Python that tells whether any of these optional fields is known.
+
+    >>> any_of([Field(21, FieldType.TEXT, Role.ENTITY, name="email", absent="")])
+    't.email'
+    """
+    return " or ".join(
+        f"t.{field.name}{'' if field.absent is not None else ' is not None'}"
+        for field in fields
+    )
 
 
 def together(fields: Iterable[Field]) -> Iterator[list[Field]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from math import isfinite
 from typing import Any, Protocol
 
 from scoring.core.generated_code import function_from
@@ -13,10 +14,17 @@ from scoring.core.transaction.card_number import (
     may_hold_card_number,
 )
 from scoring.core.transaction.event_time import implausible
-from scoring.core.transaction.fields import Field, FieldType, Role, together
+from scoring.core.transaction.fields import (
+    Field,
+    FieldType,
+    Role,
+    any_of,
+    together,
+)
 from scoring.errors import CardNumberRefused, InvalidTransaction
 
 _CODES_MAX = 4_096  # combinations of codes remembered as valid
+_WHOLE_MAX = 10**19  # no card number is longer
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -34,7 +42,9 @@ class Validate(Protocol):
 def validator(fields: Sequence[Field]) -> Validate:
     """The function that holds a transaction to the limits of its fields.
 
-    Straight code with no loop over fields: each transaction of each door passes it.
+    Straight code with no loop over fields: each transaction of each door passes it, and
+    one test passes over the fields that most of them lack. Card numbers are looked for
+    before forms: who sends one is to be told that.
     """
     scope: dict[str, Any] = {
         "InvalidTransaction": InvalidTransaction,
@@ -44,18 +54,36 @@ def validator(fields: Sequence[Field]) -> Validate:
         "may_hold_card_number": may_hold_card_number,
         "field_with_card_number": field_with_card_number,
         "not_a_text": _not_a_text(fields),
+        "digits_of": _digits_of,
     }
-    lines = [
-        *_texts(fields, scope),
+    usual = [field for field in fields if not field.is_rare]
+    rare = [field for field in fields if field.is_rare]
+    lines = [*_limits(usual, scope), f"joined = {_joined(usual)}", *_printable(usual)]
+    if rare:
+        limits = [*_limits(rare, scope), f"more = {_joined(rare)}"]
+        limits += [*_printable(rare, "more"), "joined = f'{joined}x{more}'"]
+        lines += [f"rare = {any_of(rare)}", *_if("rare", limits)]
+    lines += _guard(fields, scope)
+    if formed := _forms(rare, scope):
+        lines += _if("rare", formed)
+    source = "\n    ".join(["def validate(t, *, exempt=NOTHING):", *lines])
+    made: Validate = function_from(source, "validate", scope)
+    return made
+
+
+def _if(condition: str, lines: list[str]) -> list[str]:
+    return [f"if {condition}:", *(f"    {line}" for line in lines)]
+
+
+def _limits(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
+    """The limits of each field by itself."""
+    return [
+        *_required(fields, scope),
         *(line for f in fields for line in _number(f)),
         *_codes(fields, scope),
         *_within_messages(fields),
         *_maps(fields, scope),
-        *_guard(fields),
     ]
-    source = "\n    ".join(["def validate(t, *, exempt=NOTHING):", *lines])
-    made: Validate = function_from(source, "validate", scope)
-    return made
 
 
 def _refuse(condition: str, field: Field, told: str) -> list[str]:
@@ -63,13 +91,9 @@ def _refuse(condition: str, field: Field, told: str) -> list[str]:
     return [f"if {condition}:", f"    {refused}"]
 
 
-def _texts(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
-    """Patterns, what is required, and all tokens at once: one text of them all.
-
-    An `x` parts them, which is printable, so that no two make one card number.
-    """
+def _required(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
+    """Patterns, and the texts that are required."""
     lines = []
-    tokens = [field for field in fields if field.is_token]
     for field in fields:
         if field.type is FieldType.TEXT and field.pattern is not None:
             scope[f"fits_{field.name}"] = field.pattern.fullmatch
@@ -77,13 +101,24 @@ def _texts(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
             lines += _refuse(fits, field, field.told)
         elif field.is_token and field.required:
             lines += _refuse(f"not t.{field.name}", field, "is required")
-    joined = "x".join(f"{{t.{f.name}}}" for f in fields if f.type is FieldType.TEXT)
+    return lines
+
+
+def _joined(fields: Sequence[Field]) -> str:
+    """All texts at once. An `x` parts them, which is printable, so that no two make one
+    card number.
+    """
+    own = "x".join(f"{{t.{f.name}}}" for f in fields if f.type is FieldType.TEXT)
+    return f"f'{own}'"
+
+
+def _printable(fields: Sequence[Field], joined: str = "joined") -> list[str]:
+    """Refuses the texts that are joined where one is too long or not printable."""
+    tokens = [field for field in fields if field.is_token]
     least = min(field.characters_max for field in tokens)
     too_long = " or ".join(f"len(t.{f.name}) > {f.characters_max}" for f in tokens)
     return [
-        *lines,
-        f"joined = f'{joined}'",
-        f"if not joined.isprintable() or len(joined) > {least} and ({too_long}):",
+        f"if not {joined}.isprintable() or len({joined}) > {least} and ({too_long}):",
         "    raise not_a_text(t)",
     ]
 
@@ -169,31 +204,58 @@ def _codes(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
             if (value or field.required) and (why := field.codes.refusal(value)):
                 raise InvalidTransaction(field.path, why)
 
-    scope["check_codes"] = check
-    return [f"check_codes({', '.join(f't.{field.name}' for field in coded)})"]
+    own = f"check_codes_{coded[0].number}"
+    scope[own] = check
+    return [f"{own}({', '.join(f't.{field.name}' for field in coded)})"]
+
+
+def _forms(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
+    """Refuses texts that are not in the canonical spelling of their form.
+
+    Doors read any spelling as the canonical one: what they refuse is no such text.
+    """
+    lines = []
+    for field in fields:
+        if field.form is not None:
+            scope[f"canonical_{field.name}"] = field.form.canonical
+            value = f"t.{field.name}"
+            wrong = f"{value} and canonical_{field.name}({value}) != {value}"
+            lines += _refuse(wrong, field, f"must be {field.form.what}")
+    return lines
 
 
 def _maps(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
     lines = []
     for field in fields:
-        if field.type is FieldType.TEXTS:
+        if field.is_map:
             scope[f"check_{field.name}"] = _map_check(field)
-            lines += [f"if t.{field.name}:", f"    check_{field.name}(t.{field.name})"]
+            check = f"check_{field.name}(t.{field.name})"
+            lines += _if(f"t.{field.name}", [check])
     return lines
 
 
-def _map_check(field: Field) -> Callable[[Mapping[str, str]], None]:
-    def check(texts: Mapping[str, str]) -> None:
-        if len(texts) > field.entries_max:
+def _map_check(field: Field) -> Callable[[Mapping[str, Any]], None]:
+    told_of_value = (
+        "must be a finite number"
+        if field.type is FieldType.NUMBERS
+        else f"must be at most {field.characters_max} characters"
+    )
+
+    def fits(value: Any) -> bool:
+        if field.type is FieldType.NUMBERS:
+            return isfinite(value)
+        return len(value) <= field.characters_max
+
+    def check(entries: Mapping[str, Any]) -> None:
+        if len(entries) > field.entries_max:
             told = f"must hold at most {field.entries_max} entries"
             raise InvalidTransaction(field.path, told)
-        for key, value in texts.items():
+        for key, value in entries.items():
             if not key or len(key) > field.key_characters_max:
                 told = f"keys must be 1-{field.key_characters_max} characters"
                 raise InvalidTransaction(_entry(field, key), told)
-            if len(value) > field.characters_max:
-                told = f"must be at most {field.characters_max} characters"
-                raise InvalidTransaction(_entry(field, key), told)
+            if not fits(value):
+                raise InvalidTransaction(_entry(field, key), told_of_value)
 
     return check
 
@@ -206,27 +268,44 @@ def _entry(field: Field, key: str) -> str:
     return f"{field.path}.{shown}" if known else field.path
 
 
-def _guard(fields: Sequence[Field]) -> list[str]:
+def _guard(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
     """Each field by its name, but only where all together may hold a card number."""
     own = sorted(
         (field for field in fields if field.type is FieldType.TEXT),
         key=lambda field: field.role is Role.SCOPE,
     )
-    maps = [field for field in fields if field.type is FieldType.TEXTS]
+    maps = [field for field in fields if field.is_map]
     any_map = "".join(f"t.{field.name} or " for field in maps)
-    named = ", ".join(f"{field.path!r}: t.{field.name}" for field in own)
+    named = ", ".join(f"{field.path!r}: {_guarded(field, scope)}" for field in own)
     lines = [f"texts = {{{named}}}"]
     for field in maps:
+        value = "value" if field.type is FieldType.TEXTS else "digits_of(value)"
         lines += [
             f"for key, value in t.{field.name}.items():",
             f"    texts[f'{field.path}[{{len(texts)}}].key'] = key",
-            f"    texts[f'{field.path}.{{key}}'] = value",
+            f"    texts[f'{field.path}.{{key}}'] = {value}",
         ]
     lines += [
         "if guilty := field_with_card_number(texts, exempt):",
         "    raise CardNumberRefused(guilty)",
     ]
-    return [
-        f"if {any_map}may_hold_card_number(joined):",
-        *(f"    {line}" for line in lines),
-    ]
+    return _if(f"{any_map}may_hold_card_number(joined)", lines)
+
+
+def _guarded(field: Field, scope: dict[str, Any]) -> str:
+    """What of a text may hold a card number."""
+    value = f"t.{field.name}"
+    if field.form is None:
+        return value
+    scope[f"no_card_{field.name}"] = field.form.holds_no_card
+    return f"'' if no_card_{field.name}({value}) else {value}"
+
+
+def _digits_of(number: float) -> str:
+    """A whole number as a person reads it; a card number may be sent as one.
+
+    >>> _digits_of(4111111111111111.0), _digits_of(0.5)
+    ('4111111111111111', '')
+    """
+    whole = isfinite(number) and abs(number) < _WHOLE_MAX and number == int(number)
+    return str(int(number)) if whole else ""

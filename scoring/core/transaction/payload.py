@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import groupby
@@ -10,7 +10,7 @@ from struct import Struct
 from typing import Any
 
 from scoring.core.generated_code import function_from
-from scoring.core.transaction.fields import Field, FieldType
+from scoring.core.transaction.fields import Field, FieldType, any_of
 
 _TEXT = Struct(">BI")
 _NUMBER = Struct(">Bq")
@@ -23,24 +23,36 @@ def hasher(fields: Sequence[Field]) -> Callable[[Any], bytes]:
     """The function that gives a transaction's payload hash.
 
     SHA-256 (32 bytes) over the known fields in the order of their numbers: absent
-    ones are omitted (an amount of 0 is there), maps sorted, reals enter as IEEE bits.
+    ones are omitted (an amount of 0 is there), maps sorted by key, reals enter as IEEE
+    bits (in a map a -0.0 as the 0.0 that it equals; no NaN passes the limits).
     Trace context and the dry-run flag are not part of a transaction. Protobuf and
     JSON of one transaction hash equally, and so do releases.
     """
     scope: dict[str, Any] = {
         "head": _head, "number": _NUMBER.pack, "real": _REAL.pack,
-        "entries": _entries, "sha256": sha256,
+        "entries": _entries, "measured": _measured, "sha256": sha256,
     }  # fmt: skip
     lines = ["parts = []"]
-    for key, group in groupby(fields, key=_hashed_with):
-        run = list(group)
-        if not key:
-            scope[f"codes_{run[0].number}"] = _coded(tuple(f.number for f in run))
+    usual = [field for field in fields if not field.is_rare]
+    rare = [field for field in fields if field.is_rare]
+    for run in _runs(usual, scope):
         lines += _lines(run)
+    if rare:
+        lines.append(f"if {any_of(rare)}:")
+        lines += [f"    {line}" for run in _runs(rare, scope) for line in _lines(run)]
     lines.append("return sha256(b''.join(parts)).digest()")
     source = "\n    ".join(["def payload_hash(t):", *lines])
     made: Callable[[Any], bytes] = function_from(source, "payload_hash", scope)
     return made
+
+
+def _runs(fields: Sequence[Field], scope: dict[str, Any]) -> Iterator[list[Field]]:
+    """The fields that are hashed at once, with what hashes codes put in scope."""
+    for key, group in groupby(fields, key=_hashed_with):
+        run = list(group)
+        if not key:
+            scope[f"codes_{run[0].number}"] = _coded(tuple(f.number for f in run))
+        yield run
 
 
 def _hashed_with(field: Field) -> int:
@@ -58,6 +70,8 @@ def _lines(run: list[Field]) -> list[str]:
         add = f"parts += (head({field.number}, len(b := {value}.encode())), b)"
     elif field.type is FieldType.TEXTS:
         add = f"parts += entries({field.number}, {value})"
+    elif field.type is FieldType.NUMBERS:
+        add = f"parts += measured({field.number}, {value})"
     elif field.type is FieldType.REAL:
         reals = " + ".join(f"real({f.number}, t.{f.name})" for f in run)
         add = f"parts.append({reals})"
@@ -74,6 +88,18 @@ def _entries(number: int, texts: Mapping[str, str]) -> list[bytes]:
         _TEXT.pack(number, len(text)) + text
         for key in sorted(texts)
         for text in (key.encode(), texts[key].encode())
+    ]
+
+
+def _measured(number: int, numbers: Mapping[str, float]) -> list[bytes]:
+    return [
+        part
+        for key in sorted(numbers)
+        for text in (key.encode(),)
+        for part in (
+            _TEXT.pack(number, len(text)) + text,
+            _REAL.pack(number, numbers[key] + 0.0),
+        )
     ]
 
 

@@ -12,7 +12,14 @@ from typing import Annotated
 
 from scoring.core.fast_init import fast_init
 from scoring.core.transaction.card_number import field_with_card_number
-from scoring.core.transaction.codes import CATEGORIES, COUNTRIES, CURRENCIES, CodeSet
+from scoring.core.transaction.codes import (
+    CATEGORIES,
+    COUNTRIES,
+    CURRENCIES,
+    ECIS,
+    RESPONSE_CODES,
+    CodeSet,
+)
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
 from scoring.core.transaction.fields import (
     Field,
@@ -20,16 +27,43 @@ from scoring.core.transaction.fields import (
     Role,
     code,
     declared,
+    derived,
     instant,
     money,
     name,
+    names,
+    numbers,
     real,
     text,
     texts,
     whole,
 )
+from scoring.core.transaction.forms import (
+    ACCOUNT,
+    BIN,
+    EMAIL,
+    EMAIL_DOMAIN,
+    IP,
+    IP_NETWORK,
+    PHONE,
+    POSTAL_CODE,
+    THREE_DS_VERSION,
+    Form,
+    domain_of,
+    network_of,
+)
 from scoring.core.transaction.limits import validator
 from scoring.core.transaction.payload import hasher
+from scoring.core.transaction.payment_terms import (
+    AvsResult,
+    CvvResult,
+    Flag,
+    Initiator,
+    PaymentMethod,
+    Rail,
+    Sequence,
+    ThreeDsStatus,
+)
 from scoring.errors import CardNumberRefused, InvalidTransaction
 
 DEFAULT_TENANT = "default"
@@ -68,6 +102,12 @@ _instant = partial(instant, low=OCCURRED_AT_MS_MIN, high=OCCURRED_AT_MS_MAX)
 _latitude = real(19, "location.latitude", low=-90, high=90)
 _longitude = real(19, "location.longitude", low=-180, high=180)
 _attributes = texts(20, entries_max=32, key_characters_max=64, characters_max=256)
+_numbers = numbers(48, entries_max=32, key_characters_max=64)
+_address = partial(text, characters_max=256)
+_postal_code = partial(text, characters_max=16, form=POSTAL_CODE)
+_account = partial(_token, form=ACCOUNT)
+_email = text(21, Role.ENTITY, characters_max=254, form=EMAIL)  # RFC 5321's longest
+_version = _token(43, Role.CATEGORY, form=THREE_DS_VERSION)
 
 
 @fast_init
@@ -107,15 +147,63 @@ class Transaction:
     latitude: Annotated[float | None, _latitude] = None
     longitude: Annotated[float | None, _longitude] = None
     attributes: Annotated[Mapping[str, str], _attributes] = field(default_factory=dict)
+    email: Annotated[str, _email] = ""
+    phone: Annotated[str, _token(22, Role.ENTITY, form=PHONE)] = ""
+    ip: Annotated[str, _token(23, Role.ENTITY, form=IP)] = ""
+    session: Annotated[str, _token(24, Role.ENTITY)] = ""
+    billing_address: Annotated[str, _address(25, Role.ENTITY)] = ""
+    billing_postal_code: Annotated[str, _postal_code(26, Role.CATEGORY)] = ""
+    billing_country: Annotated[str, code(27, COUNTRIES)] = ""
+    shipping_address: Annotated[str, _address(28, Role.ENTITY)] = ""
+    shipping_postal_code: Annotated[str, _postal_code(29, Role.CATEGORY)] = ""
+    shipping_country: Annotated[str, code(30, COUNTRIES)] = ""
+    payer_account: Annotated[str, _account(31, Role.ENTITY)] = ""
+    payee_account: Annotated[str, _account(32, Role.ENTITY)] = ""
+    bin: Annotated[str, _token(33, Role.CATEGORY, form=BIN)] = ""
+    issuer: Annotated[str, _token(34, Role.CATEGORY)] = ""
+    wallet: Annotated[str, text(35, Role.CATEGORY, characters_max=64)] = ""
+    network_token: Annotated[int, name(36, Flag)] = Flag.UNSPECIFIED
+    payment_method: Annotated[int, name(37, PaymentMethod)] = PaymentMethod.UNSPECIFIED
+    rail: Annotated[int, name(38, Rail)] = Rail.UNSPECIFIED
+    initiator: Annotated[int, name(39, Initiator)] = Initiator.UNSPECIFIED
+    sequence: Annotated[int, name(40, Sequence)] = Sequence.UNSPECIFIED
+    avs_result: Annotated[int, name(41, AvsResult)] = AvsResult.UNSPECIFIED
+    cvv_result: Annotated[int, name(42, CvvResult)] = CvvResult.UNSPECIFIED
+    three_ds_version: Annotated[str, _version] = ""
+    three_ds_status: Annotated[int, name(44, ThreeDsStatus)] = ThreeDsStatus.UNSPECIFIED
+    eci: Annotated[str, code(45, ECIS)] = ""
+    liability_shift: Annotated[int, name(46, Flag)] = Flag.UNSPECIFIED
+    previous_response_code: Annotated[str, code(47, RESPONSE_CODES)] = ""
+    numbers: Annotated[Mapping[str, float], _numbers] = field(default_factory=dict)
+
+    @property
+    def ip_network(self) -> str:
+        """The /24 or /48 of the address: one household, office or data centre."""
+        return network_of(self.ip)
+
+    @property
+    def email_domain(self) -> str:
+        """The domain of the e-mail address."""
+        return domain_of(self.email)
 
 
 FIELDS = declared(Transaction)
-FIELD_OF: Mapping[str, Field] = {field.name: field for field in FIELDS}
+# Worked out of the field that each is named with, and carried by no message.
+DERIVED: Mapping[Field, str] = {
+    derived("ip_network", Role.ENTITY, IP_NETWORK): "ip",
+    derived("email_domain", Role.CATEGORY, EMAIL_DOMAIN): "email",
+}
+READ_FIELDS = (*FIELDS, *DERIVED)  # what rules, lists, segments and features name
+FIELD_OF: Mapping[str, Field] = {field.name: field for field in READ_FIELDS}
+MAP_FIELDS = names(FIELDS, FieldType.TEXTS, FieldType.NUMBERS)
 TOKEN_FIELDS = tuple(f.name for f in FIELDS if f.is_token)
 FIELD_CODES = {f.name: f.codes for f in FIELDS if f.type is FieldType.CODE and f.codes}
 # Every field that can only have certain values, as files name them: what a policy or
 # a feature compares with another value would never happen.
 CLOSED: Mapping[str, CodeSet] = {f.name: f.codes for f in FIELDS if f.codes}
+FORMS: Mapping[str, Form] = {f.name: f.form for f in READ_FIELDS if f.form}
+# The longest text that any field holds.
+TEXT_CHARACTERS_MAX = max(f.characters_max for f in FIELDS if f.is_token)
 
 validate = validator(FIELDS)
 payload_hash = hasher(FIELDS)
@@ -129,7 +217,7 @@ def never(field: str, text: str) -> str:
     >>> never("card", "UK")
     ''
     """
-    known = CLOSED.get(field)
+    known = CLOSED.get(field) or FORMS.get(field)
     if known:
         return known.refusal(text)
     token = field in TOKEN_FIELDS and not text.isprintable()

@@ -8,7 +8,7 @@ those few rows are computed again by the reference engine.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from scoring.core.features.catalogue import Catalogue, EntityPlan
@@ -20,11 +20,11 @@ from scoring.core.features.reference import (
     Reference,
     event_of,
 )
-from scoring.core.transaction.transaction import Transaction
+from scoring.core.transaction.transaction import FIELDS, MAP_FIELDS, Transaction
 
 Connection = Any
 _Key = tuple[str, ...]
-_FIELDS = tuple(f.name for f in fields(Transaction) if f.name != "attributes")
+_FIELDS = tuple(f.name for f in FIELDS if f.name not in MAP_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from scoring.core.features.expression import NUMBERS, OUTCOME, parse
 from scoring.core.features.measure import LIMB_BITS
 from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction.fields import Field
-from scoring.core.transaction.transaction import FIELDS
+from scoring.core.transaction.transaction import DERIVED, FIELDS, MAP_FIELDS
+from scoring.training.offline.derived_sql import DERIVED_SQL
 from scoring.training.sql import SQL_TYPES
 
 # Events of one entity and millisecond get ranks below this, so that time and rank make
@@ -27,16 +28,20 @@ def _absent(field: Field) -> str:
 _EMPTY = {
     field.name: f"{_absent(field)}::{SQL_TYPES[field.type]}"
     for field in FIELDS
-    if field.name not in {"occurred_at_ms", "amount_minor", "attributes"}
+    if field.name not in {"occurred_at_ms", "amount_minor", *MAP_FIELDS}
 } | {OUTCOME: "''", "processed_seq": "NULL::BIGINT"}
 
 
 def columns_of_transaction(present: set[str]) -> str:
-    """The select list that adds the fields which a table lacks, as "not known"."""
-    lacking = [
-        f"{value} AS {name}" for name, value in _EMPTY.items() if name not in present
-    ]
-    return ", ".join(["*", *lacking])
+    """The select list that adds the fields which a table lacks, as "not known", and
+    those that are worked out of others.
+    """
+    added = {name: sql for name, sql in _EMPTY.items() if name not in present} | {
+        field.name: DERIVED_SQL[field.name](of if of in present else _EMPTY[of])
+        for field, of in DERIVED.items()
+        if field.name not in present
+    }
+    return ", ".join(["*", *(f"{sql} AS {name}" for name, sql in added.items())])
 
 
 def hash_sql(field: str) -> str:

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 DECLARATION = Path("scoring/core/transaction/transaction.py")
 PROTO = Path("protos/scoring/v1/transaction.proto")
-DECLARED = "    wallet_type: Annotated[str, _token(21, Role.CATEGORY)] = "
+DECLARED = "    wallet_type: Annotated[str, _token(49, Role.CATEGORY)] = "
 HELD_BY = Path("tests/unit/core/transaction/test_declared_fields.py")
 DECISION = Path("scoring/core/decision/decision.py")
 DECISION_PROTO = Path("protos/scoring/v1/decision.proto")
@@ -48,8 +48,8 @@ def declare(package: Path, declared: str = f'{DECLARED}""\n') -> None:
 
 def add_to_the_proto(package: Path) -> None:
     """The field, with what `make protos` generates."""
-    last = "map<string, string> attributes = 20;\n"
-    generate(package, PROTO, last, "  string wallet_type = 21;\n")
+    last = "map<string, double> numbers = 48;\n"
+    generate(package, PROTO, last, "  string wallet_type = 49;\n")
 
 
 def generate(package: Path, proto: Path, last: str, line: str) -> None:
@@ -99,13 +99,13 @@ def test_a_field_is_complete_with_its_declaration_and_its_line_in_the_proto(pack
 
 def test_a_field_that_is_only_declared_is_missed_in_the_proto(package):
     declare(package)
-    told = "wallet_type = 21 is declared but not in scoring.v1.Transaction: add it to"
+    told = "wallet_type = 49 is declared but not in scoring.v1.Transaction: add it to"
     assert told in said_by(package, "-c", "import scoring.wire")
 
 
 def test_a_field_that_is_only_in_the_proto_is_missed_in_the_declaration(package):
     add_to_the_proto(package)
-    told = "wallet_type = 21 is in scoring.v1.Transaction but not declared: add it to"
+    told = "wallet_type = 49 is in scoring.v1.Transaction but not declared: add it to"
     assert told in said_by(package, "-c", "import scoring.wire")
 
 

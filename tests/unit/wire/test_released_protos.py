@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring.core.transaction.transaction import FIELDS
 from scoring.v1 import decision_pb2, fraud_scoring_pb2, transaction_pb2
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -76,8 +77,7 @@ def test_a_removed_call_is_refused(changed):
 # them. Any other number needs `optional`.
 ZERO_IS_NOT_SAID = {
     "Transaction.attempt": "attempts count from 1",
-    "Transaction.channel": "unspecified",
-    "Transaction.entry_mode": "unspecified",
+    **{f"Transaction.{f.name}": "unspecified" for f in FIELDS if f.members},
     "Label.version": "versions count from 1; 0 is refused",
     "Label.verdict": "unspecified; refused",
     "Label.source": "unspecified",

@@ -9,7 +9,7 @@ from enum import Enum
 
 from scoring.core.features.bounds import ANY, Bounds, known_between
 from scoring.core.transaction.fields import Field, FieldType
-from scoring.core.transaction.transaction import FIELDS
+from scoring.core.transaction.transaction import FIELDS, READ_FIELDS
 
 _FEATURE = re.compile(r"\bfeatures\.(\w+)")
 FLOAT32 = Bounds(-3.5e38, 3.5e38)  # features are of this type
@@ -46,7 +46,7 @@ MEMBERS: Mapping[str, Mapping[int, str]] = {
 def inputs_of(fields: Iterable[Field]) -> dict[str, Input]:
     """What rules may read of a transaction, by name.
 
-    >>> inputs_of(FIELDS)["channel"].source
+    >>> inputs_of(READ_FIELDS)["channel"].source
     "MEMBERS_channel.get(t.channel, '')"
     """
     return {field.name: _input(field) for field in fields if field.in_rules}
@@ -66,7 +66,7 @@ def _input(field: Field) -> Input:
     return Input(kind, value, known_between(field), required=field.required)
 
 
-TRANSACTION: Mapping[str, Input] = inputs_of(FIELDS)
+TRANSACTION: Mapping[str, Input] = inputs_of(READ_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
