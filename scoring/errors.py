@@ -1,7 +1,7 @@
 """The errors of the service, one tree, translated once at each door.
 
 Whatever refuses a call raises one of these; only a door knows its transport's word for
-it. The client raises them again.
+it. The client raises them again, each by its `code`, which all transports carry.
 
 ScoringError
 ├── InvalidTransaction      the caller's fault       INVALID_ARGUMENT | dead letter
@@ -42,8 +42,10 @@ class ScoringError(Exception):
     """Anything this service raises on purpose.
 
     `field` is the path of what is wrong, "amount_minor"; empty where that is no field.
+    `code` tells what a caller may do about it apart, through every door.
     """
 
+    code: str = "failed-precondition"
     field: str = ""
 
 
@@ -54,6 +56,8 @@ class InvalidTransaction(ScoringError):
     what would be right and never repeats the value.
     """
 
+    code = "invalid"
+
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}" if field else message)
         self.field = field
@@ -63,6 +67,8 @@ class InvalidTransaction(ScoringError):
 class MessageTooLarge(ScoringError):
     """A message exceeds the limit of its method."""
 
+    code = "too-large"
+
     def __init__(self, bytes_max: int) -> None:
         super().__init__(
             f"the message exceeds {bytes_max} bytes; send fewer or smaller items"
@@ -71,6 +77,8 @@ class MessageTooLarge(ScoringError):
 
 class CardNumberRefused(InvalidTransaction):
     """A field holds a card number; send a token."""
+
+    code = "card-number"
 
     def __init__(self, field: str) -> None:
         super().__init__(field, "holds a card number; send a token instead")
@@ -82,6 +90,7 @@ class TransactionConflict(ScoringError):
     `differing` names the fields in which the two differ; empty where not known.
     """
 
+    code = "conflict"
     differing: tuple[str, ...] = ()
 
     def __init__(self, transaction_id: str, differing: tuple[str, ...] = ()) -> None:
@@ -97,6 +106,7 @@ class TransactionConflict(ScoringError):
 class LabelConflict(TransactionConflict):
     """A version of a label was already reported with another verdict."""
 
+    code = "label-conflict"
     field = "verdict"
 
     def __init__(self, message: str = "") -> None:
@@ -113,6 +123,8 @@ class UnknownTransaction(ScoringError):
     `searched` says where it was looked for, beside the record.
     """
 
+    code = "unknown-transaction"
+
     def __init__(self, searched: str = "") -> None:
         where = f" ({searched})" if searched else ""
         self.message = (
@@ -128,6 +140,7 @@ class Unavailable(ScoringError):
     `retry_after_ms` is when a retry is welcome; 0 where nobody says.
     """
 
+    code = "unavailable"
     retry_after_ms: int = 0
 
 
@@ -161,6 +174,8 @@ class LogUnavailable(Unavailable):
 class Overloaded(Unavailable):
     """More waits than can be decided in time; this was refused before any work."""
 
+    code = "overloaded"
+
     def __init__(self, *, retry_after_ms: int) -> None:
         super().__init__(
             "overloaded; retry after the pushback, or on another connection"
@@ -170,6 +185,8 @@ class Overloaded(Unavailable):
 
 class RateLimited(Unavailable):
     """A caller sends more than was agreed; `rate_per_s` on average."""
+
+    code = "rate-limited"
 
     def __init__(self, rate_per_s: float, *, retry_after_ms: int) -> None:
         super().__init__(
@@ -181,6 +198,8 @@ class RateLimited(Unavailable):
 class DeadlineExceeded(Unavailable, TimeoutError):
     """No answer came before the call's deadline; the transaction may be decided."""
 
+    code = "deadline-exceeded"
+
     def __init__(self, message: str = "") -> None:
         super().__init__(
             message or "the deadline left no time for any decision; allow at least 5 ms"
@@ -190,6 +209,8 @@ class DeadlineExceeded(Unavailable, TimeoutError):
 class NotFound(ScoringError):
     """Nothing is recorded under this id."""
 
+    code = "not-found"
+
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
         self.field = field
@@ -198,13 +219,19 @@ class NotFound(ScoringError):
 class NotExplainable(ScoringError):
     """A decision was made without a score, or by a model that is not kept any more."""
 
+    code = "not-explainable"
+
 
 class NotSupported(ScoringError):
     """This installation lacks what the call needs; the message says what to add."""
 
+    code = "not-supported"
+
 
 class Denied(ScoringError):
     """This caller may not do this."""
+
+    code = "denied"
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
@@ -213,6 +240,8 @@ class Denied(ScoringError):
 
 class Unauthenticated(Denied):
     """Who calls is not known: no certificate or token, or one that is refused."""
+
+    code = "unauthenticated"
 
 
 class RecordRefused(ScoringError):

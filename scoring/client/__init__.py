@@ -11,20 +11,28 @@ from scoring.client.synchronous import Client
 from scoring.core.transaction.label import Label, LabelSource, Verdict
 from scoring.core.transaction.transaction import Channel, EntryMode, Transaction
 from scoring.errors import (
+    CardNumberRefused,
     DeadlineExceeded,
     Denied,
     InvalidTransaction,
     LabelConflict,
+    MessageTooLarge,
+    NotExplainable,
     NotFound,
+    NotSupported,
+    Overloaded,
+    RateLimited,
     ScoringError,
     TransactionConflict,
     Unauthenticated,
     Unavailable,
+    UnknownTransaction,
 )
 from scoring.v1.decision_pb2 import Decision
 
 __all__ = [
     "AsyncClient",
+    "CardNumberRefused",
     "Channel",
     "Client",
     "DeadlineExceeded",
@@ -35,12 +43,18 @@ __all__ = [
     "Label",
     "LabelConflict",
     "LabelSource",
+    "MessageTooLarge",
+    "NotExplainable",
     "NotFound",
+    "NotSupported",
+    "Overloaded",
+    "RateLimited",
     "ScoringError",
     "Security",
     "Transaction",
     "TransactionConflict",
     "Unauthenticated",
     "Unavailable",
+    "UnknownTransaction",
     "Verdict",
 ]

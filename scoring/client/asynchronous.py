@@ -60,7 +60,7 @@ class AsyncClient:
     ) -> Decision:
         """Have one transaction judged; `timeout_s` is this call's own deadline."""
         request = messages.check_request(transaction, dry_run=dry_run)
-        with messages.translated(transaction.id):
+        with messages.translated():
             reply = await self._stub.CheckTransaction(
                 request, timeout=self._within(timeout_s)
             )
@@ -107,7 +107,7 @@ class AsyncClient:
     async def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
         """Return the recorded decision; `NotFound` when there is none."""
         request = messages.decision_request(transaction_id, tenant)
-        with messages.translated(transaction_id):
+        with messages.translated():
             reply = await self._stub.GetDecision(request, timeout=self._timeout_s)
         return reply.decision
 
@@ -119,7 +119,7 @@ class AsyncClient:
         `NotFound` where there is no decision, `ScoringError` where it has no score.
         """
         request = messages.explain_request(transaction_id, tenant)
-        with messages.translated(transaction_id):
+        with messages.translated():
             return await self._stub.ExplainDecision(request, timeout=timeout_s)
 
     async def report(

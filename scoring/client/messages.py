@@ -14,21 +14,28 @@ from scoring.core.transaction.fields import FieldType
 from scoring.core.transaction.label import Label
 from scoring.core.transaction.transaction import FIELDS, Transaction
 from scoring.errors import (
+    CardNumberRefused,
     DeadlineExceeded,
     Denied,
     InvalidTransaction,
     LabelConflict,
+    MessageTooLarge,
+    NotExplainable,
     NotFound,
+    NotSupported,
+    Overloaded,
+    RateLimited,
     ScoringError,
     TransactionConflict,
     Unauthenticated,
     Unavailable,
+    UnknownTransaction,
 )
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import transaction_pb2
 from scoring.v1.decision_pb2 import Decision
 
-FIELD_KEY = "scoring-field"
+FIELD_KEY, PROBLEM_KEY = "scoring-field", "scoring-problem"
 _MISFITS = (TypeError, ValueError, AttributeError)  # as protobuf refuses a value
 _TYPES = {
     FieldType.TEXT: "must be a str",
@@ -116,7 +123,7 @@ def answer_of(result: calls.CheckResult) -> Decision | ScoringError:
     """The decision of one item, or the error that it got."""
     if result.HasField("decision"):
         return result.decision
-    return error_of_item(result.error, result.transaction_id)
+    return error_of_item(result.error)
 
 
 def answers_of(
@@ -129,56 +136,72 @@ def answers_of(
 def labels_answers_of(reply: calls.ReportLabelsResponse) -> list[ScoringError | None]:
     """None where a label was taken (or known already), in order."""
     return [
-        error_of_item(result.error, result.transaction_id)
-        if result.HasField("error")
-        else None
+        error_of_item(result.error) if result.HasField("error") else None
         for result in reply.results
     ]
 
 
 @contextmanager
-def translated(transaction_id: str = "") -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Raise what a status means."""
     try:
         yield
     except grpc.RpcError as error:
-        raise error_of(error, transaction_id) from error
+        raise error_of(error) from error
 
 
-def error_of_item(error: calls.CheckError, transaction_id: str) -> ScoringError:
+def error_of_item(error: calls.CheckError) -> ScoringError:
     """The error of one item of a batch or a stream."""
-    found = _error(error.code, error.message, error.field, transaction_id)
-    return _to_be_retried(found, error.retry_after_ms)
+    return _told(
+        error.problem or _problem(error.code, error.field, error.retry_after_ms),
+        error.message,
+        error.field,
+        error.retry_after_ms,
+    )
 
 
-def error_of(status: grpc.RpcError, transaction_id: str = "") -> ScoringError:
+def error_of(status: grpc.RpcError) -> ScoringError:
     """The error that a status means."""
-    code = status.code()
     trailing = dict(cast("Iterable[tuple[str, str]]", status.trailing_metadata() or ()))
-    field, details = trailing.get(FIELD_KEY, ""), status.details() or ""
-    found = _error(code.value[0], details, field, transaction_id)
-    return _to_be_retried(found, int(trailing.get(RETRY_KEY, 0)))
+    field, after_ms = trailing.get(FIELD_KEY, ""), int(trailing.get(RETRY_KEY, 0))
+    told = trailing.get(PROBLEM_KEY, "")
+    problem = told or _problem(status.code().value[0], field, after_ms)
+    return _told(problem, status.details() or "", field, after_ms)
 
 
-def _to_be_retried(error: ScoringError, after_ms: int) -> ScoringError:
-    if isinstance(error, Unavailable):
+def _problem(code: int, field: str, after_ms: int) -> str:
+    """Our word for a status that came without one: of a network, an earlier release.
+
+    >>> _problem(14, "", 0), _problem(8, "", 200), _problem(6, "verdict", 0)
+    ('unavailable', 'overloaded', 'label-conflict')
+    >>> _problem(1, "", 0)
+    'cancelled'
+    """
+    name = next((s.name for s in grpc.StatusCode if s.value[0] == code), "UNKNOWN")
+    if name == "RESOURCE_EXHAUSTED" and after_ms:
+        return Overloaded.code
+    if name == "ALREADY_EXISTS" and field == LabelConflict.field:
+        return LabelConflict.code
+    return _PROBLEMS.get(name, name.lower().replace("_", "-"))
+
+
+def _told(problem: str, message: str, field: str, after_ms: int) -> ScoringError:
+    """The error as the service worded it.
+
+    >>> error = _told("rate-limited", "this caller's rate is 5 a second", "", 200)
+    >>> type(error).__name__, error.retry_after_ms, error.code
+    ('RateLimited', 200, 'rate-limited')
+    """
+    kind = _KINDS.get(problem, ScoringError)
+    error = kind.__new__(kind)  # its own wording is for those who raise it first
+    error.args, error.code, error.field = (message,), problem, field
+    if isinstance(error, InvalidTransaction | LabelConflict | UnknownTransaction):
+        error.message = message.removeprefix(f"{field}: ")
+    elif isinstance(error, TransactionConflict):
+        error.differing = _differing(message)
+    elif isinstance(error, Unavailable):
         error.retry_after_ms = after_ms
     return error
-
-
-def _error(code: int, message: str, field: str, transaction_id: str) -> ScoringError:
-    """Translate back.
-
-    >>> _error(3, "amount_minor: must not be negative", "amount_minor", "t1").field
-    'amount_minor'
-    """
-    if code == grpc.StatusCode.INVALID_ARGUMENT.value[0]:
-        return InvalidTransaction(field, message.removeprefix(f"{field}: "))
-    if code == grpc.StatusCode.ALREADY_EXISTS.value[0] and field == LabelConflict.field:
-        return LabelConflict(message.removeprefix(f"{field}: "))
-    if code == grpc.StatusCode.ALREADY_EXISTS.value[0]:
-        return TransactionConflict(transaction_id, _differing(message))
-    return _ERRORS.get(code, ScoringError)(message)
 
 
 def _differing(message: str) -> tuple[str, ...]:
@@ -192,14 +215,18 @@ def _differing(message: str) -> tuple[str, ...]:
     return tuple(named[1].split(", ")) if named else ()
 
 
-_ERRORS: dict[int, type[ScoringError]] = {
-    code.value[0]: kind
-    for code, kind in (
-        (grpc.StatusCode.UNAVAILABLE, Unavailable),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, Unavailable),
-        (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceeded),
-        (grpc.StatusCode.NOT_FOUND, NotFound),
-        (grpc.StatusCode.PERMISSION_DENIED, Denied),
-        (grpc.StatusCode.UNAUTHENTICATED, Unauthenticated),
+_KINDS: dict[str, type[ScoringError]] = {
+    kind.code: kind
+    for kind in (
+        *(InvalidTransaction, CardNumberRefused, MessageTooLarge),
+        *(TransactionConflict, LabelConflict, NotFound, UnknownTransaction),
+        *(Unavailable, Overloaded, RateLimited, DeadlineExceeded),
+        *(NotExplainable, NotSupported, Denied, Unauthenticated),
     )
+}
+_PROBLEMS = {
+    "INVALID_ARGUMENT": InvalidTransaction.code,
+    "ALREADY_EXISTS": TransactionConflict.code,
+    "UNIMPLEMENTED": NotSupported.code,
+    "PERMISSION_DENIED": Denied.code,
 }

@@ -66,7 +66,7 @@ class Client:
     ) -> Decision:
         """Have one transaction judged; `timeout_s` is this call's own deadline."""
         request = messages.check_request(transaction, dry_run=dry_run)
-        with messages.translated(transaction.id):
+        with messages.translated():
             reply = self._stub.CheckTransaction(
                 request, timeout=self._within(timeout_s)
             )
@@ -90,7 +90,7 @@ class Client:
     def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
         """Return the recorded decision; `NotFound` when there is none."""
         request = messages.decision_request(transaction_id, tenant)
-        with messages.translated(transaction_id):
+        with messages.translated():
             return self._stub.GetDecision(request, timeout=self._timeout_s).decision
 
     def explanation(
@@ -101,7 +101,7 @@ class Client:
         `NotFound` where there is no decision, `ScoringError` where it has no score.
         """
         request = messages.explain_request(transaction_id, tenant)
-        with messages.translated(transaction_id):
+        with messages.translated():
             return self._stub.ExplainDecision(request, timeout=timeout_s)
 
     def report(

@@ -110,6 +110,7 @@ class CheckError(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     FIELD_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     """gRPC status code."""
     message: _builtins.str
@@ -120,6 +121,11 @@ class CheckError(_message.Message):
     """When a retry is welcome, milliseconds from now; 0 where nothing is said. A call of
     its own gets this as the metadata grpc-retry-pushback-ms.
     """
+    problem: _builtins.str
+    """Which kind of refusal, "rate-limited": kinds that share a status code differ here.
+    A call of its own gets this as the metadata scoring-problem; over HTTP it ends the
+    URI of the problem's type.
+    """
     def __init__(
         self,
         *,
@@ -127,10 +133,11 @@ class CheckError(_message.Message):
         message: _builtins.str = ...,
         field: _builtins.str = ...,
         retry_after_ms: _builtins.int = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field", b"field", "message", b"message", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field", b"field", "message", b"message", "problem", b"problem", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,23 +10,32 @@ from grpc_parts import fresh_id, open_door
 
 from scoring.client import (
     AsyncClient,
+    CardNumberRefused,
     Client,
     DeadlineExceeded,
     Decision,
     Denied,
     InvalidTransaction,
     Label,
+    LabelConflict,
+    MessageTooLarge,
+    NotExplainable,
     NotFound,
+    NotSupported,
+    Overloaded,
+    RateLimited,
     ScoringError,
     Security,
     Transaction,
     TransactionConflict,
     Unauthenticated,
     Unavailable,
+    UnknownTransaction,
     Verdict,
 )
 from scoring.client.channel import SERVICE_CONFIG
 from scoring.client.messages import error_of_item
+from scoring.doors.calls.refusals import KINDS, refusal_of
 from scoring.errors import LogUnavailable
 from scoring.v1.fraud_scoring_pb2 import CheckError
 from scoring.wiring.services import now_ms
@@ -84,6 +93,16 @@ async def test_a_value_of_another_type_is_refused_by_its_field(client, field, va
         assert str(value) not in str(refused.value).split(": ", 1)[1].split()
 
 
+async def test_a_card_number_is_refused_by_a_name_of_its_own(client):
+    odd = payment(card="4111 1111 1111 1111")
+    with pytest.raises(CardNumberRefused) as refused:
+        await client.check(odd)
+    (item,) = await client.check_many([odd])
+    assert type(item) is CardNumberRefused
+    assert refused.value.field == item.field == "card"
+    assert "4111" not in f"{refused.value}{item}"
+
+
 async def test_another_payload_under_the_same_id_is_a_conflict(client):
     one = payment()
     await client.check(one)
@@ -136,8 +155,9 @@ async def test_an_overload_says_when_to_come_again(door, client):
 
     door.dispatcher.shedding.checks_max = 0
     (streamed,) = [answer async for _, answer in client.check_stream(sending())]
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(Overloaded) as refused:
         await client.check(payment())
+    assert type(streamed) is Overloaded
     assert streamed.retry_after_ms == refused.value.retry_after_ms > 0
 
 
@@ -178,7 +198,7 @@ async def test_no_time_is_no_time_and_never_the_default(door):
 
 
 @pytest.mark.parametrize("status", list(grpc.StatusCode), ids=lambda s: s.name)
-def test_every_status_is_an_error_by_name(status):
+def test_a_status_without_our_word_is_an_error_by_its_name(status):
     by_name = {
         "INVALID_ARGUMENT": InvalidTransaction,
         "ALREADY_EXISTS": TransactionConflict,
@@ -187,12 +207,59 @@ def test_every_status_is_an_error_by_name(status):
         "UNAUTHENTICATED": Unauthenticated,
         "DEADLINE_EXCEEDED": DeadlineExceeded,
         "UNAVAILABLE": Unavailable,
-        "RESOURCE_EXHAUSTED": Unavailable,
+        "UNIMPLEMENTED": NotSupported,
     }
     item = CheckError(code=status.value[0], message="why")
-    found = error_of_item(item, "t1")
-    assert type(found) is by_name.get(status.name, ScoringError)
+    found = error_of_item(item)
+    expected = by_name.get(status.name, ScoringError)
+    assert type(found) is expected
+    assert str(found) == "why"
+    named = status.name.lower().replace("_", "-")
+    assert found.code == (named if expected is ScoringError else expected.code)
     assert issubclass(Unauthenticated, Denied)
+
+
+def test_a_pushback_without_our_word_is_an_overload_that_says_when_to_come_again():
+    busy = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    found = error_of_item(CheckError(code=busy, message="busy", retry_after_ms=70))
+    assert type(found) is Overloaded
+    assert found.retry_after_ms == 70
+
+
+EVERY_ERROR = [
+    InvalidTransaction("amount_minor", "must not be negative"),
+    CardNumberRefused("card"),
+    MessageTooLarge(9),
+    TransactionConflict("t1", ("card", "amount_minor")),
+    LabelConflict(),
+    NotFound("nothing is recorded", "transaction_id"),
+    UnknownTransaction(),
+    Unavailable("it is away"),
+    Overloaded(retry_after_ms=80),
+    RateLimited(5.0, retry_after_ms=90),
+    DeadlineExceeded(),
+    NotExplainable("it has no score"),
+    NotSupported("not by this installation"),
+    Denied("not you", "merchant"),
+    Unauthenticated("who are you"),
+]
+
+
+def test_every_error_of_the_service_is_tried():
+    assert {type(error) for error in EVERY_ERROR} | {ScoringError} == set(KINDS)
+
+
+@pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: error.code)
+def test_an_error_comes_back_as_what_it_was_with_all_that_it_says(error):
+    refusal = refusal_of(error)
+    found = error_of_item(refusal.to_proto())
+    assert type(found) is type(error)
+    assert (found.code, found.field) == (error.code, error.field)
+    told = [name for name in vars(error) if name not in {"field", "code"}]
+    assert [getattr(found, name) for name in told] == [
+        getattr(error, name) for name in told
+    ]
+    assert str(found) == refusal.message
 
 
 async def test_what_was_away_for_a_moment_is_tried_again_and_decided_once(door, client):

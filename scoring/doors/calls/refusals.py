@@ -10,13 +10,16 @@ from http import HTTPStatus
 
 from scoring.core.transaction.card_number import masked
 from scoring.errors import (
+    CardNumberRefused,
     DeadlineExceeded,
     Denied,
     InvalidTransaction,
+    LabelConflict,
     LogUnavailable,
     MessageTooLarge,
     ModelRegistryUnavailable,
     ModelUnavailable,
+    NotExplainable,
     NotFound,
     NotSupported,
     Overloaded,
@@ -53,7 +56,8 @@ class Code(IntEnum):
 class RefusalKind:
     """One kind of refusal: its gRPC code, its HTTP status, and its name for people.
 
-    `slug` tells kinds apart that share a code, and ends the URI of an HTTP problem.
+    `slug` is the error's own code: it tells kinds apart that share one of gRPC, and
+    ends the URI of an HTTP problem.
     """
 
     code: Code
@@ -62,67 +66,61 @@ class RefusalKind:
     title: str
 
 
-_INVALID = RefusalKind(
-    Code.INVALID_ARGUMENT, HTTPStatus.BAD_REQUEST, "invalid", "Invalid request"
-)
 _INTERNAL = RefusalKind(
     Code.INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Unexpected error"
 )
-_NOT_FOUND = RefusalKind(Code.NOT_FOUND, HTTPStatus.NOT_FOUND, "not-found", "Not found")
-# The nearest of an error's classes counts.
-KINDS: dict[type[Exception], RefusalKind] = {
-    InvalidTransaction: _INVALID,
-    TransactionConflict: RefusalKind(
-        Code.ALREADY_EXISTS, HTTPStatus.CONFLICT, "conflict", "Conflict"
+_TOLD: tuple[tuple[type[ScoringError], Code, HTTPStatus, str], ...] = (
+    (
+        InvalidTransaction,
+        Code.INVALID_ARGUMENT,
+        HTTPStatus.BAD_REQUEST,
+        "Invalid request",
     ),
-    UnknownTransaction: _NOT_FOUND,
-    NotFound: _NOT_FOUND,
-    MessageTooLarge: RefusalKind(
+    (CardNumberRefused, Code.INVALID_ARGUMENT, HTTPStatus.BAD_REQUEST, "Card number"),
+    (TransactionConflict, Code.ALREADY_EXISTS, HTTPStatus.CONFLICT, "Conflict"),
+    (LabelConflict, Code.ALREADY_EXISTS, HTTPStatus.CONFLICT, "Conflict"),
+    (UnknownTransaction, Code.NOT_FOUND, HTTPStatus.NOT_FOUND, "Not found"),
+    (NotFound, Code.NOT_FOUND, HTTPStatus.NOT_FOUND, "Not found"),
+    (
+        MessageTooLarge,
         Code.RESOURCE_EXHAUSTED,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "too-large",
         "Too large",
     ),
-    Overloaded: RefusalKind(
+    (Overloaded, Code.RESOURCE_EXHAUSTED, HTTPStatus.TOO_MANY_REQUESTS, "Overloaded"),
+    (
+        RateLimited,
         Code.RESOURCE_EXHAUSTED,
         HTTPStatus.TOO_MANY_REQUESTS,
-        "overloaded",
-        "Overloaded",
-    ),
-    RateLimited: RefusalKind(
-        Code.RESOURCE_EXHAUSTED,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "rate-limited",
         "Rate limited",
     ),
-    DeadlineExceeded: RefusalKind(
+    (
+        DeadlineExceeded,
         Code.DEADLINE_EXCEEDED,
         HTTPStatus.GATEWAY_TIMEOUT,
-        "deadline-exceeded",
         "Deadline exceeded",
     ),
-    Unavailable: RefusalKind(
-        Code.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Unavailable"
-    ),
-    NotSupported: RefusalKind(
-        Code.UNIMPLEMENTED, HTTPStatus.NOT_IMPLEMENTED, "not-supported", "Not supported"
-    ),
-    Denied: RefusalKind(
-        Code.PERMISSION_DENIED, HTTPStatus.FORBIDDEN, "denied", "Denied"
-    ),
-    Unauthenticated: RefusalKind(
-        Code.UNAUTHENTICATED,
-        HTTPStatus.UNAUTHORIZED,
-        "unauthenticated",
-        "Unauthenticated",
-    ),
-    # NotExplainable: what is asked for cannot be had of this decision.
-    ScoringError: RefusalKind(
+    (Unavailable, Code.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE, "Unavailable"),
+    (NotSupported, Code.UNIMPLEMENTED, HTTPStatus.NOT_IMPLEMENTED, "Not supported"),
+    (Denied, Code.PERMISSION_DENIED, HTTPStatus.FORBIDDEN, "Denied"),
+    (Unauthenticated, Code.UNAUTHENTICATED, HTTPStatus.UNAUTHORIZED, "Unauthenticated"),
+    (
+        NotExplainable,
         Code.FAILED_PRECONDITION,
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "failed-precondition",
+        "Not explainable",
+    ),
+    (
+        ScoringError,
+        Code.FAILED_PRECONDITION,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
         "Failed precondition",
     ),
+)
+# The nearest of an error's classes counts.
+KINDS: dict[type[Exception], RefusalKind] = {
+    kind: RefusalKind(code, status, kind.code, title)
+    for kind, code, status, title in _TOLD
 }
 _SYSTEMS: dict[type[ScoringError], str] = {
     StoreUnavailable: "the store",
@@ -153,6 +151,7 @@ class Refusal:
             message=self.message,
             field=self.field,
             retry_after_ms=self.retry_after_ms,
+            problem=self.kind.slug,
         )
 
 

@@ -13,24 +13,27 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 Unary = Callable[[bytes, Context], Awaitable[bytes]]
 
 FIELD_KEY = "scoring-field"
+PROBLEM_KEY = "scoring-problem"
 # Understood by the retry logic of every gRPC client.
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 _STATUS = {code: grpc.StatusCode[code.name] for code in Code}
 
 
 def metadata_of(refusal: Refusal) -> tuple[tuple[str, str], ...]:
-    """Trailing metadata: the field, and when a retry is welcome.
+    """Trailing metadata: which kind it is, the field, and when a retry is welcome.
 
     >>> from scoring.errors import CardNumberRefused, Overloaded
     >>> metadata_of(refusal_of(CardNumberRefused("card")))
-    (('scoring-field', 'card'),)
+    (('scoring-problem', 'card-number'), ('scoring-field', 'card'))
     >>> metadata_of(refusal_of(Overloaded(retry_after_ms=200)))
-    (('grpc-retry-pushback-ms', '200'),)
+    (('scoring-problem', 'overloaded'), ('grpc-retry-pushback-ms', '200'))
     """
-    pairs = ((FIELD_KEY, refusal.field),) if refusal.field else ()
-    if not refusal.retry_after_ms:
-        return pairs
-    return (*pairs, (PUSHBACK_KEY, str(refusal.retry_after_ms)))
+    pairs = [(PROBLEM_KEY, refusal.kind.slug)]
+    if refusal.field:
+        pairs.append((FIELD_KEY, refusal.field))
+    if refusal.retry_after_ms:
+        pairs.append((PUSHBACK_KEY, str(refusal.retry_after_ms)))
+    return tuple(pairs)
 
 
 async def refuse(context: Context, error: Exception) -> NoReturn:
