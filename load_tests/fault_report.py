@@ -12,7 +12,7 @@ from load_tests.open_loop import Run
 
 MISSED_SHARE_MAX = 1e-4
 FULL_AGAIN_S_MAX = 5.0
-# Of the answers from then on: a store that rewrites its file is away for a moment, too.
+# Of the answers from then on: a store that rewrites its file pauses, too.
 DEGRADED_SHARE_MAX = 0.01
 _NEVER_S = 1e9  # JSON knows no infinity
 _PHASES = ("before", "broken", "cured")

@@ -1,4 +1,4 @@
-"""What callers see while a part of the service is away, and after it is back.
+"""What callers see while a part of the service is unavailable, and after it is back.
 
     python -m load_tests.faults redis-stopped --seconds 60 --seeds 5
 

@@ -54,7 +54,7 @@ _STANDING = {
     "labels": _LABELS_IN_ORDER,
 }
 _TOPICS = "topics"  # beside the kinds in offsets.json: which incarnations they count
-Standing = dict[str, dict[int, int]]  # topic, partition, next offset
+NextOffsets = dict[str, dict[int, int]]  # topic, partition, next offset
 _FILE = re.compile(r"p(\d+)-(\d+)-(\d+)\.parquet")
 _MS_PER_S = 1_000
 
@@ -107,7 +107,7 @@ class Archive:
         offsets.setdefault(_TOPICS, {})[kind] = {"id": topic.id, "base": base}
         self._note("offsets.json", offsets)
 
-    def standing(self) -> Standing:
+    def next_offsets(self) -> NextOffsets:
         """The next offsets of every topic: how far the archive has come."""
         return {kind: self.offsets(kind) for kind in SCHEMAS}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from scoring import wire
 from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact, HistoryLost
-from scoring.history.archive import Archive, Standing
+from scoring.history.archive import Archive, NextOffsets
 from scoring.history.bulk import Bulk
 from scoring.history.ledger import Ledger, LedgerEntry, LogSpan
 from scoring.history.proof import chunks, installed, proved
@@ -38,7 +38,7 @@ class Milestones:
 
     file: Path
     key: str  # which store, namespace and definitions
-    base: Standing = field(default_factory=dict)
+    base: NextOffsets = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -118,7 +118,7 @@ class Rebuild:
     other_rates: int = 0
     last_place: int = 1
     newest_ms: int = 0
-    _since: Standing = field(default_factory=dict)
+    _since: NextOffsets = field(default_factory=dict)
 
     async def run(self) -> Rebuilt:
         """Put everything back; raises `StoreUnavailable`, `LogUnavailable`."""
@@ -127,7 +127,7 @@ class Rebuild:
         await self.take()
         if not self.milestones.base:
             # What the archive holds now is the bulk; the rest comes as the tail.
-            self.milestones.base = self.archive.standing()
+            self.milestones.base = self.archive.next_offsets()
             self.milestones.reach("base", 0)
         self._since = self.milestones.base
         bulk = await self._bulk()
@@ -194,7 +194,7 @@ class Rebuild:
 
     async def _meanwhile(self) -> int:
         """Replay what was taken since the last time; returns how many."""
-        now = self.archive.standing()
+        now = self.archive.next_offsets()
         if self._since == now:
             return 0
         ledger = self._ledger(LogSpan(since=self._since))

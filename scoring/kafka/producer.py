@@ -22,7 +22,7 @@ from scoring.kafka.producer_renewal import Producers, Trouble
 from scoring.ports.events import Event
 from scoring.ports.log import LogRecord
 
-# Below the group's request timeout, so that a broker that is away is seen here first.
+# Below the group's request timeout, so that an unavailable broker is seen here first.
 _REQUEST_TIMEOUT_S = 20.0
 _WAITING_MAX = 250_000
 _TAKEN_BACK_MAX = 1_000  # forgotten when so many came together
@@ -128,7 +128,7 @@ class KafkaLog:
         return self.frames is not None
 
     @property
-    def away(self) -> bool:
+    def unavailable(self) -> bool:
         """Whether there was no contact yet, or something waits for the log."""
         return not self.in_contact or bool(self.trouble.places)
 
@@ -239,10 +239,10 @@ class KafkaLog:
                 self._unplaced[topic] = [w for w in waiting if not w.done.done()]
 
     async def close(self) -> None:
-        """Flush, unless the log is away, and disconnect."""
+        """Flush, unless the log is unavailable, and disconnect."""
         self._closed = True
         ends = asyncio.get_running_loop().time() + _CLOSE_S
-        while self._count() and not self.away:
+        while self._count() and not self.unavailable:
             if asyncio.get_running_loop().time() > ends:
                 break
             await asyncio.sleep(0.01)

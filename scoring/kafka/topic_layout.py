@@ -9,7 +9,7 @@ from scoring.kafka.topic_names import Topics
 
 _MS_PER_DAY = 86_400_000
 _FOREVER = -1
-# Of three replicas or more: one may be away, and no broker's death loses a record.
+# Of three replicas or more: one may be down, and no broker's death loses a record.
 _ACKNOWLEDGING = 2
 _RECORD_BYTES_MAX = 1_048_588  # Kafka's own default
 BY_BROKER = "LogAppendTime"

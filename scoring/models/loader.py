@@ -42,7 +42,7 @@ class ModelSource:
             self.remote.pull()
 
     def first(self) -> Path:
-        """The bundle to start with: while the storage is away, the last one known."""
+        """The bundle to start with: the last one known where the registry fails."""
         try:
             self.refresh()
         except ModelRegistryUnavailable as error:

@@ -33,7 +33,7 @@ class Decided:
 Answer = Decided | ScoringError
 
 
-def standing_answer(check: Check, decision: bytes) -> Decided:
+def recorded_answer(check: Check, decision: bytes) -> Decided:
     """What stands in the record; ours to append only if this input record made it.
 
     Or if one did that no worker will see again: of a topic that was made again since,

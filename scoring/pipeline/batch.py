@@ -153,7 +153,7 @@ class Batch:
 
 
 def _is_whole(seen: Seen) -> bool:
-    return isinstance(seen, Observation) and seen.applied is not Applied.PARTLY
+    return isinstance(seen, Observation) and seen.applied is not Applied.PARTIAL
 
 
 def _degradations(seen: Seen, scores: Scores | None) -> tuple[Degradation, ...]:

@@ -29,7 +29,7 @@ _LEASE = "sweep"
 _LEASE_S = 15.0
 # An append that took so long says that the log was unavailable: others had no chance to
 # append what is theirs, so all are looked at anew.
-_AWAY_S = 2.0
+_UNAVAILABLE_S = 2.0
 _REST_S_MAX = 0.005
 _SENT_PER_TURN = 16
 
@@ -104,9 +104,9 @@ class OrphanRelay:
             if not due:
                 continue
             wanted = [e for e in page if (e[0], e[1]) in due]
-            count, is_away = await self._carry(wanted)
+            count, is_unavailable = await self._carry(wanted)
             relayed += count
-            if is_away or not await self._is_ours():
+            if is_unavailable or not await self._is_ours():
                 return relayed
         self._aside &= found
         self._seen = found
@@ -116,11 +116,11 @@ class OrphanRelay:
         return await self.outbox.lease(_LEASE, self._holder, for_s=_LEASE_S)
 
     async def _carry(self, due: Sequence[Entry]) -> tuple[int, bool]:
-        """Append these and clear them: how many, and whether the log was away.
+        """Append these and clear them: how many, and whether the log was unavailable.
 
         Where it was, only the first few are appended.
         """
-        is_away = False
+        is_unavailable = False
         sent: list[tuple[Key, LogRecord, asyncio.Future[None]]] = []
         pace = Pace.begun()
         for portion in portions(len(due)):
@@ -129,26 +129,26 @@ class OrphanRelay:
             futures = self.log.send([record for _, record in made])
             sent += [(k, r, f) for (k, r), f in zip(made, futures, strict=True)]
             if futures and portion.start == 0:
-                if is_away := await self._waited(futures):
+                if is_unavailable := await self._waited(futures):
                     break
                 pace = Pace.begun()
             await pace.rest()
         if not sent:
             return 0, False
-        is_away |= await self._waited([future for _, _, future in sent])
+        is_unavailable |= await self._waited([future for _, _, future in sent])
         safe = [key for key, r, future in sent if await self._is_safe(key, r, future)]
         reached(Step.ORPHAN_RELAYED)
         if safe:
             await self.outbox.clear_outbox(safe)
             self.telemetry.count(Event.OUTBOX_ORPHAN_RELAYED, len(safe))
-        return len(safe), is_away
+        return len(safe), is_unavailable
 
     async def _waited(self, futures: Sequence[asyncio.Future[None]]) -> bool:
-        """Wait for the log; whether that took so long that it was away."""
+        """Wait for the log; whether that took so long that it was unavailable."""
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         await asyncio.wait(futures)
-        return loop.time() - began_at > _AWAY_S
+        return loop.time() - began_at > _UNAVAILABLE_S
 
     def _records(self, due: Sequence[Entry]) -> Iterator[tuple[Key, LogRecord]]:
         for tenant, id_, logged in due:

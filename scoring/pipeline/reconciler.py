@@ -174,7 +174,7 @@ class Provisional:
     async def start(self) -> None:
         """Ask the store once, and take over what other processes left, now and later.
 
-        A store that is away keeps nobody from starting. Raises `BadArtifact` where it
+        An unavailable store keeps nobody from starting. Raises `BadArtifact` where it
         can never be asked, as our settings are; found out later, `refused` is told.
         """
         await self.gateway.contact()
@@ -250,7 +250,7 @@ class Provisional:
             if twice:
                 await self.gateway.clear_outbox(twice)
             if self._kept and self.store_available:
-                # Only a part was away: callers are decided in full, and go halves.
+                # A part was unavailable: callers are decided in full, and go halves.
                 await asyncio.sleep(loop.time() - began)
         self._clear()
         if any_kept:

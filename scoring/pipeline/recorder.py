@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from scoring import wire
 from scoring.core.decision.decision import DecisionCore, Degradation, DegradationCode
 from scoring.errors import TransactionConflict
-from scoring.pipeline.answer import Answer, Decided, standing_answer
+from scoring.pipeline.answer import Answer, Decided, recorded_answer
 from scoring.pipeline.batch import Batch
 from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.reconciler import Provisional
@@ -38,17 +38,17 @@ class Recorder:
         reached(Step.DECIDED)
         batch.watch.lap("encode")
         kept = [i for i in range(len(cores)) if batch.recordable(i)]
-        standing = await self.gateway.record(batch, {i: recordings[i] for i in kept})
+        recorded = await self.gateway.record(batch, {i: recordings[i] for i in kept})
         reached(Step.RECORDED)
         batch.watch.lap("record")
         # Copies within the batch made the same bytes: only the first is the writer.
         writers: dict[tuple[str, str], int] = {}
         for i in kept:
             key = (recordings[i].tenant, recordings[i].transaction_id)
-            if i in standing and writers.setdefault(key, i) != i:
-                standing[i] = replace(standing[i], first=False)
+            if i in recorded and writers.setdefault(key, i) != i:
+                recorded[i] = replace(recorded[i], first=False)
         return [
-            self._answer(batch, i, core, recordings[i], standing.get(i))
+            self._answer(batch, i, core, recordings[i], recorded.get(i))
             for i, core in enumerate(cores)
         ]
 
@@ -94,7 +94,7 @@ class Recorder:
         if recorded.conflict:
             return TransactionConflict(check.transaction.id)
         if not recorded.first:
-            return standing_answer(check, recorded.decision)
+            return recorded_answer(check, recorded.decision)
         logged = recording.logged
         if logged is None and (self.options.log or check.position):
             logged = wire.logged_to_bytes(recorded.decision, check)

@@ -10,7 +10,7 @@ from scoring.core.features.batch_split import apart
 from scoring.core.features.rates import Rates
 from scoring.core.policy.decide import decide
 from scoring.errors import TransactionConflict
-from scoring.pipeline.answer import Answer, standing_answer
+from scoring.pipeline.answer import Answer, recorded_answer
 from scoring.pipeline.batch import Artifacts, Batch, Seen
 from scoring.pipeline.batch_gate import Between
 from scoring.pipeline.conflicts import explained
@@ -140,7 +140,7 @@ class Scorer:
             return TransactionConflict(check.transaction.id)
         if observation.stored is None:
             return None
-        return standing_answer(check, observation.stored)
+        return recorded_answer(check, observation.stored)
 
     async def _decide(self, batch: Batch) -> list[Answer]:
         matrix = batch.vectorise()

@@ -123,8 +123,8 @@ class StoreGateway:
             )
 
         with batch.watch.waiting():
-            stands = await self._in_time(Exchange.RECORD, len(asked), left_s, ask)
-        return {places[i]: one for i, one in stands.items() if one.reached}
+            found = await self._in_time(Exchange.RECORD, len(asked), left_s, ask)
+        return {places[i]: one for i, one in found.items() if one.reached}
 
     async def _in_time(
         self,

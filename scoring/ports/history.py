@@ -25,7 +25,7 @@ class Applied(Enum):
     TOO_LATE = "too_late"  # beyond the lateness allowed: read, never counted
     DRY_RUN = "dry_run"  # evaluated as if counted, nothing changed
     CONFLICT = "conflict"  # the id is claimed by another payload: nothing changed
-    PARTLY = "partly"  # a part of the store was away: to be repeated when it is back
+    PARTIAL = "partial"  # a part of the store was unavailable: to be repeated
 
 
 @fast_init
@@ -66,7 +66,7 @@ class HistoryStore(Protocol):
         nothing and comes back as CONFLICT.
 
         Where it must answer in time, a store of several parts does while some are
-        unavailable: what it cannot tell whole comes back as PARTLY, its known values
+        unavailable: what it cannot tell whole comes back as PARTIAL, its known values
         with a degradation that says what is missing. Such a check is to be observed
         again.
         """

@@ -25,8 +25,8 @@ class DecisionLog(Protocol):
     def send(self, records: Sequence[LogRecord]) -> list[asyncio.Future[None]]:
         """Put records on their way; never blocks. Returns one future a record.
 
-        It resolves when all in-sync replicas have the record, however long the log
-        is away; `RecordRefused` says that it never will. Records of one partition
+        It resolves when all in-sync replicas have the record, however long its
+        outage; `RecordRefused` says that it never will. Records of one partition
         keep their order, and one partition's trouble is nobody else's. Cancelled,
         a record that has not left is taken back. Raises `LogUnavailable`, and takes
         nothing, where the log is closed or too much waits.

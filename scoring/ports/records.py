@@ -40,7 +40,8 @@ class Recorded:
     """What stands in the record after `record`: the first writer's bytes.
 
     `first` is true where ours is what stands; `conflict` where another payload is.
-    Where `reached` is false, what stands is not known: its part of the store was away.
+    Where `reached` is false, what is recorded is not known: its part of the
+    store was unavailable.
     """
 
     decision: bytes

@@ -112,7 +112,7 @@ def systems_outside(
     """Whether each of them is asked just now, by name."""
     outside = {"store": lambda: provisional.store_available}
     if log is not None:
-        outside["log"] = lambda: not log.away
+        outside["log"] = lambda: not log.unavailable
     return outside
 
 
@@ -139,7 +139,7 @@ async def contacted(
 async def contact(
     provisional: Provisional, log: KafkaLog | None
 ) -> AsyncIterator[asyncio.Future[None]]:
-    """Ask both once, and go on without those that are away; raises `BadArtifact`.
+    """Ask both once, and go on without what is unavailable; raises `BadArtifact`.
 
     The future fails with what a system says later that no waiting makes right.
     """

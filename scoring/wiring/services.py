@@ -65,7 +65,7 @@ class Service:
     wrong: asyncio.Future[None] = field(default_factory=asyncio.Future)
 
     async def until(self, told: Callable[[], Awaitable[object]]) -> None:
-        """Return when told to stop; raises `BadArtifact` where a system that was away
+        """Return when told to stop; raises `BadArtifact` where a system that failed
         at the start now says that our settings are wrong.
         """
         waiting = asyncio.ensure_future(told())

@@ -32,8 +32,8 @@ pytestmark = [
 ]
 LAUNCHER = (str(Path(__file__).parents[1] / "killed_at.py"),)
 STORE, LOG, DISK = "store", "log", "disk"
-# What may be away at each step: one or two of the three. Where the step is of what
-# comes after an outage, they are away before it, and return, the store first.
+# What may be down at each step: one or two of the three. Where the step is of what
+# comes after an outage, they are unavailable before it, and return, the store first.
 ONE_OR_TWO = [{STORE}, {LOG}, {DISK}, {STORE, LOG}, {STORE, DISK}, {LOG, DISK}]
 WITH_STORE = [away for away in ONE_OR_TWO if STORE not in away] + [set()]
 WITHOUT_STORE = [{STORE}, {STORE, LOG}]

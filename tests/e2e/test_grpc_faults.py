@@ -1,4 +1,4 @@
-"""While a part is away every caller is answered; after it, decisions are full again."""
+"""In an outage every caller is answered; after it, decisions are full again."""
 
 import os
 

@@ -165,7 +165,7 @@ async def test_the_drill_of_the_page_puts_everything_back(bench, served):
     assert len(counted.decisions) == callers.sent + IN_STREAM
     audited = run(bench.env, command_of("Afterwards"))
     assert " 0 differ" in re.sub(r"\s+", " ", audited)
-    # Whatever came while the store was away stands there as if it never had been.
+    # Whatever came during the outage is there as if it had never been.
     stood = histories(await state(bench.store.url, NAMESPACE))
     served.stop()
     worker.terminate()

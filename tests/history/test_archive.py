@@ -109,7 +109,7 @@ async def test_topics_made_again_are_taken_from_their_start_beside_what_was_take
     stream = transactions(rnd, Shape(count=60))
     await life.pay(stream[:40], rnd)
     before = await brought(settings, archive, silent)
-    standing = archive.standing()
+    offsets = archive.next_offsets()
     await remade(kafka_bootstrap, f"{topic_prefix}decisions")
     await life.pay(stream[40:], rnd)
     after = await brought(settings, archive, silent)
@@ -121,10 +121,10 @@ async def test_topics_made_again_are_taken_from_their_start_beside_what_was_take
     ahead = archived(
         archive, "SELECT log_partition, min(log_offset) FROM decisions GROUP BY 1"
     )
-    assert {p for p, first in ahead if first == 0} == set(standing["decisions"])
+    assert {p for p, first in ahead if first == 0} == set(offsets["decisions"])
     newer = sum(
-        archive.standing()["decisions"][p] - offset
-        for p, offset in standing["decisions"].items()
+        archive.next_offsets()["decisions"][p] - offset
+        for p, offset in offsets["decisions"].items()
     )
     assert newer == 20
 

@@ -136,7 +136,7 @@ async def test_waiting_for_the_log_holds_nobody_else_up(service, check):
 
 async def test_without_the_log_everyone_in_the_micro_batch_is_told(service, check):
     async def publish(_checks, _answers):
-        raise LogUnavailable("the broker is away")
+        raise LogUnavailable("the broker is unavailable")
 
     dispatcher = dispatching(service, publish)
     told = await asyncio.gather(

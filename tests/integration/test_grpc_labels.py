@@ -116,7 +116,7 @@ class SlowLog(MemoryLog):
 
 
 class FailingLog(SlowLog):
-    """Acknowledges one append; then it is away."""
+    """Acknowledges one append; then it is unavailable."""
 
     async def append(self, records):
         if self.appends:

@@ -106,7 +106,7 @@ async def appended(cluster, topic) -> Counter:
 
 
 @asynccontextmanager
-async def away(cluster, how):
+async def unavailable(cluster, how):
     """The node is gone inside the block."""
     if how == "frozen":
         cluster.child.pause()
@@ -134,7 +134,7 @@ async def test_through_an_outage_every_record_is_appended_once(
 
     feeding = asyncio.create_task(feed())
     await asyncio.sleep(0.5)
-    async with away(cluster, how):
+    async with unavailable(cluster, how):
         await asyncio.sleep(OUTAGE_S)
     await asyncio.sleep(0.5)
     feeding.cancel()
@@ -149,7 +149,7 @@ async def test_a_caller_that_gives_up_in_an_outage_takes_its_records_back(
     cluster, topic, log
 ):
     await log.append([record(topic, 0, partition=0)])
-    async with away(cluster, "frozen"):
+    async with unavailable(cluster, "frozen"):
         first = log.send([record(topic, 1, partition=0)])
         await asyncio.sleep(0.2)  # it has left
         with pytest.raises(TimeoutError):
@@ -221,7 +221,7 @@ async def test_a_missing_topic_holds_up_no_other_and_is_used_once_it_is_there(
         await log.append([record(topic, n) for n in range(20)])
     await asyncio.sleep(REQUEST_TIMEOUT_S + 1)
     assert not any(future.done() for future in waiting)
-    assert log.away
+    assert log.unavailable
     assert f"records for {late} wait" in caplog.text
     await make(cluster, late)
     async with asyncio.timeout(30):
@@ -238,7 +238,7 @@ async def test_an_outage_is_said_and_counted_once(cluster, topic, caplog):
         request_timeout_s=REQUEST_TIMEOUT_S,
     )
     await log.append([record(topic, 0)])
-    async with away(cluster, "killed"):
+    async with unavailable(cluster, "killed"):
         waiting = log.send([record(topic, n) for n in range(100)])
         await asyncio.sleep(OUTAGE_S + 6)
         said = [r for r in caplog.records if r.name.startswith("scoring")]
@@ -253,7 +253,7 @@ async def test_a_log_that_is_closed_in_an_outage_ends_and_says_what_it_kept(
 ):
     log = await KafkaLog.connect(cluster.bootstrap)
     await log.append([record(topic, 0)])
-    async with away(cluster, "frozen"):
+    async with unavailable(cluster, "frozen"):
         waiting = log.send([record(topic, n) for n in range(1, 9)])
         async with asyncio.timeout(15):
             await log.close()

@@ -151,7 +151,7 @@ async def test_a_primary_that_dies_is_missed_and_its_replica_makes_it_whole(
     partial = await store.observe(
         [check(t) for t in during], patience=StorePatience.ANSWER_IN_TIME
     )
-    assert Applied.PARTLY in {o.applied for o in partial}
+    assert Applied.PARTIAL in {o.applied for o in partial}
     codes = {d.code for o in partial for d in o.degradations}
     assert codes == {
         DegradationCode.HISTORY_PARTIAL,
@@ -194,7 +194,7 @@ async def test_a_server_that_says_nothing_takes_the_others_away_for_a_moment_onl
                     timeout_s=0.3,
                     patience=StorePatience.ANSWER_IN_TIME,
                 )
-        assert Applied.PARTLY in {o.applied for o in seen}
+        assert Applied.PARTIAL in {o.applied for o in seen}
         assert not all(o.degradations for o in seen)
         assert not await store.ping(timeout_s=0.3)
     finally:

@@ -146,11 +146,11 @@ async def test_the_long_poll_is_ours_and_not_a_second_and_a_half(app, polls):
 async def test_a_minute_without_a_refusal_ends_what_counts_as_away(polls, monkeypatch):
     now = 1_000.0
     monkeypatch.setattr("scoring.doors.stream.fetch_thread.time.monotonic", lambda: now)
-    assert not polls.away()
+    assert not polls.unavailable()
     polls._thread._failed()
-    assert polls.away()
+    assert polls.unavailable()
     now += 60
-    assert not polls.away()
+    assert not polls.unavailable()
 
 
 async def test_a_poll_passes_the_decoding_of_raw_bytes_untouched(app):

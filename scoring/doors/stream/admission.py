@@ -46,7 +46,7 @@ def admitted(
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Waits for a store that is away; waiting is no stall, and degrades nothing."""
+    """Waits for an unavailable store; waiting is no stall, and degrades nothing."""
 
     telemetry: Telemetry
     progress: Progress
@@ -54,7 +54,7 @@ class Patience:
     async def acknowledged(self, poll: Poll, append: Awaitable[None]) -> None:
         """Wait for the log; raises what `append` does.
 
-        A log that is away is waited for, and that is no stall. Raises `Revoked` where
+        An unavailable log is waited for, and that is no stall. Raises `Revoked` where
         the poll was given up meanwhile: what has not left is taken back.
         """
         appending = asyncio.ensure_future(append)

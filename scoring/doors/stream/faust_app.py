@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scoring.doors.stream.lag_monitor import Watch
-from scoring.doors.stream.partition_queue import Lanes, Work, end_process
+from scoring.doors.stream.partition_queue import PartitionQueues, Work, end_process
 from scoring.doors.stream.poll_consumer import PollApp
 from scoring.doors.stream.stall_detector import Progress, Stalled
 from scoring.kafka.client_logs import spare_the_log
@@ -124,12 +124,12 @@ def poll_app(options: StreamOptions) -> PollApp:
 
 
 def _add_agent(app: PollApp, topic: str, work: Work) -> None:
-    lanes = Lanes(work, end_process)
+    queues = PartitionQueues(work, end_process)
 
     async def take(stream: Any) -> None:
         source = stream.noack()
         async for event in source.events():
-            await lanes.take(event.value, partial(source.ack, event))
+            await queues.take(event.value, partial(source.ack, event))
 
     channel = app.topic(topic, key_type=bytes, value_type=bytes, key_serializer="raw")
     # Concurrency 1: out of order, Faust would commit past what is not finished.

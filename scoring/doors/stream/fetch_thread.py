@@ -28,7 +28,7 @@ from scoring.ports import metrics
 log = logging.getLogger("scoring.doors.stream.polls")
 # A broker that is down refuses several times a second; one that hangs, once in the
 # time that a request may take.
-_AWAY_S = 60.0
+_UNAVAILABLE_S = 60.0
 _DELETED = Counter(*metrics.STREAM_DELETED_UNREAD.told)
 
 
@@ -70,10 +70,10 @@ class PollThread(AIOKafkaConsumerThread):
     def _failed(self) -> None:
         self._failed_at = time.monotonic()
 
-    def away(self) -> bool:
+    def unavailable(self) -> bool:
         """Whether no broker answered within the last minute that one was asked."""
         at = self._failed_at
-        return at is not None and time.monotonic() - at < _AWAY_S
+        return at is not None and time.monotonic() - at < _UNAVAILABLE_S
 
     def _create_worker_consumer(self, transport: Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from scoring.doors.stream.poll_consumer import Standing
+from scoring.doors.stream.poll_consumer import PartitionLag
 from scoring.doors.stream.stall_detector import Progress
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _OPEN_S = 30.0
 class Consumer(Protocol):
     """What is watched."""
 
-    def standings(self) -> Sequence[Standing]:
+    def lags(self) -> Sequence[PartitionLag]:
         """How far each of our partitions is judged, and how far it can be."""
         ...
 
@@ -31,7 +31,7 @@ class Consumer(Protocol):
         """Which of these topics the brokers do not have."""
         ...
 
-    def away(self) -> bool:
+    def unavailable(self) -> bool:
         """Whether no broker answers."""
         ...
 
@@ -57,13 +57,13 @@ class Watch:
 
     def look(self, consumer: Consumer) -> bool:
         """Look once, several times a second; whether the stream stalls."""
-        standings = consumer.standings()
+        lags = consumer.lags()
         self._look_for_topics(consumer)
-        self._look_for_transactions(standings)
-        if consumer.away():
+        self._look_for_transactions(lags)
+        if consumer.unavailable():
             self.progress.forward()  # a restart would not bring the broker back
-        self.progress.held_back(sum(place.held_back for place in standings))
-        return self.progress.stalled(sum(place.lag for place in standings))
+        self.progress.held_back(sum(place.held_back for place in lags))
+        return self.progress.stalled(sum(place.lag for place in lags))
 
     def _look_for_topics(self, consumer: Consumer) -> None:
         gone = consumer.missing(self.topics)
@@ -81,9 +81,9 @@ class Watch:
                 topic,
             )
 
-    def _look_for_transactions(self, standings: Sequence[Standing]) -> None:
+    def _look_for_transactions(self, lags: Sequence[PartitionLag]) -> None:
         """Say which partition stands behind a transaction that does not end."""
-        for place in standings:
+        for place in lags:
             tp, opened_at = place.tp, place.ends.readable
             if not place.held_back:
                 self._forget({key for key in self._since if key[:2] == tuple(tp)})

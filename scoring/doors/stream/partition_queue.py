@@ -32,7 +32,7 @@ class Work(Protocol):
 
 
 @dataclass(slots=True)
-class Lanes:
+class PartitionQueues:
     """Takes polls in delivery order; those of one partition go one after the other.
 
     A poll that waits for the one before it holds up no other partition. How much is

@@ -66,7 +66,7 @@ class Poll:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartitionLag:
     """One partition: the offset of the first record not judged, and its ends."""
 
     tp: TP
@@ -208,7 +208,7 @@ class PollConsumer(Consumer):
         await self.commit()
         self._forget()
 
-    def standings(self) -> list[Standing]:
+    def lags(self) -> list[PartitionLag]:
         """How far each of our partitions is judged, and how far it can be."""
         try:
             assigned = self.assignment()
@@ -216,7 +216,7 @@ class PollConsumer(Consumer):
             return []
         ends = {tp: self._thread.ends(tp) for tp in assigned}
         return [
-            Standing(tp, self._judged(tp, known.readable), known)
+            PartitionLag(tp, self._judged(tp, known.readable), known)
             for tp, known in ends.items()
             if known is not None
         ]
@@ -238,9 +238,9 @@ class PollConsumer(Consumer):
         except ConsumerNotStarted:
             return []
 
-    def away(self) -> bool:
+    def unavailable(self) -> bool:
         """Whether no broker answers."""
-        return bool(self._thread.away())
+        return bool(self._thread.unavailable())
 
     def ask_again(self) -> None:
         """Ask the brokers for their topics now: one may have been made again."""

@@ -36,7 +36,7 @@ class Stalled(Exception):
 class Progress:
     """Remembers when the stream last went forward.
 
-    Waiting for a store or a broker that is away counts as going forward: a restart
+    Waiting for an unavailable store or broker counts as going forward: a restart
     would bring neither back.
     """
 

@@ -33,7 +33,7 @@ _WINDOW_RECORDS = 20_000  # of each partition, from the newest back
 _POLL_RECORDS_MAX = 1_000  # read at a time
 _POLL_MS = 200
 _MS_PER_S = 1_000
-_AGAIN_S = 5.0  # after a log that was away
+_AGAIN_S = 5.0  # after a log that was unavailable
 
 
 class Found(NamedTuple):
@@ -47,7 +47,7 @@ class PaymentSearch(Protocol):
     """Looks for payments that the record does not hold, or no longer."""
 
     async def payments(self, keys: Sequence[Key]) -> Found:
-        """One payment a key. It may take a minute, and as long as the log is away."""
+        """One payment a key. It may take a minute, and as long as a log's outage."""
         ...
 
 

@@ -93,7 +93,7 @@ class ClusterConnection:
         """Send each command to the server of its key; replies in order.
 
         As `Link`, and `StoreUnavailable` stands in the place of a reply whose server
-        is away; it is raised where every server is.
+        is unavailable; it is raised where every server is.
         """
         if not commands:
             return []
@@ -127,7 +127,7 @@ class ClusterConnection:
             if any(_says(replies[i]) == _TRY_AGAIN for i in again):
                 pause_s = turn * _TRY_AGAIN_S
                 if asyncio.get_running_loop().time() + 2 * pause_s >= ends:
-                    break  # what is on its way is away; the others have their replies
+                    break  # the rest is unavailable; the others have their replies
                 await asyncio.sleep(pause_s)
             left, asking = again, await self._redirected(again, replies, places, ends)
         for i, reply in enumerate(replies):
@@ -146,7 +146,7 @@ class ClusterConnection:
         left: Sequence[int],
         asking: frozenset[int],
     ) -> list[_Sent]:
-        """Send what is left, one write to each server; what is away has its reply."""
+        """Send what is left, one write to each server; what fails has its reply."""
         groups: dict[RedisConnection | None, list[int]] = {}
         for i in left:
             groups.setdefault(places[i], []).append(i)

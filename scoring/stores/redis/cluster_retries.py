@@ -34,7 +34,7 @@ class Look:
     order: bytes
     mode: Mode  # COUNT, LATE or DRY_RUN
     outcome: int = 0  # of a decision that stands, and was not observed
-    standing: bytes = b""
+    decision: bytes = b""
     wrong: bytes = b""
     parts: list[Any] = field(default_factory=list)  # what each entity's server said
     seq: int = 0

@@ -50,10 +50,10 @@ class Split:
         patience: StorePatience,
     ) -> list[Observation]:
         """See `ports.history`."""
-        ends, partly = ends_at(timeout_s), patience is StorePatience.ANSWER_IN_TIME
+        ends, partial = ends_at(timeout_s), patience is StorePatience.ANSWER_IN_TIME
         seen: list[Observation] = []
         for piece in self._pieces(checks):
-            seen += await self._observe(piece, ends, partly=partly)
+            seen += await self._observe(piece, ends, partial=partial)
         return seen
 
     def _pieces(self, checks: Sequence[Check]) -> list[Sequence[Check]]:
@@ -68,12 +68,12 @@ class Split:
         return [*pieces, checks[start:]]
 
     async def _observe(
-        self, checks: Sequence[Check], ends: float, *, partly: bool
+        self, checks: Sequence[Check], ends: float, *, partial: bool
     ) -> list[Observation]:
         seen: list[Observation | None] = [None] * len(checks)
-        newest, looks = await self._claimed(checks, seen, ends, partly=partly)
-        await self._mark_late(list(looks.values()), newest, ends, partly=partly)
-        await self._counted(list(looks.values()), ends, partly=partly)
+        newest, looks = await self._claimed(checks, seen, ends, partial=partial)
+        await self._mark_late(list(looks.values()), newest, ends, partial=partial)
+        await self._counted(list(looks.values()), ends, partial=partial)
         found: dict[bytes, Observation] = {}
         for i, look in looks.items():
             first = found.get(look.claim)
@@ -90,7 +90,7 @@ class Split:
         seen: list[Observation | None],
         ends: float,
         *,
-        partly: bool,
+        partial: bool,
     ) -> tuple[int | None, dict[int, Look]]:
         """Claim; what is answered already is `seen`. The others, and how new events
         of the store may be (None: not known).
@@ -114,7 +114,9 @@ class Split:
             owners.append(claim)
         with contextlib.suppress(StoreUnavailable):  # then a repeat looks again
             await self._keeping.settled(owners, ends, held=True)
-        newest, *replies = await self._calls.ask(commands, left_s(ends), partly=partly)
+        newest, *replies = await self._calls.ask(
+            commands, left_s(ends), partial=partial
+        )
         looks = {}
         for i, (check, claim, reply) in enumerate(
             zip(checks, owners, replies, strict=True)
@@ -133,7 +135,7 @@ class Split:
 
     def _look(self, check: Check, claim: bytes, reply: list[Any]) -> Look:
         t = check.transaction
-        _, outcome, standing, _, wrong, _ = reply
+        _, outcome, decision, _, wrong, _ = reply
         return Look(
             check,
             claim,
@@ -142,7 +144,7 @@ class Split:
             order_of(t),
             _mode(check),
             outcome,
-            standing,
+            decision,
             wrong,
         )
 
@@ -152,12 +154,12 @@ class Split:
         del why
         return Observation(
             values=self._layout.unknown,
-            applied=Applied.PARTLY,
+            applied=Applied.PARTIAL,
             degradations=(missing,),
         )
 
     async def _mark_late(
-        self, looks: list[Look], newest: int | None, ends: float, *, partly: bool
+        self, looks: list[Look], newest: int | None, ends: float, *, partial: bool
     ) -> None:
         """Find out which are too late for an entity, and count nowhere."""
         suspects = [
@@ -175,7 +177,7 @@ class Split:
             for look, key, plan in suspects
         ]
         if commands:
-            late = await self._calls.ask(commands, left_s(ends), partly=partly)
+            late = await self._calls.ask(commands, left_s(ends), partial=partial)
             for (look, _, _), is_late in zip(suspects, late, strict=True):
                 if is_late == 1:
                     look.mode = Mode.LATE
@@ -183,7 +185,7 @@ class Split:
                     # Not to be known: read, and counted when it is taken up again.
                     look.mode, look.whole = Mode.LATE, False
 
-    async def _counted(self, looks: list[Look], ends: float, *, partly: bool) -> None:
+    async def _counted(self, looks: list[Look], ends: float, *, partial: bool) -> None:
         """Number the transactions and count each at its entities, in this order.
 
         All of it is sent at once, so that those of one process are counted everywhere
@@ -199,8 +201,8 @@ class Split:
                 told = told_of(look.mode, entity, look.outcome, look.order)
                 asked.append(calls.count(*keys, told=told, inputs=[inputs]))
         commands = list(map(self._calls.command, asked))
-        replies = await self._calls.ask(commands, left_s(ends), partly=partly)
-        torn = partly and any(isinstance(reply, Exception) for reply in replies)
+        replies = await self._calls.ask(commands, left_s(ends), partial=partial)
+        torn = partial and any(isinstance(reply, Exception) for reply in replies)
         said = iter(replies)
         last = next(said) if fresh else 0
         if not isinstance(last, Exception):
@@ -211,8 +213,8 @@ class Split:
 
     def _observation(self, look: Look) -> Observation:
         entities = [entity for entity, _, _ in look.entities]
-        standing = b"" if look.mode is Mode.DRY_RUN else look.standing
-        reply = [look.mode, look.seq, *look.seen, standing]
+        decision = b"" if look.mode is Mode.DRY_RUN else look.decision
+        reply = [look.mode, look.seq, *look.seen, decision]
         observation = self._layout.observation(entities, reply)
         if look.whole:
             return observation
@@ -223,7 +225,7 @@ class Split:
         ] or [Degradation(DegradationCode.HISTORY_PARTIAL, "order")]
         return replace(
             observation,
-            applied=Applied.PARTLY,
+            applied=Applied.PARTIAL,
             degradations=(*observation.degradations, *missing),
         )
 
@@ -241,20 +243,22 @@ class Split:
         patience: StorePatience,
     ) -> list[Recorded]:
         """See `ports.records`."""
-        ends, partly = ends_at(timeout_s), patience is StorePatience.ANSWER_IN_TIME
+        ends, partial = ends_at(timeout_s), patience is StorePatience.ANSWER_IN_TIME
         asked = [self._arguments.record(r, apart=True) for r in recordings]
         claims = [keys[0] for _, keys, _ in asked]
         await self._keeping.settled(claims, ends)
         kept = self._keeping.taken(claims)
         commands = [*kept, *map(self._calls.command, asked)]
-        said = await self._calls.ask(commands, left_s(ends), partly=partly)
+        said = await self._calls.ask(commands, left_s(ends), partial=partial)
         replies = said[len(kept) :]
         to_settle = [
             recording
             for recording, reply in zip(recordings, replies, strict=True)
             if not isinstance(reply, Exception) and len(reply) > _UNSETTLED
         ]
-        open_ = await self._settle(to_settle, ends, partly=partly) if to_settle else []
+        open_ = (
+            await self._settle(to_settle, ends, partial=partial) if to_settle else []
+        )
         return [
             Recorded(b"", first=False, reached=False)
             if isinstance(reply, Exception) or any(r is recording for r in open_)
@@ -278,15 +282,15 @@ class Split:
         return told
 
     async def _settle(
-        self, recordings: list[Recording], ends: float, *, partly: bool
+        self, recordings: list[Recording], ends: float, *, partial: bool
     ) -> list[Recording]:
         """Count outcomes at the entities, once each, then say that it was done.
 
-        Returns those that were not: an entity's server is away, and a repeat counts.
+        Returns those that were not: an entity's server failed, and a repeat counts.
         """
         asked = [self._arguments.settle(recording) for recording in recordings]
         commands = [self._calls.command(call) for own in asked for call in own]
-        said = iter(await self._calls.ask(commands, left_s(ends), partly=partly))
+        said = iter(await self._calls.ask(commands, left_s(ends), partial=partial))
         open_, kept = [], []
         for recording, own in zip(recordings, asked, strict=True):
             replies = list(islice(said, len(own)))
@@ -295,7 +299,7 @@ class Split:
             else:
                 kept.append(self._calls.command(self._arguments.settled(recording)))
         if kept:  # where that is not reached, a repeat says it again
-            await self._calls.ask(kept, left_s(ends), partly=partly)
+            await self._calls.ask(kept, left_s(ends), partial=partial)
         return open_
 
 

@@ -209,15 +209,15 @@ def _corrupt(parts: bytes) -> tuple[Degradation, ...]:
     )
 
 
-def recorded_of(own: Recording, code: int, standing: bytes) -> Recorded:
+def recorded_of(own: Recording, code: int, kept: bytes) -> Recorded:
     """What the reply to `record` says: what stands is not repeated where it is ours."""
     if code == RecordReply.OURS:
         return Recorded(own.decision, first=True)
-    stands = decision_of(standing)
+    recorded = decision_of(kept)
     # An earlier release recorded it without its payment.
     conflict = code == RecordReply.CONFLICT
     return Recorded(
-        stands, first=not conflict and stands == own.decision, conflict=conflict
+        recorded, first=not conflict and recorded == own.decision, conflict=conflict
     )
 
 

@@ -64,11 +64,11 @@ class Arguments:
     layout: Layout
 
     def observe(
-        self, check: Check, *, stands: bool = False
+        self, check: Check, *, decided: bool = False
     ) -> tuple[list[EntityProgram], Call]:
         """The entities that the reply speaks of, and the call.
 
-        Of a decision that `stands`, nobody asks what is seen.
+        Of a decision that is `decided`, nobody asks what is seen.
         """
         t = check.transaction
         entities, keys, inputs = self.layout.known(t)
@@ -80,7 +80,7 @@ class Arguments:
             mode=Mode.DRY_RUN
             if check.dry_run
             else Mode.UNSEEN
-            if stands
+            if decided
             else Mode.COUNT,
             payload_hash=check.payload_hash,
             order=order_of(t),

@@ -48,13 +48,13 @@ class Calls:
         commands: list[Command],
         timeout_s: float | None,
         *,
-        partly: bool = False,
+        partial: bool = False,
         silence_s: float | None = None,
     ) -> list[Any]:
         """The replies in order; raises `StoreUnavailable` where one is an error.
 
-        With `partly`, `StoreUnavailable` stands in the place of a reply whose server
-        is away, unless every server is. `silence_s` is another limit than the usual.
+        With `partial`, `StoreUnavailable` takes the place of a reply whose server is
+        down, unless every server is. `silence_s` is another limit than the usual.
         """
         if not self._scripts:
             raise StoreUnavailable("the store has not answered yet")
@@ -80,7 +80,7 @@ class Calls:
         for i in failed:
             reply = replies[i]
             if isinstance(reply, StoreUnavailable):
-                if not partly:
+                if not partial:
                     raise reply
             elif isinstance(reply, Exception):
                 raise await self._refusal(self.link.where(commands[i]), str(reply))

@@ -154,7 +154,7 @@ class RedisStore:
         commands: list[Command] = []
         for check, recording in zip(checks, recordings, strict=True):
             record = self._arguments.record(recording)
-            _, count = self._arguments.observe(check, stands=True)
+            _, count = self._arguments.observe(check, decided=True)
             commands += map(self._calls.command, (record, count))
         replies = await self._calls.ask(commands, timeout_s)
         return _recorded(recordings, replies[::2])
@@ -285,7 +285,7 @@ class RedisStore:
         keys = (*claims.marks, claims.processed)
         asked = [self._calls.command(probe(key)) for key in keys]
         # A store that was silent may be back within this time: no limit but that.
-        told = await self._calls.ask(asked, timeout_s, partly=True, silence_s=inf)
+        told = await self._calls.ask(asked, timeout_s, partial=True, silence_s=inf)
         return not any(isinstance(reply, StoreUnavailable) for reply in told)
 
     async def close(self) -> None:
@@ -297,6 +297,6 @@ class RedisStore:
 
 def _recorded(recordings: Sequence[Recording], replies: list[Any]) -> list[Recorded]:
     return [
-        recorded_of(own, code, standing)
-        for own, (code, standing) in zip(recordings, replies, strict=True)
+        recorded_of(own, code, kept)
+        for own, (code, kept) in zip(recordings, replies, strict=True)
     ]

@@ -73,13 +73,13 @@ def answer(paid=PAID):
 
 
 class Parts(MemoryStore):
-    """A store of several servers, of which all or one may be away."""
+    """A store of several servers, of which all or one may be unavailable."""
 
     whole = True
-    away = False
+    unavailable = False
 
     async def ping(self, **_):
-        if self.away:
+        if self.unavailable:
             raise StoreUnavailable("planted")
         return self.whole
 
@@ -87,10 +87,10 @@ class Parts(MemoryStore):
 class Fitful(MemoryLog):
     """A log that can be taken away."""
 
-    away = False
+    unavailable = False
 
     def send(self, records):
-        if self.away:
+        if self.unavailable:
             raise LogUnavailable("planted")
         return super().send(records)
 
@@ -162,12 +162,12 @@ async def until(condition):
 async def test_what_was_reconciled_and_never_logged_stands_in_the_outbox(
     store, log, tmp_path
 ):
-    log.away = store.away = True
+    log.unavailable = store.unavailable = True
     process = Process(store, log, tmp_path)
     process.begin()
     lose_the_store(process.provisional)
     process.give(answer())
-    store.away = False
+    store.unavailable = False
     await until(lambda: process.provisional.count == 0)
     await process.crash()
     assert await outbox_of(store) == [(*KEY, answer().logged)]
@@ -177,13 +177,13 @@ async def test_what_was_reconciled_and_never_logged_stands_in_the_outbox(
 async def test_what_was_logged_meanwhile_is_not_carried_to_the_log_again(
     store, log, tmp_path
 ):
-    store.away = True
+    store.unavailable = True
     process = Process(store, log, tmp_path)
     process.begin()
     lose_the_store(process.provisional)
     process.give(answer())
     await until(lambda: log.of("d"))
-    store.away = False
+    store.unavailable = False
     await until(lambda: process.provisional.count == 0)
     assert await outbox_of(store) == []
     await process.crash()
@@ -192,15 +192,15 @@ async def test_what_was_logged_meanwhile_is_not_carried_to_the_log_again(
 async def test_what_is_logged_after_it_was_reconciled_leaves_the_outbox(
     store, log, tmp_path
 ):
-    log.away = store.away = True
+    log.unavailable = store.unavailable = True
     process = Process(store, log, tmp_path)
     process.begin()
     lose_the_store(process.provisional)
     process.give(answer())
-    store.away = False
+    store.unavailable = False
     await until(lambda: process.provisional.count == 0)
     assert await outbox_of(store)
-    log.away = False
+    log.unavailable = False
     await until(lambda: log.of("d"))
     async with asyncio.timeout(20):
         while await outbox_of(store):
@@ -258,7 +258,7 @@ async def test_an_reconciled_decision_is_final_and_else_what_was_answered(
 
 
 async def test_a_spool_is_taken_over_by_the_next_process(store, log, tmp_path):
-    log.away = store.away = True
+    log.unavailable = store.unavailable = True
     first = Process(store, log, tmp_path)
     lose_the_store(first.provisional)
     given = [answer(replace(PAID, id=f"t{i}")) for i in range(5)]
@@ -269,7 +269,7 @@ async def test_a_spool_is_taken_over_by_the_next_process(store, log, tmp_path):
     await heir.provisional.start()
     (repeat,) = heir.provisional.answers([check(given[3].transaction)])
     assert repeat.decision == given[3].decision
-    store.away = False
+    store.unavailable = False
     await until(lambda: heir.provisional.count == 0)
     found = await outbox_of(store)
     assert sorted(logged for *_, logged in found) == [one.logged for one in given]
@@ -307,7 +307,7 @@ async def test_a_sibling_takes_over_from_a_process_that_ends_meanwhile(
     store, log, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("scoring.pipeline.reconciler._TAKE_OVER_INTERVAL_S", 0.02)
-    log.away = store.away = True
+    log.unavailable = store.unavailable = True
     sibling, other = (Process(store, log, tmp_path) for _ in range(2))
     await sibling.provisional.start()
     other.provisional.keep(check(), answer())
@@ -315,7 +315,7 @@ async def test_a_sibling_takes_over_from_a_process_that_ends_meanwhile(
     assert sibling.provisional.count == 0, "nobody takes from the living"
     await other.crash()
     await until(lambda: sibling.provisional.count == 1)
-    store.away = False
+    store.unavailable = False
     await until(lambda: sibling.provisional.count == 0)
     assert await outbox_of(store) == [(*KEY, answer().logged)]
     await sibling.crash()

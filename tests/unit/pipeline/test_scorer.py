@@ -78,7 +78,7 @@ class Outage:
 
     def __init__(self, store):
         self._store = store
-        self.away = frozenset()
+        self.unavailable = frozenset()
 
     def __getattr__(self, name):
         method = getattr(self._store, name)
@@ -86,7 +86,7 @@ class Outage:
             return method
 
         async def call(*args, **kwargs):
-            if name in self.away or "all" in self.away:
+            if name in self.unavailable or "all" in self.unavailable:
                 raise StoreUnavailable("planted")
             if name == "record" and kwargs.get("timeout_s", 1) < self.takes_s:
                 await asyncio.sleep(kwargs["timeout_s"])
@@ -229,7 +229,7 @@ async def test_a_redelivered_record_is_logged_again_and_a_copy_of_it_is_not(scor
 async def test_without_the_store_the_answer_is_flagged_degraded_and_provisional(
     scorer, store
 ):
-    store.away = {"all"}
+    store.unavailable = {"all"}
     decided = await only(scorer)
     core = core_of(decided)
     assert decided.provisional
@@ -243,7 +243,7 @@ async def test_without_the_store_the_answer_is_flagged_degraded_and_provisional(
 async def test_repeats_of_a_provisional_answer_get_its_bytes_or_a_conflict(
     scorer, store
 ):
-    store.away = {"all"}
+    store.unavailable = {"all"}
     first = await only(scorer)
     assert (await only(scorer)).decision == first.decision
     assert (await only(scorer, amount_minor=9)).differing == ("amount_minor",)
@@ -252,9 +252,9 @@ async def test_repeats_of_a_provisional_answer_get_its_bytes_or_a_conflict(
 async def test_when_the_store_is_back_provisional_answers_become_the_record(
     scorer, store
 ):
-    store.away = {"all"}
+    store.unavailable = {"all"}
     given = await only(scorer)
-    store.away = frozenset()
+    store.unavailable = frozenset()
     await until(lambda: scorer.provisional.store_available)
     assert await store.decisions([("default", "t1")]) == [wire.recorded(given.decision)]
     later = await only(scorer, "t2", after_ms=1000)
@@ -265,13 +265,13 @@ async def test_when_the_store_is_back_provisional_answers_become_the_record(
 async def test_an_answer_that_could_not_be_recorded_is_logged_only_by_reconciliation(
     scorer, store
 ):
-    store.away = {"record", "ping"}
+    store.unavailable = {"record", "ping"}
     given = await only(scorer)
     codes = [degradation.code for degradation in core_of(given).degradations]
     assert codes == [DegradationCode.NOT_RECORDED]
     assert given.provisional
     assert given.logged is None
-    store.away = frozenset()
+    store.unavailable = frozenset()
     await until(lambda: scorer.provisional.count == 0)
     ((_, id_, logged),) = await outbox_of(store)
     assert id_ == "t1"
@@ -282,10 +282,10 @@ async def test_a_door_that_waits_gets_the_failure_instead_of_a_degraded_answer(
     scorer, store
 ):
     scorer.gateway.patience = StorePatience.WAIT
-    store.away = {"all"}
+    store.unavailable = {"all"}
     with pytest.raises(StoreUnavailable):
         await scorer.score_many([check()])
-    store.away = frozenset()
+    store.unavailable = frozenset()
     await until(lambda: scorer.provisional.store_available)
     (decided,) = await scorer.score_many([check()])
     assert not decided.provisional
@@ -328,7 +328,7 @@ async def test_a_repeat_without_time_logs_nothing_and_reconciliation_finds_what_
 async def test_two_payloads_of_one_id_in_one_pass_without_the_store_are_a_conflict(
     scorer, store
 ):
-    store.away = {"all"}
+    store.unavailable = {"all"}
     first, second, again = await scorer.score_many(
         [check(), check(amount_minor=1), check()]
     )

@@ -37,7 +37,7 @@ def with_history(rows=6_000):
 
 
 def without_history(dataset, out):
-    """What a model of these rows says, and is decided, where the store is away."""
+    """What a model of these rows says, and is decided, without the store."""
     train_on(dataset, out, catalogue=BOOK, recipe=RECIPE)
     model = load_model(out, catalogue=BOOK)
     blind = dataset.matrix[:200].copy()

@@ -27,7 +27,7 @@ from scoring.core.decision.decision import (
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import CorruptState, InvalidTransaction
 from scoring.kafka.topic_names import key_of
-from scoring.pipeline.answer import standing_answer
+from scoring.pipeline.answer import recorded_answer
 from scoring.ports.check import Check
 from scoring.v1 import decision_pb2, transaction_pb2
 
@@ -115,7 +115,7 @@ def test_a_standing_decision_is_appended_by_the_input_that_made_it_or_by_its_mir
     )
     stands = wire.decision_to_bytes(wire.core_to_bytes(CORE), trace)
     again = replace(CHECK, position=position, incarnation=incarnation)
-    assert (standing_answer(again, stands).logged is not None) == ours
+    assert (recorded_answer(again, stands).logged is not None) == ours
 
 
 def test_an_absent_score_stays_absent():

@@ -5,10 +5,10 @@ local calls = {}
 
 function calls.observe(keys, args, claim, processed, mode, payload_hash, order, plans)
   local step = observe_one
-  local answer, standing, outcome, wrong_claim = claimed(claim, mode, payload_hash)
+  local answer, decision, outcome, wrong_claim = claimed(claim, mode, payload_hash)
   if answer then return answer end
   if mode == MODE_UNSEEN then
-    mode, step = MODE_COUNT, standing and count_unseen or observe_one
+    mode, step = MODE_COUNT, decision and count_unseen or observe_one
   end
   local seq = next_place(processed, mode == MODE_DRY_RUN)
   if not seq then return lost(processed) end
@@ -20,11 +20,11 @@ function calls.observe(keys, args, claim, processed, mode, payload_hash, order, 
   if wrong_claim ~= '' then wrong = wrong == '' and wrong_claim or wrong .. ',' .. wrong_claim end
   if mode == MODE_DRY_RUN then return { MODE_DRY_RUN, 0, doubles(values), marked, wrong, '' } end
   local result = { done, seq, values, marked, wrong }
-  local kept = standing and CLAIM_DECIDED .. payload_hash .. standing
+  local kept = decision and CLAIM_DECIDED .. payload_hash .. decision
     or CLAIM_OBSERVED .. payload_hash .. cmsgpack.pack(result)
   call('SET', claim, kept, 'PX', DEDUPE_MS)
   result[3] = step == observe_one and doubles(values) or ''
-  result[6] = standing or ''
+  result[6] = decision or ''
   return result
 end
 

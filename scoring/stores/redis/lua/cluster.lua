@@ -10,14 +10,14 @@ function calls.reach(processed, newest, time)
 end
 
 function calls.claim(claim, mark, mode, payload_hash)
-  local answer, standing, outcome, wrong = claimed(claim, mode, payload_hash)
+  local answer, decision, outcome, wrong = claimed(claim, mode, payload_hash)
   if answer then return answer end
   local gone = lost(mark)
   if gone then return gone end
-  if mode ~= MODE_DRY_RUN and not standing then
+  if mode ~= MODE_DRY_RUN and not decision then
     call('SET', claim, CLAIM_OPEN .. payload_hash, 'PX', DEDUPE_MS)
   end
-  return { MODE_OPEN, outcome, standing or '', '', wrong, '' }
+  return { MODE_OPEN, outcome, decision or '', '', wrong, '' }
 end
 
 function calls.late(events, order, plan)

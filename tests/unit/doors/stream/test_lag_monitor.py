@@ -7,7 +7,7 @@ from faust.types import TP
 
 from scoring.doors.stream.fetch_thread import Ends
 from scoring.doors.stream.lag_monitor import Watch
-from scoring.doors.stream.poll_consumer import Standing
+from scoring.doors.stream.poll_consumer import PartitionLag
 from scoring.doors.stream.stall_detector import STALL_S, Progress
 
 PLACE = TP("transactions", 3)
@@ -24,13 +24,13 @@ class Stream:
             self.progress, ("transactions", "labels"), monotonic=lambda: self.now
         )
 
-    def standings(self):
-        return [Standing(PLACE, self.judged, Ends(self.readable, self.appended))]
+    def lags(self):
+        return [PartitionLag(PLACE, self.judged, Ends(self.readable, self.appended))]
 
     def missing(self, topics):
         return [topic for topic in topics if topic in self.gone]
 
-    def away(self):
+    def unavailable(self):
         return self.refusing
 
     def ask_again(self):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from faust.types import TP
 
-from scoring.doors.stream.partition_queue import TAKEN_MAX, Lanes
+from scoring.doors.stream.partition_queue import TAKEN_MAX, PartitionQueues
 from scoring.doors.stream.poll_consumer import Poll
 
 
@@ -19,7 +19,7 @@ class Bench:
     def __init__(self):
         self.begun, self.ended, self.failed = [], [], []
         self.gates = {}
-        self.lanes = Lanes(self.work, self.failed.append)
+        self.queues = PartitionQueues(self.work, self.failed.append)
 
     async def work(self, one):
         place = (one.tp.partition, one.first)
@@ -33,7 +33,7 @@ class Bench:
             pass
 
         for one in polls:
-            await self.lanes.take(one, acknowledge)
+            await self.queues.take(one, acknowledge)
         await self.settled()
 
     async def let_go(self, *places):
@@ -87,7 +87,7 @@ async def test_an_error_in_the_work_is_told_and_no_later_poll_hides_it():
     async def broken(_):
         raise ValueError("planted")
 
-    bench.lanes.work = broken
+    bench.queues.work = broken
     one = poll(0, 0)
     await bench.take(one)
     assert [str(error) for error in bench.failed] == ["planted"]
