@@ -43,8 +43,9 @@ or a digest: bytes that are damaged or foreign are refused, and the decision say
 
 `<catalogue>` is the first 8 digits of the version of the definitions: new definitions
 begin a new history. Braces hold a hash tag: an entity's keys share a server. In a
-cluster `d`, `v`, `outbox` and `processed` are followed by `:{{<tag>}}`, one of {parts}
-tags, by the transaction's id: a claim shares a server with its outbox and its mark.
+cluster `d`, `v`, `f`, `outbox` and `processed` are followed by `:{{<tag>}}`, one of
+{parts} tags, by the transaction's id: a claim shares a server with its outbox and its
+mark.
 
 An entity's keys live as long as a window, the lateness allowed and the dedupe horizon
 may still need them, and a day more. The first event of each day of event time renews
@@ -105,6 +106,15 @@ At most {labels_max} for an entity, ordered by transaction and version.
 
 {kinds}
 
+## Follow-ups
+
+{note_drawn}
+
+What became known of a payment: a hash whose fields are `l` and a label's version, or
+`e` and an event's id. The first of each is kept. At most {notes_max} for a payment.
+
+{note}
+
 ## Verdicts
 
 {verdict_drawn}
@@ -138,6 +148,7 @@ def as_markdown() -> str:
         rebuilding=formats.MARK_REBUILDING,
         labels_max=formats.LABELS_MAX,
         verdicts_max=formats.VERDICTS_MAX,
+        notes_max=formats.NOTES_MAX,
     )
 
 
@@ -183,6 +194,7 @@ def _keys() -> list[tuple[str, ...]]:
     events, seen, labels = (key.replace(entity.plan.name, "<entity>") for key in own)
     claims, id_ = ClaimKeys("<namespace>", parted=False), ("<tenant>", "<id>")
     decision, verdicts = claims.decision(*id_).decode(), claims.verdicts(*id_).decode()
+    follow_ups = claims.follow_ups(*id_).decode()
     outbox, processed = claims.outbox(*id_).decode(), claims.processed.decode()
     newest, lease = claims.newest.decode(), claims.lease("<task>").decode()
     rows = [
@@ -191,6 +203,7 @@ def _keys() -> list[tuple[str, ...]]:
         (labels, "string", "its labels", "see below"),
         (decision, "string", "a claim or decision", "the dedupe horizon"),
         (verdicts, "string", "what a payment's labels said", "as an entity's"),
+        (follow_ups, "hash", "its labels and lifecycle events", "as an entity's"),
         (outbox, "hash", "decisions to be published", "until they are"),
         (processed, "string", "how many were processed", "no limit"),
         (newest, "string", "in a cluster: the newest time counted", "no limit"),

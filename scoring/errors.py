@@ -5,10 +5,12 @@ it. The client raises them again, each by its `code`, which all transports carry
 
 ScoringError
 ├── InvalidTransaction      the caller's fault       INVALID_ARGUMENT | dead letter
-│   └── CardNumberRefused   a card number in a field INVALID_ARGUMENT | dead letter
+│   ├── CardNumberRefused   a card number in a field INVALID_ARGUMENT | dead letter
+│   └── TooManyEvents       more than a payment keeps INVALID_ARGUMENT | dead letter
 ├── TransactionConflict     same id, other payload     ALREADY_EXISTS | dead letter
-│   └── LabelConflict       same version, other verdict  ALREADY_EXISTS | dead letter
-├── UnknownTransaction      a label of no known payment   NOT_FOUND   | dead letter
+│   ├── LabelConflict       same version, other verdict  ALREADY_EXISTS | dead letter
+│   └── EventConflict       same event id, other payload ALREADY_EXISTS | dead letter
+├── UnknownTransaction      a follow-up of no known payment NOT_FOUND | dead letter
 ├── MessageTooLarge         beyond its method's limit  RESOURCE_EXHAUSTED
 ├── Unavailable             an outside system failed; a retry may help  UNAVAILABLE
 │   ├── StoreUnavailable    becomes a Degradation inside the scorer
@@ -50,7 +52,7 @@ class ScoringError(Exception):
 
 
 class InvalidTransaction(ScoringError):
-    """A transaction (or label) outside its limits.
+    """A transaction (or a follow-up of one) outside its limits.
 
     `field` is the path as the caller wrote it, "amount_minor". The message says
     what would be right and never repeats the value.
@@ -82,6 +84,16 @@ class CardNumberRefused(InvalidTransaction):
 
     def __init__(self, field: str) -> None:
         super().__init__(field, "holds a card number; send a token instead")
+
+
+class TooManyEvents(InvalidTransaction):
+    """A payment keeps no more lifecycle events."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "event_id",
+            "its payment has as many events as one keeps; is it one payment?",
+        )
 
 
 class TransactionConflict(ScoringError):
@@ -117,8 +129,21 @@ class LabelConflict(TransactionConflict):
         ScoringError.__init__(self, f"{self.field}: {self.message}")
 
 
+class EventConflict(TransactionConflict):
+    """A lifecycle event's id was already reported with another payload."""
+
+    field = "event_id"
+
+    def __init__(self, message: str = "") -> None:
+        self.message = message or (
+            "this event was already reported with other fields; what else happened is "
+            "an event with an id of its own"
+        )
+        ScoringError.__init__(self, f"{self.field}: {self.message}")
+
+
 class UnknownTransaction(ScoringError):
-    """Nothing is known of the transaction that a label names.
+    """Nothing is known of the transaction that a label or an event names.
 
     `searched` says where it was looked for, beside the record.
     """
@@ -127,9 +152,7 @@ class UnknownTransaction(ScoringError):
 
     def __init__(self, searched: str = "") -> None:
         where = f" ({searched})" if searched else ""
-        self.message = (
-            f"nothing is known of this transaction{where}; send it along with the label"
-        )
+        self.message = f"nothing is known of this transaction{where}; send it along"
         self.field = "transaction_id"
         super().__init__(f"{self.field}: {self.message}")
 

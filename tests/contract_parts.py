@@ -7,7 +7,7 @@ from streams import HOUR_MS, START_MS, check
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.features.vector import vectorise
 from scoring.core.transaction.transaction import Transaction
-from scoring.ports.labels import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction
 from scoring.ports.records import Recording
 
 CATALOGUE = default_catalogue()

@@ -28,7 +28,7 @@ from scoring.stores.spool import MemorySpool
 from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
-from scoring.v1.transaction_pb2 import Label, Transaction
+from scoring.v1.transaction_pb2 import Label, LifecycleEvent, Transaction
 from scoring.wiring.calls import calls_from
 from scoring.wiring.grpc_app import grpc_door_from
 from scoring.wiring.services import Service, artifacts_from, models_from, now_ms
@@ -64,6 +64,12 @@ def label(id_: str, **fields) -> Label:
     """A label that the service accepts."""
     known = {"version": 1, "verdict": 1, "known_at": at(now_ms())}
     return Label(transaction_id=id_, **{**known, **fields})
+
+
+def event(id_: str, **fields) -> LifecycleEvent:
+    """A lifecycle event that the service accepts: the issuer declined."""
+    known = {"event_id": "e1", "kind": 2, "occurred_at": at(now_ms())}
+    return LifecycleEvent(transaction_id=id_, **{**known, **fields})
 
 
 def request(transaction: Transaction, **fields) -> calls.CheckTransactionRequest:

@@ -32,7 +32,7 @@ from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.store_gateway import StoreGateway
-from scoring.ports.labels import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction
 from scoring.ports.log import LogRecord
 from scoring.stores.redis.store import RedisStore
 from scoring.stores.spool import MemorySpool

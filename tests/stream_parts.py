@@ -28,8 +28,10 @@ TOPICS = (
     "transactions",
     "decisions",
     "labels",
+    "events",
     "transactions.dead-letter",
     "labels.dead-letter",
+    "events.dead-letter",
 )
 PROTOBUF = "application/x-protobuf"
 NOW_MS = int(time.time() * 1_000)

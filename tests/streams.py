@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scoring.core.decision.decision import Door
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.ports.check import Check
-from scoring.ports.labels import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -17,12 +17,16 @@ _SEND_S = 60.0
 LabelsOption = Annotated[
     bool, typer.Option("--labels", help="Of labels instead of transactions.")
 ]
+EventsOption = Annotated[
+    bool, typer.Option("--events", help="Of lifecycle events instead of transactions.")
+]
 
 
 @app.command("list")
 def list_(
     reason: Annotated[str, typer.Option(help="Only this reason.")] = "",
     labels: LabelsOption = False,
+    events: EventsOption = False,
     limit: Annotated[int, typer.Option(min=1, help="Newest shown.")] = 50,
 ) -> None:
     """Show the newest letters, and how many there are for each reason."""
@@ -30,7 +34,9 @@ def list_(
     from rich.table import Table
 
     letters = [
-        letter for letter in _read(labels=labels) if reason in ("", letter.reason)
+        letter
+        for letter in _read(_kind(labels=labels, events=events))
+        if reason in ("", letter.reason)
     ]
     table = Table("position", "at", "reason", "field", "message", "bytes")
     for letter in letters[-limit:]:
@@ -53,11 +59,12 @@ def list_(
 def show(
     position: Annotated[str, typer.Argument(help="PARTITION@OFFSET, as listed.")],
     labels: LabelsOption = False,
+    events: EventsOption = False,
 ) -> None:
     """Show one letter in full, as JSON."""
     from google.protobuf import json_format
 
-    for letter in _read(labels=labels):
+    for letter in _read(_kind(labels=labels, events=events)):
         if letter.position == position:
             typer.echo(json_format.MessageToJson(letter.message))
             return
@@ -72,6 +79,7 @@ def replay(
     ] = None,
     reason: Annotated[str, typer.Option(help="Only this reason.")] = "",
     labels: LabelsOption = False,
+    events: EventsOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Send letters to their topic again, after the cause is repaired.
@@ -81,7 +89,7 @@ def replay(
     """
     chosen = [
         letter
-        for letter in _read(labels=labels)
+        for letter in _read(_kind(labels=labels, events=events))
         if reason in ("", letter.reason)
         and (not positions or letter.position in positions)
     ]
@@ -102,7 +110,14 @@ def _counted(letters: Sequence[Letter]) -> dict[str, int]:
     return Counter(letter.reason for letter in letters)
 
 
-def _letters(settings: Settings, *, labels: bool) -> Letters:
+def _kind(*, labels: bool, events: bool) -> str:
+    """Whose letters are meant: the input topic's name, without its prefix."""
+    if labels and events:
+        raise typer.BadParameter("name one of --labels and --events")
+    return "labels" if labels else "events" if events else "transactions"
+
+
+def _letters(settings: Settings, kind: str) -> Letters:
     from scoring.doors.stream.dead_letter_reader import Letters
     from scoring.errors import BadArtifact
     from scoring.kafka.client_options import client_options
@@ -114,16 +129,16 @@ def _letters(settings: Settings, *, labels: bool) -> Letters:
     return Letters(
         bootstrap=settings.kafka_bootstrap,
         options=client_options(settings.kafka_options),
-        topic=topics.labels_dead_letter if labels else topics.transactions_dead_letter,
+        topic=f"{topics.prefix}{kind}.dead-letter",
     )
 
 
-def _read(*, labels: bool) -> list[Letter]:
+def _read(kind: str) -> list[Letter]:
     import asyncio
 
     from scoring.settings import Settings
 
-    return asyncio.run(_letters(Settings(), labels=labels).read())
+    return asyncio.run(_letters(Settings(), kind).read())
 
 
 def _send(letters: list[Letter]) -> None:

@@ -20,7 +20,7 @@ from scoring.history.archive import (
 )
 from scoring.history.rows import selected
 from scoring.ports.check import Check
-from scoring.ports.labels import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction
 from scoring.training.offline.rates import mark_other_rates
 from scoring.training.sql import connect
 from scoring.v1 import transaction_pb2

@@ -49,6 +49,7 @@ class SchemaRegistry:
             topics.decisions,
             topics.transactions_dead_letter,
             topics.labels_dead_letter,
+            topics.events_dead_letter,
         )
         return {
             topic: self._frame(topic, MESSAGES[name], content_type)

@@ -19,7 +19,7 @@ BY_BROKER = "LogAppendTime"
 class TopicLayout:
     """How the topics of one namespace shall be laid out; retention by kind, ms.
 
-    Decisions and labels are what the store is rebuilt from, so they are kept
+    Decisions, labels and events are what the store is rebuilt from, so they are kept
     longest. Nothing is compacted: every record is a fact of its own.
     """
 
@@ -38,7 +38,8 @@ class TopicLayout:
         """
         if topic == topics.transactions:
             return self.transactions_ms
-        if topic in (topics.decisions, topics.labels, topics.challenger):
+        lasting = (topics.decisions, topics.labels, topics.events, topics.challenger)
+        if topic in lasting:
             return self.decisions_ms
         return self.dead_letters_ms
 
@@ -107,6 +108,7 @@ def faults(
         *_kept_longer_than_answered(found[topics.transactions], needs),
         *_kept_too_short(found[topics.decisions], needs),
         *_kept_too_short(found[topics.labels], needs),
+        *_kept_too_short(found[topics.events], needs),
         *_timed_by_producers(found[topics.transactions]),
         *(fault for topic in topics.all for fault in _written_by_one(found[topic])),
     ]
@@ -121,6 +123,7 @@ def broken_layout(topics: Topics, found: Mapping[str, TopicDescription]) -> list
         *_unequal(found[topics.transactions], found[topics.decisions]),
         *_unequal(found[topics.transactions], found[topics.transactions_dead_letter]),
         *_unequal(found[topics.labels], found[topics.labels_dead_letter]),
+        *_unequal(found[topics.events], found[topics.events_dead_letter]),
         *(fault for topic in topics.all for fault in _compacted(found[topic])),
     ]
 
@@ -129,7 +132,9 @@ def _unequal(source: TopicDescription, output: TopicDescription) -> list[str]:
     if source.partitions == output.partitions:
         return []
     kind = "dead letter" if output.name.endswith("dead-letter") else "decision"
-    whose = "label" if source.name.endswith("labels") else "transaction"
+    kinds = {"labels": "label", "events": "lifecycle event"}
+    last = next((own for own in kinds if source.name.endswith(own)), "")
+    whose = kinds.get(last, "transaction")
     return [
         (
             f"{output.name} has {output.partitions} partitions and {source.name} "

@@ -38,6 +38,11 @@ class Topics:
         return f"{self.prefix}labels"
 
     @property
+    def events(self) -> str:
+        """What happened to payments after their decisions."""
+        return f"{self.prefix}events"
+
+    @property
     def transactions_dead_letter(self) -> str:
         """Transactions that could not be judged."""
         return f"{self.prefix}transactions.dead-letter"
@@ -46,6 +51,11 @@ class Topics:
     def labels_dead_letter(self) -> str:
         """Labels that could not be applied."""
         return f"{self.prefix}labels.dead-letter"
+
+    @property
+    def events_dead_letter(self) -> str:
+        """Lifecycle events that could not be applied."""
+        return f"{self.prefix}events.dead-letter"
 
     @property
     def group(self) -> str:
@@ -59,9 +69,16 @@ class Topics:
             self.transactions,
             self.decisions,
             self.labels,
+            self.events,
             self.transactions_dead_letter,
             self.labels_dead_letter,
+            self.events_dead_letter,
         )
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the stream door's workers read."""
+        return self.transactions, self.labels, self.events
 
     @property
     def created(self) -> tuple[str, ...]:

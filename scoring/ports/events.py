@@ -72,9 +72,10 @@ class Event(StrEnum):
     )
     DEAD_LETTER = "dead_letter", "an input that cannot be judged became a dead letter"
     LABEL = "label", "a label was applied to the history"
+    LIFECYCLE = "lifecycle", "a lifecycle event was applied to the history"
     LABEL_CORRUPT = (
         "label_corrupt",
-        "a label met a damaged history: run `scoring rebuild`",
+        "a label or a lifecycle event met a damaged history: run `scoring rebuild`",
     )
     KEYLESS = "keyless", "a record has no key: decided, but out of its card's order"
     MISKEYED = (

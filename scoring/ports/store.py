@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from scoring.ports.follow_ups import FollowUpStore
 from scoring.ports.history import HistoryStore
-from scoring.ports.labels import LabelStore
 from scoring.ports.outbox import Outbox
 from scoring.ports.records import RecordStore
 
@@ -26,7 +26,7 @@ class StoreHealth(Protocol):
         ...
 
 
-class Store(HistoryStore, RecordStore, Outbox, LabelStore, StoreHealth, Protocol):
+class Store(HistoryStore, RecordStore, Outbox, FollowUpStore, StoreHealth, Protocol):
     """Feature state and decision records: all the roles of one store.
 
     Every method of every role raises `StoreUnavailable` when the store fails, as

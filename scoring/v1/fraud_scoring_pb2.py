@@ -26,7 +26,7 @@ from scoring.v1 import decision_pb2 as scoring_dot_v1_dot_decision__pb2
 from scoring.v1 import transaction_pb2 as scoring_dot_v1_dot_transaction__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1escoring/v1/fraud_scoring.proto\x12\nscoring.v1\x1a\x19scoring/v1/decision.proto\x1a\x1cscoring/v1/transaction.proto\"X\n\x17\x43heckTransactionRequest\x12,\n\x0btransaction\x18\x01 \x01(\x0b\x32\x17.scoring.v1.Transaction\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"B\n\x18\x43heckTransactionResponse\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.scoring.v1.Decision\"_\n\x1d\x42\x61tchCheckTransactionsRequest\x12-\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x17.scoring.v1.Transaction\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"c\n\nCheckError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\x12\x0f\n\x07problem\x18\x05 \x01(\t\"\x82\x01\n\x0b\x43heckResult\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12(\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x14.scoring.v1.DecisionH\x00\x12\'\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.scoring.v1.CheckErrorH\x00\x42\x08\n\x06result\"J\n\x1e\x42\x61tchCheckTransactionsResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.scoring.v1.CheckResult\"r\n\x1eStreamCheckTransactionsRequest\x12,\n\x0btransaction\x18\x01 \x01(\x0b\x32\x17.scoring.v1.Transaction\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x11\n\tbudget_ms\x18\x03 \x01(\r\"J\n\x1fStreamCheckTransactionsResponse\x12\'\n\x06result\x18\x01 \x01(\x0b\x32\x17.scoring.v1.CheckResult\"<\n\x12GetDecisionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\"=\n\x13GetDecisionResponse\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.scoring.v1.Decision\"@\n\x16\x45xplainDecisionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\"`\n\x13\x46\x65\x61tureContribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x13\n\x0breason_code\x18\x04 \x01(\t\"\x87\x01\n\x17\x45xplainDecisionResponse\x12&\n\x04\x63ore\x18\x01 \x01(\x0b\x32\x18.scoring.v1.DecisionCore\x12\x0c\n\x04\x62\x61se\x18\x02 \x01(\x01\x12\x36\n\rcontributions\x18\x03 \x03(\x0b\x32\x1f.scoring.v1.FeatureContribution\"8\n\x13ReportLabelsRequest\x12!\n\x06labels\x18\x01 \x03(\x0b\x32\x11.scoring.v1.Label\"L\n\x0bLabelResult\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.scoring.v1.CheckError\"@\n\x14ReportLabelsResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.scoring.v1.LabelResult2\xd5\x04\n\x0c\x46raudScoring\x12]\n\x10\x43heckTransaction\x12#.scoring.v1.CheckTransactionRequest\x1a$.scoring.v1.CheckTransactionResponse\x12o\n\x16\x42\x61tchCheckTransactions\x12).scoring.v1.BatchCheckTransactionsRequest\x1a*.scoring.v1.BatchCheckTransactionsResponse\x12v\n\x17StreamCheckTransactions\x12*.scoring.v1.StreamCheckTransactionsRequest\x1a+.scoring.v1.StreamCheckTransactionsResponse(\x01\x30\x01\x12N\n\x0bGetDecision\x12\x1e.scoring.v1.GetDecisionRequest\x1a\x1f.scoring.v1.GetDecisionResponse\x12Z\n\x0f\x45xplainDecision\x12\".scoring.v1.ExplainDecisionRequest\x1a#.scoring.v1.ExplainDecisionResponse\x12Q\n\x0cReportLabels\x12\x1f.scoring.v1.ReportLabelsRequest\x1a .scoring.v1.ReportLabelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1escoring/v1/fraud_scoring.proto\x12\nscoring.v1\x1a\x19scoring/v1/decision.proto\x1a\x1cscoring/v1/transaction.proto\"X\n\x17\x43heckTransactionRequest\x12,\n\x0btransaction\x18\x01 \x01(\x0b\x32\x17.scoring.v1.Transaction\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"B\n\x18\x43heckTransactionResponse\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.scoring.v1.Decision\"_\n\x1d\x42\x61tchCheckTransactionsRequest\x12-\n\x0ctransactions\x18\x01 \x03(\x0b\x32\x17.scoring.v1.Transaction\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"c\n\nCheckError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\r\x12\x0f\n\x07problem\x18\x05 \x01(\t\"\x82\x01\n\x0b\x43heckResult\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12(\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x14.scoring.v1.DecisionH\x00\x12\'\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.scoring.v1.CheckErrorH\x00\x42\x08\n\x06result\"J\n\x1e\x42\x61tchCheckTransactionsResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.scoring.v1.CheckResult\"r\n\x1eStreamCheckTransactionsRequest\x12,\n\x0btransaction\x18\x01 \x01(\x0b\x32\x17.scoring.v1.Transaction\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x11\n\tbudget_ms\x18\x03 \x01(\r\"J\n\x1fStreamCheckTransactionsResponse\x12\'\n\x06result\x18\x01 \x01(\x0b\x32\x17.scoring.v1.CheckResult\"<\n\x12GetDecisionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\"\x8c\x01\n\x13GetDecisionResponse\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x14.scoring.v1.Decision\x12!\n\x06labels\x18\x02 \x03(\x0b\x32\x11.scoring.v1.Label\x12*\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1a.scoring.v1.LifecycleEvent\"@\n\x16\x45xplainDecisionRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\"`\n\x13\x46\x65\x61tureContribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12\x13\n\x0breason_code\x18\x04 \x01(\t\"\x87\x01\n\x17\x45xplainDecisionResponse\x12&\n\x04\x63ore\x18\x01 \x01(\x0b\x32\x18.scoring.v1.DecisionCore\x12\x0c\n\x04\x62\x61se\x18\x02 \x01(\x01\x12\x36\n\rcontributions\x18\x03 \x03(\x0b\x32\x1f.scoring.v1.FeatureContribution\"8\n\x13ReportLabelsRequest\x12!\n\x06labels\x18\x01 \x03(\x0b\x32\x11.scoring.v1.Label\"L\n\x0bLabelResult\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.scoring.v1.CheckError\"@\n\x14ReportLabelsResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.scoring.v1.LabelResult\"A\n\x13ReportEventsRequest\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.scoring.v1.LifecycleEvent\"^\n\x0b\x45ventResult\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.scoring.v1.CheckError\"@\n\x14ReportEventsResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.scoring.v1.EventResult2\xa8\x05\n\x0c\x46raudScoring\x12]\n\x10\x43heckTransaction\x12#.scoring.v1.CheckTransactionRequest\x1a$.scoring.v1.CheckTransactionResponse\x12o\n\x16\x42\x61tchCheckTransactions\x12).scoring.v1.BatchCheckTransactionsRequest\x1a*.scoring.v1.BatchCheckTransactionsResponse\x12v\n\x17StreamCheckTransactions\x12*.scoring.v1.StreamCheckTransactionsRequest\x1a+.scoring.v1.StreamCheckTransactionsResponse(\x01\x30\x01\x12N\n\x0bGetDecision\x12\x1e.scoring.v1.GetDecisionRequest\x1a\x1f.scoring.v1.GetDecisionResponse\x12Z\n\x0f\x45xplainDecision\x12\".scoring.v1.ExplainDecisionRequest\x1a#.scoring.v1.ExplainDecisionResponse\x12Q\n\x0cReportLabels\x12\x1f.scoring.v1.ReportLabelsRequest\x1a .scoring.v1.ReportLabelsResponse\x12Q\n\x0cReportEvents\x12\x1f.scoring.v1.ReportEventsRequest\x1a .scoring.v1.ReportEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,20 +51,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMCHECKTRANSACTIONSRESPONSE']._serialized_end=858
   _globals['_GETDECISIONREQUEST']._serialized_start=860
   _globals['_GETDECISIONREQUEST']._serialized_end=920
-  _globals['_GETDECISIONRESPONSE']._serialized_start=922
-  _globals['_GETDECISIONRESPONSE']._serialized_end=983
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=985
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=1049
-  _globals['_FEATURECONTRIBUTION']._serialized_start=1051
-  _globals['_FEATURECONTRIBUTION']._serialized_end=1147
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=1150
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=1285
-  _globals['_REPORTLABELSREQUEST']._serialized_start=1287
-  _globals['_REPORTLABELSREQUEST']._serialized_end=1343
-  _globals['_LABELRESULT']._serialized_start=1345
-  _globals['_LABELRESULT']._serialized_end=1421
-  _globals['_REPORTLABELSRESPONSE']._serialized_start=1423
-  _globals['_REPORTLABELSRESPONSE']._serialized_end=1487
-  _globals['_FRAUDSCORING']._serialized_start=1490
-  _globals['_FRAUDSCORING']._serialized_end=2087
+  _globals['_GETDECISIONRESPONSE']._serialized_start=923
+  _globals['_GETDECISIONRESPONSE']._serialized_end=1063
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=1065
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=1129
+  _globals['_FEATURECONTRIBUTION']._serialized_start=1131
+  _globals['_FEATURECONTRIBUTION']._serialized_end=1227
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=1230
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=1365
+  _globals['_REPORTLABELSREQUEST']._serialized_start=1367
+  _globals['_REPORTLABELSREQUEST']._serialized_end=1423
+  _globals['_LABELRESULT']._serialized_start=1425
+  _globals['_LABELRESULT']._serialized_end=1501
+  _globals['_REPORTLABELSRESPONSE']._serialized_start=1503
+  _globals['_REPORTLABELSRESPONSE']._serialized_end=1567
+  _globals['_REPORTEVENTSREQUEST']._serialized_start=1569
+  _globals['_REPORTEVENTSREQUEST']._serialized_end=1634
+  _globals['_EVENTRESULT']._serialized_start=1636
+  _globals['_EVENTRESULT']._serialized_end=1730
+  _globals['_REPORTEVENTSRESPONSE']._serialized_start=1732
+  _globals['_REPORTEVENTSRESPONSE']._serialized_end=1796
+  _globals['_FRAUDSCORING']._serialized_start=1799
+  _globals['_FRAUDSCORING']._serialized_end=2479
 # @@protoc_insertion_point(module_scope)

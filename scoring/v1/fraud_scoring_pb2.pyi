@@ -289,23 +289,35 @@ Global___GetDecisionRequest: _TypeAlias = GetDecisionRequest  # noqa: Y015
 
 @_typing.final
 class GetDecisionResponse(_message.Message):
-    """The recorded decision."""
+    """The recorded decision, and what became known of its payment since."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DECISION_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def decision(self) -> _decision_pb2.Decision:
         """The decision, byte for byte as recorded."""
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[_transaction_pb2.Label]:
+        """The versions of its label, lowest first."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_transaction_pb2.LifecycleEvent]:
+        """What happened after it, earliest first."""
 
     def __init__(
         self,
         *,
         decision: _decision_pb2.Decision | None = ...,
+        labels: _abc.Iterable[_transaction_pb2.Label] | None = ...,
+        events: _abc.Iterable[_transaction_pb2.LifecycleEvent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "events", b"events", "labels", b"labels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,3 +492,83 @@ class ReportLabelsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportLabelsResponse: _TypeAlias = ReportLabelsResponse  # noqa: Y015
+
+@_typing.final
+class ReportEventsRequest(_message.Message):
+    """What happened to payments after their decisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_transaction_pb2.LifecycleEvent]:
+        """1 to 1,000 events."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_transaction_pb2.LifecycleEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportEventsRequest: _TypeAlias = ReportEventsRequest  # noqa: Y015
+
+@_typing.final
+class EventResult(_message.Message):
+    """What became of one event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """Id of the transaction, as sent."""
+    event_id: _builtins.str
+    """Id of the event, as sent."""
+    @_builtins.property
+    def error(self) -> Global___CheckError:
+        """Why it was refused; absent when it was accepted or known already."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        event_id: _builtins.str = ...,
+        error: Global___CheckError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "event_id", b"event_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventResult: _TypeAlias = EventResult  # noqa: Y015
+
+@_typing.final
+class ReportEventsResponse(_message.Message):
+    """What became of the events, in the order of the request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventResult]:
+        """One result for each event."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___EventResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportEventsResponse: _TypeAlias = ReportEventsResponse  # noqa: Y015

@@ -66,6 +66,11 @@ class FraudScoringStub:
                 request_serializer=scoring_dot_v1_dot_fraud__scoring__pb2.ReportLabelsRequest.SerializeToString,
                 response_deserializer=scoring_dot_v1_dot_fraud__scoring__pb2.ReportLabelsResponse.FromString,
                 _registered_method=True)
+        self.ReportEvents = channel.unary_unary(
+                '/scoring.v1.FraudScoring/ReportEvents',
+                request_serializer=scoring_dot_v1_dot_fraud__scoring__pb2.ReportEventsRequest.SerializeToString,
+                response_deserializer=scoring_dot_v1_dot_fraud__scoring__pb2.ReportEventsResponse.FromString,
+                _registered_method=True)
 
 
 class FraudScoringServicer:
@@ -96,7 +101,8 @@ class FraudScoringServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetDecision(self, request, context):
-        """Returns the recorded decision of a transaction; NOT_FOUND when there is none.
+        """Returns the recorded decision of a transaction with what became known of it since;
+        NOT_FOUND when there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +117,14 @@ class FraudScoringServicer:
 
     def ReportLabels(self, request, context):
         """Reports what turned out to be true. Idempotent by transaction and version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportEvents(self, request, context):
+        """Reports what happened to payments after their decisions. Idempotent by transaction
+        and event id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,6 +162,11 @@ def add_FraudScoringServicer_to_server(servicer, server):
                     servicer.ReportLabels,
                     request_deserializer=scoring_dot_v1_dot_fraud__scoring__pb2.ReportLabelsRequest.FromString,
                     response_serializer=scoring_dot_v1_dot_fraud__scoring__pb2.ReportLabelsResponse.SerializeToString,
+            ),
+            'ReportEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportEvents,
+                    request_deserializer=scoring_dot_v1_dot_fraud__scoring__pb2.ReportEventsRequest.FromString,
+                    response_serializer=scoring_dot_v1_dot_fraud__scoring__pb2.ReportEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -314,6 +333,33 @@ class FraudScoring:
             '/scoring.v1.FraudScoring/ReportLabels',
             scoring_dot_v1_dot_fraud__scoring__pb2.ReportLabelsRequest.SerializeToString,
             scoring_dot_v1_dot_fraud__scoring__pb2.ReportLabelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/scoring.v1.FraudScoring/ReportEvents',
+            scoring_dot_v1_dot_fraud__scoring__pb2.ReportEventsRequest.SerializeToString,
+            scoring_dot_v1_dot_fraud__scoring__pb2.ReportEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

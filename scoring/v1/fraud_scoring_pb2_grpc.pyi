@@ -44,11 +44,17 @@ class FraudScoringStub:
     StreamCheckTransactions: _grpc.StreamStreamMultiCallable[_fraud_scoring_pb2.StreamCheckTransactionsRequest, _fraud_scoring_pb2.StreamCheckTransactionsResponse]
     """Judges a stream; replies come in any order and carry the transaction id."""
     GetDecision: _grpc.UnaryUnaryMultiCallable[_fraud_scoring_pb2.GetDecisionRequest, _fraud_scoring_pb2.GetDecisionResponse]
-    """Returns the recorded decision of a transaction; NOT_FOUND when there is none."""
+    """Returns the recorded decision of a transaction with what became known of it since;
+    NOT_FOUND when there is none.
+    """
     ExplainDecision: _grpc.UnaryUnaryMultiCallable[_fraud_scoring_pb2.ExplainDecisionRequest, _fraud_scoring_pb2.ExplainDecisionResponse]
     """Explains a recorded decision exactly (TreeSHAP), off the decision path."""
     ReportLabels: _grpc.UnaryUnaryMultiCallable[_fraud_scoring_pb2.ReportLabelsRequest, _fraud_scoring_pb2.ReportLabelsResponse]
     """Reports what turned out to be true. Idempotent by transaction and version."""
+    ReportEvents: _grpc.UnaryUnaryMultiCallable[_fraud_scoring_pb2.ReportEventsRequest, _fraud_scoring_pb2.ReportEventsResponse]
+    """Reports what happened to payments after their decisions. Idempotent by transaction
+    and event id.
+    """
 
 @_typing.type_check_only
 class FraudScoringAsyncStub(FraudScoringStub):
@@ -66,11 +72,17 @@ class FraudScoringAsyncStub(FraudScoringStub):
     StreamCheckTransactions: _aio.StreamStreamMultiCallable[_fraud_scoring_pb2.StreamCheckTransactionsRequest, _fraud_scoring_pb2.StreamCheckTransactionsResponse]  # type: ignore[assignment]
     """Judges a stream; replies come in any order and carry the transaction id."""
     GetDecision: _aio.UnaryUnaryMultiCallable[_fraud_scoring_pb2.GetDecisionRequest, _fraud_scoring_pb2.GetDecisionResponse]  # type: ignore[assignment]
-    """Returns the recorded decision of a transaction; NOT_FOUND when there is none."""
+    """Returns the recorded decision of a transaction with what became known of it since;
+    NOT_FOUND when there is none.
+    """
     ExplainDecision: _aio.UnaryUnaryMultiCallable[_fraud_scoring_pb2.ExplainDecisionRequest, _fraud_scoring_pb2.ExplainDecisionResponse]  # type: ignore[assignment]
     """Explains a recorded decision exactly (TreeSHAP), off the decision path."""
     ReportLabels: _aio.UnaryUnaryMultiCallable[_fraud_scoring_pb2.ReportLabelsRequest, _fraud_scoring_pb2.ReportLabelsResponse]  # type: ignore[assignment]
     """Reports what turned out to be true. Idempotent by transaction and version."""
+    ReportEvents: _aio.UnaryUnaryMultiCallable[_fraud_scoring_pb2.ReportEventsRequest, _fraud_scoring_pb2.ReportEventsResponse]  # type: ignore[assignment]
+    """Reports what happened to payments after their decisions. Idempotent by transaction
+    and event id.
+    """
 
 class FraudScoringServicer(metaclass=_abc_1.ABCMeta):
     """Real-time fraud decisions. Every call ends within the caller's deadline or
@@ -109,7 +121,9 @@ class FraudScoringServicer(metaclass=_abc_1.ABCMeta):
         request: _fraud_scoring_pb2.GetDecisionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fraud_scoring_pb2.GetDecisionResponse, _abc.Awaitable[_fraud_scoring_pb2.GetDecisionResponse]]:
-        """Returns the recorded decision of a transaction; NOT_FOUND when there is none."""
+        """Returns the recorded decision of a transaction with what became known of it since;
+        NOT_FOUND when there is none.
+        """
 
     @_abc_1.abstractmethod
     def ExplainDecision(
@@ -126,5 +140,15 @@ class FraudScoringServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fraud_scoring_pb2.ReportLabelsResponse, _abc.Awaitable[_fraud_scoring_pb2.ReportLabelsResponse]]:
         """Reports what turned out to be true. Idempotent by transaction and version."""
+
+    @_abc_1.abstractmethod
+    def ReportEvents(
+        self,
+        request: _fraud_scoring_pb2.ReportEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fraud_scoring_pb2.ReportEventsResponse, _abc.Awaitable[_fraud_scoring_pb2.ReportEventsResponse]]:
+        """Reports what happened to payments after their decisions. Idempotent by transaction
+        and event id.
+        """
 
 def add_FraudScoringServicer_to_server(servicer: FraudScoringServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -458,6 +458,8 @@ class _LifecycleKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Lifecyc
     """Money went back to the customer."""
     LIFECYCLE_KIND_CAPTURED: _LifecycleKind.ValueType  # 5
     """The amount was captured."""
+    LIFECYCLE_KIND_THREE_DS_FINISHED: _LifecycleKind.ValueType  # 6
+    """3-D Secure has finished; its result says how."""
 
 class LifecycleKind(_LifecycleKind, metaclass=_LifecycleKindEnumTypeWrapper):
     """What happened to the payment after the decision."""
@@ -474,6 +476,8 @@ LIFECYCLE_KIND_REFUNDED: LifecycleKind.ValueType  # 4
 """Money went back to the customer."""
 LIFECYCLE_KIND_CAPTURED: LifecycleKind.ValueType  # 5
 """The amount was captured."""
+LIFECYCLE_KIND_THREE_DS_FINISHED: LifecycleKind.ValueType  # 6
+"""3-D Secure has finished; its result says how."""
 Global___LifecycleKind: _TypeAlias = LifecycleKind  # noqa: Y015
 
 class _DeadLetterReason:
@@ -497,7 +501,7 @@ class _DeadLetterReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Dead
     DEAD_LETTER_REASON_UNKNOWN_TYPE: _DeadLetterReason.ValueType  # 6
     """The content type or its version is not known here."""
     DEAD_LETTER_REASON_UNKNOWN_TRANSACTION: _DeadLetterReason.ValueType  # 7
-    """Nothing is known of the transaction that a label names."""
+    """Nothing is known of the transaction that a label or an event names."""
     DEAD_LETTER_REASON_REFUSED: _DeadLetterReason.ValueType  # 8
     """The broker never takes the record that answers it, or that it is itself."""
 
@@ -519,7 +523,7 @@ DEAD_LETTER_REASON_OVERSIZE: DeadLetterReason.ValueType  # 5
 DEAD_LETTER_REASON_UNKNOWN_TYPE: DeadLetterReason.ValueType  # 6
 """The content type or its version is not known here."""
 DEAD_LETTER_REASON_UNKNOWN_TRANSACTION: DeadLetterReason.ValueType  # 7
-"""Nothing is known of the transaction that a label names."""
+"""Nothing is known of the transaction that a label or an event names."""
 DEAD_LETTER_REASON_REFUSED: DeadLetterReason.ValueType  # 8
 """The broker never takes the record that answers it, or that it is itself."""
 Global___DeadLetterReason: _TypeAlias = DeadLetterReason  # noqa: Y015
@@ -892,7 +896,10 @@ Global___Label: _TypeAlias = Label  # noqa: Y015
 
 @_typing.final
 class LifecycleEvent(_message.Message):
-    """What happened to a payment after the decision, on the same transaction id."""
+    """What happened to a payment after the decision, on the same transaction id.
+    Idempotent by (tenant, transaction id, event id): another payload under the id is a
+    conflict; when it became known is no part of that.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -903,12 +910,17 @@ class LifecycleEvent(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
     ISSUER_CODE_FIELD_NUMBER: _builtins.int
+    THREE_DS_RESULT_FIELD_NUMBER: _builtins.int
+    KNOWN_AT_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Tenant of the transaction; empty means "default"."""
     transaction_id: _builtins.str
     """Id of the transaction; required."""
     event_id: _builtins.str
-    """Unique per transaction; makes the event idempotent; required."""
+    """Unique per transaction; makes the event idempotent; required; at most 128
+    characters.
+    """
     kind: Global___LifecycleKind.ValueType
     """What happened; required."""
     amount_minor: _builtins.int
@@ -916,10 +928,24 @@ class LifecycleEvent(_message.Message):
     of it is meant; a part of 0 is 0.
     """
     issuer_code: _builtins.str
-    """The issuer's response code (ISO 8583 field 39), when there is one."""
+    """The issuer's response code (ISO 8583 field 39), when there is one: at most 32 of
+    [A-Za-z0-9._-]. Only of an authorisation, a decline or a reversal.
+    """
+    three_ds_result: Global___ThreeDsStatus.ValueType
+    """How 3-D Secure ended; said where it has finished, and only there."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened; required."""
+
+    @_builtins.property
+    def known_at(self) -> _timestamp_pb2.Timestamp:
+        """When it became known. Left out, that is its receipt (gRPC, HTTP) or the broker's
+        timestamp (Kafka). No feature uses it before.
+        """
+
+    @_builtins.property
+    def transaction(self) -> Global___Transaction:
+        """The transaction, when the sender has it; else it is looked up by id."""
 
     def __init__(
         self,
@@ -931,10 +957,13 @@ class LifecycleEvent(_message.Message):
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         amount_minor: _builtins.int | None = ...,
         issuer_code: _builtins.str = ...,
+        three_ds_result: Global___ThreeDsStatus.ValueType = ...,
+        known_at: _timestamp_pb2.Timestamp | None = ...,
+        transaction: Global___Transaction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "known_at", b"known_at", "occurred_at", b"occurred_at", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "event_id", b"event_id", "issuer_code", b"issuer_code", "kind", b"kind", "occurred_at", b"occurred_at", "tenant", b"tenant", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor", "amount_minor", b"amount_minor", "event_id", b"event_id", "issuer_code", b"issuer_code", "kind", b"kind", "known_at", b"known_at", "occurred_at", b"occurred_at", "tenant", b"tenant", "three_ds_result", b"three_ds_result", "transaction", b"transaction", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__amount_minor: _TypeAlias = _typing.Literal["amount_minor"]  # noqa: Y015
     _WhichOneofArgType__amount_minor: _TypeAlias = _typing.Literal["_amount_minor", b"_amount_minor"]  # noqa: Y015

@@ -13,12 +13,18 @@ from scoring.wire.decisions import (
     recorded,
     trace_to_bytes,
 )
-from scoring.wire.framing import frame_of, unframed
-from scoring.wire.labels import (
+from scoring.wire.follow_ups import (
+    event_from_bytes,
+    event_from_proto,
+    event_to_proto,
+    follow_up_to_bytes,
     label_from_bytes,
     label_from_proto,
     label_to_proto,
+    life_to_bytes,
+    said_of,
 )
+from scoring.wire.framing import frame_of, unframed
 from scoring.wire.messages import (
     JSON,
     PROTOBUF,
@@ -50,11 +56,16 @@ __all__ = [
     "decision_to_bytes",
     "decision_to_json",
     "door_of",
+    "event_from_bytes",
+    "event_from_proto",
+    "event_to_proto",
     "field_to_bytes",
+    "follow_up_to_bytes",
     "frame_of",
     "label_from_bytes",
     "label_from_proto",
     "label_to_proto",
+    "life_to_bytes",
     "logged_to_bytes",
     "message_from_bytes",
     "ms_from_timestamp",
@@ -63,6 +74,7 @@ __all__ = [
     "recorded",
     "recorded_to_bytes",
     "refuse_unknown_fields",
+    "said_of",
     "text_from_ms",
     "timestamp_from_ms",
     "trace_to_bytes",

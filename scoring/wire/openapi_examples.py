@@ -64,6 +64,20 @@ _REFUSED: dict[str, Any] = {
     "message": "currency: must be an active ISO 4217 currency code such as EUR",
     "field": "currency",
 }
+_LABEL: dict[str, Any] = {
+    "transactionId": _ID,
+    "version": 1,
+    "verdict": "VERDICT_FRAUD",
+    "source": "LABEL_SOURCE_CHARGEBACK",
+    "knownAt": "2026-03-20T09:30:00Z",
+}
+_EVENT: dict[str, Any] = {
+    "transactionId": _ID,
+    "eventId": "auth-1",
+    "kind": "LIFECYCLE_KIND_ISSUER_DECLINED",
+    "occurredAt": "2026-03-01T12:00:01Z",
+    "issuerCode": "51",
+}
 # One of each message that a body may be.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Transaction": _PAYMENT,
@@ -77,19 +91,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             {"transactionId": "order-4712-1", "error": _REFUSED},
         ]
     },
-    "ReportLabelsRequest": {
-        "labels": [
-            {
-                "transactionId": _ID,
-                "version": 1,
-                "verdict": "VERDICT_FRAUD",
-                "source": "LABEL_SOURCE_CHARGEBACK",
-                "knownAt": "2026-03-20T09:30:00Z",
-            }
-        ]
-    },
+    "ReportLabelsRequest": {"labels": [_LABEL]},
     "ReportLabelsResponse": {"results": [{"transactionId": _ID}]},
-    "GetDecisionResponse": {"decision": _DECISION},
+    "ReportEventsRequest": {"events": [_EVENT]},
+    "ReportEventsResponse": {"results": [{"transactionId": _ID, "eventId": "auth-1"}]},
+    "GetDecisionResponse": {
+        "decision": _DECISION,
+        "labels": [_LABEL | {"tenant": "default"}],
+        "events": [_EVENT | {"tenant": "default", "knownAt": "2026-03-01T12:00:02Z"}],
+    },
     "ExplainDecisionResponse": {
         "core": _CORE,
         "base": -2.0,

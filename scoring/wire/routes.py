@@ -86,6 +86,7 @@ ROUTES = (
     Route("post", "/v1/checks", "CheckTransaction", "transaction", (409,)),
     Route("post", "/v1/checks:batch", "BatchCheckTransactions", WHOLE),
     Route("post", "/v1/labels", "ReportLabels", WHOLE),
+    Route("post", "/v1/events", "ReportEvents", WHOLE),
     Route("get", "/v1/decisions/{transaction_id}", "GetDecision", refusals=(404,)),
     Route(
         "get",

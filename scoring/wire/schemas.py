@@ -23,8 +23,10 @@ MESSAGES: dict[str, Descriptor] = {
     "transactions": transaction_pb2.Transaction.DESCRIPTOR,
     "decisions": decision_pb2.Decision.DESCRIPTOR,
     "labels": transaction_pb2.Label.DESCRIPTOR,
+    "events": transaction_pb2.LifecycleEvent.DESCRIPTOR,
     "transactions.dead-letter": transaction_pb2.DeadLetter.DESCRIPTOR,
     "labels.dead-letter": transaction_pb2.DeadLetter.DESCRIPTOR,
+    "events.dead-letter": transaction_pb2.DeadLetter.DESCRIPTOR,
 }
 _F = FieldDescriptor
 _WHOLE = {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
@@ -187,6 +189,7 @@ def published() -> dict[str, Callable[[], bytes]]:
         **{
             f"{topic}.schema.json": partial(rendered, topic, message)
             for topic, message in MESSAGES.items()
-            if topic != "labels.dead-letter"  # as transactions.dead-letter
+            if topic not in ("labels.dead-letter", "events.dead-letter")
+            # as transactions.dead-letter
         },
     }

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 
 from scoring.doors.auth.access import ListedAccess, load_access
 from scoring.doors.calls.checks import Checks
-from scoring.doors.calls.labels import Labels, LabelSink, LogSink, StoreSink
+from scoring.doors.calls.follow_ups import (
+    FollowUpDesk,
+    FollowUpSink,
+    LogSink,
+    StoreSink,
+)
 from scoring.doors.calls.lookups import Explainer, Explanations, Lookups
 from scoring.doors.calls.requests import Intake
 from scoring.doors.calls.shared_calls import SharedCalls
 from scoring.errors import BadArtifact
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.dispatcher import CallDecider, Dispatcher
-from scoring.pipeline.labels import Labelling
+from scoring.pipeline.follow_ups import FollowUps
 from scoring.pipeline.load_shedding import LoadShedding
 from scoring.pipeline.micro_batcher import MicroBatcher, Pacing
 from scoring.pipeline.publishing import Publish, Publishing, publish_nothing
@@ -52,8 +57,8 @@ def calls_from(
             settings.message_bytes_max,
             settings.batch_budget_ms / _MS_PER_S,
         ),
-        Lookups(intake, service.store, explanations),
-        Labels(intake, _label_sink_from(service)),
+        Lookups(intake, service.store, service.store, explanations),
+        FollowUpDesk(intake, _follow_up_sink_from(service)),
     )
 
 
@@ -88,11 +93,11 @@ def _publish_from(service: Service) -> Publish:
     return Publishing(service.relay, waits=service.settings.reply_after == "log")
 
 
-def _label_sink_from(service: Service) -> LabelSink:
-    labelling = Labelling(service.store, service.store, service.telemetry)
+def _follow_up_sink_from(service: Service) -> FollowUpSink:
+    follow_ups = FollowUps(service.store, service.store, service.telemetry)
     if service.log is None:
-        return StoreSink(labelling)
-    return LogSink(service.log, service.topics, labelling)
+        return StoreSink(follow_ups)
+    return LogSink(service.log, service.topics, follow_ups)
 
 
 def _explanations_from(

@@ -11,8 +11,8 @@ from streams import PAID, START_MS, check
 
 from scoring.core.decision.decision import Outcome
 from scoring.errors import HistoryLost
+from scoring.ports.follow_ups import LabelledTransaction
 from scoring.ports.history import Applied
-from scoring.ports.labels import LabelledTransaction
 from scoring.ports.records import Recording
 from scoring.stores.redis.address import StoreAddress
 

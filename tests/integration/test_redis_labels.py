@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from store_parts import connected
 from streams import DAY_MS, PAID, START_MS, check
 
-from scoring.ports.labels import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction
 from scoring.stores.redis.connection import StoreSilent
 
 

@@ -16,7 +16,12 @@ from scoring.v1.decision_pb2 import Decision
 from scoring.v1.transaction_pb2 import DeadLetter, Transaction
 
 TOPICS = Topics("pay.")
-OURS = ["pay.decisions", "pay.labels.dead-letter", "pay.transactions.dead-letter"]
+OURS = [
+    "pay.decisions",
+    "pay.events.dead-letter",
+    "pay.labels.dead-letter",
+    "pay.transactions.dead-letter",
+]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from streams import DAY_MS, DEDUPE_MS, HOUR_MS, check
 from scoring.core.features.catalogue import handbook_catalogue
 from scoring.core.features.vector import vectorise
 from scoring.core.transaction.transaction import Transaction, order_hash
-from scoring.ports.labels import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction
 from scoring.stores.redis.store import RedisStore
 from scoring.training.offline.engine import OfflineInput, offline_features
 

@@ -19,7 +19,7 @@ from streams import DAY_MS, LATENESS_MS, START_MS, check, transaction
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.transaction.transaction import Transaction
-from scoring.ports.labels import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction
 from scoring.ports.records import Recording
 from scoring.stores.memory.store import MemoryStore
 

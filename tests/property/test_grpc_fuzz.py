@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.v1 import fraud_scoring_pb2 as calls
-from scoring.v1.transaction_pb2 import Label, Location, Transaction
+from scoring.v1.transaction_pb2 import (
+    Label,
+    LifecycleEvent,
+    Location,
+    Transaction,
+)
 
 pytestmark = pytest.mark.timeout(3_600)
 METHODS = (
@@ -20,6 +25,7 @@ METHODS = (
     "GetDecision",
     "ExplainDecision",
     "ReportLabels",
+    "ReportEvents",
 )
 # What a caller's mistake may become. Nothing here says that *we* failed.
 PRECISE = {
@@ -62,6 +68,19 @@ labels = st.builds(
     known_at=times | st.none(),
     transaction=transactions | st.none(),
 )
+events = st.builds(
+    LifecycleEvent,
+    tenant=texts,
+    transaction_id=texts,
+    event_id=texts,
+    kind=st.integers(-(2**31), 2**31 - 1),
+    occurred_at=times | st.none(),
+    amount_minor=int64s | st.none(),
+    issuer_code=texts,
+    three_ds_result=st.integers(-(2**31), 2**31 - 1),
+    known_at=times | st.none(),
+    transaction=transactions | st.none(),
+)
 messages = st.one_of(
     st.builds(calls.CheckTransactionRequest, transaction=transactions),
     st.builds(
@@ -70,6 +89,7 @@ messages = st.one_of(
     ),
     st.builds(calls.GetDecisionRequest, tenant=texts, transaction_id=texts),
     st.builds(calls.ReportLabelsRequest, labels=st.lists(labels, max_size=4)),
+    st.builds(calls.ReportEventsRequest, events=st.lists(events, max_size=4)),
 )
 GOOD = request(payment()).SerializeToString()
 

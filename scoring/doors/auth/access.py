@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 
 ANY = "*"
 _BEARER = "bearer "
-# One call of these brings many transactions or labels; each of them counts.
+# One call of these brings many transactions or follow-ups; each of them counts.
 _ITEMISED = frozenset(
-    {"BatchCheckTransactions", "StreamCheckTransactions", "ReportLabels"}
+    {
+        "BatchCheckTransactions",
+        "StreamCheckTransactions",
+        "ReportLabels",
+        "ReportEvents",
+    }
 )
 # What each refusal counts as.
 _EVENTS = {

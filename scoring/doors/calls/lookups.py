@@ -23,6 +23,7 @@ from scoring.errors import (
     NotFound,
     NotSupported,
 )
+from scoring.ports.follow_ups import FollowUpStore
 from scoring.ports.records import RecordStore
 from scoring.v1 import decision_pb2, fraud_scoring_pb2
 
@@ -119,6 +120,7 @@ class Lookups:
 
     intake: Intake
     records: RecordStore
+    follow_ups: FollowUpStore
     explanations: Explanations | None = None
 
     async def get(self, tenant: str, transaction_id: str, caller: Caller) -> bytes:
@@ -133,6 +135,13 @@ class Lookups:
         if found[0] is None:
             raise NotFound(_UNKNOWN, "transaction_id")
         return found[0]
+
+    async def life(self, tenant: str, transaction_id: str, caller: Caller) -> bytes:
+        """A GetDecisionResponse: what `get` returns, and what became known since."""
+        decision = await self.get(tenant, transaction_id, caller)
+        key = (tenant or DEFAULT_TENANT, transaction_id)
+        [life] = await self.follow_ups.lives([key], timeout_s=self._left_s(caller))
+        return wire.life_to_bytes(decision, life.labels, life.events)
 
     async def explain(
         self, tenant: str, transaction_id: str, caller: Caller

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scoring.doors.calls.checks import Checks
-from scoring.doors.calls.labels import Labels
+from scoring.doors.calls.follow_ups import FollowUpDesk
 from scoring.doors.calls.lookups import Lookups
 from scoring.doors.calls.requests import Intake
 
@@ -17,4 +17,4 @@ class SharedCalls:
     intake: Intake
     checks: Checks
     lookups: Lookups
-    labels: Labels
+    follow_ups: FollowUpDesk

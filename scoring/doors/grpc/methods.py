@@ -10,7 +10,12 @@ from google.protobuf.message import Message
 
 from scoring import wire
 from scoring.doors.calls.checks import BATCH_COUNT_MAX, refuse_count, result_to_bytes
-from scoring.doors.calls.labels import LABELS_COUNT_MAX, REPORT_S, results_of
+from scoring.doors.calls.follow_ups import (
+    REPORT_S,
+    REPORTS_COUNT_MAX,
+    event_results,
+    label_results,
+)
 from scoring.doors.calls.lookups import EXPLANATION_S
 from scoring.doors.calls.requests import Caller
 from scoring.doors.calls.shared_calls import SharedCalls
@@ -42,7 +47,8 @@ class GrpcMethods:
             "StreamCheckTransactions": grpc.stream_stream_rpc_method_handler(stream),
             "GetDecision": method(self.get),
             "ExplainDecision": method(self.explain),
-            "ReportLabels": method(self.report),
+            "ReportLabels": method(self.labels),
+            "ReportEvents": method(self.events),
         }
 
     async def check(self, raw: bytes, context: Context) -> bytes:
@@ -78,13 +84,12 @@ class GrpcMethods:
         )
 
     async def get(self, raw: bytes, context: Context) -> bytes:
-        """GetDecision: the recorded bytes, or NOT_FOUND."""
+        """GetDecision: the recorded bytes and what became known since, or NOT_FOUND."""
         caller = self.calls.intake.caller(GrpcCall(context), "GetDecision")
         request = _parsed(raw, fraud_scoring_pb2.GetDecisionRequest)
-        decision = await self.calls.lookups.get(
+        return await self.calls.lookups.life(
             request.tenant, request.transaction_id, caller
         )
-        return wire.field_to_bytes(1, decision)
 
     async def explain(self, raw: bytes, context: Context) -> bytes:
         """ExplainDecision: exact contributions for the recorded vector."""
@@ -95,15 +100,23 @@ class GrpcMethods:
         )
         return explained.SerializeToString()
 
-    async def report(self, raw: bytes, context: Context) -> bytes:
+    async def labels(self, raw: bytes, context: Context) -> bytes:
         """ReportLabels: one result a label, in order."""
         caller = self._caller(context, "ReportLabels", REPORT_S)
         request = _parsed(raw, fraud_scoring_pb2.ReportLabelsRequest)
-        labels = request.labels
-        refuse_count(len(labels), LABELS_COUNT_MAX, "labels")
-        outcomes = await self.calls.labels.report(labels, caller)
-        ids = [message.transaction_id for message in labels]
-        return results_of(ids, outcomes).SerializeToString()
+        refuse_count(len(request.labels), REPORTS_COUNT_MAX, "labels")
+        outcomes = await self.calls.follow_ups.report(request.labels, caller)
+        ids = [label.transaction_id for label in request.labels]
+        return label_results(ids, outcomes).SerializeToString()
+
+    async def events(self, raw: bytes, context: Context) -> bytes:
+        """ReportEvents: one result an event, in order."""
+        caller = self._caller(context, "ReportEvents", REPORT_S)
+        request = _parsed(raw, fraud_scoring_pb2.ReportEventsRequest)
+        refuse_count(len(request.events), REPORTS_COUNT_MAX, "events")
+        outcomes = await self.calls.follow_ups.report(request.events, caller)
+        ids = [(event.transaction_id, event.event_id) for event in request.events]
+        return event_results(ids, outcomes).SerializeToString()
 
     def _caller(self, context: Context, name: str, budget_s: float) -> Caller:
         return self.calls.intake.caller(GrpcCall(context), name, budget_s=budget_s)

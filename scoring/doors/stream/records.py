@@ -8,6 +8,11 @@ from typing import Any
 from scoring import wire
 from scoring.core.decision.decision import Door
 from scoring.core.transaction.label import Label, validate_label
+from scoring.core.transaction.lifecycle import (
+    LifecycleEvent,
+    event_known,
+    validate_event,
+)
 from scoring.core.transaction.trace_context import TRACE_HEADERS, accepted_traceparent
 from scoring.core.transaction.transaction import payload_hash, validate
 from scoring.errors import CardNumberRefused, InvalidTransaction, ScoringError
@@ -80,12 +85,34 @@ class KafkaIntake:
             )
         except InvalidTransaction as error:
             raise _named(error) from error
-        # The key of a label alone may be a card's token, or its customer's.
-        numeric = bool(self.exempt & {"card", "customer"})
-        own = key_of(label.transaction) if label.transaction else None
-        key = record.key if own is None and numeric else own
-        self._refuse_card_numbers(record, known=(key, label.transaction_id.encode()))
+        self._refuse_beside(record, label)
         return label
+
+    def event(self, record: Any) -> LifecycleEvent:
+        """Admit one lifecycle event; raises as `label`.
+
+        Where it does not say when it became known, the broker's timestamp does.
+        """
+        value, content_type = self._opened(record)
+        try:
+            event = wire.event_from_bytes(value, content_type=content_type)
+            validate_event(
+                event,
+                received_at_ms=receipt_ms(record),
+                skew_ms=self.skew_ms,
+                exempt=self.exempt,
+            )
+        except InvalidTransaction as error:
+            raise _named(error) from error
+        self._refuse_beside(record, event)
+        return event_known(event, receipt_ms(record))
+
+    def _refuse_beside(self, record: Any, told: Label | LifecycleEvent) -> None:
+        # The key of a follow-up alone may be a card's token, or its customer's.
+        numeric = bool(self.exempt & {"card", "customer"})
+        own = key_of(told.transaction) if told.transaction else None
+        key = record.key if own is None and numeric else own
+        self._refuse_card_numbers(record, known=(key, told.transaction_id.encode()))
 
     def _opened(self, record: Any) -> tuple[bytes, str]:
         if len(record.value or b"") > self.message_bytes_max:

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from scoring.doors.stream.dead_letters import RECORD_BYTES_MAX
 from scoring.doors.stream.faust_app import StreamOptions, stream_until
-from scoring.doors.stream.labels import LabelWork
+from scoring.doors.stream.follow_ups import FollowUpWork
 from scoring.doors.stream.output_dedup import Outputs, OutputTail
 from scoring.doors.stream.partition_queue import end_process
 from scoring.doors.stream.records import KafkaIntake
@@ -27,7 +28,7 @@ from scoring.kafka.record_values import transaction_id_of
 from scoring.kafka.topic_admin import TopicAdmin
 from scoring.kafka.topic_incarnation import short
 from scoring.kafka.topic_layout import TopicDescription
-from scoring.pipeline.labels import Labelling
+from scoring.pipeline.follow_ups import FollowUps, Reported
 from scoring.pipeline.micro_batcher import MicroBatcher
 from scoring.pipeline.scorer import Scorer
 from scoring.ports.store import Store
@@ -90,7 +91,7 @@ class StreamDoor:
                     self.options.topics.transactions: self._transactions(
                         progress, found
                     ),
-                    self.options.topics.labels: self._labels(progress, found),
+                    **self._follow_ups(progress, found),
                 },
                 progress=progress,
                 options=replace(self.options, topic_ids=topic_ids),
@@ -106,7 +107,7 @@ class StreamDoor:
         to the start.
         """
         topics = self.options.topics
-        inputs = [t for t in (topics.transactions, topics.labels) if topic_ids[t]]
+        inputs = [t for t in topics.inputs if topic_ids[t]]
         while inputs:
             await asyncio.sleep(_WATCH_S)
             with suppress(LogUnavailable, KafkaError, OSError):
@@ -188,27 +189,38 @@ class StreamDoor:
             letter_bytes_max=min(letters.record_bytes_max, RECORD_BYTES_MAX),
         )
 
-    def _labels(
+    def _follow_ups(
         self, progress: Progress, found: Mapping[str, TopicDescription]
-    ) -> LabelWork:
-        topics = self.options.topics
-        letters = found[topics.labels_dead_letter]
-        return LabelWork(
-            labelling=Labelling(self.store, self.store, self.telemetry),
-            search=LogSearch(
-                bootstrap=self.options.bootstrap,
-                options=client_options(self.options.client),
-                topic=topics.decisions,
-                fetch_wait_ms=self.options.fetch_wait_ms,
-                progress=progress,
-                archive=self.archive,
-            ),
-            log=self.log,
-            outputs=self._outputs(progress, topics.labels_dead_letter),
-            intake=self.intake(),
-            telemetry=self.telemetry,
+    ) -> dict[str, FollowUpWork]:
+        """What is done with labels and with lifecycle events, by their topics.
+
+        One search looks for the payments of both.
+        """
+        topics, intake = self.options.topics, self.intake()
+        search = LogSearch(
+            bootstrap=self.options.bootstrap,
+            options=client_options(self.options.client),
+            topic=topics.decisions,
+            fetch_wait_ms=self.options.fetch_wait_ms,
             progress=progress,
-            topics=topics,
-            content_type=self.options.content_type,
-            letter_bytes_max=min(letters.record_bytes_max, RECORD_BYTES_MAX),
+            archive=self.archive,
         )
+
+        def work(admit: Callable[[Any], Reported], letters: str) -> FollowUpWork:
+            return FollowUpWork(
+                follow_ups=FollowUps(self.store, self.store, self.telemetry),
+                admit=admit,
+                letters=letters,
+                search=search,
+                log=self.log,
+                outputs=self._outputs(progress, letters),
+                telemetry=self.telemetry,
+                progress=progress,
+                content_type=self.options.content_type,
+                letter_bytes_max=min(found[letters].record_bytes_max, RECORD_BYTES_MAX),
+            )
+
+        return {
+            topics.labels: work(intake.label, topics.labels_dead_letter),
+            topics.events: work(intake.event, topics.events_dead_letter),
+        }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring import wire
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.reference import (
     CountedTransaction,
@@ -18,14 +19,23 @@ from scoring.core.features.reference import (
     place,
 )
 from scoring.core.features.vector import unknown_values
+from scoring.core.transaction.label import Label
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
+from scoring.ports.follow_ups import (
+    Attested,
+    FollowUp,
+    LabelledTransaction,
+    Life,
+    TransactionEvent,
+)
 from scoring.ports.history import Applied, Observation
-from scoring.ports.labels import LabelledTransaction
 from scoring.ports.patience import StorePatience
 from scoring.ports.records import Recorded, Recording
 
 _Key = tuple[str, str]  # tenant, transaction id
+_FOLLOW_UPS_MAX = 256  # of one payment
 
 
 @dataclass(slots=True)
@@ -55,7 +65,7 @@ class MemoryStore:
         self._claims: dict[_Key, _Claim] = {}
         self._outbox: dict[_Key, bytes] = {}
         self._leases: dict[str, tuple[str, float]] = {}
-        self._verdicts: dict[_Key, dict[int, int]] = {}  # by version
+        self._follow_ups: dict[_Key, dict[int | str, Label | LifecycleEvent]] = {}
         self._processed = 0
         self._received_at_ms = 0
 
@@ -171,25 +181,38 @@ class MemoryStore:
         return [replace(t, attributes={}) if t else None for t in payments]
 
     async def attest(
-        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
-        """See `ports.labels`."""
+        self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None
+    ) -> list[Attested]:
+        """See `ports.follow_ups`."""
         del timeout_s
-        return [self._attest(label) for label in labels]
+        return [self._attest(one) for one in follow_ups]
 
-    def _attest(self, label: LabelledTransaction) -> bool:
-        t = label.transaction
-        said = self._verdicts.setdefault((t.tenant, t.id), {})
-        return said.setdefault(label.version, label.verdict) == label.verdict
+    def _attest(self, one: FollowUp) -> Attested:
+        t, told = one.transaction, one.told
+        known = self._follow_ups.setdefault((t.tenant, t.id), {})
+        name = told.version if isinstance(told, Label) else told.event_id
+        is_full = name not in known and len(known) >= _FOLLOW_UPS_MAX
+        if is_full and isinstance(one, TransactionEvent):
+            return Attested.FULL
+        stands = known.setdefault(name, told)
+        return Attested(wire.said_of(stands) == wire.said_of(told))
+
+    async def lives(
+        self, keys: Sequence[_Key], *, timeout_s: float | None = None
+    ) -> list[Life]:
+        """See `ports.follow_ups`."""
+        del timeout_s
+        return [_life(self._follow_ups.get(key, {}).values()) for key in keys]
 
     async def learn(
-        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
-        """See `ports.labels`."""
-        stand = await self.attest(labels, timeout_s=timeout_s)
-        for label in compress(labels, stand):
-            verdict = LabelVersion(label.version, label.known_at_ms, label.fraud)
-            self._engine.learn(label.transaction, verdict)
+        self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None
+    ) -> list[Attested]:
+        """See `ports.follow_ups`."""
+        stand = await self.attest(follow_ups, timeout_s=timeout_s)
+        for one in compress(follow_ups, [s is Attested.STANDS for s in stand]):
+            if isinstance(one, LabelledTransaction):
+                verdict = LabelVersion(one.version, one.known_at_ms, one.fraud)
+                self._engine.learn(one.transaction, verdict)
         return stand
 
     async def forecast(
@@ -267,3 +290,11 @@ class MemoryStore:
 
     async def close(self) -> None:
         """See `ports.store`."""
+
+
+def _life(told: Iterable[Label | LifecycleEvent]) -> Life:
+    labels = [wire.follow_up_to_bytes(one) for one in told if isinstance(one, Label)]
+    events = [
+        wire.follow_up_to_bytes(one) for one in told if isinstance(one, LifecycleEvent)
+    ]
+    return Life(tuple(labels), tuple(events))

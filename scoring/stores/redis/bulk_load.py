@@ -12,7 +12,7 @@ from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import StoreUnavailable
 from scoring.ports.check import Check
-from scoring.ports.labels import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction
 from scoring.ports.records import Recording
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.connection import Command, Link
@@ -141,7 +141,7 @@ class RedisHistory:
         return self.scratch.claims.decision(t.tenant, t.id)
 
     async def learn(self, labels: Sequence[LabelledTransaction]) -> None:
-        """Apply labels, as `ports.labels`."""
+        """Apply labels, as `ports.follow_ups`."""
         await self.store.learn(labels, timeout_s=_TIMEOUT_S)
 
     async def install(self, items: Iterable[Item]) -> None:

@@ -81,13 +81,34 @@ def record(
     return "record", [claim, outbox, mark, *events], given
 
 
-def attest(verdicts: bytes, mark: bytes, *, told: bytes, ttl_ms: int) -> Call:
+def attest(
+    verdicts: bytes,
+    mark: bytes,
+    follow_ups: bytes,
+    *,
+    told: bytes,
+    ttl_ms: int,
+    name: bytes,
+    note: bytes,
+) -> Call:
     """Note what a version of a payment's label says: a `VERDICT`.
 
     The first verdict of a version stands: the answer is 1 where it is this one. What is
-    damaged is begun anew: entities keep each version once, too.
+    damaged is begun anew: entities keep each version once, too. The label itself is
+    kept as by `note`.
     """
-    return "attest", [verdicts, mark], [told, ttl_ms]
+    return "attest", [verdicts, mark, follow_ups], [told, ttl_ms, name, note]
+
+
+def note(
+    follow_ups: bytes, mark: bytes, *, name: bytes, note: bytes, ttl_ms: int
+) -> Call:
+    """Note what became known of a payment, a `NOTE`, under its name there.
+
+    The first of a name stands. The answer is 1 where it says the same, 0 where it does
+    not, -1 where the payment has as many as one keeps.
+    """
+    return "note", [follow_ups, mark], [name, note, ttl_ms]
 
 
 def learn(*own: bytes, plans: bytes, labels: Sequence[bytes]) -> Call:
@@ -205,7 +226,7 @@ class Shape:
 SHAPES = {
     call.__name__: Shape.of(call)
     for call in (
-        observe, forecast, record, attest, learn, probe,
+        observe, forecast, record, note, attest, learn, probe,
         reach, claim, late, number, count, keep, settle,
     )
 }  # fmt: skip

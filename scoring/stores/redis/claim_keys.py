@@ -16,10 +16,11 @@ class ClaimKeys:
     """Keys under one namespace; `parted` where a cluster keeps them.
 
     `<namespace>:d:<tenant>:<id>` holds a claim or decision;
-    `<namespace>:v:<tenant>:<id>` the verdicts of its labels;
+    `<namespace>:v:<tenant>:<id>` the verdicts of its labels, and
+    `<namespace>:f:<tenant>:<id>` its follow-ups: a hash of labels and events;
     `<namespace>:outbox` what is to be published; `<namespace>:processed` how many were
     processed: no number there means that the history is incomplete. In a cluster the
-    first three name their part, `{<tag>}`, after the kind, so that a decision and its
+    first four name their part, `{<tag>}`, after the kind, so that a decision and its
     outbox share a slot;
     `<namespace>:processed:{<tag>}` marks that what the servers of that part know was
     not lost; and `newest` is the time of the newest transaction that was counted.
@@ -32,6 +33,7 @@ class ClaimKeys:
         self.newest = f"{{{namespace}:processed}}:newest".encode()
         self._decisions = [f"{namespace}:d{tag}:" for tag in self._tags]
         self._verdicts = [f"{namespace}:v{tag}:" for tag in self._tags]
+        self._follow_ups = [f"{namespace}:f{tag}:" for tag in self._tags]
         self.outboxes = [f"{namespace}:outbox{tag}".encode() for tag in self._tags]
         self.marks = [
             f"{namespace}:processed{tag}".encode() for tag in self._tags if parted
@@ -53,6 +55,11 @@ class ClaimKeys:
     def verdicts(self, tenant: str, id_: str) -> bytes:
         """Where the verdicts of a payment's labels stand."""
         return f"{self._verdicts[self._part(tenant, id_)]}{tenant}:{id_}".encode()
+
+    def follow_ups(self, tenant: str, id_: str) -> bytes:
+        """Where what became known of a payment stands."""
+        part = self._follow_ups[self._part(tenant, id_)]
+        return f"{part}{tenant}:{id_}".encode()
 
     def outbox(self, tenant: str, id_: str) -> bytes:
         """Where a decision waits to be published: beside itself."""

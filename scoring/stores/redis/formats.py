@@ -126,6 +126,10 @@ VERDICT = RecordFormat.of("""
     version      I4   the label's; versions ascend, each occurs once
     verdict      I1   1: fraud; 2: legitimate; 3: withdrawn
 """)
+NOTE = RecordFormat.of("""
+    said         c8   of what a repeat says again the first 8 bytes of its SHA-256
+    message      -    the Label or LifecycleEvent, without its transaction
+""")
 CLAIM = RecordFormat.of("""
     kind         c1   how far the transaction has come
     hash         c32  of the payload
@@ -209,6 +213,7 @@ CHECK_START, CHECK_PRIME, CHECK_MODULUS = 7, 65_521, 1 << 24
 LABEL_FRAUD, LABEL_PARKED = 1, 1 << 15  # bits; parked: its transaction is not counted
 LABEL_COLUMNS_MAX = 14  # a bit each, between those two
 LABELS_MAX = 384  # of one entity
+NOTES_MAX = 256  # of one payment, labels and lifecycle events together
 VERDICTS_MAX = 64  # of one payment; the lowest versions go first
 
 # Words -----------------------------------------------------------------------
@@ -255,6 +260,8 @@ class RecordReply(IntEnum):
 
 # Keys of an entity's history end with these.
 EVENTS_KEY, SEEN_KEY, LABELS_KEY = "e", "s", "l"
+# Names of a payment's follow-ups begin with these; a version or an event's id follows.
+NOTE_LABEL, NOTE_EVENT = b"l", b"e"
 
 WORDS: dict[str, type[Enum]] = {
     "MODE": Mode, "CLAIM": Claim, "RECORDED": RecordReply, "KIND": ColumnKind, "OP": Op,

@@ -73,8 +73,9 @@ class Layout:
             e.plan.name: _token_of(e.plan.fields) for e in program.entities
         }
         self.claims = ClaimKeys(claims or namespace, parted=parted)
-        # Labels are of the entities' history, whoever claims its transactions.
-        self.verdicts = ClaimKeys(namespace, parted=parted).verdicts
+        # Follow-ups are of the entities' history, whoever claims its transactions.
+        own = ClaimKeys(namespace, parted=parted)
+        self.verdicts, self.follow_ups = own.verdicts, own.follow_ups
         self.inputs = Inputs(catalogue)
         self.unknown = unknown_values(catalogue)
 

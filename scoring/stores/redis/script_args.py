@@ -7,17 +7,25 @@ from dataclasses import dataclass, replace
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.slot import Slot
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
-from scoring.ports.labels import LabelledTransaction
+from scoring.ports.follow_ups import FollowUp, LabelledTransaction
 from scoring.ports.records import Recording
 from scoring.stores.redis import calls
 from scoring.stores.redis.calls import Call
-from scoring.stores.redis.formats import LABEL_REST, TIME_SIZE, VERDICT, Mode
+from scoring.stores.redis.formats import (
+    LABEL_REST,
+    NOTE_EVENT,
+    NOTE_LABEL,
+    TIME_SIZE,
+    VERDICT,
+    Mode,
+)
 from scoring.stores.redis.keys import Layout, order_of, outbox_field
 from scoring.stores.redis.script_compiler import EntityProgram, Program
 from scoring.stores.redis.script_inputs import Inputs
-from scoring.wire import recorded_to_bytes
+from scoring.wire import follow_up_to_bytes, recorded_to_bytes, said_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,18 +150,33 @@ class Arguments:
             claims.decision(*id_), claims.mark(*id_), payload_hash=r.payload_hash
         )
 
-    def attest(self, label: LabelledTransaction) -> Call:
-        """The label's version and verdict, and how long they are kept."""
-        t = label.transaction
+    def attest(self, one: FollowUp) -> Call:
+        """What the follow-up says, and how long that is kept."""
+        t, told = one.transaction, one.told
+        mark = self.layout.claims.mark(t.tenant, t.id)
+        follow_ups = self.layout.follow_ups(t.tenant, t.id)
+        note = said_of(told) + follow_up_to_bytes(told)
+        ttl_ms = self.program.labels_ms
+        if isinstance(told, LifecycleEvent):
+            name = NOTE_EVENT + told.event_id.encode()
+            return calls.note(follow_ups, mark, name=name, note=note, ttl_ms=ttl_ms)
         return calls.attest(
             self.layout.verdicts(t.tenant, t.id),
-            self.layout.claims.mark(t.tenant, t.id),
-            told=VERDICT.pack(label.version, label.verdict),
-            ttl_ms=self.program.labels_ms,
+            mark,
+            follow_ups,
+            told=VERDICT.pack(told.version, told.verdict),
+            ttl_ms=ttl_ms,
+            name=NOTE_LABEL + b"%d" % told.version,
+            note=note,
         )
 
-    def learn(self, label: LabelledTransaction, *, apart: bool) -> list[Call]:
-        """One call for all entities that keep labels, or `apart` one for each."""
+    def learn(self, one: FollowUp, *, apart: bool) -> list[Call]:
+        """One call for all entities that keep it, or `apart` one for each."""
+        if isinstance(one, LabelledTransaction):
+            return self._learn_label(one, apart=apart)
+        return []
+
+    def _learn_label(self, label: LabelledTransaction, *, apart: bool) -> list[Call]:
         t = label.transaction
         amount = self.catalogue.amount(t)
         keys, plans, bodies = [], [], []

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import CorruptState, HistoryLost, StoreUnavailable
 from scoring.ports.check import Check
+from scoring.ports.follow_ups import Attested, FollowUp, Life
 from scoring.ports.history import Observation
-from scoring.ports.labels import LabelledTransaction
 from scoring.ports.patience import StorePatience
 from scoring.ports.records import Recorded, Recording
 from scoring.stores.redis.address import StoreAddress
@@ -24,7 +24,13 @@ from scoring.stores.redis.cluster_forecast import forecast_apart
 from scoring.stores.redis.cluster_retries import ends_at, left_s
 from scoring.stores.redis.cluster_store import Split
 from scoring.stores.redis.connection import Command, Link
-from scoring.stores.redis.formats import CLAIM, DECIDED_KINDS
+from scoring.stores.redis.formats import (
+    CLAIM,
+    DECIDED_KINDS,
+    NOTE,
+    NOTE_EVENT,
+    NOTE_LABEL,
+)
 from scoring.stores.redis.keys import Layout, recorded_of
 from scoring.stores.redis.opening import Opening
 from scoring.stores.redis.options import StoreOptions
@@ -206,29 +212,39 @@ class RedisStore:
         """See `ports.outbox`."""
         return await self._outbox.lease(name, holder, for_s)
 
-    # Labels and forecasts ----------------------------------------------------
+    # Follow-ups and forecasts ------------------------------------------------
     #
-    # Nobody pays while a label is applied: the store has all the time that is given.
+    # Nobody pays while a follow-up is applied: the store has all the time there is.
     # Working off thousands of them it is silent for longer than a payment may wait,
     # and what is given up and sent again it works off twice.
 
     async def attest(
-        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
-        """See `ports.labels`."""
-        commands = list(map(self._calls.command, map(self._arguments.attest, labels)))
+        self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None
+    ) -> list[Attested]:
+        """See `ports.follow_ups`."""
+        calls = map(self._arguments.attest, follow_ups)
+        commands = list(map(self._calls.command, calls))
         told = await self._calls.ask(commands, timeout_s, silence_s=inf)
-        return [said == 1 for said in told]
+        return list(map(Attested, told))
+
+    async def lives(
+        self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
+    ) -> list[Life]:
+        """See `ports.follow_ups`."""
+        commands: list[Command] = [
+            (b"HGETALL", self._layout.follow_ups(*key)) for key in keys
+        ]
+        return list(map(_life, await self._whole(commands, timeout_s)))
 
     async def learn(
-        self, labels: Sequence[LabelledTransaction], *, timeout_s: float | None = None
-    ) -> list[bool]:
-        """See `ports.labels`."""
+        self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None
+    ) -> list[Attested]:
+        """See `ports.follow_ups`."""
         ends, apart = ends_at(timeout_s), self._split is not None
         if apart:  # the marks stand on other servers than the entities
             await self.ping(timeout_s=timeout_s)
-        stand = await self.attest(labels, timeout_s=left_s(ends))
-        told = compress(labels, stand)
+        stand = await self.attest(follow_ups, timeout_s=left_s(ends))
+        told = compress(follow_ups, [one is Attested.STANDS for one in stand])
         calls = [c for own in told for c in self._arguments.learn(own, apart=apart)]
         commands = list(map(self._calls.command, calls))
         replies = await self._calls.ask(commands, left_s(ends), silence_s=inf)
@@ -293,6 +309,15 @@ class RedisStore:
         if self._split is not None:
             await self._split.close()
         await self._calls.link.close()
+
+
+def _life(reply: dict[bytes, bytes]) -> Life:
+    """What stands under a payment's follow-ups: `NOTE`s by their names."""
+    notes = [(name[:1], note[NOTE.size :]) for name, note in reply.items()]
+    return Life(
+        tuple(note for kind, note in notes if kind == NOTE_LABEL),
+        tuple(note for kind, note in notes if kind == NOTE_EVENT),
+    )
 
 
 def _recorded(recordings: Sequence[Recording], replies: list[Any]) -> list[Recorded]:

@@ -170,7 +170,7 @@ def test_an_event_that_does_not_say_what_it_means_is_none(package):
 
 def test_an_event_that_is_only_declared_or_only_counted_is_named(package):
     add(package, EVENTS, LAST_EVENT, '    STORE_SLOW = "store_slow", "it is slow"\n')
-    part = Path("scoring/pipeline/labels.py")
+    part = Path("scoring/pipeline/follow_ups.py")
     text = (package / part).read_text()
     count = "self.telemetry.count(Event.LABEL,"
     assert count in text
@@ -180,7 +180,7 @@ def test_an_event_that_is_only_declared_or_only_counted_is_named(package):
     assert "test_every_declared_event_happens_somewhere[store_slow]" in told
     assert "test_the_page_of_metrics_is_what_the_declarations_say_today" in told
     assert "test_nothing_counts_an_event_by_a_text" in told
-    assert "pipeline/labels.py" in told
+    assert "pipeline/follow_ups.py" in told
 
 
 def test_a_statistic_and_a_reading_are_told_what_they_lack(package):

@@ -49,7 +49,13 @@ def test_a_missing_topic_is_named_with_its_remedy(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["decisions", "transactions.dead-letter", "labels.dead-letter"]
+    "name",
+    [
+        "decisions",
+        "transactions.dead-letter",
+        "labels.dead-letter",
+        "events.dead-letter",
+    ],
 )
 def test_an_output_needs_as_many_partitions_as_its_input(name):
     [fault] = faults(TOPICS, with_topic(name, partitions=8), NEEDS)

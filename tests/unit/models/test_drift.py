@@ -13,8 +13,8 @@ from small_model import RECIPE, small_catalogue, small_dataset
 from scoring.errors import StoreUnavailable
 from scoring.models.drift import ROWS_MAX, ROWS_MIN, ModelDrift
 from scoring.models.onnx_model import load_model
-from scoring.pipeline.labels import Labelling
-from scoring.ports.labels import LabelledTransaction
+from scoring.pipeline.follow_ups import FollowUps
+from scoring.ports.follow_ups import LabelledTransaction
 from scoring.telemetry.prometheus import PrometheusTelemetry
 from scoring.training.build import train_on
 from scoring.wire import transaction_from_proto
@@ -171,7 +171,7 @@ async def test_a_door_watches_what_it_scores_and_what_labels_say_of_it(model_dir
             for one, fraud in zip(payments, (True, False, None), strict=True)
         ]
         store = door.service.store
-        await Labelling(store, store, telemetry).tell_scores(labels)
+        await FollowUps(store, store, telemetry).tell_scores(labels)
     counted = {
         (sample.name, sample.labels.get("verdict")): sample.value
         for metric in registry.collect()
@@ -201,6 +201,6 @@ async def test_labels_go_uncounted_while_the_store_is_away():
         known_at_ms=0,
     )
     telemetry = PrometheusTelemetry(registry)
-    await Labelling(Away(), Away(), telemetry).tell_scores([label])
+    await FollowUps(Away(), Away(), telemetry).tell_scores([label])
     counted = [m.samples for m in registry.collect() if m.name == "fraud_labelled"]
     assert counted == [[]]

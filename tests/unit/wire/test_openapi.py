@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from scoring.core.transaction.fields import FieldType, Role
 from scoring.core.transaction.transaction import FIELDS, validate
 from scoring.doors.calls.checks import BATCH_COUNT_MAX
-from scoring.doors.calls.labels import LABELS_COUNT_MAX
+from scoring.doors.calls.follow_ups import REPORTS_COUNT_MAX
 from scoring.errors import InvalidTransaction
 from scoring.v1.transaction_pb2 import Transaction
 from scoring.wire import openapi, transactions
@@ -75,7 +75,7 @@ def test_lists_hold_as_many_as_the_service_takes():
     checks = SCHEMAS["BatchCheckTransactionsRequest"]["properties"]["transactions"]
     labels = SCHEMAS["ReportLabelsRequest"]["properties"]["labels"]
     assert (checks["minItems"], checks["maxItems"]) == (1, BATCH_COUNT_MAX)
-    assert (labels["minItems"], labels["maxItems"]) == (1, LABELS_COUNT_MAX)
+    assert (labels["minItems"], labels["maxItems"]) == (1, REPORTS_COUNT_MAX)
 
 
 def beyond(field):

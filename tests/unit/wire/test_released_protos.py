@@ -82,6 +82,7 @@ ZERO_IS_NOT_SAID = {
     "Label.verdict": "unspecified; refused",
     "Label.source": "unspecified",
     "LifecycleEvent.kind": "unspecified; refused",
+    "LifecycleEvent.three_ds_result": "unspecified",
     "StreamCheckTransactionsRequest.budget_ms": "no time at all decides nothing",
     "CheckTransactionRequest.dry_run": "a switch, off",
     "BatchCheckTransactionsRequest.dry_run": "a switch, off",

@@ -97,7 +97,24 @@ function calls.record(
   return { RECORDED_OURS, '' }
 end
 
-function calls.attest(verdicts, mark, told, ttl_ms)
+-- Keep a follow-up under its name, the first of each; what is damaged is begun anew.
+local function noted(follow_ups, name, note, ttl_ms)
+  local stands = pcall_('HGET', follow_ups, name)
+  if type(stands) == 'table' then call('DEL', follow_ups); stands = false end
+  if stands then
+    return sub(stands, 1, NOTE_SIZE) == sub(note, 1, NOTE_SIZE) and 1 or 0
+  end
+  if call('HLEN', follow_ups) >= NOTES_MAX then return -1 end
+  call('HSET', follow_ups, name, note)
+  call('PEXPIRE', follow_ups, ttl_ms)
+  return 1
+end
+
+function calls.note(follow_ups, mark, name, note, ttl_ms)
+  return lost(mark) or noted(follow_ups, name, note, ttl_ms)
+end
+
+function calls.attest(verdicts, mark, follow_ups, told, ttl_ms, name, note)
   local gone = lost(mark)
   if gone then return gone end
   local said = pcall_('GET', verdicts)
@@ -111,6 +128,7 @@ function calls.attest(verdicts, mark, told, ttl_ms)
   end
   said = sub(said, 1, at) .. told .. sub(said, at + 1)
   call('SET', verdicts, sub(said, -VERDICT_SIZE * VERDICTS_MAX), 'PX', ttl_ms)
+  noted(follow_ups, name, note, ttl_ms)
   return 1
 end
 

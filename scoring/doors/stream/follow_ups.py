@@ -1,4 +1,4 @@
-"""What the stream door does with one poll of labels."""
+"""What the stream door does with one poll of labels, or of lifecycle events."""
 
 from __future__ import annotations
 
@@ -10,28 +10,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from scoring.core.transaction.label import Label
 from scoring.doors.stream.admission import Patience, Revoked, admitted
 from scoring.doors.stream.dead_letters import RECORD_BYTES_MAX, letter_record
 from scoring.doors.stream.output_dedup import Outputs
 from scoring.doors.stream.partition_queue import end_process
 from scoring.doors.stream.poll_consumer import Poll
-from scoring.doors.stream.records import KafkaIntake
 from scoring.doors.stream.stall_detector import Progress
 from scoring.doors.stream.transaction_lookup import PaymentSearch
 from scoring.errors import CorruptState, ScoringError, UnknownTransaction
-from scoring.kafka.topic_names import Topics
-from scoring.pipeline.labels import Joined, Labelling, joined
+from scoring.pipeline.follow_ups import FollowUps, Joined, Reported, joined
 from scoring.ports.events import Event
-from scoring.ports.labels import LabelledTransaction
 from scoring.ports.log import DecisionLog
 from scoring.ports.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
-_STORE_S = 10.0  # for a whole poll: nobody waits for a label
-# How long after a label its payment is looked for in the record, seconds apart.
+_STORE_S = 10.0  # for a whole poll: nobody waits for a follow-up
+# How long after a follow-up its payment is looked for in the record, seconds apart.
 _EARLY_RETRIES_S = (0.25, 0.5, 1.0, 2.0)
-# Records of polls that wait for an unknown label: some 1 kB each. More of them, and
+# Records of polls that wait for an unknown payment: some 1 kB each. More of them, and
 # their partition waits, too.
 _WAITING_RECORDS_MAX = 50_000
 T = TypeVar("T")
@@ -39,22 +35,23 @@ Letter = tuple[Any, ScoringError]  # the record, and why it is not applied
 
 
 @dataclass(slots=True, kw_only=True)
-class LabelWork:
-    """Applies labels; what cannot be applied becomes a dead letter.
+class FollowUpWork:
+    """Applies follow-ups; what cannot be applied becomes a dead letter.
 
-    A label that nothing is known of waits beside its partition: for its payment at
-    most `early_s`, then for the search of everything decided. Labels behind it are
-    applied meanwhile; they are committed, and their letters written, after it.
+    One that nothing is known of waits beside its partition: for its payment at most
+    `early_s`, then for the search of everything decided. Those behind it are applied
+    meanwhile; they are committed, and their letters written, after it. `admit` reads a
+    record of the topic, and `letters` is where its dead letters go.
     """
 
-    labelling: Labelling
+    follow_ups: FollowUps
+    admit: Callable[[Any], Reported]
+    letters: str
     search: PaymentSearch
     log: DecisionLog
     outputs: Outputs
-    intake: KafkaIntake
     telemetry: Telemetry
     progress: Progress
-    topics: Topics
     content_type: str
     early_s: float = 5.0
     letter_bytes_max: int = RECORD_BYTES_MAX
@@ -72,10 +69,10 @@ class LabelWork:
             await self._take(poll)
 
     async def _take(self, poll: Poll) -> None:
-        judged = admitted(await self.outputs.missing(poll), self.intake.label)
+        judged = admitted(await self.outputs.missing(poll), self.admit)
         letters = [(r, item) for r, item in judged if isinstance(item, ScoringError)]
-        labels = [(r, item) for r, item in judged if isinstance(item, Label)]
-        unknown = await self._apply(poll, labels, letters)
+        known = [(r, item) for r, item in judged if not isinstance(item, ScoringError)]
+        unknown = await self._apply(poll, known, letters)
         before = self._last.get(poll.tp)
         if not unknown and (before is None or before.done()):
             await self._finish(poll, letters)
@@ -98,7 +95,7 @@ class LabelWork:
         self,
         poll: Poll,
         letters: list[Letter],
-        unknown: list[tuple[Any, Label]],
+        unknown: list[tuple[Any, Reported]],
         before: asyncio.Task[None] | None,
     ) -> None:
         """Seek what is unknown, then finish the poll, after those before it."""
@@ -119,7 +116,7 @@ class LabelWork:
             self._room.set()
 
     async def _sought(
-        self, poll: Poll, unknown: list[tuple[Any, Label]]
+        self, poll: Poll, unknown: list[tuple[Any, Reported]]
     ) -> list[Letter]:
         """Apply those whose payment comes, or is found; the letters of the others."""
         letters: list[Letter] = []
@@ -135,13 +132,13 @@ class LabelWork:
         return letters
 
     async def _searched(
-        self, poll: Poll, unknown: list[tuple[Any, Label]]
+        self, poll: Poll, unknown: list[tuple[Any, Reported]]
     ) -> list[Letter]:
-        keys = [(label.tenant, label.transaction_id) for _, label in unknown]
+        keys = [(own.tenant, own.transaction_id) for _, own in unknown]
         found = await self.search.payments(keys)
         learnable: list[Joined] = [
-            joined(label, payment) if payment else UnknownTransaction(found.where)
-            for (_, label), payment in zip(unknown, found.payments, strict=True)
+            joined(own, payment) if payment else UnknownTransaction(found.where)
+            for (_, own), payment in zip(unknown, found.payments, strict=True)
         ]
         told = await self._learned(poll, learnable)
         records = [record for record, _ in unknown]
@@ -150,22 +147,22 @@ class LabelWork:
     async def _apply(
         self,
         poll: Poll,
-        labels: list[tuple[Any, Label]],
+        reported: list[tuple[Any, Reported]],
         letters: list[Letter],
-    ) -> list[tuple[Any, Label]]:
+    ) -> list[tuple[Any, Reported]]:
         """Apply what may be applied; returns those that nothing is known of yet.
 
         Letters of what may never be applied are added to `letters`.
         """
-        if not labels:
+        if not reported:
             return []
-        asked = [label for _, label in labels]
+        asked = [own for _, own in reported]
         found = await self._outlast(
-            poll, partial(self.labelling.joined, asked, timeout_s=_STORE_S)
+            poll, partial(self.follow_ups.joined, asked, timeout_s=_STORE_S)
         )
         told = await self._learned(poll, found)
         unknown = []
-        for own, error in zip(labels, told, strict=True):
+        for own, error in zip(reported, told, strict=True):
             if isinstance(error, UnknownTransaction):
                 unknown.append(own)
             elif error is not None:
@@ -173,22 +170,22 @@ class LabelWork:
         return unknown
 
     async def _learned(
-        self, poll: Poll, labels: list[Joined]
+        self, poll: Poll, known: list[Joined]
     ) -> list[ScoringError | None]:
-        if not any(isinstance(label, LabelledTransaction) for label in labels):
-            return [e for e in labels if isinstance(e, ScoringError)]
+        if all(isinstance(one, ScoringError) for one in known):
+            return [e for e in known if isinstance(e, ScoringError)]
         try:
             return await self._outlast(
-                poll, partial(self.labelling.learn, labels, timeout_s=_STORE_S)
+                poll, partial(self.follow_ups.learn, known, timeout_s=_STORE_S)
             )
         except CorruptState as error:
-            # What is whole has its labels; the rest gets them by a rebuild.
+            # What is whole has them; the rest gets them by a rebuild.
             _log.error(
-                "labels meet a damaged history: %s; run `scoring rebuild`", error
+                "follow-ups meet a damaged history: %s; run `scoring rebuild`", error
             )
             self.telemetry.count(Event.LABEL_CORRUPT)
             return await self._outlast(
-                poll, partial(self.labelling.attest, labels, timeout_s=_STORE_S)
+                poll, partial(self.follow_ups.attest, known, timeout_s=_STORE_S)
             )
 
     async def _outlast(self, poll: Poll, exchange: Callable[[], Awaitable[T]]) -> T:
@@ -208,7 +205,7 @@ class LabelWork:
         return letter_record(
             record,
             error,
-            topic=self.topics.labels_dead_letter,
+            topic=self.letters,
             content_type=self.content_type,
             bytes_max=self.letter_bytes_max,
         )

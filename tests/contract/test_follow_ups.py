@@ -1,4 +1,4 @@
-"""What every store promises of labels, and of the payments that they speak of."""
+"""What every store promises of follow-ups, and of the payments that they speak of."""
 
 from dataclasses import replace
 from itertools import count
@@ -9,7 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streams import HOUR_MS, START_MS
 
-from scoring.ports.labels import LabelledTransaction
+from scoring import wire
+from scoring.core.transaction.lifecycle import LifecycleEvent
+from scoring.ports.follow_ups import (
+    Attested,
+    LabelledTransaction,
+    Life,
+    TransactionEvent,
+)
 
 NUMBERS = count()
 
@@ -128,3 +135,40 @@ async def test_a_recorded_decision_keeps_its_payment_and_answers_without_it(stor
 async def test_no_labels_are_nothing(store):
     assert await store.attest([]) == []
     assert await store.learn([]) == []
+
+
+def happened(event_id="e1", t=PAID, **fields):
+    event = LifecycleEvent(
+        t.tenant,
+        t.id,
+        event_id,
+        **{"kind": 2, "occurred_at_ms": t.occurred_at_ms + HOUR_MS, **fields},
+    )
+    return TransactionEvent(t, event)
+
+
+async def test_an_event_stands_once_and_another_payload_conflicts(store):
+    await observed(store, PAID)
+    one, again = happened(known_at_ms=START_MS), happened(known_at_ms=START_MS + 9)
+    other = happened(amount_minor=5)
+    assert await store.attest([one, again, other]) == [1, 1, 0]
+    assert await store.learn([other, again, happened("e2")]) == [0, 1, 1]
+
+
+async def test_what_became_known_of_a_payment_is_kept_as_it_was_first_told(store):
+    known = happened("e1", known_at_ms=START_MS, transaction=PAID)
+    await store.learn([known, verdict(True), happened("e1", known_at_ms=START_MS + 9)])
+    await store.learn([verdict(False), verdict(None, version=2)])
+    found, nothing = await store.lives([("default", "t1"), ("other", "t1")])
+    assert nothing == Life()
+    assert [wire.event_from_bytes(raw) for raw in found.events] == [known.told]
+    labels = [wire.label_from_bytes(raw) for raw in found.labels]
+    assert sorted((one.version, one.verdict) for one in labels) == [(1, 1), (2, 3)]
+
+
+async def test_a_payment_keeps_so_many_events_and_no_more(store):
+    many = [happened(f"e{i}") for i in range(256)]
+    assert set(await store.learn(many)) == {Attested.STANDS}
+    one_more = [happened("more"), happened("e7"), happened("e7", amount_minor=1)]
+    assert await store.learn(one_more) == [-1, 1, 0]
+    assert await store.learn([verdict(True)]) == [True]
