@@ -4,6 +4,9 @@ from pathlib import Path
 
 from scoring.core.features.catalogue import load_catalogue
 
-_OTHERS = Path(__file__).with_name("parity") / "others.yaml"
+_FOLDER = Path(__file__).with_name("parity")
 # What neither of the shipped catalogues counts.
-OTHERS = {"others": load_catalogue(_OTHERS.read_text(), name=_OTHERS.name)}
+OTHERS = {
+    name: load_catalogue((_FOLDER / f"{name}.yaml").read_text(), name=f"{name}.yaml")
+    for name in ("others", "own")
+}

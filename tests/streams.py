@@ -84,7 +84,20 @@ def transaction(rnd: random.Random, id_: str, at_ms: int) -> Transaction:
         channel=rnd.choice((0, 1, 2)),
         latitude=rnd.choice((10.0, 48.5)) if located else None,
         longitude=2.0 if located else None,
+        merchant_category=random.Random(id_).choice(("", "5411")),
+        attributes=own_texts(random.Random(id_)),
     )
+
+
+def own_texts(rnd: random.Random) -> dict[str, str]:
+    """Texts of the caller's own, some of them not known and some of them odd."""
+    found = {
+        "Basket": rnd.choice(("", "b1", "b2", "}{a", "b\x1f1")),
+        "basket": rnd.choice(("other", "")),
+        "plan": rnd.choice(("", "gold", "new", "geschäftlich")),
+        "a b/c": rnd.choice(("é", "e\u0301", "it's")),
+    }
+    return {key: text for key, text in found.items() if rnd.random() < 0.9}
 
 
 def check(t: Transaction, *, dry_run: bool = False) -> Check:

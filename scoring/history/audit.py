@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.history.archive import Archive, readable
-from scoring.history.ledger import Ledger, named
+from scoring.history.ledger import Ledger
 from scoring.history.topic_archiver import Progress, silent
 from scoring.training.offline.engine import OfflineInput, offline_features
+from scoring.training.offline.sql import key_of, named
 
 Vectors = NDArray[np.float32]
 # A vector that rests on less than the whole history is no evidence of skew.
@@ -120,7 +121,7 @@ def _neighbours(ledger: Ledger, catalogue: Catalogue) -> None:
     """The sample with the whole history of each of its entities."""
     shared = " UNION ".join(
         f"""SELECT h.n FROM history h JOIN sampled s
-        USING ({", ".join(("tenant", *plan.fields))})
+        USING ({key_of(plan.fields)})
         WHERE NOT h.too_late AND {named(plan.fields)}"""  # noqa: S608 - our own fields
         for plan in catalogue.plans
     )

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from scoring.core.features.catalogue import Catalogue
-from scoring.history.ledger import Ledger, LedgerEntry, named
+from scoring.history.ledger import Ledger, LedgerEntry
 from scoring.history.pack import Events, records, sightings
 from scoring.stores.redis.bulk_load import Item
-from scoring.stores.redis.keys import JOINER, Layout
+from scoring.stores.redis.keys import Layout, joined
 from scoring.stores.redis.script_compiler import EntityProgram, Program, Terms
 from scoring.training.offline.rates import with_amounts
-from scoring.training.offline.sql import column_sql
+from scoring.training.offline.sql import column_sql, key_of, named
 
 _EVENTS_PER_GROUP = 400_000  # of one kind of entity, in memory at once
 _ORDER = ("entity", "at_ms", "n")
@@ -54,7 +54,7 @@ class Bulk:
         inputs = [f"({sql})::DOUBLE AS {name}" for sql, name in self._inputs.items()]
         ledger.con.execute(
             f"""CREATE OR REPLACE TABLE counted AS
-            SELECT {", ".join(["tenant", *fields, *inputs])}, n,
+            SELECT {", ".join([key_of(fields), *inputs])}, n,
                 occurred_at_ms AS at_ms,
                 ('0x' || substr(sha256(id), 1, 8))::BIGINT AS hi,
                 ('0x' || substr(sha256(id), 9, 8))::BIGINT AS lo
@@ -66,7 +66,7 @@ class Bulk:
         """Every kind of entity in groups that fit into memory, as a condition."""
         rows = max(self.ledger.count // _EVENTS_PER_GROUP + 1, 1)
         for entity in self.entities:
-            key = ", ".join(("tenant", *entity.plan.fields))
+            key = key_of(entity.plan.fields)
             for i in range(rows):
                 yield entity, f"hash({key}) % {rows} = {i}"
 
@@ -88,7 +88,7 @@ class Bulk:
         for tokens, own, busy in zip(names, values, hot.tolist(), strict=True):
             items: tuple[Item, ...] = ()
             if not busy:
-                keys = layout.keys_of(entity, tokens[0], JOINER.join(tokens[1:]))
+                keys = layout.keys_of(entity, tokens[0], joined(tokens[1:]))
                 items = tuple([(k, v, ttl_ms) for k, v in zip(keys, own, strict=False)])
             found.append(Packed(tokens, items))
         return found
@@ -97,7 +97,7 @@ class Bulk:
         self, entity: EntityProgram, where: str
     ) -> tuple[list[tuple[str, ...]], Events]:
         plan, con = entity.plan, self.ledger.con
-        key = ", ".join(("tenant", *plan.fields))
+        key = key_of(plan.fields)
         # Events are sorted by the number of their entity: names are dear to sort.
         con.execute(
             f"""CREATE OR REPLACE TABLE entities AS
@@ -125,18 +125,18 @@ class Bulk:
         self, entity: EntityProgram, busy: list[tuple[str, ...]], name: str
     ) -> str:
         """Note entities that have to be replayed; returns their condition."""
-        key = ("tenant", *entity.plan.fields)
-        columns = ", ".join(f"{field} VARCHAR" for field in key)
+        key = key_of(entity.plan.fields)
+        columns = key.replace(",", " VARCHAR,") + " VARCHAR"
         self.ledger.con.execute(f"CREATE OR REPLACE TABLE {name} ({columns})")
-        holes = ", ".join("?" * len(key))
+        holes = ", ".join("?" * (1 + len(entity.plan.fields)))
         self.ledger.con.executemany(f"INSERT INTO {name} VALUES ({holes})", busy)  # noqa: S608
-        return f"({', '.join(key)}) IN (SELECT * FROM {name})"  # noqa: S608
+        return f"({key}) IN (SELECT * FROM {name})"  # noqa: S608
 
     def sample(self) -> list[tuple[EntityProgram, str]]:
         """A few entities of each kind that are neither new nor busy, as conditions."""
         chosen = []
         for entity in self.entities:
-            key = ", ".join(("tenant", *entity.plan.fields))
+            key = key_of(entity.plan.fields)
             rows = self.ledger.con.execute(
                 f"""SELECT {key} FROM counted WHERE {named(entity.plan.fields)}
                 GROUP BY {key} HAVING count(*) <= {_PROOF_EVENTS_MAX}

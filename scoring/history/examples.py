@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.readable import column_of
 from scoring.core.transaction.transaction import MAP_FIELDS
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive, readable
@@ -83,7 +84,7 @@ def examples(
             _join(ledger.con)
             delay_ms = _delay(ledger.con, label_delay_ms, legitimate_after_ms)
             _judge(ledger.con, delay_ms, legitimate_after_ms)
-            return _taken(ledger.con, delay_ms)
+            return _taken(ledger.con, catalogue, delay_ms)
 
 
 def _join(con: Any) -> None:
@@ -135,7 +136,7 @@ def _judge(con: Any, delay_ms: int, legitimate_after_ms: int | None) -> None:
     )
 
 
-def _taken(con: Any, delay_ms: int) -> Examples:
+def _taken(con: Any, catalogue: Catalogue, delay_ms: int) -> Examples:
     counts = dict(
         con.execute("SELECT what, count(*) FROM judged GROUP BY 1").fetchall()
     )
@@ -156,7 +157,8 @@ def _taken(con: Any, delay_ms: int) -> Examples:
     empty = ", ".join(f"count(*) FILTER ({name} <> '')" for name in _MAY_LACK)
     (found,) = con.execute(f"SELECT {empty} FROM taken").fetchall()  # noqa: S608
     lacking = {name for name, n in zip(_MAY_LACK, found, strict=True) if not n}
-    columns = ", ".join(name for name in fields if name not in lacking)
+    known = [name for name in fields if name not in lacking]
+    columns = ", ".join([*known, *map(column_of, catalogue.keyed)])
     table = con.sql(
         f"""SELECT {columns}, outcome, processed_seq, fraud, known_at_ms
         FROM taken ORDER BY processed_seq"""  # noqa: S608 our own names

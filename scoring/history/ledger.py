@@ -22,7 +22,8 @@ from scoring.history.rows import selected
 from scoring.ports.check import Check
 from scoring.ports.follow_ups import LabelledTransaction
 from scoring.training.offline.rates import mark_other_rates
-from scoring.training.sql import connect
+from scoring.training.offline.sql import columns_worked_out, key_of, named
+from scoring.training.sql import columns_of, connect
 from scoring.v1 import transaction_pb2
 
 Offsets = Mapping[int, int]
@@ -123,9 +124,12 @@ class Ledger:
             FROM (SELECT *, {_PLACE} AS place
             FROM (SELECT rowid AS own, * FROM recorded QUALIFY {FIRST["decisions"]}))"""  # noqa: S608
         )
+        present = columns_of(self.con, "recorded")
+        added = columns_worked_out(present, self.catalogue.keyed)
+        columns = ", ".join(["recorded.*", *added])
         self.con.execute(
-            """CREATE OR REPLACE VIEW history AS SELECT recorded.*, too_late, n
-            FROM recorded JOIN places ON recorded.rowid = own"""
+            f"""CREATE OR REPLACE VIEW history AS SELECT {columns}, too_late, n
+            FROM recorded JOIN places ON recorded.rowid = own"""  # noqa: S608
         )
 
     def _mark_too_late(self, lateness_ms: int) -> None:
@@ -141,7 +145,7 @@ class Ledger:
         if (apart or 0) <= lateness_ms:
             return
         behind = " OR ".join(
-            f"""(max(occurred_at_ms) OVER (PARTITION BY tenant, {", ".join(p.fields)}
+            f"""(max(occurred_at_ms) OVER (PARTITION BY {key_of(p.fields)}
             ORDER BY n) - {lateness_ms} > occurred_at_ms AND {named(p.fields)})"""
             for p in self.catalogue.plans
         )
@@ -154,13 +158,12 @@ class Ledger:
     def _walk(self, lateness_ms: int) -> None:
         newest: dict[tuple[str, ...], int] = {}
         late: list[tuple[int]] = []
-        plans = [(plan.name, plan.fields) for plan in self.catalogue.plans]
         for decided in self.decided():
             t = decided.check.transaction
             keys = [
-                (name, t.tenant, *own)
-                for name, fields in plans
-                if all(own := [getattr(t, field) for field in fields])
+                (plan.name, t.tenant, *own)
+                for plan in self.catalogue.plans
+                if (own := plan.tokens(t))
             ]
             at_ms = t.occurred_at_ms
             if any(newest.get(key, 0) - lateness_ms > at_ms for key in keys):
@@ -272,12 +275,3 @@ def _transaction(embedded: bytes | None, own: list[Any]) -> Transaction | None:
         return None
     message = transaction_pb2.Transaction.FromString(embedded)
     return wire.accepted_from_proto(message)
-
-
-def named(fields: tuple[str, ...]) -> str:
-    """The condition that a row names an entity.
-
-    >>> named(("card", "merchant"))
-    "card <> '' AND merchant <> ''"
-    """
-    return " AND ".join(f"{field} <> ''" for field in fields)

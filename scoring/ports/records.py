@@ -93,7 +93,7 @@ class RecordStore(Protocol):
     ) -> list[Transaction | None]:
         """The payments of recorded decisions by (tenant, transaction id).
 
-        Whole but for their attributes; None where none is recorded, or an earlier
-        release recorded it.
+        Whole, but for the attributes where an earlier release recorded it; None where
+        none is recorded.
         """
         ...

@@ -124,19 +124,12 @@ def entities_of(catalogue: Catalogue, *, labelled: bool = False) -> Entities:
 
     A field that is not known names no entity.
     """
-    plans = [
-        (plan.name, plan.fields)
-        for plan in catalogue.plans
-        if plan.labelled or not labelled
-    ]
+    plans = [p for p in catalogue.plans if p.labelled or not labelled]
 
     def entities(transaction: Transaction) -> list[tuple[str, ...]]:
-        found = []
-        for name, fields in plans:
-            tokens = [str(getattr(transaction, field)) for field in fields]
-            if all(tokens):
-                found.append((name, *tokens))
-        return found
+        return [
+            (plan.name, *own) for plan in plans if (own := plan.tokens(transaction))
+        ]
 
     return entities
 

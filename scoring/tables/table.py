@@ -96,11 +96,12 @@ class Table:
     def learned(self, *, label_delay_ms: int | None = None) -> Any:
         """The admitted rows in event order, as a pyarrow table to learn from.
 
-        Its columns are the fields that the mapping says something of, but for maps,
+        Its columns are the fields that the mapping says something of, maps as JSON,
         and `fraud` (null: nothing is known), `known_at_ms` and `outcome`.
         """
         delay_ms = self._delay(label_delay_ms)
         fields = [name for name in _FIELDS if name not in self.untold]
+        fields += [name for name in MAP_FIELDS if getattr(self._mapping, name)]
         if "outcome" in self._mapping.columns or "outcome" in self._mapping.constants:
             fields.append("outcome")
         known = f"coalesce(known_at_ms, occurred_at_ms + {delay_ms:d}) AS known_at_ms"

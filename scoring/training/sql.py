@@ -32,3 +32,14 @@ def connect() -> Any:
     import duckdb
 
     return duckdb.connect(":memory:", config=_ALONE)
+
+
+def columns_of(con: Any, view: str) -> dict[str, str]:
+    """The columns of a table or view, each with its type.
+
+    >>> with connect() as con:
+    ...     _ = con.execute("create table t (a integer, b varchar)")
+    ...     columns_of(con, "t")
+    {'a': 'INTEGER', 'b': 'VARCHAR'}
+    """
+    return {name: type_ for name, type_, *_ in con.sql(f"DESCRIBE {view}").fetchall()}

@@ -48,7 +48,7 @@ def decision_of(recorded: bytes) -> bytes:
 def payment_of(recorded: bytes, *, tenant: str, id_: str) -> Transaction | None:
     """The payment of a recorded decision; None where none is kept that we can read.
 
-    All of it but its attributes, which no statistic reads.
+    An earlier release kept all of it but its attributes.
 
     >>> t = Transaction("default", "t1", occurred_at_ms=1_000, currency="EUR")
     >>> payment_of(recorded_to_bytes(b"", t), tenant="default", id_="t1") == t
@@ -81,7 +81,7 @@ def _place(recorded: bytes) -> int:
 
 
 # Tenant and id stand in the key.
-_APART = frozenset({"tenant", "id", "attributes"})
+_APART = frozenset({"tenant", "id"})
 _payment_to_proto = writer(
     [field for field in FIELDS if field.name not in _APART],
     transaction_pb2.Transaction,

@@ -4,11 +4,10 @@ import os
 import random
 from math import isnan
 
-import duckdb
 import numpy as np
-import pyarrow as pa
 import pytest
 from catalogues import OTHERS
+from offline_parts import offline
 from rates_parts import DATED, rates_of
 from streams import DEDUPE_MS, HOUR_MS, LATENESS_MS, Shape, check, labels, transactions
 
@@ -19,11 +18,10 @@ from scoring.core.features.catalogue import (
 )
 from scoring.core.features.reference import LabelVersion, Reference
 from scoring.core.features.vector import vectorise
-from scoring.core.transaction.transaction import Transaction, order_hash
+from scoring.core.transaction.transaction import order_hash
 from scoring.ports.history import Applied
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.redis.store import RedisStore
-from scoring.training.offline.engine import OfflineInput, offline_features
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 SEEDS = range(40 if NIGHTLY else 3)
@@ -121,32 +119,6 @@ def test_the_offline_engine_equals_the_reference_where_ids_break_ties(
 def test_enough_cells_were_compared():
     print(f"cells compared, all equal or flagged: {_seen_cells}")
     assert sum(_seen_cells.values()) >= CELLS_MIN
-
-
-def offline(catalogue, stream, known, seq=None):
-    con = duckdb.connect()
-    fields = [f for f in Transaction.__slots__ if f != "attributes"]
-    columns = {f: [getattr(t, f) for t in stream] for f in fields}
-    columns |= {
-        f: pa.array(columns[f], pa.float64()) for f in ("latitude", "longitude")
-    }
-    if seq is not None:
-        columns["processed_seq"] = seq
-    con.register("payments", pa.table(columns))
-    con.register(
-        "labels",
-        pa.table(
-            {
-                "transaction_id": [k.transaction.id for k in known],
-                "version": pa.array([k.version for k in known], pa.int64()),
-                "fraud": pa.array([k.fraud for k in known], pa.bool_()),
-                "known_at_ms": pa.array([k.known_at_ms for k in known], pa.int64()),
-            }
-        ),
-    )
-    return offline_features(
-        con, catalogue, OfflineInput("payments", "labels", lateness_ms=LATENESS_MS)
-    )
 
 
 NIGHTS = load_catalogue(

@@ -22,6 +22,7 @@ from scoring.core.features.rates import (
     no_rates,
     shipped_rates,
 )
+from scoring.core.features.readable import Tokens, is_keyed, tokens_of
 from scoring.core.features.slot import Column, Slot
 from scoring.core.features.statistic import STATISTICS, Wanted
 from scoring.core.transaction.transaction import Transaction
@@ -49,6 +50,7 @@ class Feature:
     derive: str
     slots: tuple[int, ...]  # positions in Observation.values
     of: str = ""
+    measure: str = ""
     expression: str = ""
     filter: str = ""
     prior: tuple[float, float] = (0.0, 0.0)
@@ -76,10 +78,10 @@ class EntityPlan:
     labelled: bool
     by_outcome: tuple[int, ...] = ()  # columns that wait for the decision
 
-    def tokens(self, transaction: Transaction) -> tuple[str, ...]:
+    @property
+    def tokens(self) -> Tokens:
         """What names the entity in a transaction; empty where it does not."""
-        tokens = tuple(getattr(transaction, field) for field in self.fields)
-        return tokens if all(tokens) else ()
+        return tokens_of(self.fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,6 +105,19 @@ class Catalogue:
     currency: str
     exchange: RatesInForce = field(repr=False)
     definition: DefinitionFile = field(repr=False)
+
+    @property
+    def keyed(self) -> tuple[str, ...]:
+        """The names of the caller's own that it reads: `attributes.<key>`.
+
+        >>> default_catalogue().keyed
+        ()
+        """
+        names = {field for plan in self.plans for field in plan.fields}
+        for feature in self.features.values():
+            names |= {feature.of, feature.measure}
+            names |= names_of(feature.filter) | names_of(feature.expression)
+        return tuple(sorted(filter(is_keyed, names)))
 
     @property
     def bounds(self) -> Mapping[str, Bounds]:
@@ -272,6 +287,7 @@ def _feature(
         derive=statistic.derive,
         slots=tuple(positions[slot] for slot in statistic.slots(wanted)),
         of=definition.of,
+        measure=definition.measure,
         expression=definition.expression,
         filter=definition.filter,
         prior=(definition.prior.frauds, definition.prior.transactions),

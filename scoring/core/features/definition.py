@@ -19,15 +19,13 @@ from pydantic import (
 
 from scoring.core.document import several
 from scoring.core.features.expression import (
-    MEASURES,
     OUTCOME,
-    READABLE,
-    TEXT_FIELDS,
     names_of,
     parse,
     parse_filter,
 )
 from scoring.core.features.rates import COLUMNS
+from scoring.core.features.readable import MEASURES, PAYMENT, require_text
 from scoring.core.features.statistic import STATISTICS
 from scoring.core.transaction.codes import CURRENCIES, CURRENCY_DIGITS
 
@@ -35,7 +33,6 @@ _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 SPAN_MS_MIN = 60_000
 SPAN_MS_MAX = 90 * 86_400_000
-CARRIED_FIELDS = (*TEXT_FIELDS, "payment")
 _STATISTIC_LIST = ", ".join(STATISTICS)
 TRIM_DEFAULT = 2.6  # a payment above 2.6 x the running mean is not "normal"
 
@@ -172,10 +169,8 @@ class Definition(_Strict):
     @field_validator("of")
     @classmethod
     def _known_field(cls, name: str) -> str:
-        if name and name not in CARRIED_FIELDS:
-            raise ValueError(
-                f"unknown field {name!r}; known: {', '.join(CARRIED_FIELDS)}"
-            )
+        if name and name != PAYMENT:
+            require_text(name)
         return name
 
     @field_validator("expression")
@@ -234,10 +229,7 @@ class DefinitionFile(_Strict):
             if name == "transaction" or not re.fullmatch("[a-z][a-z0-9_]{0,31}", name):
                 raise ValueError(f"{name!r} cannot name an entity")
             for field in fields:
-                if field not in TEXT_FIELDS:
-                    raise ValueError(
-                        f"unknown field {field!r}; known: {', '.join(READABLE)}"
-                    )
+                require_text(field)
             if not 1 <= len(fields) <= 2:  # noqa: PLR2004
                 raise ValueError(f"{name!r} must be one field or a pair")
         return entities

@@ -1,8 +1,9 @@
 """Filters and values of feature definitions: one text, as Python and as SQL.
 
 The language is the comparison part of Python: field names, literals, `== != < <=
-> >= in not in`, `and or not`, `+ - * /` and `known(field)`. Logic is three-valued:
-what rests on a missing field is unknown, never false.
+> >= in not in`, `and or not`, `+ - * /` and `known(field)`; of texts, as in CEL,
+`email.endsWith("x")`, `startsWith`, `contains` and `size(email)`. Logic is
+three-valued: what rests on a missing field is unknown, never false.
 """
 
 from __future__ import annotations
@@ -10,62 +11,18 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from scoring.core.decision.decision import Outcome
-from scoring.core.features.bounds import ANY, FLAG, POSITIVE, Bounds, known_between
-from scoring.core.transaction.fields import Field, FieldType, Role, names
-from scoring.core.transaction.transaction import FIELDS, READ_FIELDS, never
+from scoring.core.features.bounds import ANY, FLAG, Bounds
+from scoring.core.features.readable import readable
+from scoring.core.transaction.transaction import MAP_FIELDS, never
 
 _CHARACTERS_MAX = 1_000  # a longer filter is a policy rule in the wrong place
 _NUMBER_MAX = 1e300  # beyond it a double becomes infinite
-_HOUR_MS = 3_600_000
-_DAY_MS = 86_400_000
-_THURSDAY = 3  # 1970-01-01, with Monday 0
 
-# The tenant is not: every statistic is one tenant's.
-TEXT_FIELDS = tuple(
-    f.name for f in READ_FIELDS if f.is_text and f.role is not Role.SCOPE
-)
-_NAMED = {f.name: f.member_names for f in FIELDS if f.members}
 OUTCOME = "outcome"  # of an earlier transaction's decision; only in filters
 OUTCOMES = tuple(outcome.name for outcome in Outcome if outcome)
-
-
-def _number(field: Field) -> tuple[str, str]:
-    if field.absent is None:
-        return f"t.{field.name}", field.name
-    return f"(t.{field.name} or None)", f"nullif({field.name}, 0)"
-
-
-# As Python, as SQL. The amount is in the reference currency, minor units.
-NUMBERS = {
-    "amount": ("amount", "amount"),
-    "hour": (
-        f"(t.occurred_at_ms // {_HOUR_MS} % 24)",
-        f"(occurred_at_ms // {_HOUR_MS} % 24)",
-    ),
-    "weekday": (
-        f"((t.occurred_at_ms // {_DAY_MS} + {_THURSDAY}) % 7)",
-        f"((occurred_at_ms // {_DAY_MS} + {_THURSDAY}) % 7)",
-    ),
-    **{
-        f.name: _number(f)
-        for f in FIELDS
-        if f.type in {FieldType.WHOLE, FieldType.REAL}
-    },
-}
-# A number of the payment itself, where an expression is no more than its name.
-_BOUNDS = {
-    "amount": POSITIVE,
-    "hour": Bounds(0, 23, whole=True),
-    "weekday": Bounds(0, 6, whole=True),
-    **{f.name: known_between(f) for f in FIELDS if f.name in NUMBERS},
-}
-# What statistics add up and compare: whole numbers, so that sums are exact.
-MEASURES = ("amount", *names(FIELDS, FieldType.WHOLE))
-READABLE = (*TEXT_FIELDS, *_NAMED, *NUMBERS)
 _OUTCOME_LIST = ", ".join(OUTCOMES)
 _COMPARE: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Eq: ("==", "="),
@@ -126,17 +83,22 @@ def bounds_of(text: str) -> Bounds:
     >>> bounds_of("hour <= 6"), bounds_of("hour")
     (Bounds(low=0, high=1, whole=True), Bounds(low=0, high=23, whole=True))
     """
-    return FLAG if parse(text).kind == "truth" else _BOUNDS.get(text.strip(), ANY)
+    if parse(text).kind == "truth":
+        return FLAG
+    node = ast.parse(text.strip(), mode="eval").body
+    name = _name_in(node)
+    return readable(name).bounds if name else ANY
 
 
 def names_of(text: str) -> frozenset[str]:
     """The names that a checked expression reads.
 
-    >>> sorted(names_of("hour <= 6 and known(card)"))
-    ['card', 'hour', 'known']
+    >>> sorted(names_of("hour <= 6 and known(attributes.plan)"))
+    ['attributes.plan', 'hour']
     """
     nodes = ast.walk(ast.parse(text, mode="eval")) if text else ()
-    return frozenset(node.id for node in nodes if isinstance(node, ast.Name))
+    found = {_name_in(node) for node in nodes if isinstance(node, ast.expr)}
+    return frozenset(found) - {"", *MAP_FIELDS, *_FUNCTIONS}
 
 
 def parse_filter(text: str) -> Expression:
@@ -167,6 +129,25 @@ def _node(node: ast.expr) -> _Compiled:
     return compiler(node)
 
 
+def _name_in(node: ast.expr) -> str:
+    """The name that a node is, as `card` or `attributes["a b"]`; else ""."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        of, key = node.value, _key_in(node)
+        if isinstance(of, ast.Name) and of.id in MAP_FIELDS and key:
+            return f"{of.id}.{key}"
+    return ""
+
+
+def _key_in(node: ast.Attribute | ast.Subscript) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    written = node.slice
+    key = written.value if isinstance(written, ast.Constant) else None
+    return key if isinstance(key, str) else ""
+
+
 def _name_of(node: ast.expr) -> str:
     """A variable for the node's value: where it stands makes it the node's own."""
     return f"_{node.lineno}_{node.col_offset}_{node.end_col_offset}"
@@ -195,22 +176,18 @@ def _constant(node: ast.Constant) -> _Compiled:
     raise ValueError(f"{value!r} is neither a text nor a number")
 
 
-def _name(node: ast.Name) -> _Compiled:
-    name = node.id
-    if name in NUMBERS:
-        return "number", *NUMBERS[name]
-    if name in _NAMED:
-        listed = ", ".join(f"'{member}'" for member in _NAMED[name].values())
-        return "text", f"(None, {listed})[t.{name}]", f"([{listed}])[{name}]"
-    if name in TEXT_FIELDS:
-        return "text", f"(t.{name} or None)", f"nullif({name}, '')"
+def _name(node: ast.Name | ast.Attribute | ast.Subscript) -> _Compiled:
+    name = _name_in(node)
+    if not name:
+        raise ValueError(
+            f"{ast.unparse(node)!r} is not allowed; the caller's own are written "
+            'attributes.plan or attributes["plan"]'
+        )
     if name == OUTCOME:
         python = f"(getattr(t, {OUTCOME!r}, '') or None)"
         return "text", python, f"nullif(upper({name}), '')"
-    close = get_close_matches(name, READABLE, n=1)
-    known = ", ".join(READABLE)
-    hint = f"; did you mean {close[0]!r}?" if close else f"; known: {known}"
-    raise ValueError(f"unknown field {name!r}{hint}")
+    found = readable(name)
+    return found.kind, found.python, found.sql
 
 
 def _arithmetic(node: ast.BinOp) -> _Compiled:
@@ -314,13 +291,69 @@ def _unary(node: ast.UnaryOp) -> _Compiled:
 
 
 def _call(node: ast.Call) -> _Compiled:
-    called = node.func.id if isinstance(node.func, ast.Name) else ""
-    if called != "known" or len(node.args) != 1 or node.keywords:
-        raise ValueError(f"{ast.unparse(node)!r}: the only function is known(field)")
-    _, python, sql = _node(node.args[0])
-    _, unknown = _known(node.args[0], python)
+    if isinstance(node.func, ast.Attribute) and not node.keywords:
+        called, arguments = node.func.attr, [node.func.value, *node.args]
+        if called == "known":
+            called = ""  # a function's own: known(email)
+    else:
+        called = node.func.id if isinstance(node.func, ast.Name) else ""
+        arguments = list(node.args)
+        if called in _OF_TEXTS:
+            called = ""  # a text's own: email.contains("x")
+    compiler = _FUNCTIONS.get(called)
+    if compiler is None or node.keywords:
+        raise ValueError(f"{ast.unparse(node)!r}: the functions are {_FUNCTION_LIST}")
+    takes = 2 if called in _OF_TEXTS else 1
+    if len(arguments) != takes:
+        raise ValueError(f"{ast.unparse(node)!r}: the functions are {_FUNCTION_LIST}")
+    return compiler(called, arguments)
+
+
+def _is_known(_called: str, arguments: list[ast.expr]) -> _Compiled:
+    _, python, sql = _node(arguments[0])
+    _, unknown = _known(arguments[0], python)
     known = f"(not ({unknown[0]}))" if unknown else "True"
     return "truth", known, f"({sql} IS NOT NULL)"
+
+
+def _size(_called: str, arguments: list[ast.expr]) -> _Compiled:
+    """The characters of a text, as CEL counts them: Unicode code points."""
+    _, python, sql = _of_kind(arguments[0], "text")
+    text, unknown = _known(arguments[0], python)
+    return "number", _unless(unknown, f"len({text})"), f"length({sql})"
+
+
+def _of_texts(called: str, arguments: list[ast.expr]) -> _Compiled:
+    (_, python, sql), (_, part_python, part_sql) = (
+        _of_kind(argument, "text") for argument in arguments
+    )
+    text, unknown = _known(arguments[0], python)
+    part, part_unknown = _known(arguments[1], part_python)
+    if isinstance(arguments[1], ast.Constant) and not arguments[1].value:
+        raise ValueError(f"{called}: an empty text is part of every text")
+    on_python, on_sql = _OF_TEXTS[called]
+    return (
+        "truth",
+        _unless(unknown + part_unknown, f"({on_python.format(text, part)})"),
+        f"{on_sql}({sql}, {part_sql})",
+    )
+
+
+# Of a text and a part of it, in CEL's words: as Python and in SQL.
+_OF_TEXTS = {
+    "startsWith": ("{}.startswith({})", "starts_with"),
+    "endsWith": ("{}.endswith({})", "ends_with"),
+    "contains": ("{1} in {0}", "contains"),
+}
+_FUNCTIONS: dict[str, Callable[[str, list[ast.expr]], _Compiled]] = {
+    "known": _is_known,
+    "size": _size,
+    **dict.fromkeys(_OF_TEXTS, _of_texts),
+}
+_FUNCTION_LIST = (
+    "known(field), size(field), field.startsWith(text), field.endsWith(text) and "
+    "field.contains(text)"
+)
 
 
 def _of_kind(node: ast.expr, kind: str) -> _Compiled:
@@ -335,6 +368,8 @@ def _of_kind(node: ast.expr, kind: str) -> _Compiled:
 _COMPILERS: dict[type[ast.expr], Callable[[Any], _Compiled]] = {
     ast.Constant: _constant,
     ast.Name: _name,
+    ast.Attribute: _name,
+    ast.Subscript: _name,
     ast.BinOp: _arithmetic,
     ast.Compare: _compare,
     ast.BoolOp: _logic,

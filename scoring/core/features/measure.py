@@ -8,7 +8,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from scoring.core.features.expression import NUMBERS, parse_filter
+from scoring.core.features.expression import parse_filter
+from scoring.core.features.readable import readable, text_python
 from scoring.core.features.slot import NORMAL, Column, Kind
 from scoring.core.generated_code import function_from
 from scoring.core.transaction.transaction import Transaction
@@ -47,18 +48,6 @@ class DecidedTransaction(Transaction):
         """
         own = {f.name: getattr(transaction, f.name) for f in fields(Transaction)}
         return cls(**own, outcome=outcome)
-
-
-def text_of(transaction: Transaction, field: str) -> str:
-    """A text field; "payment" is the payment id, or the id of a lone attempt.
-
-    >>> text_of(Transaction("default", "t1"), "payment")
-    't1'
-    """
-    if field == "payment":
-        return transaction.payment_id or transaction.id
-    text: str = getattr(transaction, field)
-    return text
 
 
 def reading(column: Column) -> str:
@@ -113,11 +102,7 @@ def _text(column: Column) -> str:
     if column.kind is Kind.LAST and column.measure in _PLACE:
         return _PLACE[column.measure]
     if column.kind in {Kind.LAST, Kind.COUNTERPART}:
-        text = (
-            "t.payment_id or t.id"
-            if column.measure == "payment"
-            else f"t.{column.measure}"
-        )
+        text = text_python(column.measure)
         return f"(counterpart_hash(text) if (text := {text}) else None)"
     if column.kind is Kind.COUNT:
         if not column.measure:
@@ -144,4 +129,4 @@ def _number(measure: str) -> str:
             return f"(None if (v := {of}) is None else {part})"
     if measure.startswith("-"):
         return f"(None if (v := {_number(measure[1:])}) is None else -v)"
-    return NUMBERS[measure][0]
+    return readable(measure).python

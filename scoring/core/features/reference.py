@@ -68,8 +68,8 @@ class Reference:
     def entities(self, t: Transaction) -> Iterator[tuple[EntityPlan, Key]]:
         """The entities that the transaction names, each with its plan."""
         for plan in self.catalogue.plans:
-            tokens = tuple(getattr(t, field) for field in plan.fields)
-            if all(tokens):
+            tokens = plan.tokens(t)
+            if tokens:
                 yield plan, (t.tenant, plan.name, *tokens)
 
     def newest_ms(self, t: Transaction) -> int:

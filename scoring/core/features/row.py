@@ -21,7 +21,8 @@ from scoring.core.features import derivation
 from scoring.core.features.catalogue import Catalogue, Feature
 from scoring.core.features.derivation import FORMULAS
 from scoring.core.features.expression import parse
-from scoring.core.features.measure import counterpart_hash, text_of
+from scoring.core.features.measure import counterpart_hash
+from scoring.core.features.readable import text_of
 from scoring.core.generated_code import function_from
 from scoring.core.transaction.transaction import Transaction
 
@@ -52,10 +53,11 @@ def source_of(catalogue: Catalogue) -> str:
     ]
     features = list(catalogue.features.values())
     owns = [f.of for f in features if "own" in _asked(f)]
-    lines += [f"own_{field} = own_value(t, {field!r})" for field in dict.fromkeys(owns)]
+    own = {field: f"own_{i}" for i, field in enumerate(dict.fromkeys(owns))}
+    lines += [f"{name} = own_value(t, {field!r})" for field, name in own.items()]
     values = []
     for i, feature in enumerate(features):
-        *before, value = _statements(feature, catalogue.horizon_ms)
+        *before, value = _statements(feature, catalogue.horizon_ms, own)
         if feature.spoiled and feature.amount_counts:
             every, known = feature.amount_counts
             value = f"(nan if s[{known}] < s[{every}] else {value})"
@@ -75,11 +77,11 @@ def own_value(transaction: Transaction, field: str) -> float:
     if field in _PLACES:
         place: float | None = getattr(transaction, field)
         return nan if place is None else place
-    text = text_of(transaction, field)
+    text = text_of(field)(transaction)
     return float(counterpart_hash(text)) if text else nan
 
 
-def _statements(feature: Feature, horizon_ms: int) -> list[str]:
+def _statements(feature: Feature, horizon_ms: int, own: Mapping[str, str]) -> list[str]:
     """Assignments, and last the expression of the feature's value."""
     if feature.derive == "value":
         return [parse(feature.expression).python]
@@ -90,7 +92,7 @@ def _statements(feature: Feature, horizon_ms: int) -> list[str]:
         {
             **{slot.arg: f"s[{i}]" for slot, i in slots},
             "amount": "real_amount",
-            "own": f"own_{feature.of}",
+            "own": own.get(feature.of, ""),
             "default": repr(nan if feature.default is None else feature.default),
             "window_ms": repr(feature.window_ms),
             "fraud_prior": repr(feature.prior[0]),

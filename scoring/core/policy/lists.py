@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
@@ -15,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from scoring.core.features.readable import TEXTS_BY_KEY, is_keyed
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
 from scoring.core.transaction.transaction import READ_FIELDS, TEXT_CHARACTERS_MAX
 
@@ -22,12 +24,17 @@ ENTRIES_MAX = 100_000  # 12 MB a process; a larger list does not belong in a fil
 _FOREVER_MS = OCCURRED_AT_MS_MAX + 1
 
 LIST_FIELDS = tuple(field.name for field in READ_FIELDS if field.is_selectable)
+# As a rule can write it after a dot.
+_WRITTEN_KEY = re.compile(rf"({'|'.join(TEXTS_BY_KEY)})\.[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _is_listable(name: str) -> str:
-    if name not in LIST_FIELDS:
-        raise ValueError(f"no list can be of it; known: {', '.join(LIST_FIELDS)}")
-    return name
+    if name in LIST_FIELDS or _WRITTEN_KEY.fullmatch(name):
+        return name
+    if is_keyed(name):
+        raise ValueError("a list is of a key of letters, digits and _ only")
+    known = ", ".join((*LIST_FIELDS, *(f"{of}.<key>" for of in TEXTS_BY_KEY)))
+    raise ValueError(f"no list can be of it; known: {known}")
 
 
 ListField = Annotated[str, AfterValidator(_is_listable)]

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from scoring.core.document import several
+from scoring.core.features.readable import is_keyed, text_of
 from scoring.core.transaction.transaction import (
     AMOUNT_MINOR_MAX,
     FIELD_OF,
@@ -37,6 +38,7 @@ Texts = Annotated[
     BeforeValidator(several),
     Field(min_length=1, max_length=10_000),
 ]
+_Key = Annotated[str, Field(min_length=1, max_length=64)]
 _SELECTED = tuple(field.name for field in READ_FIELDS if field.is_selectable)
 if TYPE_CHECKING:
     Selected = BaseModel
@@ -48,13 +50,28 @@ class Where(Selected):
     """A segment: every field that is written must match; one of its texts each.
 
     Amounts are minor units of the catalogue's reference currency: from, and below.
-    A transaction whose field is not known matches no segment that asks for it.
+    A transaction whose field is not known matches no segment that asks for it. Of the
+    caller's own, `attributes.plan: gold` asks for the text under a key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    attributes: tuple[tuple[_Key, Texts], ...] = ()
     amount_minor_from: int = Field(0, ge=0, le=AMOUNT_MINOR_MAX)
     amount_minor_below: int | None = Field(None, ge=1, le=AMOUNT_MINOR_MAX)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_key(cls, written: object) -> object:
+        """Let `attributes.plan` be written as one word."""
+        if not isinstance(written, dict):
+            return written
+        keyed = sorted(str(name) for name in written if is_keyed(str(name)))
+        fields = {k: v for k, v in written.items() if k not in keyed}
+        if keyed:
+            own = ((name.partition(".")[2], written[name]) for name in keyed)
+            fields["attributes"] = tuple(own)
+        return fields
 
     @field_validator(*_SELECTED)
     @classmethod
@@ -84,12 +101,19 @@ def matcher(where: Where, amount: Amount) -> Matches:
     True
     """
     asked = [(name, _values(name, texts)) for name, texts in texts_of(where).items()]
+    keyed = [
+        (text_of(f"attributes.{key}"), frozenset(texts))
+        for key, texts in where.attributes
+    ]
     low, high = where.amount_minor_from, where.amount_minor_below
     bounded = bool({"amount_minor_from", "amount_minor_below"} & where.model_fields_set)
 
     def matches(t: Transaction) -> bool:
         for name, allowed in asked:
             if getattr(t, name) not in allowed:
+                return False
+        for read, allowed_texts in keyed:
+            if read(t) not in allowed_texts:
                 return False
         if not bounded:
             return True

@@ -177,8 +177,7 @@ class MemoryStore:
     ) -> list[Transaction | None]:
         """See `ports.records`."""
         del timeout_s
-        payments = [c.payment if (c := self._claims.get(key)) else None for key in keys]
-        return [replace(t, attributes={}) if t else None for t in payments]
+        return [c.payment if (c := self._claims.get(key)) else None for key in keys]
 
     async def attest(
         self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None

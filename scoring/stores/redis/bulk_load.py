@@ -17,7 +17,7 @@ from scoring.ports.records import Recording
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.connection import Command, Link
 from scoring.stores.redis.formats import Claim
-from scoring.stores.redis.keys import JOINER, Layout
+from scoring.stores.redis.keys import JOINER, Layout, joined
 from scoring.stores.redis.script_compiler import Program, Terms
 from scoring.stores.redis.store import RedisStore
 from scoring.wire import recorded_to_bytes
@@ -188,12 +188,12 @@ class RedisHistory:
         """Remove the state of one entity, and of pairs that it is part of, under
         every version of the definitions. Returns how many keys went.
         """
-        place = plan.fields.index(field)
+        place, name = plan.fields.index(field), joined([token])
         stem = f"{{{plan.name}:{tenant}:"
         pattern = f"{_literal(self.namespace)}:*:{_literal(stem)}*"
         count = 0
         async for keys in self._found(pattern):
-            own = [k for k in keys if tokens_of(k, stem)[place : place + 1] == [token]]
+            own = [k for k in keys if tokens_of(k, stem)[place : place + 1] == [name]]
             count += await self.unlink(own)
         return count
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scoring.core.decision.decision import Degradation, DegradationCode
 from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.readable import is_keyed, tokens_of
 from scoring.core.features.vector import unknown_values
 from scoring.core.transaction.transaction import Transaction, order_hash
 from scoring.ports.history import Applied, Observation
@@ -38,7 +39,7 @@ _APPLIED: dict[bytes, Applied] = {
     Mode.DRY_RUN: Applied.DRY_RUN,
     Mode.CONFLICT: Applied.CONFLICT,
 }
-JOINER = "\x1f"  # not printable, so no token holds it
+JOINER = "\x1f"
 _ID_BITS = 8 * bytes_of(ID)
 
 
@@ -178,7 +179,7 @@ class Layout:
         return tuple(sorted(names))
 
 
-def _token_of(fields: Sequence[str]) -> Callable[[Transaction], str]:
+def _token_of(fields: tuple[str, ...]) -> Callable[[Transaction], str]:
     """What names an entity in a transaction; empty where it does not.
 
     >>> _token_of(("card",))(Transaction("default", "t1", card="c1"))
@@ -186,10 +187,22 @@ def _token_of(fields: Sequence[str]) -> Callable[[Transaction], str]:
     >>> _token_of(("card", "merchant"))(Transaction("default", "t1", card="c1"))
     ''
     """
-    if len(fields) == 1:
+    if len(fields) == 1 and not is_keyed(fields[0]):
         return attrgetter(fields[0])
-    several = attrgetter(*fields)
-    return lambda t: JOINER.join(tokens) if all(tokens := several(t)) else ""
+    tokens = tokens_of(fields)
+    return lambda t: joined(found) if (found := tokens(t)) else ""
+
+
+def joined(tokens: Sequence[str]) -> str:
+    """The tokens of an entity as one, whatever they hold.
+
+    >>> joined(["c1", "m1"])
+    'c1\\x1fm1'
+    """
+    # Only the caller's own texts may hold what is not printable.
+    return JOINER.join(
+        [t.replace("\x1e", "\x1e0").replace(JOINER, "\x1e1") for t in tokens]
+    )
 
 
 def _endings(entity: EntityProgram) -> list[bytes]:

@@ -7,10 +7,12 @@ The transactions view has the field names of `Transaction` (tenant, id,
 occurred_at_ms, amount_minor, currency, card … latitude, longitude); what it lacks
 counts as "not known", only id, occurred_at_ms, amount_minor and currency are
 required, and `outcome` (approve, challenge, review, decline) where a statistic counts
-by outcome. An optional `processed_seq` reproduces the order in which a live store
-processed the rows, and the order of those of one instant; without it, event order is
-used, and the hash of the id breaks ties. The labels view has
-transaction_id, version, fraud (NULL: withdrawn), known_at_ms and optionally tenant.
+by outcome. What the caller names himself stands in `attributes`, a map or JSON, or
+each in a column of its own, "attributes.plan". An optional `processed_seq` reproduces
+the order in which a live store processed the rows, and the order of those of one
+instant; without it, event order is used, and the hash of the id breaks ties. The labels
+view has transaction_id, version, fraud (NULL: withdrawn), known_at_ms and optionally
+tenant.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from scoring.training.offline.sql import (
     is_windowed,
     slot_sql,
 )
+from scoring.training.sql import columns_of
 
 Connection = Any  # duckdb.DuckDBPyConnection, which carries no types
 Progress = Callable[[str], None]
@@ -103,7 +106,7 @@ def offline_features(
 def _prepare(
     con: Connection, catalogue: Catalogue, transactions: str, labels: str | None
 ) -> None:
-    present = {row[0] for row in con.sql(f"DESCRIBE {transactions}").fetchall()}
+    present = columns_of(con, transactions)
     if OUTCOME not in present and any(plan.by_outcome for plan in catalogue.plans):
         raise BadArtifact(
             f"{transactions}: the definitions count by outcome: add a column "
@@ -111,23 +114,20 @@ def _prepare(
         )
     known = "processed_seq" in present and offline_order.is_known(con, transactions)
     order = "processed_seq, tie_hash" if known else "tie_hash"
-    whole = f"""(SELECT {columns_of_transaction(present)}, sha256(id) AS tie_hash
+    columns = columns_of_transaction(present, catalogue.keyed)
+    whole = f"""(SELECT {columns}, sha256(id) AS tie_hash
         FROM {transactions})"""  # noqa: S608 - the caller's own view
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE offline_rows AS
         SELECT row_number() OVER (ORDER BY occurred_at_ms, {order}) - 1 AS r,
             false AS too_late, * FROM {with_amounts(con, catalogue, whole)}"""  # noqa: S608
     )
-    columns = (
-        {row[0] for row in con.sql(f"DESCRIBE {labels}").fetchall()}
-        if labels
-        else set()
-    )
+    told = columns_of(con, labels) if labels else {}
     source = labels or (
         "(SELECT '' AS transaction_id, 0 AS version, NULL::BOOLEAN AS fraud, "
         "0::BIGINT AS known_at_ms WHERE false)"
     )
-    tenant = "tenant" if "tenant" in columns else "'' AS tenant"
+    tenant = "tenant" if "tenant" in told else "'' AS tenant"
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE offline_labels AS
         SELECT {tenant}, transaction_id, version, fraud, known_at_ms
@@ -162,7 +162,9 @@ def _vector(con: Connection, catalogue: Catalogue, stored: Reals) -> Matrix:
     chosen = [
         f"({parse(f.expression).sql})::DOUBLE AS v{i}" for i, f in enumerate(plain)
     ]
-    chosen += [f"{hash_sql(name)}::DOUBLE AS own_{name}" for name in own]
+    chosen += [f"{hash_sql(name)}::DOUBLE AS own_{i}" for i, name in enumerate(own)]
+    places = {name: f"own_{i}" for i, name in enumerate(own)}
+    places |= {name: f"own_{name}" for name in ("latitude", "longitude")}
     listed = "".join(f", {sql}" for sql in chosen)
     found = con.sql(
         "SELECT occurred_at_ms::DOUBLE AS at_ms, amount::DOUBLE AS amount, "  # noqa: S608
@@ -177,7 +179,7 @@ def _vector(con: Connection, catalogue: Catalogue, stored: Reals) -> Matrix:
         stored,
         columns["at_ms"],
         columns["amount"],
-        lambda name: columns[f"own_{name}"],
+        lambda name: columns[places[name]],
         catalogue.horizon_ms,
     )
     matrix = derive(catalogue, table)

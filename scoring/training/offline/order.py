@@ -14,6 +14,7 @@ from typing import Any
 from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.derivation import Reals
 from scoring.core.features.measure import DecidedTransaction
+from scoring.core.features.readable import column_of
 from scoring.core.features.reference import (
     CountedTransaction,
     LabelVersion,
@@ -21,6 +22,7 @@ from scoring.core.features.reference import (
     event_of,
 )
 from scoring.core.transaction.transaction import FIELDS, MAP_FIELDS, Transaction
+from scoring.training.offline.sql import key_of, named
 
 Connection = Any
 _Key = tuple[str, ...]
@@ -47,8 +49,9 @@ def mark_too_late(con: Connection, catalogue: Catalogue, lateness_ms: int) -> No
     newest: dict[_Key, int] = defaultdict(int)
     late: list[tuple[int]] = []
     tokens = sorted({field for plan in catalogue.plans for field in plan.fields})
+    columns = ", ".join(map(column_of, tokens))
     rows = con.execute(
-        f"SELECT r, occurred_at_ms, tenant, {', '.join(tokens)} "  # noqa: S608
+        f"SELECT r, occurred_at_ms, tenant, {columns} "  # noqa: S608
         "FROM offline_rows ORDER BY processed_seq"
     )
     while chunk := rows.fetchmany(100_000):
@@ -80,7 +83,7 @@ def correct(
     engine = Reference(catalogue)
     _learn(con, engine)
     place = slice(plan.first_slot, plan.first_slot + len(plan.slots))
-    for rows in _histories(con, plan).values():
+    for rows in _histories(con, catalogue, plan).values():
         events = [
             event_of(plan, row.decided, catalogue.amount(row.transaction))
             for row in rows
@@ -100,7 +103,6 @@ def is_known(con: Connection, rows: str) -> bool:
 
 
 def _overtaking(con: Connection, plan: EntityPlan) -> set[int]:
-    named = " AND ".join(f"{field} <> ''" for field in plan.fields)
     rows = con.sql(
         f"""SELECT r FROM (
             SELECT r, processed_seq < max(processed_seq) OVER (
@@ -108,15 +110,17 @@ def _overtaking(con: Connection, plan: EntityPlan) -> set[int]:
                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             ) AS overtook FROM offline_events
         ) WHERE overtook
-        UNION SELECT r FROM offline_rows WHERE too_late AND {named}"""  # noqa: S608
+        UNION SELECT r FROM offline_rows WHERE too_late AND {named(plan.fields)}"""  # noqa: S608
     ).fetchall()
     return {r for (r,) in rows}
 
 
-def _histories(con: Connection, plan: EntityPlan) -> dict[_Key, list[_Row]]:
+def _histories(
+    con: Connection, catalogue: Catalogue, plan: EntityPlan
+) -> dict[_Key, list[_Row]]:
     """All rows, in event order, of the entities that have a row to correct."""
-    key = ", ".join(("tenant", *plan.fields))
-    named = " AND ".join(f"{field} <> ''" for field in plan.fields)
+    key = key_of(plan.fields)
+    keyed = "".join(f", {column_of(name)}" for name in catalogue.keyed)
     rows = con.sql(
         f"""WITH wrong AS (
             SELECT r FROM (
@@ -127,18 +131,29 @@ def _histories(con: Connection, plan: EntityPlan) -> dict[_Key, list[_Row]]:
             ) WHERE overtook
             UNION SELECT r FROM offline_rows WHERE too_late
         ), whose AS (
-            SELECT DISTINCT {key} FROM offline_rows JOIN wrong USING (r) WHERE {named}
+            SELECT DISTINCT {key} FROM offline_rows JOIN wrong USING (r)
+            WHERE {named(plan.fields)}
         )
-        SELECT r, processed_seq, too_late, upper(outcome), {", ".join(_FIELDS)}
+        SELECT r, processed_seq, too_late, upper(outcome), {", ".join(_FIELDS)}{keyed}
         FROM offline_rows JOIN whose USING ({key}) ORDER BY r"""  # noqa: S608
     ).fetchall()
     grouped: dict[_Key, list[_Row]] = defaultdict(list)
     for r, seq, too_late, outcome, *values in rows:
-        t = Transaction(**dict(zip(_FIELDS, values, strict=True)))
-        own = (t.tenant, *(getattr(t, field) for field in plan.fields))
+        t = _transaction(values, catalogue.keyed)
+        own = (t.tenant, *plan.tokens(t))
         decided = DecidedTransaction.from_transaction(t, outcome)
         grouped[own].append(_Row(r, seq, too_late, t, decided))
     return grouped
+
+
+def _transaction(values: list[Any], keyed: tuple[str, ...]) -> Transaction:
+    """A row's transaction, with what is read of the caller's own."""
+    fields = dict(zip(_FIELDS, values, strict=False))
+    for name, value in zip(keyed, values[len(_FIELDS) :], strict=True):
+        of, _, key = name.partition(".")
+        if value is not None:
+            fields.setdefault(of, {})[key] = value
+    return Transaction(**fields)
 
 
 def _processed_before(

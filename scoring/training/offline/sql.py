@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from scoring.core.features.catalogue import Catalogue, EntityPlan
-from scoring.core.features.expression import NUMBERS, OUTCOME, parse
+from scoring.core.features.expression import OUTCOME, parse
 from scoring.core.features.measure import LIMB_BITS
+from scoring.core.features.readable import (
+    column_of,
+    keyed_columns,
+    readable,
+    text_sql,
+)
 from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction.fields import Field
 from scoring.core.transaction.transaction import DERIVED, FIELDS, MAP_FIELDS
@@ -32,22 +38,56 @@ _EMPTY = {
 } | {OUTCOME: "''", "processed_seq": "NULL::BIGINT"}
 
 
-def columns_of_transaction(present: set[str]) -> str:
-    """The select list that adds the fields which a table lacks, as "not known", and
-    those that are worked out of others.
+def columns_of_transaction(
+    present: Mapping[str, str], keyed: Iterable[str] = ()
+) -> str:
+    """The select list that adds what a table of these columns lacks.
+
+    Its fields that are "not known", those that are worked out of others, and a column
+    for each of the caller's own names.
     """
-    added = {name: sql for name, sql in _EMPTY.items() if name not in present} | {
+    lacking = [
+        f"{value} AS {name}" for name, value in _EMPTY.items() if name not in present
+    ]
+    maps = [name for name in MAP_FIELDS if name in present]
+    rest = f"* EXCLUDE ({', '.join(maps)})" if maps else "*"
+    return ", ".join([rest, *lacking, *columns_worked_out(present, keyed)])
+
+
+def columns_worked_out(
+    present: Mapping[str, str], keyed: Iterable[str] = ()
+) -> list[str]:
+    """The select list of what no table brings: it is worked out of its columns."""
+    derived = {
         field.name: DERIVED_SQL[field.name](of if of in present else _EMPTY[of])
         for field, of in DERIVED.items()
         if field.name not in present
     }
-    return ", ".join(["*", *(f"{sql} AS {name}" for name, sql in added.items())])
+    texts = [f"{sql} AS {name}" for name, sql in derived.items()]
+    return [*texts, *keyed_columns(keyed, present)]
+
+
+def named(fields: Iterable[str]) -> str:
+    """The condition that a row names an entity.
+
+    >>> named(("card", "attributes.plan"))
+    'card <> \'\' AND "attributes.plan" <> \'\''
+    """
+    return " AND ".join(f"{column_of(field)} <> ''" for field in fields)
+
+
+def key_of(fields: Iterable[str]) -> str:
+    """The columns that tell entities apart, as a list.
+
+    >>> key_of(("card",))
+    'tenant, card'
+    """
+    return ", ".join(("tenant", *map(column_of, fields)))
 
 
 def hash_sql(field: str) -> str:
     """48 bits of a text as `counterpart_hash` takes them, NULL where unknown."""
-    text = "nullif(coalesce(nullif(payment_id, ''), id), '')"
-    text = text if field == "payment" else f"nullif({field}, '')"
+    text = text_sql(field)
     number = f"greatest(('0x' || substr(sha256({text}), 1, 12))::BIGINT, 1)"
     return f"CASE WHEN {text} IS NOT NULL THEN {number} END"
 
@@ -59,7 +99,7 @@ def _measure_sql(name: str) -> str:
             return f"({base} * {base} {act} {1 << LIMB_BITS}::HUGEINT)::BIGINT"
     if name.startswith("-"):
         return f"-({_measure_sql(name[1:])})"
-    return NUMBERS[name][1]
+    return readable(name).sql
 
 
 def column_sql(column: Column) -> str:
@@ -154,14 +194,13 @@ def _frame(slot: Slot) -> str:
 
 def events_sql(catalogue: Catalogue, plan: EntityPlan) -> str:
     """The events of one kind of entity: key, order, session and columns."""
-    tokens = [f"{field} <> ''" for field in plan.fields]
-    key = ", ".join(("tenant", *plan.fields))
+    key = key_of(plan.fields)
     columns = [f", {column_sql(c)} AS c{i}" for i, c in enumerate(plan.columns)]
     return f"""
         WITH placed AS (
             SELECT *, occurred_at_ms AS at_ms,
                 dense_rank() OVER (ORDER BY {key}) AS entity
-            FROM offline_rows WHERE NOT too_late AND {" AND ".join(tokens)}
+            FROM offline_rows WHERE NOT too_late AND {named(plan.fields)}
         ), tied AS (
             SELECT *, row_number() OVER (PARTITION BY entity, at_ms ORDER BY r) - 1
                 AS tie FROM placed

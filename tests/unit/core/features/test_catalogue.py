@@ -54,7 +54,7 @@ def load(*features):
         ({"filter": '"amonut > 3"'}, 13, "did you mean 'amount'?"),
         ({"filter": "hour"}, 13, "must be true or false"),
         ({"filter": "\"hour > 'six'\""}, 13, "a number is needed"),
-        ({"filter": '"__import__(1)"'}, 13, "only function is known"),
+        ({"filter": '"__import__(1)"'}, 13, "functions are known"),
         ({"filter": f'"{"not " * 150}hour > 6"'}, 13, "nested too deeply"),
         ({"filter": f'"amount{" * 2" * 98} > 1"'}, 13, "nested too deeply"),
         ({"filter": f'"1{"+1" * 490} > 1"'}, 13, "nested too deeply"),
