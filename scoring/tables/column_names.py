@@ -56,6 +56,79 @@ _USUAL: Mapping[str, tuple[str, ...]] = {
         "merchlong", "merchlon", "merchantlong", "merchantlongitude", "longitude",
         "long", "lon", "lng",
     ),
+    "email": (
+        "email", "emailaddress", "customeremail", "shopperemail", "payeremail",
+        "buyeremail", "useremail", "mail",
+    ),
+    "phone": (
+        "phone", "phonenumber", "customerphone", "telephonenumber", "telephone",
+        "mobile", "mobilenumber", "mobilephone", "msisdn",
+    ),
+    "ip": (
+        "ip", "ipaddress", "ipaddr", "clientip", "customerip", "shopperip", "userip",
+        "payerip", "remoteip", "remoteaddr", "sourceip",
+    ),
+    "session": ("session", "sessionid", "sessiontoken"),
+    "billing_address": (
+        "billingaddress", "billingstreet", "billingaddressstreet",
+        "billingaddressline1",
+    ),
+    "billing_postal_code": (
+        "billingpostalcode", "billingpostcode", "billingzip", "billingzipcode",
+        "billingaddresspostalcode", "billingaddresszip",
+    ),
+    "billing_country": ("billingcountry", "billingaddresscountry", "billtocountry"),
+    "shipping_address": (
+        "shippingaddress", "shippingstreet", "deliveryaddress",
+        "shippingaddressstreet", "shippingaddressline1",
+    ),
+    "shipping_postal_code": (
+        "shippingpostalcode", "shippingpostcode", "shippingzip", "shippingzipcode",
+        "deliverypostalcode", "shippingaddresspostalcode", "shippingaddresszip",
+    ),
+    "shipping_country": (
+        "shippingcountry", "deliverycountry", "shippingaddresscountry",
+        "shiptocountry",
+    ),
+    "payer_account": (
+        "payeraccount", "payeriban", "debtoraccount", "debtoriban", "senderaccount",
+        "senderiban", "fromaccount", "fromiban", "sourceaccount", "originaccount",
+        "accountfrom", "ibanfrom", "iban",
+    ),
+    "payee_account": (
+        "payeeaccount", "payeeiban", "creditoraccount", "creditoriban",
+        "beneficiaryaccount", "beneficiaryiban", "receiveraccount", "receiveriban",
+        "toaccount", "toiban", "destinationaccount", "accountto", "ibanto",
+    ),
+    "bin": ("bin", "cardbin", "iin", "cardiin", "binnumber", "first6", "cardfirst6"),
+    "issuer": (
+        "issuer", "issuerid", "issuername", "cardissuer", "issuingbank", "issuerbank",
+        "bankname",
+    ),
+    "wallet": ("wallet", "wallettype", "walletprovider", "digitalwallet"),
+    "network_token": ("networktoken", "isnetworktoken"),
+    "payment_method": ("paymentmethod", "paymentmethodtype", "method"),
+    "rail": ("rail", "paymentrail"),
+    "initiator": ("initiator", "initiatedby", "transactioninitiator"),
+    "sequence": ("sequence", "sequencetype", "seqtp"),
+    "avs_result": (
+        "avsresult", "avs", "avsresultcode", "avscode", "avsresponse",
+        "avsresponsecode",
+    ),
+    "cvv_result": (
+        "cvvresult", "cvv", "cvvresultcode", "cvvresponse", "cvv2result", "cvcresult",
+        "cvcresponse", "cvvmatch",
+    ),
+    "three_ds_version": ("threedsversion", "3dsversion", "threedsecureversion"),
+    "three_ds_status": (
+        "threedsstatus", "3dsstatus", "threedsecurestatus", "transstatus",
+        "authenticationstatus",
+    ),
+    "eci": ("eci", "ecivalue", "eciindicator", "ecicode", "threedseci", "3dseci"),
+    "liability_shift": ("liabilityshift", "liabilityshifted"),
+    "previous_response_code": (
+        "previousresponsecode", "priorresponsecode", "lastresponsecode",
+    ),
     "fraud": (
         "fraud", "isfraud", "txfraud", "fraudbool", "fraudflag", "fraudlabel",
         "fraudulent", "chargeback", "class", "label", "target",

@@ -777,7 +777,7 @@ class Transaction(_message.Message):
     @_builtins.property
     def numbers(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Up to 32 named numbers: third-party scores, basket size, account age. Keys at most
-        64 characters; finite; a key that is left out is unknown, never 0.
+        64 characters, numbers within 10^18; a key that is left out is unknown, never 0.
         """
 
     def __init__(

@@ -58,7 +58,13 @@ atoms = st.one_of(
     ),
     st.sampled_from(['transaction.channel == "ECOMMERCE"', "true", "false"]),
     st.sampled_from(
-        ['transaction.attributes["k"] == "v"', "has(transaction.attributes.k)"]
+        [
+            'transaction.attributes["k"] == "v"',
+            "has(transaction.attributes.k)",
+            'transaction.numbers["k"] > 0.5',
+            "has(transaction.numbers.k)",
+            "transaction.numbers.k != transaction.numbers.l",
+        ]
     ),
     (features | texts | integer_fields).map(lambda name: f"has({name})"),
 )
@@ -82,6 +88,7 @@ rows = st.fixed_dictionaries(
         "attempt": st.sampled_from([0, 1, 3]),
         "channel": st.sampled_from([0, 2, 3]),
         "attribute": st.sampled_from(["", "v", "w"]),
+        "numbers": st.dictionaries(st.sampled_from("kl"), st.sampled_from([0.0, 1.5])),
     }
 )
 
@@ -94,6 +101,7 @@ def transaction_of(row: dict[str, Any]) -> Transaction:
         amount_minor=row["amount"],
         channel=row["channel"],
         attributes={"k": row["attribute"]} if row["attribute"] else {},
+        numbers=row["numbers"],
         **dict(zip(TEXTS, row["texts"], strict=True)),
     )
 
@@ -113,6 +121,7 @@ def activation_of(row: dict[str, Any]) -> dict[str, Any]:
     attributes = {"k": row["attribute"]} if row["attribute"] else {}
     fields: dict[str, Any] = {
         "attributes": attributes,
+        "numbers": row["numbers"],
         **{k: v for k, v in zip(TEXTS, row["texts"], strict=True) if v},
     }
     if row["amount"] is not None:

@@ -108,4 +108,5 @@ def known_between(field: Field) -> Bounds:
     low = field.low
     if field.absent == 0 and not field.required:
         low = max(low, 1)  # 0 is "not known"
-    return Bounds(low, field.high, whole=field.type is not FieldType.REAL)
+    reals = {FieldType.REAL, FieldType.NUMBERS}
+    return Bounds(low, field.high, whole=field.type not in reals)

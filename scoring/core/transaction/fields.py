@@ -31,7 +31,7 @@ class FieldType(Enum):
     REAL = auto()
     INSTANT = auto()  # milliseconds since 1970, UTC
     TEXTS = auto()  # texts by keys of the caller's own
-    NUMBERS = auto()  # finite reals by keys of the caller's own; no key: unknown
+    NUMBERS = auto()  # reals by keys of the caller's own; no key: unknown
 
 
 class Role(Enum):
@@ -181,11 +181,13 @@ def texts(
     )  # fmt: skip
 
 
-def numbers(number: int, *, entries_max: int, key_characters_max: int) -> Field:
-    """Finite reals by keys of the caller's own."""
+def numbers(
+    number: int, *, entries_max: int, key_characters_max: int, high: float
+) -> Field:
+    """Reals from -`high` to `high` by keys of the caller's own."""
     return Field(
         number, FieldType.NUMBERS, Role.EXTRA, entries_max=entries_max, in_rules=False,
-        key_characters_max=key_characters_max,
+        key_characters_max=key_characters_max, low=-high, high=high,
     )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from math import isfinite
 from typing import Any, Protocol
 
 from scoring.core.generated_code import function_from
@@ -24,7 +23,6 @@ from scoring.core.transaction.fields import (
 from scoring.errors import CardNumberRefused, InvalidTransaction
 
 _CODES_MAX = 4_096  # combinations of codes remembered as valid
-_WHOLE_MAX = 10**19  # no card number is longer
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -236,14 +234,14 @@ def _maps(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
 
 def _map_check(field: Field) -> Callable[[Mapping[str, Any]], None]:
     told_of_value = (
-        "must be a finite number"
+        _between(field)
         if field.type is FieldType.NUMBERS
         else f"must be at most {field.characters_max} characters"
     )
 
     def fits(value: Any) -> bool:
         if field.type is FieldType.NUMBERS:
-            return isfinite(value)
+            return bool(field.low <= value <= field.high)  # NaN is no number
         return len(value) <= field.characters_max
 
     def check(entries: Mapping[str, Any]) -> None:
@@ -307,5 +305,4 @@ def _digits_of(number: float) -> str:
     >>> _digits_of(4111111111111111.0), _digits_of(0.5)
     ('4111111111111111', '')
     """
-    whole = isfinite(number) and abs(number) < _WHOLE_MAX and number == int(number)
-    return str(int(number)) if whole else ""
+    return str(int(number)) if number == int(number) else ""

@@ -70,6 +70,7 @@ DEFAULT_TENANT = "default"
 TOKEN_CHARACTERS_MAX = 128  # the longest network token in use is 64 characters
 AMOUNT_MINOR_MAX = 10**13  # 10^9 of them fit a running sum of the store
 ATTEMPT_MAX = 1000
+NUMBER_MAX = 1e18  # whatever rules and statistics make of such numbers stays finite
 
 
 class Channel(IntEnum):
@@ -102,7 +103,7 @@ _instant = partial(instant, low=OCCURRED_AT_MS_MIN, high=OCCURRED_AT_MS_MAX)
 _latitude = real(19, "location.latitude", low=-90, high=90)
 _longitude = real(19, "location.longitude", low=-180, high=180)
 _attributes = texts(20, entries_max=32, key_characters_max=64, characters_max=256)
-_numbers = numbers(48, entries_max=32, key_characters_max=64)
+_numbers = numbers(48, entries_max=32, key_characters_max=64, high=NUMBER_MAX)
 _address = partial(text, characters_max=256)
 _postal_code = partial(text, characters_max=16, form=POSTAL_CODE)
 _account = partial(_token, form=ACCOUNT)

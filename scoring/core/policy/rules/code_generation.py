@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from scoring.core.features.bounds import SHARE, Bounds
 from scoring.core.policy.rules.inputs import (
     FLOAT32,
+    MAPS,
     TRANSACTION,
     Schema,
     Type,
@@ -47,7 +48,7 @@ _REFUSED = {
     "_%_": "'%' is not allowed",
     "_?_:_": "'? :' is not allowed: write && and ||, or two rules",
     "matches": "regular expressions are not allowed: use a list",
-    "_[_]": "'[ ]' is allowed on transaction.attributes with a text only",
+    "_[_]": "'[ ]' is allowed on transaction.attributes and numbers with a text only",
 }
 
 
@@ -156,7 +157,7 @@ class Lowering:
         return name
 
     def _has(self, node: Node) -> Truth:
-        if _root(node) not in {"transaction", "features", "attributes"}:
+        if _root(node) not in {"transaction", "features", *MAPS}:
             raise RuleProblem(node.offset, "has() takes a feature or transaction field")
         term = self.term(Node(NodeKind.SELECT, node.value, node.offset, node.children))
         if term.type is Type.TEXT:
@@ -174,7 +175,7 @@ class Lowering:
         if node.kind is NodeKind.SELECT:
             return self._selected(node)
         if node.kind is NodeKind.CALL and node.value == "_[_]":
-            return self._attribute_at(node)
+            return self._entry_at(node)
         if node.kind is NodeKind.CALL and node.value in _ARITHMETIC:
             return self._arithmetic(node)
         if node.kind is NodeKind.CALL and node.value == "-_":
@@ -192,13 +193,13 @@ class Lowering:
             return self._feature(node, name)
         if root == "limits":
             return self._limit(node, name)
-        if root == "attributes":
-            return self._attribute(name)
+        if root in MAPS:
+            return self._entry(root, name)
         if root != "transaction":
             raise RuleProblem(node.offset, "only fields of known inputs are read")
         found = TRANSACTION.get(name)
         if found is None:
-            raise _unknown("field of a transaction", node, (*TRANSACTION, "attributes"))
+            raise _unknown("field of a transaction", node, (*TRANSACTION, *MAPS))
         code = f"t_{name}"
         self.loads[code] = found.source
         if not found.required:
@@ -228,21 +229,23 @@ class Lowering:
         self.loads[f"l_{name}"] = f"LIMIT_{name}(t)"
         return Term(limit_type(name), f"l_{name}", bounds, name=written)
 
-    def _attribute_at(self, node: Node) -> Term:
+    def _entry_at(self, node: Node) -> Term:
         map_, key = node.children
-        if map_.kind is not NodeKind.SELECT or map_.value != "attributes":
+        if map_.kind is not NodeKind.SELECT or map_.value not in MAPS:
             raise _refused(node)
         if not isinstance(key.value, str) or key.kind is not NodeKind.LITERAL:
             raise _refused(node)
-        return self._attribute(key.value)
+        return self._entry(str(map_.value), key.value)
 
-    def _attribute(self, key: str) -> Term:
-        source = f"t.attributes.get({key!r}, '')"
+    def _entry(self, of: str, key: str) -> Term:
+        """The value of a key of the caller's own; unknown where it is left out."""
+        source = MAPS[of].source.format(key)
         known = [name for name, load in self.loads.items() if load == source]
         name = known[0] if known else f"a_{len(self.loads)}"
         self.loads[name] = source
-        self.texts.add(name)
-        return Term(Type.TEXT, name)
+        type_, written = MAPS[of].type, f"transaction.{of}.{key}"
+        (self.texts if type_ is Type.TEXT else self.numbers).add(name)
+        return Term(type_, name, MAPS[of].bounds, name=written)
 
     def _arithmetic(self, node: Node) -> Term:
         operator = _ARITHMETIC[str(node.value)]
@@ -259,12 +262,12 @@ class Lowering:
 
 
 def _root(node: Node) -> str:
-    """The name that a selection starts from; "attributes" for the map of them."""
+    """The name that a selection starts from; that of the map for its entries."""
     operand = node.children[0] if node.children else node
     if operand.kind is NodeKind.NAME:
         return str(operand.value)
-    if operand.kind is NodeKind.SELECT and operand.value == "attributes":
-        return "attributes" if _root(operand) == "transaction" else ""
+    if operand.kind is NodeKind.SELECT and operand.value in MAPS:
+        return str(operand.value) if _root(operand) == "transaction" else ""
     return ""
 
 

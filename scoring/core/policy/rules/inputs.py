@@ -66,6 +66,16 @@ def _input(field: Field) -> Input:
     return Input(kind, value, known_between(field), required=field.required)
 
 
+# Maps with keys of the caller's own; the source takes the key.
+MAPS: Mapping[str, Input] = {
+    field.name: (
+        Input(Type.TEXT, f"t.{field.name}.get({{!r}}, '')")
+        if field.type is FieldType.TEXTS
+        else Input(Type.REAL, f"t.{field.name}.get({{!r}}, NAN)", known_between(field))
+    )
+    for field in FIELDS
+    if field.is_map
+}
 TRANSACTION: Mapping[str, Input] = inputs_of(READ_FIELDS)
 
 

@@ -135,7 +135,8 @@ def test_a_network_holds_its_address_and_reads_as_networks_are_written(ip):
 
 def test_named_numbers_are_finite_few_and_named():
     for numbers in (
-        {"score": float("nan")}, {"score": float("-inf")}, {"": 1.0}, {"k" * 65: 1.0},
+        {"score": float("nan")}, {"score": 2e18}, {"score": float("-inf")},
+        {"": 1.0}, {"k" * 65: 1.0},
         {f"k{i}": 1.0 for i in range(33)}, {"card": 4111111111111111.0},
         {"4111111111111111": 1.0},
     ):  # fmt: skip
@@ -143,7 +144,7 @@ def test_named_numbers_are_finite_few_and_named():
             validate(dataclasses.replace(PAYMENT, numbers=numbers))
         assert refused.value.field.startswith("numbers")
         assert "4111" not in str(refused.value)
-    validate(dataclasses.replace(PAYMENT, numbers={f"k{i}": -1e300 for i in range(32)}))
+    validate(dataclasses.replace(PAYMENT, numbers={f"k{i}": -1e18 for i in range(32)}))
 
 
 def test_a_number_of_0_is_there_and_one_that_is_left_out_is_not():
