@@ -44,11 +44,13 @@ class ScoringError(Exception):
     """Anything this service raises on purpose.
 
     `field` is the path of what is wrong, "amount_minor"; empty where that is no field.
-    `code` tells what a caller may do about it apart, through every door.
+    `code` tells what a caller may do about it apart, through every door. `request_id`
+    is the caller's name of the call, where a client raises it.
     """
 
     code: str = "failed-precondition"
     field: str = ""
+    request_id: str = ""
 
 
 class InvalidTransaction(ScoringError):

@@ -1,11 +1,12 @@
 """A small typed client: deadlines, safe retries and errors by name.
 
 >>> from scoring.client import Client, Transaction
->>> with Client("127.0.0.1:50051") as client:          # doctest: +SKIP
+>>> with Client("127.0.0.1:50051", timeout_s=0.1) as client:  # doctest: +SKIP
 ...     client.check(Transaction("default", "t1", ...)).core.outcome
 """
 
 from scoring.client.asynchronous import AsyncClient
+from scoring.client.call_ids import CallIds
 from scoring.client.channel import Security
 from scoring.client.synchronous import Client
 from scoring.core.transaction.label import Label, LabelSource, Verdict
@@ -32,6 +33,7 @@ from scoring.v1.decision_pb2 import Decision
 
 __all__ = [
     "AsyncClient",
+    "CallIds",
     "CardNumberRefused",
     "Channel",
     "Client",

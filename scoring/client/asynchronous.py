@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from scoring.client import messages
+from scoring.client.call_ids import CallIds
 from scoring.client.channel import Security, channel_arguments
 from scoring.core.transaction.label import Label
 from scoring.core.transaction.transaction import Transaction
@@ -17,12 +20,16 @@ from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.decision_pb2 import Decision
 
+A = TypeVar("A", bound=Message)
+R = TypeVar("R", bound=Message)
+_MS_PER_S = 1_000
+
 
 class AsyncClient:
-    """Asks for decisions on one event loop; errors and deadlines as in `Client`."""
+    """Asks for decisions on one event loop; deadlines, names and errors as `Client`."""
 
     def __init__(
-        self, address: str, *, timeout_s: float = 0.1, security: Security | None = None
+        self, address: str, *, timeout_s: float, security: Security | None = None
     ) -> None:
         arguments = channel_arguments(security)
         self._channel = (
@@ -48,8 +55,20 @@ class AsyncClient:
         """Close the connections."""
         await self._channel.close()
 
-    def _within(self, timeout_s: float | None) -> float:
-        return self._timeout_s if timeout_s is None else timeout_s
+    async def _ask(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[R, A],
+        request: R,
+        timeout_s: float | None,
+        ids: CallIds | None,
+    ) -> A:
+        ids = CallIds() if ids is None else ids
+        within_s = self._timeout_s if timeout_s is None else timeout_s
+        with messages.translated(ids):
+            call = method(request, timeout=within_s, metadata=ids.metadata())
+            reply = await call
+            ids.returned(await call.trailing_metadata())
+        return reply
 
     async def check(
         self,
@@ -57,13 +76,11 @@ class AsyncClient:
         *,
         dry_run: bool = False,
         timeout_s: float | None = None,
+        ids: CallIds | None = None,
     ) -> Decision:
-        """Have one transaction judged; `timeout_s` is this call's own deadline."""
+        """Have one transaction judged."""
         request = messages.check_request(transaction, dry_run=dry_run)
-        with messages.translated():
-            reply = await self._stub.CheckTransaction(
-                request, timeout=self._within(timeout_s)
-            )
+        reply = await self._ask(self._stub.CheckTransaction, request, timeout_s, ids)
         return reply.decision
 
     async def check_many(
@@ -72,27 +89,31 @@ class AsyncClient:
         *,
         dry_run: bool = False,
         timeout_s: float | None = None,
+        ids: CallIds | None = None,
     ) -> list[Decision | ScoringError]:
         """Have up to 1,000 judged; one answer a transaction, in order."""
         request = messages.batch_request(transactions, dry_run=dry_run)
-        with messages.translated():
-            reply = await self._stub.BatchCheckTransactions(
-                request, timeout=self._within(timeout_s)
-            )
-        return messages.answers_of(reply)
+        return messages.answers_of(
+            await self._ask(self._stub.BatchCheckTransactions, request, timeout_s, ids)
+        )
 
     async def check_stream(
         self,
         transactions: AsyncIterable[Transaction],
         *,
-        budget_ms: int = 0,
+        budget_ms: int | None = None,
         dry_run: bool = False,
+        ids: CallIds | None = None,
     ) -> AsyncIterator[tuple[str, Decision | ScoringError]]:
         """Have a stream judged: (id, answer) as they are made, in any order.
 
-        The fastest way for a gateway: what waits is one micro-batch. Each has
-        `budget_ms` from its receipt, or the service's own budget where that is less.
+        The fastest way for a gateway: what waits is one micro-batch. Each payment has
+        `budget_ms` from its receipt, or the service's own budget where that is less;
+        None is the client's `timeout_s`, 0 the service's own.
         """
+        ids = CallIds() if ids is None else ids
+        if budget_ms is None:
+            budget_ms = math.ceil(self._timeout_s * _MS_PER_S)
 
         async def requests() -> AsyncIterator[calls.StreamCheckTransactionsRequest]:
             async for transaction in transactions:
@@ -100,36 +121,56 @@ class AsyncClient:
                     transaction, budget_ms=budget_ms, dry_run=dry_run
                 )
 
-        with messages.translated():
-            async for reply in self._stub.StreamCheckTransactions(requests()):
+        with messages.translated(ids):
+            call = self._stub.StreamCheckTransactions(
+                requests(), metadata=ids.metadata()
+            )
+            async for reply in call:
                 yield reply.result.transaction_id, messages.answer_of(reply.result)
+            ids.returned(await call.trailing_metadata())
 
-    async def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
+    async def decision(
+        self,
+        transaction_id: str,
+        *,
+        tenant: str = "",
+        timeout_s: float | None = None,
+        ids: CallIds | None = None,
+    ) -> Decision:
         """Return the recorded decision; `NotFound` when there is none."""
         request = messages.decision_request(transaction_id, tenant)
-        with messages.translated():
-            reply = await self._stub.GetDecision(request, timeout=self._timeout_s)
-        return reply.decision
+        return (
+            await self._ask(self._stub.GetDecision, request, timeout_s, ids)
+        ).decision
 
     async def explanation(
-        self, transaction_id: str, *, tenant: str = "", timeout_s: float = 30.0
+        self,
+        transaction_id: str,
+        *,
+        tenant: str = "",
+        timeout_s: float | None = None,
+        ids: CallIds | None = None,
     ) -> calls.ExplainDecisionResponse:
-        """What each feature added to the score, exactly; for people: it takes time.
+        """What each feature added to the score, exactly.
 
-        `NotFound` where there is no decision, `ScoringError` where it has no score.
+        For people: it may take seconds, where a model has to be loaded first.
+        `NotFound` where there is no decision, `NotExplainable` where it has no score.
         """
         request = messages.explain_request(transaction_id, tenant)
-        with messages.translated():
-            return await self._stub.ExplainDecision(request, timeout=timeout_s)
+        return await self._ask(self._stub.ExplainDecision, request, timeout_s, ids)
 
     async def report(
-        self, labels: Sequence[Label], *, timeout_s: float = 10.0
+        self,
+        labels: Sequence[Label],
+        *,
+        timeout_s: float | None = None,
+        ids: CallIds | None = None,
     ) -> list[ScoringError | None]:
         """Report up to 1,000 labels; None where one was taken (or known already).
 
         Where the time was too short, a label has `Unavailable`: report it again.
         """
         request = messages.labels_request(labels)
-        with messages.translated():
-            reply = await self._stub.ReportLabels(request, timeout=timeout_s)
-        return messages.labels_answers_of(reply)
+        return messages.outcomes_of(
+            await self._ask(self._stub.ReportLabels, request, timeout_s, ids)
+        )

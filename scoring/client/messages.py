@@ -10,6 +10,7 @@ from typing import Any, cast
 import grpc
 
 from scoring import wire
+from scoring.client.call_ids import CallIds
 from scoring.core.transaction.fields import FieldType
 from scoring.core.transaction.label import Label
 from scoring.core.transaction.transaction import FIELDS, Transaction
@@ -133,8 +134,8 @@ def answers_of(
     return [answer_of(result) for result in reply.results]
 
 
-def labels_answers_of(reply: calls.ReportLabelsResponse) -> list[ScoringError | None]:
-    """None where a label was taken (or known already), in order."""
+def outcomes_of(reply: calls.ReportLabelsResponse) -> list[ScoringError | None]:
+    """None where one was taken (or known already), in order."""
     return [
         error_of_item(result.error) if result.HasField("error") else None
         for result in reply.results
@@ -142,12 +143,16 @@ def labels_answers_of(reply: calls.ReportLabelsResponse) -> list[ScoringError | 
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise what a status means."""
+def translated(ids: CallIds) -> Iterator[None]:
+    """Raise what a status means, with the name of the call."""
     try:
         yield
-    except grpc.RpcError as error:
-        raise error_of(error) from error
+    except grpc.RpcError as status:
+        sent, error = ids.request_id, error_of(status)
+        ids.returned(_trailing(status).items())
+        # Where no service answered, the name is still that of the caller.
+        error.request_id = ids.request_id or sent
+        raise error from status
 
 
 def error_of_item(error: calls.CheckError) -> ScoringError:
@@ -162,11 +167,16 @@ def error_of_item(error: calls.CheckError) -> ScoringError:
 
 def error_of(status: grpc.RpcError) -> ScoringError:
     """The error that a status means."""
-    trailing = dict(cast("Iterable[tuple[str, str]]", status.trailing_metadata() or ()))
+    trailing = _trailing(status)
     field, after_ms = trailing.get(FIELD_KEY, ""), int(trailing.get(RETRY_KEY, 0))
     told = trailing.get(PROBLEM_KEY, "")
     problem = told or _problem(status.code().value[0], field, after_ms)
     return _told(problem, status.details() or "", field, after_ms)
+
+
+def _trailing(status: grpc.RpcError) -> dict[str, str]:
+    said = cast("Iterable[tuple[str, str | bytes]]", status.trailing_metadata() or ())
+    return {key: value for key, value in said if isinstance(value, str)}
 
 
 def _problem(code: int, field: str, after_ms: int) -> str:

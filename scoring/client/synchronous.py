@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from scoring.client import messages
+from scoring.client.call_ids import CallIds
 from scoring.client.channel import Security, channel_arguments
 from scoring.core.transaction.label import Label
 from scoring.core.transaction.transaction import Transaction
@@ -17,18 +19,24 @@ from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.decision_pb2 import Decision
 
+A = TypeVar("A", bound=Message)
+R = TypeVar("R", bound=Message)
+
 
 class Client:
     """Asks for decisions and waits; safe to share between threads.
 
     `timeout_s` is the deadline of every call that names none: the service answers
-    within it, with what it knows by then. Errors: `InvalidTransaction` (with the
-    field), `TransactionConflict`, `NotFound`, `Denied`, `Unavailable` (a retry may
-    help) and, of these, `DeadlineExceeded`; all are `ScoringError`.
+    within it, with what it knows by then. There is no default: nobody else knows how
+    long a payment can wait. Errors are `ScoringError`s, each with `code`, `field` and
+    `request_id`: docs/guide-payments.md lists them.
+
+    Every call may have a deadline of its own (`timeout_s`) and names of its own
+    (`ids`), which hold after it what the service returned.
     """
 
     def __init__(
-        self, address: str, *, timeout_s: float = 0.1, security: Security | None = None
+        self, address: str, *, timeout_s: float, security: Security | None = None
     ) -> None:
         arguments = channel_arguments(security)
         self._channel = (
@@ -54,8 +62,21 @@ class Client:
         """Close the connections."""
         self._channel.close()
 
-    def _within(self, timeout_s: float | None) -> float:
-        return self._timeout_s if timeout_s is None else timeout_s
+    def _ask(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[R, A],
+        request: R,
+        timeout_s: float | None,
+        ids: CallIds | None,
+    ) -> A:
+        ids = CallIds() if ids is None else ids
+        within_s = self._timeout_s if timeout_s is None else timeout_s
+        with messages.translated(ids):
+            reply, call = method.with_call(
+                request, timeout=within_s, metadata=ids.metadata()
+            )
+        ids.returned(call.trailing_metadata())
+        return reply
 
     def check(
         self,
@@ -63,14 +84,11 @@ class Client:
         *,
         dry_run: bool = False,
         timeout_s: float | None = None,
+        ids: CallIds | None = None,
     ) -> Decision:
-        """Have one transaction judged; `timeout_s` is this call's own deadline."""
+        """Have one transaction judged."""
         request = messages.check_request(transaction, dry_run=dry_run)
-        with messages.translated():
-            reply = self._stub.CheckTransaction(
-                request, timeout=self._within(timeout_s)
-            )
-        return reply.decision
+        return self._ask(self._stub.CheckTransaction, request, timeout_s, ids).decision
 
     def check_many(
         self,
@@ -78,40 +96,52 @@ class Client:
         *,
         dry_run: bool = False,
         timeout_s: float | None = None,
+        ids: CallIds | None = None,
     ) -> list[Decision | ScoringError]:
         """Have up to 1,000 judged; one answer a transaction, in order."""
         request = messages.batch_request(transactions, dry_run=dry_run)
-        with messages.translated():
-            reply = self._stub.BatchCheckTransactions(
-                request, timeout=self._within(timeout_s)
-            )
+        reply = self._ask(self._stub.BatchCheckTransactions, request, timeout_s, ids)
         return messages.answers_of(reply)
 
-    def decision(self, transaction_id: str, *, tenant: str = "") -> Decision:
+    def decision(
+        self,
+        transaction_id: str,
+        *,
+        tenant: str = "",
+        timeout_s: float | None = None,
+        ids: CallIds | None = None,
+    ) -> Decision:
         """Return the recorded decision; `NotFound` when there is none."""
         request = messages.decision_request(transaction_id, tenant)
-        with messages.translated():
-            return self._stub.GetDecision(request, timeout=self._timeout_s).decision
+        return self._ask(self._stub.GetDecision, request, timeout_s, ids).decision
 
     def explanation(
-        self, transaction_id: str, *, tenant: str = "", timeout_s: float = 30.0
+        self,
+        transaction_id: str,
+        *,
+        tenant: str = "",
+        timeout_s: float | None = None,
+        ids: CallIds | None = None,
     ) -> calls.ExplainDecisionResponse:
-        """What each feature added to the score, exactly; for people: it takes time.
+        """What each feature added to the score, exactly.
 
-        `NotFound` where there is no decision, `ScoringError` where it has no score.
+        For people: it may take seconds, where a model has to be loaded first.
+        `NotFound` where there is no decision, `NotExplainable` where it has no score.
         """
         request = messages.explain_request(transaction_id, tenant)
-        with messages.translated():
-            return self._stub.ExplainDecision(request, timeout=timeout_s)
+        return self._ask(self._stub.ExplainDecision, request, timeout_s, ids)
 
     def report(
-        self, labels: Sequence[Label], *, timeout_s: float = 10.0
+        self,
+        labels: Sequence[Label],
+        *,
+        timeout_s: float | None = None,
+        ids: CallIds | None = None,
     ) -> list[ScoringError | None]:
         """Report up to 1,000 labels; None where one was taken (or known already).
 
         Where the time was too short, a label has `Unavailable`: report it again.
         """
         request = messages.labels_request(labels)
-        with messages.translated():
-            reply = self._stub.ReportLabels(request, timeout=timeout_s)
-        return messages.labels_answers_of(reply)
+        reply = self._ask(self._stub.ReportLabels, request, timeout_s, ids)
+        return messages.outcomes_of(reply)

@@ -67,7 +67,7 @@ def ended(process):
 
 
 def decided(address):
-    with client.Client(address) as channel:
+    with client.Client(address, timeout_s=10) as channel:
         return channel.check(PAYMENT, timeout_s=30)
 
 

@@ -10,6 +10,7 @@ from grpc_parts import fresh_id, open_door
 
 from scoring.client import (
     AsyncClient,
+    CallIds,
     CardNumberRefused,
     Client,
     DeadlineExceeded,
@@ -175,6 +176,91 @@ async def test_a_deadline_that_passed_is_an_error_of_ours_and_a_timeout(door, cl
         await client.check(payment(), timeout_s=0.3)
     assert isinstance(passed.value, ScoringError)
     assert isinstance(passed.value, TimeoutError)
+
+
+TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
+
+
+async def test_a_call_has_its_names_back_and_its_decision_the_trace(client):
+    ids, one = CallIds("gw-17", TRACE), payment()
+    decision = await client.check(one, ids=ids)
+    assert ids == CallIds("gw-17", TRACE)
+    assert decision.trace.traceparent == TRACE
+    for asking in (client.check_many([one], ids=ids), client.decision(one.id, ids=ids)):
+        await asking
+        assert ids == CallIds("gw-17", TRACE)
+
+
+async def test_a_stream_has_its_names_back_when_it_ends(client):
+    async def sending():
+        yield payment()
+
+    ids = CallIds("gw-18", TRACE)
+    assert [_ async for _ in client.check_stream(sending(), ids=ids)]
+    assert ids == CallIds("gw-18", TRACE)
+
+
+async def test_what_names_no_call_is_not_returned(client):
+    ids = CallIds("two words", "card 4111111111111111")
+    await client.check(payment(), ids=ids)
+    assert ids == CallIds("", "")
+    await client.check(payment())
+
+
+@pytest.mark.parametrize("id_", ["x" * 128, "x" * 129])
+async def test_a_name_has_an_end(client, id_):
+    ids = CallIds(id_)
+    await client.check(payment(), ids=ids)
+    assert ids.request_id == (id_ if len(id_) <= 128 else "")
+
+
+async def test_a_refusal_carries_the_name_of_its_call(client):
+    with pytest.raises(InvalidTransaction) as refused:
+        await client.check(payment(currency="euro"), ids=CallIds("gw-19"))
+    assert refused.value.request_id == "gw-19"
+    async with AsyncClient("127.0.0.1:1", timeout_s=5) as nowhere:
+        with pytest.raises(Unavailable) as refused:
+            await nowhere.check(payment(), ids=CallIds("gw-20"))
+    assert refused.value.request_id == "gw-20"
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_nobody_but_the_caller_says_how_long_a_payment_can_wait(kind):
+    with pytest.raises(TypeError, match="timeout_s"):
+        kind("127.0.0.1:1")
+
+
+async def test_the_time_of_the_client_holds_for_every_call_and_each_payment(door):
+    door.log_is_away()  # nothing is answered before the deadline
+    asking = AsyncClient(door.server.address, timeout_s=0.2)
+
+    async def sending():
+        yield payment()
+
+    async with asyncio.timeout(10):
+        (streamed,) = [answer async for _, answer in asking.check_stream(sending())]
+        assert isinstance(streamed, DeadlineExceeded)
+        with pytest.raises(DeadlineExceeded):
+            await asking.check(payment())
+    await asking.close()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.decision("t"),
+        lambda client: client.explanation("t"),
+        lambda client: client.report([]),
+    ],
+    ids=["decision", "explanation", "report"],
+)
+async def test_no_call_has_a_time_of_its_own_that_nobody_said(ask):
+    silent = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with asyncio.timeout(5), AsyncClient(f"127.0.0.1:{port}", timeout_s=0.2) as c:
+        with pytest.raises(DeadlineExceeded):
+            await ask(c)
+    silent.close()
 
 
 async def test_no_time_is_no_time_and_never_the_default(door):

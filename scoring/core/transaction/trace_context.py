@@ -1,4 +1,4 @@
-"""The W3C trace context that a caller sends along."""
+"""What a caller finds its own call by: a W3C trace context, and a name of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ TRACE_HEADERS = frozenset(
     | {"x-datadog-tags", "uber-trace-id", "x-amzn-trace-id", "x-cloud-trace-context"}
     | {"dd-pathway-ctx", "dd-pathway-ctx-base64", "x-ot-span-context"}
 )
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -24,3 +25,12 @@ def accepted_traceparent(value: str) -> str:
     ''
     """
     return value if _TRACEPARENT.fullmatch(value) else ""
+
+
+def accepted_request_id(value: str) -> str:
+    """A caller's own name for a call, or empty: returned as sent, and kept nowhere.
+
+    >>> accepted_request_id("gw-17"), accepted_request_id("two words")
+    ('gw-17', '')
+    """
+    return value if _REQUEST_ID.fullmatch(value) else ""

@@ -15,7 +15,7 @@ from scoring.doors.calls.checks import GRACE_S, refused_to_bytes, result_to_byte
 from scoring.doors.calls.refusals import refusal_of
 from scoring.doors.calls.requests import Caller, Intake
 from scoring.doors.grpc.call import GrpcCall
-from scoring.doors.grpc.status import Context, refuse
+from scoring.doors.grpc.status import Context, refuse, returned
 from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.dispatcher import Dispatcher
@@ -139,6 +139,8 @@ class Streams:
 
     async def serve(self, context: Context) -> None:
         """Answer until the caller ends the stream, leaves, or the server drains."""
+        if own := returned(context):
+            context.set_trailing_metadata(own)
         try:
             caller = self.intake.stream_caller(
                 GrpcCall(context), "StreamCheckTransactions"

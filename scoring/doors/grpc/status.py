@@ -7,6 +7,10 @@ from typing import Any, NoReturn
 
 import grpc
 
+from scoring.core.transaction.trace_context import (
+    accepted_request_id,
+    accepted_traceparent,
+)
 from scoring.doors.calls.refusals import Code, Refusal, refusal_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -36,11 +40,27 @@ def metadata_of(refusal: Refusal) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+# What names a call is returned as it was sent, in the trailing metadata.
+_RETURNED = {
+    "x-request-id": accepted_request_id,
+    "traceparent": accepted_traceparent,
+}
+
+
+def returned(context: Context) -> tuple[tuple[str, str], ...]:
+    """What a caller finds its own call by: its id and its trace, as sent."""
+    return tuple(
+        (key, value)
+        for key, value in context.invocation_metadata() or ()
+        if key in _RETURNED and isinstance(value, str) and _RETURNED[key](value)
+    )
+
+
 async def refuse(context: Context, error: Exception) -> NoReturn:
     """End the call with the precise status of an error."""
     refusal = refusal_of(error)
-    status = _STATUS[refusal.code]
-    await context.abort(status, refusal.message, metadata_of(refusal))
+    told = (*metadata_of(refusal), *returned(context))
+    await context.abort(_STATUS[refusal.code], refusal.message, told)
     raise AssertionError("abort raises")
 
 
@@ -51,6 +71,8 @@ def guarded(serve: Unary) -> Unary:
     """
 
     async def answer(raw: bytes, context: Context) -> bytes:
+        if own := returned(context):
+            context.set_trailing_metadata(own)
         try:
             return await serve(raw, context)
         except Exception as error:  # noqa: BLE001 - the edge: everything is translated
