@@ -91,6 +91,8 @@ class CardNumberRefused(InvalidTransaction):
 class TooManyEvents(InvalidTransaction):
     """A payment keeps no more lifecycle events."""
 
+    code = "too-many-events"
+
     def __init__(self) -> None:
         super().__init__(
             "event_id",
@@ -134,6 +136,7 @@ class LabelConflict(TransactionConflict):
 class EventConflict(TransactionConflict):
     """A lifecycle event's id was already reported with another payload."""
 
+    code = "event-conflict"
     field = "event_id"
 
     def __init__(self, message: str = "") -> None:

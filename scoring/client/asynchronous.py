@@ -14,6 +14,7 @@ from scoring.client import messages
 from scoring.client.call_ids import CallIds
 from scoring.client.channel import Security, channel_arguments
 from scoring.core.transaction.label import Label
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import ScoringError
 from scoring.v1 import fraud_scoring_pb2 as calls
@@ -138,10 +139,22 @@ class AsyncClient:
         ids: CallIds | None = None,
     ) -> Decision:
         """Return the recorded decision; `NotFound` when there is none."""
+        found = await self.life(
+            transaction_id, tenant=tenant, timeout_s=timeout_s, ids=ids
+        )
+        return found.decision
+
+    async def life(
+        self,
+        transaction_id: str,
+        *,
+        tenant: str = "",
+        timeout_s: float | None = None,
+        ids: CallIds | None = None,
+    ) -> calls.GetDecisionResponse:
+        """The recorded decision, and what became known since: `labels`, `events`."""
         request = messages.decision_request(transaction_id, tenant)
-        return (
-            await self._ask(self._stub.GetDecision, request, timeout_s, ids)
-        ).decision
+        return await self._ask(self._stub.GetDecision, request, timeout_s, ids)
 
     async def explanation(
         self,
@@ -171,6 +184,17 @@ class AsyncClient:
         Where the time was too short, a label has `Unavailable`: report it again.
         """
         request = messages.labels_request(labels)
-        return messages.outcomes_of(
-            await self._ask(self._stub.ReportLabels, request, timeout_s, ids)
-        )
+        reply = await self._ask(self._stub.ReportLabels, request, timeout_s, ids)
+        return messages.outcomes_of(reply)
+
+    async def report_events(
+        self,
+        events: Sequence[LifecycleEvent],
+        *,
+        timeout_s: float | None = None,
+        ids: CallIds | None = None,
+    ) -> list[ScoringError | None]:
+        """Report up to 1,000 lifecycle events, answered as labels are."""
+        request = messages.events_request(events)
+        reply = await self._ask(self._stub.ReportEvents, request, timeout_s, ids)
+        return messages.outcomes_of(reply)

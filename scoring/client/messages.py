@@ -13,11 +13,13 @@ from scoring import wire
 from scoring.client.call_ids import CallIds
 from scoring.core.transaction.fields import FieldType
 from scoring.core.transaction.label import Label
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import FIELDS, Transaction
 from scoring.errors import (
     CardNumberRefused,
     DeadlineExceeded,
     Denied,
+    EventConflict,
     InvalidTransaction,
     LabelConflict,
     MessageTooLarge,
@@ -27,6 +29,7 @@ from scoring.errors import (
     Overloaded,
     RateLimited,
     ScoringError,
+    TooManyEvents,
     TransactionConflict,
     Unauthenticated,
     Unavailable,
@@ -120,6 +123,13 @@ def labels_request(labels: Iterable[Label]) -> calls.ReportLabelsRequest:
     )
 
 
+def events_request(events: Iterable[LifecycleEvent]) -> calls.ReportEventsRequest:
+    """Report what happened to payments."""
+    return calls.ReportEventsRequest(
+        events=[wire.event_to_proto(event) for event in events]
+    )
+
+
 def answer_of(result: calls.CheckResult) -> Decision | ScoringError:
     """The decision of one item, or the error that it got."""
     if result.HasField("decision"):
@@ -134,7 +144,9 @@ def answers_of(
     return [answer_of(result) for result in reply.results]
 
 
-def outcomes_of(reply: calls.ReportLabelsResponse) -> list[ScoringError | None]:
+def outcomes_of(
+    reply: calls.ReportLabelsResponse | calls.ReportEventsResponse,
+) -> list[ScoringError | None]:
     """None where one was taken (or known already), in order."""
     return [
         error_of_item(result.error) if result.HasField("error") else None
@@ -205,7 +217,7 @@ def _told(problem: str, message: str, field: str, after_ms: int) -> ScoringError
     kind = _KINDS.get(problem, ScoringError)
     error = kind.__new__(kind)  # its own wording is for those who raise it first
     error.args, error.code, error.field = (message,), problem, field
-    if isinstance(error, InvalidTransaction | LabelConflict | UnknownTransaction):
+    if isinstance(error, _WORDED):
         error.message = message.removeprefix(f"{field}: ")
     elif isinstance(error, TransactionConflict):
         error.differing = _differing(message)
@@ -225,11 +237,14 @@ def _differing(message: str) -> tuple[str, ...]:
     return tuple(named[1].split(", ")) if named else ()
 
 
+# Whose `message` is without the field.
+_WORDED = (InvalidTransaction, LabelConflict, EventConflict, UnknownTransaction)
 _KINDS: dict[str, type[ScoringError]] = {
     kind.code: kind
     for kind in (
-        *(InvalidTransaction, CardNumberRefused, MessageTooLarge),
-        *(TransactionConflict, LabelConflict, NotFound, UnknownTransaction),
+        *(InvalidTransaction, CardNumberRefused, TooManyEvents, MessageTooLarge),
+        *(TransactionConflict, LabelConflict, EventConflict),
+        *(NotFound, UnknownTransaction),
         *(Unavailable, Overloaded, RateLimited, DeadlineExceeded),
         *(NotExplainable, NotSupported, Denied, Unauthenticated),
     )

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 
-import grpc
 import pytest
 from certificates import Authority
 from grpc_parts import fresh_id, open_door
@@ -15,30 +14,22 @@ from scoring.client import (
     Client,
     DeadlineExceeded,
     Decision,
-    Denied,
+    EventConflict,
     InvalidTransaction,
     Label,
-    LabelConflict,
-    MessageTooLarge,
-    NotExplainable,
+    LifecycleEvent,
+    LifecycleKind,
     NotFound,
-    NotSupported,
     Overloaded,
-    RateLimited,
     ScoringError,
     Security,
     Transaction,
     TransactionConflict,
-    Unauthenticated,
     Unavailable,
-    UnknownTransaction,
     Verdict,
 )
 from scoring.client.channel import SERVICE_CONFIG
-from scoring.client.messages import error_of_item
-from scoring.doors.calls.refusals import KINDS, refusal_of
 from scoring.errors import LogUnavailable
-from scoring.v1.fraud_scoring_pb2 import CheckError
 from scoring.wiring.services import now_ms
 
 
@@ -283,71 +274,6 @@ async def test_no_time_is_no_time_and_never_the_default(door):
         await client.close()
 
 
-@pytest.mark.parametrize("status", list(grpc.StatusCode), ids=lambda s: s.name)
-def test_a_status_without_our_word_is_an_error_by_its_name(status):
-    by_name = {
-        "INVALID_ARGUMENT": InvalidTransaction,
-        "ALREADY_EXISTS": TransactionConflict,
-        "NOT_FOUND": NotFound,
-        "PERMISSION_DENIED": Denied,
-        "UNAUTHENTICATED": Unauthenticated,
-        "DEADLINE_EXCEEDED": DeadlineExceeded,
-        "UNAVAILABLE": Unavailable,
-        "UNIMPLEMENTED": NotSupported,
-    }
-    item = CheckError(code=status.value[0], message="why")
-    found = error_of_item(item)
-    expected = by_name.get(status.name, ScoringError)
-    assert type(found) is expected
-    assert str(found) == "why"
-    named = status.name.lower().replace("_", "-")
-    assert found.code == (named if expected is ScoringError else expected.code)
-    assert issubclass(Unauthenticated, Denied)
-
-
-def test_a_pushback_without_our_word_is_an_overload_that_says_when_to_come_again():
-    busy = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
-    found = error_of_item(CheckError(code=busy, message="busy", retry_after_ms=70))
-    assert type(found) is Overloaded
-    assert found.retry_after_ms == 70
-
-
-EVERY_ERROR = [
-    InvalidTransaction("amount_minor", "must not be negative"),
-    CardNumberRefused("card"),
-    MessageTooLarge(9),
-    TransactionConflict("t1", ("card", "amount_minor")),
-    LabelConflict(),
-    NotFound("nothing is recorded", "transaction_id"),
-    UnknownTransaction(),
-    Unavailable("it is away"),
-    Overloaded(retry_after_ms=80),
-    RateLimited(5.0, retry_after_ms=90),
-    DeadlineExceeded(),
-    NotExplainable("it has no score"),
-    NotSupported("not by this installation"),
-    Denied("not you", "merchant"),
-    Unauthenticated("who are you"),
-]
-
-
-def test_every_error_of_the_service_is_tried():
-    assert {type(error) for error in EVERY_ERROR} | {ScoringError} == set(KINDS)
-
-
-@pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: error.code)
-def test_an_error_comes_back_as_what_it_was_with_all_that_it_says(error):
-    refusal = refusal_of(error)
-    found = error_of_item(refusal.to_proto())
-    assert type(found) is type(error)
-    assert (found.code, found.field) == (error.code, error.field)
-    told = [name for name in vars(error) if name not in {"field", "code"}]
-    assert [getattr(found, name) for name in told] == [
-        getattr(error, name) for name in told
-    ]
-    assert str(found) == refusal.message
-
-
 async def test_what_was_away_for_a_moment_is_tried_again_and_decided_once(door, client):
     published = []
 
@@ -371,6 +297,30 @@ async def test_labels_are_taken_one_by_one(client):
     taken, refused = await client.report([label(1), label(0)])
     assert taken is None
     assert isinstance(refused, InvalidTransaction)
+
+
+async def test_events_are_taken_one_by_one_and_told_with_their_decision(client):
+    one, known = payment(), now_ms()
+    await client.check(one)
+
+    def event(id_, kind=LifecycleKind.ISSUER_DECLINED, code="05"):
+        return LifecycleEvent(
+            "default", one.id, id_, kind, known, issuer_code=code, known_at_ms=known
+        )
+
+    label = Label("default", one.id, 1, Verdict.FRAUD, known)
+    assert await client.report([label]) == [None]
+    taken, refused = await client.report_events([event("e1"), event("")])
+    assert taken is None
+    assert isinstance(refused, InvalidTransaction)
+    assert refused.field == "event_id"
+    life = await client.life(one.id)
+    assert life.decision == await client.decision(one.id)
+    assert [each.event_id for each in life.events] == ["e1"]
+    assert [each.verdict for each in life.labels] == [Verdict.FRAUD]
+    assert await client.report_events([event("e1")]) == [None]
+    (other,) = await client.report_events([event("e1", code="51")])
+    assert isinstance(other, EventConflict)
 
 
 async def test_an_unknown_decision_is_an_error_and_no_retry(client):
