@@ -6,46 +6,33 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from http import HTTPStatus
 
 from google.protobuf.descriptor import Descriptor
 
 from scoring.core.transaction.fields import Field, FieldType
 from scoring.core.transaction.transaction import FIELDS
 from scoring.v1 import transaction_pb2
+from scoring.wire.openapi_components import (
+    CALLERS,
+    HEADERS,
+    HEALTHY,
+    SCHEMAS,
+    SCHEMAS_AT,
+    refusals,
+    responses,
+)
 from scoring.wire.openapi_examples import EXAMPLES
 from scoring.wire.proto_text import meaning, meanings
 from scoring.wire.routes import ROUTES, SERVICE, Route
 from scoring.wire.schemas import Schema, json_schema
 
 OPENAPI = "3.1.0"
-PROBLEM_JSON = "application/problem+json"
-_COMPONENTS = "#/components/schemas/"
+HEALTH_PATH, OPENAPI_PATH = "/v1/health", "/openapi.json"
 _REQUIRED = re.compile(r"\brequired[;.]")
 _MANY = re.compile(r"1 to ([\d,]+) ")
 _PACKAGE = "scoring.v1"
-_PROBLEM: Schema = {
-    "description": "Why there is no answer, as RFC 9457 has it.",
-    "type": "object",
-    "properties": {
-        "type": {
-            "type": "string",
-            "format": "uri-reference",
-            "description": "Which kind of problem.",
-        },
-        "title": {"type": "string", "description": "The kind of problem, in words."},
-        "status": {"type": "integer", "description": "The HTTP status."},
-        "detail": {
-            "type": "string",
-            "description": "What is wrong, and what would be right.",
-        },
-        "field": {
-            "type": "string",
-            "description": "The field that is wrong, where one is.",
-        },
-    },
-    "required": ["type", "title", "status", "detail"],
-}
+# What a request may be refused with that is no call.
+_OF_ANYTHING = (400, 408, 431, 503)
 _DESCRIPTION = """\
 Real-time fraud decisions over HTTP, by the same service as the gRPC contract
 `scoring.v1.FraudScoring` and with the same meaning: bodies are the canonical JSON of
@@ -57,44 +44,10 @@ timeout, and you get the recorded decision. The same id with another payload is 
 conflict, 409. Every call ends within its deadline, or the configured budget where it
 sets none.
 """
-_BEARER = {
-    "type": "http",
-    "scheme": "bearer",
-    "bearerFormat": "JWT",
-    "description": "A signed token, where the operator reads tokens.",
-}
-_CERTIFICATE = {
-    "type": "mutualTLS",
-    "description": "A client certificate, where the operator asks for one.",
-}
-_RETRY_AFTER = {
-    "description": "Seconds until a retry is welcome.",
-    "schema": {"type": "integer", "minimum": 0},
-}
-# Statuses whose answer may say when a retry is welcome.
-_RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-_REFUSED_BECAUSE = {
-    HTTPStatus.BAD_REQUEST: "The request is not valid; `field` names what is wrong.",
-    HTTPStatus.UNAUTHORIZED: "It is not known who calls.",
-    HTTPStatus.FORBIDDEN: "This caller may not do this.",
-    HTTPStatus.NOT_FOUND: "Nothing is recorded under this id.",
-    HTTPStatus.CONFLICT: "The id was used for another payload.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not `application/json`.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "There is nothing to explain, or its model is "
-    "not kept.",
-    HTTPStatus.TOO_MANY_REQUESTS: "More than fits, or than this caller may send; retry "
-    "after `Retry-After`.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "An unexpected error, which the log describes.",
-    HTTPStatus.NOT_IMPLEMENTED: "This installation lacks what the call needs.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "A part of the service does not answer; retry.",
-    HTTPStatus.GATEWAY_TIMEOUT: "No answer came in time; the payment may be decided.",
-}
 
 
 def document() -> Schema:
     """The whole document; the same in every installation."""
-    refusals = sorted({status for route in ROUTES for status in route.statuses})
     return {
         "openapi": OPENAPI,
         "info": {
@@ -110,8 +63,9 @@ def document() -> Schema:
         "paths": _paths(),
         "components": {
             "schemas": dict(sorted(_schemas().items())),
-            "responses": {_refusal_name(s): _refusal(s) for s in refusals},
-            "securitySchemes": {"token": _BEARER, "certificate": _CERTIFICATE},
+            "parameters": HEADERS,
+            "responses": responses(),
+            "securitySchemes": CALLERS,
         },
     }
 
@@ -126,14 +80,40 @@ def _paths() -> Schema:
     found: Schema = {}
     for route in ROUTES:
         found.setdefault(route.path, {})[route.verb] = _operation(route, says)
-    return found
+    return found | {HEALTH_PATH: {"get": _health()}, OPENAPI_PATH: {"get": _itself()}}
+
+
+def _health() -> Schema:
+    schema = {"$ref": SCHEMAS_AT + "Health"}
+    content = {"application/json": {"schema": schema, "example": HEALTHY}}
+    return {
+        "operationId": "health",
+        "summary": "Says whether this process answers calls",
+        "security": [],
+        "responses": {"200": {"description": "It does.", "content": content}}
+        | refusals(_OF_ANYTHING),
+    }
+
+
+def _itself() -> Schema:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "operationId": "openapi",
+        "summary": "Returns this document",
+        "security": [],
+        "responses": {"200": {"description": "The document.", "content": content}}
+        | refusals(_OF_ANYTHING),
+    }
 
 
 def _operation(route: Route, says: dict[str, str]) -> Schema:
     operation: Schema = {
         "operationId": route.rpc[0].lower() + route.rpc[1:],
         "summary": says[route.rpc].partition(". ")[0].partition(";")[0].rstrip("."),
-        "parameters": [*_parameters(route)],
+        "parameters": [
+            *_parameters(route),
+            *({"$ref": f"#/components/parameters/{name}"} for name in HEADERS),
+        ],
     }
     if route.in_body is not None:
         operation["requestBody"] = {
@@ -144,16 +124,12 @@ def _operation(route: Route, says: dict[str, str]) -> Schema:
         "description": "The answer.",
         "content": _json_of(route.method.output_type),
     }
-    refusals = {
-        str(status): {"$ref": f"#/components/responses/{_refusal_name(status)}"}
-        for status in route.statuses
-    }
-    operation["responses"] = {"200": answer} | refusals
+    operation["responses"] = {"200": answer} | refusals(route.statuses)
     return operation
 
 
 def _json_of(message: Descriptor) -> Schema:
-    schema = {"$ref": _COMPONENTS + message.name}
+    schema = {"$ref": SCHEMAS_AT + message.name}
     return {"application/json": {"schema": schema, "example": EXAMPLES[message.name]}}
 
 
@@ -172,25 +148,10 @@ def _parameters(route: Route) -> Iterator[Schema]:
             }
 
 
-def _refusal_name(status: int) -> str:
-    return HTTPStatus(status).phrase.title().replace(" ", "")
-
-
-def _refusal(status: int) -> Schema:
-    content = {PROBLEM_JSON: {"schema": {"$ref": _COMPONENTS + "Problem"}}}
-    refusal: Schema = {
-        "description": _REFUSED_BECAUSE[HTTPStatus(status)],
-        "content": content,
-    }
-    if status in _RETRIED:
-        refusal["headers"] = {"Retry-After": _RETRY_AFTER}
-    return refusal
-
-
 def _schemas() -> dict[str, Schema]:
     """The schema of each message that a body holds, and of a problem."""
     asked: set[str] = set()
-    found: dict[str, Schema] = {"Problem": _PROBLEM}
+    found = dict(SCHEMAS)
     for route in ROUTES:
         if route.in_body is not None:
             within = _definitions(route.in_body)
@@ -206,7 +167,7 @@ def _schemas() -> dict[str, Schema]:
 def _definitions(message: Descriptor) -> dict[str, Schema]:
     """The schemas of a message and of all within it, with what the contract says."""
     made = json.dumps(json_schema(message, title="")["$defs"])
-    found: dict[str, Schema] = json.loads(made.replace("#/$defs/", _COMPONENTS))
+    found: dict[str, Schema] = json.loads(made.replace("#/$defs/", SCHEMAS_AT))
     for name, schema in found.items():
         _describe(schema, SERVICE.file.pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
     return found
@@ -248,14 +209,13 @@ def _limits(field: Field) -> Schema:
         return {"pattern": f"^({field.pattern.pattern})?$"}
     if field.codes is not None and field.is_text:
         return {"minLength": 1} if field.required else {}
-    if field.type is FieldType.TEXTS:
+    if field.is_map:
+        texts = field.type is FieldType.TEXTS
+        value = {"type": "string", "maxLength": field.characters_max}
         return {
             "maxProperties": field.entries_max,
             "propertyNames": {"minLength": 1, "maxLength": field.key_characters_max},
-            "additionalProperties": {
-                "type": "string",
-                "maxLength": field.characters_max,
-            },
+            "additionalProperties": value if texts else {"type": "number"},
         }
     if field.is_token:
         least = {"minLength": 1} if field.required else {}

@@ -63,6 +63,7 @@ _REFUSED: dict[str, Any] = {
     "code": 3,
     "message": "currency: must be an active ISO 4217 currency code such as EUR",
     "field": "currency",
+    "problem": "invalid",
 }
 _LABEL: dict[str, Any] = {
     "transactionId": _ID,

@@ -20,7 +20,7 @@ SERVICE: ServiceDescriptor = fraud_scoring_pb2.DESCRIPTOR.services_by_name[
 WHOLE = "*"
 _IN_PATH = re.compile(r"\{(\w+)\}")
 # What any call may be refused with, besides those of its own.
-_ALWAYS = (400, 401, 403, 429, 500, 503, 504)
+_ALWAYS = (400, 401, 403, 408, 429, 431, 500, 503, 504)
 _OF_A_BODY = (413, 415)
 
 

@@ -82,8 +82,9 @@ def beyond(field):
     """A value just outside what the field may be."""
     if field.is_token:
         return "x" * (field.characters_max + 1)
-    if field.type is FieldType.TEXTS:
-        return {f"k{i}": "" for i in range(field.entries_max + 1)}
+    if field.is_map:
+        value = "" if field.type is FieldType.TEXTS else 1.5
+        return {f"k{i}": value for i in range(field.entries_max + 1)}
     if field.type in {FieldType.WHOLE, FieldType.MONEY, FieldType.REAL}:
         return field.high + 1
     return None
