@@ -17,8 +17,8 @@ from typing import Any
 
 import uvloop
 
+from scoring.doors.calls.serving import serve_until
 from scoring.doors.grpc.methods import GrpcMethods
-from scoring.doors.grpc.server import serve_until
 from scoring.doors.grpc.status import Context, method
 from scoring.errors import Overloaded
 from scoring.pipeline.answer import Answer
@@ -95,7 +95,7 @@ async def serve(per_s: float) -> None:
         timed = Timed(server._calls)  # noqa: SLF001
         server._calls = timed  # type: ignore[assignment]  # noqa: SLF001
         await serve_until(
-            server,
+            [server],
             told.wait,
             ready=lambda: print(f"serving grpc on {server.address}", flush=True),
             notice_s=0,

@@ -128,6 +128,20 @@ class Settings(BaseSettings):
     grpc_connection_age_s: float = Field(
         0.0, ge=0, description="callers reconnect after this, jittered; 0: never"
     )
+    http_address: str = Field(
+        "", description="host:port of the HTTP door; port 0: any; empty: none"
+    )
+    http_connections_max: int = Field(
+        1_024, ge=1, description="connections of the HTTP door; more are refused"
+    )
+    http_connection_age_s: float = Field(
+        0.0, ge=0, description="HTTP callers reconnect after this, jittered; 0: never"
+    )
+    http_idle_s: int = Field(
+        75,
+        ge=1,
+        description="an HTTP connection without a request; more than a proxy's",
+    )
     tls_cert_file: Path | None = Field(None, description="PEM chain; re-read on change")
     tls_key_file: Path | None = Field(None, description="PEM key of the certificate")
     tls_client_ca_file: Path | None = Field(

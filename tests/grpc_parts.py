@@ -13,6 +13,7 @@ from uuid import uuid4
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from scoring.doors.calls.shared_calls import SharedCalls
 from scoring.doors.grpc.server import GrpcServer
 from scoring.kafka.topic_names import Topics
 from scoring.models.explainer import TreeExplainer
@@ -82,13 +83,14 @@ class Door:
 
     server: GrpcServer
     service: Service
+    calls: SharedCalls
     stub: stubs.FraudScoringStub
     channel: grpc.aio.Channel
 
     @property
     def dispatcher(self) -> Dispatcher:
         """What has the calls of this door decided."""
-        return self.server._calls.calls.checks.dispatcher
+        return self.calls.checks.dispatcher
 
     def log_is_away(self) -> None:
         """As with `reply_after=log` while the broker acknowledges nothing."""
@@ -148,7 +150,7 @@ async def open_door(
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:
             stub = stubs.FraudScoringStub(channel)
-            yield Door(server, service, stub, channel)
+            yield Door(server, service, calls_, stub, channel)
     finally:
         await server.drain(notice_s=0, grace_s=1)
         await provisional.close()

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from scoring.doors.grpc.server import GrpcServer
+    from scoring.doors.http.server import HttpServer
     from scoring.models.explainer import TreeExplainer
     from scoring.models.loader import ModelSource
     from scoring.settings import Settings
+    from scoring.wiring.services import Service
 
 _READY = "serving grpc on "
+_HTTP_READY = "serving http on "
 # A worker gets its grace for calls in flight and this for closing what it holds.
 _CLOSING_S = 15.0
 
@@ -23,12 +27,15 @@ def serve(
     address: Annotated[
         str, typer.Option(help="host:port; port 0: any. Default: the setting.")
     ] = "",
+    http: Annotated[
+        str, typer.Option(help="host:port of the HTTP door. Default: the setting.")
+    ] = "",
     worker: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
-    """Serve checks over gRPC until SIGTERM, then drain.
+    """Serve checks over gRPC, and HTTP where it has an address, until SIGTERM.
 
-    Settings come from the environment (SCORING_…). Prints `serving grpc on
-    host:port` once it can answer.
+    Then it drains. Settings come from the environment (SCORING_…). Prints `serving
+    grpc on host:port` once it can answer.
     """
     import logging
     import os
@@ -41,6 +48,8 @@ def serve(
     settings = Settings()
     if address:
         settings = settings.model_copy(update={"grpc_address": address})
+    if http:
+        settings = settings.model_copy(update={"http_address": http})
     if workers > 1:
         _supervise(settings, workers)
     else:
@@ -50,14 +59,20 @@ def serve(
 def _supervise(settings: Settings, workers: int) -> None:
     import asyncio
     import sys
+    from contextlib import ExitStack
 
-    from scoring.doors.grpc.listening import leaving_s, reserved
+    from scoring.doors.calls.addresses import reserved
+    from scoring.doors.grpc.listening import leaving_s
     from scoring.wiring.process_supervisor import Workers
 
-    with reserved(settings.grpc_address) as address:
+    with ExitStack() as stack:
+        grpc = stack.enter_context(reserved(settings.grpc_address))
+        http = settings.http_address
+        if http:
+            http = stack.enter_context(reserved(http))
         command = (
-            *(sys.executable, "-m", "scoring", "serve", f"--address={address}"),
-            "--worker",
+            *(sys.executable, "-m", "scoring", "serve"),
+            *(f"--address={grpc}", f"--http={http}", "--worker"),
         )
         drains_s = (
             settings.drain_notice_s
@@ -99,12 +114,10 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
     import signal
     from functools import partial
 
-    from scoring.doors.grpc.server import serve_until
+    from scoring.doors.calls.serving import serve_until
     from scoring.ports.patience import StorePatience
-    from scoring.wiring.calls import calls_from
-    from scoring.wiring.grpc_app import grpc_door_from
     from scoring.wiring.process_supervisor import frozen
-    from scoring.wiring.services import models_from, service_from
+    from scoring.wiring.services import service_from
 
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -116,23 +129,42 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
     async with service_from(
         settings, name=name, patience=StorePatience.ANSWER_IN_TIME
     ) as service:
-        calls = calls_from(service, partial(_explainer, models_from(settings)))
-        server = grpc_door_from(service, calls, shares_port=worker >= 0)
+        grpc, http = _doors(service, shares_port=worker >= 0)
 
         def ready() -> None:
             service.liveness.waits_for = ""
-            typer.echo(f"{_READY}{server.address}")
-            if server.health_address:
-                typer.echo(f"serving health on {server.health_address}")
+            if http is not None and worker <= 0:  # they share the port
+                typer.echo(f"{_HTTP_READY}{http.address}")
+            typer.echo(f"{_READY}{grpc.address}")
+            if grpc.health_address:
+                typer.echo(f"serving health on {grpc.health_address}")
 
         with frozen():
             await serve_until(
-                server,
+                [grpc] if http is None else [grpc, http],
                 partial(service.until, told.wait),
                 ready=ready,
                 notice_s=settings.drain_notice_s,
                 grace_s=settings.drain_s,
             )
+
+
+def _doors(
+    service: Service, *, shares_port: bool
+) -> tuple[GrpcServer, HttpServer | None]:
+    from functools import partial
+
+    from scoring.wiring.calls import calls_from
+    from scoring.wiring.grpc_app import grpc_door_from
+    from scoring.wiring.services import models_from
+
+    calls = calls_from(service, partial(_explainer, models_from(service.settings)))
+    grpc = grpc_door_from(service, calls, shares_port=shares_port)
+    if not service.settings.http_address:
+        return grpc, None
+    from scoring.wiring.http_app import http_door_from
+
+    return grpc, http_door_from(service, calls, shares_port=shares_port)
 
 
 def _explainer(source: ModelSource, version: str) -> TreeExplainer:

@@ -282,6 +282,8 @@ class _DoorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Door.ValueType],
     """gRPC."""
     DOOR_KAFKA: _Door.ValueType  # 2
     """Kafka."""
+    DOOR_HTTP: _Door.ValueType  # 3
+    """HTTP/JSON."""
 
 class Door(_Door, metaclass=_DoorEnumTypeWrapper):
     """Which door the transaction came through."""
@@ -292,6 +294,8 @@ DOOR_GRPC: Door.ValueType  # 1
 """gRPC."""
 DOOR_KAFKA: Door.ValueType  # 2
 """Kafka."""
+DOOR_HTTP: Door.ValueType  # 3
+"""HTTP/JSON."""
 Global___Door: _TypeAlias = Door  # noqa: Y015
 
 @_typing.final

@@ -1,6 +1,6 @@
 """Protobuf (and its canonical JSON) to domain and back, nothing else."""
 
-from scoring.wire.decision_json import decision_to_json
+from scoring.wire.decision_json import FeatureNames, decision_to_json
 from scoring.wire.decisions import (
     carried_of,
     core_to_bytes,
@@ -25,6 +25,7 @@ from scoring.wire.follow_ups import (
     said_of,
 )
 from scoring.wire.framing import frame_of, unframed
+from scoring.wire.json_text import message_from_value, value_from_json
 from scoring.wire.messages import (
     JSON,
     PROTOBUF,
@@ -36,6 +37,7 @@ from scoring.wire.messages import (
     timestamp_from_ms,
     varint_to_bytes,
 )
+from scoring.wire.routes import ROUTES, Route
 from scoring.wire.stored_decisions import decision_of, payment_of, recorded_to_bytes
 from scoring.wire.transactions import (
     accepted_from_proto,
@@ -47,6 +49,9 @@ from scoring.wire.transactions import (
 __all__ = [
     "JSON",
     "PROTOBUF",
+    "ROUTES",
+    "FeatureNames",
+    "Route",
     "accepted_from_proto",
     "carried_of",
     "core_to_bytes",
@@ -68,6 +73,7 @@ __all__ = [
     "life_to_bytes",
     "logged_to_bytes",
     "message_from_bytes",
+    "message_from_value",
     "ms_from_timestamp",
     "payment_of",
     "position_of",
@@ -82,5 +88,6 @@ __all__ = [
     "transaction_from_proto",
     "transaction_to_proto",
     "unframed",
+    "value_from_json",
     "varint_to_bytes",
 ]

@@ -38,15 +38,32 @@ def message_from_json(raw: bytes, kind: type[M]) -> M:
     Raises `InvalidTransaction`: for an unknown field, and for one that is given
     twice, be it under both of its names.
     """
-    message = kind()
+    return message_from_value(value_from_json(raw, kind), kind)
+
+
+def value_from_json(raw: bytes, kind: type[Message]) -> Any:
+    """What JSON says, each name once; raises `InvalidTransaction`.
+
+    `kind` is the message that it is meant to be.
+    """
     try:
-        said = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_each_once)
-        _refuse_odd(said, kind.DESCRIPTOR, "")
-        json_format.ParseDict(said, message, max_recursion_depth=_DEPTH_MAX)
+        return json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_each_once)
     except InvalidTransaction:
         raise
     except UnicodeDecodeError as error:
         raise InvalidTransaction("", "the bytes are not UTF-8 JSON") from error
+    except Exception as error:  # deep nesting, a number of 5,000 digits
+        raise _refusal(str(error), kind) from error
+
+
+def message_from_value(said: Any, kind: type[M]) -> M:
+    """One message of what JSON says; raises `InvalidTransaction`."""
+    message = kind()
+    try:
+        _refuse_odd(said, kind.DESCRIPTOR, "")
+        json_format.ParseDict(said, message, max_recursion_depth=_DEPTH_MAX)
+    except InvalidTransaction:
+        raise
     except Exception as error:  # the parser lets through whatever Python raises
         raise _refusal(str(error), kind) from error
     return message

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scoring.doors.auth.access import ListedAccess, load_access
+from scoring.doors.auth.certificates import CertificateFiles
 from scoring.doors.calls.checks import Checks
 from scoring.doors.calls.follow_ups import (
     FollowUpDesk,
@@ -108,6 +109,19 @@ def _explanations_from(
         for name, feature in artifacts.catalogue.features.items()
     }
     return Explanations(load, codes)
+
+
+def certificates_from(settings: Settings) -> CertificateFiles | None:
+    """The files of either door's certificates; raises `BadArtifact`."""
+    if settings.tls_cert_file is None and settings.tls_key_file is None:
+        return None
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        raise BadArtifact(
+            "set SCORING_TLS_CERT_FILE and SCORING_TLS_KEY_FILE, or neither"
+        )
+    return CertificateFiles(
+        settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file
+    )
 
 
 def _access_from(

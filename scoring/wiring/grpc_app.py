@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 
-from grpc import ServerCredentials
-
 from scoring.doors.calls.shared_calls import SharedCalls
 from scoring.doors.grpc.check_stream import Streams
 from scoring.doors.grpc.methods import GrpcMethods
 from scoring.doors.grpc.server import GrpcServer, ServerOptions
-from scoring.doors.grpc.tls import Certificates
-from scoring.errors import BadArtifact
+from scoring.doors.grpc.tls import credentials_of
 from scoring.settings import Settings
+from scoring.wiring.calls import certificates_from
 from scoring.wiring.services import Service
 
 
@@ -29,6 +27,7 @@ def grpc_door_from(
 
 
 def _server_options(settings: Settings, *, shares_port: bool) -> ServerOptions:
+    files = certificates_from(settings)
     return ServerOptions(
         address=settings.grpc_address,
         message_bytes_max=settings.message_bytes_max,
@@ -38,17 +37,5 @@ def _server_options(settings: Settings, *, shares_port: bool) -> ServerOptions:
         connection_grace_s=settings.drain_s,
         health_address=settings.grpc_health_address,
         reflection=settings.reflection,
-        credentials=_credentials_from(settings),
+        credentials=credentials_of(files) if files else None,
     )
-
-
-def _credentials_from(settings: Settings) -> ServerCredentials | None:
-    if settings.tls_cert_file is None and settings.tls_key_file is None:
-        return None
-    if settings.tls_cert_file is None or settings.tls_key_file is None:
-        raise BadArtifact(
-            "set SCORING_TLS_CERT_FILE and SCORING_TLS_KEY_FILE, or neither"
-        )
-    return Certificates(
-        settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file
-    ).credentials()

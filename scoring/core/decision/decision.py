@@ -106,6 +106,7 @@ class Door(IntEnum):
     UNSPECIFIED = 0
     GRPC = 1
     KAFKA = 2
+    HTTP = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,16 @@ class Intake:
         """The same for a stream, which lasts longer than the budget of a check."""
         return self._caller(call, method, inf)
 
+    def within(self, caller: Caller, budget_s: float) -> Caller:
+        """The same caller, whose message is there now, for at most the budget.
+
+        Raises `DeadlineExceeded` where its time has passed meanwhile.
+        """
+        now = self.monotonic()
+        if caller.deadline <= now:
+            raise DeadlineExceeded
+        return caller.until(min(caller.deadline, now + budget_s))
+
     def _caller(self, call: Call, method: str, most_s: float) -> Caller:
         remaining_s = call.remaining_s()
         if remaining_s is None:

@@ -1,61 +1,17 @@
-"""The port of the door: shared by processes, closed before its connections go."""
+"""The port of the door: closed before its connections go."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from scoring.errors import CannotListen
 
 # gRPC's own jitter of a connection's age, and a round trip to say goodbye.
 _AGE_JITTER_MAX, _FAREWELL_S = 1.1, 1.0
 _OPEN_FILES = Path("/dev/fd")
-_PORT_MAX = 65_535
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-
-
-def checked(address: str) -> str:
-    """The address, where it names a port that there is; raises `CannotListen`.
-
-    C-core takes 99999 for 34463, and no port for 443.
-
-    >>> checked("127.0.0.1:50051"), checked("unix:/run/scoring")
-    ('127.0.0.1:50051', 'unix:/run/scoring')
-    """
-    if address.startswith(("unix:", "unix-abstract:", "vsock:")):
-        return address
-    _, colon, port = address.rpartition(":")
-    is_number = port.isascii() and port.isdecimal()
-    if not (colon and is_number and int(port) <= _PORT_MAX):
-        raise CannotListen(
-            f"{address}: write host:port, with a port from 0 (any) to {_PORT_MAX}"
-        )
-    return address
-
-
-@contextmanager
-def reserved(address: str) -> Iterator[str]:
-    """Reserve a port that several processes will share; yields the actual address.
-
-    The socket is bound and never listens, so it gets no connection: it only keeps
-    the port ours. Raises `CannotListen`.
-    """
-    checked(address)
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
-    if not port.isdecimal():
-        raise CannotListen(f"{address}: workers share a port: write host:port")
-    with socket.socket(family) as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            holder.bind((host.strip("[]"), int(port)))
-        except OSError as error:
-            raise CannotListen(f"{address}: cannot bind: {error.strerror}") from error
-        yield f"{host}:{holder.getsockname()[1]}"
 
 
 @dataclass(frozen=True, slots=True)

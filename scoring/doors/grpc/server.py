@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
+from scoring.doors.calls.addresses import checked
 from scoring.doors.grpc.health import SERVICE, Health, Outside
-from scoring.doors.grpc.listening import Port, checked, leaving_s
+from scoring.doors.grpc.listening import Port, leaving_s
 from scoring.doors.grpc.methods import GrpcMethods
 from scoring.errors import CannotListen
 
@@ -135,21 +135,6 @@ class GrpcServer:
         # The kernel sets no event when the last one has gone.
         while port.connected and loop.time() < gives_up_at:  # noqa: ASYNC110
             await asyncio.sleep(_LOOKS_INTERVAL_S)
-
-
-async def serve_until(
-    server: GrpcServer,
-    stop: Callable[[], Awaitable[object]],
-    *,
-    ready: Callable[[], None],
-    notice_s: float,
-    grace_s: float,
-) -> None:
-    """Serve until `stop` returns, then drain."""
-    await server.start()
-    ready()
-    await stop()
-    await server.drain(notice_s=notice_s, grace_s=grace_s)
 
 
 def _listen(

@@ -1,0 +1,1 @@
+"""The HTTP door: JSON to the neutral calls, and their answers as JSON."""

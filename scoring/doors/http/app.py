@@ -1,0 +1,151 @@
+"""The ASGI application: every request gets its answer, or one precise problem."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from scoring import wire
+from scoring.core.transaction.trace_context import accepted_traceparent
+from scoring.doors.calls.refusals import refusal_of
+from scoring.doors.http.methods import Endpoint, HttpMethods
+from scoring.doors.http.problems import CONTENT_TYPE, Header, Problem
+from scoring.doors.http.request import (
+    CallerLeft,
+    HttpRequest,
+    Receive,
+    Scope,
+    Send,
+)
+from scoring.doors.http.routing import Router
+
+HEALTH_PATH, OPENAPI_PATH = "/v1/health", "/openapi.json"
+_JSON = (b"content-type", b"application/json")
+# A request's own name for it: what could not be one is not sent back.
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_CLOSE = (b"connection", b"close")
+Outside = Mapping[str, Callable[[], bool]]
+
+
+@dataclass(slots=True)
+class HttpApp:
+    """Routes, answers, refuses. `openapi` is the document that is served.
+
+    `ready` is false before it listens and from the drain on, when it asks callers to
+    come again on another connection.
+    """
+
+    methods: HttpMethods
+    monotonic: Callable[[], float]
+    outside: Outside = field(default_factory=dict)
+    openapi: Callable[[], bytes] | None = None
+    ready: bool = False
+    _router: Router[Endpoint] = field(default_factory=Router)
+
+    def __post_init__(self) -> None:
+        endpoints = self.methods.endpoints()
+        for route in wire.ROUTES:
+            if route.rpc in endpoints:
+                self._router.add(route.verb, route.path, endpoints[route.rpc])
+        self._router.add("GET", HEALTH_PATH, self._health)
+        if self.openapi is not None:
+            self._router.add("GET", OPENAPI_PATH, self._document)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; one whose caller leaves is cancelled."""
+        connection = scope["state"]["connection"]
+        connection.running = asyncio.current_task()
+        try:
+            await self._answer(scope, receive, send)
+        except asyncio.CancelledError:
+            if not connection.lost:
+                raise
+        except CallerLeft:
+            return
+        finally:
+            connection.running = None
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # The first of two headers of one name counts.
+        headers = dict(reversed(scope["headers"]))
+        status, content_type = HTTPStatus.OK.value, _JSON
+        more: tuple[Header, ...] = ()
+        try:
+            body = await self._served(scope, receive, headers)
+        except CallerLeft:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: everything is translated
+            problem = (
+                error if isinstance(error, Problem) else Problem.of(refusal_of(error))
+            )
+            status, body = problem.status.value, problem.body()
+            content_type, more = (b"content-type", CONTENT_TYPE), problem.headers
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    content_type,
+                    (b"content-length", b"%d" % len(body)),
+                    *more,
+                    *_returned(headers),
+                    *self._farewell(scope, headers, status),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+
+    async def _served(
+        self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]
+    ) -> bytes:
+        arrived_at = self.monotonic()
+        endpoint, path = self._router.at(scope["method"], scope["raw_path"])
+        request = HttpRequest(scope, receive, headers, path, arrived_at, self.monotonic)
+        request.refuse_without_host()
+        return await endpoint(request)
+
+    def _farewell(
+        self, scope: Scope, headers: Mapping[bytes, bytes], status: int
+    ) -> tuple[Header, ...]:
+        """Whether the connection ends: drained, of age, or with a content unread."""
+        unread = status >= HTTPStatus.BAD_REQUEST and (
+            b"content-length" in headers or b"transfer-encoding" in headers
+        )
+        aged = scope["state"]["connection"].leaves_at <= self.monotonic()
+        return (_CLOSE,) if aged or not self.ready or unread else ()
+
+    async def _health(self, _request: HttpRequest) -> bytes:
+        told = {
+            "live": True,
+            "ready": self.ready,
+            "outside": {name: is_up() for name, is_up in self.outside.items()},
+        }
+        if not self.ready:
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "draining", "Draining", "not ready"
+            )
+        return json.dumps(told, separators=(",", ":")).encode()
+
+    async def _document(self, _request: HttpRequest) -> bytes:
+        assert self.openapi is not None
+        return self.openapi()
+
+
+def _returned(headers: Mapping[bytes, bytes]) -> list[Header]:
+    """What a caller finds its own request by: its id and its trace, as sent.
+
+    >>> _returned({b"x-request-id": b"r-1", b"traceparent": b"none"})
+    [(b'x-request-id', b'r-1')]
+    """
+    found = []
+    id_ = headers.get(b"x-request-id")
+    if id_ is not None and _REQUEST_ID.fullmatch(id_):
+        found.append((b"x-request-id", id_))
+    trace = headers.get(b"traceparent")
+    if trace is not None and accepted_traceparent(trace.decode("latin-1")):
+        found.append((b"traceparent", trace))
+    return found
