@@ -22,6 +22,7 @@ LISTS = {"blocked": ("card-1", "card-2"), "risky": ("7995", "DE", 'a"b\\')}
 TEXTS = ("card", "merchant_category", "card_country", "merchant_country")
 TOKENS = ("card-1", "card-9", "7995", "DE", "FR", 'a"b\\', "x'); drop", "é\n")
 ALWAYS = 2**62
+TESTS = ("startsWith", "endsWith", "contains")
 
 features = st.sampled_from([f"features.{name}" for name in FEATURES])
 reals = st.sampled_from([0.0, 1.0, 5.0, 0.1, -2.5, 1e6, 33.3]).map(repr)
@@ -32,6 +33,8 @@ literals = st.sampled_from(TOKENS).map(
         '"' + t.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
     )
 )
+
+parts = st.sampled_from(["card", "-1", "E", "é", "'"]).map(lambda t: f'"{t}"')
 
 
 def sums(leaf: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -55,6 +58,12 @@ atoms = st.one_of(
     st.tuples(texts, st.sampled_from([f"lists.{n}" for n in LISTS])).map(" in ".join),
     st.tuples(texts, st.lists(literals, min_size=1, max_size=3)).map(
         lambda p: f"{p[0]} in [{', '.join(p[1])}]"
+    ),
+    st.tuples(texts, st.sampled_from(TESTS), texts | parts).map(
+        lambda p: f"{p[0]}.{p[1]}({p[2]})"
+    ),
+    st.tuples(texts, numeric, st.sampled_from("1347")).map(
+        lambda p: f"size({p[0]}) {p[1]} {p[2]}"
     ),
     st.sampled_from(['transaction.channel == "ECOMMERCE"', "true", "false"]),
     st.sampled_from(

@@ -24,6 +24,7 @@ from scoring.core.policy.rules.problem import RuleProblem, suggestion
 from scoring.core.policy.rules.syntax import Node, NodeKind
 from scoring.core.policy.rules.terms import (
     COMPARISONS,
+    TEXT_TESTS,
     Comparison,
     Term,
     Truth,
@@ -36,7 +37,9 @@ from scoring.core.policy.rules.terms import (
     require_occurs,
     require_same_type,
     require_text_operator,
+    tested,
 )
+from scoring.core.transaction.transaction import TEXT_CHARACTERS_MAX
 
 INTEGER_BOUND = 2**63 - 1  # beyond it CEL raises, and Python would not
 REAL_BOUND = 1e300  # beyond it a double may become infinite
@@ -47,7 +50,8 @@ _REFUSED = {
     "_/_": "division is not allowed: multiply the other side",
     "_%_": "'%' is not allowed",
     "_?_:_": "'? :' is not allowed: write && and ||, or two rules",
-    "matches": "regular expressions are not allowed: use a list",
+    "matches": "regular expressions are not allowed: use a list, or "
+    "startsWith(), endsWith(), contains()",
     "_[_]": "'[ ]' is allowed on transaction.attributes and numbers with a text only",
 }
 
@@ -79,6 +83,8 @@ class Lowering:
             return self._connective(node)
         if node.kind is NodeKind.CALL and node.value in COMPARISONS:
             return compared(self.comparison(node))
+        if node.kind is NodeKind.CALL and node.value in TEXT_TESTS:
+            return tested(str(node.value), *self.tested_texts(node))
         if node.kind is NodeKind.CALL and node.value == "@in":
             return self._in(node)
         if node.kind in {NodeKind.CALL, NodeKind.MACRO, NodeKind.STRUCT}:
@@ -118,6 +124,17 @@ class Lowering:
         comparison = Comparison(operator, left, right)
         require_meeting(comparison, node.children[constant].offset)
         return comparison
+
+    def tested_texts(self, node: Node) -> tuple[Term, Term]:
+        """The terms of `text.startsWith(part)` and its kin."""
+        text, part = (self.term(child) for child in node.children)
+        if text.type is not Type.TEXT or part.type is not Type.TEXT:
+            raise RuleProblem(node.offset, f"{node.value}() takes texts")
+        if text.literal is not None and part.literal is not None:
+            raise RuleProblem(node.offset, "compares two constants")
+        if text.code == part.code:
+            raise RuleProblem(node.offset, "compares a value with itself")
+        return text, part
 
     def _in(self, node: Node) -> Truth:
         item, container = node.children
@@ -176,6 +193,8 @@ class Lowering:
             return self._selected(node)
         if node.kind is NodeKind.CALL and node.value == "_[_]":
             return self._entry_at(node)
+        if node.kind is NodeKind.CALL and node.value == "size":
+            return self._size(node)
         if node.kind is NodeKind.CALL and node.value in _ARITHMETIC:
             return self._arithmetic(node)
         if node.kind is NodeKind.CALL and node.value == "-_":
@@ -246,6 +265,18 @@ class Lowering:
         type_, written = MAPS[of].type, f"transaction.{of}.{key}"
         (self.texts if type_ is Type.TEXT else self.numbers).add(name)
         return Term(type_, name, MAPS[of].bounds, name=written)
+
+    def _size(self, node: Node) -> Term:
+        """The characters of a text, as CEL counts them: Unicode code points."""
+        text = self.term(node.children[0])
+        if text.type is not Type.TEXT or text.literal is not None:
+            raise RuleProblem(node.offset, "size() takes a text of the transaction")
+        code = f"n_{text.code}"
+        self.loads[code] = f"(len({text.code}) or NAN)"
+        if self.may_lack(text):
+            self.numbers.add(code)
+        bounds = Bounds(1, TEXT_CHARACTERS_MAX, whole=True)
+        return Term(Type.INTEGER, code, bounds, name=f"size({text.name or 'it'})")
 
     def _arithmetic(self, node: Node) -> Term:
         operator = _ARITHMETIC[str(node.value)]

@@ -7,8 +7,10 @@ a predicate that can hold is never taken for one that cannot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from operator import contains
+from typing import Any
 
 from scoring.core.features.bounds import ANY, Bounds
 from scoring.core.policy.rules.code_generation import Lowering
@@ -16,6 +18,7 @@ from scoring.core.policy.rules.problem import RuleProblem
 from scoring.core.policy.rules.syntax import Node, NodeKind
 from scoring.core.policy.rules.terms import (
     CLOSED_TEXTS,
+    TEXT_TESTS,
     Comparison,
     Term,
     flipped,
@@ -26,6 +29,13 @@ _IMPOSSIBLE = (
     "never holds: no payment fits it beside what else is asked for; correct it, or "
     "write `mode: off`"
 )
+
+
+HOLDS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+    "contains": contains,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,8 @@ class Narrowing:
             return _with(inputs, term, left)
         if node.value == "@in":
             return self._listed(node, inputs, holds=holds)
+        if node.value in TEXT_TESTS:
+            return self._tested(node, inputs, holds=holds)
         return self._compared(self.lowering.comparison(node), inputs, holds=holds)
 
     def _listed(self, node: Node, inputs: Inputs, *, holds: bool) -> Inputs | None:
@@ -126,6 +138,20 @@ class Narrowing:
             texts = frozenset(str(child.value) for child in container.children)
             known = _texts(known, texts, among=holds)
         return _with(inputs, term, known)
+
+    def _tested(self, node: Node, inputs: Inputs, *, holds: bool) -> Inputs | None:
+        """Both texts are known; one of a few is one that has the part, or has not."""
+        left: Inputs | None = inputs
+        text, part = self.lowering.tested_texts(node)
+        for term in (text, part):
+            if term.literal is None and left is not None:
+                known = replace(self._domain(term, left), missing=False)
+                if known.among is not None and term is text and part.literal:
+                    has = HOLDS[str(node.value)]
+                    fit = [t for t in known.among if has(t, part.literal) is holds]
+                    known = _texts(known, frozenset(fit), among=True)
+                left = _with(left, term, known)
+        return left
 
     def _compared(
         self, comparison: Comparison, inputs: Inputs, *, holds: bool

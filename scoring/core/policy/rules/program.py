@@ -169,6 +169,7 @@ def _namespace(bindings: Bindings) -> dict[str, Any]:
     return {
         "__builtins__": {},
         "NAN": nan,
+        "len": len,
         **{f"MEMBERS_{field}": names for field, names in MEMBERS.items()},
         **{f"LIMIT_{name}": resolve for name, resolve in bindings.limits.items()},
         **{f"LISTS_{name}": until.get for name, until in bindings.lists.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scoring.core.features.bounds import ANY, Bounds
@@ -15,6 +16,12 @@ _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 _FLIPPED = {">": "<", "<": ">", ">=": "<=", "<=": ">=", "==": "==", "!=": "!="}
 # The texts that a field can be, where they are few.
 CLOSED_TEXTS = {field: frozenset(names.values()) for field, names in MEMBERS.items()}
+# Of a text and a part of it, by CEL's names: as Python.
+TEXT_TESTS: Mapping[str, str] = {
+    "startsWith": "{}.startswith({})",
+    "endsWith": "{}.endswith({})",
+    "contains": "({1} in {0})",
+}
 COMPARISONS = {f"_{operator}_": operator for operator in _OPPOSITE}
 
 
@@ -104,6 +111,18 @@ def _compare_texts(operator: str, a: Term, b: Term) -> str:
     return f"({' and '.join(known)} and {a.code} {operator} {b.code})"
 
 
+def tested(name: str, text: Term, part: Term) -> Truth:
+    """When a text is known to have a part, and when known not to.
+
+    >>> x = Term(Type.TEXT, "'x'", literal="x")
+    >>> tested("endsWith", Term(Type.TEXT, "card"), x).false
+    "(card and not card.endswith('x'))"
+    """
+    plain = TEXT_TESTS[name].format(text.code, part.code)
+    known = " and ".join(t.code for t in (text, part) if t.literal is None)
+    return Truth(f"({known} and {plain})", f"({known} and not {plain})", plain)
+
+
 def known_not_in(code: str, texts: str) -> str:
     """A known text that is none of the texts.
 
@@ -189,7 +208,8 @@ def _require_undecided(comparison: Comparison, offset: int) -> None:
     if left.bounds.held(operator, right.bounds).empty:
         raise RuleProblem(offset, f"never holds: {lies}")
     if left.bounds.held(opposite(operator), right.bounds).empty:
-        remedy = f"compare with a number between, or write has({read.name})"
+        named = read.name.removeprefix("size(").rstrip(")")
+        remedy = f"compare with a number between, or write has({named})"
         raise RuleProblem(offset, f"always holds: {lies}; {remedy}")
 
 
