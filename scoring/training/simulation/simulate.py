@@ -7,8 +7,9 @@ and never features. Figures from a simulated world say nothing of a real one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from scoring.training.simulation.payments import (
 
 TRUTH_COLUMNS = ("fraud", "scenario")
 _TERMINALS_PER_MERCHANT = 4
+_HOMES_V4 = 1 << 16  # /24 networks of 10.0.0.0/8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,16 +134,43 @@ def _table(world: World, places: Places, p: Payments) -> Any:
         # The grid covers five degrees of central Europe; online has no place.
         "latitude": pa.array(45 + terminal_at[:, 1] / 20, mask=~at_shop),
         "longitude": pa.array(5 + terminal_at[:, 0] / 20, mask=~at_shop),
+        "email": _numbered("person-{:07d}@mail.example", _mailbox(places, p)),
+        "ip": _texts(_address, p.device),
         "fraud": pa.array(p.scenario > 0),
         "scenario": pa.array(p.scenario.astype(np.int8)),
     }
     return pa.table(columns)
 
 
+def _mailbox(places: Places, p: Payments) -> NDArray[np.int64]:
+    """Whose e-mail address an online payment gives: the customer's, and in card testing
+    a new one each time. It draws no chance: the rest of the world stays as it was.
+    """
+    tested = p.scenario == attacks.CARD_TESTING
+    owner = np.where(tested, len(places.customers) + p.payment, p.customer)
+    return np.where(p.device == NOBODY, NOBODY, owner)
+
+
+def _address(device: int) -> str:
+    """The private IP address of a device: a home has a network, of two devices.
+
+    >>> _address(0), _address(1), _address(1_000_000)
+    ('10.0.0.1', '10.0.0.2', 'fd00:7:a120::1')
+    """
+    home, host = device // 2, device % 2 + 1
+    if home < _HOMES_V4:
+        return f"10.{home >> 8}.{home & 255}.{host}"
+    return str(IPv6Address(f"fd00:{home >> 16:x}:{home & 0xFFFF:x}::{host}"))
+
+
 def _numbered(pattern: str, numbers: NDArray[np.int64]) -> Any:
+    return _texts(pattern.format, numbers)
+
+
+def _texts(text: Callable[[int], str], numbers: NDArray[np.int64]) -> Any:
     """Texts of numbers; NOBODY becomes the empty text."""
     distinct, rows = np.unique(numbers, return_inverse=True)
-    texts = ["" if n == NOBODY else pattern.format(n) for n in distinct.tolist()]
+    texts = ["" if n == NOBODY else text(n) for n in distinct.tolist()]
     return _named(texts, rows)
 
 

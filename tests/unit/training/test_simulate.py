@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,23 @@ def test_every_feature_lies_within_the_bounds_that_rules_are_judged_by(
         low, high, whole = catalogue.features[name].bounds
         assert ((known >= low) & (known <= high)).all(), name
         assert not whole or (known % 1 == 0).all(), name
+
+
+def test_only_online_payments_bring_an_address_and_tested_cards_share_one(world):
+    rows = world.to_pylist()
+    assert {bool(row["ip"]) for row in rows if row["channel"] == 2} == {True}
+    assert {(row["ip"], row["email"]) for row in rows if row["channel"] != 2} == {
+        ("", "")
+    }
+    tested = [row for row in rows if row["scenario"] == 4]
+    assert len({row["email"] for row in tested}) == len(tested)
+    assert len({row["ip"] for row in tested}) == len({row["device"] for row in tested})
+
+
+def test_addresses_draw_no_chance(world):
+    """The world without them is the one that every published figure was made of."""
+    columns = ("id", "customer", "terminal", "amount_minor", "device", "scenario")
+    told = "".join(
+        str(row) for row in zip(*(world[c].to_pylist() for c in columns), strict=True)
+    )
+    assert sha256(told.encode()).hexdigest()[:16] == "48197364cf63b855"
