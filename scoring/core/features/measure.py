@@ -8,6 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
+from scoring.core.fast_init import fast_init
 from scoring.core.features.expression import parse_filter
 from scoring.core.features.readable import readable, text_python
 from scoring.core.features.slot import NORMAL, Column, Kind
@@ -30,6 +31,7 @@ def counterpart_hash(text: str) -> int:
     return int.from_bytes(sha256(text.encode()).digest()[:6], "big") or 1
 
 
+@fast_init
 @dataclass(frozen=True, slots=True)
 class DecidedTransaction(Transaction):
     """A transaction whose recorded outcome ("APPROVE", "DECLINE" …) is known."""
@@ -46,8 +48,15 @@ class DecidedTransaction(Transaction):
         >>> DecidedTransaction.from_transaction(transaction, "DECLINE").outcome
         'DECLINE'
         """
-        own = {f.name: getattr(transaction, f.name) for f in fields(Transaction)}
-        return cls(**own, outcome=outcome)
+        return _decided(transaction, outcome)
+
+
+_own = ", ".join(f"t.{f.name}" for f in fields(Transaction))
+_decided: Callable[[Transaction, str], DecidedTransaction] = function_from(
+    f"def decided(t, outcome): return cls({_own}, outcome)",
+    "decided",
+    {"cls": DecidedTransaction},
+)
 
 
 def reading(column: Column) -> str:
