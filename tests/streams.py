@@ -86,7 +86,14 @@ def transaction(rnd: random.Random, id_: str, at_ms: int) -> Transaction:
         longitude=2.0 if located else None,
         merchant_category=random.Random(id_).choice(("", "5411")),
         attributes=own_texts(random.Random(id_)),
+        numbers=own_numbers(random.Random(id_)),
     )
+
+
+def own_numbers(rnd: random.Random) -> dict[str, float]:
+    """Numbers of the caller's own: below zero, not quite a step, and too large."""
+    points = rnd.choice((0.1, 0.2, 0.30000000000000004, -2.5, 0.0, 1e9, -1e9, 1e12))
+    return {"points": points} if rnd.random() < 0.8 else {}
 
 
 def own_texts(rnd: random.Random) -> dict[str, str]:

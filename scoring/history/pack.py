@@ -28,6 +28,7 @@ from scoring.stores.redis.formats import (
     PART,
     SIGHTING,
     SQUARE_LIMB,
+    WRAP,
     ColumnKind,
     codes_of,
 )
@@ -126,7 +127,7 @@ def _limbs(total: Integers) -> tuple[Integers, Integers]:
     >>> [int(limb[0]) for limb in _limbs(np.array([3 * 2**48 + 7]))]
     [3, 7]
     """
-    return total // LIMB, total % LIMB
+    return total // LIMB % WRAP, total % LIMB
 
 
 def _links(value: Reals, place: Integers) -> Integers:
@@ -198,7 +199,7 @@ def _square(v: Integers) -> tuple[Integers, Integers]:
     >>> (int(high[0]) << 40) + int(low[0]) == 10**26
     True
     """
-    a, d = v // HALF, v % HALF
+    a, d = np.abs(v) // HALF, np.abs(v) % HALF
     cross = a * d  # v^2 = a^2 2^44 + a d 2^23 + d^2
     rest = cross % HALF_CARRY * (2 * HALF) + d * d
     high = (

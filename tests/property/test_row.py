@@ -9,7 +9,7 @@ from rates_parts import rates_of
 
 from scoring.core.features.catalogue import load_catalogue
 from scoring.core.features.derivation import FORMULAS
-from scoring.core.features.row import own_value
+from scoring.core.features.row import measured_value, own_value
 from scoring.core.features.vector import DerivationColumns, derive, vectorise
 from scoring.core.transaction.transaction import Transaction
 
@@ -72,11 +72,12 @@ STORED = st.lists(
 
 def table(payments, stored):
     """What `derive` reads of the same payments."""
-    amounts = [CATALOGUE.amount(t) for t in payments]
     return DerivationColumns(
         np.array(stored),
         np.array([t.occurred_at_ms for t in payments], dtype=np.float64),
-        np.array(amounts, dtype=np.float64),
+        lambda name: np.array(
+            [measured_value(name)(t, CATALOGUE.amount(t)) for t in payments]
+        ),
         lambda name: np.array([own_value(t, name) for t in payments]),
         CATALOGUE.horizon_ms,
     )

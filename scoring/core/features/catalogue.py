@@ -22,9 +22,9 @@ from scoring.core.features.rates import (
     no_rates,
     shipped_rates,
 )
-from scoring.core.features.readable import Tokens, is_keyed, tokens_of
+from scoring.core.features.readable import STEPS, Tokens, is_keyed, tokens_of
 from scoring.core.features.slot import Column, Slot
-from scoring.core.features.statistic import STATISTICS, Wanted
+from scoring.core.features.statistic import MONEY, STATISTICS, Wanted
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
@@ -51,6 +51,7 @@ class Feature:
     slots: tuple[int, ...]  # positions in Observation.values
     of: str = ""
     measure: str = ""
+    scale: int = 1  # its stored numbers are so many times its value
     expression: str = ""
     filter: str = ""
     prior: tuple[float, float] = (0.0, 0.0)
@@ -278,7 +279,7 @@ def _feature(
         statistic=definition.statistic,
         window_ms=window_ms or None,
         delay_ms=wanted.delay_ms,
-        unit=definition.unit or statistic.unit,
+        unit=definition.unit or _unit(definition),
         description=definition.description.replace("{window}", window or ""),
         reason_group=definition.reason_group,
         includes_current=statistic.includes_current
@@ -288,6 +289,7 @@ def _feature(
         slots=tuple(positions[slot] for slot in statistic.slots(wanted)),
         of=definition.of,
         measure=definition.measure,
+        scale=_scale(definition),
         expression=definition.expression,
         filter=definition.filter,
         prior=(definition.prior.frauds, definition.prior.transactions),
@@ -300,9 +302,23 @@ def _feature(
     )
 
 
+def _scale(definition: Definition) -> int:
+    in_steps = STATISTICS[definition.statistic].unit == MONEY
+    return STEPS if in_steps and is_keyed(definition.measure) else 1
+
+
+def _unit(definition: Definition) -> str:
+    unit = STATISTICS[definition.statistic].unit
+    of_another = unit == MONEY and definition.measure != "amount"
+    return definition.measure if of_another else unit
+
+
 def _bounds(definition: Definition) -> Bounds:
     """Between which numbers a feature lies where it is known."""
-    bounds = BY_UNIT.get(STATISTICS[definition.statistic].unit, ANY)
+    unit = STATISTICS[definition.statistic].unit
+    bounds = BY_UNIT.get(unit, ANY)
+    if is_keyed(definition.measure) and unit in {MONEY, "ratio"}:
+        bounds = ANY  # it may be negative
     if definition.expression:
         bounds = bounds_of(definition.expression)
     if definition.prior.frauds > definition.prior.transactions:

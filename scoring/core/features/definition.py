@@ -25,7 +25,7 @@ from scoring.core.features.expression import (
     parse_filter,
 )
 from scoring.core.features.rates import COLUMNS
-from scoring.core.features.readable import MEASURES, PAYMENT, require_text
+from scoring.core.features.readable import PAYMENT, require_measure, require_text
 from scoring.core.features.statistic import STATISTICS
 from scoring.core.transaction.codes import CURRENCIES, CURRENCY_DIGITS
 
@@ -162,8 +162,7 @@ class Definition(_Strict):
     @field_validator("measure")
     @classmethod
     def _known_measure(cls, name: str) -> str:
-        if name not in MEASURES:
-            raise ValueError(f"no measure {name!r}; known: {', '.join(MEASURES)}")
+        require_measure(name)
         return name
 
     @field_validator("of")

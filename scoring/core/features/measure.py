@@ -10,8 +10,13 @@ from typing import Any
 
 from scoring.core.fast_init import fast_init
 from scoring.core.features.expression import parse_filter
-from scoring.core.features.readable import readable, text_python
-from scoring.core.features.slot import NORMAL, Column, Kind
+from scoring.core.features.readable import (
+    in_steps,
+    measured_python,
+    readable,
+    text_python,
+)
+from scoring.core.features.slot import GIVEN, NORMAL, Column, Kind
 from scoring.core.generated_code import function_from
 from scoring.core.transaction.transaction import Transaction
 
@@ -81,6 +86,7 @@ def reader(*readings: str) -> Read:
     """
     names = {
         "counterpart_hash": counterpart_hash,
+        "in_steps": in_steps,
         "DecidedTransaction": DecidedTransaction,
     }
     listed = "".join(f"{text}, " for text in readings)
@@ -95,8 +101,9 @@ def needs(column: Column) -> tuple[Column, ...]:
     A fold is made again when an event arrives late, so what it was made from is kept.
     """
     if column.kind in {*NORMAL, Kind.UNUSUAL}:
-        own = [Column(k, "amount", column.filter) for k in (Kind.SUM, Kind.COUNT)]
-        folds = [Column(k, "amount", column.filter, column.trim) for k in NORMAL]
+        m = column.measure
+        own = [Column(k, m, column.filter) for k in (Kind.SUM, Kind.COUNT)]
+        folds = [Column(k, m, column.filter, column.trim) for k in NORMAL]
         return (*own, *folds)
     if column.kind is not Kind.LAST:
         return ()
@@ -138,4 +145,6 @@ def _number(measure: str) -> str:
             return f"(None if (v := {of}) is None else {part})"
     if measure.startswith("-"):
         return f"(None if (v := {_number(measure[1:])}) is None else -v)"
-    return readable(measure).python
+    if measure.endswith(GIVEN):
+        return readable(measure.removesuffix(GIVEN)).python
+    return measured_python(measure)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from math import floor
 from operator import attrgetter
 
 from scoring.core.features.bounds import ANY, POSITIVE, Bounds, known_between
@@ -94,6 +95,10 @@ _READABLE = {
 }
 # What statistics add up and compare.
 MEASURES = ("amount", *names(FIELDS, FieldType.WHOLE))
+# A named number is added up and compared in whole steps of 1/10,000, so that sums are
+# exact in any order; one beyond 10^9 does not fit, and is unknown to statistics.
+STEPS = 10_000
+FITS_MAX = 1e9
 
 
 def readable(name: str) -> Readable:
@@ -131,6 +136,45 @@ def _hint(name: str) -> str:
     close = get_close_matches(name, _READABLE, n=1)
     known = ", ".join((*_READABLE, *(f"{of}.<key>" for of in MAP_FIELDS)))
     return f"; did you mean {close[0]!r}?" if close else f"; known: {known}"
+
+
+def require_measure(name: str) -> None:
+    """Raise `ValueError` for what statistics cannot add up or compare."""
+    if name not in MEASURES and not (is_keyed(name) and not name_is_text(name)):
+        of = [f"{of}.<key>" for of in MAP_FIELDS if of not in TEXTS_BY_KEY]
+        raise ValueError(f"no measure {name!r}; known: {', '.join((*MEASURES, *of))}")
+    readable(name)
+
+
+def name_is_text(name: str) -> bool:
+    """Whether a name of the caller's own is a text, not a number."""
+    return name.partition(".")[0] in TEXTS_BY_KEY
+
+
+def measured_python(name: str) -> str:
+    """A measure as a whole number, as Python; None unknown."""
+    found = readable(name).python
+    return f"in_steps({found})" if is_keyed(name) else found
+
+
+def in_steps(number: float | None) -> int | None:
+    """A named number in whole steps, the nearest; None where it does not fit.
+
+    >>> in_steps(0.1), in_steps(-2.5), in_steps(1e12)
+    (1000, -25000, None)
+    """
+    if number is None or not -FITS_MAX <= number <= FITS_MAX:
+        return None
+    return floor(number * STEPS + 0.5)
+
+
+def measured_sql(name: str) -> str:
+    """The same as SQL, NULL unknown."""
+    found = readable(name).sql
+    if not is_keyed(name):
+        return found
+    fits = f"{found} BETWEEN {-FITS_MAX!r} AND {FITS_MAX!r}"
+    return f"CASE WHEN {fits} THEN floor({found} * {STEPS}::DOUBLE + 0.5)::BIGINT END"
 
 
 def require_text(name: str) -> None:

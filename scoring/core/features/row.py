@@ -22,7 +22,7 @@ from scoring.core.features.catalogue import Catalogue, Feature
 from scoring.core.features.derivation import FORMULAS
 from scoring.core.features.expression import parse
 from scoring.core.features.measure import counterpart_hash
-from scoring.core.features.readable import text_of
+from scoring.core.features.readable import in_steps, measured_python, text_of
 from scoring.core.generated_code import function_from
 from scoring.core.transaction.transaction import Transaction
 
@@ -55,9 +55,14 @@ def source_of(catalogue: Catalogue) -> str:
     owns = [f.of for f in features if "own" in _asked(f)]
     own = {field: f"own_{i}" for i, field in enumerate(dict.fromkeys(owns))}
     lines += [f"{name} = own_value(t, {field!r})" for field, name in own.items()]
+    measured = _measured([f for f in features if "amount" in _asked(f)])
+    lines += [f"{name} = {text}" for name, text in measured.values()]
+    names = {**own, **{m: name for m, (name, _) in measured.items()}}
     values = []
     for i, feature in enumerate(features):
-        *before, value = _statements(feature, catalogue.horizon_ms, own)
+        *before, value = _statements(feature, catalogue.horizon_ms, names)
+        if feature.scale != 1:
+            value = f"({value}) / {float(feature.scale)!r}"
         if feature.spoiled and feature.amount_counts:
             every, known = feature.amount_counts
             value = f"(nan if s[{known}] < s[{every}] else {value})"
@@ -81,7 +86,9 @@ def own_value(transaction: Transaction, field: str) -> float:
     return float(counterpart_hash(text)) if text else nan
 
 
-def _statements(feature: Feature, horizon_ms: int, own: Mapping[str, str]) -> list[str]:
+def _statements(
+    feature: Feature, horizon_ms: int, names: Mapping[str, str]
+) -> list[str]:
     """Assignments, and last the expression of the feature's value."""
     if feature.derive == "value":
         return [parse(feature.expression).python]
@@ -91,9 +98,9 @@ def _statements(feature: Feature, horizon_ms: int, own: Mapping[str, str]) -> li
     on_floats = _OnFloats(
         {
             **{slot.arg: f"s[{i}]" for slot, i in slots},
-            "amount": "real_amount",
-            "own": own.get(feature.of, ""),
-            "default": repr(nan if feature.default is None else feature.default),
+            "amount": names.get(feature.measure, "real_amount"),
+            "own": names.get(feature.of, ""),
+            "default": repr(default_of(feature)),
             "window_ms": repr(feature.window_ms),
             "fraud_prior": repr(feature.prior[0]),
             "count_prior": repr(feature.prior[1]),
@@ -105,6 +112,38 @@ def _statements(feature: Feature, horizon_ms: int, own: Mapping[str, str]) -> li
     assert isinstance(last, ast.Return)
     assert last.value
     return [ast.unparse(node) for node in (*before, last.value)]
+
+
+def default_of(feature: Feature) -> float:
+    """The default as its stored numbers are scaled, NaN where there is none."""
+    return nan if feature.default is None else feature.default * feature.scale
+
+
+def measured_value(measure: str) -> Callable[[Transaction, int | None], float]:
+    """A function that reads a payment's own measure, NaN unknown; of its amount.
+
+    >>> measured_value("numbers.x")(Transaction("default", "t1", numbers={"x": 0.5}), 1)
+    5000.0
+    """
+    source = f"""def read(t, amount):
+    value = {measured_python(measure)}
+    return nan if value is None else float(value)"""
+    read: Callable[[Transaction, int | None], float] = function_from(
+        source, "read", {"in_steps": in_steps, "nan": nan}
+    )
+    return read
+
+
+def _measured(features: list[Feature]) -> dict[str, tuple[str, str]]:
+    """Of measures that are not the amount: their variables, and what they are."""
+    found = dict.fromkeys(f.measure for f in features if f.measure != "amount")
+    return {
+        measure: (
+            f"measured_{i}",
+            f"nan if (v := {measured_python(measure)}) is None else float(v)",
+        )
+        for i, measure in enumerate(found)
+    }
 
 
 def _asked(feature: Feature) -> Mapping[str, Any]:
@@ -173,4 +212,5 @@ _FLOATS: dict[str, Any] = {
     "arcsin": _as_float(np.arcsin),
     "_by_zero": _by_zero,
     "own_value": own_value,
+    "in_steps": in_steps,
 }

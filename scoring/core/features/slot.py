@@ -13,6 +13,7 @@ from typing import Self
 from scoring.core.features.expression import OUTCOME, names_of
 
 LABELS = "labels"
+GIVEN = "?"  # ends the measure of a count of numbers that are given, fit or not
 
 
 class Op(StrEnum):

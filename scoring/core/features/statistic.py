@@ -113,19 +113,19 @@ def _speed(w: Wanted) -> tuple[Slot, ...]:
 
 
 def _normal(w: Wanted) -> tuple[Slot, ...]:
-    columns = [Column(kind, "amount", w.filter, w.trim) for kind in NORMAL]
+    columns = [Column(kind, w.measure, w.filter, w.trim) for kind in NORMAL]
     return _before(w, *columns)
 
 
 def _unusual(w: Wanted) -> tuple[Slot, ...]:
-    column = Column(Kind.UNUSUAL, "amount", w.filter, w.trim)
+    column = Column(Kind.UNUSUAL, w.measure, w.filter, w.trim)
     return (Slot(w.entity, Op.TOTAL, column, w.window_ms, current=False),)
 
 
 def _mean_before(w: Wanted) -> tuple[Slot, ...]:
     return (
-        _total(w, Kind.SUM, "amount", current=False),
-        _total(w, Kind.COUNT, "amount", current=False),
+        _total(w, Kind.SUM, w.measure, current=False),
+        _total(w, Kind.COUNT, w.measure, current=False),
     )
 
 
@@ -156,7 +156,7 @@ _FILTER = frozenset({"filter"})
 _MEASURE = frozenset({"filter", "measure"})
 _OF = frozenset({"of"})
 _LABELS = frozenset({"filter", "delay"})
-_MONEY = "minor units of the reference currency"
+MONEY = "minor units of the reference currency"
 
 STATISTICS: dict[str, Statistic] = {
     "count": Statistic(
@@ -172,7 +172,7 @@ STATISTICS: dict[str, Statistic] = {
         of_amounts=True,
         slots=_sum,
         derive="copy",
-        unit=_MONEY,
+        unit=MONEY,
         takes=_MEASURE | {"delay"},
         counts_outcomes=True,
     ),
@@ -181,7 +181,7 @@ STATISTICS: dict[str, Statistic] = {
         spoiled=True,
         slots=_mean,
         derive="mean",
-        unit=_MONEY,
+        unit=MONEY,
         takes=_MEASURE | {"delay"},
         counts_outcomes=True,
     ),
@@ -190,18 +190,18 @@ STATISTICS: dict[str, Statistic] = {
         spoiled=True,
         slots=_std,
         derive="std",
-        unit=_MONEY,
+        unit=MONEY,
         takes=_MEASURE,
         counts_outcomes=True,
     ),
     "max": Statistic(
-        of_amounts=True, slots=_largest, derive="copy", unit=_MONEY, takes=_MEASURE
+        of_amounts=True, slots=_largest, derive="copy", unit=MONEY, takes=_MEASURE
     ),
     "min": Statistic(
         of_amounts=True,
         slots=_smallest,
         derive="negate",
-        unit=_MONEY,
+        unit=MONEY,
         takes=_MEASURE,
     ),
     "distinct": Statistic(
@@ -251,7 +251,7 @@ STATISTICS: dict[str, Statistic] = {
         derive="ratio",
         unit="ratio",
         includes_current=False,
-        takes=_FILTER,
+        takes=_MEASURE,
     ),
     "ratio_to_normal": Statistic(
         slots=_normal,
@@ -259,15 +259,15 @@ STATISTICS: dict[str, Statistic] = {
         unit="ratio",
         windowed=False,
         includes_current=False,
-        takes=_FILTER | {"trim"},
+        takes=_MEASURE | {"trim"},
     ),
     "normal": Statistic(
         slots=_normal,
         derive="normal",
-        unit=_MONEY,
+        unit=MONEY,
         windowed=False,
         includes_current=False,
-        takes=_FILTER | {"trim"},
+        takes=_MEASURE | {"trim"},
     ),
     "zscore": Statistic(
         slots=_normal,
@@ -275,7 +275,7 @@ STATISTICS: dict[str, Statistic] = {
         unit="standard deviations",
         windowed=False,
         includes_current=False,
-        takes=_FILTER | {"trim"},
+        takes=_MEASURE | {"trim"},
     ),
     "unusual_count": Statistic(
         falls=True,
@@ -284,7 +284,7 @@ STATISTICS: dict[str, Statistic] = {
         derive="copy",
         unit="transactions",
         includes_current=False,
-        takes=_FILTER | {"trim"},
+        takes=_MEASURE | {"trim"},
     ),
     "fraud_rate": Statistic(
         slots=_fraud_rate,

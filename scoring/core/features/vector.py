@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue, Feature
 from scoring.core.features.derivation import FORMULAS, Reals
-from scoring.core.features.row import row_of
+from scoring.core.features.row import default_of, row_of
 from scoring.core.transaction.transaction import Transaction
 
 Matrix = NDArray[np.float32]
@@ -59,13 +59,13 @@ def vectorise(
 class DerivationColumns:
     """What whole columns are derived from: stored slots (n, stored) and payments' own.
 
-    `at_ms` and `amount` are (n,), NaN unknown; `own(name)` gives (n,) of a hashed
-    text field or a coordinate.
+    `at_ms` is (n,); `measured(name)` gives (n,) of a measure, `own(name)` of a hashed
+    text field or a coordinate, NaN unknown.
     """
 
     stored: Reals
     at_ms: Reals
-    amount: Reals
+    measured: Callable[[str], Reals]
     own: Callable[[str], Reals]
     horizon_ms: int
 
@@ -96,13 +96,13 @@ class _Group:
         slots = zip(*(f.slots for f in self.features), strict=True)
         offered: dict[str, Callable[[], object]] = {
             "at_ms": lambda: table.at_ms[:, None],
-            "amount": lambda: table.amount[:, None],
+            "amount": lambda: np.stack(
+                [table.measured(f.measure) for f in self.features], axis=1
+            ),
             "latitude": lambda: table.own("latitude")[:, None],
             "longitude": lambda: table.own("longitude")[:, None],
             "own": lambda: np.stack([table.own(f.of) for f in self.features], axis=1),
-            "default": lambda: np.array(
-                [nan if f.default is None else f.default for f in self.features]
-            ),
+            "default": lambda: np.array([default_of(f) for f in self.features]),
             "window_ms": lambda: np.array(
                 [float(f.window_ms or 0) for f in self.features]
             ),
@@ -110,11 +110,13 @@ class _Group:
             "count_prior": lambda: np.array([f.prior[1] for f in self.features]),
             "horizon_ms": lambda: table.horizon_ms,
         }
+        scale = np.array([f.scale for f in self.features])
         asked = signature(self.formula).parameters.keys() & offered.keys()
-        return self.formula(
+        values = self.formula(
             *(table.stored[:, list(need)] for need in slots),
             **{name: offered[name]() for name in asked},
         )
+        return values / scale if (scale != 1).any() else values
 
 
 @cache

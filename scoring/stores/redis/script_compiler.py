@@ -144,29 +144,28 @@ class EntityProgram:
 
     def _normals(self) -> list[dict[str, Any]]:
         groups = {
-            (c.filter, c.trim) for c in self.plan.columns if c.kind is Kind.NORMAL_COUNT
+            (c.measure, c.filter, c.trim)
+            for c in self.plan.columns
+            if c.kind is Kind.NORMAL_COUNT
         }
         return [self._normal(*group) for group in sorted(groups)]
 
-    def _normal(self, filter_: str, trim: float) -> dict[str, Any]:
-        folds = [Column(kind, "amount", filter_, trim) for kind in NORMAL]
-        unusual = self.record.places.get(Column(Kind.UNUSUAL, "amount", filter_, trim))
+    def _normal(self, measure: str, filter_: str, trim: float) -> dict[str, Any]:
+        folds = [Column(kind, measure, filter_, trim) for kind in NORMAL]
+        own = {*folds, Column(Kind.UNUSUAL, measure, filter_, trim)}
+        unusual = self.record.places.get(Column(Kind.UNUSUAL, measure, filter_, trim))
         return {
             **{
                 key: self.record.places[c] for key, c in zip("nshl", folds, strict=True)
             },
             **({"u": unusual} if unusual else {}),
             "slots": [
-                i
-                for i, slot in enumerate(self.plan.slots, 1)
-                if slot.column is not None
-                and slot.column.kind in {*NORMAL, Kind.UNUSUAL}
-                and (slot.column.filter, slot.column.trim) == (filter_, trim)
+                i for i, slot in enumerate(self.plan.slots, 1) if slot.column in own
             ],
             "trim": trim,
             "input": self.plan.columns.index(folds[0]) + 1,
-            "sum_at": self.record.places[Column(Kind.SUM, "amount", filter_)],
-            "count_at": self.record.places[Column(Kind.COUNT, "amount", filter_)],
+            "sum_at": self.record.places[Column(Kind.SUM, measure, filter_)],
+            "count_at": self.record.places[Column(Kind.COUNT, measure, filter_)],
         }
 
     @cached_property

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.derivation import Reals
 from scoring.core.features.expression import OUTCOME, parse
+from scoring.core.features.readable import measured_sql
 from scoring.core.features.vector import DerivationColumns, Matrix, derive
 from scoring.errors import BadArtifact
 from scoring.training.offline import folds as offline_folds
@@ -165,9 +166,14 @@ def _vector(con: Connection, catalogue: Catalogue, stored: Reals) -> Matrix:
     chosen += [f"{hash_sql(name)}::DOUBLE AS own_{i}" for i, name in enumerate(own)]
     places = {name: f"own_{i}" for i, name in enumerate(own)}
     places |= {name: f"own_{name}" for name in ("latitude", "longitude")}
+    measures = sorted({f.measure for f in catalogue.features.values()})
+    chosen += [
+        f"({measured_sql(name)})::DOUBLE AS measured_{i}"
+        for i, name in enumerate(measures)
+    ]
     listed = "".join(f", {sql}" for sql in chosen)
     found = con.sql(
-        "SELECT occurred_at_ms::DOUBLE AS at_ms, amount::DOUBLE AS amount, "  # noqa: S608
+        "SELECT occurred_at_ms::DOUBLE AS at_ms, "  # noqa: S608
         f"latitude::DOUBLE AS own_latitude, longitude::DOUBLE AS own_longitude{listed} "
         "FROM offline_rows ORDER BY r"
     ).fetchnumpy()
@@ -178,7 +184,7 @@ def _vector(con: Connection, catalogue: Catalogue, stored: Reals) -> Matrix:
     table = DerivationColumns(
         stored,
         columns["at_ms"],
-        columns["amount"],
+        lambda name: columns[f"measured_{measures.index(name)}"],
         lambda name: columns[places[name]],
         catalogue.horizon_ms,
     )

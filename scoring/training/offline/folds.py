@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from math import nan
 from typing import Any
 
@@ -26,7 +27,7 @@ def fill(
 ) -> None:
     """Fill the folded slots of one kind of entity from the table offline_events."""
     folds = dict.fromkeys(
-        Column(Kind.UNUSUAL, s.column.measure, s.column.filter, s.column.trim)
+        Column(Kind.NORMAL_COUNT, s.column.measure, s.column.filter, s.column.trim)
         for s in plan.slots
         if s.column is not None and s.column.kind in FOLDED
     )
@@ -50,7 +51,7 @@ def _fill_normal(
     states, running = _own_normal(rows, column.trim)
     for i, slot in enumerate(plan.slots, plan.first_slot):
         own = slot.column
-        if own is None or (own.filter, own.trim) != (column.filter, column.trim):
+        if own is None or replace(own, kind=column.kind) != column:
             continue
         if own.kind in NORMAL:
             stored[rows["r"], i] = states[NORMAL.index(own.kind)]

@@ -10,10 +10,11 @@ from scoring.core.features.measure import LIMB_BITS
 from scoring.core.features.readable import (
     column_of,
     keyed_columns,
+    measured_sql,
     readable,
     text_sql,
 )
-from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
+from scoring.core.features.slot import GIVEN, NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction.fields import Field
 from scoring.core.transaction.transaction import DERIVED, FIELDS, MAP_FIELDS
 from scoring.training.offline.derived_sql import DERIVED_SQL
@@ -99,7 +100,9 @@ def _measure_sql(name: str) -> str:
             return f"({base} * {base} {act} {1 << LIMB_BITS}::HUGEINT)::BIGINT"
     if name.startswith("-"):
         return f"-({_measure_sql(name[1:])})"
-    return readable(name).sql
+    if name.endswith(GIVEN):
+        return readable(name.removesuffix(GIVEN)).sql
+    return measured_sql(name)
 
 
 def column_sql(column: Column) -> str:

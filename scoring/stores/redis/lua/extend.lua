@@ -3,14 +3,17 @@
 -- A sum in two limbs, and a number more.
 local function plus(high, low, v)
   low = low + v
-  if low < LIMB then return high, low end
+  if low >= 0 and low < LIMB then return high, low end
   local carry = floor(low / LIMB)
   return high + carry, low - carry * LIMB
 end
 
+-- An upper limb, which wraps, of a sum that may be below zero.
+local function signed(high) return high < WRAP / 2 and high or high - WRAP end
+
 -- What a sum has grown by from one record to another.
 local function between(from, to, p)
-  return (to[p] - from[p]) % WRAP * LIMB + (to[p + 1] - from[p + 1])
+  return signed((to[p] - from[p]) % WRAP) * LIMB + (to[p + 1] - from[p + 1])
 end
 
 -- Add to a record's running count or sum.
@@ -33,7 +36,7 @@ local function extend_normals(plan, prev, r, fresh, x)
     local n, t, h, l = c.n, c.s, c.h, c.l
     local count, th, tl, hh, hl, lh, ll = 0, 0, 0, 0, 0, 0, 0
     if not fresh then
-      count, th, tl = prev[n], prev[t], prev[t + 1]
+      count, th, tl = prev[n], signed(prev[t]), prev[t + 1]
       hh, hl, lh, ll = prev[h], prev[h + 1], prev[l], prev[l + 1]
     end
     local sign = count < 0 and -1 or 1  -- below zero: not quite known
@@ -45,8 +48,9 @@ local function extend_normals(plan, prev, r, fresh, x)
       else
         count = count + 1
         th, tl = plus(th, tl, v)
-        local a = floor(v / HALF)
-        local d = v - a * HALF
+        local w = v < 0 and -v or v
+        local a = floor(w / HALF)
+        local d = w - a * HALF
         -- v^2 = a^2 HALF^2 + 2 a d HALF + d^2
         local m = a * d
         local mh = floor(m / HALF_CARRY)
@@ -55,12 +59,13 @@ local function extend_normals(plan, prev, r, fresh, x)
         hh, hl = plus(hh, hl, a * a * (HALF * HALF / SQUARE_LIMB) + mh + carry)
         lh, ll = plus(lh, ll, rest - carry * SQUARE_LIMB)
         -- These are no differences: they count from where the history began.
-        if th >= WRAP or hh >= WRAP or lh >= WRAP or count >= WRAP / 2 then
+        local most = WRAP / 2
+        if th >= most or th < -most or hh >= most or lh >= most or count >= most then
           corrupt(plan.name .. ' overflow')
         end
       end
     end
-    r[n], r[t], r[t + 1] = count * sign, th, tl
+    r[n], r[t], r[t + 1] = count * sign, th % WRAP, tl
     r[h], r[h + 1], r[l], r[l + 1] = hh, hl, lh, ll
     if c.u then r[c.u] = unusual end
   end
@@ -82,7 +87,7 @@ local function extend(e, prev, b, at, hi, lo, x)
       local high, low = prev[p], prev[p + 1]
       if v == v then
         low = low + v
-        if low >= LIMB then
+        if low < 0 or low >= LIMB then
           high, low = plus(high, 0, low)
           high = high % WRAP
         end

@@ -61,7 +61,8 @@ local function read_totals(e, prev, cur, edge, coarse, base, out, inexact)
     for m = 1, #sums, 2 do
       local at = sums[m + 1]
       local high = to[at] - from[at]
-      if high < 0 then high = high + WRAP end
+      if high < -WRAP / 2 then high = high + WRAP
+      elseif high >= WRAP / 2 then high = high - WRAP end
       out[base + sums[m]] = high * LIMB + (to[at + 1] - from[at + 1])
     end
     if coarse and (coarse[lower] or (upper > 0 and coarse[upper])) then
@@ -211,7 +212,7 @@ local function read_others(e, b, prev, edge, fresh, now, x, base, out, inexact)
     local op, value, unsure = s.op
     if op == OP_BEFORE then
       value = prev[s.at]
-      if s.sum then value = value * LIMB + prev[s.at + 1] end
+      if s.sum then value = signed(value) * LIMB + prev[s.at + 1] end
       if fresh then value = s.empty elseif value == s.none then value = NAN end
       if s.count and value < 0 then value = -value end
     elseif op == OP_TIME_BEFORE then value = fresh and 0 or prev[TIME_PLACE]
