@@ -27,6 +27,9 @@ def dev(
     grpc: Annotated[
         str, typer.Option(help="host:port; port 0: any. Default: the setting.")
     ] = "",
+    http: Annotated[
+        str, typer.Option(help="host:port of the HTTP door; port 0: any.")
+    ] = "127.0.0.1:8080",
 ) -> None:
     """Run a store, a broker, `serve` and `stream` on loopback until Ctrl-C.
 
@@ -53,11 +56,12 @@ def dev(
         _create_topics(running)
         own = {name: {"SCORING_METRICS_PORT": str(free_port())} for name in _COMMANDS}
         own["serve"]["SCORING_GRPC_ADDRESS"] = grpc or settings.grpc_address
+        own["serve"]["SCORING_HTTP_ADDRESS"] = http
         started = stack.enter_context(
             services(_COMMANDS, environment, directory=directory, own=own)
         )
         metrics = {name: each["SCORING_METRICS_PORT"] for name, each in own.items()}
-        _show(started[0].address, environment, metrics, directory)
+        _show(started[0], environment, metrics, directory)
         dead = _until_told(started)
     if dead is not None:
         typer.secho(dead.obituary, fg=typer.colors.RED, err=True)
@@ -113,7 +117,7 @@ def _create_topics(running: Parts) -> None:
 
 
 def _show(
-    grpc: str,
+    serve: ServiceProcess,
     environment: Mapping[str, str],
     metrics: Mapping[str, str],
     directory: Path,
@@ -122,10 +126,12 @@ def _show(
     from shlex import quote
 
     env = directory / "env"
-    lines = {**environment, "GRPC": grpc}.items()
+    doors = {"GRPC": serve.address, "HTTP": serve.http_address}
+    lines = {**environment, **doors}.items()
     env.write_text("".join(f"export {name}={quote(value)}\n" for name, value in lines))
     places = {
-        "gRPC": grpc,
+        "gRPC": serve.address,
+        "HTTP": f"http://{serve.http_address}",
         "Kafka": f"{environment['SCORING_KAFKA_BOOTSTRAP']}, topics {_NAME}.…",
         "store": environment["SCORING_REDIS_URL"],
         **{

@@ -59,6 +59,7 @@ def staged(
         "SCORING_DECISION_FORMAT": "json",
         "SCORING_SCHEMA_REGISTRY_URL": "",  # topics of a moment have no subjects
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
+        "SCORING_HTTP_ADDRESS": "127.0.0.1:0",
         "SCORING_REFLECTION": "true",
         # Everything shares this machine; a real server keeps the defaults.
         "SCORING_BUDGET_MS": "1000",
@@ -162,7 +163,9 @@ async def _dead(stage: Stage) -> ServiceProcess:
 
 def try_it(stage: Stage) -> str:
     """A line for a reader who wants to look for themselves."""
+    serve = stage.serve
     return (
-        f"gRPC {stage.serve.address} · Kafka {stage.parts.bootstrap}, "
+        f"gRPC {serve.address} · HTTP {serve.http_address} · "
+        f"Kafka {stage.parts.bootstrap}, "
         f"topic {stage.topics.decisions} (JSON)"
     )

@@ -17,6 +17,7 @@ from scoring.errors import Unavailable
 
 # The line by which each process says that it works.
 _READY = {"serve": r"serving grpc on (\S+)", "stream": r"streaming from"}
+_HTTP = r"serving http on (\S+)"
 # Imports and the first join of a group, on a machine that is busy with both.
 _READY_S = 120.0
 
@@ -142,16 +143,22 @@ def _started(command: str, child: Child) -> ServiceProcess:
         ) from error
     found = _announced(command, child.log_file)
     assert found is not None
-    return ServiceProcess(command, child, found[1] if found.groups() else "")
+    http = re.search(_HTTP, child.log_file.read_text(errors="replace"))
+    address = found[1] if found.groups() else ""
+    return ServiceProcess(command, child, address, http[1] if http else "")
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceProcess:
-    """A running process of ours; `address` is the gRPC door's host:port."""
+    """A running process of ours; `address` is the gRPC door's host:port.
+
+    `http_address` is the HTTP door's, where it has one.
+    """
 
     command: str
     child: Child
     address: str
+    http_address: str = ""
 
     @property
     def running(self) -> bool:

@@ -32,7 +32,16 @@ def working(directory, model_dir):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SCORING_")}
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "scoring", "dev", "--grpc", "127.0.0.1:0"),
+            *(
+                sys.executable,
+                "-m",
+                "scoring",
+                "dev",
+                "--grpc",
+                "127.0.0.1:0",
+                "--http",
+                "127.0.0.1:0",
+            ),
             f"--directory={directory}",
         ],
         env={**environment, "SCORING_MODEL_DIR": str(model_dir)},

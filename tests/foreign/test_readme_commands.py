@@ -24,6 +24,7 @@ def environment(stage, *tools: Path) -> dict[str, str]:
         **os.environ,
         "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
         "GRPC": stage.serve.address,
+        "HTTP": stage.serve.http_address,
         "KAFKA": stage.parts.bootstrap,
         "TOPICS": stage.topics.prefix,
     }
@@ -96,6 +97,15 @@ def test_buf_curl_sees_health_and_the_same_decision(by_grpcurl, embedded_doors):
     health, answer = documents(printed)
     assert health == {"status": "SERVING"}
     assert answer["decision"]["core"] == by_grpcurl[1]["decision"]["core"]
+
+
+def test_curl_gets_a_decision_labels_it_and_reads_why(embedded_doors):
+    printed = run(block_of("curl"), environment(embedded_doors))
+    answer, labelled, explanation = documents(printed)
+    assert answer["decision"]["core"]["transaction_id"] == "readme-3"
+    assert answer["decision"]["core"]["reasons"][0]["code"]
+    assert labelled == {"results": [{"transaction_id": "readme-3"}]}
+    assert explanation["contributions"][0]["feature"]
 
 
 @pytest.mark.kafka
