@@ -40,6 +40,7 @@ GO_TOOLS = {
     "protoc-gen-go-grpc": ("google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2"),
 }
 APICURIO = "3.0.9"  # the last that runs on Java 17
+ASYNCAPI_PARSER = "3.6.6"
 KAFKAJS = "2.2.4"
 REDOCLY = "2.77.0"
 KUBERNETES_VALIDATE = "1.37.0"
@@ -151,6 +152,16 @@ def redocly() -> Path:
     return kept(f"redocly-{REDOCLY}", fetch) / "node_modules/.bin/redocly"
 
 
+def asyncapi_parser() -> Path:
+    """A directory whose node_modules holds AsyncAPI's own parser."""
+
+    def fetch(into: Path) -> None:
+        package = f"@asyncapi/parser@{ASYNCAPI_PARSER}"
+        command("npm", "install", "--silent", "--prefix", into, package, cwd=into)
+
+    return kept(f"asyncapi-parser-{ASYNCAPI_PARSER}", fetch)
+
+
 def apicurio() -> Path:
     """The jar that starts Apicurio Registry, its libraries beside it."""
 
@@ -250,6 +261,7 @@ def everything() -> dict[str, Callable[[], Path]]:
         "kafkajs": kafkajs,
         "redocly": redocly,
         "apicurio": apicurio,
+        "asyncapi": asyncapi_parser,
         "envoy": envoy,
         "kcat": kcat,
         "luacheck": luacheck,

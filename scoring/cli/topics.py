@@ -56,11 +56,13 @@ def check(
 def schemas(
     directory: Annotated[Path, typer.Argument(help="Where to; it is created.")],
 ) -> None:
-    """Write the schemas of the topics' values: a descriptor set and JSON Schemas."""
+    """Write what the topics hold: descriptors, JSON Schemas, an AsyncAPI document."""
+    from scoring.kafka import async_api
     from scoring.wire.schemas import published
 
     directory.mkdir(parents=True, exist_ok=True)
-    for name, content in published().items():
+    files = {**published(), async_api.FILE: async_api.rendered}
+    for name, content in files.items():
         (directory / name).write_bytes(content())
         typer.echo(str(directory / name))
 

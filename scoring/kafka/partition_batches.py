@@ -54,8 +54,8 @@ class WaitingRecord:
 
     @property
     def bytes(self) -> int:
-        """What it takes of a batch, about."""
-        return len(self.value) + len(self.record.key or b"") + 100
+        """What it takes of a batch, about; its headers are of some 300 bytes."""
+        return len(self.value) + len(self.record.key or b"") + 400
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 from scoring.errors import BadArtifact, LogUnavailable
 from scoring.kafka.startup_errors import started
 from scoring.kafka.topic_incarnation import of_another, topic_ids
-from scoring.kafka.topic_layout import BY_BROKER, TopicDescription, TopicLayout
+from scoring.kafka.topic_layout import TopicDescription, TopicLayout
 from scoring.kafka.topic_names import Topics
 
 _SEEN_WITHIN_S = 30.0
@@ -62,12 +62,7 @@ class TopicAdmin:
                 topic,
                 layout.partitions,
                 layout.replication,
-                topic_configs={
-                    "retention.ms": str(layout.retention_ms(topics, topic)),
-                    "cleanup.policy": "delete",
-                    "message.timestamp.type": BY_BROKER,
-                    "min.insync.replicas": str(layout.acknowledging),
-                },
+                topic_configs=layout.configs(topics, topic),
             )
             for topic in topics.created
         ]

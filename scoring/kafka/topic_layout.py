@@ -43,6 +43,15 @@ class TopicLayout:
             return self.decisions_ms
         return self.dead_letters_ms
 
+    def configs(self, topics: Topics, topic: str) -> dict[str, str]:
+        """The settings with which one topic is created, as Kafka names them."""
+        return {
+            "retention.ms": str(self.retention_ms(topics, topic)),
+            "cleanup.policy": "delete",
+            "message.timestamp.type": BY_BROKER,
+            "min.insync.replicas": str(self.acknowledging),
+        }
+
     @property
     def acknowledging(self) -> int:
         """How many replicas must have a record before it counts as written."""

@@ -4,6 +4,7 @@ from scoring.wire.decision_json import FeatureNames, decision_to_json
 from scoring.wire.decisions import (
     carried_of,
     core_to_bytes,
+    decided_at_ms,
     decision_from_bytes,
     decision_part,
     decision_to_bytes,
@@ -55,6 +56,7 @@ __all__ = [
     "accepted_from_proto",
     "carried_of",
     "core_to_bytes",
+    "decided_at_ms",
     "decision_from_bytes",
     "decision_of",
     "decision_part",

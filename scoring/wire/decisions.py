@@ -26,6 +26,7 @@ from scoring.v1 import decision_pb2
 from scoring.wire.messages import (
     JSON,
     field_to_bytes,
+    ms_from_timestamp,
     timestamp_from_ms,
     varint_to_bytes,
 )
@@ -252,6 +253,11 @@ def carried_of(logged: bytes, content_type: str) -> Transaction:
 def decision_from_bytes(raw: bytes) -> decision_pb2.Decision:
     """Parse what `decision_to_bytes` or `logged_to_bytes` wrote."""
     return decision_pb2.Decision.FromString(raw)
+
+
+def decided_at_ms(decision: bytes) -> int:
+    """When an encoded or logged decision was made, wall clock, ms since 1970."""
+    return ms_from_timestamp(decision_from_bytes(decision).trace.decided_at)
 
 
 def position_of(decision: bytes) -> str:

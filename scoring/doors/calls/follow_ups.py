@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from scoring import wire
-from scoring.core.transaction.label import Label, validate_label
+from scoring.core.transaction.label import validate_label
 from scoring.core.transaction.lifecycle import event_known, validate_event
 from scoring.doors.calls.refusals import refusal_of, shown_id
 from scoring.doors.calls.requests import Caller, Intake
@@ -24,9 +24,10 @@ from scoring.errors import (
     Unavailable,
     UnknownTransaction,
 )
-from scoring.kafka.topic_names import Topics, key_of
+from scoring.kafka.follow_up_records import follow_up_record
+from scoring.kafka.topic_names import Topics
 from scoring.pipeline.follow_ups import FollowUps, Reported
-from scoring.ports.log import DecisionLog, LogRecord
+from scoring.ports.log import DecisionLog
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
 REPORTS_COUNT_MAX = 1_000
@@ -77,7 +78,9 @@ class LogSink:
         outcomes = await self._judged(reported, min(within_s / 2, _JUDGED_S))
         taken = [i for i, error in enumerate(outcomes) if error is None]
         try:
-            await self.log.append([self._record(reported[i]) for i in taken])
+            await self.log.append(
+                [follow_up_record(self.topics, reported[i]) for i in taken]
+            )
         except RecordsRefused as error:
             for place, why in error.refused.items():
                 outcomes[taken[place]] = why
@@ -93,18 +96,6 @@ class LogSink:
         except (StoreUnavailable, TimeoutError):
             return [None] * len(reported)
         return [None if isinstance(e, UnknownTransaction) else e for e in outcomes]
-
-    def _record(self, told: Reported) -> LogRecord:
-        topics = self.topics
-        return LogRecord(
-            topic=topics.labels if isinstance(told, Label) else topics.events,
-            key=key_of(told.transaction) if told.transaction else None,
-            value=wire.follow_up_to_bytes(told),
-            headers=(
-                ("content-type", wire.PROTOBUF.encode()),
-                ("transaction-id", told.transaction_id.encode()),
-            ),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from scoring.errors import (
     UnknownTransaction,
 )
 from scoring.kafka.batch_decoder import Renamed, Unread
+from scoring.kafka.cloud_events import DEAD_LETTER, event_headers, refused_headers
 from scoring.kafka.record_values import Malformed, Oversize, UnknownType, receipt_ms
 from scoring.ports.log import LogRecord
 from scoring.v1 import transaction_pb2
@@ -27,7 +28,7 @@ from scoring.wire.card_number_masking import Shown, shown
 
 VALUE_BYTES_MAX = 65_536  # of an oversize record
 RECORD_BYTES_MAX = 1_000_000  # Kafka's own default is a little more
-_AROUND_BYTES = 1_024  # a record's headers, and what a batch says of itself
+_AROUND_BYTES = 3_072  # a record's headers, and what a batch says of itself
 _RUN_BYTES = 64  # the longest card number with its separators
 
 
@@ -114,13 +115,23 @@ def letter_record(
     """
     letter = dead_letter(record, error)
     value = _fitted(letter, content_type, bytes_max)
+    source = source_headers(record, of_letter=True)
+    place = f"{record.partition}@{record.offset}"
     return LogRecord(
         topic=topic,
         key=letter.key or None,
         value=value,
         headers=(
             ("content-type", content_type.encode()),
-            *source_headers(record, of_letter=True),
+            *source,
+            *event_headers(
+                DEAD_LETTER,
+                topic,
+                # The place alone is another record's once a topic was made again.
+                id_=f"{place}:{source[-1][1].decode()}",
+                at_ms=receipt_ms(record),
+                subject=f"{record.topic}/{place}",
+            ),
         ),
         partition=record.partition,
     )
@@ -149,7 +160,11 @@ def refusal_record(
         topic=topic,
         key=letter.key or None,
         value=value,
-        headers=(("content-type", content_type.encode()), *named),
+        headers=(
+            ("content-type", content_type.encode()),
+            *named,
+            *refused_headers(record.headers, topic),
+        ),
     )
 
 

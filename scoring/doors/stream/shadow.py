@@ -13,14 +13,14 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from scoring import wire
 from scoring.core.decision.decision import DecisionCore
 from scoring.errors import BadArtifact, LogUnavailable, ScoringError
+from scoring.kafka.decision_records import DecisionRecords
 from scoring.kafka.record_values import opened
 from scoring.kafka.startup_errors import reader
 from scoring.kafka.topic_admin import TopicAdmin
 from scoring.kafka.topic_incarnation import OwnPositions, committed_in
-from scoring.kafka.topic_names import Topics, key_of
+from scoring.kafka.topic_names import Topics
 from scoring.pipeline.challenger import Challenger
 from scoring.ports.log import DecisionLog, LogRecord
 from scoring.wire.shadow_decisions import Judged, challenge_to_bytes, judged_from_bytes
@@ -152,18 +152,9 @@ class Shadow:
         """A `Decision` of core and trace, in the partition of the champion's."""
         position = f"{record.topic}/{record.partition}@{record.offset}"
         raw = challenge_to_bytes(core, position, decided_at_ms=self.now_ms())
-        json = self.content_type == wire.JSON
-        return LogRecord(
-            topic=self.topics.challenger,
-            key=key_of(judged.transaction),
-            value=wire.decision_to_json(raw) if json else raw,
-            headers=(
-                ("content-type", self.content_type.encode()),
-                ("transaction-id", core.transaction_id.encode()),
-                ("model", core.versions.model.encode()),
-            ),
-            partition=record.partition,
-        )
+        records = DecisionRecords(self.topics, self.content_type)
+        model = core.versions.model
+        return records.challenge(raw, judged.transaction, model, record.partition)
 
 
 async def _rest(told: asyncio.Event, rest_s: float) -> None:
