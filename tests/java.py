@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from kafka_cluster import VERSION, fetched_jars
@@ -20,16 +21,21 @@ JARS = (
 _COMPILER = "org.eclipse.jdt.internal.compiler.batch.Main"
 
 
+def compiled(source: Path, classpath: Iterable[str], into: Path) -> None:
+    """Compile one file; the compiler's own jar is in the classpath, too."""
+    listed = ":".join(classpath)
+    done = subprocess.run(
+        ["java", "-cp", listed, _COMPILER, "-17", "-cp", listed, "-d", str(into),
+         str(source)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 @functools.cache
 def java_program(source: str) -> tuple[str, ...]:
     """The command of a program under tests/foreign, "readers/DecisionReader.java"."""
     jars = fetched_jars("readers", JARS, version="1")
-    classes = tempfile.mkdtemp(prefix="scoring-classes-")
-    listed = ":".join(str(jar) for jar in jars.iterdir())
-    done = subprocess.run(
-        ["java", "-cp", f"{jars}/*", _COMPILER, "-17", "-cp", listed, "-d", classes,
-         str(HERE / source)],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    classes = Path(tempfile.mkdtemp(prefix="scoring-classes-"))
+    compiled(HERE / source, map(str, jars.iterdir()), classes)
     return ("java", "-cp", f"{classes}:{jars}/*", Path(source).stem)
