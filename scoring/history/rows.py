@@ -13,8 +13,9 @@ from scoring.core.transaction.fields import Field, FieldType, Role
 from scoring.core.transaction.label import Label, LabelSource, Verdict
 from scoring.core.transaction.transaction import ATTEMPT_MAX, FIELDS
 from scoring.errors import InvalidTransaction
-from scoring.kafka.record_values import TIMESTAMP_MS_MAX, opened, receipt_ms
+from scoring.kafka.record_values import opened, receipt_ms
 from scoring.v1 import decision_pb2
+from scoring.wire.messages import TIMESTAMP_MS_MAX
 
 Row = dict[str, Any]
 _TYPES: dict[FieldType, pa.DataType] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from scoring.kafka.record_values import TIMESTAMP_MS_MAX
+from scoring.wire.messages import TIMESTAMP_MS_MAX
 
 Headers = tuple[tuple[str, bytes], ...]
 # Types are the names of the messages; a challenger's is its own, so that nobody takes

@@ -10,10 +10,9 @@ from google.protobuf.message import Message
 from scoring import wire
 from scoring.errors import ScoringError
 from scoring.kafka import batch_decoder
+from scoring.wire.messages import TIMESTAMP_MS_MAX
 
 batch_decoder.install()  # whoever reads values takes batches as they are
-# The last instant that a Timestamp can say: the end of the year 9999.
-TIMESTAMP_MS_MAX = 253_402_300_799_999
 
 _OPENS_JSON = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
 _SAYS_JSON = re.compile(r"application/([a-z0-9.-]+\+)?json(;charset=\"?utf-8)?")

@@ -16,6 +16,8 @@ from scoring.wire.json_text import message_from_json
 M = TypeVar("M", bound=Message)
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
+# The last instant that a Timestamp can say: the end of the year 9999.
+TIMESTAMP_MS_MAX = 253_402_300_799_999
 _MS_PER_S = 1_000
 _NS_PER_MS = 1_000_000
 _HEADS_MAX = 8_192  # pairs of field number and length remembered
