@@ -26,7 +26,7 @@ _TOPICS = Topics()
 _DESCRIPTION = """\
 The topics of the fraud decision service, as it reads and writes them. Their names here
 are those without `SCORING_TOPIC_PREFIX`. A value is a protobuf message or its canonical
-JSON, as `content-type` says; with `SCORING_SCHEMA_REGISTRY_URL` it stands behind the
+JSON, as `content-type` says; with `SCORING_SCHEMA_REGISTRY_URL` it follows the
 frame of a schema registry's clients. `scoring-v1.binpb` beside this file holds the
 descriptors of all messages.
 
