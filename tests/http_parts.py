@@ -76,6 +76,10 @@ class HttpDoor:
     server: HttpServer
     context: ssl.SSLContext | None = None
 
+    def __repr__(self) -> str:
+        """Short: all that is within is no use to whoever reads of a failure."""
+        return f"<doors at {self.grpc.server.address} and {self.server.address}>"
+
     @asynccontextmanager
     async def connected(self, context: ssl.SSLContext | None = None):
         """A connection of its own."""

@@ -1,0 +1,60 @@
+"""Schemathesis against the running service: every answer is one that is documented.
+
+By night it tries more than 20,000 cases.
+"""
+
+import os
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import checks
+from served import serving
+
+from scoring.embedded.child import LOOPBACK, free_port
+from scoring.wire import openapi
+
+pytestmark = pytest.mark.timeout(7_200)
+SCHEMA = schemathesis.openapi.from_dict(openapi.document())
+
+
+def no_failure_of_ours(_context, response, case):
+    """Only who asks for less time than there is gets no answer in time."""
+    hurried = "x-timeout-ms" in (case.headers or {})
+    allowed = {504} if hurried else set()
+    assert response.status_code < 500 or response.status_code in allowed, response
+
+
+PROMISED = (
+    no_failure_of_ours,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.unsupported_method,
+)
+CASES = {"nightly": 3_000, "quick": 4}.get(os.environ.get("HYPOTHESIS_PROFILE"), 15)
+
+
+@pytest.fixture(scope="module")
+def address(store_url, model_dir, tmp_path_factory):
+    listening = f"{LOOPBACK}:{free_port()}"
+    with serving(
+        http_address=listening,
+        redis_url=store_url,
+        namespace="schemathesis",
+        model_dir=model_dir,
+        budget_ms=2_000,
+        state_dir=tmp_path_factory.mktemp("schemathesis"),
+    ):
+        yield f"http://{listening}"
+
+
+@SCHEMA.parametrize()
+@settings(
+    max_examples=CASES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+def test_every_answer_is_documented(case, address):
+    case.call_and_validate(base_url=address, checks=PROMISED, timeout=20)
