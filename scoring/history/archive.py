@@ -27,6 +27,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scoring.core.transaction.transaction import FIELD_OF, PERSONAL_FIELDS
 from scoring.errors import BadArtifact
 from scoring.history.rows import DECISIONS, LABELS, Row
 from scoring.training.sql import connect
@@ -267,8 +268,14 @@ def digest(token: str) -> str:
 
 
 def masked_row(row: Row, field: str, mask: str) -> Row:
-    """A decision's row without the token, or what would prove or answer it."""
-    return row | {field: mask, "payload_hash": None, "decision": None}
+    """A decision's row without the token, or what would prove or answer it; where the
+    token is its payer's, without all that is personal in it.
+    """
+    erased: Row = {}
+    if FIELD_OF[field].names_payer:
+        erased = {name: FIELD_OF[name].absent for name in PERSONAL_FIELDS}
+    own = {field: mask, "payload_hash": None, "decision": None}
+    return row | erased | own
 
 
 def _masked(row: Row, masks: Mapping[tuple[str, str, str], str]) -> Row:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.transaction.fields import Role
-from scoring.core.transaction.transaction import FIELDS
+from scoring.core.transaction.transaction import FIELD_OF, FIELDS, FORMS
 from scoring.errors import BadArtifact
 from scoring.history.archive import (
     Archive,
@@ -29,6 +29,9 @@ from scoring.stores.redis.bulk_load import RedisHistory
 from scoring.training.sql import connect
 
 _FIELDS = tuple(field.name for field in FIELDS if field.role is Role.ENTITY)
+# What else names a payer, and is theirs alone.
+_ALSO_THEIRS = tuple(f.name for f in FIELDS if f.names_payer and f.personal)
+_KEPT = frozenset(field.name for field in FIELDS)
 _DAY_MS = 86_400_000
 _MS_PER_S = 1_000
 
@@ -93,14 +96,21 @@ def named_entity(text: str, tenant: str, catalogue: Catalogue) -> Entity:
     'c-4711'
     """
     kind, _, token = text.partition(":")
-    single = {p.name: p.fields[0] for p in catalogue.plans if len(p.fields) == 1}
+    single = {
+        plan.name: plan.fields[0]
+        for plan in catalogue.plans
+        if len(plan.fields) == 1 and plan.fields[0] in _KEPT
+    }
     known = {**{name: name for name in _FIELDS}, **single}
     if kind not in known or not token:
         raise BadArtifact(
             f"{text!r} names no entity: write KIND:TOKEN, KIND one of "
             f"{', '.join(sorted(known))}"
         )
-    return Entity(tenant, known[kind], token)
+    field = known[kind]
+    return Entity(
+        tenant, field, FORMS[field].spelled(token) if field in FORMS else token
+    )
 
 
 async def forget(
@@ -112,18 +122,21 @@ async def forget(
 ) -> Forgotten:
     """Erase an entity from the store and mask it in an archive that is up to date.
 
-    Other entities keep what they counted with it: their numbers stay right, and
-    what is masked cannot be traced back. Safe to repeat. Raises `BadArtifact` for files
-    that are not the archive's own, where it can before anything is erased.
+    A payer is forgotten with all that is personal in their payments, and with the
+    state of what names them, too (e-mail address, phone, account). Other entities keep
+    what they counted with it: their numbers stay right, and what is masked cannot be
+    traced back. Safe to repeat. Raises `BadArtifact` for files that are not the
+    archive's own, where it can before anything is erased.
     """
     forgotten = Forgotten()
     check(archive)
-    ids = _transactions(entity, archive, forgotten)
+    ids, theirs = _transactions(entity, archive, forgotten)
     for plan in catalogue.plans:
-        if entity.field in plan.fields:
-            forgotten.state_keys += await store.forget_entity(
-                plan, tenant=entity.tenant, field=entity.field, token=entity.token
-            )
+        for own in (entity, *theirs):
+            if own.field in plan.fields:
+                forgotten.state_keys += await store.forget_entity(
+                    plan, tenant=own.tenant, field=own.field, token=own.token
+                )
     forgotten.decisions = await store.forget_decisions(
         [(entity.tenant, id_) for id_ in ids]
     )
@@ -133,17 +146,29 @@ async def forget(
     return forgotten
 
 
-def _transactions(entity: Entity, archive: Archive, forgotten: Forgotten) -> list[str]:
+def _transactions(
+    entity: Entity, archive: Archive, forgotten: Forgotten
+) -> tuple[list[str], list[Entity]]:
+    """The ids of an entity's payments, and what else names their payer in them."""
+    also = [name for name in _ALSO_THEIRS if name != entity.field]
+    also = also if FIELD_OF[entity.field].names_payer else []
+    columns = ", ".join(("id", "received_at_ms", *also))
     con: Any = connect()
     with closing(con), readable(archive.directory):
         archive.views(con)
         rows = con.execute(
-            f"SELECT id, received_at_ms FROM decisions "  # noqa: S608 one of our fields
+            f"SELECT {columns} FROM decisions "  # noqa: S608 our own fields
             f"WHERE tenant = ? AND {entity.field} = ?",
             [entity.tenant, entity.token],
         ).fetchall()
-    forgotten.newest_ms = max((at_ms for _, at_ms in rows), default=0)
-    return [id_ for id_, _ in rows]
+    forgotten.newest_ms = max((row[1] for row in rows), default=0)
+    theirs = {
+        Entity(entity.tenant, name, token)
+        for row in rows
+        for name, token in zip(also, row[2:], strict=True)
+        if token
+    }
+    return [row[0] for row in rows], list(theirs)
 
 
 def _mask(

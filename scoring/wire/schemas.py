@@ -142,6 +142,8 @@ def fields_page() -> bytes:
     def row(field: Field) -> Row:
         kind, role = field.type.name.lower(), field.role.name.lower()
         meaning = says[field.path.partition(".")[0]]
+        if field.personal:
+            meaning += " Personal."
         return str(field.number), f"`{field.path}`", kind, role, meaning
 
     def derived(field: Field, of: str) -> Row:
@@ -153,7 +155,8 @@ def fields_page() -> bytes:
     return _page(
         "The fields of a transaction",
         "Made from their declaration by `make docs`. Lists and segments ask for "
-        "entities and categories; any text may be a feature's entity or counterpart.",
+        "entities and categories; any text may be a feature's entity or counterpart. "
+        "What is personal is in no log, metric or error; `scoring forget` erases it.",
         ("number", "field", "type", "role", "meaning"),
         [*map(row, FIELDS), *(derived(*each) for each in DERIVED.items())],
     )

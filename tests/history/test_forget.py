@@ -1,6 +1,7 @@
 """A forgotten entity is gone from the store and the archive; others keep counting."""
 
 import random
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -9,6 +10,7 @@ from redis.asyncio import Redis
 from streams import Shape, transactions
 
 from scoring.core.features.catalogue import default_catalogue
+from scoring.core.transaction.transaction import FIELDS, PERSONAL_FIELDS
 from scoring.errors import BadArtifact
 from scoring.history.forget import forget, named_entity
 from scoring.history.topic_archiver import silent
@@ -80,6 +82,58 @@ async def test_what_was_forgotten_does_not_come_back_from_the_topics(
     compared, wrong = same(was, await cells(life.store, others))
     assert compared > 1_000
     assert wrong == 0
+
+
+PERSONAL = {
+    "email": "ann@mail.example", "phone": "+4915112345678", "ip": "203.0.113.7",
+    "session": "session-ann", "billing_address": "Hauptstr. 5",
+    "billing_postal_code": "10115", "shipping_address": "Hafenweg 9",
+    "shipping_postal_code": "20457", "payer_account": "DE89370400440532013000",
+    "payee_account": "GB82WEST12345698765432",
+    "attributes": {"nickname": "ann-of-berlin"},
+}  # fmt: skip
+
+
+def test_every_personal_field_is_tried():
+    assert set(PERSONAL) == set(PERSONAL_FIELDS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["card:c-ann", "customer:ann", "email:Ann@Mail.Example", "phone:+49 151 12345678"],
+)
+async def test_a_payer_is_forgotten_with_all_that_is_personal_in_their_payments(
+    life, settings, archive, name
+):
+    stream = transactions(random.Random(4), Shape(count=60, late=0))
+    ann = [replace(t, card="c-ann", customer="ann", **PERSONAL) for t in stream[10:20]]
+    others = [*stream[:10], *stream[20:]]
+    await life.pay([*stream[:10], *ann, *stream[20:]], random.Random(4))
+    gone = await forgotten(settings, archive, name)
+    assert gone.archived == gone.decisions == len(ann)
+    everything = b"".join(str(table).encode() for table in tables_of(archive))
+    for said in markers():
+        assert said.encode() not in everything
+    # What names the payer alone is no key of the store; nor are their payments there.
+    keys = b"".join(await state(settings.redis_url, settings.namespace))
+    named = next(field.name for field in FIELDS if name.startswith(f"{field.name}:"))
+    theirs = {named, "email", "phone", "payer_account"}
+    for field in theirs & set(PERSONAL):
+        assert PERSONAL[field].encode() not in keys
+    ids = [("default", t.id) for t in ann]
+    assert await life.store.decisions(ids) == [None] * len(ann)
+    ids = [("default", t.id) for t in others]
+    assert None not in await life.store.decisions(ids)
+
+
+def markers():
+    for said in PERSONAL.values():
+        yield from said.values() if isinstance(said, dict) else [said]
+
+
+def tables_of(archive):
+    for path in archive.files("decisions"):
+        yield pq.read_table(path, partitioning=None).to_pylist()
 
 
 @pytest.mark.parametrize("name", ["card", "card:", "colour:red", ""])

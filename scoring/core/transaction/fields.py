@@ -53,7 +53,9 @@ class Field:
     message holds it ("location.latitude"), and what errors call it. `absent` is what
     stands for "not known": "", 0 or None; a required field's is refused. Numbers lie
     between `low` and `high`, texts are at most `characters_max`; one of a `form` is
-    read in its canonical spelling.
+    read in its canonical spelling. What is `personal` says something of a person, and
+    is never written but where payments are kept; who `names_payer` is forgotten with
+    all that is personal in their payments.
     """
 
     number: int
@@ -74,6 +76,8 @@ class Field:
     form: Form | None = None
     members: Members | None = None
     in_rules: bool = True
+    personal: bool = False
+    names_payer: bool = False
 
     @property
     def is_token(self) -> bool:
@@ -174,10 +178,13 @@ def instant(number: int, *, low: int, high: int, path: str) -> Field:
 def texts(
     number: int, *, entries_max: int, key_characters_max: int, characters_max: int
 ) -> Field:
-    """Texts by keys of the caller's own, guarded as tokens are."""
+    """Texts by keys of the caller's own, guarded as tokens are; they may say anything
+    of a person.
+    """
     return Field(
         number, FieldType.TEXTS, Role.EXTRA, entries_max=entries_max, in_rules=False,
         key_characters_max=key_characters_max, characters_max=characters_max,
+        personal=True,
     )  # fmt: skip
 
 
@@ -194,6 +201,11 @@ def numbers(
 def derived(name: str, role: Role, form: Form) -> Field:
     """A text that is worked out from another field, and carried by no message."""
     return Field(0, FieldType.TEXT, role, path=name, name=name, absent="", form=form)
+
+
+def personal(field: Field, *, names_payer: bool = False) -> Field:
+    """The field as one that says something of a person, or names the payer."""
+    return replace(field, personal=True, names_payer=names_payer)
 
 
 def declared(cls: type) -> tuple[Field, ...]:

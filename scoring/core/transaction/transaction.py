@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import partial
 from hashlib import sha256
@@ -33,6 +33,7 @@ from scoring.core.transaction.fields import (
     name,
     names,
     numbers,
+    personal,
     real,
     text,
     texts,
@@ -107,7 +108,12 @@ _numbers = numbers(48, entries_max=32, key_characters_max=64, high=NUMBER_MAX)
 _address = partial(text, characters_max=256)
 _postal_code = partial(text, characters_max=16, form=POSTAL_CODE)
 _account = partial(_token, form=ACCOUNT)
-_email = text(21, Role.ENTITY, characters_max=254, form=EMAIL)  # RFC 5321's longest
+_payer = partial(personal, names_payer=True)
+_email = _payer(
+    text(21, Role.ENTITY, characters_max=254, form=EMAIL)
+)  # RFC 5321's longest
+_phone = _payer(_token(22, Role.ENTITY, form=PHONE))
+_ip = personal(_token(23, Role.ENTITY, form=IP))
 _version = _token(43, Role.CATEGORY, form=THREE_DS_VERSION)
 
 
@@ -134,8 +140,8 @@ class Transaction:
     # 0 is an amount: of an account verification
     amount_minor: Annotated[int | None, money(6, high=AMOUNT_MINOR_MAX)] = None
     currency: Annotated[str, code(7, CURRENCIES, required=True)] = ""
-    card: Annotated[str, _token(8, Role.ENTITY)] = ""
-    customer: Annotated[str, _token(9, Role.ENTITY)] = ""
+    card: Annotated[str, replace(_token(8, Role.ENTITY), names_payer=True)] = ""
+    customer: Annotated[str, replace(_token(9, Role.ENTITY), names_payer=True)] = ""
     merchant: Annotated[str, _token(10, Role.ENTITY)] = ""
     terminal: Annotated[str, _token(11, Role.ENTITY)] = ""
     device: Annotated[str, _token(12, Role.ENTITY)] = ""
@@ -149,17 +155,17 @@ class Transaction:
     longitude: Annotated[float | None, _longitude] = None
     attributes: Annotated[Mapping[str, str], _attributes] = field(default_factory=dict)
     email: Annotated[str, _email] = ""
-    phone: Annotated[str, _token(22, Role.ENTITY, form=PHONE)] = ""
-    ip: Annotated[str, _token(23, Role.ENTITY, form=IP)] = ""
-    session: Annotated[str, _token(24, Role.ENTITY)] = ""
-    billing_address: Annotated[str, _address(25, Role.ENTITY)] = ""
-    billing_postal_code: Annotated[str, _postal_code(26, Role.CATEGORY)] = ""
+    phone: Annotated[str, _phone] = ""
+    ip: Annotated[str, _ip] = ""
+    session: Annotated[str, personal(_token(24, Role.ENTITY))] = ""
+    billing_address: Annotated[str, personal(_address(25, Role.ENTITY))] = ""
+    billing_postal_code: Annotated[str, personal(_postal_code(26, Role.CATEGORY))] = ""
     billing_country: Annotated[str, code(27, COUNTRIES)] = ""
-    shipping_address: Annotated[str, _address(28, Role.ENTITY)] = ""
-    shipping_postal_code: Annotated[str, _postal_code(29, Role.CATEGORY)] = ""
+    shipping_address: Annotated[str, personal(_address(28, Role.ENTITY))] = ""
+    shipping_postal_code: Annotated[str, personal(_postal_code(29, Role.CATEGORY))] = ""
     shipping_country: Annotated[str, code(30, COUNTRIES)] = ""
-    payer_account: Annotated[str, _account(31, Role.ENTITY)] = ""
-    payee_account: Annotated[str, _account(32, Role.ENTITY)] = ""
+    payer_account: Annotated[str, _payer(_account(31, Role.ENTITY))] = ""
+    payee_account: Annotated[str, personal(_account(32, Role.ENTITY))] = ""
     bin: Annotated[str, _token(33, Role.CATEGORY, form=BIN)] = ""
     issuer: Annotated[str, _token(34, Role.CATEGORY)] = ""
     wallet: Annotated[str, text(35, Role.CATEGORY, characters_max=64)] = ""
@@ -196,6 +202,7 @@ DERIVED: Mapping[Field, str] = {
 }
 READ_FIELDS = (*FIELDS, *DERIVED)  # what rules, lists, segments and features name
 FIELD_OF: Mapping[str, Field] = {field.name: field for field in READ_FIELDS}
+PERSONAL_FIELDS = tuple(field.name for field in FIELDS if field.personal)
 MAP_FIELDS = names(FIELDS, FieldType.TEXTS, FieldType.NUMBERS)
 TOKEN_FIELDS = tuple(f.name for f in FIELDS if f.is_token)
 FIELD_CODES = {f.name: f.codes for f in FIELDS if f.type is FieldType.CODE and f.codes}
