@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,14 +39,14 @@ def describe(
     _show(f"{catalogue.name} {catalogue.version}", rows(catalogue))
 
 
-def _show(title: str, listed: list[tuple[str, ...]]) -> None:
+def _show(title: str, listed: list[tuple[str, ...]], *, wide: bool = True) -> None:
     """Print the table; where the terminal is narrow, without what explains most."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    narrow = console.width < _WIDE
+    narrow = wide and console.width < _WIDE
     box = None if narrow else SIMPLE_HEAD
     table = Table(title=title, box=box, pad_edge=False)
     for heading in listed[0][: -1 if narrow else None]:
@@ -63,12 +64,43 @@ def _show(title: str, listed: list[tuple[str, ...]]) -> None:
 def check(
     file: Annotated[Path, typer.Argument(help="The definitions to check.")],
 ) -> None:
-    """Refuse a file with line, field and remedy; exit 2 when it is refused."""
+    """Refuse a file with line, field and remedy; say what it costs. Exit 2: refused."""
+    from scoring.history.feature_costs import MEASURED, PAID, UNMEASURED, costs, table
+
     catalogue = _load(file)
     typer.echo(
         f"{file}: {len(catalogue.names)} features, version {catalogue.version}, "
         f"{catalogue.stored_count} stored numbers"
     )
+    found = costs(catalogue) if catalogue.plans else []
+    if found:
+        measured = found[0].payment_us is not None
+        _show("What a payment costs", table(found), wide=False)
+        typer.echo(f"{MEASURED if measured else UNMEASURED}. {PAID}")
+
+
+class PaymentKind(StrEnum):
+    """What payments a shipped catalogue is for."""
+
+    CARDS = "cards"
+    ECOMMERCE = "ecommerce"
+    POS = "pos"
+    ACCOUNT_TO_ACCOUNT = "account-to-account"
+
+
+@app.command()
+def shipped(
+    *,
+    kind: Annotated[
+        PaymentKind, typer.Option("--for", help="What payments it is to be for.")
+    ] = PaymentKind.CARDS,
+) -> None:
+    """Print shipped definitions, to start yours from; `cards` is the default's."""
+    from importlib import resources
+
+    name = "features" if kind is PaymentKind.CARDS else f"features-{kind}"
+    text = resources.files("scoring.defaults").joinpath(f"{name}.yaml").read_text()
+    typer.echo(text, nl=False)
 
 
 def _load(file: Path | None) -> Catalogue:

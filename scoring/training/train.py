@@ -29,6 +29,7 @@ from scoring.training.progress import Report, silent
 from scoring.training.simulation.simulate import World, simulate
 from scoring.training.sql import connect
 
+_PAYERS = ("customer", "card", "payer_account")  # who pays: the first that is known
 _REQUIRED = ("id", "occurred_at_ms", "amount_minor", "currency", "fraud")
 # The demo plays a small town; its model learns from a larger one like it.
 DEMO_LABEL_DELAY_MS = 3 * DAY_MS
@@ -83,9 +84,10 @@ def dataset_of(
         raise BadArtifact(
             f"table: lacks the column {missing[0]}; name it in the column mapping"
         )
-    if not {"customer", "card"} & set(table.column_names):
+    if not set(_PAYERS) & set(table.column_names):
         raise BadArtifact(
-            "table: lacks both customer and card; name one in the column mapping"
+            "table: lacks both customer and card; name one in the column mapping, "
+            "or payer_account"
         )
     _refuse_early_labels(table, label_delay_ms)
     features = _features(table, catalogue, label_delay_ms, report)
@@ -180,8 +182,8 @@ def _fraud(table: Any) -> NDArray[np.bool_]:
 
 
 def _customers(table: Any) -> NDArray[np.int64]:
-    """Numbers for customers, or for cards where customers are not known."""
-    name = "customer" if "customer" in table.column_names else "card"
+    """Numbers for customers, or for cards or accounts where they are not known."""
+    name = next(name for name in _PAYERS if name in table.column_names)
     codes = table[name].combine_chunks().dictionary_encode().indices
     return np.asarray(codes.to_numpy(zero_copy_only=False)).astype(np.int64)
 

@@ -95,8 +95,18 @@ def _bytes(column: Column) -> int:
     return _COLUMN_BYTES.get(column.kind, _SUM_BYTES)
 
 
+def bytes_per_event(plan: EntityPlan) -> int:
+    """Bytes that each payment adds to the log of an entity.
+
+    >>> from scoring.core.features.catalogue import default_catalogue
+    >>> bytes_per_event(default_catalogue().plans[0]) > 21
+    True
+    """
+    return _EVENT_BYTES + sum(_bytes(column) for column in plan.columns)
+
+
 def _memory_row(plan: EntityPlan, catalogue: Catalogue) -> str:
-    size = _EVENT_BYTES + sum(_bytes(column) for column in plan.columns)
+    size = bytes_per_event(plan)
     seen = sum(column.kind is Kind.COUNTERPART for column in plan.columns)
     most = size * catalogue.events_max + seen * 12 * catalogue.distinct_max
     return f"| {plan.name} | {size} | {catalogue.events_max} | {most:,} bytes |"

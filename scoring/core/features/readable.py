@@ -99,6 +99,7 @@ MEASURES = ("amount", *names(FIELDS, FieldType.WHOLE))
 # exact in any order; one beyond 10^9 does not fit, and is unknown to statistics.
 STEPS = 10_000
 FITS_MAX = 1e9
+_MEASURED_KEY = re.compile(r"\w+\.[\w .:/-]{1,64}")
 
 
 def readable(name: str) -> Readable:
@@ -143,6 +144,8 @@ def require_measure(name: str) -> None:
     if name not in MEASURES and not (is_keyed(name) and not name_is_text(name)):
         of = [f"{of}.<key>" for of in MAP_FIELDS if of not in TEXTS_BY_KEY]
         raise ValueError(f"no measure {name!r}; known: {', '.join((*MEASURES, *of))}")
+    if name not in MEASURES and not _MEASURED_KEY.fullmatch(name):
+        raise ValueError(f"{name!r}: the key of a measure has letters, digits, _ - . :")
     readable(name)
 
 

@@ -256,7 +256,7 @@ class Program:
         )
         plans = [entity.table(terms) for entity in self.entities]
         # No feature sees a label for longer.
-        self.labels_ms: int = max(plan["ttl"] for plan in plans)
+        self.labels_ms: int = max((plan["ttl"] for plan in plans), default=0)
         self.source = lua_source.program(plans, dedupe_ms=terms.dedupe_ms)
         self.name = "scoring_" + sha256(self.source.encode()).hexdigest()[:16]
 
