@@ -14,6 +14,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from scoring import cli, extras
+from scoring.cli.calls import SUMMARIES, is_target
 from scoring.errors import ScoringError
 
 if TYPE_CHECKING:
@@ -49,18 +50,23 @@ def assemble() -> typer.Typer:
         else:
             function = getattr(module, module.__name__.rpartition(".")[2])
             app.command(name, rich_help_panel=_panel(name))(function)
+    for name, does in SUMMARIES.items():  # for the overview: `main` has run them
+        app.command(name, help=does, rich_help_panel=_panel(name))(_call)
     return app
 
 
 def commands() -> list[str]:
-    """The first words of every command."""
-    return sorted(each.name.replace("_", "-") for each in iter_modules(cli.__path__))
+    """The first words of every command that an extra brings, a module each."""
+    found = (each for each in iter_modules(cli.__path__) if not each.ispkg)
+    return sorted(each.name.replace("_", "-") for each in found)
 
 
 def main() -> None:
     """Run the command that the arguments name, and end with its exit status."""
     words = sys.argv[1:]
-    if words[:1] == ["--version"]:
+    if words[:1] and words[0] in SUMMARIES:
+        ended(_call)
+    elif words[:1] == ["--version"]:
         sys.stdout.write(f"{metadata.version(extras.PACKAGE)}\n")
     elif find_spec("typer") is None:
         _run_light(words)
@@ -94,6 +100,15 @@ def ended(command: Callable[[], object]) -> None:
         _refuse(problem)
 
 
+def _call() -> None:
+    """Call a running service, as the words say."""
+    # Before gRPC is imported: its own words are for those who write it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from scoring.cli.calls.commands import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
 def _run_light(words: Sequence[str]) -> None:
     """What the package does without an extra; whatever else is asked says which."""
     if words[:1] in ([], ["--help"]):
@@ -108,7 +123,8 @@ def _run_light(words: Sequence[str]) -> None:
 def overview() -> str:
     """Every command in a line, under what to install for it; imports none of them."""
     lines = ["Usage: scoring COMMAND …", "", "Real-time fraud decisions for payments."]
-    for panel, names in groupby(sorted(commands(), key=_panel), key=_panel):
+    every = sorted([*SUMMARIES, *commands()], key=_panel)
+    for panel, names in groupby(every, key=_panel):
         lines += ["", f"{panel}:", *(f"  {name:13} {_does(name)}" for name in names)]
     lines += [
         "",
@@ -123,12 +139,18 @@ def _panel(command: str) -> str:
 
     >>> _panel("serve"), _panel("demo")
     ('With the extra serve', 'With the extras embedded, train')
+    >>> _panel("check")
+    'Call a running service'
     """
     needed = extras.of_command([command])
+    if not needed:
+        return "Call a running service"
     return f"With the extra{'s' * (len(needed) > 1)} {', '.join(needed)}"
 
 
 def _does(command: str) -> str:
+    if command in SUMMARIES:
+        return SUMMARIES[command]
     file = Path(cli.__file__).with_name(f"{command.replace('-', '_')}.py")
     summary = (ast.get_docstring(ast.parse(file.read_text())) or "").splitlines()[0]
     return summary.partition(": ")[2]
@@ -139,7 +161,8 @@ def _warn_of_unread_settings() -> None:
 
     if "--worker" in sys.argv:  # its supervisor has said it
         return
-    for line in unread_settings(os.environ):
+    own = {name: v for name, v in os.environ.items() if not is_target(name)}
+    for line in unread_settings(own):
         _complain(line, _YELLOW)
 
 

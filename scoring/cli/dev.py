@@ -127,6 +127,7 @@ def _show(
 
     env = directory / "env"
     doors = {"GRPC": serve.address, "HTTP": serve.http_address}
+    doors["SCORING_TARGET"] = serve.address
     lines = {**environment, **doors}.items()
     env.write_text("".join(f"export {name}={quote(value)}\n" for name, value in lines))
     places = {

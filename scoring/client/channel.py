@@ -42,12 +42,13 @@ SERVICE_CONFIG: dict[str, Any] = {
 class Security:
     """Files for TLS; certificate and key of our own make it mutual TLS.
 
+    Without a `ca_file` the usual authorities are trusted, which gRPC brings.
     `server_name` overrides the name that the server's certificate must carry.
     `token_file` holds a signed token that names us; it is read for every call, so
     whoever writes a fresh one there need tell nobody.
     """
 
-    ca_file: Path
+    ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
     server_name: str = ""
@@ -56,7 +57,7 @@ class Security:
     def credentials(self) -> grpc.ChannelCredentials:
         """Read the files; raises `OSError`."""
         encrypted = grpc.ssl_channel_credentials(
-            self.ca_file.read_bytes(),
+            self.ca_file.read_bytes() if self.ca_file else None,
             self.key_file.read_bytes() if self.key_file else None,
             self.cert_file.read_bytes() if self.cert_file else None,
         )

@@ -10,6 +10,7 @@ from light import SIZE_MB_MAX
 from served import serving
 
 from scoring.__main__ import commands
+from scoring.cli.calls import SUMMARIES
 from scoring.extras import MODULES, install, of_command
 
 ALONE = {"fraud-scoring", "grpcio", "protobuf", "iso3166", "iso4217"}
@@ -80,7 +81,8 @@ def test_its_client_is_answered_and_imports_nothing_of_the_server(light, address
 def test_its_help_lists_every_command_and_how_to_install_what_it_needs(light):
     shown = light.scoring("--help")
     assert shown.returncode == 0, shown.stderr
-    assert all(f"\n  {name} " in shown.stdout for name in commands())
+    every = [*SUMMARIES, *commands()]
+    assert all(f"\n  {name} " in shown.stdout for name in every)
     assert all(extra in shown.stdout for extra in [*MODULES, "train-gpu"])
     assert "pip install 'fraud-scoring[NAME]'" in shown.stdout
     assert light.scoring("--version").stdout.strip() == "0.1.0"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from scoring.__main__ import assemble, commands, overview
+from scoring.cli.calls import SUMMARIES
+from scoring.cli.calls.commands import COMMANDS as CALLS
 from scoring.extras import COMMANDS, MODULES, SERVE, of_command
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,8 +89,8 @@ def test_the_contract_of_the_client_names_all_that_an_extra_brings():
     assert every <= set(contract["forbidden_modules"])
 
 
-def test_every_command_that_needs_more_than_the_server_exists():
-    listed = set(commands())
+def test_every_command_that_is_told_its_extras_exists():
+    listed = {*commands(), *SUMMARIES}
     for words in COMMANDS:
         first, _, second = words.partition(" ")
         assert first in listed
@@ -99,7 +101,12 @@ def test_every_command_that_needs_more_than_the_server_exists():
             }
 
 
-@pytest.mark.parametrize("command", commands())
+def test_what_calls_a_service_needs_no_extra_and_has_its_options():
+    assert set(SUMMARIES) == set(CALLS)
+    assert not [name for name in SUMMARIES if of_command([name])]
+
+
+@pytest.mark.parametrize("command", [*SUMMARIES, *commands()])
 def test_the_overview_has_every_command_under_its_extra_with_what_it_does(command):
     part = next(part for part in overview().split("\n\n") if f"\n  {command} " in part)
     assert all(extra in part.splitlines()[0] for extra in of_command([command]))
