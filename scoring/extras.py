@@ -17,7 +17,7 @@ MODULES: Mapping[str, frozenset[str]] = {
             "aiokafka", "cel_expr_python", "cramjam", "cryptography", "faust",
             "grpc_health", "grpc_reflection", "hiredis", "jwt", "numpy", "onnxruntime",
             "prometheus_client", "pydantic", "pydantic_core", "pydantic_settings",
-            "redis", "rich", "typer", "uvloop", "yaml",
+            "redis", "rich", "typer", "uvicorn", "uvloop", "yaml",
         }
     ),
     TRAIN: frozenset({"duckdb", "onnx", "pyarrow", "xgboost"}),
