@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from scoring.core.features.expression import OUTCOME, names_of
+from scoring.core.features.event_fields import EVENT_AMOUNT
+from scoring.core.features.expression import OUTCOME, names_of, reads_event
 from scoring.core.features.readable import is_keyed
 from scoring.core.features.slot import GIVEN, Column, Kind, Op, Slot
 from scoring.core.features.statistic import Statistic, Wanted
+
+_AMOUNTS = ("amount", EVENT_AMOUNT)
 
 
 def amount_counts(w: Wanted, statistic: Statistic) -> tuple[Slot, ...]:
@@ -16,16 +19,19 @@ def amount_counts(w: Wanted, statistic: Statistic) -> tuple[Slot, ...]:
     passes: then all are counted. Of a named number: the count of those that bring one,
     and of those in which it fits.
     """
-    by_amount = "amount" in names_of(w.filter)
+    read = [name for name in _AMOUNTS if name in names_of(w.filter)]
     numbered = statistic.of_amounts and is_keyed(w.measure)
-    measured = statistic.of_amounts and w.measure == "amount"
-    if not statistic.windowed or not (by_amount or measured or numbered):
+    measured = statistic.of_amounts and w.measure in _AMOUNTS
+    if not statistic.windowed or not (read or measured or numbered):
         return ()
-    filter_ = "" if by_amount else w.filter
-    given = ("", "amount")
-    if numbered and not by_amount:
+    is_event = reads_event(w.filter)
+    filter_, given = w.filter, ("", w.measure)
+    if read:
+        filter_, given = "known(event)" if is_event else "", ("", read[0])
+    elif numbered:
         given = (w.measure + GIVEN, w.measure)
-    current = statistic.includes_current and OUTCOME not in names_of(w.filter)
+    unknown_yet = is_event or OUTCOME in names_of(w.filter)
+    current = statistic.includes_current and not unknown_yet
     columns = (Column(Kind.COUNT, measure, filter_) for measure in given)
     return tuple(
         Slot(w.entity, Op.TOTAL, column, w.window_ms, w.delay_ms, current)

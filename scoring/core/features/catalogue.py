@@ -13,6 +13,7 @@ from scoring.core import document
 from scoring.core.features.amount_counts import amount_counts
 from scoring.core.features.bounds import ANY, BY_UNIT, POSITIVE, Bounds
 from scoring.core.features.definition import Definition, DefinitionFile, span_ms
+from scoring.core.features.event_fields import EVENT_AMOUNT
 from scoring.core.features.expression import OUTCOME, bounds_of, names_of
 from scoring.core.features.measure import Read, needs, reader, reading
 from scoring.core.features.rates import (
@@ -23,13 +24,15 @@ from scoring.core.features.rates import (
     shipped_rates,
 )
 from scoring.core.features.readable import STEPS, Tokens, is_keyed, tokens_of
-from scoring.core.features.slot import Column, Slot
+from scoring.core.features.slot import KNOWN, Column, Slot
 from scoring.core.features.statistic import MONEY, STATISTICS, Wanted
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 
 LAYOUT = 2  # of the stored state and of its meaning; part of every version hash
 _VERSION_CHARACTERS = 16
+# Ends the name of an entity's history of lifecycle events; no entity's name has a dot.
+OF_EVENTS = ".events"
 _HALF = RATE_SCALE // 2
 
 
@@ -78,6 +81,7 @@ class EntityPlan:
     read: Read
     labelled: bool
     by_outcome: tuple[int, ...] = ()  # columns that wait for the decision
+    of_events: bool = False  # of lifecycle events: payments look, and are not counted
 
     @property
     def tokens(self) -> Tokens:
@@ -245,11 +249,11 @@ def _expand(file: DefinitionFile, refuse: _Refuse) -> list[_Expanded]:
 
 def _wanted(definition: Definition, window_ms: int) -> Wanted:
     return Wanted(
-        entity=definition.entity,
+        entity=definition.entity + (OF_EVENTS if definition.of_events else ""),
         window_ms=window_ms,
         delay_ms=span_ms(definition.delay) if definition.delay else 0,
         filter=definition.filter,
-        measure=definition.measure,
+        measure=definition.measured,
         of=definition.of,
         trim=definition.trim,
     )
@@ -264,7 +268,12 @@ def _slots(file: DefinitionFile, expanded: list[_Expanded]) -> tuple[Slot, ...]:
         slots = (*statistic.slots(own), *amount_counts(own, statistic))
         wanted.update(dict.fromkeys(slots))
     order = list(file.entities)
-    return tuple(sorted(wanted, key=lambda slot: order.index(slot.entity)))
+
+    def place(slot: Slot) -> tuple[int, bool]:
+        entity = slot.entity.removesuffix(OF_EVENTS)
+        return order.index(entity), slot.entity != entity
+
+    return tuple(sorted(wanted, key=place))
 
 
 def _feature(
@@ -283,12 +292,13 @@ def _feature(
         description=definition.description.replace("{window}", window or ""),
         reason_group=definition.reason_group,
         includes_current=statistic.includes_current
+        and not definition.of_events
         and OUTCOME not in names_of(definition.filter),
         windowed=statistic.windowed,
         derive=statistic.derive,
         slots=tuple(positions[slot] for slot in statistic.slots(wanted)),
         of=definition.of,
-        measure=definition.measure,
+        measure=definition.measured,
         scale=_scale(definition),
         expression=definition.expression,
         filter=definition.filter,
@@ -309,7 +319,7 @@ def _scale(definition: Definition) -> int:
 
 def _unit(definition: Definition) -> str:
     unit = STATISTICS[definition.statistic].unit
-    of_another = unit == MONEY and definition.measure != "amount"
+    of_another = unit == MONEY and definition.measured not in ("amount", EVENT_AMOUNT)
     return definition.measure if of_another else unit
 
 
@@ -339,10 +349,11 @@ def _window_words(window_ms: int) -> str:
 
 def _plans(file: DefinitionFile, slots: tuple[Slot, ...]) -> tuple[EntityPlan, ...]:
     plans = []
-    for name, fields in file.entities.items():
-        own = tuple(slot for slot in slots if slot.entity == name)
-        if own:
-            plans.append(_plan(name, fields, own, slots.index(own[0])))
+    for entity, fields in file.entities.items():
+        for name in (entity, entity + OF_EVENTS):
+            own = tuple(slot for slot in slots if slot.entity == name)
+            if own:
+                plans.append(_plan(name, fields, own, slots.index(own[0])))
     return tuple(plans)
 
 
@@ -350,6 +361,9 @@ def _plan(
     name: str, fields: tuple[str, ...], slots: tuple[Slot, ...], first: int
 ) -> EntityPlan:
     kept = {slot.column for slot in slots if slot.column is not None}
+    of_events = name.endswith(OF_EVENTS)
+    if of_events:
+        kept.add(KNOWN)
     for column in tuple(kept):
         kept.update(needs(column))
     columns = tuple(sorted(kept))
@@ -364,6 +378,7 @@ def _plan(
         read=reader(*readings),
         labelled=any(slot.op.of_labels for slot in slots),
         by_outcome=tuple(i for i, c in enumerate(columns) if c.by_outcome),
+        of_events=of_events,
     )
 
 

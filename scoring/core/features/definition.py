@@ -18,15 +18,17 @@ from pydantic import (
 )
 
 from scoring.core.document import several
+from scoring.core.features.event_fields import EVENT_AMOUNT
 from scoring.core.features.expression import (
     OUTCOME,
     names_of,
     parse,
     parse_filter,
+    reads_event,
 )
 from scoring.core.features.rates import COLUMNS
 from scoring.core.features.readable import PAYMENT, require_measure, require_text
-from scoring.core.features.statistic import STATISTICS
+from scoring.core.features.statistic import STATISTICS, Statistic
 from scoring.core.transaction.codes import CURRENCIES, CURRENCY_DIGITS
 
 _UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -162,7 +164,8 @@ class Definition(_Strict):
     @field_validator("measure")
     @classmethod
     def _known_measure(cls, name: str) -> str:
-        require_measure(name)
+        if name != EVENT_AMOUNT:
+            require_measure(name)
         return name
 
     @field_validator("of")
@@ -179,6 +182,8 @@ class Definition(_Strict):
             raise ValueError("must be a number or a truth, but is a text")
         if text and OUTCOME in names_of(text):
             raise ValueError("a transaction's own outcome is not decided yet")
+        if text and reads_event(text):
+            raise ValueError("a transaction is judged before anything happens to it")
         return text
 
     @model_validator(mode="after")
@@ -194,12 +199,36 @@ class Definition(_Strict):
         if OUTCOME in names_of(self.filter) and not statistic.counts_outcomes:
             named = ", ".join(n for n, s in STATISTICS.items() if s.counts_outcomes)
             raise ValueError(f"only {named} can be filtered by the outcome")
+        self._fits_events(statistic)
         if statistic.windowed != bool(self.windows):
             verb = "needs" if statistic.windowed else "takes no"
             raise ValueError(f"statistic {self.statistic!r} {verb} windows")
         if len(self.windows) > 1 and "{window}" not in self.name:
             raise ValueError("a name with several windows must hold {window}")
         return self
+
+    def _fits_events(self, statistic: Statistic) -> None:
+        named = ", ".join(n for n, s in STATISTICS.items() if s.counts_events)
+        if not self.of_events:
+            if self.measure == EVENT_AMOUNT:
+                told = "say which events, as in filter: event == 'REFUNDED'"
+                raise ValueError(f"measure {EVENT_AMOUNT!r}: {told}")
+        elif not statistic.counts_events:
+            raise ValueError(f"only {named} can be filtered by lifecycle events")
+        elif OUTCOME in names_of(self.filter):
+            raise ValueError("a filter reads lifecycle events or the outcome, not both")
+
+    @property
+    def of_events(self) -> bool:
+        """Whether it is a statistic over lifecycle events."""
+        return reads_event(self.filter)
+
+    @property
+    def measured(self) -> str:
+        """What it adds up or compares: of events their own amount, unless it says."""
+        if self.of_events and "measure" not in self.model_fields_set:
+            return EVENT_AMOUNT
+        return self.measure
 
 
 class DefinitionFile(_Strict):

@@ -15,6 +15,7 @@ from typing import Any
 
 from scoring.core.decision.decision import Outcome
 from scoring.core.features.bounds import ANY, FLAG, Bounds
+from scoring.core.features.event_fields import EVENT_FIELDS, never_of_event
 from scoring.core.features.readable import readable
 from scoring.core.transaction.transaction import MAP_FIELDS, never
 
@@ -99,6 +100,15 @@ def names_of(text: str) -> frozenset[str]:
     nodes = ast.walk(ast.parse(text, mode="eval")) if text else ()
     found = {_name_in(node) for node in nodes if isinstance(node, ast.expr)}
     return frozenset(found) - {"", *MAP_FIELDS, *_FUNCTIONS}
+
+
+def reads_event(text: str) -> bool:
+    """Whether a checked filter reads a lifecycle event.
+
+    >>> reads_event("issuer_outcome == 'DECLINED'"), reads_event("hour < 6")
+    (True, False)
+    """
+    return not EVENT_FIELDS.keys().isdisjoint(names_of(text))
 
 
 def parse_filter(text: str) -> Expression:
@@ -186,7 +196,7 @@ def _name(node: ast.Name | ast.Attribute | ast.Subscript) -> _Compiled:
     if name == OUTCOME:
         python = f"(getattr(t, {OUTCOME!r}, '') or None)"
         return "text", python, f"nullif(upper({name}), '')"
-    found = readable(name)
+    found = EVENT_FIELDS.get(name) or readable(name)
     return found.kind, found.python, found.sql
 
 
@@ -258,7 +268,8 @@ def _check_occurs(values: list[ast.expr]) -> None:
                 raise ValueError(
                     f"{part.value!r} is no outcome; known: {_OUTCOME_LIST}"
                 )
-            if why := never(field.id, str(part.value)):
+            told = str(part.value)
+            if why := never(field.id, told) or never_of_event(field.id, told):
                 raise ValueError(f"{field.id} is never {part.value!r}: {why}")
 
 

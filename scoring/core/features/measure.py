@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from scoring.core.fast_init import fast_init
+from scoring.core.features.event_fields import EVENT_FIELDS, KNOWN_AT
 from scoring.core.features.expression import parse_filter
 from scoring.core.features.readable import (
     in_steps,
@@ -16,7 +17,7 @@ from scoring.core.features.readable import (
     readable,
     text_python,
 )
-from scoring.core.features.slot import GIVEN, NORMAL, Column, Kind
+from scoring.core.features.slot import GIVEN, KNOWN, NORMAL, Column, Kind
 from scoring.core.generated_code import function_from
 from scoring.core.transaction.transaction import Transaction
 
@@ -64,17 +65,33 @@ _decided: Callable[[Transaction, str], DecidedTransaction] = function_from(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class HappenedTransaction(Transaction):
+    """A transaction with one lifecycle event of it; `happened` makes it."""
+
+    event: str = ""
+    issuer_outcome: str = ""
+    issuer_code: str = ""
+    three_ds_result: str = ""
+    event_amount: int | None = None
+    event_known_at_ms: int = 0
+
+
 def reading(column: Column) -> str:
     """What a column keeps of a transaction, as Python over `t` and `amount`.
 
     It is None where the transaction has no value there; see `Kind`.
     """
     text = _text(column)
+    if column == KNOWN:
+        return f"({text} if isinstance(t, HappenedTransaction) else None)"
     if not column.filter:
         return text
     passes = parse_filter(column.filter).python
     if column.by_outcome:
         passes = f"isinstance(t, DecidedTransaction) and {passes}"
+    elif column.by_event:
+        passes = f"isinstance(t, HappenedTransaction) and {passes}"
     return f"({text} if ({passes}) is True else None)"
 
 
@@ -88,6 +105,7 @@ def reader(*readings: str) -> Read:
         "counterpart_hash": counterpart_hash,
         "in_steps": in_steps,
         "DecidedTransaction": DecidedTransaction,
+        "HappenedTransaction": HappenedTransaction,
     }
     listed = "".join(f"{text}, " for text in readings)
     source = f"def read(t, amount): return ({listed})"
@@ -147,4 +165,8 @@ def _number(measure: str) -> str:
         return f"(None if (v := {_number(measure[1:])}) is None else -v)"
     if measure.endswith(GIVEN):
         return readable(measure.removesuffix(GIVEN)).python
+    if measure == KNOWN_AT:
+        return f"t.{KNOWN_AT}"
+    if measure in EVENT_FIELDS:
+        return EVENT_FIELDS[measure].python
     return measured_python(measure)

@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue, EntityPlan
+from scoring.core.features.happened import happened
 from scoring.core.features.measure import DecidedTransaction
-from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
+from scoring.core.features.slot import KNOWN, NORMAL, Column, Kind, Op, Slot
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import Transaction
 
 Key = tuple[str, ...]  # tenant, entity, its tokens
@@ -74,18 +76,32 @@ class Reference:
 
     def newest_ms(self, t: Transaction) -> int:
         """The time of the newest event of any of its entities, 0 when none."""
-        found = (self.events.get(key) for _, key in self.entities(t))
+        found = (
+            self.events.get(key) for plan, key in self.entities(t) if not plan.of_events
+        )
         return max((events[-1].at_ms for events in found if events), default=0)
 
     def add(self, t: Transaction) -> None:
         """Count a transaction; counting it again changes nothing."""
         amount = self.catalogue.amount(t)
         for plan, key in self.entities(t):
-            event = event_of(plan, t, amount)
-            events = self.events.setdefault(key, [])
-            at, is_there = place(events, event)
-            if not is_there:
-                events.insert(at, event)
+            if not plan.of_events:
+                self._keep(key, event_of(plan, t, amount))
+
+    def happen(self, t: Transaction, event: LifecycleEvent) -> None:
+        """Count what happened to a payment; counting it again changes nothing."""
+        amount = self.catalogue.amount(t)
+        own = happened(self.catalogue, t, event)
+        for plan, key in self.entities(t):
+            if plan.of_events:
+                values = plan.read(own.transaction, amount)
+                self._keep(key, CountedTransaction(own.at_ms, own.id, values))
+
+    def _keep(self, key: Key, event: CountedTransaction) -> None:
+        events = self.events.setdefault(key, [])
+        at, is_there = place(events, event)
+        if not is_there:
+            events.insert(at, event)
 
     def settle(self, t: Transaction, outcome: str) -> None:
         """Let what is counted by outcome see how a counted transaction was decided."""
@@ -118,6 +134,9 @@ class Reference:
         """One entity's slots as of `t`; `events` in order, later ones are ignored."""
         current = event_of(plan, t, self.catalogue.amount(t))
         before = events[: place(events, current)[0]]
+        if plan.of_events:
+            known = plan.columns.index(KNOWN)
+            before = [e for e in before if (e.values[known] or 0) <= t.occurred_at_ms]
         view = _View(
             plan,
             _since_silence(before, current, self.catalogue),

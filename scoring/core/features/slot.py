@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from scoring.core.features.expression import OUTCOME, names_of
+from scoring.core.features.event_fields import KNOWN_AT
+from scoring.core.features.expression import OUTCOME, names_of, reads_event
 
 LABELS = "labels"
 GIVEN = "?"  # ends the measure of a count of numbers that are given, fit or not
@@ -74,6 +75,15 @@ class Column:
     def by_outcome(self) -> bool:
         """Whether it keeps what is known only once the transaction is decided."""
         return OUTCOME in names_of(self.filter)
+
+    @property
+    def by_event(self) -> bool:
+        """Whether it keeps a lifecycle event, and not a transaction."""
+        return self.measure == KNOWN_AT or reads_event(self.filter)
+
+
+# Since when each event is known: an entity's history of events keeps it.
+KNOWN = Column(Kind.MAX, KNOWN_AT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Statistic:
     needs: frozenset[str] = frozenset()  # fields that the definition must give
     takes: frozenset[str] = frozenset()  # fields that it may give
     counts_outcomes: bool = False  # whether its filter may read the outcome
+    counts_events: bool = False  # whether its filter may read lifecycle events
     of_amounts: bool = False  # "at least" over a window that holds an unknown amount
     spoiled: bool = False  # unknown over such a window
     falls: bool = False  # as time passes and nothing else is attempted: a velocity
@@ -47,8 +48,13 @@ class Statistic:
 
 def _total(w: Wanted, kind: Kind, measure: str, *, current: bool = True) -> Slot:
     column = Column(kind, measure, w.filter)
-    current = current and not column.by_outcome  # it is not decided yet
+    # It is not decided yet, and nothing has happened to it.
+    current = current and not column.by_outcome and not column.by_event
     return Slot(w.entity, Op.TOTAL, column, w.window_ms, w.delay_ms, current)
+
+
+def _within(w: Wanted, op: Op, column: Column) -> Slot:
+    return Slot(w.entity, op, column, w.window_ms, current=not column.by_event)
 
 
 def _count(w: Wanted) -> tuple[Slot, ...]:
@@ -73,17 +79,17 @@ def _std(w: Wanted) -> tuple[Slot, ...]:
 
 def _largest(w: Wanted) -> tuple[Slot, ...]:
     column = Column(Kind.MAX, w.measure, w.filter)
-    return (Slot(w.entity, Op.LARGEST, column, w.window_ms),)
+    return (_within(w, Op.LARGEST, column),)
 
 
 def _smallest(w: Wanted) -> tuple[Slot, ...]:
     column = Column(Kind.MAX, f"-{w.measure}", w.filter)
-    return (Slot(w.entity, Op.LARGEST, column, w.window_ms),)
+    return (_within(w, Op.LARGEST, column),)
 
 
 def _distinct(w: Wanted) -> tuple[Slot, ...]:
     column = Column(Kind.COUNTERPART, w.of, w.filter)
-    return (Slot(w.entity, Op.DISTINCT, column, w.window_ms),)
+    return (_within(w, Op.DISTINCT, column),)
 
 
 def _seen(w: Wanted) -> tuple[Slot, ...]:
@@ -160,6 +166,7 @@ MONEY = "minor units of the reference currency"
 
 STATISTICS: dict[str, Statistic] = {
     "count": Statistic(
+        counts_events=True,
         falls=True,
         slots=_count,
         derive="copy",
@@ -168,6 +175,7 @@ STATISTICS: dict[str, Statistic] = {
         counts_outcomes=True,
     ),
     "sum": Statistic(
+        counts_events=True,
         falls=True,
         of_amounts=True,
         slots=_sum,
@@ -177,6 +185,7 @@ STATISTICS: dict[str, Statistic] = {
         counts_outcomes=True,
     ),
     "mean": Statistic(
+        counts_events=True,
         of_amounts=True,
         spoiled=True,
         slots=_mean,
@@ -195,9 +204,15 @@ STATISTICS: dict[str, Statistic] = {
         counts_outcomes=True,
     ),
     "max": Statistic(
-        of_amounts=True, slots=_largest, derive="copy", unit=MONEY, takes=_MEASURE
+        counts_events=True,
+        of_amounts=True,
+        slots=_largest,
+        derive="copy",
+        unit=MONEY,
+        takes=_MEASURE,
     ),
     "min": Statistic(
+        counts_events=True,
         of_amounts=True,
         slots=_smallest,
         derive="negate",
@@ -205,6 +220,7 @@ STATISTICS: dict[str, Statistic] = {
         takes=_MEASURE,
     ),
     "distinct": Statistic(
+        counts_events=True,
         falls=True,
         slots=_distinct,
         derive="copy",

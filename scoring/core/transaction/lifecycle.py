@@ -59,9 +59,14 @@ class LifecycleEvent:
     transaction: Transaction | None = None
 
     @property
+    def place(self) -> str:
+        """What names it among all events of a tenant; \x1f is in no id."""
+        return f"{self.transaction_id}\x1f{self.event_id}"
+
+    @property
     def order_hash(self) -> int:
         """By what it is found among an entity's events of its instant."""
-        return order_hash(f"{self.transaction_id}\x1f{self.event_id}")
+        return order_hash(self.place)
 
 
 def event_known(event: LifecycleEvent, received_at_ms: int) -> LifecycleEvent:

@@ -212,6 +212,8 @@ class MemoryStore:
             if isinstance(one, LabelledTransaction):
                 verdict = LabelVersion(one.version, one.known_at_ms, one.fraud)
                 self._engine.learn(one.transaction, verdict)
+            else:
+                self._engine.happen(one.transaction, one.event)
         return stand
 
     async def forecast(

@@ -105,8 +105,9 @@ def note(
 ) -> Call:
     """Note what became known of a payment, a `NOTE`, under its name there.
 
-    The first of a name stands. The answer is 1 where it says the same, 0 where it does
-    not, -1 where the payment has as many as one keeps.
+    The first of a name stands. The answer is 1 where this is it, or it is learned for
+    the first time; 2 where it was before; 0 where another stands; and -1 where the
+    payment has as many as one keeps.
     """
     return "note", [follow_ups, mark], [name, note, ttl_ms]
 
@@ -118,6 +119,18 @@ def learn(*own: bytes, plans: bytes, labels: Sequence[bytes]) -> Call:
     them. The answer: the corrupt parts.
     """
     return "learn", own, [plans, *labels]
+
+
+def happen(
+    *own: bytes, order: bytes, plans: bytes, again: int, inputs: Sequence[bytes]
+) -> Call:
+    """Count a lifecycle event with each entity, once.
+
+    `own` are each entity's keys, then the mark where it stands beside them; `order` is
+    the event's time and the hash of its id; `again` is 1 where it was learned before.
+    The answer: the corrupt parts.
+    """
+    return "happen", own, [order, plans, again, *inputs]
 
 
 def probe(mark: bytes) -> Call:
@@ -226,7 +239,8 @@ class Shape:
 SHAPES = {
     call.__name__: Shape.of(call)
     for call in (
-        observe, forecast, record, note, attest, learn, probe,
+        observe, forecast, record, note, attest, learn, happen,
+        probe,
         reach, claim, late, number, count, keep, settle,
     )
 }  # fmt: skip

@@ -128,6 +128,7 @@ VERDICT = RecordFormat.of("""
 """)
 NOTE = RecordFormat.of("""
     said         c8   of what a repeat says again the first 8 bytes of its SHA-256
+    state        c1   R: reported, L: learned
     message      -    the Label or LifecycleEvent, without its transaction
 """)
 CLAIM = RecordFormat.of("""
@@ -262,6 +263,7 @@ class RecordReply(IntEnum):
 EVENTS_KEY, SEEN_KEY, LABELS_KEY = "e", "s", "l"
 # Names of a payment's follow-ups begin with these; a version or an event's id follows.
 NOTE_LABEL, NOTE_EVENT = b"l", b"e"
+NOTE_REPORTED, NOTE_LEARNED = "R", "L"
 
 WORDS: dict[str, type[Enum]] = {
     "MODE": Mode, "CLAIM": Claim, "RECORDED": RecordReply, "KIND": ColumnKind, "OP": Op,

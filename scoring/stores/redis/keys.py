@@ -237,7 +237,12 @@ def recorded_of(own: Recording, code: int, kept: bytes) -> Recorded:
 
 def order_of(t: Transaction) -> bytes:
     """By what an event is found among its entity's: its time, and its id's hash."""
-    return (t.occurred_at_ms << _ID_BITS | order_hash(t.id)).to_bytes(ORDER.size)
+    return order_bytes(t.occurred_at_ms, order_hash(t.id))
+
+
+def order_bytes(at_ms: int, id_hash: int) -> bytes:
+    """A time and the hash of an id: an `ORDER`."""
+    return (at_ms << _ID_BITS | id_hash).to_bytes(ORDER.size)
 
 
 def outbox_field(tenant: str, id_: str) -> bytes:

@@ -15,7 +15,7 @@ from scoring.stores.redis.calls import SHAPES
 # In this order: each may use what those before it define.
 PARTS = (
     "server", "events", "extend", "counterparts", "labels", "windows", "compaction",
-    "writing", "entities", "claims", "calls", "cluster",
+    "writing", "lifecycle", "entities", "claims", "calls", "cluster",
 )  # fmt: skip
 _NAME = re.compile(r"\b[A-Z][A-Z_]*\b")
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.happened import happened
 from scoring.core.features.slot import Slot
 from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.check import Check
-from scoring.ports.follow_ups import FollowUp, LabelledTransaction
+from scoring.ports.follow_ups import FollowUp, LabelledTransaction, TransactionEvent
 from scoring.ports.records import Recording
 from scoring.stores.redis import calls
 from scoring.stores.redis.calls import Call
@@ -18,11 +19,13 @@ from scoring.stores.redis.formats import (
     LABEL_REST,
     NOTE_EVENT,
     NOTE_LABEL,
+    NOTE_LEARNED,
+    NOTE_REPORTED,
     TIME_SIZE,
     VERDICT,
     Mode,
 )
-from scoring.stores.redis.keys import Layout, order_of, outbox_field
+from scoring.stores.redis.keys import Layout, order_bytes, order_of, outbox_field
 from scoring.stores.redis.script_compiler import EntityProgram, Program
 from scoring.stores.redis.script_inputs import Inputs
 from scoring.wire import follow_up_to_bytes, recorded_to_bytes, said_of
@@ -150,12 +153,13 @@ class Arguments:
             claims.decision(*id_), claims.mark(*id_), payload_hash=r.payload_hash
         )
 
-    def attest(self, one: FollowUp) -> Call:
-        """What the follow-up says, and how long that is kept."""
+    def attest(self, one: FollowUp, *, learn: bool = False) -> Call:
+        """What the follow-up says, whether it is learned, and how long that is kept."""
         t, told = one.transaction, one.told
         mark = self.layout.claims.mark(t.tenant, t.id)
         follow_ups = self.layout.follow_ups(t.tenant, t.id)
-        note = said_of(told) + follow_up_to_bytes(told)
+        state = NOTE_LEARNED if learn else NOTE_REPORTED
+        note = said_of(told) + state.encode() + follow_up_to_bytes(told)
         ttl_ms = self.program.labels_ms
         if isinstance(told, LifecycleEvent):
             name = NOTE_EVENT + told.event_id.encode()
@@ -170,11 +174,47 @@ class Arguments:
             note=note,
         )
 
-    def learn(self, one: FollowUp, *, apart: bool) -> list[Call]:
-        """One call for all entities that keep it, or `apart` one for each."""
+    def learn(self, one: FollowUp, *, apart: bool, again: bool) -> list[Call]:
+        """One call for all entities that keep it, or `apart` one for each.
+
+        `again` where it was learned before, or may have been.
+        """
         if isinstance(one, LabelledTransaction):
             return self._learn_label(one, apart=apart)
-        return []
+        return self._happen(one, apart=apart, again=again)
+
+    def _happen(self, one: TransactionEvent, *, apart: bool, again: bool) -> list[Call]:
+        found = [
+            (entity, keys)
+            for entity in self.program.entities
+            if entity.plan.of_events
+            and (keys := self.layout.entity_keys(one.transaction, entity))
+        ]
+        if not found:
+            return []
+        own = happened(self.catalogue, one.transaction, one.event)
+        order = order_bytes(own.at_ms, own.order_hash)
+        entities = [entity for entity, _ in found]
+        inputs = self.layout.inputs.of(own.transaction, [e.plan for e in entities])
+        if apart:
+            return [
+                calls.happen(
+                    *keys,
+                    order=order,
+                    plans=entity.byte,
+                    again=int(again),
+                    inputs=[given],
+                )
+                for (entity, keys), given in zip(found, inputs, strict=True)
+            ]
+        joined = [key for _, keys in found for key in keys]
+        joined.append(self.layout.claims.processed)
+        plans = b"".join([entity.byte for entity in entities])
+        return [
+            calls.happen(
+                *joined, order=order, plans=plans, again=int(again), inputs=inputs
+            )
+        ]
 
     def _learn_label(self, label: LabelledTransaction, *, apart: bool) -> list[Call]:
         t = label.transaction

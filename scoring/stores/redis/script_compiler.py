@@ -11,7 +11,7 @@ from typing import Any
 
 from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.features.expression import names_of
-from scoring.core.features.slot import NORMAL, Column, Kind, Op, Slot
+from scoring.core.features.slot import KNOWN, NORMAL, Column, Kind, Op, Slot
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 from scoring.stores.redis import lua_source
@@ -115,6 +115,8 @@ class EntityProgram:
             "distinct_max": self.catalogue.distinct_max,
             "labels_max": LABELS_MAX,
             "labelled": self.plan.labelled,
+            # Since when each lifecycle event is known; of payments nothing is kept.
+            **({"known": self._read(KNOWN)} if self.plan.of_events else {}),
         }  # fmt: skip
 
     def _life_ms(self, keep_ms: int, terms: Terms) -> int:

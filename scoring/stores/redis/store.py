@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from itertools import compress
 from math import inf
 from typing import Any, Self
 
@@ -40,6 +39,7 @@ from scoring.stores.redis.script_client import Calls
 from scoring.stores.redis.script_compiler import Program
 from scoring.wire import decision_of, payment_of
 
+_FIRST = 1  # the reply of a follow-up that is learned for the first time
 _NOT_THERE = "the history is not there; run `scoring rebuild`"
 
 
@@ -222,10 +222,15 @@ class RedisStore:
         self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None
     ) -> list[Attested]:
         """See `ports.follow_ups`."""
-        calls = map(self._arguments.attest, follow_ups)
+        told = await self._attested(follow_ups, timeout_s, learn=False)
+        return list(map(_attested, told))
+
+    async def _attested(
+        self, follow_ups: Sequence[FollowUp], timeout_s: float | None, *, learn: bool
+    ) -> list[int]:
+        calls = [self._arguments.attest(one, learn=learn) for one in follow_ups]
         commands = list(map(self._calls.command, calls))
-        told = await self._calls.ask(commands, timeout_s, silence_s=inf)
-        return list(map(Attested, told))
+        return await self._calls.ask(commands, timeout_s, silence_s=inf)
 
     async def lives(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
@@ -243,15 +248,19 @@ class RedisStore:
         ends, apart = ends_at(timeout_s), self._split is not None
         if apart:  # the marks stand on other servers than the entities
             await self.ping(timeout_s=timeout_s)
-        stand = await self.attest(follow_ups, timeout_s=left_s(ends))
-        told = compress(follow_ups, [one is Attested.STANDS for one in stand])
-        calls = [c for own in told for c in self._arguments.learn(own, apart=apart)]
+        stand = await self._attested(follow_ups, left_s(ends), learn=True)
+        calls = [
+            call
+            for own, said in zip(follow_ups, stand, strict=True)
+            if _attested(said) is Attested.STANDS
+            for call in self._arguments.learn(own, apart=apart, again=said != _FIRST)
+        ]
         commands = list(map(self._calls.command, calls))
         replies = await self._calls.ask(commands, left_s(ends), silence_s=inf)
         corrupt = b",".join(filter(None, replies))
         if corrupt:
             raise CorruptState(f"not ours, or damaged: {corrupt.decode()}")
-        return stand
+        return list(map(_attested, stand))
 
     async def forecast(
         self,
@@ -309,6 +318,11 @@ class RedisStore:
         if self._split is not None:
             await self._split.close()
         await self._calls.link.close()
+
+
+def _attested(said: int) -> Attested:
+    """What the reply to `attest` and `note` says."""
+    return Attested(min(said, _FIRST))
 
 
 def _life(reply: dict[bytes, bytes]) -> Life:

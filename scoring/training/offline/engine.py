@@ -12,7 +12,9 @@ each in a column of its own, "attributes.plan". An optional `processed_seq` repr
 the order in which a live store processed the rows, and the order of those of one
 instant; without it, event order is used, and the hash of the id breaks ties. The labels
 view has transaction_id, version, fraud (NULL: withdrawn), known_at_ms and optionally
-tenant.
+tenant. The events view, where statistics count lifecycle events, has transaction_id,
+event_id, kind (authorised, refunded …), occurred_at_ms and optionally known_at_ms,
+amount_minor, issuer_code, three_ds_result and tenant.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from scoring.core.features.readable import measured_sql
 from scoring.core.features.vector import DerivationColumns, Matrix, derive
 from scoring.errors import BadArtifact
 from scoring.training.offline import folds as offline_folds
+from scoring.training.offline import lifecycle as offline_lifecycle
 from scoring.training.offline import order as offline_order
 from scoring.training.offline.rates import with_amounts
 from scoring.training.offline.sql import (
@@ -72,6 +75,7 @@ class OfflineInput:
 
     transactions: str
     labels: str | None = None
+    events: str | None = None
     lateness_ms: int | None = None
 
 
@@ -88,6 +92,7 @@ def offline_features(
     made in `con`.
     """
     _prepare(con, catalogue, views.transactions, views.labels)
+    offline_lifecycle.prepare(con, catalogue, views.events)
     if views.lateness_ms is not None:
         offline_order.mark_too_late(con, catalogue, views.lateness_ms)
     rows = con.sql(
@@ -97,6 +102,9 @@ def offline_features(
     stored = np.full((n, catalogue.stored_count), nan)
     for plan in catalogue.plans:
         progress(plan.name)
+        if plan.of_events:
+            offline_lifecycle.fill(con, plan, stored)
+            continue
         _fill(con, catalogue, plan, stored)
         offline_order.correct(con, catalogue, plan, stored)
     progress("vector")

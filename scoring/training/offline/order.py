@@ -48,7 +48,8 @@ def mark_too_late(con: Connection, catalogue: Catalogue, lateness_ms: int) -> No
         return
     newest: dict[_Key, int] = defaultdict(int)
     late: list[tuple[int]] = []
-    tokens = sorted({field for plan in catalogue.plans for field in plan.fields})
+    plans = [plan for plan in catalogue.plans if not plan.of_events]
+    tokens = sorted({field for plan in plans for field in plan.fields})
     columns = ", ".join(map(column_of, tokens))
     rows = con.execute(
         f"SELECT r, occurred_at_ms, tenant, {columns} "  # noqa: S608
@@ -59,7 +60,7 @@ def mark_too_late(con: Connection, catalogue: Catalogue, lateness_ms: int) -> No
             named = dict(zip(tokens, values, strict=True))
             keys = [
                 (plan.name, tenant, *own)
-                for plan in catalogue.plans
+                for plan in plans
                 if all(own := [named[field] for field in plan.fields])
             ]
             if any(newest[key] - lateness_ms > at_ms for key in keys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from scoring.core.features.catalogue import Catalogue, EntityPlan
+from scoring.core.features.event_fields import EVENT_FIELDS, KNOWN_AT
 from scoring.core.features.expression import OUTCOME, parse
 from scoring.core.features.measure import LIMB_BITS
 from scoring.core.features.readable import (
@@ -102,6 +103,10 @@ def _measure_sql(name: str) -> str:
         return f"-({_measure_sql(name[1:])})"
     if name.endswith(GIVEN):
         return readable(name.removesuffix(GIVEN)).sql
+    if name == KNOWN_AT:
+        return name
+    if name in EVENT_FIELDS:
+        return EVENT_FIELDS[name].sql
     return measured_sql(name)
 
 

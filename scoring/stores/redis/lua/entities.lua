@@ -45,7 +45,9 @@ local function placed(found, at, id_hash)
     local e = it.e
     if e and e.n > 0 then
       it.b, it.present = place(e, at, id_hash)
-      if not it.present and e.newest - e.plan.lateness > at then late = true end
+      if not it.present and not e.plan.known and e.newest - e.plan.lateness > at then
+        late = true
+      end
     else
       it.b = 0
     end
@@ -88,6 +90,7 @@ end
 
 local function observe_one(it, out, inexact, at, hi, lo, counting)
   local e, b = it.e, it.b
+  if e.plan.known then return look_at_events(it, out, inexact, at) end
   local cur, fresh
   if it.present then
     cur = record(e, b + 1)
@@ -103,8 +106,8 @@ end
 
 -- The same where nobody asks what was seen.
 local function count_unseen(it, _, _, at, hi, lo, counting)
-  if not counting or it.present then return end
   local e, b = it.e, it.b
+  if not counting or it.present or e.plan.known then return end
   if e.plan.labelled then frauds_of(e, at) end  -- are there labels that wait for it?
   write(e, b, extend(e, record(e, b), b, at, hi, lo, it.x), it.x, at)
   if e.parked then unpark(e, at, hi, lo) end
@@ -112,6 +115,7 @@ end
 
 local function forecast_one(it, out, inexact, now)
   local e, b = it.e, it.b
+  if e.plan.known then return look_at_events(it, out, inexact, now) end
   local cur, fresh = extend(e, record(e, b), b, now, 0, 0, it.x)
   evaluate(e, b, cur, fresh, now, it.x, it.base, out, inexact)
 end

@@ -116,7 +116,7 @@ local function read_distinct(e, b, now, x, edge, coarse, base, out, inexact)
   for k = 1, #plan.distincts do
     local c = plan.distincts[k]
     local own = x[c.input]
-    if b == e.n then
+    if b == e.n and not e.partial then
       local entries, lost = e.seen[c.part][1], e.seen[c.part][2]
       local last
       if own == own then

@@ -1,0 +1,188 @@
+"""Statistics over lifecycle events: three engines, equal cell by cell."""
+
+import os
+import random
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from lifecycle_parts import LIFECYCLE, events_of
+from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, Shape, check, transactions
+
+from scoring.core.features.catalogue import load_catalogue
+from scoring.core.transaction.lifecycle import LifecycleKind
+from scoring.core.transaction.payment_terms import ThreeDsStatus
+from scoring.core.transaction.transaction import MAP_FIELDS, Transaction
+from scoring.errors import BadArtifact
+from scoring.stores.memory.store import MemoryStore
+from scoring.stores.redis.store import RedisStore
+from scoring.training.offline.engine import OfflineInput, offline_features
+
+SEEDS = range(int(os.environ.get("SCORING_DRILL_SEEDS", "3")))
+TERMS = {"lateness_ms": LATENESS_MS, "dedupe_ms": DEDUPE_MS}
+
+
+def wrong(ours, theirs, inexact=()):
+    differ = ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))
+    return [
+        LIFECYCLE.slot_features[i]
+        for i in np.flatnonzero(differ)
+        if not set(LIFECYCLE.slot_features[i]) & set(inexact)
+    ]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("hot", [False, True])
+@pytest.mark.parametrize("address", ["redis", "cluster"])
+async def test_the_online_engine_equals_the_reference(
+    seed, hot, address, request, store_namespace
+):
+    """Events come late, repeated, in any order, before their time, and conflicting."""
+    rnd = random.Random(seed)
+    stream = transactions(rnd, Shape(count=400, hot=hot))
+    ours = await RedisStore.connect(
+        request.getfixturevalue(f"{address}_address"),
+        catalogue=LIFECYCLE,
+        namespace=store_namespace,
+        **TERMS,
+    )
+    theirs = MemoryStore(LIFECYCLE, **TERMS)
+    waiting, told, cells, inexact = [], [], 0, 0
+    while stream:
+        checks = [
+            check(stream.pop(0)) for _ in range(min(rnd.choice((1, 5)), len(stream)))
+        ]
+        for a, b in zip(
+            await ours.observe(checks), await theirs.observe(checks), strict=True
+        ):
+            assert not a.degradations
+            assert a.applied is b.applied
+            assert not wrong(a.values, b.values, a.inexact)
+            cells += a.values.size
+            inexact += bool(a.inexact)
+        waiting += events_of(rnd, [c.transaction for c in checks])
+        rnd.shuffle(waiting)
+        fresh = [waiting.pop() for _ in range(len(waiting) // 2)]
+        again = rnd.sample(told, min(2, len(told))) + fresh
+        assert await ours.learn(again) == await theirs.learn(again)
+        told += fresh
+    await ours.close()
+    print(f"{cells} cells, {inexact} payments with inexact ones")
+    assert cells > 2_000
+
+
+def table(stream):
+    fields = [f for f in Transaction.__slots__ if f not in MAP_FIELDS]
+    columns = {f: [getattr(t, f) for t in stream] for f in fields}
+    for f in ("latitude", "longitude"):
+        columns[f] = pa.array(columns[f], pa.float64())
+    return pa.table(columns)
+
+
+def events_table(told):
+    events = [one.event for one in told]
+    return pa.table(
+        {
+            "tenant": [e.tenant for e in events],
+            "transaction_id": [e.transaction_id for e in events],
+            "event_id": [e.event_id for e in events],
+            "kind": [LifecycleKind(e.kind).name.lower() for e in events],
+            "occurred_at_ms": [e.occurred_at_ms for e in events],
+            "known_at_ms": [e.known_at_ms for e in events],
+            "amount_minor": pa.array([e.amount_minor for e in events], pa.int64()),
+            "issuer_code": [e.issuer_code for e in events],
+            "three_ds_result": [
+                ThreeDsStatus(e.three_ds_result).name if e.three_ds_result else ""
+                for e in events
+            ],
+        }
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_the_offline_engine_equals_an_ordered_replay(seed):
+    """An event is learned before the first payment at or after it became known."""
+    rnd = random.Random(seed)
+    stream = sorted(
+        transactions(rnd, Shape(count=400, late=0)), key=lambda t: t.occurred_at_ms
+    )
+    told = events_of(rnd, stream)
+    due = sorted(told, key=lambda one: one.event.known_at_ms)
+    store, values, i = MemoryStore(LIFECYCLE, **TERMS), {}, 0
+    for t in stream:
+        while i < len(due) and due[i].event.known_at_ms <= t.occurred_at_ms:
+            await store.learn([due[i]])
+            i += 1
+        (seen,) = await store.observe([check(t)])
+        values[t.id] = seen.values
+    con = duckdb.connect()
+    con.register("payments", table(stream))
+    con.register("events", events_table([*told, *rnd.sample(told, 20)]))
+    rows = offline_features(con, LIFECYCLE, OfflineInput("payments", events="events"))
+    beside = [
+        i
+        for i, names in enumerate(LIFECYCLE.slot_features)
+        if "card_count_1d" not in names
+    ]
+    for id_, stored in zip(rows.ids, rows.stored, strict=True):
+        differ = wrong(values[id_], stored)
+        assert [names for names in differ if "card_count_1d" not in names] == []
+    counted = rows.stored[:, beside]
+    assert (np.nan_to_num(counted) > 0).mean() > 0.2, "the test proves less"
+
+
+def test_a_table_of_payments_without_events_is_refused():
+    con = duckdb.connect()
+    con.register("payments", table(transactions(random.Random(1), Shape(count=5))))
+    with pytest.raises(BadArtifact, match="--events"):
+        offline_features(con, LIFECYCLE, OfflineInput("payments"))
+
+
+def defined(**fields):
+    given = {
+        "name": "x_{window}",
+        "entity": "card",
+        "statistic": "count",
+        "windows": ["1h"],
+        "reason_group": "ANY",
+        "description": "x",
+    } | fields
+    listed = ", ".join(f"{k}: {v!r}" for k, v in given.items())
+    return load_catalogue(
+        "name: x\ncurrency: {reference: EUR}\nentities: {card: card}\n"
+        f"features:\n  - {{{listed}}}\n",
+        name="x.yaml",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"filter": 'issuer_outcome == "DECLINE"'}, "did you mean 'DECLINED'"),
+        ({"filter": 'event == "REFUND"'}, "did you mean 'REFUNDED'"),
+        (
+            {"filter": 'event == "REFUNDED"', "statistic": "new", "of": "merchant"},
+            "takes no 'filter'",
+        ),
+        (
+            {"filter": 'event == "REFUNDED"', "statistic": "std"},
+            "only count, sum, mean, max, min, distinct",
+        ),
+        ({"filter": 'event == "REFUNDED" and outcome == "DECLINE"'}, "not both"),
+        ({"statistic": "sum", "measure": "event_amount"}, "say which events"),
+    ],
+)
+def test_a_statistic_that_cannot_count_events_is_refused_with_what_would_be_right(
+    fields, said
+):
+    with pytest.raises(BadArtifact, match=said):
+        defined(**fields)
+
+
+def test_a_catalogue_without_event_statistics_keeps_nothing_of_events():
+    plain = defined()
+    assert [plan.name for plan in plain.plans] == ["card"]
+    events = defined(filter="known(event)")
+    assert [plan.name for plan in events.plans] == ["card.events"]
+    assert plain.retention_ms == DAY_MS
