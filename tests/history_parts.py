@@ -17,6 +17,7 @@ from scoring import wire
 from scoring.core.features.catalogue import Catalogue, default_catalogue
 from scoring.core.policy.shipped_policy import default_policy
 from scoring.core.transaction.label import Label, Verdict
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import Transaction
 from scoring.history.rebuild import Milestones, Rebuild
 from scoring.history.topic_archiver import silent
@@ -32,7 +33,7 @@ from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.store_gateway import StoreGateway
-from scoring.ports.follow_ups import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction, TransactionEvent
 from scoring.ports.log import LogRecord
 from scoring.stores.redis.store import RedisStore
 from scoring.stores.spool import MemorySpool
@@ -125,9 +126,29 @@ class Life:
             headers=(("content-type", wire.PROTOBUF.encode()),),
         )
 
+    async def report(self, events: list[TransactionEvent], *, bare: bool) -> None:
+        """Apply lifecycle events and log them; `bare` as `learn`."""
+        await self.store.learn(events)
+        told = [replace(one.event, transaction=one.transaction) for one in events]
+        await self.log.append(
+            [
+                LogRecord(
+                    topic=self.topics.events,
+                    key=key_of(one.transaction),
+                    value=wire.follow_up_to_bytes(one_told(one, bare=bare)),
+                    headers=(("content-type", wire.PROTOBUF.encode()),),
+                )
+                for one in told
+            ]
+        )
+
     async def close(self) -> None:
         await self.provisional.close()
         await self.store.close()
+
+
+def one_told(event: LifecycleEvent, *, bare: bool) -> LifecycleEvent:
+    return replace(event, transaction=None) if bare else event
 
 
 async def state(url: str, namespace: str) -> dict[bytes, bytes]:

@@ -1,8 +1,9 @@
-"""A directory of Parquet files that keeps the decisions and labels topics.
+"""A directory of Parquet files that keeps the decisions, labels and events topics.
 
     DIR/offsets.json                                what has been taken, by topic
     DIR/decisions/day=2026-11-23/p0-0-20000.parquet  by the day of the payment (UTC)
     DIR/labels/day=2026-11-23/p0-0-120.parquet       by the day it became known
+    DIR/events/day=2026-11-23/p0-0-500.parquet       likewise
     DIR/forgotten.json                               what must not come back
 
 A file is named for the partition and the offsets it was made of. Offsets are noted
@@ -29,22 +30,29 @@ import pyarrow.parquet as pq
 
 from scoring.core.transaction.transaction import FIELD_OF, PERSONAL_FIELDS
 from scoring.errors import BadArtifact
-from scoring.history.rows import DECISIONS, LABELS, Row
+from scoring.history.rows import DECISIONS, EVENTS, LABELS, Row
 from scoring.training.sql import connect
 
-SCHEMAS = {"decisions": DECISIONS, "labels": LABELS}
+SCHEMAS = {"decisions": DECISIONS, "labels": LABELS, "events": EVENTS}
 # What every row has, however old the release that wrote it.
 _NEVER_NULL = {
     "decisions": ("tenant", "id", "occurred_at_ms", "currency", "outcome"),
     "labels": ("tenant", "transaction_id", "version", "verdict", "known_at_ms"),
+    "events": ("tenant", "transaction_id", "event_id", "kind", "known_at_ms"),
 }
-_DAY_OF = {"decisions": "occurred_at_ms", "labels": "known_at_ms"}
-# Which of several records of one transaction, or one version of a label, stands.
+_DAY_OF = {
+    "decisions": "occurred_at_ms",
+    "labels": "known_at_ms",
+    "events": "known_at_ms",
+}
+# Which of several records of one transaction, version of a label or event stands.
 FIRST = {
     "decisions": """row_number() OVER (PARTITION BY tenant, id
         ORDER BY provisional, log_partition, log_offset) = 1""",
     "labels": """row_number() OVER (PARTITION BY tenant, transaction_id, version
         ORDER BY received_at_ms NULLS FIRST, log_partition, log_offset) = 1""",
+    "events": """row_number() OVER (PARTITION BY tenant, transaction_id, event_id
+        ORDER BY received_at_ms, log_partition, log_offset) = 1""",
 }
 # A label that was known before its payment is none, whatever stands in the topic.
 _LABELS_IN_ORDER = """SELECT * FROM archived_labels l WHERE NOT EXISTS (
@@ -53,6 +61,7 @@ _LABELS_IN_ORDER = """SELECT * FROM archived_labels l WHERE NOT EXISTS (
 _STANDING = {
     "decisions": "SELECT * FROM archived_decisions",
     "labels": _LABELS_IN_ORDER,
+    "events": "SELECT * FROM archived_events",
 }
 _TOPICS = "topics"  # beside the kinds in offsets.json: which incarnations they count
 NextOffsets = dict[str, dict[int, int]]  # topic, partition, next offset
@@ -130,8 +139,8 @@ class Archive:
         self._note("offsets.json", offsets)
 
     def views(self, con: Any) -> None:
-        """Make the views `decisions` (one row a transaction) and `labels`, and
-        `archived_decisions` and `archived_labels`, which have every record.
+        """Make the views `decisions` (one row a transaction), `labels` and `events`,
+        and `archived_decisions` and so on, which have every record.
 
         A transaction that was logged twice stands once: where a provisional answer
         and a final one are there, the final one is what was recorded.

@@ -82,7 +82,10 @@ def audit(
         _sample(ledger, catalogue, sample)
         _neighbours(ledger, catalogue)
         rows = offline_features(
-            ledger.con, catalogue, OfflineInput("audited", "labels"), progress=told
+            ledger.con,
+            catalogue,
+            OfflineInput("audited", "labels", "events"),
+            progress=told,
         )
         _compare(ledger, catalogue, rows.ids, rows.matrix, found)
         return found

@@ -42,7 +42,8 @@ class Bulk:
         self.catalogue: Catalogue = ledger.catalogue
         self.layout = layout
         program = Program(self.catalogue, terms)
-        self.entities = program.entities
+        # What happened to payments is learned again: it is packed nowhere.
+        self.entities = [e for e in program.entities if not e.plan.of_events]
         self.tables = {e.plan.name: e.table(terms) for e in self.entities}
         # Entities share many inputs, and most are dear hashes: each is taken once.
         columns = [column for e in self.entities for column in e.plan.columns]

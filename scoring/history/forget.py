@@ -23,11 +23,12 @@ from scoring.history.archive import (
     readable,
     write,
 )
-from scoring.history.rows import DECISIONS, LABELS
+from scoring.history.rows import DECISIONS, EVENTS, LABELS
 from scoring.history.topic_archiver import Progress, silent
 from scoring.stores.redis.bulk_load import RedisHistory
 from scoring.training.sql import connect
 
+_FOLLOW_UPS = {"labels": LABELS, "events": EVENTS}
 _FIELDS = tuple(field.name for field in FIELDS if field.role is Role.ENTITY)
 # What else names a payer, and is theirs alone.
 _ALSO_THEIRS = tuple(f.name for f in FIELDS if f.names_payer and f.personal)
@@ -99,7 +100,7 @@ def named_entity(text: str, tenant: str, catalogue: Catalogue) -> Entity:
     single = {
         plan.name: plan.fields[0]
         for plan in catalogue.plans
-        if len(plan.fields) == 1 and plan.fields[0] in _KEPT
+        if not plan.of_events and len(plan.fields) == 1 and plan.fields[0] in _KEPT
     }
     known = {**{name: name for name in _FIELDS}, **single}
     if kind not in known or not token:
@@ -192,7 +193,7 @@ def _mask(
                 masked.add(row["id"])
         write(path, table.from_pylist(rows, schema=DECISIONS))
     forgotten.archived = len(masked)
-    _mask_labels(archive, entity.tenant, masked)
+    _mask_follow_ups(archive, entity.tenant, masked)
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
@@ -200,13 +201,16 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
         return pq.read_table(path, schema=schema, partitioning=None)
 
 
-def _mask_labels(archive: Archive, tenant: str, ids: set[str]) -> None:
-    """Take the embedded transactions out of the labels: the archive has its own."""
-    for path in archive.files("labels"):
-        table = _read(path, LABELS)
+def _mask_follow_ups(archive: Archive, tenant: str, ids: set[str]) -> None:
+    """Take embedded transactions out of labels and events: the archive has its own."""
+    files = [
+        (path, s) for kind, s in _FOLLOW_UPS.items() for path in archive.files(kind)
+    ]
+    for path, schema in files:
+        table = _read(path, schema)
         rows = table.to_pylist()
         own = [r for r in rows if r["tenant"] == tenant and r["transaction_id"] in ids]
         if any(row["transaction"] is not None for row in own):
             for row in own:
                 row["transaction"] = None
-            write(path, table.from_pylist(rows, schema=LABELS))
+            write(path, table.from_pylist(rows, schema=schema))

@@ -9,7 +9,7 @@ from typing import Any
 
 from scoring import wire
 from scoring.core.decision.decision import Door, Outcome
-from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.history.archive import (
     FIRST,
@@ -18,9 +18,9 @@ from scoring.history.archive import (
     refuse_strangers,
     text_sql,
 )
-from scoring.history.rows import selected
+from scoring.history.rows import EVENTS, event_from_row, selected
 from scoring.ports.check import Check
-from scoring.ports.follow_ups import LabelledTransaction
+from scoring.ports.follow_ups import LabelledTransaction, TransactionEvent
 from scoring.training.offline.rates import mark_other_rates
 from scoring.training.offline.sql import columns_worked_out, key_of, named
 from scoring.training.sql import columns_of, connect
@@ -109,6 +109,11 @@ class Ledger:
         self._mark_too_late(lateness_ms)
         mark_other_rates(self.con, catalogue.exchange.rates, "history")
 
+    @property
+    def _plans(self) -> list[EntityPlan]:
+        """What payments are counted in, and may be too late for."""
+        return [plan for plan in self.catalogue.plans if not plan.of_events]
+
     def _number(self) -> None:
         self.con.execute(
             f"""CREATE OR REPLACE TABLE recorded AS
@@ -144,10 +149,13 @@ class Ledger:
         ).fetchone()
         if (apart or 0) <= lateness_ms:
             return
-        behind = " OR ".join(
-            f"""(max(occurred_at_ms) OVER (PARTITION BY {key_of(p.fields)}
+        behind = (
+            " OR ".join(
+                f"""(max(occurred_at_ms) OVER (PARTITION BY {key_of(p.fields)}
             ORDER BY n) - {lateness_ms} > occurred_at_ms AND {named(p.fields)})"""
-            for p in self.catalogue.plans
+                for p in self._plans
+            )
+            or "false"
         )
         suspects = self.con.execute(
             f"SELECT count(*) FROM (SELECT {behind} AS late FROM history) WHERE late"  # noqa: S608
@@ -162,7 +170,7 @@ class Ledger:
             t = decided.check.transaction
             keys = [
                 (plan.name, t.tenant, *own)
-                for plan in self.catalogue.plans
+                for plan in self._plans
                 if (own := plan.tokens(t))
             ]
             at_ms = t.occurred_at_ms
@@ -242,12 +250,35 @@ class Ledger:
                         known_at_ms=known_at_ms,
                     )
 
-    @property
-    def label_count(self) -> int:
-        """How many labels, those of unknown transactions among them."""
+    def events(self) -> Iterator[TransactionEvent]:
+        """Lifecycle events of known transactions, as `labels`."""
+        with readable(self._directory):
+            yield from self._events()
+
+    def _events(self) -> Iterator[TransactionEvent]:
+        names = [f"e.{field.name}" for field in EVENTS if field.name != "transaction"]
+        rows = self.con.cursor().execute(
+            f"""WITH e AS (SELECT * FROM events WHERE {self._span.of("events")}),
+            d AS (SELECT * FROM archived_decisions
+                WHERE (tenant, id) IN (SELECT (tenant, transaction_id) FROM e)
+                QUALIFY {FIRST["decisions"]})
+            SELECT e.transaction, {", ".join(names)}, {selected("d.")}
+            FROM e LEFT JOIN d ON d.id = e.transaction_id AND d.tenant = e.tenant
+            ORDER BY e.known_at_ms, e.tenant, e.transaction_id, e.event_id"""  # noqa: S608
+        )
+        keys = [name.removeprefix("e.") for name in names]
+        while chunk := rows.fetchmany(_FETCHED_ROWS):
+            for embedded, *found in chunk:
+                row = dict(zip(keys, found, strict=False))
+                transaction = _transaction(embedded, found[len(keys) :])
+                if transaction is not None:
+                    yield TransactionEvent(transaction, event_from_row(row))
+
+    def follow_up_count(self, kind: str) -> int:
+        """How many labels or events, those of unknown transactions among them."""
         with readable(self._directory):
             found: int = self.con.execute(
-                f"SELECT count(*) FROM labels WHERE {self._span.of('labels')}"  # noqa: S608
+                f"SELECT count(*) FROM {kind} WHERE {self._span.of(kind)}"  # noqa: S608
             ).fetchone()[0]
             return found
 

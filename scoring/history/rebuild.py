@@ -1,4 +1,4 @@
-"""Fills a store from the history: state, decisions, labels, then what came meanwhile.
+"""Fills a store from the history: state, decisions, follow-ups, then what came since.
 
 While it runs, a word stands in the store where transactions are numbered, and no
 server reads or counts: gRPC answers are degraded and provisional, the stream waits.
@@ -10,7 +10,7 @@ is always more: what comes once the number is back the servers count themselves.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from scoring.history.bulk import Bulk
 from scoring.history.ledger import Ledger, LedgerEntry, LogSpan
 from scoring.history.proof import chunks, installed, proved
 from scoring.history.topic_archiver import Progress, silent
+from scoring.ports.follow_ups import FollowUp
 from scoring.stores.redis.bulk_load import Item, RedisHistory
 from scoring.stores.redis.formats import MARK_REBUILDING
 
@@ -74,6 +75,7 @@ class Rebuilt:
     labels: int
     tail: int
     other_rates: int = 0
+    events: int = 0
 
     def __str__(self) -> str:
         """One line for the operator.
@@ -85,6 +87,8 @@ class Rebuilt:
             f"{self.transactions:,} transactions, {self.decisions:,} decisions and "
             f"{self.labels:,} labels are back, {self.tail:,} of them meanwhile"
         )
+        if self.events:
+            told += f"; so are {self.events:,} lifecycle events"
         if not self.other_rates:
             return told
         return (
@@ -115,6 +119,7 @@ class Rebuild:
     progress: Progress = silent
     decisions: int = 0
     labels: int = 0
+    events: int = 0
     other_rates: int = 0
     last_place: int = 1
     newest_ms: int = 0
@@ -140,7 +145,12 @@ class Rebuild:
             meanwhile += await self._meanwhile()
         self.milestones.file.unlink(missing_ok=True)
         return Rebuilt(
-            bulk + meanwhile, self.decisions, self.labels, meanwhile, self.other_rates
+            bulk + meanwhile,
+            self.decisions,
+            self.labels,
+            meanwhile,
+            self.other_rates,
+            self.events,
         )
 
     async def follow(self) -> int:
@@ -176,7 +186,8 @@ class Rebuild:
         count = await self._replay(ledger, "transactions", await self._packed(ledger))
         if self.marks:
             await self._restore(ledger, "decisions")
-        await self._learn(ledger, "labels")
+        await self._learn(ledger, "labels", "labels")
+        await self._learn(ledger, "events", "events")
         return count
 
     async def _caught_up(self) -> int:
@@ -202,7 +213,8 @@ class Rebuild:
         count = await self._replay(ledger, "")
         if self.marks:
             await self._restore(ledger, "")
-        await self._learn(ledger, "")
+        await self._learn(ledger, "labels", "")
+        await self._learn(ledger, "events", "")
         return count
 
     def _ledger(self, span: LogSpan) -> Ledger:
@@ -257,16 +269,23 @@ class Rebuild:
             check.transaction, check.payload_hash, wire.recorded(one.decision), left_ms
         )
 
-    async def _learn(self, ledger: Ledger, stage: str) -> None:
+    async def _learn(self, ledger: Ledger, kind: str, stage: str) -> None:
+        """Learn all labels or events again, in the order in which they became known."""
         done, position = self.milestones.done.get(stage, 0), 0
-        whole = ledger.label_count
-        for chunk in chunks(ledger.labels(), _REPLAYED_PER_EXCHANGE):
+        whole = ledger.follow_up_count(kind)
+        told: Iterator[FollowUp] = (
+            ledger.labels() if kind == "labels" else ledger.events()
+        )
+        for chunk in chunks(told, _REPLAYED_PER_EXCHANGE):
             position += len(chunk)
             if position > done:
                 await self.store.learn(chunk)
                 self._reached(stage, position, whole)
         self._reached(stage, position, position)
-        self.labels += position
+        if kind == "labels":
+            self.labels += position
+        else:
+            self.events += position
 
     def _reached(self, stage: str, position: int, whole: int) -> None:
         if stage:  # the tail is short: it begins anew

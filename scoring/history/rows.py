@@ -11,7 +11,9 @@ from scoring import wire
 from scoring.core.decision.decision import DegradationCode, Door, Outcome
 from scoring.core.transaction.fields import Field, FieldType, Role
 from scoring.core.transaction.label import Label, LabelSource, Verdict
-from scoring.core.transaction.transaction import ATTEMPT_MAX, FIELDS
+from scoring.core.transaction.lifecycle import LifecycleEvent, LifecycleKind
+from scoring.core.transaction.payment_terms import ThreeDsStatus
+from scoring.core.transaction.transaction import ATTEMPT_MAX, FIELDS, Transaction
 from scoring.errors import InvalidTransaction
 from scoring.kafka.record_values import opened, receipt_ms
 from scoring.v1 import decision_pb2
@@ -69,6 +71,22 @@ LABELS = pa.schema(
         ("source", pa.string()),
         ("transaction", pa.binary()),  # the embedded one, where there is one
         ("received_at_ms", pa.int64()),  # null: archived by an earlier release
+        *PLACE,
+    ]
+)
+EVENTS = pa.schema(
+    [
+        ("tenant", pa.string()),
+        ("transaction_id", pa.string()),
+        ("event_id", pa.string()),
+        ("kind", pa.string()),
+        ("occurred_at_ms", pa.int64()),
+        ("amount_minor", pa.int64()),  # null: all of the payment
+        ("issuer_code", pa.string()),
+        ("three_ds_result", pa.string()),
+        ("known_at_ms", pa.int64()),
+        ("transaction", pa.binary()),  # the embedded one, where there is one
+        ("received_at_ms", pa.int64()),
         *PLACE,
     ]
 )
@@ -161,7 +179,6 @@ def label_row(record: Any, admit: Callable[[Any], Label]) -> Row:
     `admit` is the stream door's own.
     """
     label = admit(record)
-    embedded = label.transaction and wire.transaction_to_proto(label.transaction)
     return {
         "tenant": label.tenant,
         "transaction_id": label.transaction_id,
@@ -170,8 +187,51 @@ def label_row(record: Any, admit: Callable[[Any], Label]) -> Row:
         "fraud": label.fraud,
         "known_at_ms": label.known_at_ms,
         "source": LabelSource(label.source).name.lower(),
-        "transaction": embedded.SerializeToString() if embedded else None,
+        "transaction": _embedded(label.transaction),
         "received_at_ms": receipt_ms(record),
         "log_partition": record.partition,
         "log_offset": record.offset,
     }
+
+
+def event_row(record: Any, admit: Callable[[Any], LifecycleEvent]) -> Row:
+    """One record of the events topic; as `label_row`."""
+    event = admit(record)
+    result = event.three_ds_result
+    return {
+        "tenant": event.tenant,
+        "transaction_id": event.transaction_id,
+        "event_id": event.event_id,
+        "kind": LifecycleKind(event.kind).name.lower(),
+        "occurred_at_ms": event.occurred_at_ms,
+        "amount_minor": event.amount_minor,
+        "issuer_code": event.issuer_code,
+        "three_ds_result": ThreeDsStatus(result).name.lower() if result else "",
+        "known_at_ms": event.known_at_ms,
+        "transaction": _embedded(event.transaction),
+        "received_at_ms": receipt_ms(record),
+        "log_partition": record.partition,
+        "log_offset": record.offset,
+    }
+
+
+def event_from_row(row: Row) -> LifecycleEvent:
+    """The event of an archived row, without its transaction."""
+    result = row["three_ds_result"]
+    return LifecycleEvent(
+        tenant=row["tenant"],
+        transaction_id=row["transaction_id"],
+        event_id=row["event_id"],
+        kind=LifecycleKind[row["kind"].upper()],
+        occurred_at_ms=row["occurred_at_ms"],
+        amount_minor=row["amount_minor"],
+        issuer_code=row["issuer_code"],
+        three_ds_result=ThreeDsStatus[result.upper()] if result else 0,
+        known_at_ms=row["known_at_ms"],
+    )
+
+
+def _embedded(transaction: Transaction | None) -> bytes | None:
+    if transaction is None:
+        return None
+    return wire.transaction_to_proto(transaction).SerializeToString()

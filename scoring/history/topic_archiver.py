@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from scoring.core.transaction.label import Label
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.errors import InvalidTransaction, ScoringError
 from scoring.history.archive import Archive, Incarnation
-from scoring.history.rows import Row, decision_row, label_row
+from scoring.history.rows import Row, decision_row, event_row, label_row
 from scoring.kafka.reader import Extent, LogReader
 from scoring.kafka.topic_names import Topics
 from scoring.tables.row_accounting import Account, Place
@@ -60,11 +61,15 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class TopicSource:
-    """The topics, and `admit`: a `ScoringError` for a label that the door refuses."""
+    """The topics, and what admits their labels and events.
+
+    Both raise a `ScoringError` for what the door refuses.
+    """
 
     reader: LogReader
     topics: Topics
-    admit: Callable[[Any], Label]
+    admit_label: Callable[[Any], Label]
+    admit_event: Callable[[Any], LifecycleEvent]
 
 
 async def take(
@@ -77,10 +82,13 @@ async def take(
     """Take everything appended to the topics until now; safe to interrupt."""
     archive.prepare()
     taken = Taken(account=account)
-    topics, labels = source.topics, partial(label_row, admit=source.admit)
+    topics = source.topics
+    labels = partial(label_row, admit=source.admit_label)
+    events = partial(event_row, admit=source.admit_event)
     sources: Mapping[str, tuple[str, Callable[[Any], Row]]] = {
         "decisions": (topics.decisions, decision_row),
         "labels": (topics.labels, labels),
+        "events": (topics.events, events),
     }
     for kind, (topic, row_of) in sources.items():
         run = _Run(archive, kind, row_of, taken)

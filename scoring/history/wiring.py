@@ -57,7 +57,7 @@ async def brought(
         topics, intake = Topics(settings.topic_prefix), _intake_from(settings)
         return await take(
             archive,
-            TopicSource(reader, topics, intake.label),
+            TopicSource(reader, topics, intake.label, intake.event),
             account=account or Account(),
             progress=progress,
         )

@@ -12,7 +12,7 @@ from scoring.core.features.catalogue import Catalogue, EntityPlan
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import StoreUnavailable
 from scoring.ports.check import Check
-from scoring.ports.follow_ups import LabelledTransaction
+from scoring.ports.follow_ups import FollowUp
 from scoring.ports.records import Recording
 from scoring.stores.redis.address import StoreAddress
 from scoring.stores.redis.connection import Command, Link
@@ -140,9 +140,9 @@ class RedisHistory:
     def _claim(self, t: Transaction) -> bytes:
         return self.scratch.claims.decision(t.tenant, t.id)
 
-    async def learn(self, labels: Sequence[LabelledTransaction]) -> None:
-        """Apply labels, as `ports.follow_ups`."""
-        await self.store.learn(labels, timeout_s=_TIMEOUT_S)
+    async def learn(self, follow_ups: Sequence[FollowUp]) -> None:
+        """Apply labels and lifecycle events, as `ports.follow_ups`."""
+        await self.store.learn(follow_ups, timeout_s=_TIMEOUT_S)
 
     async def install(self, items: Iterable[Item]) -> None:
         """Put values under their keys, whatever stood there."""
@@ -198,7 +198,10 @@ class RedisHistory:
         return count
 
     async def forget_decisions(self, ids: Sequence[tuple[str, str]]) -> int:
-        """Remove recorded decisions by (tenant, transaction id)."""
+        """Remove recorded decisions by (tenant, transaction id), and what became known
+        of their payments. Returns how many decisions went.
+        """
+        await self.unlink([self.layout.follow_ups(*id_) for id_ in ids])
         return await self.unlink([self.layout.claims.decision(*id_) for id_ in ids])
 
     async def _found(self, pattern: str) -> AsyncIterator[list[bytes]]:
