@@ -298,7 +298,8 @@ def _feature(
         derive=statistic.derive,
         slots=tuple(positions[slot] for slot in statistic.slots(wanted)),
         of=definition.of,
-        measure=definition.measured,
+        # Of the payment itself: formulas over events ask nothing of it.
+        measure="amount" if definition.of_events else definition.measure,
         scale=_scale(definition),
         expression=definition.expression,
         filter=definition.filter,
