@@ -281,17 +281,29 @@ def masked_row(row: Row, field: str, mask: str) -> Row:
     token is its payer's, without all that is personal in it.
     """
     erased: Row = {}
-    if FIELD_OF[field].names_payer:
+    if field in FIELD_OF and FIELD_OF[field].names_payer:
         erased = {name: FIELD_OF[name].absent for name in PERSONAL_FIELDS}
-    own = {field: mask, "payload_hash": None, "decision": None}
-    return row | erased | own
+    of, _, key = field.partition(".")
+    own = {of: {**(row[of] or {}), key: mask} if key else mask}
+    return row | erased | own | {"payload_hash": None, "decision": None}
+
+
+def text_in(row: Row, field: str) -> str:
+    """A row's text: of a field, or under a key of the caller's own.
+
+    >>> text_in({"attributes": {"plan": "gold"}}, "attributes.plan")
+    'gold'
+    """
+    of, _, key = field.partition(".")
+    found = (row[of] or {}).get(key) if key else row[of]
+    return found or ""
 
 
 def _masked(row: Row, masks: Mapping[tuple[str, str, str], str]) -> Row:
     if not masks or "id" not in row:
         return row
     for tenant, column, known in masks:
-        token = row[column]
+        token = text_in(row, column)
         if tenant == row["tenant"] and token and digest(token) == known:
             row = masked_row(row, column, masks[tenant, column, known])
     return row

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.readable import entry_sql, is_keyed
 from scoring.core.transaction.fields import Role
 from scoring.core.transaction.transaction import FIELD_OF, FIELDS, FORMS
 from scoring.errors import BadArtifact
@@ -21,6 +22,7 @@ from scoring.history.archive import (
     check,
     masked_row,
     readable,
+    text_in,
     write,
 )
 from scoring.history.rows import DECISIONS, EVENTS, LABELS
@@ -100,9 +102,10 @@ def named_entity(text: str, tenant: str, catalogue: Catalogue) -> Entity:
     single = {
         plan.name: plan.fields[0]
         for plan in catalogue.plans
-        if not plan.of_events and len(plan.fields) == 1 and plan.fields[0] in _KEPT
+        if not plan.of_events and len(plan.fields) == 1 and _is_kept(plan.fields[0])
     }
-    known = {**{name: name for name in _FIELDS}, **single}
+    keyed = [name for plan in catalogue.plans for name in plan.fields if is_keyed(name)]
+    known = {**{name: name for name in (*_FIELDS, *keyed)}, **single}
     if kind not in known or not token:
         raise BadArtifact(
             f"{text!r} names no entity: write KIND:TOKEN, KIND one of "
@@ -112,6 +115,16 @@ def named_entity(text: str, tenant: str, catalogue: Catalogue) -> Entity:
     return Entity(
         tenant, field, FORMS[field].spelled(token) if field in FORMS else token
     )
+
+
+def _is_kept(field: str) -> bool:
+    """Whether the archive keeps it: what is worked out of others it does not."""
+    return field in _KEPT or is_keyed(field)
+
+
+def _column(field: str) -> str:
+    """A text as SQL, in the archive's own columns."""
+    return entry_sql(field, {"attributes": "MAP"}) if is_keyed(field) else field
 
 
 async def forget(
@@ -152,14 +165,15 @@ def _transactions(
 ) -> tuple[list[str], list[Entity]]:
     """The ids of an entity's payments, and what else names their payer in them."""
     also = [name for name in _ALSO_THEIRS if name != entity.field]
-    also = also if FIELD_OF[entity.field].names_payer else []
+    field = FIELD_OF.get(entity.field)
+    also = also if field is not None and field.names_payer else []
     columns = ", ".join(("id", "received_at_ms", *also))
     con: Any = connect()
     with closing(con), readable(archive.directory):
         archive.views(con)
         rows = con.execute(
             f"SELECT {columns} FROM decisions "  # noqa: S608 our own fields
-            f"WHERE tenant = ? AND {entity.field} = ?",
+            f"WHERE tenant = ? AND {_column(entity.field)} = ?",
             [entity.tenant, entity.token],
         ).fetchall()
     forgotten.newest_ms = max((row[1] for row in rows), default=0)
@@ -184,13 +198,18 @@ def _mask(
     for i, path in enumerate(files, 1):
         progress("masking", i, len(files))
         table = _read(path, DECISIONS)
-        if entity.token not in table[entity.field].to_pylist():
-            continue
         rows = table.to_pylist(maps_as_pydicts="strict")
-        for n, row in enumerate(rows):
-            if (row["tenant"], row[entity.field]) == (entity.tenant, entity.token):
-                rows[n] = masked_row(row, entity.field, mask)
-                masked.add(row["id"])
+        own = [
+            n
+            for n, row in enumerate(rows)
+            if row["tenant"] == entity.tenant
+            and text_in(row, entity.field) == entity.token
+        ]
+        if not own:
+            continue
+        for n in own:
+            rows[n] = masked_row(rows[n], entity.field, mask)
+            masked.add(rows[n]["id"])
         write(path, table.from_pylist(rows, schema=DECISIONS))
     forgotten.archived = len(masked)
     _mask_follow_ups(archive, entity.tenant, masked)

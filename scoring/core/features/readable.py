@@ -276,13 +276,14 @@ def keyed_columns(keyed: Iterable[str], present: Mapping[str, str]) -> list[str]
     ['json_extract_string(attributes, \'/plan\') AS "attributes.plan"']
     """
     return [
-        f"{_entry_sql(name, present)} AS {column_of(name)}"
+        f"{entry_sql(name, present)} AS {column_of(name)}"
         for name in keyed
         if column_of(name).strip('"') not in present
     ]
 
 
-def _entry_sql(name: str, present: Mapping[str, str]) -> str:
+def entry_sql(name: str, present: Mapping[str, str]) -> str:
+    """A text or number under a key as SQL, by the columns that a table has."""
     of, _, key = name.partition(".")
     type_, number = present.get(of, ""), of not in TEXTS_BY_KEY
     if type_.startswith("MAP"):
