@@ -15,6 +15,7 @@ from streams import DAY_MS, check
 
 from scoring import wire
 from scoring.core.features.catalogue import Catalogue, default_catalogue
+from scoring.core.policy.policy import load_policy
 from scoring.core.policy.shipped_policy import default_policy
 from scoring.core.transaction.label import Label, Verdict
 from scoring.core.transaction.lifecycle import LifecycleEvent
@@ -60,10 +61,15 @@ class Life:
     decided: dict[str, bytes] = field(default_factory=dict)
     labelled: list[LabelledTransaction] = field(default_factory=list)
     content_type: str = wire.PROTOBUF
+    policy: str = ""  # the shipped one
 
     def __post_init__(self):
         model = load_model(self.model_dir, catalogue=self.catalogue)
-        policy = default_policy(self.catalogue)
+        policy = (
+            load_policy(self.policy, catalogue=self.catalogue, name="policy.yaml")
+            if self.policy
+            else default_policy(self.catalogue)
+        )
         telemetry = SilentTelemetry()
         spool = MemorySpool(count_max=10_000)
         gateway = StoreGateway(

@@ -10,7 +10,7 @@ from scoring.core.transaction.transaction import MAP_FIELDS, Transaction
 from scoring.training.offline.engine import OfflineInput, offline_features
 
 
-def offline(catalogue, stream, known, seq=None):
+def offline(catalogue, stream, known, seq=None, outcomes=None):
     """Every feature of a stream; `seq` is its order of processing."""
     con = duckdb.connect()
     fields = [f for f in Transaction.__slots__ if f not in MAP_FIELDS]
@@ -20,6 +20,8 @@ def offline(catalogue, stream, known, seq=None):
     }
     for name in MAP_FIELDS:
         columns[name] = [json.dumps(getattr(t, name)) for t in stream]
+    if outcomes is not None:
+        columns["outcome"] = outcomes
     if seq is not None:
         columns["processed_seq"] = seq
     con.register("payments", pa.table(columns))
