@@ -142,6 +142,7 @@ class Counted:
     raw: dict[str, list[bytes]] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
     degraded: int = 0
+    events: list[str] = field(default_factory=list)
     sources: list[tuple[int, int]] = field(default_factory=list)
 
     def see_decision(self, record) -> None:
@@ -155,6 +156,8 @@ class Counted:
             core.SerializeToString(deterministic=True)
         )
         self.raw.setdefault(core.transaction_id, []).append(record.value)
+        if "ce_id" in headers:
+            self.events.append(headers["ce_id"].decode())
         self.degraded += bool(core.degradations or core.provisional)
         if "src" in headers:
             self.sources.append((record.partition, int(headers["src"])))

@@ -1,6 +1,7 @@
 """One transaction, one decision: through either door, and through both at once."""
 
 import asyncio
+import json
 import os
 from collections import Counter
 
@@ -22,8 +23,14 @@ STREAK = default_catalogue().names.index("terminal_fraud_streak")
 
 
 @pytest.fixture
-def settings(store_url, store_namespace, model_dir, tmp_path):
+def decision_format():
+    return "protobuf"
+
+
+@pytest.fixture
+def settings(store_url, store_namespace, model_dir, tmp_path, decision_format):
     return {
+        "decision_format": decision_format,
         "redis_url": store_url,
         "namespace": store_namespace,
         "model_dir": model_dir,
@@ -111,6 +118,21 @@ async def test_what_the_stream_decided_is_what_the_server_returns(doors):
     logged = Decision.FromString(counted.raw[one.id][0])
     assert replied.core == logged.core
     assert replied.trace == logged.trace
+
+
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
+@pytest.mark.parametrize("decision_format", ["json"])
+@pytest.mark.usefixtures("decision_format")
+async def test_either_door_names_features_and_events_alike(doors):
+    through_grpc, through_kafka = payment(), payment()
+    await doors.check(through_grpc)
+    await doors.feed(through_kafka)
+    counted = await doors.count(2)
+    for one in (through_grpc, through_kafka):
+        (said,) = map(json.loads, counted.raw[one.id])
+        assert list(said["features"]) == list(default_catalogue().names)
+    ids = (through_grpc.id, through_kafka.id)
+    assert set(counted.events) == {f"default:{id_}" for id_ in ids}
 
 
 async def test_another_payload_is_a_conflict_behind_either_door(doors):
