@@ -298,4 +298,4 @@ def _describe(file: Path, encoding: str) -> None:
         typer.echo(f"# {remark}")
     typer.echo(proposal.text, nl=False)
     if not proposal.complete:
-        raise typer.Exit(1)
+        raise typer.Exit(2)

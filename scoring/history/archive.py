@@ -92,8 +92,9 @@ class Archive:
                 partition, first, _ = _place(path)
                 if first >= taken.get(partition, 0):
                     path.unlink()
-        for path in self.directory.rglob("*.part"):
-            path.unlink()
+            for path in (self.directory / kind).glob("day=*/p*.part"):
+                if _FILE.fullmatch(path.with_suffix(".parquet").name):
+                    path.unlink()
 
     def files(self, kind: str) -> list[Path]:
         """The files of one kind, oldest day first."""

@@ -140,7 +140,7 @@ def test_rows_that_are_refused_are_reported_and_the_others_decided(place):
 
 def test_a_table_that_is_not_understood_is_refused_with_the_next_step(place):
     (place / "odd.csv").write_text("a,b\n1,2\n")
-    said = scoring(place, "replay", "--describe", "odd.csv", code=1)
+    said = scoring(place, "replay", "--describe", "odd.csv", code=2)
     assert "name one under columns" in said
 
 

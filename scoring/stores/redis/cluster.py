@@ -28,7 +28,7 @@ _TRY_AGAIN_S = 0.002  # longer each time: a slot on its way moves key by key
 _STALLED_S = 0.5  # a server that owes replies and is silent for this long is left
 _REDIRECTS_MAX = 16  # of one exchange; more are a cluster at odds with itself
 # What a server says that cannot serve now, and will be asked again later.
-_AWAY = ("CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY")
+_UNAVAILABLE = ("CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY")
 # What it says that knows better where the answer is.
 _TRY_AGAIN = "TRYAGAIN"  # one of the command's keys has moved, and one has not
 _GOES_ON = ("MOVED", "ASK", _TRY_AGAIN)
@@ -132,7 +132,7 @@ class ClusterConnection:
             left, asking = again, await self._redirected(again, replies, places, ends)
         for i, reply in enumerate(replies):
             said = _says(reply) if isinstance(reply, Exception) else ""
-            if said in _AWAY or said in _GOES_ON:
+            if said in _UNAVAILABLE or said in _GOES_ON:
                 where = self.where(commands[i])
                 replies[i] = StoreUnavailable(f"{where} refused: {reply}")
                 self._revive()

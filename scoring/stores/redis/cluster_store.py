@@ -122,7 +122,7 @@ class Split:
             zip(checks, owners, replies, strict=True)
         ):
             if isinstance(reply, Exception):
-                seen[i] = self._away(reply)
+                seen[i] = self._unseen(reply)
             elif reply[0] == Mode.OPEN:
                 looks[i] = self._look(check, claim, reply)
             else:
@@ -148,7 +148,7 @@ class Split:
             wrong,
         )
 
-    def _away(self, why: Exception) -> Observation:
+    def _unseen(self, why: Exception) -> Observation:
         """Nothing is known: not even whether it was decided before."""
         missing = Degradation(DegradationCode.HISTORY_UNAVAILABLE, "store")
         del why

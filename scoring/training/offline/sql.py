@@ -110,6 +110,10 @@ def _measure_sql(name: str) -> str:
     return measured_sql(name)
 
 
+# Kinds of columns that keep the measure as it is.
+_MEASURED = frozenset({Kind.SUM, Kind.MAX, Kind.UNUSUAL, *NORMAL})
+
+
 def column_sql(column: Column) -> str:
     """What a column keeps of a row, NULL where the row has no value there."""
     if column.kind is Kind.FIRST:
@@ -123,8 +127,10 @@ def column_sql(column: Column) -> str:
     elif column.kind is Kind.COUNT:
         known = column.measure and f"{_measure_sql(column.measure)} IS NOT NULL"
         value = f"CASE WHEN {known} THEN 1 END" if known else "1"
-    else:
+    elif column.kind in _MEASURED:
         value = _measure_sql(column.measure)
+    else:
+        raise KeyError(f"no SQL makes a column of kind {column.kind}: add it here")
     if not column.filter:
         return value
     return f"CASE WHEN {parse(column.filter).sql} THEN {value} END"

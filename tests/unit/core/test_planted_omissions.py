@@ -202,3 +202,13 @@ def test_a_statistic_and_a_reading_are_told_what_they_lack(package):
         "windows.lua does not read OP_MODE",
     ):
         assert lacking in told
+
+
+def test_a_kind_of_column_is_told_which_engine_lacks_it(package):
+    last = (
+        '    UNUSUAL = "unusual"  # running count of events far above the own normal\n'
+    )
+    add(package, SLOT, last, '    MIN = "min"\n')
+    told = complaints(package, STATISTICS)
+    assert "add MIN to COLUMNS of stores/redis/formats.py" in told
+    assert "test_the_offline_engine_has_the_sql_of_a_column[min]" in told
