@@ -8,7 +8,7 @@ import pytest
 import toolbox
 import yaml
 from google.protobuf import json_format
-from grpc_parts import fresh_id, label, open_door, payment
+from grpc_parts import event, fresh_id, label, open_door, payment
 
 from scoring.embedded.child import LOOPBACK, free_port
 from scoring.v1 import fraud_scoring_pb2 as calls
@@ -97,6 +97,11 @@ async def test_envoy_makes_http_json_of_the_grpc_door(model_dir, tmp_path):
         labels = {"labels": [as_json(label(one.id))]}
         reported = await http.post("/v1/labels", json=labels)
         assert reported.json() == {"results": [{"transactionId": one.id}]}
+        events = {"events": [as_json(event(one.id))]}
+        happened = (await http.post("/v1/events", json=events)).json()["results"]
+        assert happened == [{"transactionId": one.id, "eventId": "e1"}]
+        life = (await http.get(path)).json()
+        assert (len(life["labels"]), len(life["events"])) == (1, 1)
 
 
 async def test_envoy_passes_on_what_is_wrong_and_where(model_dir, tmp_path):

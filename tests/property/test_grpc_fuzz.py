@@ -1,7 +1,5 @@
 """Hostile bytes on every method: always a precise status, and the door goes on."""
 
-import asyncio
-
 import grpc
 import pytest
 from fuzzing import MESSAGES, STREAMS, tried
@@ -115,14 +113,6 @@ hostile = st.one_of(
     messages.map(lambda message: message.SerializeToString()),
     mutated(),
 )
-
-
-@pytest.fixture(scope="module")
-def loop():
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield loop
-    loop.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from scoring.core.transaction.fields import FieldType, Role
 from scoring.core.transaction.transaction import FIELDS, validate
 from scoring.doors.calls.checks import BATCH_COUNT_MAX
 from scoring.doors.calls.follow_ups import REPORTS_COUNT_MAX
+from scoring.doors.calls.refusals import KINDS
 from scoring.errors import InvalidTransaction
 from scoring.v1.transaction_pb2 import Transaction
 from scoring.wire import openapi, transactions
@@ -108,6 +109,11 @@ def test_what_the_service_refuses_of_a_field_breaks_the_schema(path):
     message = message_from_json(json.dumps(said).encode(), Transaction)
     with pytest.raises(InvalidTransaction, match=path.replace(".", r"\.")):
         validate(transactions.transaction_from_proto(message))
+
+
+def test_every_refusal_that_the_service_knows_is_documented():
+    documented = {status for route in ROUTES for status in route.statuses}
+    assert {kind.status.value for kind in KINDS.values()} <= documented
 
 
 def test_every_call_is_documented_in_the_words_of_the_contract():
