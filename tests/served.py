@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _READY = "serving grpc on "
+_HTTP_READY = "serving http on "
 _READY_S_MAX = 90.0
 
 
@@ -22,6 +23,7 @@ class Served:
 
     process: subprocess.Popen[str]
     address: str = ""
+    http_address: str = ""
     lines: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     _ready: threading.Event = field(default_factory=threading.Event)
@@ -30,6 +32,8 @@ class Served:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line.rstrip())
+            if line.startswith(_HTTP_READY):
+                self.http_address = line.removeprefix(_HTTP_READY).strip()
             if line.startswith(_READY):
                 self.address = line.removeprefix(_READY).strip()
                 self._ready.set()

@@ -82,6 +82,7 @@ def test_what_is_configured_is_what_the_service_reads(helm, monkeypatch):
     assert read.reflection
     assert read.numeric_ids == {"terminal", "merchant"}
     assert read.grpc_address == "0.0.0.0:50051"
+    assert read.http_address == "0.0.0.0:8080"
     assert read.grpc_health_address == "0.0.0.0:50052"
     assert read.metrics_port == 9464
     assert str(read.model_dir) == "/model"

@@ -109,7 +109,10 @@ SLOW = {
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("which", SLOW)
 async def test_a_caller_is_not_waited_for_that(model_dir, which):
-    async with open_doors(model_dir) as door, door.connected() as (reader, writer):
+    async with (
+        open_doors(model_dir, http_idle_s=1) as door,
+        door.connected() as (reader, writer),
+    ):
         writer.write(SLOW[which])
         async with asyncio.timeout(5):
             said_last = await reader.read()

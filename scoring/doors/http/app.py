@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from scoring import wire
-from scoring.core.transaction.trace_context import accepted_traceparent
+from scoring.core.transaction.trace_context import (
+    accepted_request_id,
+    accepted_traceparent,
+)
 from scoring.doors.calls.refusals import refusal_of
 from scoring.doors.http.methods import Endpoint, HttpMethods
 from scoring.doors.http.problems import CONTENT_TYPE, Header, Problem
@@ -25,8 +27,11 @@ from scoring.doors.http.routing import Router
 
 HEALTH_PATH, OPENAPI_PATH = "/v1/health", "/openapi.json"
 _JSON = (b"content-type", b"application/json")
-# A request's own name for it: what could not be one is not sent back.
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+# What names a request is returned as it was sent.
+_RETURNED = {
+    b"x-request-id": accepted_request_id,
+    b"traceparent": accepted_traceparent,
+}
 _CLOSE = (b"connection", b"close")
 Outside = Mapping[str, Callable[[], bool]]
 
@@ -141,11 +146,8 @@ def _returned(headers: Mapping[bytes, bytes]) -> list[Header]:
     >>> _returned({b"x-request-id": b"r-1", b"traceparent": b"none"})
     [(b'x-request-id', b'r-1')]
     """
-    found = []
-    id_ = headers.get(b"x-request-id")
-    if id_ is not None and _REQUEST_ID.fullmatch(id_):
-        found.append((b"x-request-id", id_))
-    trace = headers.get(b"traceparent")
-    if trace is not None and accepted_traceparent(trace.decode("latin-1")):
-        found.append((b"traceparent", trace))
-    return found
+    return [
+        (name, headers[name])
+        for name, accepted in _RETURNED.items()
+        if name in headers and accepted(headers[name].decode("latin-1"))
+    ]

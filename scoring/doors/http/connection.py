@@ -22,7 +22,7 @@ from scoring.doors.http.problems import (
 # Twice the metadata of a gRPC call: proxies and browsers add more of their own.
 _HEAD_BYTES_MAX = 16_384
 _HEADERS_MAX = 100
-# A whole request within this; a connection that says nothing is closed after it, too.
+# A request that has begun is whole within this; before, a connection may be idle.
 _REQUEST_S = 10.0
 
 
@@ -86,6 +86,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._receiving = False
+        self._timed = False
         self._refused: Problem | None = None
 
     def connection_made(  # type: ignore[override] # as uvicorn's own
@@ -96,7 +97,8 @@ class BoundedProtocol(HttpToolsProtocol):
         secured = transport.get_extra_info("ssl_object")
         if secured is not None:
             self._connection.names = names_of(secured.getpeercert() or {})
-        self._wait()
+        idle_s = self.timeout_keep_alive
+        self._timer = self.loop.call_later(idle_s, self._give_up)
         if len(self.connections) > self.connection_limits.count_max:
             self._end_with(TOO_MANY_CONNECTIONS)
 
@@ -111,10 +113,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         super().data_received(data)
-        if not self._receiving:
+        if self._receiving and not self._timed:
             self._settle()
-        elif self._timer is None:
-            self._wait()
+            self._timer = self.loop.call_later(_REQUEST_S, self._give_up)
+            self._timed = True
+        elif not self._receiving:
+            self._settle()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -159,10 +163,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refused = problem
         raise ValueError(problem.detail)  # the parser reports it as not to be parsed
 
-    def _wait(self) -> None:
-        self._timer = self.loop.call_later(_REQUEST_S, self._give_up)
-
     def _settle(self) -> None:
+        self._timed = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
