@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -63,6 +64,9 @@ OTHER_ENVIRONMENT = {
 }
 
 
+NONE: Mapping[str, str] = {}
+
+
 @dataclass(frozen=True)
 class Block:
     """One fenced block with the directive above it."""
@@ -90,7 +94,7 @@ def titled(page: Path) -> str:
 
 @pytest.fixture(scope="module")
 def server(store_url, model_dir, tmp_path_factory):
-    """The address of a running `scoring serve`."""
+    """The doors of a running `scoring serve`, by name."""
     with serving(
         redis_url=store_url,
         namespace="docs",
@@ -99,11 +103,12 @@ def server(store_url, model_dir, tmp_path_factory):
         # The machine of the tests is shared: only a drill speaks of milliseconds.
         budget_ms=5_000,
         store_budget_ms=2_000,
+        http_address="127.0.0.1:0",
     ) as served:
-        yield served.address
+        yield {"GRPC": served.address, "HTTP": served.http_address}
 
 
-def run(block: Block, directory: Path, address: str) -> str:
+def run(block: Block, directory: Path, doors: Mapping[str, str]) -> str:
     """Execute one block; returns what it printed."""
     tools = Path(sys.executable).parent
     command = {
@@ -117,8 +122,8 @@ def run(block: Block, directory: Path, address: str) -> str:
             **os.environ,
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
-            "GRPC": address,
-            **({"SCORING_TARGET": address} if address else {}),
+            **doors,
+            **({"SCORING_TARGET": doors["GRPC"]} if doors else {}),
             "COLUMNS": "200",
         },
         stdout=subprocess.PIPE,
@@ -132,7 +137,7 @@ def run(block: Block, directory: Path, address: str) -> str:
     return done.stdout
 
 
-def run_page(page: Path, directory: Path, address: str = "") -> None:
+def run_page(page: Path, directory: Path, doors: Mapping[str, str] = NONE) -> None:
     printed = ""
     for block in blocks(page):
         if block.word == "file":
@@ -140,7 +145,7 @@ def run_page(page: Path, directory: Path, address: str = "") -> None:
         elif block.word == "output":
             assert printed.strip() == block.text.strip()
         elif block.language in {"sh", "python"}:
-            printed = run(block, directory, address)
+            printed = run(block, directory, doors)
 
 
 @pytest.mark.parametrize("page", [p for p in RUN if not needs(p)], ids=titled)
