@@ -57,17 +57,17 @@ class StreamBench:
     async def committed(self) -> int:
         return await committed(self.broker.bootstrap, self.prefix)
 
-    async def labels_taken(self, n: int) -> None:
-        """Wait until the group has committed `n` labels."""
-        while await committed(self.broker.bootstrap, self.prefix, topic="labels") < n:
+    async def labels_taken(self, n: int, *, topic: str = "labels") -> None:
+        """Wait until the group has committed `n` labels, or lifecycle events."""
+        while await committed(self.broker.bootstrap, self.prefix, topic=topic) < n:
             await asyncio.sleep(0.1)
 
-    async def label_letters(self, n: int):
+    async def label_letters(self, n: int, *, kind: str = "labels"):
         return await count(
             self.broker.bootstrap,
             self.prefix,
             until=n,
-            topics=("decisions", "labels.dead-letter"),
+            topics=("decisions", f"{kind}.dead-letter"),
         )
 
     def stop(self) -> None:

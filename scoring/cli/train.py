@@ -43,6 +43,16 @@ def train(
             help="feature definitions; default: SCORING_FEATURES_FILE, or the shipped"
         ),
     ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            help="lifecycle events of the payments: Parquet, CSV or JSON; an archive "
+            "has its own"
+        ),
+    ] = None,
+    events_mapping: Annotated[
+        Path | None, typer.Option(help="which column of --events is which: a file")
+    ] = None,
     label_delay_days: Annotated[
         float | None,
         typer.Option(
@@ -90,7 +100,16 @@ def train(
         second_look=SecondLookPlan() if second_look else None,
         seed=seed,
     )
-    asked = Asked(table, mapping, encoding, *days, strict=strict, seed=seed)
+    asked = Asked(
+        table,
+        mapping,
+        encoding,
+        *days,
+        strict=strict,
+        seed=seed,
+        events=events,
+        events_mapping=events_mapping,
+    )
     if _trained(asked, recipe, out, features).refused:
         raise typer.Exit(1)
 
@@ -110,7 +129,11 @@ def _trained(asked: Asked, recipe: Recipe, out: str, features: Path | None) -> A
         found = _rows(asked, catalogue, report)
         recipe = replace(recipe, label_delay_ms=found.label_delay_ms)
         dataset = dataset_of(
-            found.rows, catalogue, label_delay_ms=found.label_delay_ms, report=report
+            found.rows,
+            catalogue,
+            label_delay_ms=found.label_delay_ms,
+            report=report,
+            events=_events(asked) or found.events,
         )
         manifest = train_on(
             dataset, draft, catalogue=catalogue, recipe=recipe, report=report
@@ -144,6 +167,8 @@ class Asked:
     legitimate_after_ms: int | None
     strict: bool
     seed: int
+    events: Path | None = None
+    events_mapping: Path | None = None
 
 
 def _second_look(manifest: Manifest) -> None:
@@ -192,6 +217,15 @@ def _rows(asked: Asked, catalogue: Any, report: Any) -> Learned:
     return Learned(simulate(world, report=report), delay_ms, Account())
 
 
+def _events(asked: Asked) -> Any:
+    """The table of lifecycle events, None where none is named."""
+    if asked.events is None:
+        return None
+    from scoring.tables.events import event_mapping, events_from
+
+    return events_from(asked.events, event_mapping(asked.events_mapping))
+
+
 def _remark(text: str) -> None:
     typer.echo(f"· {text}", err=True)
 
@@ -219,7 +253,7 @@ def _archived(path: Path, asked: Asked, catalogue: Any) -> Learned:
     for partition, offset, reason in found.left_out:
         account.skip(Place(f"decisions/{partition}", offset, "offset"), reason)
     print_account(account, left_out_of(path, settings))
-    return Learned(found.table, found.label_delay_ms, account)
+    return Learned(found.table, found.label_delay_ms, account, found.events)
 
 
 def _signer() -> Any:

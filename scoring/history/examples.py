@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -20,6 +20,8 @@ _DAY_MS = 86_400_000
 _MAY_LACK = ("customer", "card")
 _TOO_LATE = "came too late for the store to count it"
 _AGAIN = "repeats the record of a decision"
+
+_EVENTS = "SELECT * EXCLUDE (transaction, day) FROM events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Examples:
     too_late: int
     repeated: int
     left_out: tuple[tuple[int, int, str], ...] = ()
+    events: Any = None  # lifecycle events, as the offline engine takes them
 
     def lines(self) -> list[str]:
         """What became of the decisions, for a person."""
@@ -84,7 +87,8 @@ def examples(
             _join(ledger.con)
             delay_ms = _delay(ledger.con, label_delay_ms, legitimate_after_ms)
             _judge(ledger.con, delay_ms, legitimate_after_ms)
-            return _taken(ledger.con, catalogue, delay_ms)
+            found = _taken(ledger.con, catalogue, delay_ms)
+            return replace(found, events=ledger.con.sql(_EVENTS).to_arrow_table())
 
 
 def _join(con: Any) -> None:

@@ -29,6 +29,7 @@ class Learned:
     rows: Any
     label_delay_ms: int
     account: Account
+    events: Any = None  # lifecycle events of the rows, where there are any
 
 
 def learned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,16 @@ def train_bundle(
 
 
 def dataset_of(
-    table: Any, catalogue: Catalogue, *, label_delay_ms: int, report: Report = silent
+    table: Any,
+    catalogue: Catalogue,
+    *,
+    label_delay_ms: int,
+    report: Report = silent,
+    events: Any = None,
 ) -> Dataset:
     """Compute each labelled row's features as of its own time, in event order.
+
+    `events` are lifecycle events of the rows, where statistics count them.
 
     Rows whose `fraud` is null count in the history of the others.
     """
@@ -90,7 +98,8 @@ def dataset_of(
             "or payer_account"
         )
     _refuse_early_labels(table, label_delay_ms)
-    features = _features(table, catalogue, label_delay_ms, report)
+    labels = _labels(table, label_delay_ms)
+    features = _features(catalogue, table, labels, events, report)
     table = table.take(_positions(table["id"], features.ids))
     known = table["fraud"].is_valid().to_numpy()
     table = table.filter(known)  # the others are history, of which nothing is learned
@@ -106,9 +115,9 @@ def dataset_of(
 
 
 def _features(
-    table: Any, catalogue: Catalogue, label_delay_ms: int, report: Report
+    catalogue: Catalogue, table: Any, labels: Any, events: Any, report: Report
 ) -> OfflineFeatures:
-    """Every row's features; each label is known `label_delay_ms` after its row."""
+    """Every row's features."""
     done = 0
 
     def told(_entity: str) -> None:
@@ -118,10 +127,12 @@ def _features(
 
     with connect() as con:
         con.register("transactions", table)
-        con.register("labels", _labels(table, label_delay_ms))
-        features = offline_features(
-            con, catalogue, OfflineInput("transactions", "labels"), progress=told
-        )
+        con.register("labels", labels)
+        views = OfflineInput("transactions", "labels")
+        if events is not None:
+            con.register("events", events)
+            views = replace(views, events="events")
+        features = offline_features(con, catalogue, views, progress=told)
     report("features", 1.0)
     return features
 

@@ -47,6 +47,16 @@ _CLOSED: Mapping[str, CodeSet] = {
 }
 
 
+def event_names() -> tuple[str, ...]:
+    """What `event` may be."""
+    return _CLOSED["event"].members
+
+
+def three_ds_names() -> tuple[str, ...]:
+    """What `three_ds_result` may be."""
+    return _CLOSED["three_ds_result"].members
+
+
 def never_of_event(field: str, text: str) -> str:
     """Why a text can never be an event's field, with the nearest right one; else "".
 
