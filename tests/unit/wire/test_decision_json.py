@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -127,3 +128,11 @@ def test_the_binary_form_is_what_was_logged_byte_for_byte():
     raw, transaction = message.SerializeToString(), Transaction("default", "t1")
     records = DecisionRecords(Topics(), wire.PROTOBUF, CATALOGUE)
     assert records.record(raw, transaction).value == raw
+
+
+@given(st.lists(float32s | st.just(NAN) | st.just(float("inf")), max_size=20))
+@example([0.0, -0.0, 0.0, MOST, -MOST])
+def test_numbers_are_written_as_canonical_json_writes_them(features):
+    message = decision(features)
+    said = json.loads(wire.decision_to_json(message.SerializeToString()))
+    assert repr(said) == repr(json.loads(json_format.MessageToJson(message)))
