@@ -114,6 +114,7 @@ async def test_envoy_passes_on_what_is_wrong_and_where(model_dir, tmp_path):
         wrong = await http.post("/v1/checks", json=one | {"currency": "euro"})
         assert (wrong.status_code, wrong.headers["scoring-field"]) == (400, "currency")
         assert wrong.json()["code"] == 3
+        assert wrong.headers["scoring-problem"] == "invalid"
         conflict = await http.post("/v1/checks", json=one | {"amountMinor": 7})
         assert (conflict.status_code, conflict.headers["scoring-field"]) == (409, "id")
         for refused in (
@@ -124,7 +125,7 @@ async def test_envoy_passes_on_what_is_wrong_and_where(model_dir, tmp_path):
             assert refused.status_code == 400
             assert refused.json()["message"]
         assert (await http.get("/v1/check")).status_code == 404
-        in_no_time = {"grpc-timeout": "1n"}
+        in_no_time = {"x-timeout-ms": "0"}
         late = await http.post("/v1/checks", json=one, headers=in_no_time)
         assert late.status_code == 504
 
