@@ -20,9 +20,13 @@ BLOCK = re.compile(
 )
 # The page's files that each language needs, besides the service config.
 FILES = {
-    "go": ("buf.gen.yaml", "main.go"),
-    "java": ("pom.xml", "src/main/java/Pay.java"),
-    "node": ("pay.mjs",),
+    "go": ("buf.gen.yaml", "main.go", "report/main.go"),
+    "java": (
+        "pom.xml",
+        "src/main/java/Pay.java",
+        "src/main/java/ReportLabel.java",
+    ),
+    "node": ("pay.mjs", "label.mjs"),
 }
 LANGUAGES = tuple(FILES)
 # What a build calls beside the language's own tools.

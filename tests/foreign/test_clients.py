@@ -18,6 +18,7 @@ from scoring.embedded.child import LOOPBACK, free_port
 from scoring.v1 import decision_pb2 as decisions
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
+from scoring.v1 import transaction_pb2 as transactions
 
 pytestmark = pytest.mark.foreign
 
@@ -37,9 +38,9 @@ def server(store_url, model_dir, tmp_path_factory):
 
 def run(need, address, *tools, cwd, attempt=1):
     """What a command of the page prints; another attempt has another id."""
-    command = client_page.blocks("needs")[need]
+    command, who = client_page.blocks("needs")[need], need.split()[0]
     done = subprocess.run(
-        ["bash", "-euc", command.replace(f"order-{need}-1", f"order-{need}-{attempt}")],
+        ["bash", "-euc", command.replace(f"order-{who}-1", f"order-{who}-{attempt}")],
         cwd=cwd,
         env={
             **os.environ,
@@ -79,10 +80,44 @@ def test_a_client_of_another_language_prints_the_recorded_decision(language, ser
     assert tuple(printed[1:]) == recorded(server, printed[0])
 
 
-def test_grpcurl_needs_no_reflection(server, tmp_path):
+def labelled(address, transaction_id):
+    """The verdicts that the service knows of a payment."""
+    with grpc.insecure_channel(address) as channel:
+        life = stubs.FraudScoringStub(channel).GetDecision(
+            calls.GetDecisionRequest(transaction_id=transaction_id), timeout=5
+        )
+    return [transactions.Verdict.Name(label.verdict) for label in life.labels]
+
+
+@pytest.mark.parametrize("language", client_page.LANGUAGES)
+def test_a_client_of_another_language_reports_a_label(language, server):
+    home = toolbox.required(lambda: client_page.built(language))
+    run(language, server, cwd=home, attempt=3)
+    for _ in range(2):  # it is safe to send again
+        printed = run(f"{language} label", server, cwd=home, attempt=3)
+        assert printed.split() == [f"order-{language}-3", "taken"]
+    assert labelled(server, f"order-{language}-3") == ["VERDICT_FRAUD"]
+
+
+def test_the_python_client_reports_a_label(server, tmp_path):
+    (tmp_path / "label.py").write_text(client_page.blocks("file")["label.py"])
+    check = calls.CheckTransactionRequest()
+    check.transaction.id, check.transaction.currency = "order-python-1", "EUR"
+    check.transaction.occurred_at.FromSeconds(int(time.time()))
+    with grpc.insecure_channel(server) as channel:
+        stubs.FraudScoringStub(channel).CheckTransaction(check, timeout=5)
+    printed = run("python label", server, cwd=tmp_path)
+    assert printed.split() == ["order-python-1", "taken"]
+    assert labelled(server, "order-python-1") == ["VERDICT_FRAUD"]
+
+
+def test_grpcurl_needs_no_reflection_to_check_and_to_label(server, tmp_path):
     tool = toolbox.required(toolbox.grpcurl)
     answer = json.loads(run("grpcurl", server, tool, cwd=tmp_path))
     assert answer["decision"]["core"]["outcome"] == recorded(server, "order-1-1")[0]
+    taken = json.loads(run("grpcurl label", server, tool, cwd=tmp_path))
+    assert taken == {"results": [{"transactionId": "order-1-1"}]}
+    assert labelled(server, "order-1-1") == ["VERDICT_FRAUD"]
 
 
 def test_the_health_probe_sees_service_and_loop(server, tmp_path):
