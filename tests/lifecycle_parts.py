@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 
+import pyarrow as pa
 from catalogues import _FOLDER
 from rates_parts import DATED
 from streams import DAY_MS, HOUR_MS
 
 from scoring.core.features.catalogue import load_catalogue
-from scoring.core.transaction.lifecycle import LifecycleEvent
+from scoring.core.transaction.lifecycle import LifecycleEvent, LifecycleKind
+from scoring.core.transaction.payment_terms import ThreeDsStatus
 from scoring.core.transaction.transaction import Transaction
 from scoring.ports.follow_ups import TransactionEvent
 
@@ -50,3 +52,24 @@ def events_of(
     ]
     rnd.shuffle(made)
     return made
+
+
+def events_table(told):
+    """Events as the offline engine takes them."""
+    events = [one.event for one in told]
+    return pa.table(
+        {
+            "tenant": [e.tenant for e in events],
+            "transaction_id": [e.transaction_id for e in events],
+            "event_id": [e.event_id for e in events],
+            "kind": [LifecycleKind(e.kind).name.lower() for e in events],
+            "occurred_at_ms": [e.occurred_at_ms for e in events],
+            "known_at_ms": [e.known_at_ms for e in events],
+            "amount_minor": pa.array([e.amount_minor for e in events], pa.int64()),
+            "issuer_code": [e.issuer_code for e in events],
+            "three_ds_result": [
+                ThreeDsStatus(e.three_ds_result).name if e.three_ds_result else ""
+                for e in events
+            ],
+        }
+    )

@@ -1,6 +1,7 @@
 """A stream of payments and its labels as the offline engine takes them."""
 
 import json
+from dataclasses import replace
 
 import duckdb
 import pyarrow as pa
@@ -10,7 +11,7 @@ from scoring.core.transaction.transaction import MAP_FIELDS, Transaction
 from scoring.training.offline.engine import OfflineInput, offline_features
 
 
-def offline(catalogue, stream, known, seq=None, outcomes=None):
+def offline(catalogue, stream, known, *, seq=None, outcomes=None, events=None):
     """Every feature of a stream; `seq` is its order of processing."""
     con = duckdb.connect()
     fields = [f for f in Transaction.__slots__ if f not in MAP_FIELDS]
@@ -36,6 +37,8 @@ def offline(catalogue, stream, known, seq=None, outcomes=None):
             }
         ),
     )
-    return offline_features(
-        con, catalogue, OfflineInput("payments", "labels", lateness_ms=LATENESS_MS)
-    )
+    views = OfflineInput("payments", "labels", lateness_ms=LATENESS_MS)
+    if events is not None:
+        con.register("events", events)
+        views = replace(views, events="events")
+    return offline_features(con, catalogue, views)

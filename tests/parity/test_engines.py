@@ -301,7 +301,7 @@ async def test_offline_sees_what_a_live_store_saw_in_its_processing_order(
     # All labels are known to both sides from the start; their arrival is a time.
     await oracle.learn(known)
     seen += await oracle.observe([check(t) for t in stream[1:]])
-    rows = offline(catalogue, stream, known, [o.processed_seq for o in seen])
+    rows = offline(catalogue, stream, known, seq=[o.processed_seq for o in seen])
     place = {id_: i for i, id_ in enumerate(rows.ids)}
     for t, o in zip(stream, seen, strict=True):
         assert not wrong_cells(catalogue, o.values, rows.stored[place[t.id]])

@@ -7,12 +7,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from lifecycle_parts import LIFECYCLE, events_of
+from lifecycle_parts import LIFECYCLE, events_of, events_table
 from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, Shape, check, transactions
 
 from scoring.core.features.catalogue import load_catalogue
-from scoring.core.transaction.lifecycle import LifecycleKind
-from scoring.core.transaction.payment_terms import ThreeDsStatus
 from scoring.core.transaction.transaction import MAP_FIELDS, Transaction
 from scoring.errors import BadArtifact
 from scoring.stores.memory.store import MemoryStore
@@ -78,26 +76,6 @@ def table(stream):
     for f in ("latitude", "longitude"):
         columns[f] = pa.array(columns[f], pa.float64())
     return pa.table(columns)
-
-
-def events_table(told):
-    events = [one.event for one in told]
-    return pa.table(
-        {
-            "tenant": [e.tenant for e in events],
-            "transaction_id": [e.transaction_id for e in events],
-            "event_id": [e.event_id for e in events],
-            "kind": [LifecycleKind(e.kind).name.lower() for e in events],
-            "occurred_at_ms": [e.occurred_at_ms for e in events],
-            "known_at_ms": [e.known_at_ms for e in events],
-            "amount_minor": pa.array([e.amount_minor for e in events], pa.int64()),
-            "issuer_code": [e.issuer_code for e in events],
-            "three_ds_result": [
-                ThreeDsStatus(e.three_ds_result).name if e.three_ds_result else ""
-                for e in events
-            ],
-        }
-    )
 
 
 @pytest.mark.parametrize("seed", SEEDS)
