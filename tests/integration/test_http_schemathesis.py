@@ -4,6 +4,7 @@ By night it tries more than 20,000 cases.
 """
 
 import os
+import time
 
 import pytest
 import schemathesis
@@ -57,4 +58,9 @@ def address(store_url, model_dir, tmp_path_factory):
     suppress_health_check=list(HealthCheck),
 )
 def test_every_answer_is_documented(case, address):
-    case.call_and_validate(base_url=address, checks=PROMISED, timeout=20)
+    for pause_s in (0.1, 0.5, 2.0, 0):
+        response = case.call(base_url=address, timeout=20)
+        if response.status_code != 503 or not pause_s:
+            break
+        time.sleep(pause_s)  # a busy machine starves the store: repeat, as callers do
+    case.validate_response(response, checks=PROMISED)

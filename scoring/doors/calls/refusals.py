@@ -188,7 +188,8 @@ def shown_id(transaction_id: str) -> str:
 def _unavailable(error: ScoringError) -> str:
     """What a caller may know of it: the error's own text names addresses of ours."""
     _log.debug("%s: %s", type(error).__name__, error)
-    system = _SYSTEMS.get(type(error), "a part of the service")
+    known = (_SYSTEMS[kind] for kind in type(error).__mro__ if kind in _SYSTEMS)
+    system = next(known, "a part of the service")
     return f"{system} does not answer; a retry may help"
 
 
