@@ -39,6 +39,7 @@ from scoring.v1.decision_pb2 import Decision, DecisionCore, Outcome, Versions
 pytestmark = [pytest.mark.foreign, pytest.mark.kafka]
 PARTITIONS = 4
 BEFORE_KILL = 100  # decisions that a consumer has worked off when it is killed
+IN_HAND_S = 1.5  # its database is locked for so long before
 PATIENCE_S = 120.0  # a JVM on a busy machine takes its time
 CATALOGUE = default_catalogue()
 OUTCOMES = [Outcome.OUTCOME_APPROVE, Outcome.OUTCOME_REVIEW, Outcome.OUTCOME_DECLINE]
@@ -161,10 +162,18 @@ class Consuming:
         reader.close()
         return {place.partition: max(0, place.offset) for place in found}
 
+    def began(self):
+        return len(self.done()) > BEFORE_KILL and any(self.committed().values())
+
     def kill(self):
-        until(lambda: len(self.done()) > BEFORE_KILL, f"{self.language} to begin")
-        self.process.kill()
-        self.process.wait()
+        """Amid its work: it has records in hand that it cannot write down."""
+        until(self.began, f"{self.language} to begin")
+        with sqlite3.connect(self.database, timeout=60, isolation_level=None) as db:
+            db.execute("BEGIN EXCLUSIVE")
+            time.sleep(IN_HAND_S)
+            self.process.kill()
+            self.process.wait()
+            db.execute("ROLLBACK")
         # In this order: what was committed before is looked for among what was done.
         self.committed_when_killed = self.committed()
         self.done_when_killed = self.done()
