@@ -47,6 +47,24 @@ async def test_a_refusal_of_a_whole_request_keeps_the_connection(door):
 
 
 _HEAD = b"POST /v1/checks HTTP/1.1\r\nhost: x\r\n"
+
+
+async def test_a_refusal_of_what_was_read_keeps_the_connection_too(door):
+    sent = payment()
+    changed = payment(sent.id, amount_minor=7)
+    async with door.connected() as (reader, writer):
+        for raw, status in (
+            (check_of(sent), 200),
+            (check_of(changed), 409),
+            (message("POST", "/v1/checks", b"{"), 400),
+            (check_of(x_timeout_ms="0"), 504),
+        ):
+            writer.write(raw)
+            reply = await read_reply(reader)
+            assert reply.status == status
+            assert "connection" not in reply.headers
+
+
 ODD = {
     "is no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
     "is another protocol's": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -64,6 +65,7 @@ class HttpApp:
         """Answer one request; one whose caller leaves is cancelled."""
         connection = scope["state"]["connection"]
         connection.running = asyncio.current_task()
+        connection.unread = True  # until it is
         try:
             await self._answer(scope, receive, send)
         except asyncio.CancelledError:
@@ -89,6 +91,7 @@ class HttpApp:
             )
             status, body = problem.status.value, problem.body()
             content_type, more = (b"content-type", CONTENT_TYPE), problem.headers
+            await _discard(scope, receive)
         await send(
             {
                 "type": "http.response.start",
@@ -98,7 +101,7 @@ class HttpApp:
                     (b"content-length", b"%d" % len(body)),
                     *more,
                     *_returned(headers),
-                    *self._farewell(scope, headers, status),
+                    *self._farewell(scope, headers),
                 ],
             }
         )
@@ -114,13 +117,15 @@ class HttpApp:
         return await endpoint(request)
 
     def _farewell(
-        self, scope: Scope, headers: Mapping[bytes, bytes], status: int
+        self, scope: Scope, headers: Mapping[bytes, bytes]
     ) -> tuple[Header, ...]:
         """Whether the connection ends: drained, of age, or with a content unread."""
-        unread = status >= HTTPStatus.BAD_REQUEST and (
-            b"content-length" in headers or b"transfer-encoding" in headers
+        connection = scope["state"]["connection"]
+        unread = connection.unread and (
+            headers.get(b"content-length", b"0") != b"0"
+            or b"transfer-encoding" in headers
         )
-        aged = scope["state"]["connection"].leaves_at <= self.monotonic()
+        aged = connection.leaves_at <= self.monotonic()
         return (_CLOSE,) if aged or not self.ready or unread else ()
 
     async def _health(self, _request: HttpRequest) -> bytes:
@@ -138,6 +143,16 @@ class HttpApp:
     async def _document(self, _request: HttpRequest) -> bytes:
         assert self.openapi is not None
         return self.openapi()
+
+
+async def _discard(scope: Scope, receive: Receive) -> None:
+    """Drop a content that is there already, so that its connection may be kept."""
+    connection = scope["state"]["connection"]
+    if connection.unread:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                message = await receive()
+            connection.unread = message.get("more_body", False)
 
 
 def _returned(headers: Mapping[bytes, bytes]) -> list[Header]:

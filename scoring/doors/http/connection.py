@@ -32,13 +32,14 @@ class Connection:
 
     `names` are those of its verified certificate. `running` answers a request, and is
     cancelled when the caller leaves. From `leaves_at` on (the monotonic clock) it is
-    told to come again on another connection.
+    told to come again on another connection. `unread` is a content that was not read.
     """
 
     names: tuple[str, ...] = ()
     leaves_at: float = float("inf")
     running: asyncio.Task[Any] | None = None
     lost: bool = False
+    unread: bool = False
 
     def lose(self) -> None:
         """The caller has left."""

@@ -138,6 +138,7 @@ class HttpRequest:
             raise CallerLeft
         if len(raw) > bytes_max:
             raise MessageTooLarge(bytes_max)
+        self.connection.unread = False
         return raw
 
     def refuse_without_host(self) -> None:
