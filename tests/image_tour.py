@@ -132,6 +132,7 @@ def take(tour: Tour) -> None:
 
 def _prepare(tour: Tour) -> None:
     tour.run("features describe")
+    tour.run("features shipped --for pos")
     tour.run("topics create --partitions 2 --replication 1")
     tour.run("topics check")
     tour.run("topics schemas schemas")

@@ -130,7 +130,8 @@ def test_every_command_of_the_guides_was_tried_in_the_image(tour):
         )
     }
     elsewhere = {
-        "demo",  # brings a store and a broker of its own, which are not in the image
+        # These bring a store and a broker of their own, which are not in the image.
+        *("demo", "dev"),
         "evaluate",  # a group, named as such
         "evaluate handbook",  # needs the Handbook's data
     }
