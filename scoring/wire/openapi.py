@@ -23,11 +23,16 @@ from scoring.wire.openapi_components import (
 )
 from scoring.wire.openapi_examples import EXAMPLES
 from scoring.wire.proto_text import meaning, meanings
-from scoring.wire.routes import ROUTES, SERVICE, Route
+from scoring.wire.routes import (
+    HEALTH_PATH,
+    OPENAPI_PATH,
+    ROUTES,
+    SERVICE,
+    Route,
+)
 from scoring.wire.schemas import Schema, json_schema
 
 OPENAPI = "3.1.0"
-HEALTH_PATH, OPENAPI_PATH = "/v1/health", "/openapi.json"
 _REQUIRED = re.compile(r"\brequired[;.]")
 _MANY = re.compile(r"1 to ([\d,]+) ")
 _PACKAGE = "scoring.v1"

@@ -18,6 +18,8 @@ SERVICE: ServiceDescriptor = fraud_scoring_pb2.DESCRIPTOR.services_by_name[
     "FraudScoring"
 ]
 WHOLE = "*"
+# What is served beside the calls.
+HEALTH_PATH, OPENAPI_PATH = "/v1/health", "/openapi.json"
 _IN_PATH = re.compile(r"\{(\w+)\}")
 # What any call may be refused with, besides those of its own.
 _ALWAYS = (400, 401, 403, 408, 429, 431, 500, 503, 504)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 # The headers by which tracing systems hand ids on; many are long decimal numbers. They
 # are no text of a person, and no card number is looked for in them.
@@ -34,3 +35,10 @@ def accepted_request_id(value: str) -> str:
     ('gw-17', '')
     """
     return value if _REQUEST_ID.fullmatch(value) else ""
+
+
+# What names a call is returned as it was sent, where it is accepted.
+RETURNED: dict[str, Callable[[str], str]] = {
+    "x-request-id": accepted_request_id,
+    "traceparent": accepted_traceparent,
+}

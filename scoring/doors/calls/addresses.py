@@ -19,15 +19,19 @@ def checked(address: str) -> str:
     >>> checked("127.0.0.1:50051"), checked("unix:/run/scoring")
     ('127.0.0.1:50051', 'unix:/run/scoring')
     """
-    if address.startswith(("unix:", "unix-abstract:", "vsock:")):
-        return address
-    _, colon, port = address.rpartition(":")
+    if not address.startswith(("unix:", "unix-abstract:", "vsock:")):
+        _host_and_port(address)
+    return address
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, colon, port = address.rpartition(":")
     is_number = port.isascii() and port.isdecimal()
     if not (colon and is_number and int(port) <= _PORT_MAX):
         raise CannotListen(
             f"{address}: write host:port, with a port from 0 (any) to {_PORT_MAX}"
         )
-    return address
+    return host, int(port)
 
 
 @contextmanager
@@ -37,7 +41,6 @@ def reserved(address: str) -> Iterator[str]:
     The socket is bound and never listens, so it gets no connection: it only keeps
     the port ours. Raises `CannotListen`.
     """
-    checked(address)
     with bound_socket(address, shares_port=True) as holder:
         host = address.rpartition(":")[0]
         yield f"{host}:{holder.getsockname()[1]}"
@@ -45,17 +48,13 @@ def reserved(address: str) -> Iterator[str]:
 
 def bound_socket(address: str, *, shares_port: bool) -> socket.socket:
     """A socket of ours at host:port that does not listen yet; raises `CannotListen`."""
-    host, _, port = address.rpartition(":")
-    if not port.isascii() or not port.isdecimal() or int(port) > _PORT_MAX:
-        raise CannotListen(
-            f"{address}: write host:port, with a port from 0 (any) to {_PORT_MAX}"
-        )
+    host, port = _host_and_port(address)
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     bound = socket.socket(family)
     try:
         option = socket.SO_REUSEPORT if shares_port else socket.SO_REUSEADDR
         bound.setsockopt(socket.SOL_SOCKET, option, 1)
-        bound.bind((host.strip("[]"), int(port)))
+        bound.bind((host.strip("[]"), port))
     except OSError as error:
         bound.close()
         why = error.strerror or error

@@ -16,6 +16,9 @@ from scoring.ports.check import Check
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
 BATCH_COUNT_MAX = 1_000
+# One call brings up to 1,000 items: a whole batch may be this many messages long. By
+# default 4 MiB, which 1,000 payments of full fields and eight attributes fit.
+BATCH_MESSAGES = 16
 # A pipeline that breaks its own promise is cut off this long after the deadline.
 GRACE_S = 0.005
 # A transaction of a batch, or why there is none.
@@ -91,11 +94,13 @@ def result_to_bytes(transaction_id: str, answer: Answer | Exception) -> bytes:
         return wire.field_to_bytes(1, transaction_id.encode()) + wire.field_to_bytes(
             2, answer.decision
         )
-    return refused_to_bytes(transaction_id, refusal_of(answer))
+    return refused_result(transaction_id, refusal_of(answer)).SerializeToString()
 
 
-def refused_to_bytes(transaction_id: str, refusal: Refusal) -> bytes:
-    """Encode a CheckResult without a decision; digits of a card are overwritten."""
+def refused_result(
+    transaction_id: str, refusal: Refusal
+) -> fraud_scoring_pb2.CheckResult:
+    """A CheckResult without a decision; digits of a card are overwritten."""
     return fraud_scoring_pb2.CheckResult(
         transaction_id=shown_id(transaction_id), error=refusal.to_proto()
-    ).SerializeToString()
+    )

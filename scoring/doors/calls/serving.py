@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
+
+# Which systems outside answer now, by name.
+Outside = Mapping[str, Callable[[], bool]]
 
 
 class CallServer(Protocol):

@@ -11,8 +11,7 @@ from math import inf
 import grpc
 
 from scoring import wire
-from scoring.doors.calls.checks import GRACE_S, refused_to_bytes, result_to_bytes
-from scoring.doors.calls.refusals import refusal_of
+from scoring.doors.calls.checks import GRACE_S, result_to_bytes
 from scoring.doors.calls.requests import Caller, Intake
 from scoring.doors.grpc.call import GrpcCall
 from scoring.doors.grpc.status import Context, refuse, returned
@@ -201,7 +200,7 @@ class Streams:
             item = _Item(check, conversation, self.monotonic)
             item.timer = self.dispatcher.submit(check, item, until=deadline + GRACE_S)
         except ScoringError as error:
-            conversation.reply(refused_to_bytes(transaction_id, refusal_of(error)))
+            conversation.reply(result_to_bytes(transaction_id, error))
 
     def _check(
         self,

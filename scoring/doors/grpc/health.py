@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
 from grpc_health.v1 import _async, health_pb2, health_pb2_grpc
+
+from scoring.doors.calls.serving import Outside
 
 SERVICE = "scoring.v1.FraudScoring"
 # Answered as long as the event loop runs, also while draining.
 LIVENESS = "liveness"
 _READINESS = ("", SERVICE)
 _LOOKS_INTERVAL_S = 0.5
-Outside = Mapping[str, Callable[[], bool]]
 
 
 class Health:

@@ -9,14 +9,13 @@ from typing import Any
 import grpc
 
 from scoring.doors.calls.addresses import checked
-from scoring.doors.grpc.health import SERVICE, Health, Outside
+from scoring.doors.calls.checks import BATCH_MESSAGES
+from scoring.doors.calls.serving import Outside
+from scoring.doors.grpc.health import SERVICE, Health
 from scoring.doors.grpc.listening import Port, leaving_s
 from scoring.doors.grpc.methods import GrpcMethods
 from scoring.errors import CannotListen
 
-# One call brings up to 1,000 items: a whole batch may be this many messages long. By
-# default 4 MiB, which 1,000 payments of full fields and eight attributes fit.
-_BATCH_MESSAGES = 16
 # gRPC's default is 8 kB; ours are a trace, a token and a few standard ones.
 _METADATA_BYTES_MAX = 8_192
 # Callers ping through an idle connection, most every 10 s or more seldom: a network
@@ -55,7 +54,7 @@ class ServerOptions:
         arguments: list[tuple[str, Any]] = [
             (
                 "grpc.max_receive_message_length",
-                self.message_bytes_max * _BATCH_MESSAGES,
+                self.message_bytes_max * BATCH_MESSAGES,
             ),
             ("grpc.max_send_message_length", -1),
             # Both: between a soft and a hard limit gRPC refuses by chance.

@@ -7,10 +7,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from scoring.core.transaction.trace_context import (
-    accepted_request_id,
-    accepted_traceparent,
-)
+from scoring.core.transaction.trace_context import RETURNED
 from scoring.doors.calls.refusals import Code, Refusal, refusal_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -40,19 +37,12 @@ def metadata_of(refusal: Refusal) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-# What names a call is returned as it was sent, in the trailing metadata.
-_RETURNED = {
-    "x-request-id": accepted_request_id,
-    "traceparent": accepted_traceparent,
-}
-
-
 def returned(context: Context) -> tuple[tuple[str, str], ...]:
     """What a caller finds its own call by: its id and its trace, as sent."""
     return tuple(
         (key, value)
         for key, value in context.invocation_metadata() or ()
-        if key in _RETURNED and isinstance(value, str) and _RETURNED[key](value)
+        if key in RETURNED and isinstance(value, str) and RETURNED[key](value)
     )
 
 

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from scoring import wire
-from scoring.core.transaction.trace_context import (
-    accepted_request_id,
-    accepted_traceparent,
-)
+from scoring.core.transaction.trace_context import RETURNED
 from scoring.doors.calls.refusals import refusal_of
+from scoring.doors.calls.serving import Outside
 from scoring.doors.http.methods import Endpoint, HttpMethods
 from scoring.doors.http.problems import CONTENT_TYPE, Header, Problem
 from scoring.doors.http.request import (
@@ -25,16 +23,11 @@ from scoring.doors.http.request import (
     Send,
 )
 from scoring.doors.http.routing import Router
+from scoring.wire.routes import HEALTH_PATH, OPENAPI_PATH
 
-HEALTH_PATH, OPENAPI_PATH = "/v1/health", "/openapi.json"
 _JSON = (b"content-type", b"application/json")
-# What names a request is returned as it was sent.
-_RETURNED = {
-    b"x-request-id": accepted_request_id,
-    b"traceparent": accepted_traceparent,
-}
+_RETURNED = {name.encode(): accepted for name, accepted in RETURNED.items()}
 _CLOSE = (b"connection", b"close")
-Outside = Mapping[str, Callable[[], bool]]
 
 
 @dataclass(slots=True)
@@ -129,15 +122,12 @@ class HttpApp:
         return (_CLOSE,) if aged or not self.ready or unread else ()
 
     async def _health(self, _request: HttpRequest) -> bytes:
-        told = {
-            "live": True,
-            "ready": self.ready,
-            "outside": {name: is_up() for name, is_up in self.outside.items()},
-        }
         if not self.ready:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE, "draining", "Draining", "not ready"
             )
+        outside = {name: is_up() for name, is_up in self.outside.items()}
+        told = {"live": True, "ready": True, "outside": outside}
         return json.dumps(told, separators=(",", ":")).encode()
 
     async def _document(self, _request: HttpRequest) -> bytes:

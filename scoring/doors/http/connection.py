@@ -5,25 +5,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from scoring.doors.http.problems import (
-    HEADERS_TOO_LARGE,
-    MALFORMED,
-    TOO_MANY_CONNECTIONS,
-    TOO_SLOW,
-    Problem,
-)
+from scoring.doors.http.problems import MALFORMED, Problem
 
 # Twice the metadata of a gRPC call: proxies and browsers add more of their own.
 _HEAD_BYTES_MAX = 16_384
 _HEADERS_MAX = 100
 # A request that has begun is whole within this; before, a connection may be idle.
 _REQUEST_S = 10.0
+_HEADERS_TOO_LARGE = Problem(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "headers-too-large",
+    "Headers too large",
+    f"the target and all headers may have {_HEAD_BYTES_MAX} bytes, in {_HEADERS_MAX} "
+    "headers",
+)
+_TOO_SLOW = Problem(
+    HTTPStatus.REQUEST_TIMEOUT,
+    "too-slow",
+    "Request timeout",
+    f"the request was not whole within {_REQUEST_S:g} s",
+)
+_TOO_MANY_CONNECTIONS = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "too-many-connections",
+    "Too many connections",
+    "this process has as many connections as it may; keep some and reuse them",
+)
 
 
 @dataclass(slots=True)
@@ -101,7 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
         idle_s = self.timeout_keep_alive
         self._timer = self.loop.call_later(idle_s, self._give_up)
         if len(self.connections) > self.connection_limits.count_max:
-            self._end_with(TOO_MANY_CONNECTIONS)
+            self._end_with(_TOO_MANY_CONNECTIONS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what runs for a caller who has left."""
@@ -136,7 +150,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """One header, whole."""
         self._count_head(len(name) + len(value))
         if len(self.headers) >= _HEADERS_MAX:
-            self._refuse(HEADERS_TOO_LARGE)
+            self._refuse(_HEADERS_TOO_LARGE)
         super().on_header(name, value)
 
     def on_message_complete(self) -> None:
@@ -158,7 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _count_head(self, count: int) -> None:
         self._head_bytes += count
         if self._head_bytes > _HEAD_BYTES_MAX:
-            self._refuse(HEADERS_TOO_LARGE)
+            self._refuse(_HEADERS_TOO_LARGE)
 
     def _refuse(self, problem: Problem) -> None:
         self._refused = problem
@@ -173,7 +187,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _give_up(self) -> None:
         self._timer = None
         if self._receiving:
-            self._end_with(TOO_SLOW)
+            self._end_with(_TOO_SLOW)
         elif self.cycle is None:  # it never said anything
             self.transport.close()
 

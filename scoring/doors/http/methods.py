@@ -10,7 +10,12 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from scoring import wire
-from scoring.doors.calls.checks import BATCH_COUNT_MAX, refuse_count
+from scoring.doors.calls.checks import (
+    BATCH_COUNT_MAX,
+    BATCH_MESSAGES,
+    refuse_count,
+    refused_result,
+)
 from scoring.doors.calls.follow_ups import (
     REPORT_S,
     REPORTS_COUNT_MAX,
@@ -19,7 +24,7 @@ from scoring.doors.calls.follow_ups import (
     label_results,
 )
 from scoring.doors.calls.lookups import EXPLANATION_S
-from scoring.doors.calls.refusals import refusal_of, shown_id
+from scoring.doors.calls.refusals import refusal_of
 from scoring.doors.calls.requests import Caller
 from scoring.doors.calls.shared_calls import SharedCalls
 from scoring.doors.http.request import HttpRequest, flag
@@ -29,8 +34,6 @@ from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
 M = TypeVar("M", bound=Message)
 Endpoint = Callable[[HttpRequest], Awaitable[bytes]]
-# One call brings up to 1,000 items: so many messages long, as through gRPC.
-_BATCH_MESSAGES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class HttpMethods:
 
     def _result(self, transaction_id: str, answer: Answer) -> bytes:
         if not isinstance(answer, Decided):
-            return _refused(transaction_id, answer)
+            return _json(refused_result(transaction_id, refusal_of(answer)))
         id_ = _json(fraud_scoring_pb2.CheckResult(transaction_id=transaction_id))
         return id_[:-1] + b',"decision":' + self._decided(answer.decision) + b"}"
 
@@ -158,7 +161,7 @@ class HttpMethods:
         intake = self.calls.intake
         caller = intake.stream_caller(request, method)
         bytes_max = self.calls.checks.message_bytes_max
-        raw = await request.content(bytes_max * _BATCH_MESSAGES if many else bytes_max)
+        raw = await request.content(bytes_max * BATCH_MESSAGES if many else bytes_max)
         return raw, intake.within(
             caller, intake.budget_s if budget_s is None else budget_s
         )
@@ -195,15 +198,6 @@ def _text(said: Any, *names: str) -> str:
 
 def _id(said: Any) -> str:
     return _text(said, "transactionId", "transaction_id")
-
-
-def _refused(transaction_id: str, refused: ScoringError) -> bytes:
-    return _json(
-        fraud_scoring_pb2.CheckResult(
-            transaction_id=shown_id(transaction_id),
-            error=refusal_of(refused).to_proto(),
-        )
-    )
 
 
 def _json(message: Message) -> bytes:

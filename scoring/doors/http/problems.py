@@ -105,21 +105,3 @@ NO_ROUTE = Problem(
 MALFORMED = Problem(
     HTTPStatus.BAD_REQUEST, "malformed", "Malformed HTTP", "this is no HTTP/1.1 request"
 )
-HEADERS_TOO_LARGE = Problem(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "headers-too-large",
-    "Headers too large",
-    "the target and all headers may have 16384 bytes, in 100 headers",
-)
-TOO_SLOW = Problem(
-    HTTPStatus.REQUEST_TIMEOUT,
-    "too-slow",
-    "Request timeout",
-    "the request was not whole within 10 s",
-)
-TOO_MANY_CONNECTIONS = Problem(
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    "too-many-connections",
-    "Too many connections",
-    "this process has as many connections as it may; keep some and reuse them",
-)
