@@ -1,4 +1,4 @@
-"""`scoring serve`: the synchronous door as a process, or several on one port."""
+"""`scoring serve`: the doors that answer as a process, or several on one port each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the parts of both doors and wires them."""
+"""Builds the parts that all doors share and wires them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The synchronous door."""
+"""The gRPC door: protobuf to the neutral calls, and their answers as bytes."""

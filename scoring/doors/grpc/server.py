@@ -1,4 +1,4 @@
-"""The synchronous door: one gRPC server on one event loop."""
+"""The gRPC server: one on one event loop."""
 
 from __future__ import annotations
 
