@@ -40,8 +40,8 @@ class Taken:
     def __str__(self) -> str:
         """One line for the operator.
 
-        >>> print(Taken({"decisions": 1200, "labels": 3}))
-        1,200 decisions, 3 labels taken
+        >>> print(Taken({"decisions": 1200, "labels": 3, "events": 2}))
+        1,200 decisions, 3 labels, 2 events taken
         """
         kinds = ", ".join(f"{n:,} {kind}" for kind, n in self.rows.items())
         lacking = ""

@@ -159,7 +159,7 @@ async def test_a_worker_started_again_reads_its_outputs_and_repeats_nothing(worl
 
 def test_the_archive_takes_them_and_the_store_is_rebuilt_from_it(world):
     taken = scoring(world, "archive")
-    assert f"{len(CODECS) * EACH} labels taken" in taken
+    assert f"{len(CODECS) * EACH} labels, 0 events taken" in taken
     world.stop()  # nobody writes into a store that is rebuilt
     told = scoring(world, "rebuild", "--wipe")
     assert f"and {len(CODECS) * EACH} labels are back" in told

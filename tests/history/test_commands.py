@@ -43,7 +43,9 @@ async def test_a_history_is_archived_audited_rebuilt_and_forgotten(
     rnd = random.Random(9)
     stream = transactions(rnd, Shape(count=60, late=0))
     await life.pay(stream, rnd)
-    assert "60 decisions, 0 labels taken" in scoring(settings, tmp_path, "archive")
+    assert "60 decisions, 0 labels, 0 events taken" in scoring(
+        settings, tmp_path, "archive"
+    )
     audited = scoring(settings, tmp_path, "features", "audit", "--sample", "50")
     assert "50 decisions" in audited
     assert " 0 differ" in audited
@@ -84,13 +86,15 @@ async def test_records_that_are_not_ours_are_listed_once_and_told_by_the_status(
             expected.add((f"{kind}/0", str(at.offset), *told))
     await producer.stop()
     told = scoring(settings, tmp_path, "archive", exits=1)
-    assert "5 decisions, 0 labels taken; 3 records are not ours" in told
+    assert "5 decisions, 0 labels, 0 events taken; 3 records are not ours" in told
     assert "8 rows = 5 admitted + 3 refused + 0 skipped" in told
     listed = tmp_path / "tables" / "archive.left-out.csv"
     with listed.open(newline="") as file:
         rows = [tuple(row.values())[1:] for row in csv.DictReader(file)]
     assert {*rows} == expected
-    assert "0 decisions, 0 labels taken" in scoring(settings, tmp_path, "archive")
+    assert "0 decisions, 0 labels, 0 events taken" in scoring(
+        settings, tmp_path, "archive"
+    )
 
 
 async def test_a_damaged_archive_is_named_before_anything_is_wiped(
