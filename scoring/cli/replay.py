@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from scoring.cli.options.lifecycle import EventsFile, EventsMapping, events_at
+
 if TYPE_CHECKING:
+    from scoring.replay.offline import Agreement
     from scoring.tables.table import Span, Table
 
 
@@ -117,6 +120,8 @@ def play(
     label_delay: LabelDelay = None,
     label_lead: LabelLead = None,
     labels: Annotated[bool, typer.Option(help="Feed labels back.")] = True,
+    events: EventsFile = None,
+    events_mapping: EventsMapping = None,
     from_: From = 0,
     to: To = _EVER,
     judge_from: JudgeFrom = 0,
@@ -161,6 +166,7 @@ def play(
         feed_labels=labels,
         label_delay_ms=label_delay,
         label_lead_ms=label_lead or 0,
+        events=events_at(events, events_mapping),
         rate=rate,
         time_lapse=time_lapse,
     )
@@ -235,6 +241,8 @@ def offline(
     to: To = _EVER,
     difference_max: Annotated[float, typer.Option(help="Of a score.")] = 1e-6,
     labels: Annotated[bool, typer.Option(help="The run fed labels back.")] = True,
+    events: EventsFile = None,
+    events_mapping: EventsMapping = None,
     as_processed: Annotated[
         bool, typer.Option("--as-processed", help="An unordered run, in its own order.")
     ] = False,
@@ -244,9 +252,9 @@ def offline(
     Takes an ordered run, or, --as-processed, any run of one store: each row then
     sees what the store had processed before it. Exit status 1 where a score differs
     by more than the limit, a row has no decision, or, --as-processed, a feature
-    differs. An unordered run does not record when each label was applied: rows that
-    differ only in what labels tell, or in what their decisions state as inexact (the
-    history of a busy entity is merged), are counted, and pass.
+    differs. Rows of an unordered run that differ only in what labels or events tell
+    (when they were applied is not recorded), or in what their decisions state as
+    inexact, are counted, and pass.
     """
     from scoring.replay.offline import RunTerms, agreement
     from scoring.replay.session import with_model
@@ -266,8 +274,21 @@ def offline(
         terms=RunTerms(
             label_delay_ms=delay_ms if labels else None,
             lateness_ms=settings.lateness_s * 1_000 if as_processed else None,
+            events=events_at(events, events_mapping),
         ),
     )
+    _print_agreement(found, table)
+    if as_processed:
+        typer.echo(
+            f"{found.labels_late:,} rows differ in what labels or events tell, "
+            f"{found.unexplained:,} other values differ"
+        )
+    wrong = as_processed and found.unexplained
+    if found.missing or wrong or found.score_difference_max > difference_max:
+        raise typer.Exit(1)
+
+
+def _print_agreement(found: Agreement, table: Table) -> None:
     typer.echo(
         f"{found.rows:,} transactions scored offline too, {found.missing:,} without "
         f"a decision; largest score difference {found.score_difference_max:.3g}"
@@ -280,14 +301,6 @@ def offline(
         typer.echo(
             f"{found.inexact:,} rows differ in what their decisions state as inexact"
         )
-    if as_processed:
-        typer.echo(
-            f"{found.labels_late:,} rows differ in what labels tell, "
-            f"{found.unexplained:,} other values differ"
-        )
-    wrong = as_processed and found.unexplained
-    if found.missing or wrong or found.score_difference_max > difference_max:
-        raise typer.Exit(1)
 
 
 def _describe(file: Path, encoding: str) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scoring.cli.options.lifecycle import EventsFile, EventsMapping, events_at
+
 if TYPE_CHECKING:
     from scoring.core.model.bundle import Manifest
     from scoring.replay.learn import Learned
@@ -43,16 +45,8 @@ def train(
             help="feature definitions; default: SCORING_FEATURES_FILE, or the shipped"
         ),
     ] = None,
-    events: Annotated[
-        Path | None,
-        typer.Option(
-            help="lifecycle events of the payments: Parquet, CSV or JSON; an archive "
-            "has its own"
-        ),
-    ] = None,
-    events_mapping: Annotated[
-        Path | None, typer.Option(help="which column of --events is which: a file")
-    ] = None,
+    events: EventsFile = None,
+    events_mapping: EventsMapping = None,
     label_delay_days: Annotated[
         float | None,
         typer.Option(
@@ -124,6 +118,7 @@ def _trained(asked: Asked, recipe: Recipe, out: str, features: Path | None) -> A
 
     signer = _signer()
     registry = registry_at(out)
+    events = events_at(asked.events, asked.events_mapping)
     with bar() as report, registry.draft() as draft:
         catalogue = _catalogue(features)
         found = _rows(asked, catalogue, report)
@@ -133,7 +128,7 @@ def _trained(asked: Asked, recipe: Recipe, out: str, features: Path | None) -> A
             catalogue,
             label_delay_ms=found.label_delay_ms,
             report=report,
-            events=_events(asked) or found.events,
+            events=found.events if events is None else events,
         )
         manifest = train_on(
             dataset, draft, catalogue=catalogue, recipe=recipe, report=report
@@ -215,15 +210,6 @@ def _rows(asked: Asked, catalogue: Any, report: Any) -> Learned:
     if delay_ms is None:
         delay_ms = _DELAY_DAYS * _DAY_MS
     return Learned(simulate(world, report=report), delay_ms, Account())
-
-
-def _events(asked: Asked) -> Any:
-    """The table of lifecycle events, None where none is named."""
-    if asked.events is None:
-        return None
-    from scoring.tables.events import event_mapping, events_from
-
-    return events_from(asked.events, event_mapping(asked.events_mapping))
 
 
 def _remark(text: str) -> None:

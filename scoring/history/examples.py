@@ -14,6 +14,7 @@ from scoring.errors import BadArtifact
 from scoring.history.archive import Archive, readable
 from scoring.history.ledger import Ledger
 from scoring.history.rows import TRANSACTION_FIELDS
+from scoring.training.sql import connect
 
 _DAY_MS = 86_400_000
 # Without these a column that is empty everywhere means "not known", as a missing one.
@@ -89,6 +90,13 @@ def examples(
             _judge(ledger.con, delay_ms, legitimate_after_ms)
             found = _taken(ledger.con, catalogue, delay_ms)
             return replace(found, events=ledger.con.sql(_EVENTS).to_arrow_table())
+
+
+def archived_events(archive: Archive) -> Any:
+    """The lifecycle events of an archive, each once, as a pyarrow table."""
+    with connect() as con, readable(archive.directory):
+        archive.views(con)
+        return con.sql(_EVENTS).to_arrow_table()
 
 
 def _join(con: Any) -> None:

@@ -30,7 +30,8 @@ class Collector:
 
     `degradations` counts decisions by what was missing, `refusals` has the place and
     the reason of each row that a door refused, `repeats` the place of each that was
-    decided before the run; `labels_refused` counts labels by why they were not taken.
+    decided before the run; `follow_ups_refused` counts labels and
+    events by why they were not taken.
     A record for a row that is no longer on its way is a duplicate or a stranger's.
     """
 
@@ -41,7 +42,7 @@ class Collector:
     degradations: Counter[str] = field(default_factory=Counter)
     refusals: list[tuple[Place, str]] = field(default_factory=list)
     repeats: list[Place] = field(default_factory=list)
-    labels_refused: Counter[str] = field(default_factory=Counter)
+    follow_ups_refused: Counter[str] = field(default_factory=Counter)
     _pending: dict[str, Row] = field(default_factory=dict)
     _columns: dict[str, list[Any]] = field(default_factory=dict)
     _writer: Any = None

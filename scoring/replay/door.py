@@ -14,10 +14,12 @@ from aiokafka.errors import KafkaError
 
 from scoring import wire
 from scoring.core.transaction.label import Label
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.errors import ScoringError, Unavailable
 from scoring.kafka.topic_names import Topics, key_of
 from scoring.replay.collect import Collector
 from scoring.replay.repeats import Repeats
+from scoring.replay.schedule import Reported
 from scoring.tables.admission import Row
 from scoring.v1 import (
     decision_pb2,
@@ -40,14 +42,14 @@ T = TypeVar("T")
 
 
 class ReplayDoor(Protocol):
-    """Takes labels and rows; decisions and refusals arrive at the collector."""
+    """Takes follow-ups and rows; decisions and refusals arrive at the collector."""
 
-    async def learn(self, labels: Sequence[Label]) -> None:
-        """Report labels, in the order in which they become known."""
+    async def learn(self, follow_ups: Sequence[Reported]) -> None:
+        """Report labels and events, in the order in which they become known."""
         ...
 
     async def applied(self, until_ms: int) -> None:
-        """Return when features reflect the labels known by an instant."""
+        """Return when features reflect the follow-ups known by an instant."""
         ...
 
     async def check(self, rows: Sequence[Row]) -> None:
@@ -61,9 +63,9 @@ class ReplayDoor(Protocol):
 
 @dataclass(slots=True)
 class KafkaReplayDoor:
-    """Appends to the transactions and labels topics and reads the decisions.
+    """Appends to the topics of payments and follow-ups and reads the decisions.
 
-    `group` is the stream worker's: labels count as applied once it has committed
+    `group` is the stream worker's: follow-ups count as applied once it has committed
     them.
     """
 
@@ -74,35 +76,37 @@ class KafkaReplayDoor:
     collector: Collector
     group: str
     repeats: Repeats
-    # A heap: sent ahead, labels do not come in the order in which they become known.
-    _labels: list[tuple[int, int, Awaitable[Any]]] = field(default_factory=list)
+    # A heap: sent ahead, they do not come in the order in which they become known.
+    _told: list[tuple[int, int, Awaitable[Any]]] = field(default_factory=list)
     _learned: int = 0
     _committed: dict[Any, int] = field(default_factory=dict)
     _read_to: dict[Any, int] = field(default_factory=dict)
 
-    async def learn(self, labels: Sequence[Label]) -> None:
+    async def learn(self, follow_ups: Sequence[Reported]) -> None:
         """Append, keyed like transactions."""
-        for label in labels:
-            key = key_of(label.transaction) if label.transaction else None
-            value = wire.label_to_proto(label).SerializeToString()
+        for one in follow_ups:
+            key = key_of(one.transaction) if one.transaction else None
+            label = isinstance(one, Label)
+            topic = self.topics.labels if label else self.topics.events
             sent = await self.producer.send(
-                self.topics.labels, value, key=key, headers=_HEADERS
+                topic, wire.follow_up_to_bytes(one), key=key, headers=_HEADERS
             )
             self._learned += 1
-            heappush(self._labels, (label.known_at_ms, self._learned, sent))
+            heappush(self._told, (one.known_at_ms, self._learned, sent))
 
     async def applied(self, until_ms: int) -> None:
         """Wait for the worker's commit of what was appended."""
         due: dict[Any, int] = {}
-        while self._labels and self._labels[0][0] <= until_ms:
-            record = await heappop(self._labels)[2]
+        while self._told and self._told[0][0] <= until_ms:
+            record = await heappop(self._told)[2]
             place = record.topic_partition
             due[place] = max(due.get(place, 0), record.offset + 1)
         ends_at = asyncio.get_running_loop().time() + _APPLIED_TIMEOUT_S
         while any(self._committed.get(p, 0) < end for p, end in due.items()):
             if asyncio.get_running_loop().time() > ends_at:
                 raise Unavailable(
-                    f"the stream worker did not apply labels in {_APPLIED_TIMEOUT_S} s"
+                    "the stream worker did not apply labels or events in "
+                    f"{_APPLIED_TIMEOUT_S} s"
                 )
             await asyncio.sleep(_APPLIED_POLL_S)
             told = await self.admin.list_consumer_group_offsets(
@@ -174,7 +178,7 @@ class KafkaReplayDoor:
 
 @dataclass(slots=True)
 class GrpcReplayDoor:
-    """Calls BatchCheckTransactions and ReportLabels.
+    """Calls BatchCheckTransactions, ReportLabels and ReportEvents.
 
     `ordered`: one batch at a time; else a few calls are in flight together.
     """
@@ -185,26 +189,30 @@ class GrpcReplayDoor:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def applied(self, until_ms: int) -> None:
-        """Nothing to wait for: a reply comes after the store has the labels."""
+        """Nothing to wait for: a reply comes after the store has them."""
 
-    async def learn(self, labels: Sequence[Label]) -> None:
+    async def learn(self, follow_ups: Sequence[Reported]) -> None:
         """Report a few hundred in a call; what the reply refuses is counted."""
+        labels = [one for one in follow_ups if isinstance(one, Label)]
+        events = [one for one in follow_ups if isinstance(one, LifecycleEvent)]
         stub = fraud_scoring_pb2_grpc.FraudScoringStub(self.channel)
-        for part in parts_of(labels):
-            request = fraud_scoring_pb2.ReportLabelsRequest(
-                labels=[wire.label_to_proto(label) for label in part]
-            )
-            try:
-                reply = await stub.ReportLabels(request, timeout=_CALL_TIMEOUT_S)
-            except grpc.aio.AioRpcError as error:
-                _raise_unless_late(error)
-                self.collector.labels_refused[_MISSED] += len(part)
-                continue
-            self.collector.labels_refused.update(
-                _said(result.error.field, result.error.message)
-                for result in reply.results
-                if result.HasField("error")
-            )
+        for some in parts_of(labels):
+            await self._report(stub.ReportLabels, _labels_request(some), len(some))
+        for told in parts_of(events):
+            await self._report(stub.ReportEvents, _events_request(told), len(told))
+
+    async def _report(self, call: Any, request: Any, count: int) -> None:
+        try:
+            reply = await call(request, timeout=_CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            _raise_unless_late(error)
+            self.collector.follow_ups_refused[_MISSED] += count
+            return
+        self.collector.follow_ups_refused.update(
+            _said(result.error.field, result.error.message)
+            for result in reply.results
+            if result.HasField("error")
+        )
 
     async def check(self, rows: Sequence[Row]) -> None:
         """Call, batch by batch."""
@@ -251,6 +259,18 @@ class GrpcReplayDoor:
                     result.transaction_id,
                     _said(result.error.field, result.error.message),
                 )
+
+
+def _labels_request(labels: Sequence[Label]) -> Any:
+    return fraud_scoring_pb2.ReportLabelsRequest(
+        labels=[wire.label_to_proto(label) for label in labels]
+    )
+
+
+def _events_request(events: Sequence[LifecycleEvent]) -> Any:
+    return fraud_scoring_pb2.ReportEventsRequest(
+        events=[wire.event_to_proto(event) for event in events]
+    )
 
 
 def _raise_unless_late(error: grpc.aio.AioRpcError) -> None:

@@ -26,22 +26,24 @@ class RunTerms:
 
     `label_delay_ms` is None where no labels were fed. `lateness_ms` is given where
     the rows are to be taken in the order in which the store processed them; else
-    they are taken in event order.
+    they are taken in event order. `events` are the lifecycle events that were fed, a
+    table, None where there were none.
     """
 
     label_delay_ms: int | None
     lateness_ms: int | None = None
+    events: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """Decided online against scored offline, over the rows in both.
 
-    `labels_late` counts the rows (only where labels were fed to an unordered run)
-    that differ in what labels tell: the run does not say when each label was
-    applied. `inexact` counts the rows that differ in what their decision states as
-    inexact: the store merges the history of a busy entity. The scores of both are not
-    compared. `unexplained` counts all other values that differ.
+    `labels_late` counts the rows (only where labels or events were fed to an unordered
+    run) that differ in what those tell: the run does not say when each was applied.
+    `inexact` counts the rows that differ in what their decision states as inexact: the
+    store merges the history of a busy entity. The scores of both are not compared.
+    `unexplained` counts all other values that differ.
     """
 
     rows: int
@@ -77,10 +79,11 @@ def agreement(
         if terms.lateness_ms is not None:
             source = _as_processed(con, decisions)
         _take_labels(con, fed=terms.label_delay_ms is not None)
+        _take_events(con, terms.events)
         found = offline_features(
             con,
             catalogue,
-            OfflineInput(source, "labels", lateness_ms=terms.lateness_ms),
+            OfflineInput(source, "labels", "happened", terms.lateness_ms),
         )
     scores = np.concatenate(
         [
@@ -91,8 +94,7 @@ def agreement(
     offline = _Offline(
         {str(id_): i for i, id_ in enumerate(found.ids)}, found.matrix, scores, model
     )
-    live_labels = terms.lateness_ms is not None and terms.label_delay_ms is not None
-    excused = _learned(catalogue) if live_labels else np.zeros(0, dtype=np.intp)
+    excused = _learned(catalogue, terms)
     compared = _compared(decisions, offline, excused, catalogue.names)
     return replace(compared, missing=len(rows) - compared.rows)
 
@@ -133,6 +135,24 @@ def _take_labels(con: Any, *, fed: bool) -> None:
     )
 
 
+def _take_events(con: Any, events: Any) -> None:
+    """Make the view of the events as they were fed; see `known_with`."""
+    if events is None:
+        con.execute(
+            "CREATE TEMP VIEW happened AS SELECT '' AS transaction_id, "
+            "'' AS event_id, '' AS kind, 0::BIGINT AS occurred_at_ms WHERE false"
+        )
+        return
+    con.register("told", events)
+    known = "known_at_ms" if "known_at_ms" in events.column_names else "occurred_at_ms"
+    others = ", ".join(f"e.{c}" for c in events.column_names if c != "known_at_ms")
+    con.execute(
+        f"CREATE TEMP VIEW happened AS SELECT DISTINCT {others}, "  # noqa: S608 our own names
+        f"greatest(e.occurred_at_ms, e.{known}, t.occurred_at_ms) AS known_at_ms "
+        "FROM told e JOIN table_rows t ON t.id = e.transaction_id"
+    )
+
+
 def _as_processed(con: Any, decisions: Path) -> str:
     """A view of the decided rows with the place of each in the processing order."""
     import pyarrow.parquet as pq
@@ -154,13 +174,16 @@ def _as_processed(con: Any, decisions: Path) -> str:
     return "processed"
 
 
-def _learned(catalogue: Catalogue) -> Any:
-    """The places of the features that depend on labels."""
-    slots = [slot for plan in catalogue.plans for slot in plan.slots]
+def _learned(catalogue: Catalogue, terms: RunTerms) -> Any:
+    """The places of the features of follow-ups that were fed out of order."""
+    unordered = terms.lateness_ms is not None
+    labels = unordered and terms.label_delay_ms is not None
+    events = unordered and terms.events is not None
+    slots = [(plan, slot) for plan in catalogue.plans for slot in plan.slots]
     names = {
         name
-        for slot, readers in zip(slots, catalogue.slot_features, strict=True)
-        if slot.op.of_labels
+        for (plan, slot), readers in zip(slots, catalogue.slot_features, strict=True)
+        if (labels and slot.op.of_labels) or (events and plan.of_events)
         for name in readers
     }
     return np.flatnonzero([name in names for name in catalogue.names])

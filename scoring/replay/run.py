@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from scoring.core.features.catalogue import Catalogue
+from scoring.core.features.catalogue import Catalogue, EntityPlan
+from scoring.core.transaction.label import Label
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import Unavailable
 from scoring.kafka.topic_names import Topics
@@ -20,12 +22,15 @@ from scoring.replay.pace import ReplayPace
 from scoring.replay.repeats import Repeats
 from scoring.replay.schedule import (
     WINDOW_ROWS,
+    Changed,
     Entities,
-    LabelsDue,
+    FollowUpsDue,
+    Reported,
     ScheduleStep,
     ordered_steps,
     plain_steps,
 )
+from scoring.tables.events import events_by_payment
 from scoring.tables.table import Table
 
 _STEP_ROWS_MAX = 500
@@ -39,7 +44,8 @@ class Plan:
     """What to play and how.
 
     `label_delay_ms` None takes the mapping's; `feed_labels` False keeps the truth
-    to the report; `label_lead_ms` sends labels so long before they are known.
+    to the report; `label_lead_ms` sends follow-ups so long before they are known.
+    `events` are lifecycle events of the rows, a table as `events_from` gives it.
     """
 
     table: Table
@@ -48,6 +54,7 @@ class Plan:
     feed_labels: bool = True
     label_delay_ms: int | None = None
     label_lead_ms: int = 0
+    events: Any = None
     rate: float | None = None
     time_lapse: float | None = None
 
@@ -58,6 +65,8 @@ class ReplayTally:
 
     labels: int = 0
     labels_left: int = 0  # not yet known when the last row occurred
+    events: int = 0
+    events_left: int = 0  # not yet known, or their payments are not in the table
     seconds: float = 0.0
 
 
@@ -73,31 +82,33 @@ async def play(
     `progress` is told how many rows are answered. Raises `Unavailable` when
     nothing comes back any more.
     """
-    tally, due = ReplayTally(), LabelsDue(plan.feed_labels, plan.label_lead_ms)
+    tally, due = ReplayTally(), _due(plan)
     pace = ReplayPace(time.monotonic, asyncio.sleep, plan.rate, plan.time_lapse)
     began = time.monotonic()
     for step in _steps(plan, due, pace):
         if step.rows:
             first_ms = step.rows[0].transaction.occurred_at_ms
             await pace.ready(first_ms, rows=len(step.rows))
-        await door.learn(step.labels)
+        await door.learn(step.follow_ups)
         await door.applied(_applied_by(plan, step))
         await door.check(step.rows)
         if plan.ordered:
             await door.settle()
         else:
             await collector.until_pending(_PENDING_MAX)
-        tally.labels += len(step.labels)
+        labels = sum(isinstance(one, Label) for one in step.follow_ups)
+        tally.labels += labels
+        tally.events += len(step.follow_ups) - labels
         progress(collector.sent - collector.pending)
     await door.settle()
     progress(collector.sent - collector.pending)
-    tally.labels_left = len(due)
+    tally.labels_left, tally.events_left = due.left(Label), due.left(LifecycleEvent)
     tally.seconds = time.monotonic() - began
     return tally
 
 
 def _applied_by(plan: Plan, step: ScheduleStep) -> int:
-    """The instant whose labels a step needs: ordered, all; ahead, what it may know."""
+    """The instant whose follow-ups a step needs: all, or ahead, what it may know."""
     if plan.ordered:
         return _EVER_MS
     if plan.label_lead_ms and step.rows:
@@ -105,26 +116,27 @@ def _applied_by(plan: Plan, step: ScheduleStep) -> int:
     return 0
 
 
-def _steps(plan: Plan, due: LabelsDue, pace: ReplayPace) -> Iterator[ScheduleStep]:
+def _due(plan: Plan) -> FollowUpsDue:
+    events = {} if plan.events is None else events_by_payment(plan.events)
+    return FollowUpsDue(plan.feed_labels, plan.label_lead_ms, events)
+
+
+def _steps(plan: Plan, due: FollowUpsDue, pace: ReplayPace) -> Iterator[ScheduleStep]:
     batches = plan.table.batches(label_delay_ms=plan.label_delay_ms)
     rows = chain.from_iterable(batches)
     if plan.ordered:
         return ordered_steps(
             rows,
             due,
-            reads=entities_of(plan.catalogue),
-            labels=entities_of(plan.catalogue, labelled=True),
+            reads=entities_of(plan.catalogue.plans),
+            changes=changed_by(plan.catalogue),
             rows_max=pace.rows_max(WINDOW_ROWS),
         )
     return plain_steps(rows, due, rows_max=pace.rows_max(_STEP_ROWS_MAX))
 
 
-def entities_of(catalogue: Catalogue, *, labelled: bool = False) -> Entities:
-    """The entities of a transaction; with `labelled`, those that labels change.
-
-    A field that is not known names no entity.
-    """
-    plans = [p for p in catalogue.plans if p.labelled or not labelled]
+def entities_of(plans: Sequence[EntityPlan]) -> Entities:
+    """The entities of a transaction; a field that is not known names none."""
 
     def entities(transaction: Transaction) -> list[tuple[str, ...]]:
         return [
@@ -132,6 +144,18 @@ def entities_of(catalogue: Catalogue, *, labelled: bool = False) -> Entities:
         ]
 
     return entities
+
+
+def changed_by(catalogue: Catalogue) -> Changed:
+    """The entities that a follow-up changes."""
+    labels = entities_of([plan for plan in catalogue.plans if plan.labelled])
+    events = entities_of([plan for plan in catalogue.plans if plan.of_events])
+
+    def changed(one: Reported) -> Sequence[tuple[str, ...]]:
+        assert one.transaction is not None
+        return (labels if isinstance(one, Label) else events)(one.transaction)
+
+    return changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,11 +84,11 @@ def print_account(account: Account, listed: Path) -> None:
         )
 
 
-def print_labels_refused(collector: Collector) -> None:
-    """Print why labels were not taken: decisions after them did not know of them."""
+def print_follow_ups_refused(collector: Collector) -> None:
+    """Print why follow-ups were not taken: later decisions did not know of them."""
     console = Console(stderr=True)
-    for reason, count in collector.labels_refused.most_common():
-        told = f"· labels refused {count:,}: {reason}"
+    for reason, count in collector.follow_ups_refused.most_common():
+        told = f"· labels or events refused {count:,}: {reason}"
         console.print(told, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -115,6 +115,7 @@ def print_report(
         ),
         ("labels fed back", f"{tally.labels:,}"),
         ("labels not yet due", f"{tally.labels_left:,}"),
+        *_events(tally),
         ("seconds", f"{tally.seconds:,.1f}"),
         ("transactions per second", f"{rate:,.0f}"),
         ("decisions", str(collector.path)),
@@ -129,6 +130,15 @@ def print_report(
             f"{too_late:,} decisions came too late to be counted: others do not see "
             "them, and the figures are not those of a run in order (--ordered)"
         )
+
+
+def _events(tally: ReplayTally) -> list[tuple[str, str]]:
+    if not tally.events + tally.events_left:
+        return []
+    return [
+        ("events fed back", f"{tally.events:,}"),
+        ("events not yet due, or of no row", f"{tally.events_left:,}"),
+    ]
 
 
 def _add_quality(grid: Grid, quality: Quality) -> None:

@@ -29,7 +29,12 @@ from scoring.replay.run import (
     kafka_door,
     play,
 )
-from scoring.replay.screen import bar, print_account, print_labels_refused, print_report
+from scoring.replay.screen import (
+    bar,
+    print_account,
+    print_follow_ups_refused,
+    print_report,
+)
 from scoring.settings import Settings
 from scoring.training.quality import Quality
 from scoring.wiring.definitions import catalogue_from, policy_from
@@ -98,14 +103,14 @@ def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
         account.skip(place, _DECIDED_BEFORE)
     if collector.refusals or collector.repeats:
         print_account(account, listed)
-    print_labels_refused(collector)
+    print_follow_ups_refused(collector)
     quality = quality_of_run(plan, collector, judge_from_ms)
     print_report(account, collector, tally, quality)
     if collector.decided:
         if _is_csv(out):
             write_csv(collector.path, out)
         report_policy(collector.path, session.settings, judge_from_ms)
-    return not (account.refused or collector.labels_refused)
+    return not (account.refused or collector.follow_ups_refused)
 
 
 def quality_of_run(

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict
 from scoring.core import document
 from scoring.core.document import several
 from scoring.core.features.event_fields import event_names, three_ds_names
+from scoring.core.transaction.lifecycle import LifecycleEvent, LifecycleKind
+from scoring.core.transaction.payment_terms import ThreeDsStatus
 from scoring.errors import BadArtifact
 from scoring.training.sql import connect
 
@@ -77,6 +79,33 @@ def events_from(path: Path, mapping: EventMapping) -> Any:
         con.execute(f"CREATE TABLE told AS SELECT {', '.join(chosen)} FROM read")  # noqa: S608
         _refuse(con, path)
         return con.sql("SELECT * FROM told").to_arrow_table()
+
+
+def events_by_payment(told: Any) -> dict[str, list[LifecycleEvent]]:
+    """The events of a table, as `events_from` or an archive gives it, by payment.
+
+    A tenant that it does not say is empty, any.
+    """
+    found: dict[str, list[LifecycleEvent]] = {}
+    for batch in told.to_batches():
+        for row in batch.to_pylist():
+            found.setdefault(row["transaction_id"], []).append(_event(row))
+    return found
+
+
+def _event(row: Mapping[str, Any]) -> LifecycleEvent:
+    result = row.get("three_ds_result")
+    return LifecycleEvent(
+        tenant=row.get("tenant") or "",
+        transaction_id=row["transaction_id"],
+        event_id=row["event_id"],
+        kind=LifecycleKind[row["kind"].upper()],
+        occurred_at_ms=row["occurred_at_ms"],
+        amount_minor=row.get("amount_minor"),
+        issuer_code=row.get("issuer_code") or "",
+        three_ds_result=ThreeDsStatus[result.upper()] if result else 0,
+        known_at_ms=row.get("known_at_ms") or 0,
+    )
 
 
 def _as(name: str) -> str:

@@ -85,7 +85,7 @@ def learn(door, rows):
 async def test_labels_that_are_not_taken_are_counted_and_the_others_reported(tmp_path):
     status = grpc.StatusCode.DEADLINE_EXCEEDED
     collector = await play(tmp_path / "a.parquet", status, learn)
-    late, taken_twice = collector.labels_refused.items()
+    late, taken_twice = collector.follow_ups_refused.items()
     assert "missed its deadline" in late[0]
     assert late[1] == 250
     assert taken_twice == ("verdict: this version was already reported", 1)

@@ -2,8 +2,14 @@
 
 import random
 
+from scoring.core.transaction.label import Label
 from scoring.core.transaction.transaction import Transaction
-from scoring.replay.schedule import LabelsDue, ScheduleStep, ordered_steps, plain_steps
+from scoring.replay.schedule import (
+    FollowUpsDue,
+    ScheduleStep,
+    ordered_steps,
+    plain_steps,
+)
 from scoring.tables.admission import Row
 
 
@@ -13,6 +19,10 @@ def entities(transaction):
 
 def terminals(transaction):
     return [("terminal", transaction.terminal)]
+
+
+def terminals_told(follow_up):
+    return terminals(follow_up.transaction)
 
 
 def world(count, *, customers=20, terminals=15, seed=1):
@@ -60,13 +70,13 @@ def histories(events):
 
 def played(steps):
     for step in steps:
-        yield from (("label", label.transaction) for label in step.labels)
+        yield from (("label", label.transaction) for label in step.follow_ups)
         yield from (("row", row.transaction) for row in step.rows)
 
 
 def test_every_entity_sees_its_rows_and_labels_in_event_order():
     rows = world(5_000)
-    steps = ordered_steps(rows, LabelsDue(), reads=entities, labels=terminals)
+    steps = ordered_steps(rows, FollowUpsDue(), reads=entities, changes=terminals_told)
     wanted = [(kind, row.transaction) for kind, row in one_by_one(rows)]
     assert histories(played(steps)) == histories(wanted)
 
@@ -75,9 +85,11 @@ def test_a_label_of_the_very_instant_comes_before_the_transaction():
     first = Row(Transaction("d", "a", occurred_at_ms=1_000, terminal="s"), True, 2_000)
     second = Row(Transaction("d", "b", occurred_at_ms=2_000, terminal="s"), None, 0)
     steps = list(
-        ordered_steps([first, second], LabelsDue(), reads=entities, labels=terminals)
+        ordered_steps(
+            [first, second], FollowUpsDue(), reads=entities, changes=terminals_told
+        )
     )
-    assert [(len(s.labels), [r.transaction.id for r in s.rows]) for s in steps] == [
+    assert [(len(s.follow_ups), [r.transaction.id for r in s.rows]) for s in steps] == [
         (0, ["a"]),
         (1, ["b"]),
     ]
@@ -85,29 +97,31 @@ def test_a_label_of_the_very_instant_comes_before_the_transaction():
 
 def test_events_that_share_nothing_share_a_step():
     rows = world(2_000, customers=10_000, terminals=10_000)
-    steps = list(ordered_steps(rows, LabelsDue(), reads=entities, labels=terminals))
+    steps = list(
+        ordered_steps(rows, FollowUpsDue(), reads=entities, changes=terminals_told)
+    )
     assert len(steps) < 8
     assert sum(len(step.rows) for step in steps) == 2_000
 
 
 def test_labels_not_yet_known_at_the_end_stay_behind():
-    due = LabelsDue()
+    due = FollowUpsDue()
     row = Row(Transaction("d", "a", occurred_at_ms=1, terminal="s"), True, 99)
-    steps = list(ordered_steps([row], due, reads=entities, labels=terminals))
+    steps = list(ordered_steps([row], due, reads=entities, changes=terminals_told))
     assert steps == [ScheduleStep([], [row])]
-    assert len(due) == 1
+    assert due.left(Label) == 1
 
 
 def test_plain_steps_keep_the_order_of_rows_and_bring_labels_when_due():
     rows = world(250)
-    due = LabelsDue()
+    due = FollowUpsDue()
     steps = list(plain_steps(rows, due, rows_max=100))
     assert [len(step.rows) for step in steps] == [100, 100, 50]
     assert [row for step in steps for row in step.rows] == rows
     last = rows[-1].transaction.occurred_at_ms
     known = [r for r in rows if r.fraud is not None and r.known_at_ms <= last]
-    assert sum(len(step.labels) for step in steps) == len(known)
-    assert len(due) == sum(r.fraud is not None for r in rows) - len(known)
+    assert sum(len(step.follow_ups) for step in steps) == len(known)
+    assert due.left(Label) == sum(r.fraud is not None for r in rows) - len(known)
 
 
 def test_labels_sent_ahead_come_so_long_before_they_are_known():
@@ -115,8 +129,8 @@ def test_labels_sent_ahead_come_so_long_before_they_are_known():
         Row(Transaction("d", str(at_ms), occurred_at_ms=at_ms), True, at_ms + 300)
         for at_ms in range(0, 1_000, 100)
     ]
-    due = LabelsDue(lead_ms=200)
+    due = FollowUpsDue(lead_ms=200)
     steps = list(plain_steps(rows, due, rows_max=1))
     sent = {t.id: n for n, step in enumerate(steps) for t in
-            (label.transaction for label in step.labels)}  # fmt: skip
+            (label.transaction for label in step.follow_ups)}  # fmt: skip
     assert sent == {str(at_ms): at_ms // 100 + 1 for at_ms in range(0, 900, 100)}
