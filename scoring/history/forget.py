@@ -35,7 +35,6 @@ _FIELDS = tuple(field.name for field in FIELDS if field.role is Role.ENTITY)
 # What else names a payer, and is theirs alone.
 _ALSO_THEIRS = tuple(f.name for f in FIELDS if f.names_payer and f.personal)
 _KEPT = frozenset(field.name for field in FIELDS)
-_DAY_MS = 86_400_000
 _MS_PER_S = 1_000
 
 

@@ -24,7 +24,7 @@ class Topics:
 
     @property
     def decisions(self) -> str:
-        """Everything decided, through either door, with its transaction."""
+        """Everything decided, through any door, with its transaction."""
         return f"{self.prefix}decisions"
 
     @property

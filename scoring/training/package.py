@@ -26,7 +26,6 @@ GOLDEN_ROWS_MAX = 256
 PARITY_MAX = 5e-6  # largest difference in probability from XGBoost
 _BASELINE_BINS = 10
 _HUGE = 1e38
-_OUTPUTS = ("margin", "calibrated", "contributions")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from scoring.training.simulation.payments import (
 
 LARGE_AMOUNT, TERMINAL, CUSTOMER, CARD_TESTING, TAKEOVER = 1, 2, 3, 4, 5
 _LARGE_MINOR = 22_000
-_TERMINAL_DAYS = 28
 _CUSTOMER_DAYS = 14
 
 
