@@ -28,7 +28,9 @@ def recorded_to_bytes(decision: bytes, transaction: Transaction | None) -> bytes
     """A decision with its payment, as it is recorded."""
     if transaction is None:
         return decision
-    payment = field_to_bytes(3, _payment_to_proto(transaction).SerializeToString())
+    payment = field_to_bytes(
+        3, _payment_to_proto(transaction).SerializeToString(deterministic=True)
+    )
     length = len(payment) + _END.size
     return b"".join((decision, payment, _END.pack(_TAG, _MARK | length)))
 

@@ -41,7 +41,7 @@ async def state(cluster, namespace):
         async with Redis(port=node.port) as redis:
             async for key in redis.scan_iter(f"{namespace}:*", count=1_000):
                 if b":processed" not in key:
-                    found[key] = await redis.get(key)
+                    (found[key],) = await redis.mget(key)  # None for a hash
     return found
 
 
