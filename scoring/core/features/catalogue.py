@@ -175,7 +175,7 @@ def load_catalogue(text: str, *, name: str) -> Catalogue:
 
 
 def load_default(name: str) -> Catalogue:
-    """A catalogue shipped with the service: "features" or "handbook"."""
+    """A catalogue shipped with the service: "features", "features-pos", "handbook"."""
     file = f"{name}.yaml"
     text = resources.files("scoring.defaults").joinpath(file).read_text("utf-8")
     catalogue = load_catalogue(text, name=f"scoring/defaults/{file}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated
@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from scoring.core import document
 from scoring.core.decision.decision import Reason, ReasonSource
 from scoring.core.features.catalogue import Catalogue, Feature
+from scoring.core.features.shipped_catalogues import shipped_catalogues
 from scoring.core.policy.rules.inputs import Schema, features_in
 from scoring.core.policy.rules.problem import RuleProblem, caret, suggestion
 from scoring.core.policy.rules.program import Row, supporting
@@ -107,6 +108,7 @@ def load_reasons(text: str, *, catalogue: Catalogue, name: str) -> ReasonTable:
     """Read a reason table from YAML; raises `BadArtifact` with line and field.
 
     A predicate is checked like a rule, and may read the features of its group only.
+    What only another shipped catalogue has is left out, so that one table serves all.
     """
     file = document.load(text, ReasonFile, name=name)
     found = [*_taken_twice(file), *_told_numbers(file), *_refused(file, catalogue)]
@@ -116,7 +118,11 @@ def load_reasons(text: str, *, catalogue: Catalogue, name: str) -> ReasonTable:
             for path, said in found
         ]
         raise document.refusal(lines, name=name)
-    return ReasonTable(file, {r.group: _compiled(r, catalogue) for r in file.reasons})
+    groups = {}
+    for row in file.reasons:
+        asked = [text for text in row.when if _is_known(text, row.group, catalogue)]
+        groups[row.group] = _compiled(row, asked, catalogue)
+    return ReasonTable(file, groups)
 
 
 def _sayings(file: ReasonFile) -> Iterator[tuple[Path, ReasonWording | ReasonRow]]:
@@ -146,18 +152,48 @@ def _told_numbers(file: ReasonFile) -> Iterator[tuple[Path, str]]:
 
 
 def _refused(file: ReasonFile, catalogue: Catalogue) -> Iterator[tuple[Path, str]]:
-    """Groups that the definitions lack, and each predicate that cannot be asked."""
-    groups = {feature.reason_group for feature in catalogue.features.values()}
+    """Groups that no definitions have, and each predicate that cannot be asked."""
+    own = _groups(catalogue)
     for i, row in enumerate(file.reasons):
-        if row.group not in groups:
-            meant = suggestion(row.group, groups)
+        if row.group in own:
+            asked = catalogue
+        elif others := _others_of(row.group):
+            asked = others[0]
+        else:
+            every = own.union(*map(_groups, shipped_catalogues()))
+            meant = suggestion(row.group, every)
             yield ("reasons", i, "group"), f"no feature is of {row.group}{meant}"
             continue
         for when in row.when:
-            try:
-                _ask(when, row.group, catalogue)
-            except RuleProblem as problem:
-                yield ("reasons", i, "when"), problem.message
+            problem = _problem(when, row.group, asked)
+            if problem and not _is_of_others(when, row.group, catalogue):
+                yield ("reasons", i, "when"), problem
+
+
+def _is_known(text: str, group: str, catalogue: Catalogue) -> bool:
+    """Whether the definitions have the group, and all that a predicate reads."""
+    return group in _groups(catalogue) and not _lacking(text, catalogue)
+
+
+def _is_of_others(text: str, group: str, catalogue: Catalogue) -> bool:
+    """Whether a predicate is for other definitions that are shipped, not for these."""
+    if not _lacking(text, catalogue):
+        return False
+    return any(_problem(text, group, other) is None for other in _others_of(group))
+
+
+def _lacking(text: str, catalogue: Catalogue) -> set[str]:
+    """The features that a predicate reads and the definitions lack."""
+    return set(features_in(text)).difference(catalogue.names)
+
+
+def _others_of(group: str) -> list[Catalogue]:
+    """The shipped catalogues that have a group."""
+    return [other for other in shipped_catalogues() if group in _groups(other)]
+
+
+def _groups(catalogue: Catalogue) -> set[str]:
+    return {feature.reason_group for feature in catalogue.features.values()}
 
 
 def default_reasons(catalogue: Catalogue) -> ReasonTable:
@@ -176,8 +212,8 @@ def default_reasons(catalogue: Catalogue) -> ReasonTable:
             if not _presumes_fraud(catalogue.features[name])
         }
         asked = (t for t in row.when if own.issuperset(features_in(t)))
-        when = tuple(t for t in asked if _can_tell(t, catalogue))
-        groups[row.group] = _compiled(row.model_copy(update={"when": when}), catalogue)
+        when = [t for t in asked if _can_tell(t, catalogue)]
+        groups[row.group] = _compiled(row, when, catalogue)
     return ReasonTable(file, groups)
 
 
@@ -198,6 +234,15 @@ def _presumes_fraud(feature: Feature) -> bool:
     return feature.statistic == "fraud_rate" and (feature.default or 0.0) > _SHARE_MAX
 
 
+def _problem(text: str, group: str, catalogue: Catalogue) -> str | None:
+    """Why a predicate cannot be asked, or None."""
+    try:
+        _ask(text, group, catalogue)
+    except RuleProblem as problem:
+        return problem.message
+    return None
+
+
 def _ask(text: str, group: str, catalogue: Catalogue) -> None:
     """Raises `RuleProblem` for a predicate that its group cannot be asked."""
     read = features_in(text)
@@ -214,10 +259,10 @@ def _ask(text: str, group: str, catalogue: Catalogue) -> None:
         raise RuleProblem(0, proves)
 
 
-def _compiled(row: ReasonRow, catalogue: Catalogue) -> GroupReason:
+def _compiled(row: ReasonRow, when: Sequence[str], catalogue: Catalogue) -> GroupReason:
     schema = Schema(catalogue.names, bounds=catalogue.bounds)
     neutral = (row.otherwise.code, row.otherwise.wording)
-    return GroupReason((row.code, row.wording), neutral, supporting(row.when, schema))
+    return GroupReason((row.code, row.wording), neutral, supporting(when, schema))
 
 
 def _names(group: str, catalogue: Catalogue) -> set[str]:
