@@ -106,7 +106,7 @@ class HttpApp:
         arrived_at = self.monotonic()
         endpoint, path = self._router.at(scope["method"], scope["raw_path"])
         request = HttpRequest(scope, receive, headers, path, arrived_at, self.monotonic)
-        request.refuse_without_host()
+        request.refuse_without_one_host()
         return await endpoint(request)
 
     def _farewell(

@@ -141,9 +141,10 @@ class HttpRequest:
         self.connection.unread = False
         return raw
 
-    def refuse_without_host(self) -> None:
-        """Raise `Problem` for HTTP/1.1 that names no host (RFC 9112, 3.2)."""
-        if b"host" not in self.headers and self.scope["http_version"] == "1.1":
+    def refuse_without_one_host(self) -> None:
+        """Raise `Problem` for HTTP/1.1 with no host, or with two (RFC 9112, 3.2)."""
+        hosts = sum(name == b"host" for name, _ in self.scope["headers"])
+        if hosts > 1 or (hosts == 0 and self.scope["http_version"] == "1.1"):
             raise MALFORMED
 
     def _refuse_other_types(self) -> None:
