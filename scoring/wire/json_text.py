@@ -24,7 +24,17 @@ _SHAPES = {
 M = TypeVar("M", bound=Message)
 _DEPTH_MAX = 16
 # RFC 3339 5.6; the parser takes any hours and minutes, and moves the time by days.
-_OFFSET = re.compile(r"(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII)
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+# RFC 8259 6, and ProtoJSON's three texts; the parser takes what Python would read.
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?|NaN|-?Infinity", re.ASCII)
+_NO_NUMBERS = {
+    FieldDescriptor.CPPTYPE_STRING,
+    FieldDescriptor.CPPTYPE_BOOL,
+    FieldDescriptor.CPPTYPE_MESSAGE,
+}
 # How the parser says where it stopped.
 _WITHIN = re.compile(r"Failed to parse (\S+) field: ")
 _UNKNOWN = re.compile(r'has no field named "([^"]*)" at ')
@@ -52,6 +62,9 @@ def value_from_json(raw: bytes, kind: type[Message]) -> Any:
         raise
     except UnicodeDecodeError as error:
         raise InvalidTransaction("", "the bytes are not UTF-8 JSON") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidTransaction("", f"is no JSON from {where} on") from error
     except Exception as error:  # deep nesting, a number of 5,000 digits
         raise _refusal(str(error), kind) from error
 
@@ -81,8 +94,9 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _refuse_odd(said: Any, descriptor: Any, path: str) -> None:
     """Raise `InvalidTransaction` for what the parser would let pass.
 
-    A field under both of its names, what is no object, and a time whose offset is
-    none; all else is left to the parser.
+    A field under both of its names, what is no object, a time that is none in RFC
+    3339, and a number or a name that only Python reads as one (`true`, "1_000", 1.7
+    of a name); all else is left to the parser.
     """
     if isinstance(said, list | str):  # to the parser their parts are names of fields
         kind = descriptor.full_name
@@ -101,27 +115,45 @@ def _refuse_odd(said: Any, descriptor: Any, path: str) -> None:
                 f"is given twice, as {met[field.number]} and as {name}; send it once",
             )
         met[field.number] = name
-        if field.message_type is not None:
-            _look_within(value, field, f"{path}{name}.")
+        _look_within(value, field, path + field.name)
 
 
 def _look_within(value: Any, field: Any, path: str) -> None:
     within = field.message_type
-    if within.GetOptions().map_entry:
-        within = within.fields_by_name["value"].message_type
-        value = list(value.values()) if isinstance(value, dict) else []
+    if within is not None and within.GetOptions().map_entry:
+        each = within.fields_by_name["value"]
+        for key, one in value.items() if isinstance(value, dict) else ():
+            _refuse_odd_value(one, each, f"{path}.{key}" if _plain(key) else path)
+    elif field.is_repeated and isinstance(value, list):
+        for one in value:
+            _refuse_odd_value(one, field, path)
+    else:
+        _refuse_odd_value(value, field, path)
+
+
+def _refuse_odd_value(value: Any, field: Any, path: str) -> None:
+    within = field.message_type
     if within is None:
-        return
-    many = field.is_repeated and isinstance(value, list)
-    for one in value if many else [value]:
-        if within.full_name == _TIMESTAMP:
-            _refuse_offset(one, path.removesuffix("."))
-        else:
-            _refuse_odd(one, within, path)
+        if field.cpp_type not in _NO_NUMBERS and _is_no_number(value, field.enum_type):
+            raise InvalidTransaction(path, f"must be {_shape_of(field)}")
+    elif within.full_name == _TIMESTAMP:
+        _refuse_odd_time(value, path)
+    else:
+        _refuse_odd(value, within, f"{path}.")
 
 
-def _refuse_offset(time: Any, field: str) -> None:
-    if isinstance(time, str) and not _OFFSET.search(time):
+def _is_no_number(value: Any, names: Any) -> bool:
+    """Whether JSON has neither a number there nor, where there are any, a name."""
+    if isinstance(value, str):
+        named = names is not None and value in names.values_by_name
+        return not named and not _NUMBER.fullmatch(value)
+    if isinstance(value, float):
+        return names is not None and not value.is_integer()
+    return isinstance(value, bool)
+
+
+def _refuse_odd_time(time: Any, field: str) -> None:
+    if isinstance(time, str) and not _TIME.fullmatch(time):
         raise InvalidTransaction(
             field,
             'must be a time such as "2026-03-01T12:00:00Z"; instead of Z it may end '
@@ -140,16 +172,19 @@ def _refusal(problem: str, kind: type[Message]) -> InvalidTransaction:
     names = _names_in(problem)
     if not names or not all(map(_plain, names)):
         return InvalidTransaction("", f"the JSON is not a {kind.DESCRIPTOR.full_name}")
-    path, within = ".".join(names), kind.DESCRIPTOR
+    path: list[str] = []
+    within = kind.DESCRIPTOR
     for name in names:
         field = _fields_of(within).get(name) if within is not None else None
         if field is None:
             kind_meant = (within or kind.DESCRIPTOR).full_name
             return InvalidTransaction(
-                path, f"is not a field of {kind_meant}, or not of its type"
+                ".".join([*path, name]),
+                f"is not a field of {kind_meant}, or not of its type",
             )
+        path.append(field.name)
         within = field.message_type
-    return InvalidTransaction(path, f"must be {_shape_of(field)}")
+    return InvalidTransaction(".".join(path), f"must be {_shape_of(field)}")
 
 
 def _shape_of(field: Any) -> str:
@@ -163,6 +198,9 @@ def _shape_of(field: Any) -> str:
         words = ", ".join(value.name for value in field.enum_type.values[1:])
         return f"one of {words}"
     if field.message_type is not None:
+        if field.message_type.GetOptions().map_entry:
+            each = _shape_of(field.message_type.fields_by_name["value"])
+            return f"an object, each value {each}"
         time = field.message_type.full_name == _TIMESTAMP
         return 'a time such as "2026-03-01T12:00:00Z"' if time else "an object"
     return _SHAPES.get(field.cpp_type, "a whole number")

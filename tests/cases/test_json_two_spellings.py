@@ -120,7 +120,10 @@ WRONG = [
 @pytest.mark.parametrize(("field", "value", "right"), WRONG)
 def test_a_refusal_tells_how_the_field_is_written(field, value, right):
     told = refusal(GOOD | {field: value})
-    assert told.field == field
+    named = {
+        one.json_name: one.name for one in transaction_pb2.Transaction.DESCRIPTOR.fields
+    }
+    assert told.field == named[field]
     assert right in told.message
 
 
@@ -132,7 +135,7 @@ def test_a_refusal_tells_how_the_field_is_written(field, value, right):
         (
             "Label",
             {"transaction": {"amountMinor": 4.5}},
-            "transaction.amountMinor",
+            "transaction.amount_minor",
             "whole",
         ),
         ("Label", {"transaction": {"card": 1}}, "transaction.card", "a text in quotes"),

@@ -90,7 +90,7 @@ async def test_each_payment_of_a_batch_has_its_own_result(door):
     assert first["transactionId"] == good.id
     assert first["decision"]["core"]["transactionId"] == good.id
     assert second["error"]["code"] == 3
-    assert second["error"]["field"] == "amountMinor"
+    assert second["error"]["field"] == "amount_minor"
     assert second["transactionId"] == odd["id"]
     assert third["error"]["field"] == "occurred_at"
     assert fourth["error"]["code"] == 3

@@ -47,15 +47,15 @@ ODD_BODIES = {
     "says a field that there is not": (changed(colour="red"), "colour"),
     "says an amount that is not a number": (
         changed(amountMinor=float("nan")),
-        "amountMinor",
+        "amount_minor",
     ),
     "says an amount of 5,000 digits": (
         b'{"amountMinor": ' + b"9" * 5_000 + b"}",
         "",
     ),
-    "says an amount beyond 64 bits": (changed(amountMinor="9" * 30), "amountMinor"),
+    "says an amount beyond 64 bits": (changed(amountMinor="9" * 30), "amount_minor"),
     "says half a character": (b'{"id": "\\ud800"}', "id"),
-    "says no time": (changed(occurredAt="yesterday"), "occurredAt"),
+    "says no time": (changed(occurredAt="yesterday"), "occurred_at"),
     "says a time to come": (changed(occurredAt="2999-01-01T00:00:00Z"), "occurred_at"),
     "says no id": (changed(id=""), "id"),
     "says a currency that is none": (changed(currency="XX"), "currency"),

@@ -193,9 +193,9 @@ def test_times_are_truncated_to_milliseconds():
         (b'{"id": 5', ""),
         (b"\xff\xfe{}", ""),
         (b'{"idd": "x"}', "idd"),
-        (b'{"amountMinor": "many"}', "amountMinor"),
+        (b'{"amountMinor": "many"}', "amount_minor"),
         (b'{"channel": "CHANNEL_PIGEON"}', "channel"),
-        (b'{"occurredAt": "yesterday"}', "occurredAt"),
+        (b'{"occurredAt": "yesterday"}', "occurred_at"),
         (b'{"id": "t1"}', "occurred_at"),
         (b'{"location":' * 50_000, ""),
     ],
@@ -214,7 +214,7 @@ def test_a_time_with_an_offset_that_is_none_is_refused(offset):
     raw = f'{{"id": "t1", "occurredAt": "2026-03-01T12:00:00{offset}"}}'.encode()
     with pytest.raises(InvalidTransaction, match="must be a time such as") as refusal:
         wire.transaction_from_bytes(raw, content_type=wire.JSON)
-    assert refusal.value.field == "occurredAt"
+    assert refusal.value.field == "occurred_at"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_time_within_a_message_is_looked_at_too():
     )
     with pytest.raises(InvalidTransaction) as refusal:
         wire.label_from_bytes(raw, content_type=wire.JSON)
-    assert refusal.value.field == "transaction.occurredAt"
+    assert refusal.value.field == "transaction.occurred_at"
 
 
 def test_truncated_protobuf_is_refused():
