@@ -234,4 +234,5 @@ def event_from_row(row: Row) -> LifecycleEvent:
 def _embedded(transaction: Transaction | None) -> bytes | None:
     if transaction is None:
         return None
-    return wire.transaction_to_proto(transaction).SerializeToString()
+    message = wire.transaction_to_proto(transaction)
+    return message.SerializeToString(deterministic=True)
