@@ -121,16 +121,20 @@ def _sample(ledger: Ledger, catalogue: Catalogue, sample: Sample) -> None:
 
 
 def _neighbours(ledger: Ledger, catalogue: Catalogue) -> None:
-    """The sample with the whole history of each of its entities."""
+    """The sample with the whole history of each of its entities.
+
+    What happened to a payment that came too late counts, the payment does not.
+    """
     shared = " UNION ".join(
         f"""SELECT h.n FROM history h JOIN sampled s
         USING ({key_of(plan.fields)})
-        WHERE NOT h.too_late AND {named(plan.fields)}"""  # noqa: S608 - our own fields
+        WHERE ({plan.of_events} OR NOT h.too_late)
+            AND {named(plan.fields)}"""  # noqa: S608 - our own fields
         for plan in catalogue.plans
     )
     ledger.con.execute(
         f"""CREATE OR REPLACE VIEW audited AS
-        SELECT * EXCLUDE (processed_seq, too_late, n), n AS processed_seq
+        SELECT * EXCLUDE (processed_seq, n), n AS processed_seq
         FROM history WHERE n IN (SELECT n FROM sampled UNION {shared})"""  # noqa: S608
     )
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -11,8 +12,10 @@ from lifecycle_parts import LIFECYCLE, events_of, events_table
 from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, Shape, check, transactions
 
 from scoring.core.features.catalogue import load_catalogue
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import MAP_FIELDS, Transaction
 from scoring.errors import BadArtifact
+from scoring.ports.follow_ups import TransactionEvent
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.redis.store import RedisStore
 from scoring.training.offline.engine import OfflineInput, offline_features
@@ -108,6 +111,27 @@ async def test_the_offline_engine_equals_an_ordered_replay(seed):
         assert [names for names in differ if "card_count_1d" not in names] == []
     counted = rows.stored[:, beside]
     assert (np.nan_to_num(counted) > 0).mean() > 0.2, "the test proves less"
+
+
+def test_what_happened_to_a_payment_that_came_too_late_counts_the_payment_does_not():
+    con = duckdb.connect()
+    late, next_ = Transaction("default", "late"), Transaction("default", "next")
+    common = {"currency": "EUR", "card": "c1", "amount_minor": 100}
+    payments = [
+        replace(late, occurred_at_ms=DAY_MS, **common),
+        replace(next_, occurred_at_ms=DAY_MS + 60_000, **common),
+    ]
+    declined = LifecycleEvent("default", "late", "e1", 2, DAY_MS + 1_000)
+    con.register(
+        "payments", table(payments).append_column("too_late", pa.array([True, False]))
+    )
+    con.register("events", events_table([TransactionEvent(payments[0], declined)]))
+    rows = offline_features(con, LIFECYCLE, OfflineInput("payments", events="events"))
+    of_next = dict(
+        zip(LIFECYCLE.names, rows.matrix[list(rows.ids).index("next")], strict=True)
+    )
+    assert of_next["card_declines_10m"] == 1
+    assert of_next["card_count_1d"] == 1
 
 
 def test_a_table_of_payments_without_events_is_refused():

@@ -10,11 +10,12 @@ required, and `outcome` (approve, challenge, review, decline) where a statistic 
 by outcome. What the caller names himself stands in `attributes`, a map or JSON, or
 each in a column of its own, "attributes.plan". An optional `processed_seq` reproduces
 the order in which a live store processed the rows, and the order of those of one
-instant; without it, event order is used, and the hash of the id breaks ties. The labels
-view has transaction_id, version, fraud (NULL: withdrawn), known_at_ms and optionally
-tenant. The events view, where statistics count lifecycle events, has transaction_id,
-event_id, kind (authorised, refunded …), occurred_at_ms and optionally known_at_ms,
-amount_minor, issuer_code, three_ds_result and tenant.
+instant; without it, event order is used, and the hash of the id breaks ties. An
+optional `too_late` says which rows are read and never counted. The labels view has
+transaction_id, version, fraud (NULL: withdrawn), known_at_ms and optionally tenant. The
+events view, where statistics count lifecycle events, has transaction_id, event_id, kind
+(authorised, refunded …), occurred_at_ms and optionally known_at_ms, amount_minor,
+issuer_code, three_ds_result and tenant.
 """
 
 from __future__ import annotations
@@ -124,12 +125,13 @@ def _prepare(
     known = "processed_seq" in present and offline_order.is_known(con, transactions)
     order = "processed_seq, tie_hash" if known else "tie_hash"
     columns = columns_of_transaction(present, catalogue.keyed)
-    whole = f"""(SELECT {columns}, sha256(id) AS tie_hash
+    too_late = "" if "too_late" in present else "false AS "
+    whole = f"""(SELECT {columns}, sha256(id) AS tie_hash, {too_late}too_late
         FROM {transactions})"""  # noqa: S608 - the caller's own view
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE offline_rows AS
         SELECT row_number() OVER (ORDER BY occurred_at_ms, {order}) - 1 AS r,
-            false AS too_late, * FROM {with_amounts(con, catalogue, whole)}"""  # noqa: S608
+            * FROM {with_amounts(con, catalogue, whole)}"""  # noqa: S608
     )
     told = columns_of(con, labels) if labels else {}
     source = labels or (
