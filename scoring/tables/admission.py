@@ -129,7 +129,7 @@ class Admission:
             if text:
                 filled[field] = self._parsed(field, text, parse)
             elif field in _REQUIRED:
-                raise InvalidTransaction(self._said(field), "is missing")
+                raise InvalidTransaction(self._said(field), "is required")
         filled["amount_minor"] = self._amount(cells, str(filled.get("currency", "")))
         filled["occurred_at_ms"] = filled.pop("occurred_at")
         filled["attributes"] = self._attributes(cells)

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from scoring.core.generated_code import function_from
 from scoring.core.transaction.fields import Field, FieldType, Role, any_of, together
+from scoring.core.transaction.limits import lacks
 from scoring.core.transaction.transaction import DEFAULT_TENANT, FIELDS, Transaction
 from scoring.v1 import transaction_pb2
 from scoring.wire.messages import (
@@ -117,11 +118,15 @@ def reader(
     scope = {
         "kind": kind, "refuse_unknown": refuse_unknown_fields,
         "required_ms": required_ms, "DEFAULT_TENANT": DEFAULT_TENANT,
+        "lacks": lacks(fields, _is_said),
     }  # fmt: skip
     for field in fields:
         if field.form is not None:
             scope[f"spelled_{field.name}"] = field.form.spelled
     lines = ["refuse_unknown(m)"]
+    for field in fields:
+        if field.type is FieldType.INSTANT:
+            lines += [f"if not m.HasField({field.path!r}):", "    raise lacks(m)"]
     for inner in together(fields):
         message, own = inner[0].path.partition(".")[0], [f.name for f in inner]
         lines += [
@@ -134,6 +139,12 @@ def reader(
     source = "\n    ".join(["def transaction_from_proto(m):", *lines])
     made: Callable[[Any], Any] = function_from(source, "transaction_from_proto", scope)
     return made
+
+
+def _is_said(message: Any, field: Field) -> bool:
+    if field.type is FieldType.INSTANT:
+        return bool(message.HasField(field.path))
+    return bool(getattr(message, field.path))
 
 
 def _read_within(field: Field, *, accepted: bool) -> str:

@@ -13,9 +13,9 @@ from scoring.errors import BadArtifact
 from scoring.replay.learn import labelled_transactions_of
 
 ODD = {
-    "x,,10.00,EUR,c1,0": "timestamp: is missing",
-    ",2024-03-01T11:00:00Z,10.00,EUR,c1,0": "id: is missing",
-    "x,2024-03-01T11:00:00Z,10.00,,c1,0": "currency: must be an active",
+    "x,,10.00,EUR,c1,0": "timestamp: is required",
+    ",2024-03-01T11:00:00Z,10.00,EUR,c1,0": "id: is required",
+    "x,2024-03-01T11:00:00Z,10.00,,c1,0": "currency: is required, an active",
     "x,2024-03-01T11:00:00Z,-10.00,EUR,c1,0": "amount_minor: must lie between",
     "x,not a time,10.00,EUR,c1,0": "timestamp: is no ISO 8601 time",
     "x,2024-03-01T11:00:00+99:99,10.00,EUR,c1,0": "timestamp: is no time",
@@ -25,7 +25,7 @@ ODD = {
     "x,2024-03-01T11:00:00Z,10.00,EUR,c1,0,1": "has 7 cells, the header 6",
     'x,2024-03-01T11:00:00Z,10.00,EUR,"c"1,0': "is no proper CSV",
     "x,2024-03-01T11:00:00Z,10.00,EUR,4111111111111111,0": "card: holds a card number",
-    "TOTAL,,400.00,EUR,,": "timestamp: is missing",
+    "TOTAL,,400.00,EUR,,": "timestamp: is required",
 }
 
 

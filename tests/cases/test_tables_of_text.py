@@ -188,7 +188,7 @@ def test_folders_as_hive_writes_them_are_columns(tmp_path, pattern):
         "c": 1_704_544_200_000
     }
     (line,) = read.account.lines()
-    assert "day: is missing" in line
+    assert "day: is required" in line
     assert "day=__HIVE_DEFAULT_PARTITION__/part-0.parquet row 1" in line
 
 

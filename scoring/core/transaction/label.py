@@ -68,7 +68,8 @@ def validate_label(
     if label.version < 1:
         raise InvalidTransaction("version", "is required and starts at 1")
     if not Verdict.FRAUD <= label.verdict <= Verdict.WITHDRAWN:
-        raise InvalidTransaction("verdict", "must be fraud, legitimate or withdrawn")
+        told = "is required and must be fraud, legitimate or withdrawn"
+        raise InvalidTransaction("verdict", told)
     if not 0 <= label.source <= LabelSource.REFUND:
         raise InvalidTransaction("source", "is not a known source")
     if why := implausible(label.known_at_ms):

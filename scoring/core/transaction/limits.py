@@ -51,6 +51,7 @@ def validator(fields: Sequence[Field]) -> Validate:
         "implausible": implausible,
         "may_hold_card_number": may_hold_card_number,
         "field_with_card_number": field_with_card_number,
+        "lacks": lacks(fields, lambda t, field: bool(getattr(t, field.name))),
         "not_a_text": _not_a_text(fields),
         "digits_of": _digits_of,
     }
@@ -69,6 +70,37 @@ def validator(fields: Sequence[Field]) -> Validate:
     return made
 
 
+def lacks(
+    fields: Sequence[Field], knows: Callable[[Any, Field], bool]
+) -> Callable[[Any], InvalidTransaction]:
+    """The error of what lacks required fields: of the first, and naming the others.
+
+    `knows` says whether such a thing has a field.
+    """
+    required = [field for field in fields if _is_required(field)]
+
+    def refusal(of: Any) -> InvalidTransaction:
+        first, *others = (field for field in required if not knows(of, field))
+        if not others:
+            return InvalidTransaction(first.path, _lack_of(first))
+        so = f"so {'are' if others[1:] else 'is'}"
+        named = " and ".join(field.path for field in others)
+        return InvalidTransaction(first.path, f"is required; {so} {named}")
+
+    return refusal
+
+
+def _lack_of(field: Field) -> str:
+    if field.type is FieldType.INSTANT:
+        return implausible(0)
+    return f"is required, {field.codes.what}" if field.codes else "is required"
+
+
+def _is_required(field: Field) -> bool:
+    """Whether it has to be sent; what has a pattern says itself what it must be."""
+    return field.required and field.pattern is None
+
+
 def _if(condition: str, lines: list[str]) -> list[str]:
     return [f"if {condition}:", *(f"    {line}" for line in lines)]
 
@@ -76,7 +108,8 @@ def _if(condition: str, lines: list[str]) -> list[str]:
 def _limits(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
     """The limits of each field by itself."""
     return [
-        *_required(fields, scope),
+        *_patterns(fields, scope),
+        *_required(fields),
         *(line for f in fields for line in _number(f)),
         *_codes(fields, scope),
         *_within_messages(fields),
@@ -89,16 +122,19 @@ def _refuse(condition: str, field: Field, told: str) -> list[str]:
     return [f"if {condition}:", f"    {refused}"]
 
 
-def _required(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
-    """Patterns, and the texts that are required."""
+def _required(fields: Sequence[Field]) -> list[str]:
+    required = [f"t.{field.name}" for field in fields if _is_required(field)]
+    known = " and ".join(required)
+    return [f"if not ({known}):", "    raise lacks(t)"] if required else []
+
+
+def _patterns(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
     lines = []
     for field in fields:
         if field.type is FieldType.TEXT and field.pattern is not None:
             scope[f"fits_{field.name}"] = field.pattern.fullmatch
             fits = f"not fits_{field.name}(t.{field.name})"
             lines += _refuse(fits, field, field.told)
-        elif field.is_token and field.required:
-            lines += _refuse(f"not t.{field.name}", field, "is required")
     return lines
 
 
@@ -199,7 +235,7 @@ def _codes(fields: Sequence[Field], scope: dict[str, Any]) -> list[str]:
     def check(*codes: str) -> None:
         for field, value in zip(coded, codes, strict=True):
             assert field.codes is not None
-            if (value or field.required) and (why := field.codes.refusal(value)):
+            if value and (why := field.codes.refusal(value)):
                 raise InvalidTransaction(field.path, why)
 
     own = f"check_codes_{coded[0].number}"
