@@ -27,7 +27,7 @@ class RunTerms:
     `label_delay_ms` is None where no labels were fed. `lateness_ms` is given where
     the rows are to be taken in the order in which the store processed them; else
     they are taken in event order. `events` are the lifecycle events that were fed, a
-    table, None where there were none.
+    table, as `Plan` has them.
     """
 
     label_delay_ms: int | None
@@ -79,11 +79,11 @@ def agreement(
         if terms.lateness_ms is not None:
             source = _as_processed(con, decisions)
         _take_labels(con, fed=terms.label_delay_ms is not None)
-        _take_events(con, terms.events)
+        happened = _take_events(con, terms.events)
         found = offline_features(
             con,
             catalogue,
-            OfflineInput(source, "labels", "happened", terms.lateness_ms),
+            OfflineInput(source, "labels", happened, terms.lateness_ms),
         )
     scores = np.concatenate(
         [
@@ -135,22 +135,21 @@ def _take_labels(con: Any, *, fed: bool) -> None:
     )
 
 
-def _take_events(con: Any, events: Any) -> None:
-    """Make the view of the events as they were fed; see `known_with`."""
+def _take_events(con: Any, events: Any) -> str | None:
+    """A view of the events as they were fed; see `known_with`."""
     if events is None:
-        con.execute(
-            "CREATE TEMP VIEW happened AS SELECT '' AS transaction_id, "
-            "'' AS event_id, '' AS kind, 0::BIGINT AS occurred_at_ms WHERE false"
-        )
-        return
+        return None
     con.register("told", events)
-    known = "known_at_ms" if "known_at_ms" in events.column_names else "occurred_at_ms"
-    others = ", ".join(f"e.{c}" for c in events.column_names if c != "known_at_ms")
+    columns = events.column_names
+    known = "known_at_ms" if "known_at_ms" in columns else "occurred_at_ms"
+    of = " AND e.tenant IN ('', t.tenant)" if "tenant" in columns else ""
+    others = ", ".join(f"e.{c}" for c in columns if c not in {"known_at_ms", "tenant"})
     con.execute(
-        f"CREATE TEMP VIEW happened AS SELECT DISTINCT {others}, "  # noqa: S608 our own names
+        f"CREATE TEMP VIEW happened AS SELECT DISTINCT t.tenant, {others}, "  # noqa: S608 our own names
         f"greatest(e.occurred_at_ms, e.{known}, t.occurred_at_ms) AS known_at_ms "
-        "FROM told e JOIN table_rows t ON t.id = e.transaction_id"
+        f"FROM told e JOIN table_rows t ON t.id = e.transaction_id{of}"
     )
+    return "happened"
 
 
 def _as_processed(con: Any, decisions: Path) -> str:

@@ -45,7 +45,8 @@ class Plan:
 
     `label_delay_ms` None takes the mapping's; `feed_labels` False keeps the truth
     to the report; `label_lead_ms` sends follow-ups so long before they are known.
-    `events` are lifecycle events of the rows, a table as `events_from` gives it.
+    `events` are lifecycle events of the rows, a table as `events_from` gives it, with
+    no row where none happened; None: nothing is told of them.
     """
 
     table: Table

@@ -36,6 +36,7 @@ from scoring.replay.screen import (
     print_report,
 )
 from scoring.settings import Settings
+from scoring.training.offline.lifecycle import refuse_untold
 from scoring.training.quality import Quality
 from scoring.wiring.definitions import catalogue_from, policy_from
 
@@ -74,8 +75,10 @@ class _Target:
 def replay(plan: Plan, session: Session, *, judge_from_ms: int) -> bool:
     """Play, report and return whether no row and no label was refused.
 
-    Raises `BadArtifact` for a table without rows.
+    Raises `BadArtifact` for a table without rows, and where the definitions count
+    lifecycle events and the plan tells of none.
     """
+    refuse_untold(plan.catalogue, told=plan.events is not None)
     console = Console(stderr=True)
     run = session.namespace or f"replay-{uuid4().hex[:8]}"
     out = Path(str(session.out).replace("{run}", run))

@@ -101,6 +101,7 @@ def place(tmp_path) -> Path:
     pq.write_table(pa.Table.from_pylist(paid), tmp_path / "paid.parquet")
     happened = pa.Table.from_pylist(events(rnd, paid))
     pq.write_table(happened, tmp_path / "events.parquet")
+    pq.write_table(happened.slice(0, 0), tmp_path / "none.parquet")
     (tmp_path / "features.yaml").write_text(FEATURES)
     (tmp_path / "policy.yaml").write_text(POLICY)
     scoring(
@@ -128,5 +129,6 @@ def test_events_are_applied_in_their_time_whatever_the_door(place):
     decided = pq.read_table(place / "grpc.parquet").to_pylist()
     held = [row for row in decided if row["outcome"] == "DECLINE"]
     assert 10 < len(held) < COUNT
-    unfed = ("replay", "offline", "paid.parquet", "grpc.parquet")
-    assert "card_declines_1h:" in scoring(place, *unfed, code=1)
+    check = ("replay", "offline", "paid.parquet", "grpc.parquet")
+    unfed = scoring(place, *check, "--events", "none.parquet", code=1)
+    assert "card_declines_1h:" in unfed

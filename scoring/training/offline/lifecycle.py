@@ -27,6 +27,17 @@ _OPTIONAL = {
 }
 
 
+def refuse_untold(catalogue: Catalogue, *, told: bool) -> None:
+    """Raises `BadArtifact` where statistics count events and none are told of.
+
+    That none happened is told by a table without rows.
+    """
+    if not told and any(plan.of_events for plan in catalogue.plans):
+        raise BadArtifact(
+            "the definitions count lifecycle events: give a table of them (--events)"
+        )
+
+
 def prepare(con: Connection, catalogue: Catalogue, events: str | None) -> None:
     """Make offline_happened: each event once, with its payment of offline_rows.
 
@@ -34,12 +45,9 @@ def prepare(con: Connection, catalogue: Catalogue, events: str | None) -> None:
     became known was known when it happened. Raises `BadArtifact` where statistics
     count events and there are none to count.
     """
-    if not any(plan.of_events for plan in catalogue.plans):
+    refuse_untold(catalogue, told=events is not None)
+    if events is None or not any(plan.of_events for plan in catalogue.plans):
         return
-    if events is None:
-        raise BadArtifact(
-            "the definitions count lifecycle events: give a table of them (--events)"
-        )
     present = columns_of(con, events)
     lacking = "".join(
         f", {sql} AS {name}" for name, sql in _OPTIONAL.items() if name not in present
