@@ -29,13 +29,15 @@ _EVENTS = "SELECT * EXCLUDE (transaction, day) FROM events"
 class Examples:
     """A pyarrow table for training, and what became of every archived decision.
 
-    `table` has our fields, `outcome`, `processed_seq`, `fraud` (null: nothing is
-    known; such a row is history of the others) and `known_at_ms`. `label_delay_ms` is
-    how long after its payment every label used was known. `assumed` rows have no label
-    and are taken as legitimate, `unlabelled` are not; `too_late` decisions, which the
-    store never counted, and labels that came after the delay are left out, and so are
-    the `repeated` records of a decision. `left_out` has the partition, the offset and
-    the reason of each record of which nothing is learned or counted.
+    `table` has our fields, `outcome`, `processed_seq`, `too_late`, `fraud` (null:
+    nothing is known; such a row is history of the others) and `known_at_ms`.
+    `label_delay_ms` is how long after its payment every label used was known.
+    `assumed` rows have no label and are taken as legitimate, `unlabelled` are not;
+    `too_late` decisions, which the store never counted, and labels that came after the
+    delay are left out, and so are the `repeated` records of a decision. `left_out` has
+    the partition, the offset and the reason of each record of which nothing is learned
+    or counted. Where statistics count lifecycle events, those of a payment that came
+    too late count: its row is in `table` for them alone, marked `too_late`.
     """
 
     table: Any
@@ -88,6 +90,7 @@ def examples(
             _join(ledger.con)
             delay_ms = _delay(ledger.con, label_delay_ms, legitimate_after_ms)
             _judge(ledger.con, delay_ms, legitimate_after_ms)
+            _take(ledger.con, catalogue, delay_ms, legitimate_after_ms or 0)
             found = _taken(ledger.con, catalogue, delay_ms)
             return replace(found, events=ledger.con.sql(_EVENTS).to_arrow_table())
 
@@ -138,13 +141,20 @@ def _judge(con: Any, delay_ms: int, legitimate_after_ms: int | None) -> None:
             ELSE 'labelled' END AS what
         FROM joined"""  # noqa: S608 numbers
     )
+
+
+def _take(con: Any, catalogue: Catalogue, delay_ms: int, assumed_ms: int) -> None:
+    """Make the view of the rows to give, with what is known of each, and when."""
+    told_of = "false"
+    if any(plan.of_events for plan in catalogue.plans):
+        told_of = "(tenant, id) IN (SELECT (tenant, transaction_id) FROM events)"
     con.execute(
         f"""CREATE TEMP VIEW taken AS SELECT *, CASE what
                 WHEN 'assumed' THEN false WHEN 'labelled' THEN told END AS fraud,
-            CASE what WHEN 'assumed' THEN occurred_at_ms + {legitimate_after_ms or 0:d}
+            CASE what WHEN 'assumed' THEN occurred_at_ms + {assumed_ms:d}
                 WHEN 'labelled' THEN told_at_ms
                 ELSE occurred_at_ms + {delay_ms:d} END AS known_at_ms
-        FROM judged WHERE what <> 'too_late'"""  # noqa: S608 numbers
+        FROM judged WHERE what <> 'too_late' OR {told_of}"""  # noqa: S608 ours
     )
 
 
@@ -172,7 +182,7 @@ def _taken(con: Any, catalogue: Catalogue, delay_ms: int) -> Examples:
     known = [name for name in fields if name not in lacking]
     columns = ", ".join([*known, *map(column_of, catalogue.keyed)])
     table = con.sql(
-        f"""SELECT {columns}, outcome, processed_seq, fraud, known_at_ms
+        f"""SELECT {columns}, outcome, processed_seq, too_late, fraud, known_at_ms
         FROM taken ORDER BY processed_seq"""  # noqa: S608 our own names
     ).to_arrow_table()
     left_out = _left_out(con)

@@ -8,17 +8,18 @@ import pytest
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
-from scoring.core.features.catalogue import default_catalogue
+from scoring.core.features.catalogue import default_catalogue, load_catalogue
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
 from scoring.history.audit import Sample, audit
 from scoring.history.examples import examples
 from scoring.history.forget import forget, named_entity
 from scoring.history.ledger import Ledger
-from scoring.history.rows import DECISIONS, LABELS
+from scoring.history.rows import DECISIONS, EVENTS, LABELS
 from scoring.models.registry import ModelRegistry
 from scoring.training.dataset import DAY_MS
 from scoring.training.simulation.simulate import World, simulate
+from scoring.training.train import dataset_of
 
 WORLD = World(seed=5, days=12, customers=150, terminals=1_500)
 DELAY_MS = 2 * DAY_MS
@@ -33,6 +34,18 @@ features:
   - {name: "card_declined_{window}", entity: card, statistic: count, windows: [1d],
      filter: "outcome == 'DECLINE'", reason_group: CARD,
      description: declined attempts of the card}
+"""
+
+ISSUER_DECLINES = """
+name: declines
+currency: {reference: EUR}
+entities: {card: card}
+features:
+  - {name: "card_paid_{window}", entity: card, statistic: count, windows: [30d],
+     reason_group: CARD, description: payments of the card}
+  - {name: "card_declined_{window}", entity: card, statistic: count, windows: [30d],
+     filter: "issuer_outcome == 'DECLINED'", reason_group: CARD,
+     description: payments of the card that its issuer declined}
 """
 
 
@@ -50,7 +63,7 @@ def archived(directory, town, *, labelled=lambda _: True, late=lambda _: False):
         own = {k: v for k, v in row.items() if k in DECISIONS.names}
         decisions.append(
             dict.fromkeys(DECISIONS.names)
-            | {"tenant": "default", "attributes": {}}
+            | {"tenant": "default", "attributes": {}, "door": "grpc"}
             | own
             | {
                 "processed_seq": n + 1,
@@ -93,9 +106,10 @@ def train(*words):
     return done.output
 
 
-def joined(archive, **terms):
+def joined(archive, catalogue=None, **terms):
     usual = {"label_delay_ms": None, "legitimate_after_ms": None}
-    return examples(archive, default_catalogue(), lateness_ms=DAY_MS, **usual | terms)
+    catalogue = catalogue or default_catalogue()
+    return examples(archive, catalogue, lateness_ms=DAY_MS, **usual | terms)
 
 
 def test_an_archive_gives_the_model_that_its_payments_as_a_table_give(town, tmp_path):
@@ -222,3 +236,37 @@ def test_a_record_that_stands_twice_is_left_out_and_counted(town, tmp_path):
     assert (found.rows, found.repeated) == (len(town) + 3, 3)
     assert {offset for _, offset, _ in found.left_out} == {10**6, 10**6 + 1, 10**6 + 2}
     assert found.rows == found.table.num_rows + len(found.left_out)
+
+
+def test_what_happened_to_a_payment_that_came_too_late_is_learned_from(town, tmp_path):
+    """The first payment of a card is processed last: it counts nowhere, its decline
+    in all that the card paid since."""
+    first, card = town.slice(0, 1), town["card"][0].as_py()
+    archive = archived(tmp_path / "a", pa.concat_tables([town.slice(1), first]))
+    at_ms = first["occurred_at_ms"][0].as_py()
+    declined = dict.fromkeys(EVENTS.names) | {
+        "tenant": "default",
+        "transaction_id": first["id"][0].as_py(),
+        "event_id": "e1",
+        "kind": "issuer_declined",
+        "occurred_at_ms": at_ms + 1,
+        "known_at_ms": at_ms + 1,
+        "received_at_ms": at_ms + 1,
+        "log_partition": 0,
+        "log_offset": 0,
+    }
+    archive.take("events", 0, [declined], (0, 1))
+    catalogue = load_catalogue(ISSUER_DECLINES, name="declines.yaml")
+    found = joined(archive, catalogue)
+    assert (found.rows, found.too_late) == (len(town), 1)
+    assert found.labelled == len(town) - 1
+    dataset = dataset_of(
+        found.table, catalogue, label_delay_ms=DELAY_MS, events=found.events
+    )
+    assert len(dataset.matrix) == len(town) - 1, "of itself nothing is learned"
+    own = town["card"].to_pylist()[1:].count(card)
+    paid, declines = dataset.matrix.T
+    assert own > 3
+    assert paid[declines == 1].tolist() == list(range(1, own + 1))
+    without = joined(archive)
+    assert (without.too_late, without.table.num_rows) == (1, len(town) - 1)
