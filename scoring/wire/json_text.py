@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
+from collections import Counter
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from google.protobuf import json_format
@@ -56,10 +57,11 @@ def value_from_json(raw: bytes, kind: type[Message]) -> Any:
 
     `kind` is the message that it is meant to be.
     """
+    twice: list[tuple[dict[str, Any], str]] = []
     try:
-        return json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_each_once)
-    except InvalidTransaction:
-        raise
+        said = json.loads(
+            raw.decode("utf-8-sig"), object_pairs_hook=partial(_object, twice)
+        )
     except UnicodeDecodeError as error:
         raise InvalidTransaction("", "the bytes are not UTF-8 JSON") from error
     except json.JSONDecodeError as error:
@@ -67,6 +69,10 @@ def value_from_json(raw: bytes, kind: type[Message]) -> Any:
         raise InvalidTransaction("", f"is no JSON from {where} on") from error
     except Exception as error:  # deep nesting, a number of 5,000 digits
         raise _refusal(str(error), kind) from error
+    if twice:  # the last: no other that is given twice has swallowed it
+        field = _path_to(*twice[-1], said, kind)
+        raise InvalidTransaction(field, "is given twice; send it once")
+    return said
 
 
 def message_from_value(said: Any, kind: type[M]) -> M:
@@ -82,13 +88,39 @@ def message_from_value(said: Any, kind: type[M]) -> M:
     return message
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(
+    twice: list[tuple[dict[str, Any], str]], pairs: list[tuple[str, Any]]
+) -> dict[str, Any]:
+    """An object of JSON; where a name is given twice, both are noted."""
     said = dict(pairs)
     if len(said) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidTransaction(_plain(twice), "is given twice; send it once")
+        names = Counter(name for name, _ in pairs)
+        twice.append((said, next(name for name in names if names[name] > 1)))
     return said
+
+
+def _path_to(holder: Any, name: str, said: Any, kind: type[Message]) -> str:
+    """The way to a name in an object within `said`, as the contract spells it."""
+    left: list[tuple[Any, Any, str]] = [(said, kind.DESCRIPTOR, "")]
+    while left:
+        here, descriptor, path = left.pop()
+        if here is holder:
+            return _within(path, name, descriptor)[0]
+        if isinstance(here, list):
+            left += [(one, descriptor, path) for one in here]
+        elif isinstance(here, dict):
+            for each, value in here.items():
+                further, within = _within(path, each, descriptor)
+                left.append((value, within, further))
+    return _plain(name)
+
+
+def _within(path: str, name: str, descriptor: Any) -> tuple[str, Any]:
+    """The way to a name in a message, and the message that is there, if one is."""
+    field = _fields_of(descriptor).get(name) if descriptor is not None else None
+    spelled = _plain(name) if field is None else field.name
+    way = ".".join(part for part in (path, spelled) if part)
+    return way, None if field is None else field.message_type
 
 
 def _refuse_odd(said: Any, descriptor: Any, path: str) -> None:
@@ -178,13 +210,30 @@ def _refusal(problem: str, kind: type[Message]) -> InvalidTransaction:
         field = _fields_of(within).get(name) if within is not None else None
         if field is None:
             kind_meant = (within or kind.DESCRIPTOR).full_name
-            return InvalidTransaction(
-                ".".join([*path, name]),
-                f"is not a field of {kind_meant}, or not of its type",
-            )
+            told = f"is not a field of {kind_meant}, or not of its type"
+            hint = _place_of(name, within) if within is not None else ""
+            return InvalidTransaction(".".join([*path, name]), told + hint)
         path.append(field.name)
         within = field.message_type
     return InvalidTransaction(".".join(path), f"must be {_shape_of(field)}")
+
+
+def _place_of(name: str, descriptor: Any) -> str:
+    """Where a message has a field within another that it holds, else "".
+
+    >>> from scoring.v1.fraud_scoring_pb2 import ReportEventsRequest
+    >>> _place_of("eventId", ReportEventsRequest.DESCRIPTOR)
+    '; it goes into {"events": [{"eventId": …}]}'
+    """
+    for field in descriptor.fields:
+        inner = field.message_type
+        if inner is None or inner.full_name == _TIMESTAMP:
+            continue
+        if name in _fields_of(inner) and not inner.GetOptions().map_entry:
+            place = f'{{"{name}": …}}'
+            place = f"[{place}]" if field.is_repeated else place
+            return f'; it goes into {{"{field.json_name}": {place}}}'
+    return ""
 
 
 def _shape_of(field: Any) -> str:

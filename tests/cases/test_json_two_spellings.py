@@ -18,6 +18,9 @@ GOOD = {
 }
 
 
+PLACE = "location.latitude"
+
+
 def refusal(body, kind=transaction_pb2.Transaction) -> InvalidTransaction:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(InvalidTransaction) as raised:
@@ -38,7 +41,7 @@ def test_two_equal_amounts_and_a_null_beside_an_amount_are_refused_too():
 
 def test_a_name_written_twice_is_named():
     assert refusal(b'{"id": "x", "id": "y"}').field == "id"
-    assert refusal(b'{"location": {"latitude": 1, "latitude": 2}}').field == "latitude"
+    assert refusal(b'{"location": {"latitude": 1, "latitude": 2}}').field == PLACE
 
 
 def test_each_field_of_each_message_that_we_read_is_refused_under_two_names():

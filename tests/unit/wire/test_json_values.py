@@ -6,6 +6,12 @@ import pytest
 
 from scoring import wire
 from scoring.errors import InvalidTransaction
+from scoring.v1.fraud_scoring_pb2 import (
+    BatchCheckTransactionsRequest,
+    CheckTransactionRequest,
+    ReportEventsRequest,
+    ReportLabelsRequest,
+)
 from scoring.v1.transaction_pb2 import Channel, Transaction
 
 ODD_NUMBERS = [True, False, "1_000", "+5", " 5", "٣", "0x10", "five", ""]
@@ -93,3 +99,44 @@ def test_a_field_is_named_as_the_contract_spells_it_whichever_check_refuses_it()
         for name in ("amountMinor", "amount_minor", "occurredAt", "occurred_at")
     }
     assert named == {"amount_minor", "occurred_at"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        ('{"numbers": {"x": 1, "x": 2}}', "numbers.x"),
+        ('{"id": "a", "id": "b"}', "id"),
+        ('{"amountMinor": 1, "amountMinor": 2}', "amount_minor"),
+        ('{"attributes": {"a": "", "a": ""}, "attributes": {}}', "attributes"),
+        ('{"numbers": {"4111111111111111": 1, "4111111111111111": 2}}', "numbers"),
+        ('{"unknown": [{"a": 1}, {"b": 1, "b": 2}]}', "unknown.b"),
+        ('{"a": 1, "b": 2, "b": 3, "a": 4}', "a"),
+    ],
+)
+def test_what_is_given_twice_is_named_with_the_way_to_it(raw, field):
+    error = refusal(raw)
+    assert (error.field, error.message) == (field, "is given twice; send it once")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "place"),
+    [
+        (ReportEventsRequest, "transactionId", '{"events": [{"transactionId": …}]}'),
+        (ReportLabelsRequest, "transactionId", '{"labels": [{"transactionId": …}]}'),
+        (BatchCheckTransactionsRequest, "id", '{"transactions": [{"id": …}]}'),
+        (CheckTransactionRequest, "id", '{"transaction": {"id": …}}'),
+        (Transaction, "latitude", '{"location": {"latitude": …}}'),
+    ],
+)
+def test_what_stands_beside_the_object_or_list_of_its_own_is_told_where_it_goes(
+    kind, name, place
+):
+    with pytest.raises(InvalidTransaction) as raised:
+        wire.message_from_bytes(json.dumps({name: "a"}).encode(), kind, wire.JSON)
+    assert raised.value.field == name
+    assert raised.value.message.endswith(f"it goes into {place}")
+
+
+def test_a_name_that_nothing_has_is_given_no_place():
+    assert refusal({"seconds": 1}).message.endswith("or not of its type")
+    assert refusal({"value": 1}).message.endswith("or not of its type")
