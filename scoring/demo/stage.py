@@ -162,10 +162,10 @@ async def _dead(stage: Stage) -> ServiceProcess:
 
 
 def try_it(stage: Stage) -> str:
-    """A line for a reader who wants to look for themselves."""
+    """A line for the shell of a reader who wants to look for themselves."""
     serve = stage.serve
     return (
-        f"gRPC {serve.address} · HTTP {serve.http_address} · "
-        f"Kafka {stage.parts.bootstrap}, "
-        f"topic {stage.topics.decisions} (JSON)"
+        f"export SCORING_TARGET={serve.address} GRPC={serve.address} "
+        f"HTTP={serve.http_address} KAFKA={stage.parts.bootstrap} "
+        f"TOPICS={stage.topics.prefix}"
     )

@@ -1,9 +1,14 @@
 """The README keeps its order, its length and its promises of what is where."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
-from readme import README
+from readme import README, block_of
+
+from scoring.cli.calls import TARGET
+from scoring.demo.stage import Stage, try_it
+from scoring.kafka.topic_names import Topics
 
 TEXT = README.read_text()
 ORDER = [
@@ -52,3 +57,17 @@ def test_no_figure_is_claimed_without_a_measured_row():
     measured = (README.parent / "benchmarks" / "results.md").read_text()
     assert claimed
     assert not {n for n in claimed if not re.search(rf"(?<!\d){n}(?!\d)", measured)}
+
+
+def test_the_demo_shows_the_line_that_the_readme_has_one_copy():
+    shown = try_it(
+        Stage(
+            parts=SimpleNamespace(bootstrap="k:9092"),
+            topics=Topics("demo-1."),
+            serve=SimpleNamespace(address="g:50051", http_address="h:8080"),
+            stream=SimpleNamespace(),
+        )
+    )
+    names = re.findall(r"(\w+)=\S+", shown)
+    assert names == re.findall(r"(\w+)=\S+", block_of("export"))
+    assert f"{TARGET}=g:50051 " in shown

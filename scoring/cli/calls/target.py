@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -45,8 +46,12 @@ def add_options(parser: ArgumentParser) -> None:
 
 def client_of(options: Namespace) -> Client:
     """Connect as the options say; raises `Misuse`, and `OSError` for a file."""
+    target = options.target or DEFAULT_TARGET
+    if found := re.match(r"https?://", target, re.IGNORECASE):
+        told = f"is host:port, also in {TARGET}: leave out {found[0]}"
+        raise Misuse("--target", f"{told}; --tls yes encrypts")
     return Client(
-        options.target or DEFAULT_TARGET,
+        target,
         timeout_s=_seconds(options),
         security=_security(options),
     )

@@ -31,6 +31,8 @@ def test_the_environment_says_what_no_option_does(variable, monkeypatch):
         (["--server-name", "s"], "--server-name: needs TLS"),
         (["--tls", "yes", "--cert-file", "c"], "--cert-file: and --key-file"),
         (["--tls", "perhaps"], "--tls: must be yes or no"),
+        (["--target", "http://h:1"], "--target: is host:port, also in SCORING_TARGET"),
+        (["--target", "HTTPS://h:1"], "leave out HTTPS://; --tls yes encrypts"),
         (["--timeout", "0"], "--timeout: must be seconds"),
         (["--timeout", "inf"], "--timeout: must be seconds"),
         (["--timeout", "soon"], "--timeout: must be seconds"),
