@@ -92,11 +92,12 @@ def noise_bundle(
     rounds: int = 30,
     depth: int = 4,
     second_look: SecondLookPlan | None = None,
+    catalogue: Catalogue | None = None,
 ) -> Path:
-    """A bundle for the shipped features, trained on noise whose first column tells
-    a little of fraud; another seed, another model.
+    """A bundle for the shipped features, or others, trained on noise whose first column
+    tells a little of fraud; another seed, another model.
     """
-    catalogue = default_catalogue()
+    catalogue = catalogue or default_catalogue()
     rng = np.random.default_rng(seed)
     matrix = rng.normal(size=(rows, len(catalogue.names))).astype(np.float32)
     dataset = Dataset(

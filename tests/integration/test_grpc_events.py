@@ -5,13 +5,42 @@ import asyncio
 import grpc
 import pytest
 from grpc_parts import at, event, fresh_id, label, now_ms, open_door, payment
+from small_model import noise_bundle
 
 from scoring import wire
+from scoring.core.features.catalogue import load_catalogue
+from scoring.v1 import decision_pb2
 from scoring.v1 import fraud_scoring_pb2 as calls
 
 HOUR_MS = 3_600_000
 PLANTED = "4111111111111111"
 CODES = {code.value[0]: code.name for code in grpc.StatusCode} | {0: "OK"}
+
+FEATURES = """
+name: declines
+currency: {reference: EUR}
+entities: {card: card}
+features:
+  - {name: amount, statistic: value, expression: amount, reason_group: AMOUNT,
+     description: the amount}
+  - {name: 'card_declines_{window}', entity: card, statistic: count, windows: [1h],
+     filter: issuer_outcome == 'DECLINED', reason_group: BUSY, description: declines}
+"""
+POLICY = """
+version: 1
+name: declines
+thresholds: {default: {challenge: 0.9, review: 0.95, decline: 0.99}}
+default: {outcome: review, reason_code: NOT_SCORED}
+reasons:
+  NOT_SCORED: The payment could not be scored.
+  NO_RISK_FOUND: Nothing unusual was found.
+  AMOUNT: The amount is unusual.
+  BUSY: Too much is happening at once.
+approved: NO_RISK_FOUND
+rules:
+  - {id: issuer_says_no, when: features.card_declines_1h > 0.0, then: decline,
+     reason_code: BUSY}
+"""
 
 
 @pytest.fixture(params=["log", "store"])
@@ -134,3 +163,22 @@ async def test_events_that_come_at_once_are_one(model_dir):
         outcomes = await asyncio.gather(*[report(door, told) for _ in range(8)])
         assert outcomes == [[("OK", "")]] * 8
         assert len((await life(door, one.id)).events) == 1
+
+
+async def test_a_reported_decline_makes_a_rule_fire_at_the_cards_next_payment(tmp_path):
+    catalogue = load_catalogue(FEATURES, name="features.yaml")
+    model = noise_bundle(tmp_path / "m", rows=2_000, rounds=3, catalogue=catalogue)
+    files = {"features_file": FEATURES, "policy_file": POLICY}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    own = {name: tmp_path / name for name in files}
+    async with open_door(model, logs=False, **own) as door:
+        first = payment()
+        before = await door.check(first)
+        assert await report(door, event(first.id)) == [("OK", "")]
+        after = await door.check(payment(card=first.card))
+        elsewhere = await door.check(payment())
+    assert [hit.rule for hit in after.core.rule_hits] == ["issuer_says_no"]
+    assert after.core.outcome == decision_pb2.OUTCOME_DECLINE
+    assert not before.core.rule_hits
+    assert not elsewhere.core.rule_hits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +11,12 @@ from replayed import decided
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
+from scoring.cli.options.lifecycle import events_at
 from scoring.core.features.catalogue import load_catalogue
+from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.errors import BadArtifact
+from scoring.history.archive import Archive
+from scoring.history.rows import event_row
 from scoring.replay.collect import Collector
 from scoring.replay.offline import RunTerms, agreement
 from scoring.tables.events import event_mapping, events_from
@@ -86,6 +91,7 @@ def compared(folder, rows, answers, **terms):
     return model.matrix.tolist(), found
 
 
+FIRST_MS = 1_709_287_200_000
 ROWS = [payment("default", f"p{i}", f"10:0{i}:00") for i in range(3)]
 
 
@@ -122,6 +128,29 @@ def test_an_event_is_known_with_its_own_payment_not_with_its_namesake(tmp_path, 
     )
     assert seen[-2:] == [[1, 0], [2, 1]]
     assert found.unexplained == 0
+
+
+def test_an_archive_tells_of_events_as_a_table_does(tmp_path):
+    archive = Archive(tmp_path / "archive")
+    archive.prepare()
+    event = LifecycleEvent(
+        "default", "p0", "e1", 2, FIRST_MS + 1_000, known_at_ms=FIRST_MS + 1_000
+    )
+    later = replace(event, event_id="e2", known_at_ms=FIRST_MS + 90_000)
+    elsewhere = replace(event, tenant="us", event_id="e3")
+    told = [event, later, elsewhere, event]  # the first is recorded twice
+    rows = [archived(n, one) for n, one in enumerate(told)]
+    archive.take("events", 0, rows, (0, len(rows)))
+    events = events_at(archive.directory, None)
+    answers = {"p0": (0, 1, 0), "p1": (0, 2, 1), "p2": (0, 3, 2)}
+    seen, found = compared(tmp_path, ROWS, answers, events=events)
+    assert seen == [[1, 0], [2, 1], [3, 2]]
+    assert found.unexplained == 0
+
+
+def archived(offset, event):
+    record = SimpleNamespace(timestamp=event.known_at_ms, partition=0, offset=offset)
+    return event_row(record, lambda _: event)
 
 
 def test_as_processed_what_happened_to_a_payment_counts_though_that_came_too_late(
