@@ -204,9 +204,9 @@ class Overloaded(Unavailable):
 
     code = "overloaded"
 
-    def __init__(self, *, retry_after_ms: int) -> None:
+    def __init__(self, message: str = "", *, retry_after_ms: int) -> None:
         super().__init__(
-            "overloaded; retry after the pushback, or on another connection"
+            message or "overloaded; retry after the pushback, or on another connection"
         )
         self.retry_after_ms = retry_after_ms
 
@@ -230,7 +230,9 @@ class DeadlineExceeded(Unavailable, TimeoutError):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(
-            message or "the deadline left no time for any decision; allow at least 5 ms"
+            message
+            or "no answer within the call's deadline and the service's own budget; a "
+            "check needs at least 5 ms, a batch more"
         )
 
 

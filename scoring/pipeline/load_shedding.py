@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import Overloaded
@@ -51,13 +51,23 @@ class LoadShedding:
     def refuse_late(self, check: Check, *, ahead: int) -> None:
         """Raise `Overloaded` where so many ahead leave the check no time.
 
-        Its caller can still do something else.
+        Its caller can still do something else, and is told where even with nobody
+        ahead there is too little.
         """
         if check.deadline is None:
             return
         left_s = check.deadline - self.monotonic() - _REPLY_S
         if (ahead + 1) * self.check_s > _WAIT_SHARE_MAX * left_s:
-            raise Overloaded(retry_after_ms=_RETRY_AFTER_MS)
+            alone = self.check_s > _WAIT_SHARE_MAX * left_s
+            told = self._too_short() if alone else ""
+            raise Overloaded(told, retry_after_ms=_RETRY_AFTER_MS)
+
+    def _too_short(self) -> str:
+        needed_ms = ceil((self.check_s / _WAIT_SHARE_MAX + _REPLY_S) * 1_000)
+        return (
+            f"the time left is less than the {needed_ms} ms that one check takes now; "
+            "allow more, or retry after the pushback"
+        )
 
     def shortened(self, checks: Sequence[Check]) -> Sequence[Check]:
         """The same checks; where time is short, small amounts take the short path.
