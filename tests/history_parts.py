@@ -195,8 +195,11 @@ def same(ours: list, theirs: list) -> tuple[int, int]:
     return count, wrong
 
 
-async def rebuilt(settings, archive, *, catalogue=None, marks=True, traffic=None):
-    """Run `scoring rebuild` as its command does; `traffic` goes on before each take."""
+async def rebuilt(
+    settings, archive, *, catalogue=None, marks=True, traffic=None, then=None
+):
+    """Run `scoring rebuild` as its command does; `traffic` goes on before each take,
+    `then` after it, and is followed."""
     catalogue, terms = catalogue or default_catalogue(), terms_from(settings)
     archive.prepare()
     take = partial(brought, settings, archive, silent)
@@ -206,7 +209,7 @@ async def rebuilt(settings, archive, *, catalogue=None, marks=True, traffic=None
         await take()
 
     async with store_to_fill(settings, catalogue) as store:
-        return await Rebuild(
+        work = Rebuild(
             store=store,
             archive=archive,
             catalogue=catalogue,
@@ -216,4 +219,9 @@ async def rebuilt(settings, archive, *, catalogue=None, marks=True, traffic=None
             take=take if traffic is None else taken_in_traffic,
             milestones=Milestones.load(archive.directory / "rebuild.json", "r"),
             marks=marks,
-        ).run()
+        )
+        done = await work.run()
+        if then is not None:
+            await then()
+            await work.follow()
+        return done

@@ -39,6 +39,28 @@ async def test_definitions_that_count_events_are_warmed_from_the_log(
     stream, told = await lived(life, 21)
     done = await rebuilt(settings, archive, catalogue=LIFECYCLE, marks=False)
     assert (done.transactions, done.events) == (len(stream), len(told))
+    await assert_warmed(settings, stream, told)
+
+
+async def test_definitions_that_are_kept_warm_follow_what_happens_meanwhile(
+    life, settings, archive
+):
+    rnd = random.Random(24)
+    stream = transactions(rnd, Shape(count=200, late=0))
+    before, since = events_of(rnd, stream[:100]), events_of(rnd, stream[100:])
+    await life.pay(stream[:100], rnd)
+    await life.report(before, bare=True)
+
+    async def then():
+        await life.pay(stream[100:], rnd)
+        await life.report(since, bare=True)
+
+    await rebuilt(settings, archive, catalogue=LIFECYCLE, marks=False, then=then)
+    await assert_warmed(settings, stream, [*before, *since])
+
+
+async def assert_warmed(settings, stream, told):
+    """The keys of the new definitions are as if these had always counted."""
     warmed = await RedisStore.connect(
         settings.redis_url, catalogue=LIFECYCLE, namespace=settings.namespace, **TERMS
     )
