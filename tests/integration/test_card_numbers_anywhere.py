@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from grpc_parts import SERVICE, label, open_door, payment, status_of
+from grpc_parts import SERVICE, event, label, open_door, payment, status_of
 
 from scoring import wire
 from scoring.core.transaction.trace_context import TRACE_HEADERS
@@ -26,7 +26,12 @@ from scoring.errors import ScoringError
 from scoring.stores.memory.log import MemoryLog
 from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.v1 import fraud_scoring_pb2 as calls
-from scoring.v1.transaction_pb2 import DeadLetter, Label, Transaction
+from scoring.v1.transaction_pb2 import (
+    DeadLetter,
+    Label,
+    LifecycleEvent,
+    Transaction,
+)
 from scoring.wiring.services import now_ms
 
 NUMBER = "4539578763621486"
@@ -52,6 +57,8 @@ def whole(kind):
         return payment(attributes={"key": "value"})
     if kind is Label:
         return label("t-one", transaction=payment("t-one"))
+    if kind is LifecycleEvent:
+        return event("t-one", transaction=payment("t-one"))
     message = kind()
     for field in kind.DESCRIPTOR.fields:
         if field.message_type is not None:
