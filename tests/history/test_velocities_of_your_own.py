@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from history_parts import Life, connected, rebuilt
 from lifecycle_parts import events_table
 from offline_parts import offline
@@ -24,7 +25,8 @@ from scoring.training.fit import Boosting
 from scoring.v1 import decision_pb2
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide-risk-team.md"
-# 200,000 cells and more by SCORING_VELOCITY_PAYMENTS=25000
+# 200,000 cells by SCORING_VELOCITY_PAYMENTS=8000 SCORING_DRILL_SEEDS=5
+SEEDS = range(int(os.environ.get("SCORING_DRILL_SEEDS", "1")))
 PAYMENTS = int(os.environ.get("SCORING_VELOCITY_PAYMENTS", "1200"))
 GROUP = 2  # payments until the issuer has spoken
 RECIPE = Recipe(boosting=Boosting(rounds=5, depth_max=2), label_delay_ms=0)
@@ -130,10 +132,11 @@ def declined_at(t, known_at_ms):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_the_guides_edits_are_warm_live_in_rules_trained_on_and_exact(
-    life, settings, archive, tmp_path
+    seed, life, settings, archive, tmp_path
 ):
-    catalogue, rnd = definitions(), random.Random(7)
+    catalogue, rnd = definitions(), random.Random(7 + seed)
     stream = payments(rnd, PAYMENTS)
     half = len(stream) // 2
     train(stream, catalogue, tmp_path / "m")
