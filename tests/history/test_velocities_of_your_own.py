@@ -63,8 +63,11 @@ def definitions():
 
 
 def payments(rnd, count):
-    """Payments in the order in which they come, some of them late or in one instant."""
-    at_ms, made = PAID.occurred_at_ms, []
+    """Payments in the order in which they come, some of them late or in one instant.
+
+    No card, customer or payee has more than the store keeps one by one.
+    """
+    at_ms, made, more = PAID.occurred_at_ms, [], max(count // 1200, 1)
     for i in range(count):
         at_ms += rnd.choice((0, 1, 1_000, 20_000, 20_000, 300_000))
         who = rnd.randrange(max(count // 40, 8))
@@ -74,12 +77,12 @@ def payments(rnd, count):
                 id=f"v{i}",
                 occurred_at_ms=at_ms - rnd.choice((0,) * 19 + (3_600_000,)),
                 amount_minor=rnd.choice((None, 100, 2_500, 30_000)),
-                card=f"c{who % 3}",
-                customer=f"u{who % 31}",
+                card=f"c{who % (3 * more)}",
+                customer=f"u{who % (31 * more)}",
                 ip=rnd.choice(("", f"10.0.0.{who % 200}")),
                 email=rnd.choice(("", f"user{rnd.randrange(9)}.{who}@shop.test")),
                 device=rnd.choice(("", f"d{who}")),
-                payee_account=rnd.choice(("", f"payee-{who % 17}")),
+                payee_account=rnd.choice(("", f"payee-{who % (17 * more)}")),
             )
         )
     return made
