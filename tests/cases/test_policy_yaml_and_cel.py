@@ -97,7 +97,7 @@ def test_what_is_no_number_or_stands_twice_is_refused_with_its_line(old, new):
         'transaction.currency = "EUR"',
         'transaction.currency == "EUR" and score > 0.5',
         "transaction.currency == “EUR”",
-        "size(transaction.card) > 3",
+        "size(transaction.amount) > 3",
         "score > 1.5",
         "transaction.attributes.risk > 5",
         "transaction.device == null",
