@@ -128,6 +128,7 @@ def test_what_an_earlier_release_stored_keeps_its_place():
         "DIGEST": (">c4", [1]),
         "LABEL": (">I6I4I4I4I6I2c4", [1, 7, 11, 15, 19, 25, 27]),
         "VERDICT": (">I4I1", [1, 5]),
+        "NOTE": (">c8c1", [1, 9, 10]),
         "CLAIM": (">c1c32", [1, 2, 34]),
     }
     assert formats.CLAIM_KINDS == "OCDP1234"
