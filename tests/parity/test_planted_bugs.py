@@ -19,8 +19,8 @@ BUGS = {
         "local instant = now - edges[i] - 1",
     ),
     "money summed in floats": (
-        "        low = low + v\n        if low >= LIMB",
-        "        low = low + floor(v * 1.1)\n        if low >= LIMB",
+        "        low = low + v\n        if low < 0",
+        "        low = low + floor(v * 1.1)\n        if low < 0",
     ),
     "a tie put before what was processed before it": (
         "  return b, false\nend",

@@ -184,7 +184,7 @@ async def test_a_history_outlives_its_horizon_after_its_last_event(
     assert min(found.repeats, found.refused) > DAYS
     assert {id_ for _, id_, _ in outbox} == unpublished
     # A kind of key that is new here: let this test ask for it, then name it.
-    assert kinds == {b"e", b"s", b"l", b"d", b"v", b"outbox", b"processed"}
+    assert kinds == {b"e", b"s", b"l", b"d", b"v", b"f", b"outbox", b"processed"}
 
 
 @pytest.mark.parametrize("gap_days", [0.01, 0.9, 8, 45, 89])
