@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from scoring.errors import InvalidTransaction
+
 # 2000-01-01: an earlier time is of another unit (seconds read as milliseconds).
 OCCURRED_AT_MS_MIN = 946_684_800_000
 OCCURRED_AT_MS_MAX = 4_102_444_800_000  # 2100-01-01
@@ -40,6 +42,16 @@ milliseconds'
     else:
         likely = ""
     return f"is {_day_of(at_ms)}, not between 2000 and 2100{likely}"
+
+
+def refuse_future(field: str, at_ms: int, *, received_at_ms: int, skew_ms: int) -> None:
+    """Raise `InvalidTransaction` for a time more than `skew_ms` after its receipt.
+
+    >>> refuse_future("occurred_at", 5, received_at_ms=3, skew_ms=2)
+    """
+    if at_ms > received_at_ms + skew_ms:
+        told = f"lies more than {skew_ms} ms after its receipt; send UTC"
+        raise InvalidTransaction(field, told)
 
 
 def _day_of(at_ms: int) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from scoring.core.transaction.event_time import implausible
-from scoring.core.transaction.transaction import Transaction, validate, validate_key
+from scoring.core.transaction.event_time import implausible, refuse_future
+from scoring.core.transaction.transaction import (
+    Transaction,
+    validate_embedded,
+    validate_key,
+)
 from scoring.errors import InvalidTransaction
 
 
@@ -74,16 +78,11 @@ def validate_label(
         raise InvalidTransaction("source", "is not a known source")
     if why := implausible(label.known_at_ms):
         raise InvalidTransaction("known_at", why)
-    if label.known_at_ms > received_at_ms + skew_ms:
-        raise InvalidTransaction(
-            "known_at", f"lies more than {skew_ms} ms after its receipt; send UTC"
-        )
+    refuse_future(
+        "known_at", label.known_at_ms, received_at_ms=received_at_ms, skew_ms=skew_ms
+    )
     if label.transaction is not None:
-        validate(label.transaction, exempt=exempt)
-        if label.transaction.id != id_:
-            raise InvalidTransaction("transaction.id", "must equal transaction_id")
-        if label.transaction.tenant != label.tenant:
-            raise InvalidTransaction("transaction.tenant", "must equal tenant")
+        validate_embedded(label.transaction, label.tenant, id_, exempt=exempt)
         validate_order(label.known_at_ms, label.transaction)
 
 

@@ -254,6 +254,21 @@ def validate_key(
         raise CardNumberRefused(guilty)
 
 
+def validate_embedded(
+    transaction: Transaction,
+    tenant: str,
+    transaction_id: str,
+    *,
+    exempt: frozenset[str] = frozenset(),
+) -> None:
+    """Raise `InvalidTransaction` for what cannot be the payment that is told of."""
+    validate(transaction, exempt=exempt)
+    if transaction.id != transaction_id:
+        raise InvalidTransaction("transaction.id", "must equal transaction_id")
+    if transaction.tenant != tenant:
+        raise InvalidTransaction("transaction.tenant", "must equal tenant")
+
+
 def order_hash(transaction_id: str) -> int:
     """64 bits of the id: an event of an instant is found by them, and where no order
     of processing is known, they break ties.

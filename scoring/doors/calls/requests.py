@@ -9,10 +9,11 @@ from typing import Protocol
 
 from scoring import wire
 from scoring.core.decision.decision import Door
+from scoring.core.transaction.event_time import refuse_future
 from scoring.core.transaction.trace_context import accepted_traceparent
 from scoring.core.transaction.transaction import payload_hash, validate
 from scoring.doors.auth.access import Credentials, KnownCaller, ListedAccess
-from scoring.errors import DeadlineExceeded, InvalidTransaction
+from scoring.errors import DeadlineExceeded
 from scoring.ports.check import Check
 from scoring.v1 import transaction_pb2
 
@@ -120,11 +121,12 @@ class Intake:
         if caller.identity:
             caller.identity.admit(transaction)
         received_at_ms = self.now_ms()
-        if transaction.occurred_at_ms > received_at_ms + self.skew_ms:
-            raise InvalidTransaction(
-                "occurred_at",
-                f"lies more than {self.skew_ms} ms after its receipt; send UTC",
-            )
+        refuse_future(
+            "occurred_at",
+            transaction.occurred_at_ms,
+            received_at_ms=received_at_ms,
+            skew_ms=self.skew_ms,
+        )
         return Check(
             transaction=transaction,
             payload_hash=payload_hash(transaction),

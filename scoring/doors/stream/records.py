@@ -7,6 +7,7 @@ from typing import Any
 
 from scoring import wire
 from scoring.core.decision.decision import Door
+from scoring.core.transaction.event_time import refuse_future
 from scoring.core.transaction.label import Label, validate_label
 from scoring.core.transaction.lifecycle import (
     LifecycleEvent,
@@ -55,11 +56,12 @@ class KafkaIntake:
         key = key_of(transaction)
         self._refuse_card_numbers(record, known=(key, transaction.id.encode()))
         received_at_ms = receipt_ms(record)
-        if transaction.occurred_at_ms > received_at_ms + self.skew_ms:
-            raise InvalidTransaction(
-                "occurred_at",
-                f"lies more than {self.skew_ms} ms after its receipt; send UTC",
-            )
+        refuse_future(
+            "occurred_at",
+            transaction.occurred_at_ms,
+            received_at_ms=received_at_ms,
+            skew_ms=self.skew_ms,
+        )
         if record.key != key:
             self.telemetry.count(Event.MISKEYED if record.key else Event.KEYLESS)
         return Check(
