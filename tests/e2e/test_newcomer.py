@@ -146,8 +146,8 @@ def test_a_public_table_becomes_a_model_and_a_report_of_the_policy(place):
         *(place, "replay", *table, "--out", "run.parquet"), code=1, model="models"
     )
     for said in (trained, played):
-        assert "refused 1: trans_date_trans_time: is missing" in said
-        assert "refused 1: trans_num: is missing" in said
+        assert "refused 1: trans_date_trans_time: is required" in said
+        assert "refused 1: trans_num: is required" in said
         assert "skipped 1: is the same payment again" in said
     counts = [said_of(n, played) for n in ("rows", "decided", "refused", "skipped")]
     assert list(map(int, counts)) == [ROWS + 3, ROWS, 2, 1]

@@ -298,7 +298,18 @@ async def configure(stream, **configs: str) -> None:
     chosen = {k.replace("_", "."): v for k, v in configs.items()}
     topic = f"{stream.prefix}transactions"
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, chosen)])
+    asked = ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(chosen))
+    async with asyncio.timeout(30):  # a broker follows its controller a little later
+        while chosen.items() - (await told_configs(admin, asked)).items():
+            await asyncio.sleep(0.05)
     await admin.close()
+
+
+async def told_configs(admin: AIOKafkaAdminClient, of: ConfigResource) -> dict:
+    """What the broker says of a topic's settings, by name."""
+    (response,) = await admin.describe_configs([of])
+    ((*_, told),) = response.resources
+    return {name: value for name, value, *_ in told}
 
 
 async def in_the_log(stream) -> list[str]:
@@ -330,7 +341,7 @@ async def test_gaps_that_compaction_left_are_no_lag(cleaned):
         cleaned,
         cleanup_policy="compact",
         segment_ms="100",
-        min_cleanable_dirty_ratio="0",
+        min_cleanable_dirty_ratio="0.0",
     )
     same = [replace(one, key=b"same") for one in paid(0, 60)]
     await cleaned.send(same)

@@ -267,7 +267,7 @@ def column_of(name: str) -> str:
 
 
 def keyed_columns(keyed: Iterable[str], present: Mapping[str, str]) -> list[str]:
-    """The select list that gives each name of the caller's own its column.
+    r"""The select list that gives each name of the caller's own its column.
 
     `present` are the columns that a table has and their types: what holds texts or
     numbers by their keys is a map, or a text of JSON; without it nothing is known.

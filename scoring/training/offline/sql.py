@@ -70,7 +70,7 @@ def columns_worked_out(
 
 
 def named(fields: Iterable[str]) -> str:
-    """The condition that a row names an entity.
+    r"""The condition that a row names an entity.
 
     >>> named(("card", "attributes.plan"))
     'card <> \'\' AND "attributes.plan" <> \'\''
