@@ -1,0 +1,1 @@
+"""What crosses from the control plane to the data plane: pure values."""
