@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Create and check the Kafka topics.", no_args_is_help=True)
 _MS_PER_S = 1_000
+_MS_PER_DAY = 86_400_000
 _LABEL_DELAY_DAYS = 30
 
 
@@ -83,10 +85,12 @@ async def _run(settings: Settings, layout: object, label_delay_days: int) -> Non
         if isinstance(layout, TopicLayout):
             for name in await admin.create(topics, layout):
                 typer.echo(f"created {name}")
-        found = await admin.found(topics.all)
+        found = await admin.found((*topics.all, *topics.controlled))
         remade = await admin.remade(topics.group, found)
     broken = faults(topics, found, _needs(settings, label_delay_days))
-    _show(found)
+    _show(
+        [topic for topic in found.values() if topic.exists or topic.name in topics.all]
+    )
     if count := found[topics.transactions].partitions:
         keys = await sampled_keys(
             settings.kafka_bootstrap, topics.transactions, count, options=options
@@ -112,22 +116,36 @@ def _needs(settings: Settings, label_delay_days: int) -> Needs:
         dedupe_ms=settings.dedupe_s * _MS_PER_S,
         rebuild_ms=0
         if settings.archive_dir
-        else longest_ms + lateness_ms + label_delay_days * 86_400_000,
+        else longest_ms + lateness_ms + label_delay_days * _MS_PER_DAY,
+        control=getattr(settings, "policy_from", "file") == "control",
     )
 
 
-def _show(found: dict[str, TopicDescription]) -> None:
+def _show(found: Sequence[TopicDescription]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("topic", "partitions", "replicas", "retention", "clean-up")
-    for topic in found.values():
+    for topic in found:
         kept_ms = topic.retention_ms
         table.add_row(
             topic.name,
             str(topic.partitions),
             str(topic.replication),
-            "?" if kept_ms is None else f"{kept_ms / 86_400_000:g} d",
+            _kept(kept_ms),
             topic.configs.get("cleanup.policy", "?"),
         )
     Console().print(table)
+
+
+def _kept(ms: int | None) -> str:
+    """How long records are kept.
+
+    >>> _kept(None), _kept(-1), _kept(3_600_000)
+    ('?', 'for ever', '1 h')
+    """
+    if ms is None:
+        return "?"
+    if ms < 0:
+        return "for ever"
+    return f"{ms / 3_600_000:g} h" if ms < _MS_PER_DAY else f"{ms / _MS_PER_DAY:g} d"

@@ -15,6 +15,7 @@ from scoring.kafka.cloud_events import (
     LABEL,
     event_headers,
 )
+from scoring.kafka.control_messages import CONTROL_CHANNELS, control_messages
 from scoring.kafka.topic_layout import TopicLayout
 from scoring.kafka.topic_names import Topics
 from scoring.wire.schemas import MESSAGES, Schema
@@ -30,7 +31,7 @@ JSON, as `content-type` says; with `SCORING_SCHEMA_REGISTRY_URL` it follows the
 frame of a schema registry's clients. `scoring-v1.binpb` beside this file holds the
 descriptors of all messages.
 
-What the service writes is a CloudEvent in Kafka's binary mode. It is delivered at least
+What the doors write is a CloudEvent in Kafka's binary mode. It is delivered at least
 once: keep the `ce_id` of what was worked off. Read with
 `isolation.level=read_committed`.
 """
@@ -160,9 +161,10 @@ def document() -> Schema:
                 "variables": {"bootstrap": {"default": "localhost:9092"}},
             }
         },
-        "channels": {_id(name): _channel(name) for name in CHANNELS},
-        "operations": dict(_operations()),
-        "components": {"messages": dict(_messages())},
+        "channels": {_id(name): _channel(name) for name in CHANNELS}
+        | {_id(name): _control_channel(name) for name in CONTROL_CHANNELS},
+        "operations": dict(_operations()) | dict(_control_operations()),
+        "components": {"messages": dict(_messages()) | control_messages()},
     }
 
 
@@ -182,21 +184,43 @@ def _id(name: str) -> str:
 
 
 def _channel(name: str) -> Schema:
+    messages = (f"{_id(name)}Protobuf", f"{_id(name)}Json")
+    return _described(name, CHANNELS[name].says, messages)
+
+
+def _control_channel(name: str) -> Schema:
+    channel = CONTROL_CHANNELS[name]
+    described = _described(name, channel.says, tuple(channel.messages))
+    partitions = _LAYOUT.partitions_of(_TOPICS, name)
+    described["bindings"]["kafka"]["partitions"] = partitions
+    return described
+
+
+def _described(name: str, says: str, messages: tuple[str, ...]) -> Schema:
     configs: Schema = dict(_LAYOUT.configs(_TOPICS, name))
     configs["cleanup.policy"] = [configs["cleanup.policy"]]
     configs["retention.ms"] = int(configs["retention.ms"])
     binding = {"topic": name, "replicas": _LAYOUT.replication}
     return {
         "address": name,
-        "description": CHANNELS[name].says,
+        "description": says,
         "messages": {
             message: {"$ref": f"#/components/messages/{message}"}
-            for message in (f"{_id(name)}Protobuf", f"{_id(name)}Json")
+            for message in messages
         },
         "bindings": {
             "kafka": {**binding, "topicConfiguration": configs, **_BINDING},
         },
     }
+
+
+def _control_operations() -> Iterator[tuple[str, Schema]]:
+    """One end writes, the other reads: nobody else has a part in it."""
+    for name in CONTROL_CHANNELS:
+        titled = _id(name)[0].upper() + _id(name)[1:]
+        to = {"channel": {"$ref": f"#/channels/{_id(name)}"}}
+        yield f"receive{titled}", {"action": "receive", **to}
+        yield f"send{titled}", {"action": "send", **to}
 
 
 def _operations() -> Iterator[tuple[str, Schema]]:

@@ -60,7 +60,7 @@ class TopicAdmin:
         wanted = [
             NewTopic(
                 topic,
-                layout.partitions,
+                layout.partitions_of(topics, topic),
                 layout.replication,
                 topic_configs=layout.configs(topics, topic),
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from scoring.kafka.topic_names import Topics
 
 _MS_PER_DAY = 86_400_000
+_MS_PER_HOUR = 3_600_000
 _FOREVER = -1
 # Of three replicas or more: one may be down, and no broker's death loses a record.
 _ACKNOWLEDGING = 2
@@ -20,7 +21,8 @@ class TopicLayout:
     """How the topics of one namespace shall be laid out; retention by kind, ms.
 
     Decisions, labels and events are what the store is rebuilt from, so they are kept
-    longest. Nothing is compacted: every record is a fact of its own.
+    longest. `control` alone is compacted: the newest of each key is in force. The
+    others are not: every record is a fact of its own.
     """
 
     partitions: int
@@ -28,6 +30,15 @@ class TopicLayout:
     transactions_ms: int = 7 * _MS_PER_DAY
     decisions_ms: int = 90 * _MS_PER_DAY
     dead_letters_ms: int = 30 * _MS_PER_DAY
+    replicas_ms: int = _MS_PER_HOUR
+
+    def partitions_of(self, topics: Topics, topic: str) -> int:
+        """How many partitions one topic has; what is released has one order.
+
+        >>> TopicLayout(partitions=4, replication=1).partitions_of(Topics(), "control")
+        1
+        """
+        return 1 if topic in topics.controlled else self.partitions
 
     def retention_ms(self, topics: Topics, topic: str) -> int:
         """How long one topic keeps its records.
@@ -38,6 +49,10 @@ class TopicLayout:
         """
         if topic == topics.transactions:
             return self.transactions_ms
+        if topic == topics.control:
+            return _FOREVER
+        if topic == topics.control_replicas:
+            return self.replicas_ms
         lasting = (topics.decisions, topics.labels, topics.events, topics.challenger)
         if topic in lasting:
             return self.decisions_ms
@@ -47,7 +62,7 @@ class TopicLayout:
         """The settings with which one topic is created, as Kafka names them."""
         return {
             "retention.ms": str(self.retention_ms(topics, topic)),
-            "cleanup.policy": "delete",
+            "cleanup.policy": "compact" if topic == topics.control else "delete",
             "message.timestamp.type": BY_BROKER,
             "min.insync.replicas": str(self.acknowledging),
         }
@@ -64,10 +79,12 @@ class Needs:
 
     `dedupe_ms` is how long the store answers repeats; `rebuild_ms` is the longest
     window and the lateness and label delay allowed; 0 where an archive keeps them.
+    `control` says that policies and lists come by the topic of that name.
     """
 
     dedupe_ms: int
     rebuild_ms: int
+    control: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +126,7 @@ def faults(
     >>> faults(Topics(), {**ok, "decisions": TopicDescription("decisions", 3)}, needs)[0]
     'decisions has 3 partitions and transactions 4: a decision goes to the partition of its transaction; give both the same'
     """  # noqa: E501 - the sentence is what the operator reads
-    broken = broken_layout(topics, found)
+    broken = [*broken_layout(topics, found), *_control(topics, found, needs)]
     if any(not found[topic].exists for topic in topics.all):
         return broken
     return [
@@ -135,6 +152,36 @@ def broken_layout(topics: Topics, found: Mapping[str, TopicDescription]) -> list
         *_unequal(found[topics.events], found[topics.events_dead_letter]),
         *(fault for topic in topics.all for fault in _compacted(found[topic])),
     ]
+
+
+def _control(
+    topics: Topics, found: Mapping[str, TopicDescription], needs: Needs
+) -> list[str]:
+    """What would lose a release, or their order; missing topics where none is used
+    are none.
+    """
+    absent = TopicDescription("", 0)
+    present = [t for t in topics.controlled if found.get(t, absent).exists]
+    missing = [
+        f"{topic} is missing, and SCORING_POLICY_FROM=control: `scoring topics create`"
+        for topic in topics.controlled
+        if needs.control and topic not in present
+    ]
+    if topics.control not in present:
+        return missing
+    topic = found[topics.control]
+    policy = topic.configs.get("cleanup.policy", "compact")
+    if policy != "compact":
+        missing.append(
+            f"{topic.name} has cleanup.policy={policy}: the policy in force would be "
+            "deleted with age; set cleanup.policy=compact"
+        )
+    if topic.partitions > 1:
+        missing.append(
+            f"{topic.name} has {topic.partitions} partitions: releases have one order; "
+            "delete it and create it with one"
+        )
+    return [*missing, *_written_by_one(topic)]
 
 
 def _unequal(source: TopicDescription, output: TopicDescription) -> list[str]:

@@ -58,6 +58,16 @@ class Topics:
         return f"{self.prefix}events.dead-letter"
 
     @property
+    def control(self) -> str:
+        """What the control plane released: policies and lists, the newest of each."""
+        return f"{self.prefix}control"
+
+    @property
+    def control_replicas(self) -> str:
+        """What each process reports to run."""
+        return f"{self.prefix}control.replicas"
+
+    @property
     def group(self) -> str:
         """The consumer group of the stream door's workers."""
         return f"{self.prefix}scoring-stream"
@@ -81,9 +91,16 @@ class Topics:
         return self.transactions, self.labels, self.events
 
     @property
+    def controlled(self) -> tuple[str, ...]:
+        """The topics between the control plane and the processes that follow it."""
+        return self.control, self.control_replicas
+
+    @property
     def created(self) -> tuple[str, ...]:
-        """What `scoring topics create` makes: the doors' topics, and the shadow's."""
-        return (*self.all, self.challenger)
+        """What `scoring topics create` makes: the doors' topics, the shadow's, and
+        the control plane's.
+        """
+        return (*self.all, self.challenger, *self.controlled)
 
 
 def key_of(transaction: Transaction) -> bytes | None:

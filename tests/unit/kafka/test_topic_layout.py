@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from scoring.kafka.topic_layout import Needs, TopicDescription, TopicLayout, faults
@@ -102,3 +104,37 @@ def test_a_record_counts_as_written_when_two_of_three_replicas_have_it(name):
 @pytest.mark.parametrize(("replicas", "needed"), [(1, 1), (2, 1), (3, 2), (5, 2)])
 def test_one_replica_may_always_be_away(replicas, needed):
     assert TopicLayout(partitions=1, replication=replicas).acknowledging == needed
+
+
+def with_control(partitions: int = 1, **configs: str) -> dict[str, TopicDescription]:
+    made = LAYOUT.configs(TOPICS, TOPICS.control)
+    told = made | {k.replace("_", "."): v for k, v in configs.items()}
+    return sound() | {
+        TOPICS.control: TopicDescription(TOPICS.control, partitions, 3, told),
+        TOPICS.control_replicas: TopicDescription(TOPICS.control_replicas, 1, 3),
+    }
+
+
+def test_who_keeps_the_policy_in_a_file_needs_no_control_topic():
+    assert faults(TOPICS, sound(), NEEDS) == []
+    assert faults(TOPICS, with_control(), replace(NEEDS, control=True)) == []
+
+
+def test_who_follows_the_control_plane_needs_both_of_its_topics():
+    broken = faults(TOPICS, sound(), replace(NEEDS, control=True))
+    assert [fault.split()[0] for fault in broken] == ["control", "control.replicas"]
+    assert all("scoring topics create" in fault for fault in broken)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (with_control(cleanup_policy="delete"), "set cleanup.policy=compact"),
+        (with_control(cleanup_policy="compact,delete"), "deleted with age"),
+        (with_control(partitions=4), "create it with one"),
+        (with_control(min_insync_replicas="1"), "set min.insync.replicas=2"),
+    ],
+)
+def test_what_would_lose_a_release_or_its_order_is_named_used_or_not(found, says):
+    [fault] = faults(TOPICS, found, NEEDS)
+    assert says in fault
