@@ -198,7 +198,9 @@ class KafkaCluster:
             if not (directory / "logs").exists():
                 formatted(java, classpath, properties, *secured.users)
             return [
-                *(java, "-Xms256m", "-Xmx768m", "-XX:+UseSerialGC"),
+                *(java, "-Xms256m", "-Xmx768m"),
+                # Quick to start: it lives too briefly to earn a better compiler.
+                *("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
                 *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", classpath),
                 *("kafka.Kafka", str(properties)),
             ]
