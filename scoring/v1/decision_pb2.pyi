@@ -178,6 +178,8 @@ class _ReasonSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReasonSo
     """A list of the policy."""
     REASON_SOURCE_FALLBACK: _ReasonSource.ValueType  # 4
     """The policy's fallback for a degradation."""
+    REASON_SOURCE_SAMPLE: _ReasonSource.ValueType  # 5
+    """The policy's let-through sample: it would have been declined."""
 
 class ReasonSource(_ReasonSource, metaclass=_ReasonSourceEnumTypeWrapper):
     """What a reason rests on."""
@@ -192,6 +194,8 @@ REASON_SOURCE_LIST: ReasonSource.ValueType  # 3
 """A list of the policy."""
 REASON_SOURCE_FALLBACK: ReasonSource.ValueType  # 4
 """The policy's fallback for a degradation."""
+REASON_SOURCE_SAMPLE: ReasonSource.ValueType  # 5
+"""The policy's let-through sample: it would have been declined."""
 Global___ReasonSource: _TypeAlias = ReasonSource  # noqa: Y015
 
 class _RuleMode:
@@ -269,6 +273,30 @@ SECOND_LOOK_TAKEN: SecondLook.ValueType  # 2
 SECOND_LOOK_SKIPPED: SecondLook.ValueType  # 3
 """Due, and not taken: the first score stands."""
 Global___SecondLook: _TypeAlias = SecondLook  # noqa: Y015
+
+class _Arm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ArmEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Arm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ARM_UNSPECIFIED: _Arm.ValueType  # 0
+    """No rollout was under way."""
+    ARM_CURRENT: _Arm.ValueType  # 1
+    """The policy in force."""
+    ARM_CANDIDATE: _Arm.ValueType  # 2
+    """The candidate."""
+
+class Arm(_Arm, metaclass=_ArmEnumTypeWrapper):
+    """Which arm of a policy's rollout decided."""
+
+ARM_UNSPECIFIED: Arm.ValueType  # 0
+"""No rollout was under way."""
+ARM_CURRENT: Arm.ValueType  # 1
+"""The policy in force."""
+ARM_CANDIDATE: Arm.ValueType  # 2
+"""The candidate."""
+Global___Arm: _TypeAlias = Arm  # noqa: Y015
 
 class _Door:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -500,6 +528,8 @@ class DecisionCore(_message.Message):
     INEXACT_FEATURES_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     SECOND_LOOK_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    LET_THROUGH_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Tenant of the transaction."""
     transaction_id: _builtins.str
@@ -522,6 +552,12 @@ class DecisionCore(_message.Message):
     """Which compiled form of the model ran."""
     second_look: Global___SecondLook.ValueType
     """Whether the deeper look was taken."""
+    arm: Global___Arm.ValueType
+    """Which arm of a rollout decided."""
+    let_through: _builtins.float
+    """The probability with which this would-be decline was approved, above 0 and below 1,
+    whose inverse weighs it; absent in all other decisions.
+    """
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
         """Why, most important first; at least one."""
@@ -565,15 +601,21 @@ class DecisionCore(_message.Message):
         inexact_features: _abc.Iterable[_builtins.str] | None = ...,
         target: Global___ComputeTarget.ValueType = ...,
         second_look: Global___SecondLook.ValueType = ...,
+        arm: Global___Arm.ValueType = ...,
+        let_through: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_margin", b"_margin", "_score", b"_score", "margin", b"margin", "score", b"score", "versions", b"versions"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_let_through", b"_let_through", "_margin", b"_margin", "_score", b"_score", "let_through", b"let_through", "margin", b"margin", "score", b"score", "versions", b"versions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_margin", b"_margin", "_score", b"_score", "degradations", b"degradations", "features", b"features", "inexact_features", b"inexact_features", "margin", b"margin", "outcome", b"outcome", "payload_hash", b"payload_hash", "provisional", b"provisional", "reasons", b"reasons", "rule_hits", b"rule_hits", "rung", b"rung", "score", b"score", "second_look", b"second_look", "target", b"target", "tenant", b"tenant", "transaction_id", b"transaction_id", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_let_through", b"_let_through", "_margin", b"_margin", "_score", b"_score", "arm", b"arm", "degradations", b"degradations", "features", b"features", "inexact_features", b"inexact_features", "let_through", b"let_through", "margin", b"margin", "outcome", b"outcome", "payload_hash", b"payload_hash", "provisional", b"provisional", "reasons", b"reasons", "rule_hits", b"rule_hits", "rung", b"rung", "score", b"score", "second_look", b"second_look", "target", b"target", "tenant", b"tenant", "transaction_id", b"transaction_id", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__let_through: _TypeAlias = _typing.Literal["let_through"]  # noqa: Y015
+    _WhichOneofArgType__let_through: _TypeAlias = _typing.Literal["_let_through", b"_let_through"]  # noqa: Y015
     _WhichOneofReturnType__margin: _TypeAlias = _typing.Literal["margin"]  # noqa: Y015
     _WhichOneofArgType__margin: _TypeAlias = _typing.Literal["_margin", b"_margin"]  # noqa: Y015
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__let_through) -> _WhichOneofReturnType__let_through | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__margin) -> _WhichOneofReturnType__margin | None: ...
     @_typing.overload

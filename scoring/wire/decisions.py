@@ -8,6 +8,7 @@ from struct import Struct
 from google.protobuf.message import DecodeError
 
 from scoring.core.decision.decision import (
+    Arm,
     ComputeTarget,
     DecisionCore,
     Degradation,
@@ -66,7 +67,15 @@ def core_to_bytes(core: DecisionCore) -> bytes:
     if core.features:
         # Packed little-endian float32 is the wire format of `features` itself.
         parts.append(field_to_bytes(13, core.features))
-    parts.append(_end_of_core(core.inexact_features, core.target, core.second_look))
+    parts.append(
+        _end_of_core(
+            core.inexact_features,
+            core.target,
+            core.second_look,
+            core.arm,
+            core.let_through,
+        )
+    )
     return b"".join(parts)
 
 
@@ -135,13 +144,19 @@ def _middle_of_core(
 
 @lru_cache(maxsize=_PARTS_MAX)
 def _end_of_core(
-    inexact: tuple[str, ...], target: ComputeTarget, second_look: SecondLook
+    inexact: tuple[str, ...],
+    target: ComputeTarget,
+    second_look: SecondLook,
+    arm: Arm,
+    let_through: float | None,
 ) -> bytes:
-    """Fields 14 to 16."""
+    """Fields 14 to 18."""
     return decision_pb2.DecisionCore(
         inexact_features=inexact,
         target=target,  # type: ignore[arg-type]
         second_look=second_look,  # type: ignore[arg-type]
+        arm=arm,  # type: ignore[arg-type]
+        let_through=let_through,
     ).SerializeToString(deterministic=True)
 
 

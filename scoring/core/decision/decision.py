@@ -73,6 +73,7 @@ class ReasonSource(IntEnum):
     RULE = 2
     LIST = 3
     FALLBACK = 4
+    SAMPLE = 5
 
 
 class RuleMode(IntEnum):
@@ -81,6 +82,14 @@ class RuleMode(IntEnum):
     UNSPECIFIED = 0
     ENFORCE = 1
     SHADOW = 2
+
+
+class Arm(IntEnum):
+    """Which arm of a rollout decided; UNSPECIFIED where there was none."""
+
+    UNSPECIFIED = 0
+    CURRENT = 1
+    CANDIDATE = 2
 
 
 class ComputeTarget(IntEnum):
@@ -183,7 +192,8 @@ class DecisionCore:
 
     `score` is the calibrated probability, which thresholds are of (None where no
     model ran), `margin` the raw log-odds, which rank. `features` is the
-    little-endian float32 vector the model saw, NaN where missing.
+    little-endian float32 vector the model saw, NaN where missing. `let_through` is
+    the probability with which this would-be decline was approved, None for all others.
     """
 
     tenant: str
@@ -202,3 +212,5 @@ class DecisionCore:
     inexact_features: tuple[str, ...] = ()
     target: ComputeTarget = ComputeTarget.UNSPECIFIED
     second_look: SecondLook = SecondLook.UNSPECIFIED
+    arm: Arm = Arm.UNSPECIFIED
+    let_through: float | None = None

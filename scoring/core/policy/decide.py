@@ -75,7 +75,8 @@ def decide(
     score = _known(evidence.probability)
     at_ms, asked = transaction.occurred_at_ms, nan if score is None else score
     masks = policy.program.evaluate(row, transaction, at_ms, asked)
-    ruling = policy.ruling(*masks)
+    quiet = policy.rollouts.quiet(masks[0] | masks[1], transaction)
+    ruling = policy.ruling(*masks, quiet)
     measures: tuple[Measure, ...] = ()
     if evidence.degradations or score is None:
         measures = _measures(transaction, policy, evidence.degradations, score)
@@ -105,6 +106,7 @@ def decide(
         evidence.inexact,
         evidence.target,
         evidence.second_look,
+        policy.arm,
     )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from math import inf
 
 from scoring.core import document
 from scoring.core.decision.decision import (
+    Arm,
     DegradationCode,
     Outcome,
     Reason,
@@ -20,6 +21,8 @@ from scoring.core.decision.decision import (
 from scoring.core.features.bounds import Bounds
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.statistic import STATISTICS
+from scoring.core.policy.breaker import Guard, guards_of
+from scoring.core.policy.let_through import LetThroughSample
 from scoring.core.policy.lists import expiries, ms_of
 from scoring.core.policy.policy_file import (
     Fallback,
@@ -33,9 +36,10 @@ from scoring.core.policy.policy_file import (
 )
 from scoring.core.policy.policy_problems import contradictions, located, unconditional
 from scoring.core.policy.reasons import ReasonTable, default_reasons
+from scoring.core.policy.rollout import Rollouts, rollouts
 from scoring.core.policy.rules.inputs import Schema, Type, limit_type
 from scoring.core.policy.rules.program import Bindings, Clause, RuleProgram, compiled
-from scoring.core.policy.ruling import ClauseAsk, Ruling, rulings
+from scoring.core.policy.ruling import ClauseAsk, Judge, rulings
 from scoring.core.policy.segments import Amount, Choice, choice
 
 _VERSION_CHARACTERS = 16
@@ -56,8 +60,10 @@ class Measure:
 class Policy:
     """What `decide` runs: immutable, shared by every transaction until replaced.
 
-    `ruling` maps the program's two masks to what rules and lists ask for;
-    `reasons` are the model's, by feature group.
+    `ruling` maps the program's two masks, and that of the clauses that are quiet for
+    this payment (see `rollouts`), to what rules and lists ask for; `reasons` are the
+    model's, by feature group. `guards` are the breaker's; `sample` lets would-be
+    declines through. `arm` is this policy's in a rollout.
     """
 
     version: str
@@ -65,7 +71,7 @@ class Policy:
     file: PolicyFile
     asks: tuple[ClauseAsk, ...]
     program: RuleProgram
-    ruling: Callable[[int, int], Ruling]
+    ruling: Judge
     cuts: Choice[Cuts]
     measures: Mapping[DegradationCode, Choice[Measure]]
     default: Measure
@@ -73,6 +79,10 @@ class Policy:
     reasons: ReasonTable
     model_reasons_max: int
     features: tuple[str, ...]
+    rollouts: Rollouts = field(default_factory=Rollouts)
+    guards: Mapping[str, Guard] = field(default_factory=dict)
+    sample: LetThroughSample | None = None
+    arm: Arm = Arm.UNSPECIFIED
 
 
 def load_policy(
@@ -109,6 +119,9 @@ def load_policy(
         reasons=table,
         model_reasons_max=file.model_reasons_max,
         features=catalogue.names,
+        rollouts=_rollouts(file, asks),
+        guards=guards_of(file),
+        sample=_sample(file, catalogue.amount),
     )
 
 
@@ -172,6 +185,11 @@ def _ask(file: PolicyFile, rule: Rule) -> ClauseAsk:
         rule.missing_reason_code or "",
         _wording(file, rule.missing_reason_code or ""),
     )
+
+
+def _rollouts(file: PolicyFile, asks: tuple[ClauseAsk, ...]) -> Rollouts:
+    shares = {rule.id: rule.rollout for rule in file.rules}
+    return rollouts((ask.name, shares.get(ask.name)) for ask in asks)
 
 
 def _ms(instant: datetime | None) -> int | None:
@@ -268,3 +286,17 @@ def _fallback(file: PolicyFile, fallback: Fallback) -> Measure:
 def _measure(file: PolicyFile, then: str, code: str) -> Measure:
     reason = Reason(code, _wording(file, code), ReasonSource.FALLBACK)
     return Measure(Outcome[then.upper()], reason)
+
+
+def _sample(file: PolicyFile, amount: Amount) -> LetThroughSample | None:
+    written = file.let_through
+    if written is None:
+        return None
+    code = written.reason_code
+    return LetThroughSample(
+        written.share,
+        written.amount_minor_max,
+        written.budget_minor_per_day,
+        Reason(code, _wording(file, code), ReasonSource.SAMPLE),
+        amount,
+    )

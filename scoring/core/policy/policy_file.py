@@ -20,10 +20,11 @@ from scoring.core.policy.lists import ENTRIES_MAX, Entry, ListField, ms_of
 from scoring.core.policy.reasons import Code
 from scoring.core.policy.segments import Where
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
-from scoring.core.transaction.transaction import never
+from scoring.core.transaction.transaction import AMOUNT_MINOR_MAX, never
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Probability = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 OutcomeName = Literal["approve", "challenge", "review", "decline"]
 DEGRADATION_NAMES = tuple(code.name.lower() for code in DegradationCode if code)
 
@@ -57,6 +58,10 @@ def degradation(name: DegradationName) -> DegradationCode:
     <DegradationCode.TOO_LATE: 8>
     """
     return DegradationCode[name.upper()]
+
+
+def _is_none(written: object) -> bool:
+    return written is None
 
 
 class Part(BaseModel):
@@ -140,8 +145,65 @@ class TokenList(Part):
         return ALLOW_PRIORITY if self.then == "approve" else BLOCK_PRIORITY
 
 
+class RuleBreaker(Part):
+    """When the breaker stops one rule; what is not written is as the policy has it.
+
+    `expected` is the share of payments that the rule declined in its backtest, which
+    speaks until there is history; below `share_min` it is never stopped.
+    """
+
+    off: bool = False
+    declines_min: int | None = Field(None, ge=10, le=1_000_000)
+    times: float | None = Field(None, gt=1, le=100)
+    expected: Share | None = None
+    share_min: Share | None = None
+    then: Literal["shadow", "review"] | None = None
+
+
+class Breaker(Part):
+    """When the breaker stops a rule, or all declines that no list asks for.
+
+    It does from `declines_min` declines in five minutes on, once their share is more
+    than `times` what is usual. `expected` is the share that the whole policy declined
+    in its backtest. `then` is what a rule that was stopped still does.
+    """
+
+    off: bool = False
+    declines_min: int = Field(50, ge=10, le=1_000_000)
+    times: float = Field(3.0, gt=1, le=100)
+    expected: Share | None = None
+    then: Literal["shadow", "review"] = "shadow"
+
+
+class LetThrough(Part):
+    """A sample of would-be declines that is approved, to learn what they were.
+
+    `share` of those by score or rule, never by a list, none above `amount_minor_max`
+    and together, of one tenant in one day (UTC, event time), at most
+    `budget_minor_per_day`: minor units of the catalogue's reference currency.
+    """
+
+    share: float = Field(gt=0, le=0.5)
+    amount_minor_max: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
+    budget_minor_per_day: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
+    reason_code: Code = "LET_THROUGH"
+
+    @model_validator(mode="after")
+    def _affordable(self) -> LetThrough:
+        if self.budget_minor_per_day < self.amount_minor_max:
+            raise ValueError(
+                "budget_minor_per_day is below amount_minor_max, so that nothing "
+                "would be let through: raise it, or lower amount_minor_max"
+            )
+        return self
+
+
 class Rule(Part):
-    """A named predicate that can force an outcome; times are event time."""
+    """A named predicate that can force an outcome; times are event time.
+
+    With `rollout` it does so for that share of the payments, by a hash of the payment,
+    and is shadow for the others.
+    """
 
     id: Name
     when: str = Field(min_length=1)
@@ -154,6 +216,9 @@ class Rule(Part):
     on_missing: Literal[OutcomeName, "no_match"] = "no_match"
     missing_reason_code: Code | None = None
     owner: str = Field("", max_length=100)
+    # Left out where they are not written: such a policy keeps its version.
+    rollout: Share | None = Field(None, exclude_if=_is_none)
+    breaker: RuleBreaker | None = Field(None, exclude_if=_is_none)
 
     @model_validator(mode="after")
     def _span(self) -> Rule:
@@ -213,5 +278,7 @@ class PolicyFile(Part):
     default: Default
     approved: Code = "NO_RISK_FOUND"
     model_reasons_max: int = Field(3, ge=1, le=8)
+    breaker: Breaker | None = Field(None, exclude_if=_is_none)
+    let_through: LetThrough | None = Field(None, exclude_if=_is_none)
     # What each code of this file says outside.
     reasons: dict[Code, Annotated[str, Field(min_length=10, max_length=200)]]

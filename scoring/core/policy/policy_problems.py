@@ -137,6 +137,8 @@ def _codes(file: PolicyFile) -> list[tuple[tuple[str | int, ...], str | None]]:
     ]
     found += [(("default", "reason_code"), file.default.reason_code)]
     found += [(("approved",), file.approved)]
+    if file.let_through is not None:
+        found.append((("let_through",), file.let_through.reason_code))
     return [(path, code) for path, code in found if code is not None]
 
 

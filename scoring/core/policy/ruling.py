@@ -58,26 +58,31 @@ class Ruling:
     clauses: tuple[int, ...] = ()
 
 
-def rulings(asks: Sequence[ClauseAsk]) -> Callable[[int, int], Ruling]:
-    """A function of (mask of hits, mask of unknowns); it remembers its answers.
+# (mask of hits, mask of unknowns, mask of those that are quiet)
+Judge = Callable[[int, int, int], Ruling]
 
-    The highest priority that is hit decides; within it the strictest outcome.
+
+def rulings(asks: Sequence[ClauseAsk]) -> Judge:
+    """A function of three masks; it remembers its answers.
+
+    The highest priority that is hit decides; within it the strictest outcome. A
+    clause that is quiet for this payment acts as shadow.
 
     >>> ask = ClauseAsk("r", Outcome.DECLINE, RuleMode.ENFORCE, 0, ReasonSource.RULE,
     ...           "CODE", "wording")
     >>> judge = rulings([ask])
-    >>> judge(1, 0).outcome.name, judge(0, 1).outcome.name
-    ('DECLINE', 'UNSPECIFIED')
+    >>> [judge(*masks).outcome.name for masks in ((1, 0, 0), (0, 1, 0), (1, 0, 1))]
+    ['DECLINE', 'UNSPECIFIED', 'UNSPECIFIED']
     """
 
     @lru_cache(maxsize=_RULINGS_MAX)
-    def judge(hits: int, unknowns: int) -> Ruling:
-        return _judge(asks, hits, unknowns)
+    def judge(hits: int, unknowns: int, quiet: int) -> Ruling:
+        return _judge(asks, hits, unknowns, quiet)
 
     return judge
 
 
-def _judge(asks: Sequence[ClauseAsk], hits: int, unknowns: int) -> Ruling:
+def _judge(asks: Sequence[ClauseAsk], hits: int, unknowns: int, quiet: int) -> Ruling:
     rule_hits: list[RuleHit] = []
     enforced: list[tuple[int, Outcome, ClauseAsk, int]] = []
     for i, ask in enumerate(asks):
@@ -85,8 +90,9 @@ def _judge(asks: Sequence[ClauseAsk], hits: int, unknowns: int) -> Ruling:
         if not unknown and not hits >> i & 1:
             continue
         outcome = ask.on_missing if unknown else ask.outcome
-        rule_hits.append(RuleHit(ask.name, outcome or ask.outcome, ask.mode, unknown))
-        if outcome and ask.mode is RuleMode.ENFORCE:
+        mode = RuleMode.SHADOW if quiet >> i & 1 else ask.mode
+        rule_hits.append(RuleHit(ask.name, outcome or ask.outcome, mode, unknown))
+        if outcome and mode is RuleMode.ENFORCE:
             enforced.append((ask.priority, outcome, ask, -1 if unknown else i))
     if not enforced:
         return Ruling(Outcome.UNSPECIFIED, tuple(rule_hits))
