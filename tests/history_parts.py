@@ -15,6 +15,7 @@ from streams import DAY_MS, check
 
 from scoring import wire
 from scoring.core.features.catalogue import Catalogue, default_catalogue
+from scoring.core.policy.in_force import InForce
 from scoring.core.policy.policy import load_policy
 from scoring.core.policy.shipped_policy import default_policy
 from scoring.core.transaction.label import Label, Verdict
@@ -81,7 +82,7 @@ class Life:
         self.provisional = Provisional(gateway, spool, telemetry, 10_000)
         self.scorer = Scorer(
             gateway=gateway,
-            artifacts=Artifacts(self.catalogue, model, policy),
+            artifacts=Artifacts(self.catalogue, model, InForce(policy)),
             provisional=self.provisional,
             telemetry=telemetry,
             now_ms=lambda: time.time_ns() // 1_000_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.unknown_amounts import SURE, Unsure, unsure
 from scoring.core.features.vector import unknown_values, vectorise
 from scoring.core.policy.decide import Evidence
+from scoring.core.policy.in_force import InForce
 from scoring.core.policy.policy import Policy
 from scoring.errors import ModelUnavailable
 from scoring.pipeline.second_look import Looked
@@ -37,12 +39,16 @@ class Artifacts:
 
     catalogue: Catalogue
     model: Model
-    policy: Policy
+    in_force: InForce
 
-    def versions(self, rates: str) -> Versions:
+    def versions(self, policy: Policy, rates: str) -> Versions:
         """What a decision made with these names; `rates` is `Rates.version_at`."""
         return Versions(
-            self.model.version, self.policy.version, self.catalogue.version, rates
+            self.model.version,
+            policy.version,
+            self.catalogue.version,
+            rates,
+            self.in_force.lists_revision,
         )
 
 
@@ -71,16 +77,22 @@ class Batch:
             for seen in self.observations
         ]
 
-    def _versions(self) -> list[Versions]:
+    def policies(self) -> list[Policy]:
+        """The policy that decides each check: one swap apart, never two."""
+        of = self.artifacts.in_force.of
+        return [of(check.transaction) for check in self.checks]
+
+    def _versions(self, policies: Sequence[Policy]) -> list[Versions]:
         """What each decision names: most payments of a batch are of one day."""
         rates = self.artifacts.catalogue.exchange.rates
-        found: dict[str, Versions] = {}
+        found: dict[tuple[str, str], Versions] = {}
         named = []
-        for check in self.checks:
+        for check, policy in zip(self.checks, policies, strict=True):
             version = rates.version_at(check.transaction.occurred_at_ms)
-            if version not in found:
-                found[version] = self.artifacts.versions(version)
-            named.append(found[version])
+            key = (policy.version, version)
+            if key not in found:
+                found[key] = self.artifacts.versions(policy, version)
+            named.append(found[key])
         return named
 
     def predict(self, matrix: Matrix) -> Scores | None:
@@ -104,11 +116,16 @@ class Batch:
         return seen.processed_seq if isinstance(seen, Observation) else 0
 
     def evidence(
-        self, matrix: Matrix, scores: Scores | None, looked: Looked | None = None
+        self,
+        policies: Sequence[Policy],
+        matrix: Matrix,
+        scores: Scores | None,
+        looked: Looked | None = None,
     ) -> list[Evidence]:
         """Everything that each decision rests on, in the order of the checks.
 
-        With `looked`, a second look that was taken makes the score.
+        `policies` decide them. With `looked`, a second look that was taken makes the
+        score.
         """
         n = len(self.checks)
         last = looked.second if looked else scores
@@ -122,7 +139,7 @@ class Batch:
             last.contributions if last else [None] * n,
             looked.looks if looked else [SecondLook.UNSPECIFIED] * n,
             unsure(self.artifacts.catalogue, self._values()),
-            self._versions(),
+            self._versions(policies),
             strict=True,
         )
         evidence = []

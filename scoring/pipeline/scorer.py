@@ -150,15 +150,14 @@ class Scorer:
         if scores is not None and not any(check.dry_run for check in batch.checks):
             self.telemetry.scored(batch.artifacts.model.version, matrix, scores)
         looked = self._look_again(batch, matrix, scores)
+        policies = batch.policies()
+        evidences = batch.evidence(policies, matrix, scores, looked)
         cores = [
             decide(
-                check.transaction,
-                check.payload_hash,
-                policy=batch.artifacts.policy,
-                evidence=evidence,
+                check.transaction, check.payload_hash, policy=policy, evidence=evidence
             )
-            for check, evidence in zip(
-                batch.checks, batch.evidence(matrix, scores, looked), strict=True
+            for check, policy, evidence in zip(
+                batch.checks, policies, evidences, strict=True
             )
         ]
         if any(reason.velocity for core in cores for reason in core.reasons):

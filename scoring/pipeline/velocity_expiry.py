@@ -35,10 +35,11 @@ async def with_clearing_times(
     told = list(cores)
     allowed_s = gateway.clearing_time(batch)
     for i, core in enumerate(cores):
-        features = velocity_features(core, batch.artifacts.policy)
+        transaction = batch.checks[i].transaction
+        policy = batch.artifacts.in_force.of(transaction)
+        features = velocity_features(core, policy)
         if not features or not batch.knows(i):
             continue
-        transaction = batch.checks[i].transaction
         forecast = await gateway.forecast(
             transaction, features, instants_max=_INSTANTS_MAX, timeout_s=allowed_s()
         )
@@ -57,4 +58,5 @@ def _cleared(
     instants = [at_ms for at_ms, _ in forecast]
     later = [replace(transaction, occurred_at_ms=at_ms) for at_ms in instants]
     rows = vectorise(artifacts.catalogue, later, [values for _, values in forecast])
-    return clears_at(core, transaction, artifacts.policy, instants, rows)
+    policy = artifacts.in_force.of(transaction)
+    return clears_at(core, transaction, policy, instants, rows)

@@ -478,6 +478,7 @@ class Versions(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     RATES_FIELD_NUMBER: _builtins.int
+    LISTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Content hash of the model bundle."""
     policy: _builtins.str
@@ -488,6 +489,10 @@ class Versions(_message.Message):
     """Hash of the exchange rates that were effective by the transaction's time; empty
     in decisions of earlier releases.
     """
+    lists: _builtins.int
+    """Revision of the managed lists that the policy saw; 0 where there are none, and in
+    decisions of earlier releases.
+    """
     def __init__(
         self,
         *,
@@ -495,10 +500,11 @@ class Versions(_message.Message):
         policy: _builtins.str = ...,
         features: _builtins.str = ...,
         rates: _builtins.str = ...,
+        lists: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "model", b"model", "policy", b"policy", "rates", b"rates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "lists", b"lists", "model", b"model", "policy", b"policy", "rates", b"rates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

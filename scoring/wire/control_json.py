@@ -1,19 +1,29 @@
-"""What the topic `control` holds, as JSON; a reader passes over what it does not know.
+"""What control plane and data plane tell each other: JSON, and the headers beside it.
 
-A value that lacks what it needs, or has it of another kind, is a `CorruptState` that
-names the field.
+A reader passes over what it does not know; what decides otherwise than it can read
+raises `format`. A value that lacks what it needs, or has it of another kind, is a
+`CorruptState` that names the field.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from scoring.core.release.policy_release import CandidateArm, PolicyRelease, PolicyText
+from scoring.core.release.replica import ReplicaReport, Trip
 from scoring.errors import CorruptState
 
 T = TypeVar("T")
+_FORMAT = 1  # of a release; not written while it is the first
+_SEQUENCE, _SHA256 = "sequence", "sha256"
+_SEQUENCE_MAX = 2**64 - 1
+_NUMBER = re.compile(rb"[0-9]{1,20}")
+_DIGEST = re.compile(rb"[0-9a-f]{64}")
 
 
 def release_to_json(release: PolicyRelease) -> bytes:
@@ -41,6 +51,8 @@ def release_from_json(value: bytes) -> PolicyRelease:
     'a'
     """
     read = parsed(value)
+    if (written := _optional(read, "format", _FORMAT)) > _FORMAT:
+        raise CorruptState(f"format: {written} is of a later release of the service")
     arm = required(read, "candidate", dict) if read.get("candidate") else None
     try:
         candidate = arm and CandidateArm(
@@ -84,6 +96,77 @@ def text_from_json(value: bytes) -> PolicyText:
     )
 
 
+def report_to_json(report: ReplicaReport) -> bytes:
+    """What a replica says of itself, as the topic `control.replicas` holds it."""
+    return compact(asdict(report))
+
+
+def report_from_json(value: bytes) -> ReplicaReport:
+    """A replica's report; raises `CorruptState`."""
+    read = parsed(value)
+    candidate = read.get("candidate")
+    return ReplicaReport(
+        replica=required(read, "replica", str),
+        door=_optional(read, "door", ""),
+        process=_optional(read, "process", 0),
+        started_at_ms=_optional(read, "started_at_ms", 0),
+        at_ms=required(read, "at_ms", int),
+        policy=required(read, "policy", str),
+        candidate=None if candidate is None else required(read, "candidate", str),
+        release=_optional(read, "release", 0),
+        list_revision=_optional(read, "list_revision", 0),
+        refused=_optional(read, "refused", ""),
+        tripped=tuple(map(_trip, _values(read, "tripped"))),
+    )
+
+
+def _trip(read: Any) -> Trip:
+    if not isinstance(read, dict):
+        raise CorruptState("tripped: must hold objects")
+    return Trip(
+        required(read, "policy", str),
+        required(read, "rule", str),
+        required(read, "at_ms", int),
+        required(read, "declines", int),
+        required(read, "decisions", int),
+        float(required(read, "share", float, int)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The headers of a record: its place in the outbox, and the hash of its value."""
+
+    sequence: int
+    sha256: bytes
+
+    def holds(self, value: bytes | None) -> bool:
+        """Whether a value is the one that was sealed; of a tombstone, no bytes."""
+        return sha256(value or b"").digest() == self.sha256
+
+
+def sealing(sequence: int, value: bytes | None) -> list[tuple[str, bytes]]:
+    """The headers of a record of the topic `control`.
+
+    >>> sealing(7, b"{}")[0]
+    ('sequence', b'7')
+    """
+    digest = sha256(value or b"").hexdigest()
+    return [(_SEQUENCE, str(sequence).encode()), (_SHA256, digest.encode())]
+
+
+def seal_of(headers: Sequence[tuple[str, bytes]]) -> Seal:
+    """Read the headers; raises `CorruptState`."""
+    found = dict(headers)
+    sequence = _NUMBER.fullmatch(found.get(_SEQUENCE) or b"")
+    digest = _DIGEST.fullmatch(found.get(_SHA256) or b"")
+    if sequence is None or int(sequence[0]) > _SEQUENCE_MAX:
+        raise CorruptState(f"header {_SEQUENCE}: must be a number of 64 bits")
+    if digest is None:
+        raise CorruptState(f"header {_SHA256}: must be 64 hexadecimal digits")
+    return Seal(int(sequence[0]), bytes.fromhex(digest[0].decode()))
+
+
 def compact(value: Mapping[str, Any]) -> bytes:
     """JSON in UTF-8, without blanks, in the order given."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
@@ -116,8 +199,12 @@ def _optional(read: Mapping[str, Any], field: str, absent: T) -> T:
     return required(read, field, type(absent)) if field in read else absent
 
 
+def _values(read: Mapping[str, Any], field: str) -> list[Any]:
+    return _optional(read, field, [])
+
+
 def _texts(read: Mapping[str, Any], field: str) -> list[str]:
-    values: list[Any] = _optional(read, field, [])
+    values = _values(read, field)
     if not all(isinstance(each, str) for each in values):
         raise CorruptState(f"{field}: must hold texts")
     return values

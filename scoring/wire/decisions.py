@@ -139,6 +139,7 @@ def _middle_of_core(
     message.versions.policy = versions.policy
     message.versions.features = versions.features
     message.versions.rates = versions.rates
+    message.versions.lists = versions.lists
     return message.SerializeToString(deterministic=True)
 
 

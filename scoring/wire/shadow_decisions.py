@@ -46,6 +46,7 @@ def judged_from_bytes(raw: bytes, *, content_type: str = PROTOBUF) -> Judged:
                 core.versions.policy,
                 core.versions.features,
                 core.versions.rates,
+                core.versions.lists,
             ),
             degradations=tuple(
                 Degradation(DegradationCode(d.code), d.detail)

@@ -105,7 +105,7 @@ def _explanations_from(
     artifacts: Artifacts, load: Callable[[str], Explainer]
 ) -> Explanations:
     codes = {
-        name: artifacts.policy.reasons.of(feature.reason_group).specific[0]
+        name: artifacts.in_force.policy.reasons.of(feature.reason_group).specific[0]
         for name, feature in artifacts.catalogue.features.items()
     }
     return Explanations(load, codes)

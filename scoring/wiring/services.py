@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scoring.core.features.rates import Rates
 from scoring.core.features.row import row_of
+from scoring.core.policy.in_force import InForce
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import Topics
 from scoring.models.loader import PULL_S, ModelSource
@@ -104,7 +105,7 @@ def artifacts_from(settings: Settings, source: ModelSource | None = None) -> Art
     row_of(catalogue)  # made before the first payment comes
     source = source or models_from(settings)
     model = source.load(source.first(), catalogue=catalogue)
-    return Artifacts(catalogue, model, policy_from(settings, catalogue))
+    return Artifacts(catalogue, model, InForce(policy_from(settings, catalogue)))
 
 
 @asynccontextmanager

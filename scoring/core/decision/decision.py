@@ -177,12 +177,14 @@ class Versions:
     """What made the decision: content hashes.
 
     `rates` is of those effective by the payment's time, "" in earlier releases.
+    `lists` is the revision of the managed lists, 0 where there are none.
     """
 
     model: str = ""
     policy: str = ""
     features: str = ""
     rates: str = ""
+    lists: int = 0
 
 
 @fast_init

@@ -9,6 +9,7 @@ from streams import DAY_MS, PAID, check
 
 from scoring import wire
 from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.in_force import InForce
 from scoring.core.policy.shipped_policy import default_policy
 from scoring.models.onnx_model import load_model
 from scoring.pipeline.batch import Artifacts
@@ -55,7 +56,7 @@ async def scorer(model_dir):
     provisional = Provisional(gateway, MemorySpool(count_max=10), telemetry, 10)
     yield Scorer(
         gateway=gateway,
-        artifacts=Artifacts(CATALOGUE, model, default_policy(CATALOGUE)),
+        artifacts=Artifacts(CATALOGUE, model, InForce(default_policy(CATALOGUE))),
         provisional=provisional,
         telemetry=telemetry,
         now_ms=lambda: PAID.occurred_at_ms,

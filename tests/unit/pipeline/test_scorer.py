@@ -12,6 +12,7 @@ from store_parts import outbox_of
 from scoring import wire
 from scoring.core.decision.decision import DegradationCode, Door, Rung
 from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.in_force import InForce
 from scoring.core.policy.policy import load_policy
 from scoring.core.policy.shipped_policy import default_policy
 from scoring.core.transaction.transaction import Transaction, payload_hash
@@ -115,7 +116,7 @@ def scorer_on(store, artifacts):
 
 @pytest.fixture
 async def scorer(store, model):
-    artifacts = Artifacts(CATALOGUE, model, default_policy(CATALOGUE))
+    artifacts = Artifacts(CATALOGUE, model, InForce(default_policy(CATALOGUE)))
     scorer = scorer_on(store, artifacts)
     yield scorer
     await scorer.provisional.close()
@@ -361,7 +362,7 @@ async def test_where_nothing_is_published_nothing_is_put_into_the_outbox(scorer,
 async def test_within_a_batch_a_payment_sees_how_the_one_before_it_was_decided(model):
     store = MemoryStore(OUTCOMES, lateness_ms=DAY_MS, dedupe_ms=8 * DAY_MS)
     policy = load_policy(DECLINE_ALL, catalogue=OUTCOMES, name="declines.yaml")
-    scorer = scorer_on(store, Artifacts(OUTCOMES, model, policy))
+    scorer = scorer_on(store, Artifacts(OUTCOMES, model, InForce(policy)))
     batch = [check(f"t{i}", card="c1", after_ms=i) for i in range(3)]
     answers = await scorer.score_many(batch)
     place = OUTCOMES.names.index("card_declined_1h")

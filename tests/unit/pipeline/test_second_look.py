@@ -19,6 +19,7 @@ from scoring import wire
 from scoring.core.decision.decision import DegradationCode, Door, Outcome, SecondLook
 from scoring.core.model import bundle
 from scoring.core.model.bundle import Band
+from scoring.core.policy.in_force import InForce
 from scoring.core.policy.policy import load_policy
 from scoring.core.transaction.transaction import Transaction, payload_hash
 from scoring.errors import BadArtifact, ModelUnavailable
@@ -99,7 +100,7 @@ def scorer_of():
         store = MemoryStore(CATALOGUE, lateness_ms=1, dedupe_ms=1)
         telemetry = Counted()
         policy = load_policy(POLICY, catalogue=CATALOGUE, name="looks")
-        artifacts = Artifacts(CATALOGUE, model, policy)
+        artifacts = Artifacts(CATALOGUE, model, InForce(policy))
         clock = monotonic or asyncio.get_running_loop().time
         gateway = StoreGateway(store, telemetry, clock)
         provisional = Provisional(gateway, MemorySpool(count_max=10), telemetry, 10)
@@ -274,7 +275,7 @@ async def test_a_challenger_takes_its_own_second_look(model, scorer_of):
         judged_from_bytes(wire.logged_to_bytes(answer.decision, one))
         for answer, one in zip(answers, CHECKS, strict=True)
     ]
-    theirs = Challenger(model, scorer.artifacts.policy).decide_many(judged)
+    theirs = Challenger(model, scorer.artifacts.in_force.policy).decide_many(judged)
     ours = await cores(scorer_of(model), CHECKS)
     assert [c.second_look for c in theirs] == [c.second_look for c in ours]
     assert [c.score for c in theirs] == [c.score for c in ours]

@@ -91,6 +91,7 @@ ZERO_IS_NOT_SAID = {
     "Reason.contribution": "a group that added nothing is no reason",
     "DecisionTrace.processed_seq": "the store counts from 1",
     "DecisionTrace.attempt": "attempts count from 1",
+    "Versions.lists": "revisions count from 1",
     "DecisionTrace.incarnation": "0 is never made of a topic's id",
 }
 WRITTEN_BY_US = (
@@ -98,6 +99,7 @@ WRITTEN_BY_US = (
     "Velocity.exact", "Reason.source", "RuleHit.outcome", "RuleHit.mode",
     "RuleHit.unknown", "DecisionCore.outcome", "DecisionCore.provisional",
     "DecisionCore.rung", "DecisionCore.target", "DecisionCore.second_look",
+    "DecisionCore.arm",
     "DecisionTrace.door", "DecisionTrace.batch_size", "StageTiming.duration_us",
     "FeatureContribution.value", "FeatureContribution.contribution",
     "ExplainDecisionResponse.base", "DeadLetter.reason", "DeadLetter.partition",

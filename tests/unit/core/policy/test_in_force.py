@@ -1,0 +1,44 @@
+"""Which policy decides a payment, and which payments a share holds."""
+
+from dataclasses import replace
+
+from streams import PAID
+
+from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.in_force import InForce
+from scoring.core.policy.rollout import point_of
+from scoring.core.policy.shipped_policy import default_policy
+
+POLICY = default_policy(default_catalogue())
+CANDIDATE = replace(POLICY, version="candidate")
+PAYMENTS = [replace(PAID, id=f"t{i}", payment_id=f"p{i}") for i in range(2_000)]
+
+
+def taken(share):
+    force = InForce(POLICY, CANDIDATE, share)
+    return {t.id for t in PAYMENTS if force.of(t) is CANDIDATE}
+
+
+def test_without_a_candidate_the_policy_decides_every_payment():
+    force = InForce(POLICY, None, 1.0)
+    assert all(force.of(t) is POLICY for t in PAYMENTS)
+
+
+def test_a_share_of_nothing_is_nothing_and_of_all_is_all():
+    assert taken(0.0) == set()
+    assert len(taken(1.0)) == len(PAYMENTS)
+
+
+def test_raising_the_share_keeps_every_payment_that_it_held():
+    assert taken(0.05) < taken(0.3) < taken(0.9)
+    assert 500 < len(taken(0.3)) < 700
+
+
+def test_every_attempt_of_a_payment_is_decided_by_one_policy():
+    attempts = [replace(PAID, id=f"a{i}", payment_id="p", attempt=i) for i in range(9)]
+    assert len({point_of(t, "v") for t in attempts}) == 1
+
+
+def test_payments_of_two_tenants_lie_apart():
+    other = replace(PAYMENTS[0], tenant="other")
+    assert point_of(other, "v") != point_of(PAYMENTS[0], "v")
