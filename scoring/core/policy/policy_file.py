@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -119,7 +120,8 @@ class TokenList(Part):
     """A named set of tokens.
 
     With `field` and `then` it acts by itself, as a rule would: a transaction whose
-    field is on the list gets the outcome. Without, it serves rules.
+    field is on the list gets the outcome. Without, it serves rules. The tokens of one
+    that is `managed` come from the control plane; there are none until it said so.
     """
 
     field: ListField | None = None
@@ -127,12 +129,19 @@ class TokenList(Part):
     reason_code: Code | None = None
     priority: int | None = Field(None, ge=-10_000, le=10_000)
     entries: tuple[Entry, ...] = Field((), max_length=ENTRIES_MAX)
+    # Left out where it is not said: policies of earlier releases keep their version.
+    managed: bool = Field(default=False, exclude_if=operator.not_)
 
     @model_validator(mode="after")
     def _acts_or_serves(self) -> TokenList:
         acting = (self.field, self.then, self.reason_code)
         if any(acting) and not all(acting):
             raise ValueError("field, then and reason_code are written together")
+        if self.managed and self.entries:
+            raise ValueError(
+                "a managed list has no entries in a policy: leave them out here, and "
+                "import them with `scoring lists import --from-policy`"
+            )
         for entry in self.entries:
             if why := never(self.field or "", entry.token):
                 raise ValueError(f"token {entry.token!r} never occurs: {why}")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
-from typing import Any
+from typing import Any, Protocol
 
-from scoring.core.generated_code import function_from
+from scoring.core.generated_code import function_from, rebound
 from scoring.core.policy.rules.check import checked
 from scoring.core.policy.rules.code_generation import Lowering
 from scoring.core.policy.rules.inputs import MEMBERS, Schema
@@ -39,16 +39,20 @@ class Clause:
     expires_ms: int | None = None
 
 
+class Listed(Protocol):
+    """A list's tokens; never raises, whatever the token."""
+
+    def get(self, token: str, default: int, /) -> int:
+        """The event time at which a token's entry expires, ms; the default for none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """What the names in rules stand for.
-
-    `limits` resolve for a transaction; `lists` map a token to the event time at
-    which its entry expires, milliseconds.
-    """
+    """What the names in rules stand for: `limits` resolve for a transaction."""
 
     limits: Mapping[str, Callable[[Transaction], float]]
-    lists: Mapping[str, Mapping[str, int]]
+    lists: Mapping[str, Listed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,15 @@ class RuleProgram:
     witness: tuple[Callable[[Row, Transaction, int, float], Witness | None], ...]
     source: str
     always: frozenset[int]
+
+    def with_lists(self, lists: Mapping[str, Listed]) -> RuleProgram:
+        """The same rules over other lists, by name; nothing is compiled again."""
+        names = _lists(lists)
+        return replace(
+            self,
+            evaluate=rebound(self.evaluate, names),
+            witness=tuple(rebound(witness, names) for witness in self.witness),
+        )
 
 
 def compiled(
@@ -172,8 +185,12 @@ def _namespace(bindings: Bindings) -> dict[str, Any]:
         "len": len,
         **{f"MEMBERS_{field}": names for field, names in MEMBERS.items()},
         **{f"LIMIT_{name}": resolve for name, resolve in bindings.limits.items()},
-        **{f"LISTS_{name}": until.get for name, until in bindings.lists.items()},
+        **_lists(bindings.lists),
     }
+
+
+def _lists(lists: Mapping[str, Listed]) -> dict[str, Any]:
+    return {f"LISTS_{name}": listed.get for name, listed in lists.items()}
 
 
 def _function(name: str, loads: Mapping[str, str], body: list[str]) -> str:
