@@ -152,7 +152,10 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield cluster.bootstrap
 
 
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+@pytest.fixture(
+    scope="module",
+    params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)],
+)
 def broker(request: pytest.FixtureRequest) -> Broker:
     """Each test that takes this runs on the embedded broker and on Apache Kafka."""
     bootstrap = request.getfixturevalue(f"{request.param}_bootstrap")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ TOPICS = (
     "labels.dead-letter",
     "events.dead-letter",
 )
+OUTPUTS = ("decisions", "transactions.dead-letter")
 PROTOBUF = "application/x-protobuf"
 NOW_MS = int(time.time() * 1_000)
 HOUR_MS = 3_600_000
@@ -192,27 +193,45 @@ class Counted:
         return sum(map(len, self.decisions.values())) + len(self.letters)
 
 
+async def ends(
+    bootstrap: str, prefix: str, *, partitions: int = 4
+) -> dict[TopicPartition, int]:
+    """Where the outputs end now."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    places = [TopicPartition(prefix + t, p) for t in OUTPUTS for p in range(partitions)]
+    found: dict[TopicPartition, int] = await consumer.end_offsets(places)
+    await consumer.stop()
+    return found
+
+
 async def count(
     bootstrap: str,
     prefix: str,
     *,
     until: int,
     settle_s: float = 1.0,
-    topics: tuple[str, str] = ("decisions", "transactions.dead-letter"),
+    topics: tuple[str, str] = OUTPUTS,
+    since: Mapping[TopicPartition, int] | None = None,
 ) -> Counted:
     """Read the outputs until there are `until` decided ids and letters, and then on
     for `settle_s`, in which a duplicate may still show.
+
+    From the beginning, or from the offsets that `ends` gave.
     """
     counted = Counted()
     decisions, letters = (prefix + topic for topic in topics)
     consumer = AIOKafkaConsumer(
-        decisions,
-        letters,
+        *(() if since else (decisions, letters)),
         bootstrap_servers=bootstrap,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=20,
     )
     await consumer.start()
+    if since:
+        consumer.assign(list(since))
+        for place, offset in since.items():
+            consumer.seek(place, offset)
     quiet_at = None
     while quiet_at is None or time.monotonic() < quiet_at:
         for tp, records in (await consumer.getmany(timeout_ms=100)).items():

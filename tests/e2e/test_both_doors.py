@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 from collections import Counter
+from dataclasses import dataclass
+from uuid import uuid4
 
 import grpc
 import pytest
 from grpc_parts import DAY_MS, at, fresh_id, label, now_ms, payment, request
 from served import serving
-from stream_parts import Input, Worker, count, create_topics, send
+from stream_parts import Input, Worker, count, create_topics, ends, send
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.v1 import fraud_scoring_pb2 as calls
@@ -22,50 +24,53 @@ RACES_IN_FLIGHT = 16
 STREAK = default_catalogue().names.index("terminal_fraud_streak")
 
 
-@pytest.fixture
-def decision_format():
-    return "protobuf"
+@pytest.fixture(scope="module")
+def processes(broker, store_url, model_dir, tmp_path_factory):
+    """A server, a stream worker, one store, one broker: for all that a broker is asked.
 
-
-@pytest.fixture
-def settings(store_url, store_namespace, model_dir, tmp_path, decision_format):
-    return {
-        "decision_format": decision_format,
+    Yields the server's address and the prefix of the topics.
+    """
+    directory = tmp_path_factory.mktemp("both-doors")
+    name = f"t{uuid4().hex[:12]}"
+    settings = {
         "redis_url": store_url,
-        "namespace": store_namespace,
+        "namespace": name,
         "model_dir": model_dir,
-        "state_dir": tmp_path,
+        "state_dir": directory,
         # The machine of the tests is shared: these are no drills of time.
         "budget_ms": 20_000,
         "store_budget_ms": 10_000,
-    }
-
-
-@pytest.fixture
-async def doors(broker, settings, topic_prefix, tmp_path):
-    """A server, a stream worker, one store, one broker."""
-    await create_topics(broker.bootstrap, topic_prefix)
-    settings |= {
         "kafka_bootstrap": broker.bootstrap,
-        "topic_prefix": topic_prefix,
+        "topic_prefix": f"{name}.",
         "fetch_wait_ms": broker.fetch_wait_ms,
         "session_timeout_s": broker.session_timeout_s,
     }
     env = {f"SCORING_{name.upper()}": str(value) for name, value in settings.items()}
-    worker = Worker(env, tmp_path / "worker.log").start()
+    asyncio.run(create_topics(broker.bootstrap, settings["topic_prefix"]))
+    worker = Worker(env, directory / "worker.log").start()
     try:
         with serving(**settings) as served:
-            await worker.ready()
-            channel = grpc.aio.insecure_channel(served.address)
-            async with channel:
-                yield Doors(stubs.FraudScoringStub(channel), broker, topic_prefix)
+            asyncio.run(worker.ready())
+            yield served.address, settings["topic_prefix"]
     finally:
         worker.stop()
 
 
+@pytest.fixture
+async def doors(broker, processes):
+    """Both doors, and what comes out of them from now on."""
+    address, prefix = processes
+    since = await ends(broker.bootstrap, prefix)
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield Doors(stubs.FraudScoringStub(channel), broker.bootstrap, prefix, since)
+
+
+@dataclass
 class Doors:
-    def __init__(self, stub, broker, prefix):
-        self.stub, self.bootstrap, self.prefix = stub, broker.bootstrap, prefix
+    stub: stubs.FraudScoringStub
+    bootstrap: str
+    prefix: str
+    since: dict
 
     async def check(self, transaction, **fields):
         asked = request(transaction, **fields)
@@ -92,7 +97,9 @@ class Doors:
 
     async def count(self, until):
         async with asyncio.timeout(120 + until / 20):
-            return await count(self.bootstrap, self.prefix, until=until)
+            return await count(
+                self.bootstrap, self.prefix, until=until, since=self.since
+            )
 
 
 def core_of(decision):
@@ -120,14 +127,15 @@ async def test_what_the_stream_decided_is_what_the_server_returns(doors):
     assert replied.trace == logged.trace
 
 
-@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
-@pytest.mark.parametrize("decision_format", ["json"])
-@pytest.mark.usefixtures("decision_format")
-async def test_either_door_names_features_and_events_alike(doors):
+async def test_either_door_names_features_and_events_alike(embedded_doors):
+    bootstrap, prefix = embedded_doors.parts.bootstrap, embedded_doors.topics.prefix
+    since = await ends(bootstrap, prefix)
     through_grpc, through_kafka = payment(), payment()
-    await doors.check(through_grpc)
-    await doors.feed(through_kafka)
-    counted = await doors.count(2)
+    async with grpc.aio.insecure_channel(embedded_doors.serve.address) as channel:
+        doors = Doors(stubs.FraudScoringStub(channel), bootstrap, prefix, since)
+        await doors.check(through_grpc)
+        await doors.feed(through_kafka)
+        counted = await doors.count(2)
     for one in (through_grpc, through_kafka):
         (said,) = map(json.loads, counted.raw[one.id])
         assert list(said["features"]) == list(default_catalogue().names)
