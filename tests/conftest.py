@@ -17,10 +17,13 @@ from hypothesis import HealthCheck, settings
 from image import Image
 from kafka_cluster import kafka_cluster, why_not
 from light import LightInstall
+from postgres_cluster import PostgresCluster
+from sqlalchemy import make_url
 from stream_bench import StreamBench
 from stream_parts import create_topics
 from streams import DEDUPE_MS, LATENESS_MS
 
+from scoring.control.database.database import Database
 from scoring.demo.stage import Stage, staged
 from scoring.embedded.broker import FETCH_WAIT_MS, embedded_broker
 from scoring.embedded.service import Parts
@@ -133,6 +136,41 @@ def own_store(tmp_path: Path) -> Iterator[EmbeddedStore]:
     store.start()
     yield store
     store.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """A PostgreSQL, shared; keep apart by `database()`."""
+    cluster = PostgresCluster()
+    cluster.start()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: PostgresCluster) -> str:
+    """A database of it with our tables, to be copied: faster than to migrate."""
+    url = postgres.database()
+    Database(url).migrated().close()
+    return str(make_url(url).database)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def control_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of the control plane, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'control.db'}"
+    template = request.getfixturevalue("migrated_template")
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    return cluster.database(template)
+
+
+@pytest.fixture
+def control_database(control_url: str) -> Iterator[Database]:
+    """The control plane's database with its tables, of each kind."""
+    database = Database(control_url).migrated()
+    yield database
+    database.close()
 
 
 @pytest.fixture(scope="session")

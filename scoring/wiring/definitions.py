@@ -45,6 +45,11 @@ def policy_from(settings: Settings, catalogue: Catalogue) -> Policy:
     )
 
 
+def reasons_text(settings: Settings) -> str | None:
+    """The table of reasons that the settings name, as text; None: the shipped one."""
+    return None if settings.reasons_file is None else _text(settings.reasons_file)
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text()

@@ -1,0 +1,1 @@
+"""The control plane: what the risk team decides, kept, approved and released."""

@@ -1,0 +1,160 @@
+"""The database by its URL: one engine, its transactions, its migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+
+from scoring.errors import BadArtifact, DatabaseUnavailable
+
+_MIGRATIONS = "scoring.control.database:migrations"
+_BUSY_MS = 10_000  # how long one writer waits for another
+_CONNECT_S = 10
+_LOCK = 0x5C0_21_46  # of migrations, any number that is ours alone
+
+
+class Database:
+    """The control plane's database; threads share it.
+
+    Raises `BadArtifact` for a URL that names none.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _checked(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state and changes nothing."""
+        # In SQLite a reader neither waits for a writer nor stops one.
+        seeing_one_state: dict[str, Any] = (
+            {}
+            if self.is_sqlite
+            else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        )
+        with self._begun(**seeing_one_state) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed at its end, or leaves no trace."""
+        with self._begun(writes=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _begun(self, **options: Any) -> Iterator[Connection]:
+        with _translated(), self._engine.connect() as connection:
+            set_so = connection.execution_options(**options)
+            with set_so.begin():
+                yield set_so
+
+    def migrated(self) -> Database:
+        """Itself, with the tables of this release; blocks while another migrates.
+
+        Raises `BadArtifact` where a newer release has written it.
+        """
+        config = Config()
+        config.set_main_option("script_location", _MIGRATIONS)
+        script = ScriptDirectory.from_config(config)
+        with self.writing() as connection:
+            if not self.is_sqlite:  # SQLite has begun with its one lock of writers
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            found = MigrationContext.configure(connection).get_current_revision()
+            known = {each.revision for each in script.walk_revisions()}
+            if found is not None and found not in known:
+                raise BadArtifact(
+                    f"{self.told}: was written by a newer release (its tables are at "
+                    f"{found}); run that release, or restore a backup made before it"
+                )
+            if found != script.get_current_head():
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        return self
+
+    @property
+    def told(self) -> str:
+        """Its URL, without the password."""
+        return self.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """End every connection."""
+        self._engine.dispose()
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise BadArtifact(
+            "the control plane's database: is no URL; write sqlite:///FILE or "
+            "postgresql://USER:PASSWORD@HOST/DATABASE"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        import psycopg  # noqa: F401 - where it lacks, the command says what to install
+
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return parsed
+    raise BadArtifact(
+        f"the control plane's database: {parsed.drivername}:// names none that is "
+        "kept; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+    )
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1_000})
+    event.listen(engine, "connect", _as_we_use_sqlite)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _as_we_use_sqlite(connection: Any, _: object) -> None:
+    # The driver would begin transactions by itself, and too late: `_begin` does.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout={_BUSY_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",  # what was answered outlives a power cut
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    """A writer takes its lock first: one that has read would fail to, later."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql(url: URL) -> Engine:
+    return create_engine(
+        url,
+        pool_pre_ping=True,  # a connection that a restart ended is replaced
+        connect_args={"connect_timeout": _CONNECT_S},
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What the database's driver raises for an outage, as ours."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailable(
+            f"the control plane's database does not answer: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().partition("\n")[0]

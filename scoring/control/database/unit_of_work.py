@@ -1,0 +1,56 @@
+"""A unit of work: what is changed, its audit and its outbox, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+from sqlalchemy import Connection, select
+
+from scoring.control.database.audit_log import AuditLog
+from scoring.control.database.database import Database
+from scoring.control.database.outbox import ControlOutbox
+from scoring.control.database.policies import Policies
+from scoring.control.database.tables import HEADS
+
+
+class UnitOfWork:
+    """One transaction, by subject; what it holds ends with it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The audit's entries."""
+        return AuditLog(self.connection)
+
+    @cached_property
+    def outbox(self) -> ControlOutbox:
+        """Records on their way to the topic `control`."""
+        return ControlOutbox(self.connection)
+
+    @cached_property
+    def policies(self) -> Policies:
+        """Versions, proposals, backtests and releases."""
+        return Policies(self.connection)
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[UnitOfWork]:
+    """What is kept, as of one instant."""
+    with database.reading() as connection:
+        yield UnitOfWork(connection)
+
+
+@contextmanager
+def writing(database: Database) -> Iterator[UnitOfWork]:
+    """A change, committed whole at the end or not at all.
+
+    One writer at a time: it locks the one row of `heads`, so that the audit is one
+    chain and the outbox's sequences rise in the order of commits.
+    """
+    with database.writing() as connection:
+        connection.execute(select(HEADS).with_for_update()).one()
+        yield UnitOfWork(connection)

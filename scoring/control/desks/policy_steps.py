@@ -1,0 +1,205 @@
+"""The steps of a policy's life within one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from scoring.control.database.unit_of_work import UnitOfWork
+from scoring.control.desks.releasing import (
+    arrangement_in_force,
+    next_release,
+    put_in_force,
+)
+from scoring.control.domain import approvals
+from scoring.control.domain.approvals import Act, PolicyProposal
+from scoring.control.domain.arrangement import Arrangement
+from scoring.control.domain.audit_chain import Change
+from scoring.control.domain.control_rules import ControlRules
+from scoring.control.domain.gate import asks_why
+from scoring.control.domain.people import Doing, Right
+from scoring.control.domain.policy_life import (
+    PolicyState,
+    PolicyVersion,
+    differing_lines,
+)
+from scoring.core.release.policy_release import PolicyRelease
+from scoring.errors import ChangedMeanwhile
+
+Asked = tuple[Act, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyAnswer:
+    """What has become of a version; `notices` belong into every answer.
+
+    `proposal` and `release` are what the action made, where it made one.
+    """
+
+    policy: PolicyVersion
+    proposal: PolicyProposal | None = None
+    release: PolicyRelease | None = None
+    notices: tuple[str, ...] = ()
+
+
+def keep_text(
+    work: UnitOfWork, earlier: PolicyVersion | None, policy: PolicyVersion, doing: Doing
+) -> PolicyAnswer:
+    """Keep a draft, new or edited, and what its revision says."""
+    if earlier is None:
+        work.policies.add(policy)
+    else:
+        work.policies.save(policy)
+    work.policies.add_revision(policy, doing)
+    action = "policy.draft" if earlier is None else "policy.edit"
+    record(work, action, (earlier, policy), doing)
+    return PolicyAnswer(policy=policy)
+
+
+def changes_since(
+    work: UnitOfWork, policy: PolicyVersion, revision: int
+) -> tuple[str, ...]:
+    """What somebody else changed in a draft since a revision, and who it was."""
+    read = work.policies.revision(policy.number, revision)
+    now = work.policies.revision(policy.number, policy.revision)
+    if read is None or now is None:
+        return ()
+    said = f"revision {policy.revision} is by {now[1]}"
+    return (said, *differing_lines(read[0], now[0]))
+
+
+def propose(
+    work: UnitOfWork, policy: PolicyVersion, asked: Asked, doing: Doing
+) -> PolicyAnswer:
+    """Propose a version for an act, with the newest backtest of its exact hash."""
+    tests = work.policies.backtests(policy.version)
+    kept = work.policies.in_force()
+    fitting = [t for t in tests if kept is not None and t.against == kept.version]
+    carried = next(iter([*fitting, *tests]), None)
+    proposal = approvals.proposed(
+        work.policies.next_proposal(),
+        policy,
+        asked,
+        None if carried is None else carried.number,
+        doing,
+    )
+    if policy.state in {PolicyState.DRAFT, PolicyState.APPROVED}:
+        policy = moved(work, policy, PolicyState.PROPOSED)
+    work.policies.add_proposal(proposal)
+    record_decision(work, "policy.propose", proposal, {}, doing)
+    return PolicyAnswer(policy=policy, proposal=proposal)
+
+
+def gate_asks(
+    work: UnitOfWork, proposal: PolicyProposal, rules: ControlRules
+) -> tuple[str, ...]:
+    """What the gate asks a written reason for, by what is in force now."""
+    carried = proposal.backtest
+    backtest = None if carried is None else work.policies.backtest(carried)
+    kept = work.policies.in_force()
+    in_force = None if kept is None else kept.version
+    return asks_why(proposal.act, proposal.version, backtest, in_force, rules)
+
+
+def perform(
+    work: UnitOfWork, policy: PolicyVersion, asked: Asked, doing: Doing
+) -> PolicyAnswer:
+    """Run a version as it was approved; the approval is used by it."""
+    arrangement = arrangement_in_force(work)
+    act, share = asked
+    if is_less(arrangement, policy.number, asked):
+        doing.person.needs(Right.ROLL_BACK)
+        action = "policy.share"
+    else:
+        doing.person.needs(Right.RELEASE)
+        action = f"policy.{act}"
+        of_it = work.policies.proposals(policy=policy.number)
+        approval = approvals.usable(of_it, policy, asked, at_ms=doing.at_ms)
+        used = approvals.used(approval, next_release(work))
+        work.policies.save_proposals([used])
+    if act is Act.RELEASE:
+        wanted = arrangement.releasing(policy.number)
+        work.policies.save(replace(policy, before=arrangement.policy))
+    elif act is Act.CANDIDATE:
+        wanted = arrangement.trying(policy.number, share or 0.0)
+    else:
+        wanted = arrangement.shadowing(policy.number)
+    release = put_in_force(work, action, policy.number, wanted, doing)
+    return PolicyAnswer(policy=work.policies.policy(policy.number), release=release)
+
+
+def is_less(arrangement: Arrangement, number: int, asked: Asked) -> bool:
+    """Whether a candidate is to decide fewer payments than it does."""
+    act, share = asked
+    running = arrangement.share
+    if act is not Act.CANDIDATE or number != arrangement.candidate:
+        return False
+    return share is not None and running is not None and 0 < share < running
+
+
+def arrangement_at(work: UnitOfWork, read: int | None) -> Arrangement:
+    """What runs; raises `ChangedMeanwhile` where another release was read."""
+    kept = work.policies.in_force()
+    now = 0 if kept is None else kept.number
+    if read is not None and read != now:
+        said = () if kept is None else (f"release {now} is by {kept.by}: {kept.why}",)
+        raise ChangedMeanwhile(
+            f"release: {now} is in force, you read {read}; read it again", said
+        )
+    return arrangement_in_force(work)
+
+
+def moved(work: UnitOfWork, policy: PolicyVersion, state: PolicyState) -> PolicyVersion:
+    """The version in another state, kept so."""
+    now = replace(policy, state=state)
+    work.policies.save(now)
+    return now
+
+
+def record(
+    work: UnitOfWork,
+    action: str,
+    change: tuple[PolicyVersion | None, PolicyVersion],
+    doing: Doing,
+) -> None:
+    """The audit of a version that became another."""
+    before, after = change
+    said = Change(
+        action=action,
+        subject=f"policy {after.number}",
+        before=None if before is None else _written(before),
+        after=_written(after),
+    )
+    work.audit.record(said, doing)
+
+
+def record_decision(
+    work: UnitOfWork,
+    action: str,
+    proposal: PolicyProposal,
+    beside: Mapping[str, object],
+    doing: Doing,
+) -> None:
+    """The audit of what was proposed, approved or rejected."""
+    after = {
+        "proposal": proposal.number,
+        "version": proposal.version,
+        "for": proposal.asked,
+        "stage": proposal.stage.value,
+        "backtest": proposal.backtest,
+        **beside,
+    }
+    subject = f"policy {proposal.policy}"
+    work.audit.record(Change(action=action, subject=subject, after=after), doing)
+
+
+def _written(policy: PolicyVersion) -> dict[str, object]:
+    return {
+        "version": policy.version,
+        "state": policy.state.value,
+        "revision": policy.revision,
+        "authors": sorted(policy.authors),
+        "based_on": policy.based_on,
+        "text_sha256": sha256(policy.checked.text.encode()).hexdigest(),
+    }

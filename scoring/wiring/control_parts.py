@@ -1,0 +1,35 @@
+"""The control plane's database, rules and texts, as the settings name them."""
+
+from __future__ import annotations
+
+from scoring.control.database.database import Database
+from scoring.control.desks.policy_texts import PolicyTexts
+from scoring.control.domain.control_rules import ControlRules
+from scoring.settings import Settings
+from scoring.wiring.definitions import catalogue_from, reasons_text
+
+
+def database_from(settings: Settings, url: str = "") -> Database:
+    """The database, with its tables; raises `BadArtifact` and `DatabaseUnavailable`.
+
+    `url` replaces the settings'. By default a file in the state directory.
+    """
+    named = url or settings.control_database_url.get_secret_value()
+    if not named:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        named = f"sqlite:///{settings.state_dir.resolve() / 'control.db'}"
+    return Database(named).migrated()
+
+
+def control_rules_from(settings: Settings) -> ControlRules:
+    """How strict the control plane is."""
+    return ControlRules(
+        single_user=settings.control_single_user,
+        approval_days=settings.control_approval_days,
+        gate_points=settings.control_gate_points,
+    )
+
+
+def policy_texts_from(settings: Settings) -> PolicyTexts:
+    """What checks policy texts; raises `BadArtifact`."""
+    return PolicyTexts(catalogue_from(settings), reasons_text(settings))
