@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX
 
@@ -18,6 +18,15 @@ def token_hash(token: str) -> int:
     True
     """
     return int.from_bytes(blake2b(token.encode(), digest_size=8).digest(), "little")
+
+
+def chunk_id(revision: int, number: int, content: bytes) -> str:
+    """The name of a chunk: of one base alone, and of what it holds.
+
+    >>> chunk_id(7, 0, b"")
+    '7-0-e3b0c44298fc1c14'
+    """
+    return f"{revision}-{number}-{sha256(content).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
