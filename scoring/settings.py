@@ -75,9 +75,16 @@ class Settings(BaseSettings):
     tensor_device: Literal["cpu", "cuda"] = Field(
         "cpu", description="what computes the tensor target; cuda or no start"
     )
-    policy_file: Path | None = Field(None, description="default: the shipped policy")
+    policy_file: Path | None = Field(
+        None, description="followed; default: the shipped policy"
+    )
+    policy_from: Literal["file", "control"] = Field(
+        "file", description="control: the releases of `scoring control`, by Kafka"
+    )
     features_file: Path | None = Field(None, description="default: the shipped one")
-    reasons_file: Path | None = Field(None, description="default: the shipped table")
+    reasons_file: Path | None = Field(
+        None, description="followed; default: the shipped table"
+    )
     rates_file: Path | None = Field(
         None, description="exchange rates, CSV, followed; default: the shipped example"
     )

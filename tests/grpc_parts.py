@@ -32,6 +32,7 @@ from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 from scoring.v1.transaction_pb2 import Label, LifecycleEvent, Transaction
 from scoring.wiring.calls import calls_from
 from scoring.wiring.grpc_app import grpc_door_from
+from scoring.wiring.releases import PolicyVersions
 from scoring.wiring.services import Service, artifacts_from, models_from, now_ms
 
 SERVICE = "/scoring.v1.FraudScoring/"
@@ -139,7 +140,10 @@ async def open_door(
         now_ms=now_ms,
     )
     log = log or (MemoryLog() if logs else None)
-    service = Service(chosen, scorer, store, log, None, Topics(), telemetry)
+    policies = PolicyVersions.of(chosen, "grpc-0", artifacts.catalogue, now_ms)
+    service = Service(
+        *(chosen, scorer, policies, store, log, None, Topics(), telemetry)
+    )
     source = models_from(chosen)
     calls_ = calls_from(
         service,

@@ -94,6 +94,11 @@ class Event(StrEnum):
         "rates_refused",
         "a file of exchange rates was refused, the log says why; should stay 0",
     )
+    RELEASE_TAKEN = "release_taken", "another policy is in force"
+    RELEASE_REFUSED = (
+        "release_refused",
+        "a release or a policy file was refused, the log says why; should stay 0",
+    )
     CALLER_UNAUTHENTICATED = (
         "caller_unauthenticated",
         "a caller could not be identified",

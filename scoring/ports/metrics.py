@@ -27,6 +27,9 @@ class Unit(Enum):
     SHARE = "share"
     INDEX = "stability"
     FLAG = "available"
+    INFO = "info"
+    NUMBER = "number"
+    RELEASES = "releases"
     TIMES = ""  # how often something happened
 
 
@@ -86,7 +89,8 @@ EVENTS = Metric(
 )  # fmt: skip
 AVAILABLE = Metric(
     "fraud_available", _G, Unit.FLAG,
-    "1 while a system (store, log) is asked, 0 while its circuit breaker is open.",
+    "1 while a system (store, log; control: the topic of releases) is asked, 0 while "
+    "it is unavailable.",
     ("system",),
 )  # fmt: skip
 LABELLED = Metric(
@@ -150,6 +154,29 @@ FEATURE_MISSING = Metric(
     "fraud_feature_missing_share", _G, Unit.SHARE,
     "Share of missing values, last two hours, minus that at training (may be < 0).",
     ("model", "feature"),
+)  # fmt: skip
+
+POLICY = Metric(
+    "fraud_policy_info", _G, Unit.INFO,
+    "1 for each policy version that decides, by arm (policy, candidate).",
+    ("policy", "arm"),
+)  # fmt: skip
+RELEASE = Metric(
+    "fraud_release_number", _G, Unit.NUMBER,
+    "Release in force; 0 where a file decides. A process below the others lags.",
+)  # fmt: skip
+RELEASE_PUBLISHED = Metric(
+    "fraud_release_published_timestamp_seconds", _G, Unit.SECONDS,
+    "When the release in force was published; 0 where a file decides.",
+)  # fmt: skip
+LISTS_REVISION = Metric(
+    "fraud_lists_revision_number", _G, Unit.NUMBER,
+    "Revision of the managed lists in force; 0 where there are none.",
+)  # fmt: skip
+RELEASES_REFUSED = Metric(
+    "fraud_refused_releases", _G, Unit.RELEASES,
+    "1 while what was published last is refused and the last good release decides; the "
+    "log says why; should stay 0.",
 )  # fmt: skip
 
 METRICS = tuple(made for made in globals().values() if isinstance(made, Metric))

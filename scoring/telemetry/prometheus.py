@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from scoring.core.decision.decision import Door, Outcome
+from scoring.core.release.replica import ReplicaReport
 from scoring.errors import TransactionConflict
 from scoring.models.drift import ModelDrift
 from scoring.pipeline.answer import Decided
@@ -17,6 +18,7 @@ from scoring.ports.events import Event
 from scoring.ports.model import Matrix, Model, Scores
 
 _US_PER_S = 1_000_000
+_MS_PER_S = 1_000
 _STAGE_BUCKETS_S = (
     50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.5,
 )  # fmt: skip
@@ -48,6 +50,11 @@ class PrometheusTelemetry:
         )
         self._events = counter(metrics.EVENTS)
         self._available = Gauge(*metrics.AVAILABLE.told, registry=registry)
+        self._policy = Gauge(*metrics.POLICY.told, registry=registry)
+        self._release = Gauge(*metrics.RELEASE.told, registry=registry)
+        self._published = Gauge(*metrics.RELEASE_PUBLISHED.told, registry=registry)
+        self._lists = Gauge(*metrics.LISTS_REVISION.told, registry=registry)
+        self._refused = Gauge(*metrics.RELEASES_REFUSED.told, registry=registry)
         self._labelled = counter(metrics.LABELLED)
         self._expected = counter(metrics.LABELLED_EXPECTED)
         self._drift = ModelDrift()
@@ -101,6 +108,17 @@ class PrometheusTelemetry:
         """Tell at each scrape which outside systems are available."""
         for system, is_available in outside.items():
             self._available.labels(system).set_function(is_available)
+
+    def runs(self, report: ReplicaReport, *, published_at_ms: int) -> None:
+        """Show what this process runs from now on; ms since 1970, 0 for no release."""
+        self._policy.clear()
+        self._policy.labels(report.policy, "policy").set(1)
+        if report.candidate is not None:
+            self._policy.labels(report.candidate, "candidate").set(1)
+        self._release.set(report.release)
+        self._published.set(published_at_ms / _MS_PER_S)
+        self._lists.set(report.list_revision)
+        self._refused.set(bool(report.refused))
 
     def expect(self, model: Model) -> None:
         """Compare scores and features with this model's baseline from now on."""

@@ -19,7 +19,6 @@ from scoring.doors.calls.lookups import Explainer, Explanations, Lookups
 from scoring.doors.calls.requests import Intake
 from scoring.doors.calls.shared_calls import SharedCalls
 from scoring.errors import BadArtifact
-from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.dispatcher import CallDecider, Dispatcher
 from scoring.pipeline.follow_ups import FollowUps
 from scoring.pipeline.load_shedding import LoadShedding
@@ -49,7 +48,7 @@ def calls_from(
     intake = _intake_from(service)
     explanations = None
     if load_explainer is not None:
-        explanations = _explanations_from(service.scorer.artifacts, load_explainer)
+        explanations = _explanations_from(service, load_explainer)
     return SharedCalls(
         intake,
         Checks(
@@ -102,12 +101,20 @@ def _follow_up_sink_from(service: Service) -> FollowUpSink:
 
 
 def _explanations_from(
-    artifacts: Artifacts, load: Callable[[str], Explainer]
+    service: Service, load: Callable[[str], Explainer]
 ) -> Explanations:
-    codes = {
-        name: artifacts.in_force.policy.reasons.of(feature.reason_group).specific[0]
-        for name, feature in artifacts.catalogue.features.items()
-    }
+    features = service.scorer.artifacts.catalogue.features
+
+    def codes(version: str) -> dict[str, str]:
+        policy = service.policies.policy(version, service.scorer.artifacts.in_force)
+        if policy is None:
+            return {}
+        reasons = policy.reasons
+        return {
+            name: reasons.of(feature.reason_group).specific[0]
+            for name, feature in features.items()
+        }
+
     return Explanations(load, codes)
 
 

@@ -8,7 +8,8 @@ from scoring.core.features.catalogue import Catalogue, default_catalogue, load_c
 from scoring.core.features.rates import Rates, load_rates, no_rates, shipped_rates
 from scoring.core.policy.policy import Policy, load_policy
 from scoring.core.policy.reasons import load_reasons
-from scoring.core.policy.shipped_policy import default_policy
+from scoring.core.policy.shipped_policy import default_policy, shipped_text
+from scoring.core.release.policy_release import PolicyText
 from scoring.errors import BadArtifact
 from scoring.settings import Settings
 
@@ -48,6 +49,16 @@ def policy_from(settings: Settings, catalogue: Catalogue) -> Policy:
 def reasons_text(settings: Settings) -> str | None:
     """The table of reasons that the settings name, as text; None: the shipped one."""
     return None if settings.reasons_file is None else _text(settings.reasons_file)
+
+
+def policy_text_from(settings: Settings, version: str) -> PolicyText:
+    """What `policy_from` reads, as it is kept beside others; raises `BadArtifact`."""
+    policy = settings.policy_file
+    return PolicyText(
+        version,
+        shipped_text() if policy is None else _text(policy),
+        reasons_text(settings),
+    )
 
 
 def _text(path: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.rates import Rates
 from scoring.core.features.row import row_of
 from scoring.core.policy.in_force import InForce
@@ -41,8 +42,9 @@ from scoring.wiring.connections import (
     unconnected_log,
 )
 from scoring.wiring.definitions import catalogue_from, policy_from, rates_from
+from scoring.wiring.file_watch import FileWatch
 from scoring.wiring.publishing import outbox_relay_from, provisional_from
-from scoring.wiring.rates_reloader import RatesWatch
+from scoring.wiring.releases import Following, PolicyVersions
 
 _MS_PER_S = 1_000
 # A change of rates holds new batches back until those under way have ended: some
@@ -56,6 +58,7 @@ class Service:
 
     settings: Settings
     scorer: Scorer
+    policies: PolicyVersions
     store: Store
     log: KafkaLog | None
     relay: OutboxRelay | None
@@ -102,10 +105,16 @@ def models_from(settings: Settings, *, picks_target: bool = False) -> ModelSourc
 def artifacts_from(settings: Settings, source: ModelSource | None = None) -> Artifacts:
     """Definitions, model and policy, proved to agree; raises `BadArtifact`."""
     catalogue = catalogue_from(settings)
+    in_force = InForce(policy_from(settings, catalogue))
+    return _artifacts(source or models_from(settings), catalogue, in_force)
+
+
+def _artifacts(
+    source: ModelSource, catalogue: Catalogue, in_force: InForce
+) -> Artifacts:
     row_of(catalogue)  # made before the first payment comes
-    source = source or models_from(settings)
     model = source.load(source.first(), catalogue=catalogue)
-    return Artifacts(catalogue, model, InForce(policy_from(settings, catalogue)))
+    return Artifacts(catalogue, model, in_force)
 
 
 @asynccontextmanager
@@ -123,7 +132,9 @@ async def service_from(
     door) appends its own. With `picks_target`, see `models_from`.
     """
     source = models_from(settings, picks_target=picks_target)
-    artifacts = artifacts_from(settings, source)
+    catalogue = catalogue_from(settings)
+    policies = PolicyVersions.of(settings, name, catalogue, now_ms)
+    artifacts = _artifacts(source, catalogue, policies.first())
     telemetry = PrometheusTelemetry()
     telemetry.expect(artifacts.model)
     liveness = _liveness_from(settings)
@@ -141,12 +152,13 @@ async def service_from(
     telemetry.watch(outside)
     watching = [asyncio.create_task(_watch(source, scorer, telemetry))]
     if settings.rates_file is not None:
-        following = _follow_rates(settings, settings.rates_file, scorer, telemetry)
-        watching.append(asyncio.create_task(following))
+        converting = _follow_rates(settings, settings.rates_file, scorer, telemetry)
+        watching.append(asyncio.create_task(converting))
+    following = Following(policies, scorer, telemetry, now_ms())
     try:
-        async with contact(provisional, log) as wrong:
+        async with contact(provisional, log) as wrong, following.running():
             yield Service(
-                *(settings, scorer, store, log, relay),
+                *(settings, scorer, policies, store, log, relay),
                 *(Topics(settings.topic_prefix), telemetry, outside, liveness, wrong),
             )
     finally:
@@ -228,4 +240,4 @@ async def _follow_rates(
         log.error("the exchange rates are refused, %s stay in force: %s", kept, why)
 
     load = partial(rates_from, settings, catalogue.currency)
-    await RatesWatch(file, load, take, refused).follow()
+    await FileWatch([file], load, take, refused).follow()

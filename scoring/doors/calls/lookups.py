@@ -74,11 +74,12 @@ class Explanations:
     `load` brings the explainer of a model version on first use: it is large, and
     most processes are never asked. It raises `ImportError` where the library is not
     installed, `BadArtifact` or `OSError` where the version is kept no more, and
-    `ModelRegistryUnavailable`. `codes` names the reason code of each feature.
+    `ModelRegistryUnavailable`. `codes` names the reason code of each feature by a
+    version of the policy; none where that version is not kept.
     """
 
     load: Callable[[str], Explainer]
-    codes: Mapping[str, str]
+    codes: Callable[[str], Mapping[str, str]]
     _explainers: OrderedDict[str, Explainer] = field(default_factory=OrderedDict)
     # One thread: explaining never takes more than a core from deciding.
     _thread: ThreadPoolExecutor = field(
@@ -94,6 +95,11 @@ class Explanations:
         """
         work = partial(self._explained, version, vector, deeper=deeper)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def codes_of(self, policy: str) -> Mapping[str, str]:
+        """The reason code of each feature, by the policy version that decided."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.codes, policy)
 
     def _explained(
         self, version: str, vector: NDArray[np.float32], *, deeper: bool
@@ -164,6 +170,7 @@ class Lookups:
                 vector,
                 deeper=core.second_look == decision_pb2.SECOND_LOOK_TAKEN,
             )
+            codes = await explanations.codes_of(core.versions.policy)
         return fraud_scoring_pb2.ExplainDecisionResponse(
             core=core,
             base=explanation.base,
@@ -171,7 +178,7 @@ class Lookups:
                 vector,
                 explanation,
                 names=explainer.feature_names,
-                codes=explanations.codes,
+                codes=codes,
             ),
         )
 

@@ -10,7 +10,7 @@ from rates_parts import HEAD
 
 from scoring.core.features.rates import load_rates
 from scoring.pipeline.batch_gate import Between
-from scoring.wiring.rates_reloader import RatesWatch
+from scoring.wiring.file_watch import FileWatch
 
 POLL_S = 0.02
 
@@ -43,7 +43,7 @@ async def following(file, *, busy=0):
     def load():
         return load_rates(file.read_text(), reference="EUR", name=file.name)
 
-    watch = RatesWatch(file, load, take, refused.put_nowait, poll_s=POLL_S)
+    watch = FileWatch([file], load, take, refused.put_nowait, poll_s=POLL_S)
     task = asyncio.create_task(watch.follow())
     try:
         async with asyncio.timeout(10):

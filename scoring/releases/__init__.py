@@ -1,0 +1,1 @@
+"""Follows what the control plane released, and keeps the last good on this machine."""

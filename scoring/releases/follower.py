@@ -1,0 +1,83 @@
+"""Brings releases into force: compiled beside the event loop, swapped on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from scoring.core.policy.in_force import InForce
+from scoring.releases.control_records import ControlIntake
+from scoring.releases.control_topic import ControlTopic, Read
+from scoring.releases.release_keeper import Released, ReleaseKeeper
+
+
+@dataclass(slots=True)
+class ReleaseFollower:
+    """Follows the topic, and changes what is in force by what could be loaded.
+
+    `change` gets a function of what is in force now, on the event loop: it swaps one
+    reference. `counted` is told how many releases were taken and refused.
+    """
+
+    topic: ControlTopic
+    keeper: ReleaseKeeper
+    change: Callable[[Callable[[InForce], InForce]], None]
+    counted: Callable[[int, int], None]
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
+    _intake: ControlIntake = field(init=False)
+    _refusals: int = 0
+
+    def __post_init__(self) -> None:
+        """Admit records of a first pass."""
+        self._begin_pass()
+
+    async def follow(self) -> None:
+        """Follow until cancelled; never raises for Kafka or for what it says."""
+        async for read in self.topic.reads():
+            if read.first:
+                self._begin_pass()
+            released = await asyncio.to_thread(self._taken, read)
+            if released is not None:
+                self.change(partial(in_force_of, released))
+            if released is not None or self._refusals:
+                self.counted(int(released is not None), self._refusals)
+                self._refusals = 0
+                self.changed.set()
+            if read.whole:
+                self.caught_up.set()
+            await asyncio.to_thread(self.keeper.save)
+
+    def _begin_pass(self) -> None:
+        self._intake = ControlIntake(self._refuse)
+        self.keeper.begin_again()
+
+    def _refuse(self, why: str) -> None:
+        self._refusals += 1
+        self.keeper.refuse(why)
+
+    def _taken(self, read: Read) -> Released | None:
+        """What comes into force by these records; blocks.
+
+        Of the releases that a topic holds from before, only the newest is compiled.
+        """
+        before = self.keeper.refused
+        self.keeper.take(self._intake.admitted(read.records))
+        released = self.keeper.settle() if read.whole else None
+        if released is None and self.keeper.refused not in {"", before}:
+            self._refusals += 1
+        return released
+
+
+def in_force_of(released: Released, held: InForce) -> InForce:
+    """What is in force by a release; the lists and what was tripped stay."""
+    candidate = released.release.candidate
+    return replace(
+        held,
+        policy=released.policy,
+        candidate=released.candidate,
+        share=0.0 if candidate is None else candidate.share,
+        shadows=released.shadows,
+    )

@@ -1,0 +1,131 @@
+"""Policies by version: every text that was released, and some compiled."""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.policy.policy import Policy, load_policy
+from scoring.core.policy.reasons import load_reasons
+from scoring.core.release.policy_release import PolicyText
+from scoring.errors import BadArtifact, CorruptState
+from scoring.releases.state_files import read_whole, write_whole
+from scoring.wire.control_json import text_from_json, text_to_json
+
+# In memory: what a release names, and those that people ask for. A compiled policy of
+# 50 rules is 1 MB, the largest text 1 MB.
+_COMPILED_MAX = 8
+_TEXTS_MAX = 16
+# While a policy is compiled in a thread, the event loop asks for the interpreter every
+# time it wakes, and waits for so long. Python's own 5 ms are all that a stall may be.
+_SWITCH_S = 0.0005
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class PolicyShelf:
+    """Texts in a directory, the newest of them in memory too; compiled on demand.
+
+    Its methods block: call them off the event loop. They may be called from several
+    threads.
+    """
+
+    directory: Path
+    catalogue: Catalogue
+    _texts: OrderedDict[str, PolicyText] = field(default_factory=OrderedDict)
+    _compiled: OrderedDict[str, Policy] = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def keep(self, text: PolicyText) -> None:
+        """Remember a text; raises `OSError` where it cannot be written.
+
+        It is then in memory for now.
+        """
+        with self._lock:
+            _put(self._texts, text.version, text, _TEXTS_MAX)
+        path = self._path(text.version)
+        body = text_to_json(text)
+        try:
+            if read_whole(path) == body:
+                return
+        except CorruptState:
+            pass  # written anew
+        write_whole(path, body)
+
+    def text(self, version: str) -> PolicyText | None:
+        """The text of a version; None where it is not known here, or damaged."""
+        with self._lock:
+            found = self._texts.get(version)
+        if found is not None:
+            return found
+        try:
+            body = read_whole(self._path(version))
+            return None if body is None else text_from_json(body)
+        except (CorruptState, OSError):
+            return None
+
+    def policy(self, version: str) -> Policy:
+        """The compiled policy; raises `BadArtifact` for one that cannot run here.
+
+        Raises `CorruptState` where its text is not known, or damaged.
+        """
+        with self._lock:
+            found = self._compiled.get(version)
+            if found is not None:
+                self._compiled.move_to_end(version)
+                return found
+            text = self._texts.get(version)
+        text = text or self.text(version)
+        if text is None:
+            raise CorruptState(f"the text of policy {version} is not known here")
+        with _giving_way():
+            policy = compiled(text, self.catalogue)
+        with self._lock:
+            _put(self._compiled, version, policy, _COMPILED_MAX)
+        return policy
+
+    def _path(self, version: str) -> Path:
+        return self.directory / f"{version}.json"
+
+
+def compiled(text: PolicyText, catalogue: Catalogue) -> Policy:
+    """A policy of its text, proved to be the version that it is said to be.
+
+    Raises `BadArtifact`: for mistakes, and for a text that is another version here.
+    """
+    name = f"policy {text.version}"
+    reasons = None
+    if text.reasons is not None:
+        reasons = load_reasons(text.reasons, catalogue=catalogue, name=name)
+    policy = load_policy(text.text, catalogue=catalogue, name=name, reasons=reasons)
+    if policy.version != text.version:
+        raise BadArtifact(
+            f"{name}: is {policy.version} here: this process has other feature "
+            "definitions, or is of another release, than the control plane"
+        )
+    return policy
+
+
+def _put(shelf: OrderedDict[str, V], key: str, value: V, most: int) -> None:
+    shelf[key] = value
+    shelf.move_to_end(key)
+    while len(shelf) > most:
+        shelf.popitem(last=False)
+
+
+@contextmanager
+def _giving_way() -> Iterator[None]:
+    """Let other threads have the interpreter soon while this one computes."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)

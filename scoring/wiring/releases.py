@@ -1,0 +1,243 @@
+"""How a policy comes into force while the process runs: by releases, or by a file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+
+from scoring.core.features.catalogue import Catalogue
+from scoring.core.policy.in_force import InForce
+from scoring.core.policy.policy import Policy
+from scoring.core.release.replica import ReplicaReport, Trip
+from scoring.errors import BadArtifact, CorruptState
+from scoring.kafka.client_options import client_options
+from scoring.kafka.topic_names import Topics
+from scoring.pipeline.scorer import Scorer
+from scoring.ports.events import Event
+from scoring.releases.control_topic import ControlTopic
+from scoring.releases.follower import ReleaseFollower, in_force_of
+from scoring.releases.policy_shelf import PolicyShelf
+from scoring.releases.release_keeper import ReleaseKeeper
+from scoring.releases.reporter import Reporter
+from scoring.settings import Settings
+from scoring.telemetry.prometheus import PrometheusTelemetry
+from scoring.wiring.definitions import policy_from, policy_text_from
+from scoring.wiring.file_watch import FileWatch
+
+log = logging.getLogger(__name__)
+# A start that has no release of its own waits so long for the topic.
+_FIRST_S = 5.0
+
+
+def no_trips() -> tuple[Trip, ...]:
+    """Nothing was tripped."""
+    return ()
+
+
+@dataclass(slots=True)
+class PolicyVersions:
+    """What is in force in one process, and every version that it can still evaluate.
+
+    `name` tells the process from the others of this machine, `trips` what the breaker
+    stopped.
+    """
+
+    settings: Settings
+    name: str
+    catalogue: Catalogue
+    now_ms: Callable[[], int]
+    shelf: PolicyShelf
+    keeper: ReleaseKeeper
+    trips: Callable[[], tuple[Trip, ...]] = no_trips
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        name: str,
+        catalogue: Catalogue,
+        now_ms: Callable[[], int],
+    ) -> PolicyVersions:
+        """As the settings say, nothing read yet; raises `BadArtifact`."""
+        if settings.policy_from == "control" and not settings.kafka_bootstrap:
+            raise BadArtifact(
+                "SCORING_POLICY_FROM=control: releases come by Kafka: set "
+                "SCORING_KAFKA_BOOTSTRAP as well"
+            )
+        directory = settings.state_dir / "releases"
+        shelf = PolicyShelf(directory / "policies", catalogue)
+        keeper = ReleaseKeeper(directory / "last-good", shelf, log.error)
+        return cls(settings, name, catalogue, now_ms, shelf, keeper)
+
+    @property
+    def released(self) -> bool:
+        """Whether releases decide, not a file."""
+        return self.settings.policy_from == "control"
+
+    def first(self) -> InForce:
+        """What a start begins with: the last good release, else the file; blocks.
+
+        Raises `BadArtifact`.
+        """
+        released = self.keeper.open() if self.released else None
+        if released is not None:
+            return in_force_of(released, InForce(released.policy))
+        return InForce(self.from_file())
+
+    def policy(self, version: str, held: InForce) -> Policy | None:
+        """A version, compiled; None where nobody here has it, or it cannot run.
+
+        Blocks, where it is not one of those `held` in force.
+        """
+        arms = (held.policy, held.candidate, *held.shadows)
+        for policy in arms:
+            if policy is not None and policy.version == version:
+                return policy
+        try:
+            return self.shelf.policy(version)
+        except (BadArtifact, CorruptState):
+            return None
+
+    def from_file(self) -> Policy:
+        """The policy of the file, and its text on the shelf; raises `BadArtifact`."""
+        policy = policy_from(self.settings, self.catalogue)
+        try:
+            self.shelf.keep(policy_text_from(self.settings, policy.version))
+        except (BadArtifact, OSError) as error:
+            log.warning(
+                "policy %s: decisions made by it will not be evaluated once another is "
+                "in force: its text is not kept: %s",
+                policy.version,
+                error,
+            )
+        return policy
+
+
+@dataclass(slots=True)
+class Following:
+    """One process as it follows what is released, and shows what it runs."""
+
+    policies: PolicyVersions
+    scorer: Scorer
+    telemetry: PrometheusTelemetry
+    started_at_ms: int
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow from now on, until the end of the block.
+
+        Where nothing was ever released to this machine, the topic is asked first, for
+        some seconds at most. Raises `BadArtifact` where a last good release is there
+        that cannot run, and none that can comes.
+        """
+        self._shown()
+        tasks = []
+        if not self.policies.released:
+            tasks.append(asyncio.create_task(self._follow_file()))
+        else:
+            follower = self._follower()
+            tasks.append(asyncio.create_task(follower.follow()))
+            tasks.append(asyncio.create_task(self._reporter(follower.changed).run()))
+        try:
+            if self.policies.released:
+                await self._first(follower)
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _first(self, follower: ReleaseFollower) -> None:
+        keeper = self.policies.keeper
+        if keeper.current is not None:
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(follower.caught_up.wait(), _FIRST_S)
+        if keeper.unable:
+            raise BadArtifact(keeper.unable)
+
+    def report(self) -> ReplicaReport:
+        """What this process runs now."""
+        held, keeper = self.scorer.artifacts.in_force, self.policies.keeper
+        current = keeper.current
+        return ReplicaReport(
+            replica=f"{socket.gethostname()}/{self.policies.name}",
+            door=self.policies.name.partition("-")[0],
+            process=os.getpid(),
+            started_at_ms=self.started_at_ms,
+            at_ms=self.policies.now_ms(),
+            policy=held.policy.version,
+            candidate=None if held.candidate is None else held.candidate.version,
+            release=0 if current is None else current.release.release,
+            list_revision=held.lists_revision,
+            refused=keeper.refused,
+            tripped=self.policies.trips(),
+        )
+
+    def _swap(self, change: Callable[[InForce], InForce]) -> None:
+        """Change what is in force, from the next batch on."""
+        artifacts = self.scorer.artifacts
+        changed = change(artifacts.in_force)
+        self.scorer.artifacts = replace(artifacts, in_force=changed)
+        before, now = artifacts.in_force.policy, changed.policy
+        if before.version != now.version:
+            log.info(
+                "policy %s decides from now on, not %s", now.version, before.version
+            )
+
+    def _counted(self, taken: int, refused: int) -> None:
+        self.telemetry.count(Event.RELEASE_TAKEN, taken)
+        self.telemetry.count(Event.RELEASE_REFUSED, refused)
+        self._shown()
+
+    def _shown(self) -> None:
+        current = self.policies.keeper.current
+        published = 0 if current is None else current.release.published_at_ms
+        self.telemetry.runs(self.report(), published_at_ms=published)
+
+    def _follower(self) -> ReleaseFollower:
+        settings = self.policies.settings
+        topic = ControlTopic(
+            settings.kafka_bootstrap,
+            client_options(settings.kafka_options),
+            Topics(settings.topic_prefix).control,
+            settings.fetch_wait_ms,
+        )
+        self.telemetry.watch({"control": lambda: topic.following})
+        return ReleaseFollower(topic, self.policies.keeper, self._swap, self._counted)
+
+    def _reporter(self, changed: asyncio.Event) -> Reporter:
+        settings = self.policies.settings
+        return Reporter(
+            settings.kafka_bootstrap,
+            client_options(settings.kafka_options),
+            Topics(settings.topic_prefix).control_replicas,
+            self.report,
+            changed,
+        )
+
+    async def _follow_file(self) -> None:
+        """Decide by what the files say whenever they change."""
+        settings = self.policies.settings
+        files = [file for file in (settings.policy_file, settings.reasons_file) if file]
+        if not files:
+            return
+
+        async def take(policy: Policy) -> bool:
+            if policy.version != self.scorer.artifacts.in_force.policy.version:
+                self._swap(lambda held: replace(held, policy=policy))
+                self._counted(1, 0)
+            return True
+
+        def refused(why: str) -> None:
+            self._counted(0, 1)
+            kept = self.scorer.artifacts.in_force.policy.version
+            log.error("the policy is refused, %s stays in force: %s", kept, why)
+
+        load = self.policies.from_file
+        await FileWatch(files, load, take, refused).follow()
