@@ -146,24 +146,28 @@ class Archive:
         A transaction that was logged twice stands once: where a provisional answer
         and a final one are there, the final one is what was recorded.
         """
-        for kind, schema in SCHEMAS.items():
-            empty = schema.append(pa.field("day", pa.date32())).empty_table()
-            con.register("nothing_archived", empty)
-            con.execute(
-                f"CREATE OR REPLACE TABLE no_{kind} AS SELECT * FROM nothing_archived"  # noqa: S608
-            )
-            rows = f"SELECT * FROM no_{kind}"  # noqa: S608
-            if self.files(kind):
-                pattern = str(self.directory / kind / "day=*" / "p*.parquet")
-                # Files of an earlier release lack what is kept since.
-                rows += f""" UNION ALL BY NAME SELECT * FROM read_parquet(
-                    {text_sql(pattern)}, hive_partitioning = true,
-                    union_by_name = true)"""  # noqa: S608
+        for kind in SCHEMAS:
+            rows = self.records(con, kind, self.files(kind))
             con.execute(f"CREATE OR REPLACE VIEW archived_{kind} AS {rows}")
         for kind, rows in _STANDING.items():
             con.execute(
                 f"CREATE OR REPLACE VIEW {kind} AS {rows} QUALIFY {FIRST[kind]}"
             )
+
+    def records(self, con: Any, kind: str, files: Sequence[Path]) -> str:
+        """The query of every record of some of its files, each with its `day`."""
+        empty = SCHEMAS[kind].append(pa.field("day", pa.date32())).empty_table()
+        con.register("nothing_archived", empty)
+        con.execute(
+            f"CREATE OR REPLACE TABLE no_{kind} AS SELECT * FROM nothing_archived"  # noqa: S608
+        )
+        rows = f"SELECT * FROM no_{kind}"  # noqa: S608
+        if not files:
+            return rows
+        listed = ", ".join(text_sql(str(path)) for path in files)
+        # Files of an earlier release lack what is kept since.
+        return f"""{rows} UNION ALL BY NAME SELECT * FROM read_parquet([{listed}],
+            hive_partitioning = true, union_by_name = true)"""  # noqa: S608
 
     def masks(self) -> dict[tuple[str, str, str], str]:
         """What was forgotten: (tenant, field, digest of the token) to its mask."""

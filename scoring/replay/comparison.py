@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 from scoring.errors import BadArtifact
 from scoring.replay.flips import flip_sheets, flips, redecide
-from scoring.replay.policy_page import show
 from scoring.replay.report import compare, features_that_differ
+from scoring.replay.sheet import show
 from scoring.settings import Settings
 from scoring.wiring.definitions import catalogue_from, policy_from
 

@@ -54,6 +54,7 @@ def decision_values(row: Row, decision: decision_pb2.Decision) -> dict[str, Any]
         "model_version": core.versions.model,
         "policy_version": core.versions.policy,
         "rates_version": core.versions.rates,
+        "features_version": core.versions.features,
         "transaction": wire.transaction_to_proto(transaction).SerializeToString(),
     }
 
@@ -116,6 +117,7 @@ def decisions_schema() -> Any:
             ("model_version", pa.string()),
             ("policy_version", pa.string()),
             ("rates_version", pa.string()),
+            ("features_version", pa.string()),
             ("transaction", pa.binary()),  # protobuf, for another policy to decide
         ]
     )

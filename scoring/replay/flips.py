@@ -16,8 +16,8 @@ from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import Policy
 from scoring.errors import BadArtifact
 from scoring.replay.decisions import decisions_schema, view
-from scoring.replay.policy_page import Sheet, money, percent
-from scoring.replay.policy_report import Slice, slices
+from scoring.replay.sheet import Sheet, money, percent
+from scoring.replay.slices import Slice, slices
 from scoring.training.sql import connect
 from scoring.v1 import transaction_pb2
 

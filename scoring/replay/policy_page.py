@@ -1,36 +1,25 @@
-"""A report as tables: on the screen, as Markdown and as JSON, from one description."""
+"""A policy report as tables, and as JSON for a program."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table as Grid
+from scoring.replay.policy_report import PolicyReport, RuleLine
+from scoring.replay.sheet import Sheet, markdown, money, number, percent, share
+from scoring.replay.slices import Slice
 
-from scoring.core.transaction.codes import CURRENCY_DIGITS
-from scoring.replay.policy_report import Money, PolicyReport, RuleLine, Slice
-
-_DEFAULT_DIGITS = 2
-_PIPE_WIDTH = 160
+_FIGURES = (
+    *("count", "frauds", "legitimate", "amounts", "fraud_amounts"),
+    *("legitimate_amounts", "precision", "false_positives_per_fraud"),
+)
 _AT_LEAST = {
     "CHALLENGE": "challenged or stricter",
     "REVIEW": "reviewed or stricter",
     "DECLINE": "declined",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """One table of a report; cells are text, the first column is a name."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def policy_sheets(report: PolicyReport) -> list[Sheet]:
@@ -120,47 +109,6 @@ def _reasons(report: PolicyReport) -> Sheet:
     return Sheet(title, ("reason", "payments", "frauds", "precision"), rows)
 
 
-def show(sheets: Sequence[Sheet], console: Console | None = None) -> None:
-    """Print tables; names are whole, other cells are wrapped where it is narrow."""
-    console = console or Console()
-    if not console.is_terminal:  # a file or a pipe: nothing is gained by wrapping
-        console.width = max(console.width, _PIPE_WIDTH)
-    for sheet in sheets:
-        grid = Grid(title=sheet.title, title_justify="left")
-        for i, column in enumerate(sheet.columns):
-            side: Literal["left", "right"] = "right" if i else "left"
-            grid.add_column(column, justify=side, overflow="fold", no_wrap=not i)
-        for row in sheet.rows:
-            grid.add_row(*row)
-        console.print(grid, markup=False)
-
-
-def markdown(title: str, sheets: Sequence[Sheet], remarks: Sequence[str] = ()) -> str:
-    """Tables as a Markdown page.
-
-    >>> print(markdown("T", [Sheet("S", ("a", "b"), (("x|y", "1"),))]), end="")
-    # T
-    <BLANKLINE>
-    ## S
-    <BLANKLINE>
-    | a | b |
-    |---|--:|
-    | x\\|y | 1 |
-    """
-    lines = [f"# {title}", ""]
-    for remark in remarks:
-        lines += [remark, ""]
-    for sheet in sheets:
-        lines += [f"## {sheet.title}", "", _line(sheet.columns)]
-        lines.append("|---|" + "--:|" * (len(sheet.columns) - 1))
-        lines += [*map(_line, sheet.rows), ""]
-    return "\n".join(lines[:-1]) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
 def policy_json(report: PolicyReport) -> str:
     """The report with its ratios, for a program; amounts are minor units."""
     return json.dumps(_plain(report), indent=1) + "\n"
@@ -168,11 +116,7 @@ def policy_json(report: PolicyReport) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Slice):
-        ratios = {
-            "precision": value.precision,
-            "false_positives_per_fraud": value.false_positives_per_fraud,
-        }
-        return {**asdict(value), **ratios}
+        return {name: getattr(value, name) for name in _FIGURES}
     if isinstance(value, PolicyReport | RuleLine):
         return {name: _plain(getattr(value, name)) for name in value.__slots__}
     if isinstance(value, dict):
@@ -195,39 +139,3 @@ def write_policy_report(report: PolicyReport, decisions: Path) -> Path:
 
 def _listed(versions: Sequence[str]) -> str:
     return ", ".join(versions) or "not recorded"
-
-
-def money(amounts: Money) -> str:
-    """Amounts in major units, a currency each; never added up.
-
-    >>> money({"EUR": 1234567, "JPY": 20}), money({})
-    ('12,345.67 EUR, 20 JPY', '0')
-    """
-    parts = []
-    for currency, minor in sorted(amounts.items()):
-        digits = CURRENCY_DIGITS.get(currency, _DEFAULT_DIGITS)
-        parts.append(f"{Decimal(minor).scaleb(-digits):,.{digits}f} {currency}".strip())
-    return ", ".join(parts) or "0"
-
-
-def share(part: int, whole: int) -> str:
-    """A part in per cent of the whole, a dash where there is none.
-
-    >>> share(1, 8), share(0, 0)
-    ('12.50%', '–')
-    """
-    return percent(part / whole if whole else None)
-
-
-def percent(ratio: float | None) -> str:
-    """A ratio in per cent, a dash for None."""
-    return "–" if ratio is None else f"{ratio:.2%}"
-
-
-def number(ratio: float | None) -> str:
-    """A ratio as a number, a dash for None.
-
-    >>> number(2.5), number(None)
-    ('2.50', '–')
-    """
-    return "–" if ratio is None else f"{ratio:,.2f}"

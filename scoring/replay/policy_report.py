@@ -3,59 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scoring.core.decision.decision import Outcome
 from scoring.replay.decisions import view
+from scoring.replay.slices import Slice, slices, sum_of
 from scoring.training.sql import connect
 
-Money = dict[str, int]  # minor units by currency: currencies are never added up
 _STRICTNESS = (
     "CASE {0} WHEN 'DECLINE' THEN 4 WHEN 'REVIEW' THEN 3 WHEN 'CHALLENGE' THEN 2 "
     "WHEN 'APPROVE' THEN 1 ELSE 0 END"
 )
-
-
-@dataclass(slots=True)
-class Slice:
-    """Some decisions, and what they turned out to be where the table says it."""
-
-    count: int = 0
-    frauds: int = 0
-    legitimate: int = 0
-    amounts: Money = field(default_factory=dict)
-    fraud_amounts: Money = field(default_factory=dict)
-    legitimate_amounts: Money = field(default_factory=dict)
-
-    @property
-    def precision(self) -> float | None:
-        """The share of fraud among what is labelled; None where nothing is."""
-        labelled = self.frauds + self.legitimate
-        return self.frauds / labelled if labelled else None
-
-    @property
-    def false_positives_per_fraud(self) -> float | None:
-        """Legitimate payments for each fraud; None where there is no fraud.
-
-        >>> Slice(count=9, frauds=2, legitimate=5).false_positives_per_fraud
-        2.5
-        """
-        return self.legitimate / self.frauds if self.frauds else None
-
-    def add(self, other: Slice) -> None:
-        """Take in the decisions of another slice."""
-        self.count += other.count
-        self.frauds += other.frauds
-        self.legitimate += other.legitimate
-        for ours, theirs in (
-            (self.amounts, other.amounts),
-            (self.fraud_amounts, other.fraud_amounts),
-            (self.legitimate_amounts, other.legitimate_amounts),
-        ):
-            for currency, minor in theirs.items():
-                ours[currency] = ours.get(currency, 0) + minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,40 +80,16 @@ def policy_report(
         return PolicyReport(
             policies=_distinct(con, "policy_version"),
             models=_distinct(con, "model_version"),
-            all=_sum(outcomes.values()),
+            all=sum_of(outcomes.values()),
             degradations=_degradations(con),
             outcomes=named,
             stopped={
-                o.name: _sum(named[p.name] for p in Outcome if p >= o)
+                o.name: sum_of(named[p.name] for p in Outcome if p >= o)
                 for o in (Outcome.CHALLENGE, Outcome.REVIEW, Outcome.DECLINE)
             },
             rules=_rules(con, rules),
             reasons={str(code): one for code, one in by_count},
         )
-
-
-def slices(con: Any, relation: str, key: str) -> dict[Any, Slice]:
-    """The decisions of a relation, by a SQL expression over its columns."""
-    found: dict[Any, Slice] = {}
-    rows = con.execute(
-        f"""SELECT {key} AS key, coalesce(currency, '') AS currency, count(*),
-            count(*) FILTER (fraud), count(*) FILTER (NOT fraud),
-            coalesce(sum(amount_minor), 0),
-            coalesce(sum(amount_minor) FILTER (fraud), 0),
-            coalesce(sum(amount_minor) FILTER (NOT fraud), 0)
-        FROM {relation} GROUP BY ALL ORDER BY ALL"""  # noqa: S608 fixed text
-    ).fetchall()
-    for value, currency, count, frauds, legitimate, *sums in rows:
-        money = [{currency: int(minor)} if minor else {} for minor in sums]
-        found.setdefault(value, Slice()).add(Slice(count, frauds, legitimate, *money))
-    return found
-
-
-def _sum(parts: Iterable[Slice]) -> Slice:
-    whole = Slice()
-    for part in parts:
-        whole.add(part)
-    return whole
 
 
 def _rules(con: Any, known: Iterable[tuple[str, str, str]]) -> tuple[RuleLine, ...]:

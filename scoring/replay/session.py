@@ -18,7 +18,7 @@ from scoring.kafka.topic_names import Topics
 from scoring.replay.collect import Collector
 from scoring.replay.decisions import write_csv
 from scoring.replay.fitted import fitted_remarks
-from scoring.replay.policy_page import policy_sheets, show, write_policy_report
+from scoring.replay.policy_page import policy_sheets, write_policy_report
 from scoring.replay.policy_report import policy_report
 from scoring.replay.report import quality_of
 from scoring.replay.run import (
@@ -35,6 +35,7 @@ from scoring.replay.screen import (
     print_follow_ups_refused,
     print_report,
 )
+from scoring.replay.sheet import show
 from scoring.settings import Settings
 from scoring.training.offline.lifecycle import refuse_untold
 from scoring.training.quality import Quality

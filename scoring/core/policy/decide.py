@@ -27,7 +27,7 @@ from scoring.core.decision.decision import (
     Versions,
 )
 from scoring.core.fast_init import fast_init
-from scoring.core.policy.policy import Measure, Policy
+from scoring.core.policy.policy import Cuts, Measure, Policy
 from scoring.core.policy.rules.inputs import features_in
 from scoring.core.policy.ruling import Ruling
 from scoring.core.transaction.transaction import Transaction
@@ -143,21 +143,44 @@ def _outcome(
 ) -> Outcome:
     if ruling.outcome is _APPROVE:
         return _APPROVE
-    strictest = ruling.outcome
-    for measure in measures:
-        strictest = max(strictest, measure.outcome)
-    # A fallback that approves accepts the transaction without asking the score.
-    accepted = bool(measures) and max(m.outcome for m in measures) is _APPROVE
-    if score is None or accepted:
-        return strictest or _APPROVE
-    challenge, review, decline = policy.cuts.resolve(transaction)
+    asked = None
+    if score is not None:
+        asked = asked_by_score(score, policy.cuts.resolve(transaction))
+    return settled(ruling.outcome, [measure.outcome for measure in measures], asked)
+
+
+def asked_by_score(score: float, cuts: Cuts) -> Outcome:
+    """What a score asks for by itself.
+
+    >>> asked_by_score(0.3, (0.1, 0.2, 0.5)).name
+    'REVIEW'
+    """
+    challenge, review, decline = cuts
     if score >= decline:
         return Outcome.DECLINE
     if score >= review:
-        return max(strictest, Outcome.REVIEW)
-    if score >= challenge:
-        return max(strictest, Outcome.CHALLENGE)
-    return strictest or _APPROVE
+        return Outcome.REVIEW
+    return Outcome.CHALLENGE if score >= challenge else _APPROVE
+
+
+def settled(
+    ruled: Outcome, measures: Sequence[Outcome], asked: Outcome | None
+) -> Outcome:
+    """The outcome: by rules and lists, by what was missing, by the score (None: none).
+
+    >>> settled(Outcome.CHALLENGE, [], Outcome.DECLINE).name
+    'DECLINE'
+    >>> settled(Outcome.UNSPECIFIED, [Outcome.APPROVE], Outcome.DECLINE).name
+    'APPROVE'
+    """
+    if ruled is _APPROVE:
+        return _APPROVE
+    strictest = max(ruled, *measures) if measures else ruled
+    # A fallback that approves accepts the transaction without asking the score.
+    accepted = bool(measures) and max(measures) is _APPROVE
+    if asked is None or accepted:
+        return strictest or _APPROVE
+    return max(strictest, asked)
 
 
 def _further_reasons(

@@ -231,7 +231,7 @@ def _schema(file: PolicyFile, catalogue: Catalogue) -> Schema:
         if feature.windowed and STATISTICS[feature.statistic].falls
     )
     constants = {
-        name: None if limit.segments else _number(name, limit.default)
+        name: None if limit.segments else limit_number(name, limit.default)
         for name, limit in file.limits.items()
     }
     tokens = {
@@ -241,6 +241,11 @@ def _schema(file: PolicyFile, catalogue: Catalogue) -> Schema:
     bounds = {f"limits.{name}": _written(limit) for name, limit in file.limits.items()}
     bounds |= catalogue.bounds
     return Schema(catalogue.names, falling, constants, tokens, bounds)
+
+
+def clauses_of(file: PolicyFile) -> tuple[Clause, ...]:
+    """The clauses of a policy, in the order of its masks' bits."""
+    return tuple(_clauses(file)[0])
 
 
 def _written(limit: Limit) -> Bounds:
@@ -261,11 +266,12 @@ def _bindings(file: PolicyFile, amount: Amount) -> Bindings:
 
 
 def _limit(name: str, limit: Limit, amount: Amount) -> Choice[float]:
-    cases = [(case.where, _number(name, case.limit)) for case in limit.segments]
-    return choice(_number(name, limit.default), cases, amount)
+    cases = [(case.where, limit_number(name, case.limit)) for case in limit.segments]
+    return choice(limit_number(name, limit.default), cases, amount)
 
 
-def _number(name: str, written: float) -> float:
+def limit_number(name: str, written: float) -> float:
+    """A limit's number as rules compare it: whole minor units, or a decimal."""
     return int(written) if limit_type(name) is Type.INTEGER else float(written)
 
 

@@ -10,8 +10,10 @@ from rich.console import Console
 
 from scoring.errors import BadArtifact
 from scoring.replay.decisions import write_csv
-from scoring.replay.policy_page import policy_sheets, show, write_policy_report
-from scoring.replay.policy_report import Slice, policy_report
+from scoring.replay.policy_page import policy_sheets, write_policy_report
+from scoring.replay.policy_report import policy_report
+from scoring.replay.sheet import show
+from scoring.replay.slices import Slice
 
 
 @pytest.fixture

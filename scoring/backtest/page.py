@@ -1,0 +1,144 @@
+"""A backtest as tables for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from scoring.backtest.result import Backtest, RuleFigures
+from scoring.backtest.source import DAY_MS
+from scoring.core.decision.decision import Outcome
+from scoring.replay.flips import flip_sheets
+from scoring.replay.sheet import Sheet, money, percent, share
+from scoring.replay.slices import GENUINE, Tally, Truth
+
+# The classes in words, in order; see `SideFigures.classes`.
+CLASSES: Mapping[str, str] = {
+    "fraud_caught": "fraud caught (not approved)",
+    "fraud_declined": "  of which declined",
+    "fraud_missed": "fraud missed (approved)",
+    "refunded_declined": "refunded, declined",
+    "refunded_others": "refunded, not declined",
+    "legitimate_refused": "legitimate refused (declined)",
+    "legitimate_held": "legitimate challenged or reviewed",
+    "legitimate_approved": "legitimate approved",
+    "declined_by_us": "declined by us then: no label, nothing saved",
+    "not_yet_labelled": "not yet labelled",
+    "unknown": "nothing known",
+}
+
+
+def backtest_sheets(found: Backtest) -> list[Sheet]:
+    """The tables of a backtest: classes, outcomes, flips, rules."""
+    flips = [
+        Sheet(sheet.title, sheet.columns, sheet.rows)
+        for sheet in flip_sheets(found.flips)
+    ]
+    sheets = [_classes(found), _outcomes(found), *flips, _samples(found), _rules(found)]
+    return [sheet for sheet in sheets if sheet.rows]
+
+
+def remarks(found: Backtest) -> list[str]:
+    """What a reader must know beside the tables."""
+    by_count, by_amount = found.accepted_then_declined
+    span = found.span
+    lines = [
+        f"{found.eligible:,} payments from {_day(span.from_ms)} to "
+        f"{_day(span.until_ms - 1)}; old {found.old.version}, new {found.new.version}",
+        f"declined more of what the old version does not decline: {by_count:+.2%} of "
+        f"payments, {by_amount:+.2%} of the amount",
+        f"not yet labelled: {percent(found.unlabelled_share)}; "
+        + (
+            "no label says fraud, so that none is taken as known"
+            if span.delay_ms is None
+            else f"labels usually take {span.delay_ms / DAY_MS:g} days"
+        ),
+    ]
+    lines += [f"skipped, {cause}: {n:,}" for cause, n in found.skipped.items()]
+    if found.decided_by_old:
+        lines.append(
+            f"decided by the old version itself: {found.decided_by_old:,}, of which "
+            f"{found.differing:,} were recorded with another outcome"
+        )
+    return lines
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(max(at_ms, 0) / 1_000, UTC).date().isoformat()
+
+
+def _classes(found: Backtest) -> Sheet:
+    old, new = found.old.classes, found.new.classes
+    rows = tuple(
+        (
+            words,
+            f"{old[name].count:,}",
+            f"{new[name].count:,}",
+            f"{new[name].count - old[name].count:+,}",
+            money(old[name].amounts),
+            money(new[name].amounts),
+            _reference(new[name], found.currency),
+        )
+        for name, words in CLASSES.items()
+    )
+    columns = (
+        *("what became of the payments", "old", "new", "difference", "old amount"),
+        *("new amount", "new amount, converted"),
+    )
+    return Sheet("By class", columns, rows)
+
+
+def _reference(tally: Tally, currency: str) -> str:
+    return money({currency: tally.reference_minor} if tally.reference_minor else {})
+
+
+def _outcomes(found: Backtest) -> Sheet:
+    rows = []
+    for outcome in (o for o in Outcome if o):
+        old, new = found.old.outcomes[outcome], found.new.outcomes[outcome]
+        rows.append(
+            (
+                outcome.name.lower(),
+                f"{old.count:,}",
+                share(old.count, found.eligible),
+                f"{new.count:,}",
+                share(new.count, found.eligible),
+                percent(new.precision),
+            )
+        )
+    columns = ("outcome", "old", "share", "new", "share", "precision, new")
+    return Sheet("Outcomes", columns, tuple(rows))
+
+
+def _samples(found: Backtest) -> Sheet:
+    rows = tuple(
+        (flip, ", ".join(f"{tenant}/{id_}" for tenant, id_ in own[:5]))
+        for flip, own in found.samples.items()
+    )
+    return Sheet("Some payments that flip", ("flip", "tenant/payment"), rows)
+
+
+def _rules(found: Backtest) -> Sheet:
+    columns = (
+        *("rule", "mode", "asks for", "hits", "frauds", "legitimate", "precision"),
+        *("amount", "alone", "frauds by it alone", "unknown", "mostly with"),
+    )
+    return Sheet("Rules of the new version", columns, tuple(map(_rule, found.rules)))
+
+
+def _rule(line: RuleFigures) -> tuple[str, ...]:
+    most = next(iter(line.overlaps.items()), None)
+    return (
+        line.rule,
+        line.mode,
+        line.asks,
+        f"{line.hits.count:,}",
+        f"{line.hits.of(Truth.FRAUD).count:,}",
+        f"{line.hits.of(*GENUINE).count:,}",
+        percent(line.hits.precision),
+        money(line.hits.amounts),
+        f"{line.alone.count:,}",
+        f"{line.alone.frauds:,}",
+        f"{line.unknown:,}",
+        f"{most[0]} ({most[1]:,})" if most else "",
+    )

@@ -1,0 +1,251 @@
+"""What a backtest found: classes, flips, rules and curves, as values and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scoring.backtest.source import Span
+from scoring.core.decision.decision import Outcome
+from scoring.replay.flips import Flips
+from scoring.replay.slices import GENUINE, Slice, Tally, Truth, sum_of
+
+FORMAT = 1  # of the JSON: raised where a name goes or changes its meaning
+
+
+@dataclass(frozen=True, slots=True)
+class SideFigures:
+    """What one version does with the eligible payments; `outcomes` has all four."""
+
+    version: str
+    name: str
+    outcomes: Mapping[Outcome, Slice]
+
+    def at_least(self, outcome: Outcome) -> Slice:
+        """The payments that get this outcome, or a stricter one."""
+        return sum_of(part for o, part in self.outcomes.items() if o >= outcome)
+
+    @property
+    def classes(self) -> dict[str, Tally]:
+        """The payments by what it does with what they turned out to be.
+
+        Fraud is caught where it is not approved outright. What we declined then, what
+        is not yet labelled and what nothing is known of are no success of anyone's.
+        """
+        approved = self.outcomes[Outcome.APPROVE]
+        declined = self.outcomes[Outcome.DECLINE]
+        stopped, every = (
+            self.at_least(Outcome.CHALLENGE),
+            self.at_least(Outcome.APPROVE),
+        )
+        held = sum_of(self.outcomes[o] for o in (Outcome.CHALLENGE, Outcome.REVIEW))
+        return {
+            "fraud_caught": stopped.of(Truth.FRAUD),
+            "fraud_declined": declined.of(Truth.FRAUD),
+            "fraud_missed": approved.of(Truth.FRAUD),
+            "refunded_declined": declined.of(Truth.REFUNDED),
+            "refunded_others": sum_of([approved, held]).of(Truth.REFUNDED),
+            "legitimate_refused": declined.of(*GENUINE),
+            "legitimate_held": held.of(*GENUINE),
+            "legitimate_approved": approved.of(*GENUINE),
+            "declined_by_us": every.of(Truth.DECLINED),
+            "not_yet_labelled": every.of(Truth.PENDING),
+            "unknown": every.of(Truth.UNKNOWN),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFigures:
+    """One rule or list of the new version.
+
+    `alone` are the payments whose outcome is milder without it; `unknown` how many
+    left it unknown; `overlaps` the others that held with it, most frequent first.
+    """
+
+    rule: str
+    mode: str
+    asks: str
+    owner: str
+    hits: Slice
+    alone: Slice
+    unknown: int
+    overlaps: Mapping[str, int]
+    last_hit_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CurveCell:
+    """Payments of one bin of the score, for which the score is asked.
+
+    `floor` is what is decided where the score asks for nothing.
+    """
+
+    bin: int
+    floor: Outcome
+    truth: Truth
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The score's histogram of one segment of the new version's thresholds."""
+
+    segment: str
+    levels: tuple[float | None, float | None, float | None]
+    cells: tuple[CurveCell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """An old and a new version over the same eligible payments.
+
+    `skipped` counts the payments that were not eligible, by cause; `samples` has
+    payments of each flip, (tenant, id). Of the payments that the old version itself
+    decided, `differing` were recorded with another outcome.
+    """
+
+    old: SideFigures
+    new: SideFigures
+    features: str
+    currency: str
+    span: Span
+    eligible: int
+    skipped: Mapping[str, int]
+    flips: Flips
+    samples: Mapping[str, tuple[tuple[str, str], ...]]
+    rules: tuple[RuleFigures, ...]
+    curves: tuple[Curve, ...]
+    decided_by_old: int
+    differing: int
+
+    @property
+    def accepted_then_declined(self) -> tuple[float, float]:
+        """How much more the new version declines of what the old one does not.
+
+        As shares of that, by count and by amount; below 0 where it declines less.
+        """
+        old, new = (side.outcomes[Outcome.DECLINE].all for side in (self.old, self.new))
+        every = self.old.at_least(Outcome.APPROVE).all
+        count = every.count - old.count
+        amount = every.reference_minor - old.reference_minor
+        return (
+            (new.count - old.count) / count if count else 0.0,
+            (new.reference_minor - old.reference_minor) / amount if amount else 0.0,
+        )
+
+    @property
+    def unlabelled_share(self) -> float:
+        """The share of the eligible payments that are not yet labelled."""
+        pending = self.new.at_least(Outcome.APPROVE).of(Truth.PENDING).count
+        return pending / self.eligible if self.eligible else 0.0
+
+
+def backtest_json(found: Backtest) -> str:
+    """The result for a program; amounts are minor units, shares from 0 to 1."""
+    return json.dumps(plain(found), indent=1) + "\n"
+
+
+def plain(found: Backtest) -> dict[str, Any]:
+    """The result as JSON holds it."""
+    by_count, by_amount = found.accepted_then_declined
+    return {
+        "format": FORMAT,
+        "old": _side(found.old),
+        "new": _side(found.new),
+        "features": found.features,
+        "reference_currency": found.currency,
+        "span": {
+            "from_ms": found.span.from_ms,
+            "until_ms": found.span.until_ms,
+            "now_ms": found.span.now_ms,
+            "label_delay_ms": found.span.delay_ms,
+        },
+        "eligible": found.eligible,
+        "skipped": dict(found.skipped),
+        "not_yet_labelled_share": found.unlabelled_share,
+        "declined_more": {"by_count": by_count, "by_amount": by_amount},
+        "decided_by_old": found.decided_by_old,
+        "differing_from_recorded": found.differing,
+        "flips": {
+            "outcomes": {
+                flip: {**slice_json(part), "sample": _payments(found.samples, flip)}
+                for flip, part in found.flips.outcomes.items()
+            },
+            "rules": [
+                {"rule": rule, "what": what, "flip": flip, **slice_json(part)}
+                for (rule, what, flip), part in found.flips.rules.items()
+            ],
+        },
+        "rules": [_rule(line) for line in found.rules],
+        "curves": [
+            {
+                "segment": curve.segment,
+                "levels": dict(
+                    zip(("challenge", "review", "decline"), curve.levels, strict=True)
+                ),
+                "bins": [
+                    {
+                        "bin": cell.bin,
+                        "floor": cell.floor.name.lower(),
+                        "truth": cell.truth.value,
+                        **tally_json(cell.tally),
+                    }
+                    for cell in curve.cells
+                ],
+            }
+            for curve in found.curves
+        ],
+    }
+
+
+def _payments(
+    samples: Mapping[str, tuple[tuple[str, str], ...]], flip: str
+) -> list[dict[str, str]]:
+    return [{"tenant": tenant, "id": id_} for tenant, id_ in samples.get(flip, ())]
+
+
+def _side(side: SideFigures) -> dict[str, Any]:
+    return {
+        "version": side.version,
+        "name": side.name,
+        "classes": {name: tally_json(tally) for name, tally in side.classes.items()},
+        "outcomes": {
+            outcome.name.lower(): slice_json(part)
+            for outcome, part in side.outcomes.items()
+        },
+    }
+
+
+def _rule(line: RuleFigures) -> dict[str, Any]:
+    return {
+        "rule": line.rule,
+        "mode": line.mode,
+        "asks": line.asks,
+        "owner": line.owner,
+        "hits": slice_json(line.hits),
+        "alone": slice_json(line.alone),
+        "unknown": line.unknown,
+        "overlaps": dict(line.overlaps),
+        "last_hit_ms": line.last_hit_ms,
+    }
+
+
+def slice_json(part: Slice) -> dict[str, Any]:
+    """A slice by truth, with its precision."""
+    by_truth = {
+        t.value: tally_json(part.tallies[t]) for t in Truth if t in part.tallies
+    }
+    return {"count": part.count, "precision": part.precision, "by_truth": by_truth}
+
+
+def tally_json(tally: Tally) -> dict[str, Any]:
+    """Payments of one kind."""
+    return {
+        "count": tally.count,
+        "amounts_minor": dict(sorted(tally.amounts.items())),
+        "reference_minor": tally.reference_minor,
+        "weight": tally.weight,
+        "weighted_minor": tally.weighted_minor,
+    }

@@ -1,0 +1,300 @@
+"""Backtests a version against another: chunk by chunk, then what the sums say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isinf
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from scoring.backtest.judge import Judge
+from scoring.backtest.result import (
+    Backtest,
+    Curve,
+    CurveCell,
+    RuleFigures,
+    SideFigures,
+)
+from scoring.backtest.side import Side
+from scoring.backtest.source import DAYS, PaidSource
+from scoring.core.decision.decision import Outcome, RuleHit
+from scoring.core.policy.policy import Policy
+from scoring.replay.flips import Flips
+from scoring.replay.slices import Slice, Tally, Truth
+from scoring.training.progress import Report, silent
+from scoring.training.sql import connect
+
+_OVERLAPS = 10  # of each rule: the others that held with it most often
+_SAMPLES = 20  # payments of each flip
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestOptions:
+    """What is judged, and what the work may take.
+
+    `label_delay_days` None: what 95 % of the labels that say fraud took. What does not
+    fit into `memory_mb` is written below `scratch`, the system's by default.
+    """
+
+    days: int = DAYS
+    label_delay_days: int | None = None
+    memory_mb: int = 2_048
+    threads: int | None = None
+    scratch: Path | None = None
+
+
+DEFAULTS = BacktestOptions()
+
+
+@contextmanager
+def workbench(options: BacktestOptions) -> Iterator[Any]:
+    """A DuckDB connection within bounds; what it spilled is removed at the end."""
+    with (
+        TemporaryDirectory(prefix="scoring-backtest-", dir=options.scratch) as spill,
+        connect() as con,
+    ):
+        con.execute(f"SET memory_limit = '{options.memory_mb}MB'")
+        con.execute(f"SET temp_directory = '{spill.replace(chr(39), chr(39) * 2)}'")
+        con.execute("SET preserve_insertion_order = false")
+        if options.threads:
+            con.execute(f"SET threads = {options.threads}")
+        yield con
+
+
+def backtest(
+    source: PaidSource,
+    new: Policy,
+    old: Policy,
+    *,
+    options: BacktestOptions = DEFAULTS,
+    report: Report = silent,
+) -> Backtest:
+    """Judge the same decided payments by both; raises `BadArtifact` where none are.
+
+    Vectors, scores and what was missing are as they were served; nothing is asked of
+    a store or a model.
+    """
+    sides = Side("old", old), Side("new", new)
+    with workbench(options) as con:
+        report("reading", 0.0)
+        span = source.span(con, options.days, options.label_delay_days)
+        judge = Judge(con, source.catalogue, *sides, span)
+        for done in source.chunks(con, span):
+            judge.take()
+            report("judging", done)
+        return _found(judge)
+
+
+def _found(judge: Judge) -> Backtest:
+    con = judge.con
+    parts = {side.name: _by_combination(con, side.name) for side in judge.sides}
+    figures = [_figures(judge, side, parts[side.name]) for side in judge.sides]
+    ((decided, differing),) = con.execute(
+        """SELECT coalesce(sum(count), 0), coalesce(sum(differing), 0)
+        FROM recorded_by_old"""
+    ).fetchall()
+    skipped = con.execute(
+        "SELECT cause, sum(count) FROM skipped GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    flips, samples = _flips(judge)
+    return Backtest(
+        old=figures[0],
+        new=figures[1],
+        features=judge.catalogue.version,
+        currency=judge.catalogue.currency,
+        span=judge.span,
+        eligible=sum(part.count for part in parts["new"].values()),
+        skipped={cause: int(count) for cause, count in skipped},
+        flips=flips,
+        samples=samples,
+        rules=_rules(judge, parts["new"]),
+        curves=_curves(judge),
+        decided_by_old=int(decided),
+        differing=int(differing),
+    )
+
+
+def _by_combination(con: Any, side: str) -> dict[int, Slice]:
+    rows = con.execute(
+        f"SELECT {side}, {_SUMS} FROM groups GROUP BY {side}, truth, currency"  # noqa: S608
+    ).fetchall()
+    found: dict[int, Slice] = {}
+    for combination, *sums in rows:
+        found.setdefault(combination, Slice()).add(_slice(sums))
+    return found
+
+
+_SUMS = """truth, currency, sum(count)::BIGINT, sum(minor), sum(amount), sum(weight),
+    sum(weighted)"""
+
+
+def _slice(sums: list[Any]) -> Slice:
+    truth, currency, count, minor, amount, weight, weighted = sums
+    money = {currency: int(minor)} if minor else {}
+    return Slice(
+        {Truth(truth): Tally(count, money, int(amount), float(weight), float(weighted))}
+    )
+
+
+def _figures(judge: Judge, side: Side, parts: dict[int, Slice]) -> SideFigures:
+    outcomes = {outcome: Slice() for outcome in Outcome if outcome}
+    for combination, part in parts.items():
+        outcomes[judge.found[side.name][combination].outcome].add(part)
+    return SideFigures(side.policy.version, side.policy.name, outcomes)
+
+
+# Flips ---------------------------------------------------------------------------
+
+
+def _flips(
+    judge: Judge,
+) -> tuple[Flips, dict[str, tuple[tuple[str, str], ...]]]:
+    rows = judge.con.execute(
+        f"SELECT old, new, {_SUMS} FROM groups GROUP BY old, new, truth, currency"  # noqa: S608
+    ).fetchall()
+    both = 0
+    pairs: dict[tuple[int, int], Slice] = {}
+    for old, new, *sums in rows:
+        part = _slice(sums)
+        both += part.count
+        outcomes = judge.outcome("old", old), judge.outcome("new", new)
+        if outcomes[0] is not outcomes[1]:
+            pairs.setdefault((old, new), Slice()).add(part)
+    by_flip: dict[str, Slice] = {}
+    by_rule: dict[tuple[str, str, str], Slice] = {}
+    for (old, new), part in pairs.items():
+        flip = _flip(judge, old, new)
+        by_flip.setdefault(flip, Slice()).add(part)
+        for rule, what in _because(judge.hits("old", old), judge.hits("new", new)):
+            by_rule.setdefault((rule, what, flip), Slice()).add(part)
+    return Flips(both, dict(sorted(by_flip.items())), by_rule), _samples(judge)
+
+
+def _flip(judge: Judge, old: int, new: int) -> str:
+    sides = (("old", old), ("new", new))
+    return " → ".join(judge.outcome(*side).name.lower() for side in sides)
+
+
+def _samples(judge: Judge) -> dict[str, tuple[tuple[str, str], ...]]:
+    rows = judge.con.execute(
+        "SELECT old, new, tenant, id FROM samples ORDER BY hash(id), id"
+    ).fetchall()
+    found: dict[str, list[tuple[str, str]]] = {}
+    for old, new, tenant, id_ in rows:
+        own = found.setdefault(_flip(judge, old, new), [])
+        if len(own) < _SAMPLES:
+            own.append((tenant, id_))
+    return {flip: tuple(own) for flip, own in found.items()}
+
+
+def _because(
+    old: tuple[RuleHit, ...], new: tuple[RuleHit, ...]
+) -> list[tuple[str, str]]:
+    """What the rules say otherwise; ("", "") where none does.
+
+    >>> hit = RuleHit("r", Outcome.DECLINE, RuleMode.ENFORCE)
+    >>> _because((), (hit,)), _because((hit,), (hit,))
+    ([('r', 'holds now')], [('', '')])
+    """
+    before = {hit.rule: hit for hit in old if not hit.unknown}
+    after = {hit.rule: hit for hit in new if not hit.unknown}
+    found = []
+    for rule in [*before, *(rule for rule in after if rule not in before)]:
+        x, y = before.get(rule), after.get(rule)
+        if x is None:
+            found.append((rule, "holds now"))
+        elif y is None:
+            found.append((rule, "no longer holds"))
+        elif x.mode is not y.mode:
+            modes = f"{x.mode.name.lower()} → {y.mode.name.lower()}"
+            found.append((rule, modes))
+        elif x.outcome is not y.outcome:
+            asks = f"asks for {y.outcome.name.lower()}, not {x.outcome.name.lower()}"
+            found.append((rule, asks))
+    return found or [("", "")]
+
+
+# Rules ---------------------------------------------------------------------------
+
+
+def _rules(judge: Judge, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
+    side = judge.new
+    asks = side.policy.asks
+    owners = {rule.id: rule.owner for rule in side.policy.file.rules}
+    hits, alone = ([Slice() for _ in asks] for _ in range(2))
+    unknown: Counter[int] = Counter()
+    overlaps: list[Counter[str]] = [Counter() for _ in asks]
+    last: dict[int, int] = {}
+    newest = dict(
+        judge.con.execute("SELECT new, max(last_ms) FROM groups GROUP BY 1").fetchall()
+    )
+    for combination, part in parts.items():
+        found = judge.found["new"][combination]
+        held, unsure, *_ = side.read(found.key)
+        holding = [i for i in range(len(asks)) if held >> i & 1]
+        for i in holding:
+            hits[i].add(part)
+            last[i] = max(last.get(i, 0), newest[combination])
+            if side.without(found.key, i) < found.outcome:
+                alone[i].add(part)
+            for j in holding:
+                if i != j:
+                    overlaps[i][asks[j].name] += part.count
+        for i in range(len(asks)):
+            if unsure >> i & 1:
+                unknown[i] += part.count
+    return tuple(
+        RuleFigures(
+            rule=ask.name,
+            mode=ask.mode.name.lower(),
+            asks=ask.outcome.name.lower(),
+            owner=owners.get(ask.name, ""),
+            hits=hits[i],
+            alone=alone[i],
+            unknown=unknown[i],
+            overlaps=dict(overlaps[i].most_common(_OVERLAPS)),
+            last_hit_ms=last.get(i),
+        )
+        for i, ask in enumerate(asks)
+    )
+
+
+# Curves --------------------------------------------------------------------------
+
+
+def _curves(judge: Judge) -> tuple[Curve, ...]:
+    rows = judge.con.execute(
+        """SELECT segment, bin, floor, truth, sum(count)::BIGINT, sum(amount),
+            sum(weight), sum(weighted)
+        FROM curves GROUP BY ALL ORDER BY segment, bin, floor, truth"""
+    ).fetchall()
+    policy = judge.new.policy
+    cuts = [*(cuts for _, cuts in policy.cuts.cases), policy.cuts.default]
+    cells: list[list[CurveCell]] = [[] for _ in cuts]
+    for segment, bin_, floor, truth, count, amount, weight, weighted in rows:
+        tally = Tally(count, {}, int(amount), float(weight), float(weighted))
+        cells[segment].append(CurveCell(bin_, Outcome(floor), Truth(truth), tally))
+    return tuple(
+        Curve(
+            segment_name(policy, i),
+            tuple(None if isinf(level) else level for level in levels),  # type: ignore[arg-type]
+            tuple(cells[i]),
+        )
+        for i, levels in enumerate(cuts)
+    )
+
+
+def segment_name(policy: Policy, place: int) -> str:
+    """A segment of the thresholds in words: "channel ATM", or "all others"."""
+    segments = policy.file.thresholds.segments
+    if place == len(segments):
+        return "all others"
+    written = segments[place].where.model_dump(exclude_unset=True)
+    return ", ".join(
+        f"{name} {'/'.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in written.items()
+    )
