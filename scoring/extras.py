@@ -37,6 +37,9 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "evaluate": (TRAIN,),
     "features audit": (TRAIN,),
     "forget": (TRAIN,),
+    **dict.fromkeys(
+        ("policy backtest", "policy report", "policy thresholds"), (TRAIN,)
+    ),
     "rebuild": (TRAIN,),
     "simulate": (TRAIN,),
     "train": (TRAIN,),

@@ -42,17 +42,16 @@ def remarks(found: Backtest) -> list[str]:
     """What a reader must know beside the tables."""
     by_count, by_amount = found.accepted_then_declined
     span = found.span
+    days = f"{_day(span.from_ms)} to {_day(span.until_ms - 1)}"
+    usual = "no label says fraud, so that none is taken as known"
+    if span.delay_ms is not None:
+        usual = f"labels usually take {span.delay_ms / DAY_MS:g} days"
+    more = f"{by_count:+.2%} of payments, {by_amount:+.2%} of the amount"
     lines = [
-        f"{found.eligible:,} payments from {_day(span.from_ms)} to "
-        f"{_day(span.until_ms - 1)}; old {found.old.version}, new {found.new.version}",
-        f"declined more of what the old version does not decline: {by_count:+.2%} of "
-        f"payments, {by_amount:+.2%} of the amount",
-        f"not yet labelled: {percent(found.unlabelled_share)}; "
-        + (
-            "no label says fraud, so that none is taken as known"
-            if span.delay_ms is None
-            else f"labels usually take {span.delay_ms / DAY_MS:g} days"
-        ),
+        f"{found.eligible:,} payments, {days}",
+        f"old version {found.old.version}, new version {found.new.version}",
+        f"declined more of what the old version does not decline: {more}",
+        f"not yet labelled: {percent(found.unlabelled_share)}; {usual}",
     ]
     lines += [f"skipped, {cause}: {n:,}" for cause, n in found.skipped.items()]
     if found.decided_by_old:

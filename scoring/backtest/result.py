@@ -237,7 +237,8 @@ def slice_json(part: Slice) -> dict[str, Any]:
     by_truth = {
         t.value: tally_json(part.tallies[t]) for t in Truth if t in part.tallies
     }
-    return {"count": part.count, "precision": part.precision, "by_truth": by_truth}
+    precision = None if part.precision is None else round(part.precision, 9)
+    return {"count": part.count, "precision": precision, "by_truth": by_truth}
 
 
 def tally_json(tally: Tally) -> dict[str, Any]:
@@ -246,6 +247,7 @@ def tally_json(tally: Tally) -> dict[str, Any]:
         "count": tally.count,
         "amounts_minor": dict(sorted(tally.amounts.items())),
         "reference_minor": tally.reference_minor,
-        "weight": tally.weight,
-        "weighted_minor": tally.weighted_minor,
+        # Sums of fractions, whose last digits depend on the order.
+        "weight": round(tally.weight, 6),
+        "weighted_minor": round(tally.weighted_minor, 3),
     }

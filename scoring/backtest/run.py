@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from scoring.backtest.judge import Judge
 from scoring.backtest.result import (
     Backtest,
     Curve,
@@ -21,6 +20,7 @@ from scoring.backtest.result import (
 )
 from scoring.backtest.side import Side
 from scoring.backtest.source import DAYS, PaidSource
+from scoring.backtest.trial import Trial
 from scoring.core.decision.decision import Outcome, RuleHit
 from scoring.core.policy.policy import Policy
 from scoring.replay.flips import Flips
@@ -73,7 +73,7 @@ def backtest(
     options: BacktestOptions = DEFAULTS,
     report: Report = silent,
 ) -> Backtest:
-    """Judge the same decided payments by both; raises `BadArtifact` where none are.
+    """Trial the same decided payments by both; raises `BadArtifact` where none are.
 
     Vectors, scores and what was missing are as they were served; nothing is asked of
     a store or a model.
@@ -82,17 +82,17 @@ def backtest(
     with workbench(options) as con:
         report("reading", 0.0)
         span = source.span(con, options.days, options.label_delay_days)
-        judge = Judge(con, source.catalogue, *sides, span)
+        trial = Trial(con, source.catalogue, *sides, span)
         for done in source.chunks(con, span):
-            judge.take()
+            trial.take()
             report("judging", done)
-        return _found(judge)
+        return _found(trial)
 
 
-def _found(judge: Judge) -> Backtest:
-    con = judge.con
-    parts = {side.name: _by_combination(con, side.name) for side in judge.sides}
-    figures = [_figures(judge, side, parts[side.name]) for side in judge.sides]
+def _found(trial: Trial) -> Backtest:
+    con = trial.con
+    parts = {side.name: _by_combination(con, side.name) for side in trial.sides}
+    figures = [_figures(trial, side, parts[side.name]) for side in trial.sides]
     ((decided, differing),) = con.execute(
         """SELECT coalesce(sum(count), 0), coalesce(sum(differing), 0)
         FROM recorded_by_old"""
@@ -100,19 +100,19 @@ def _found(judge: Judge) -> Backtest:
     skipped = con.execute(
         "SELECT cause, sum(count) FROM skipped GROUP BY 1 ORDER BY 1"
     ).fetchall()
-    flips, samples = _flips(judge)
+    flips, samples = _flips(trial)
     return Backtest(
         old=figures[0],
         new=figures[1],
-        features=judge.catalogue.version,
-        currency=judge.catalogue.currency,
-        span=judge.span,
+        features=trial.catalogue.version,
+        currency=trial.catalogue.currency,
+        span=trial.span,
         eligible=sum(part.count for part in parts["new"].values()),
         skipped={cause: int(count) for cause, count in skipped},
         flips=flips,
         samples=samples,
-        rules=_rules(judge, parts["new"]),
-        curves=_curves(judge),
+        rules=_rules(trial, parts["new"]),
+        curves=_curves(trial),
         decided_by_old=int(decided),
         differing=int(differing),
     )
@@ -140,10 +140,10 @@ def _slice(sums: list[Any]) -> Slice:
     )
 
 
-def _figures(judge: Judge, side: Side, parts: dict[int, Slice]) -> SideFigures:
+def _figures(trial: Trial, side: Side, parts: dict[int, Slice]) -> SideFigures:
     outcomes = {outcome: Slice() for outcome in Outcome if outcome}
     for combination, part in parts.items():
-        outcomes[judge.found[side.name][combination].outcome].add(part)
+        outcomes[trial.found[side.name][combination].outcome].add(part)
     return SideFigures(side.policy.version, side.policy.name, outcomes)
 
 
@@ -151,9 +151,9 @@ def _figures(judge: Judge, side: Side, parts: dict[int, Slice]) -> SideFigures:
 
 
 def _flips(
-    judge: Judge,
+    trial: Trial,
 ) -> tuple[Flips, dict[str, tuple[tuple[str, str], ...]]]:
-    rows = judge.con.execute(
+    rows = trial.con.execute(
         f"SELECT old, new, {_SUMS} FROM groups GROUP BY old, new, truth, currency"  # noqa: S608
     ).fetchall()
     both = 0
@@ -161,34 +161,35 @@ def _flips(
     for old, new, *sums in rows:
         part = _slice(sums)
         both += part.count
-        outcomes = judge.outcome("old", old), judge.outcome("new", new)
+        outcomes = trial.outcome("old", old), trial.outcome("new", new)
         if outcomes[0] is not outcomes[1]:
             pairs.setdefault((old, new), Slice()).add(part)
     by_flip: dict[str, Slice] = {}
     by_rule: dict[tuple[str, str, str], Slice] = {}
     for (old, new), part in pairs.items():
-        flip = _flip(judge, old, new)
+        flip = _flip(trial, old, new)
         by_flip.setdefault(flip, Slice()).add(part)
-        for rule, what in _because(judge.hits("old", old), judge.hits("new", new)):
+        for rule, what in _because(trial.hits("old", old), trial.hits("new", new)):
             by_rule.setdefault((rule, what, flip), Slice()).add(part)
-    return Flips(both, dict(sorted(by_flip.items())), by_rule), _samples(judge)
+    flips = Flips(both, dict(sorted(by_flip.items())), dict(sorted(by_rule.items())))
+    return flips, _samples(trial)
 
 
-def _flip(judge: Judge, old: int, new: int) -> str:
+def _flip(trial: Trial, old: int, new: int) -> str:
     sides = (("old", old), ("new", new))
-    return " → ".join(judge.outcome(*side).name.lower() for side in sides)
+    return " → ".join(trial.outcome(*side).name.lower() for side in sides)
 
 
-def _samples(judge: Judge) -> dict[str, tuple[tuple[str, str], ...]]:
-    rows = judge.con.execute(
+def _samples(trial: Trial) -> dict[str, tuple[tuple[str, str], ...]]:
+    rows = trial.con.execute(
         "SELECT old, new, tenant, id FROM samples ORDER BY hash(id), id"
     ).fetchall()
     found: dict[str, list[tuple[str, str]]] = {}
     for old, new, tenant, id_ in rows:
-        own = found.setdefault(_flip(judge, old, new), [])
+        own = found.setdefault(_flip(trial, old, new), [])
         if len(own) < _SAMPLES:
             own.append((tenant, id_))
-    return {flip: tuple(own) for flip, own in found.items()}
+    return {flip: tuple(own) for flip, own in sorted(found.items())}
 
 
 def _because(
@@ -221,8 +222,8 @@ def _because(
 # Rules ---------------------------------------------------------------------------
 
 
-def _rules(judge: Judge, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
-    side = judge.new
+def _rules(trial: Trial, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
+    side = trial.new
     asks = side.policy.asks
     owners = {rule.id: rule.owner for rule in side.policy.file.rules}
     hits, alone = ([Slice() for _ in asks] for _ in range(2))
@@ -230,10 +231,10 @@ def _rules(judge: Judge, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
     overlaps: list[Counter[str]] = [Counter() for _ in asks]
     last: dict[int, int] = {}
     newest = dict(
-        judge.con.execute("SELECT new, max(last_ms) FROM groups GROUP BY 1").fetchall()
+        trial.con.execute("SELECT new, max(last_ms) FROM groups GROUP BY 1").fetchall()
     )
     for combination, part in parts.items():
-        found = judge.found["new"][combination]
+        found = trial.found["new"][combination]
         held, unsure, *_ = side.read(found.key)
         holding = [i for i in range(len(asks)) if held >> i & 1]
         for i in holding:
@@ -256,23 +257,28 @@ def _rules(judge: Judge, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
             hits=hits[i],
             alone=alone[i],
             unknown=unknown[i],
-            overlaps=dict(overlaps[i].most_common(_OVERLAPS)),
+            overlaps=_most(overlaps[i]),
             last_hit_ms=last.get(i),
         )
         for i, ask in enumerate(asks)
     )
 
 
+def _most(counts: Counter[str]) -> dict[str, int]:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return dict(ordered[:_OVERLAPS])
+
+
 # Curves --------------------------------------------------------------------------
 
 
-def _curves(judge: Judge) -> tuple[Curve, ...]:
-    rows = judge.con.execute(
+def _curves(trial: Trial) -> tuple[Curve, ...]:
+    rows = trial.con.execute(
         """SELECT segment, bin, floor, truth, sum(count)::BIGINT, sum(amount),
             sum(weight), sum(weighted)
         FROM curves GROUP BY ALL ORDER BY segment, bin, floor, truth"""
     ).fetchall()
-    policy = judge.new.policy
+    policy = trial.new.policy
     cuts = [*(cuts for _, cuts in policy.cuts.cases), policy.cuts.default]
     cells: list[list[CurveCell]] = [[] for _ in cuts]
     for segment, bin_, floor, truth, count, amount, weight, weighted in rows:

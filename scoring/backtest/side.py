@@ -21,6 +21,7 @@ from scoring.core.policy.rules.check import checked
 from scoring.core.policy.rules.program import Clause
 
 _WORD_BITS = 62  # of a BIGINT, whose sums then never overflow
+_NONE = 0  # no clause is quiet: a rule is judged as if it were rolled out to everyone
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ class Side:
         asked for nothing, or None where it is not asked.
         """
         hits, unknowns, measures, asked = self.read(key)
-        ruled = self.policy.ruling(hits, unknowns).outcome
+        ruled = self.policy.ruling(hits, unknowns, _NONE).outcome
         outcome = settled(ruled, measures, asked)
         free = settled(ruled, measures, Outcome.APPROVE)
         # A threshold that no score reaches, and one that every score does.
@@ -105,12 +106,12 @@ class Side:
         """The outcome of a combination if a clause neither held nor was unknown."""
         hits, unknowns, measures, asked = self.read(key)
         others = ~(1 << clause)
-        ruled = self.policy.ruling(hits & others, unknowns & others).outcome
+        ruled = self.policy.ruling(hits & others, unknowns & others, _NONE).outcome
         return settled(ruled, measures, asked)
 
     def hits(self, key: tuple[int, ...]) -> tuple[RuleHit, ...]:
         """The rules and lists that held for a combination, or were unknown."""
-        return self.policy.ruling(*self.read(key)[:2]).hits
+        return self.policy.ruling(*self.read(key)[:2], _NONE).hits
 
     def read(
         self, key: tuple[int, ...]

@@ -129,7 +129,8 @@ class ArchiveSource:
     def _make(self, con: Any, files: list[Path], span: Span) -> None:
         con.execute(
             f"""CREATE OR REPLACE TEMP VIEW recorded AS
-            SELECT * FROM ({self.archive.records(con, "decisions", files)})
+            SELECT * EXCLUDE (day)
+            FROM ({self.archive.records(con, "decisions", files)})
             WHERE {span.where}"""  # noqa: S608
         )
         _mark_repeats(con)

@@ -18,9 +18,7 @@ class RuleFile(Rule):
     reasons: dict[Code, str] = Field(default_factory=dict)
 
 
-def with_rule(
-    base: Policy, text: str, *, catalogue: Catalogue, name: str
-) -> Policy:
+def with_rule(base: Policy, text: str, *, catalogue: Catalogue, name: str) -> Policy:
     """The base version with one rule more, in the place of one of its id.
 
     Raises `BadArtifact` for a rule that the version could not have.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scoring.cli.policy_backtest import backtest
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -19,6 +21,7 @@ app = typer.Typer(
     help="Check a policy file before it decides, and show what one says.",
     no_args_is_help=True,
 )
+app.command()(backtest)
 Features = Annotated[
     Path | None,
     typer.Option(help="feature definitions; default: SCORING_FEATURES_FILE"),

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rules import LIMITS, LISTS, rules
 
-from scoring.backtest.judge import Judge
 from scoring.backtest.side import Side
 from scoring.backtest.source import Span
+from scoring.backtest.trial import Trial
 from scoring.core.decision.decision import Degradation, DegradationCode
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.policy import policy as policies
@@ -219,9 +219,9 @@ def test_random_policies_decide_random_rows_alike_in_sql_and_online(data):
     with connect() as con:
         con.register("paid", paid_table(evidence))
         sides = Side("old", old), Side("new", new)
-        judge = Judge(con, CATALOGUE, *sides, Span(0, AT_MS + 1, AT_MS + 1, 0))
+        trial = Trial(con, CATALOGUE, *sides, Span(0, AT_MS + 1, AT_MS + 1, 0))
         for side in sides:
-            found = judged_rows(judge, side)
+            found = judged_rows(trial, side)
             assert len(found) == len(evidence)
             for t, seen in evidence:
                 masks, outcome = found[t.id]

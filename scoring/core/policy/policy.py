@@ -117,6 +117,18 @@ def load_policy(
     Each line of the message reads "file:line: field: what is wrong; remedy".
     """
     file = document.load(text, PolicyFile, name=name)
+    return policy_of(file, text, catalogue=catalogue, name=name, reasons=reasons)
+
+
+def policy_of(
+    file: PolicyFile,
+    text: str,
+    *,
+    catalogue: Catalogue,
+    name: str,
+    reasons: ReasonTable | None = None,
+) -> Policy:
+    """Compile a policy whose file was loaded from a text; raises as `load_policy`."""
     table = default_reasons(catalogue) if reasons is None else reasons
     problems = contradictions(text, file, name=name)
     clauses, asks = _clauses(file)

@@ -1,4 +1,4 @@
-"""Judges chunks of decided payments by two policies, in SQL; adds up combinations."""
+"""Decides chunks of decided payments by two policies, in SQL; adds up combinations."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Combination:
 
 
 @dataclass
-class Judge:
+class Trial:
     """Both policies over one connection; results are in tables of it.
 
     `groups` (old, new, truth, currency, count, minor, amount, weight, weighted),
@@ -53,7 +53,6 @@ class Judge:
     span: Span
     combinations: dict[str, dict[tuple[int, ...], int]] = field(init=False)
     found: dict[str, list[Combination]] = field(init=False)
-    _made: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Lower both policies and make the tables."""
@@ -92,7 +91,7 @@ class Judge:
         return one.hits(self.found[side][combination].key)
 
     def take(self) -> None:
-        """Judge the rows of the view `paid`."""
+        """Decide the rows of the view `paid`."""
         self.con.execute(
             """INSERT INTO skipped SELECT unfit, count(*) FROM paid
             WHERE unfit IS NOT NULL GROUP BY ALL"""

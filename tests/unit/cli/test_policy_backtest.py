@@ -1,0 +1,90 @@
+"""`scoring policy backtest`: from files to tables, to JSON, and to a gate."""
+
+import json
+
+import pytest
+from backtest_parts import NEW_POLICY, OLD_POLICY, ledger_archive
+from typer.testing import CliRunner
+
+from scoring.cli.policy import app
+from scoring.core.features.catalogue import default_catalogue
+from scoring.errors import BadArtifact
+
+RULE = """
+id: abroad
+when: transaction.card_country != transaction.merchant_country && score > 0.05
+then: decline
+reason_code: ABROAD
+reasons:
+  ABROAD: The card comes from another country.
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("backtest")
+    ledger_archive(directory / "archive", default_catalogue())
+    (directory / "old.yaml").write_text(OLD_POLICY)
+    (directory / "new.yaml").write_text(NEW_POLICY)
+    (directory / "rule.yaml").write_text(RULE)
+    return directory
+
+
+def run(place, *words):
+    archive = ("--archive", str(place / "archive"), "--days", "50")
+    words = [str(place / w) if w.endswith(".yaml") else w for w in words]
+    return CliRunner().invoke(app, ["backtest", *words, *archive])
+
+
+def test_a_version_is_compared_with_a_file_in_tables(place):
+    done = run(place, "new.yaml", "--against", "old.yaml")
+    assert done.exit_code == 0, done.output
+    assert "fraud caught (not approved)" in done.output
+    assert "declined more of what the old version does not decline" in done.output
+
+
+def test_json_is_one_object_with_the_hashes_of_both(place):
+    done = run(place, "new.yaml", "--against", "old.yaml", "--json")
+    found = json.loads(done.stdout)
+    assert found["format"] == 1
+    assert found["old"]["version"] != found["new"]["version"]
+    assert found["eligible"] == 161
+
+
+def test_a_rule_alone_is_added_to_the_old_version(place):
+    words = ("--rule", "rule.yaml", "--against", "old.yaml", "--json")
+    found = json.loads(run(place, *words).stdout)
+    assert [line["rule"] for line in found["rules"]][-1] == "abroad"
+    assert {change["rule"] for change in found["flips"]["rules"]} == {"abroad"}
+
+
+@pytest.mark.parametrize(("limit", "status"), [("90", 0), ("0.5", 1)])
+def test_declining_more_than_allowed_is_a_status_of_its_own(place, limit, status):
+    words = ("new.yaml", "--against", "old.yaml", "--decline-more-max", limit)
+    assert run(place, *words).exit_code == status
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "name the new version's file, or a rule"),
+        (("new.yaml", "--rule", "rule.yaml"), "or a rule with --rule"),
+        (("new.yaml", "--decisions", "x.parquet"), "not both"),
+        (("--rule", "none.yaml"), "none.yaml: cannot be read"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_with_a_remedy(place, words, told):
+    done = run(place, *words)
+    assert isinstance(done.exception, BadArtifact)
+    assert told in str(done.exception)
+
+
+@pytest.mark.parametrize("line", ["score > 0.05", "ABROAD:", "then: decline"])
+def test_a_bad_rule_is_refused_by_its_file(place, tmp_path, line):
+    broken = {"score > 0.05": "@", "ABROAD:": "OTHER:", "then: decline": "then: no"}
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(RULE.replace(line, broken[line]))
+    archive = ("--archive", str(place / "archive"))
+    done = CliRunner().invoke(app, ["backtest", "--rule", str(bad), *archive])
+    assert isinstance(done.exception, BadArtifact)
+    assert str(done.exception).startswith(str(bad))
