@@ -168,36 +168,37 @@ def plain(found: Backtest) -> dict[str, Any]:
         "declined_more": {"by_count": by_count, "by_amount": by_amount},
         "decided_by_old": found.decided_by_old,
         "differing_from_recorded": found.differing,
-        "flips": {
-            "outcomes": {
-                flip: {**slice_json(part), "sample": _payments(found.samples, flip)}
-                for flip, part in found.flips.outcomes.items()
-            },
-            "rules": [
-                {"rule": rule, "what": what, "flip": flip, **slice_json(part)}
-                for (rule, what, flip), part in found.flips.rules.items()
-            ],
-        },
+        "flips": _flips(found),
         "rules": [_rule(line) for line in found.rules],
-        "curves": [
-            {
-                "segment": curve.segment,
-                "levels": dict(
-                    zip(("challenge", "review", "decline"), curve.levels, strict=True)
-                ),
-                "bins": [
-                    {
-                        "bin": cell.bin,
-                        "floor": cell.floor.name.lower(),
-                        "truth": cell.truth.value,
-                        **tally_json(cell.tally),
-                    }
-                    for cell in curve.cells
-                ],
-            }
-            for curve in found.curves
+        "curves": [_curve(curve) for curve in found.curves],
+    }
+
+
+def _flips(found: Backtest) -> dict[str, Any]:
+    return {
+        "outcomes": {
+            flip: {**slice_json(part), "sample": _payments(found.samples, flip)}
+            for flip, part in found.flips.outcomes.items()
+        },
+        "rules": [
+            {"rule": rule, "what": what, "flip": flip, **slice_json(part)}
+            for (rule, what, flip), part in found.flips.rules.items()
         ],
     }
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    levels = zip(("challenge", "review", "decline"), curve.levels, strict=True)
+    bins = [
+        {
+            "bin": cell.bin,
+            "floor": cell.floor.name.lower(),
+            "truth": cell.truth.value,
+            **tally_json(cell.tally),
+        }
+        for cell in curve.cells
+    ]
+    return {"segment": curve.segment, "levels": dict(levels), "bins": bins}
 
 
 def _payments(

@@ -82,6 +82,26 @@ def policy_rules(draw: st.DrawFn, index: int) -> dict[str, Any]:
 
 
 @st.composite
+def lists(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "allowed": {
+            "field": "card",
+            "then": "approve",
+            "reason_code": "HELD",
+            "entries": [{"token": "card-9", "expires": draw(times)}],
+        },
+        **{
+            name: {
+                "entries": [
+                    {"token": token, "expires": draw(times)} for token in tokens
+                ]
+            }
+            for name, tokens in LISTS.items()
+        },
+    }
+
+
+@st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     levels = {"challenge": 0.05, "review": 0.1, "decline": 0.9}
     segments = [
@@ -102,22 +122,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             },
             "ticket_minor": {"default": LIMITS["ticket_minor"]},
         },
-        "lists": {
-            "allowed": {
-                "field": "card",
-                "then": "approve",
-                "reason_code": "HELD",
-                "entries": [{"token": "card-9", "expires": draw(times)}],
-            },
-            **{
-                name: {
-                    "entries": [
-                        {"token": token, "expires": draw(times)} for token in tokens
-                    ]
-                }
-                for name, tokens in LISTS.items()
-            },
-        },
+        "lists": draw(lists()),
         "rules": [draw(policy_rules(i)) for i in range(draw(st.integers(1, 5)))],
         "fallbacks": draw(fallbacks),
         "default": {
