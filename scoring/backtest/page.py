@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from scoring.backtest.result import Backtest, RuleFigures
+from scoring.backtest.result import BacktestResult, RuleFigures
 from scoring.backtest.source import DAY_MS
 from scoring.core.decision.decision import Outcome
 from scoring.replay.flips import flip_sheets
 from scoring.replay.sheet import Sheet, money, percent, share
-from scoring.replay.slices import GENUINE, Tally, Truth
+from scoring.replay.slices import GENUINE, PaymentClass, PaymentSum
 
 # The classes in words, in order; see `SideFigures.classes`.
 CLASSES: Mapping[str, str] = {
@@ -28,7 +28,7 @@ CLASSES: Mapping[str, str] = {
 }
 
 
-def backtest_sheets(found: Backtest) -> list[Sheet]:
+def backtest_sheets(found: BacktestResult) -> list[Sheet]:
     """The tables of a backtest: classes, outcomes, flips, rules."""
     flips = [
         Sheet(sheet.title, sheet.columns, sheet.rows)
@@ -38,7 +38,7 @@ def backtest_sheets(found: Backtest) -> list[Sheet]:
     return [sheet for sheet in sheets if sheet.rows]
 
 
-def remarks(found: Backtest) -> list[str]:
+def remarks(found: BacktestResult) -> list[str]:
     """What a reader must know beside the tables."""
     by_count, by_amount = found.accepted_then_declined
     span = found.span
@@ -66,7 +66,7 @@ def _day(at_ms: int) -> str:
     return datetime.fromtimestamp(max(at_ms, 0) / 1_000, UTC).date().isoformat()
 
 
-def _classes(found: Backtest) -> Sheet:
+def _classes(found: BacktestResult) -> Sheet:
     old, new = found.old.classes, found.new.classes
     rows = tuple(
         (
@@ -87,11 +87,11 @@ def _classes(found: Backtest) -> Sheet:
     return Sheet("By class", columns, rows)
 
 
-def _reference(tally: Tally, currency: str) -> str:
+def _reference(tally: PaymentSum, currency: str) -> str:
     return money({currency: tally.reference_minor} if tally.reference_minor else {})
 
 
-def _outcomes(found: Backtest) -> Sheet:
+def _outcomes(found: BacktestResult) -> Sheet:
     rows = []
     for outcome in (o for o in Outcome if o):
         old, new = found.old.outcomes[outcome], found.new.outcomes[outcome]
@@ -109,7 +109,7 @@ def _outcomes(found: Backtest) -> Sheet:
     return Sheet("Outcomes", columns, tuple(rows))
 
 
-def _samples(found: Backtest) -> Sheet:
+def _samples(found: BacktestResult) -> Sheet:
     rows = tuple(
         (flip, ", ".join(f"{tenant}/{id_}" for tenant, id_ in own[:5]))
         for flip, own in found.samples.items()
@@ -117,7 +117,7 @@ def _samples(found: Backtest) -> Sheet:
     return Sheet("Some payments that flip", ("flip", "tenant/payment"), rows)
 
 
-def _rules(found: Backtest) -> Sheet:
+def _rules(found: BacktestResult) -> Sheet:
     columns = (
         *("rule", "mode", "asks for", "hits", "frauds", "legitimate", "precision"),
         *("amount", "alone", "frauds by it alone", "unknown", "mostly with"),
@@ -132,7 +132,7 @@ def _rule(line: RuleFigures) -> tuple[str, ...]:
         line.mode,
         line.asks,
         f"{line.hits.count:,}",
-        f"{line.hits.of(Truth.FRAUD).count:,}",
+        f"{line.hits.of(PaymentClass.FRAUD).count:,}",
         f"{line.hits.of(*GENUINE).count:,}",
         percent(line.hits.precision),
         money(line.hits.amounts),

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from scoring import wire
-from scoring.backtest.source import DAY_MS, Span
+from scoring.backtest.source import DAY_MS, JudgedSpan
 from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact
 from scoring.history.rows import DECISIONS, TRANSACTION_FIELDS
@@ -36,7 +36,7 @@ class ReplayedSource:
     path: Path
     catalogue: Catalogue
 
-    def span(self, con: Any, days: int, delay_days: int | None) -> Span:
+    def span(self, con: Any, days: int, delay_days: int | None) -> JudgedSpan:
         """As `PaidSource`."""
         view(con, "run", self.path)
         ((newest, known, usual, count, old),) = con.execute(
@@ -55,9 +55,9 @@ class ReplayedSource:
             delay_ms = delay_days * DAY_MS
         until = int(newest) + 1
         now = max(int(newest), int(known or 0))
-        return Span(until - days * DAY_MS, until, now, delay_ms)
+        return JudgedSpan(until - days * DAY_MS, until, now, delay_ms)
 
-    def chunks(self, con: Any, span: Span) -> Iterator[float]:
+    def chunks(self, con: Any, span: JudgedSpan) -> Iterator[float]:
         """As `PaidSource`; the payments are read from their messages."""
         where = f"occurred_at_ms >= {span.from_ms} AND occurred_at_ms < {span.until_ms}"
         ((count,),) = con.execute(f"SELECT count(*) FROM run WHERE {where}").fetchall()  # noqa: S608

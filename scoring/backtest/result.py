@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.backtest.source import Span
+from scoring.backtest.source import JudgedSpan
 from scoring.core.decision.decision import Outcome
 from scoring.replay.flips import Flips
-from scoring.replay.slices import GENUINE, Slice, Tally, Truth, sum_of
+from scoring.replay.slices import GENUINE, PaymentClass, PaymentSum, Slice, sum_of
 
 FORMAT = 1  # of the JSON: raised where a name goes or changes its meaning
 
@@ -28,7 +28,7 @@ class SideFigures:
         return sum_of(part for o, part in self.outcomes.items() if o >= outcome)
 
     @property
-    def classes(self) -> dict[str, Tally]:
+    def classes(self) -> dict[str, PaymentSum]:
         """The payments by what it does with what they turned out to be.
 
         Fraud is caught where it is not approved outright. What we declined then, what
@@ -42,17 +42,17 @@ class SideFigures:
         )
         held = sum_of(self.outcomes[o] for o in (Outcome.CHALLENGE, Outcome.REVIEW))
         return {
-            "fraud_caught": stopped.of(Truth.FRAUD),
-            "fraud_declined": declined.of(Truth.FRAUD),
-            "fraud_missed": approved.of(Truth.FRAUD),
-            "refunded_declined": declined.of(Truth.REFUNDED),
-            "refunded_others": sum_of([approved, held]).of(Truth.REFUNDED),
+            "fraud_caught": stopped.of(PaymentClass.FRAUD),
+            "fraud_declined": declined.of(PaymentClass.FRAUD),
+            "fraud_missed": approved.of(PaymentClass.FRAUD),
+            "refunded_declined": declined.of(PaymentClass.REFUNDED),
+            "refunded_others": sum_of([approved, held]).of(PaymentClass.REFUNDED),
             "legitimate_refused": declined.of(*GENUINE),
             "legitimate_held": held.of(*GENUINE),
             "legitimate_approved": approved.of(*GENUINE),
-            "declined_by_us": every.of(Truth.DECLINED),
-            "not_yet_labelled": every.of(Truth.PENDING),
-            "unknown": every.of(Truth.UNKNOWN),
+            "declined_by_us": every.of(PaymentClass.DECLINED),
+            "not_yet_labelled": every.of(PaymentClass.PENDING),
+            "unknown": every.of(PaymentClass.UNKNOWN),
         }
 
 
@@ -84,8 +84,8 @@ class CurveCell:
 
     bin: int
     floor: Outcome
-    truth: Truth
-    tally: Tally
+    truth: PaymentClass
+    tally: PaymentSum
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Backtest:
+class BacktestResult:
     """An old and a new version over the same eligible payments.
 
     `skipped` counts the payments that were not eligible, by cause; `samples` has
@@ -110,7 +110,7 @@ class Backtest:
     new: SideFigures
     features: str
     currency: str
-    span: Span
+    span: JudgedSpan
     eligible: int
     skipped: Mapping[str, int]
     flips: Flips
@@ -138,16 +138,16 @@ class Backtest:
     @property
     def unlabelled_share(self) -> float:
         """The share of the eligible payments that are not yet labelled."""
-        pending = self.new.at_least(Outcome.APPROVE).of(Truth.PENDING).count
+        pending = self.new.at_least(Outcome.APPROVE).of(PaymentClass.PENDING).count
         return pending / self.eligible if self.eligible else 0.0
 
 
-def backtest_json(found: Backtest) -> str:
+def backtest_json(found: BacktestResult) -> str:
     """The result for a program; amounts are minor units, shares from 0 to 1."""
     return json.dumps(plain(found), indent=1) + "\n"
 
 
-def plain(found: Backtest) -> dict[str, Any]:
+def plain(found: BacktestResult) -> dict[str, Any]:
     """The result as JSON holds it."""
     by_count, by_amount = found.accepted_then_declined
     return {
@@ -174,7 +174,7 @@ def plain(found: Backtest) -> dict[str, Any]:
     }
 
 
-def _flips(found: Backtest) -> dict[str, Any]:
+def _flips(found: BacktestResult) -> dict[str, Any]:
     return {
         "outcomes": {
             flip: {**slice_json(part), "sample": _payments(found.samples, flip)}
@@ -236,13 +236,13 @@ def _rule(line: RuleFigures) -> dict[str, Any]:
 def slice_json(part: Slice) -> dict[str, Any]:
     """A slice by truth, with its precision."""
     by_truth = {
-        t.value: tally_json(part.tallies[t]) for t in Truth if t in part.tallies
+        t.value: tally_json(part.tallies[t]) for t in PaymentClass if t in part.tallies
     }
     precision = None if part.precision is None else round(part.precision, 9)
     return {"count": part.count, "precision": precision, "by_truth": by_truth}
 
 
-def tally_json(tally: Tally) -> dict[str, Any]:
+def tally_json(tally: PaymentSum) -> dict[str, Any]:
     """Payments of one kind."""
     return {
         "count": tally.count,

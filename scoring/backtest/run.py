@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from scoring.backtest.result import (
-    Backtest,
+    BacktestResult,
     Curve,
     CurveCell,
     RuleFigures,
@@ -24,7 +24,7 @@ from scoring.backtest.trial import Trial
 from scoring.core.decision.decision import Outcome, RuleHit
 from scoring.core.policy.policy import Policy
 from scoring.replay.flips import Flips
-from scoring.replay.slices import Slice, Tally, Truth
+from scoring.replay.slices import PaymentClass, PaymentSum, Slice
 from scoring.training.progress import Report, silent
 from scoring.training.sql import connect
 
@@ -72,7 +72,7 @@ def backtest(
     *,
     options: BacktestOptions = DEFAULTS,
     report: Report = silent,
-) -> Backtest:
+) -> BacktestResult:
     """Trial the same decided payments by both; raises `BadArtifact` where none are.
 
     Vectors, scores and what was missing are as they were served; nothing is asked of
@@ -89,7 +89,7 @@ def backtest(
         return _found(trial)
 
 
-def _found(trial: Trial) -> Backtest:
+def _found(trial: Trial) -> BacktestResult:
     con = trial.con
     parts = {side.name: _by_combination(con, side.name) for side in trial.sides}
     figures = [_figures(trial, side, parts[side.name]) for side in trial.sides]
@@ -101,7 +101,7 @@ def _found(trial: Trial) -> Backtest:
         "SELECT cause, sum(count) FROM skipped GROUP BY 1 ORDER BY 1"
     ).fetchall()
     flips, samples = _flips(trial)
-    return Backtest(
+    return BacktestResult(
         old=figures[0],
         new=figures[1],
         features=trial.catalogue.version,
@@ -136,7 +136,11 @@ def _slice(sums: list[Any]) -> Slice:
     truth, currency, count, minor, amount, weight, weighted = sums
     money = {currency: int(minor)} if minor else {}
     return Slice(
-        {Truth(truth): Tally(count, money, int(amount), float(weight), float(weighted))}
+        {
+            PaymentClass(truth): PaymentSum(
+                count, money, int(amount), float(weight), float(weighted)
+            )
+        }
     )
 
 
@@ -282,8 +286,10 @@ def _curves(trial: Trial) -> tuple[Curve, ...]:
     cuts = [*(cuts for _, cuts in policy.cuts.cases), policy.cuts.default]
     cells: list[list[CurveCell]] = [[] for _ in cuts]
     for segment, bin_, floor, truth, count, amount, weight, weighted in rows:
-        tally = Tally(count, {}, int(amount), float(weight), float(weighted))
-        cells[segment].append(CurveCell(bin_, Outcome(floor), Truth(truth), tally))
+        tally = PaymentSum(count, {}, int(amount), float(weight), float(weighted))
+        cells[segment].append(
+            CurveCell(bin_, Outcome(floor), PaymentClass(truth), tally)
+        )
     return tuple(
         Curve(
             segment_name(policy, i),

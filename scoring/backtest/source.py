@@ -37,7 +37,7 @@ RECORDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class JudgedSpan:
     """Which payments are judged: [from, until) by event time, and what was known.
 
     Labels are usually known `delay_ms` after their payment; None: no label says fraud.
@@ -67,10 +67,10 @@ class PaidSource(Protocol):
     def catalogue(self) -> Catalogue:
         """The definitions; what other ones made is unfit."""
 
-    def span(self, con: Any, days: int, delay_days: int | None) -> Span:
+    def span(self, con: Any, days: int, delay_days: int | None) -> JudgedSpan:
         """The last days of what is there, and how long its labels usually take."""
 
-    def chunks(self, con: Any, span: Span) -> Iterator[float]:
+    def chunks(self, con: Any, span: JudgedSpan) -> Iterator[float]:
         """Make the view `paid` of the next rows; gives the share that is done then."""
 
 
@@ -92,7 +92,7 @@ class ArchiveSource:
     archive: Archive
     catalogue: Catalogue
 
-    def span(self, con: Any, days: int, delay_days: int | None) -> Span:
+    def span(self, con: Any, days: int, delay_days: int | None) -> JudgedSpan:
         """As `PaidSource`: until the newest payment; now is the newest of anything."""
         files = self.archive.files("decisions")
         if not files:
@@ -110,9 +110,9 @@ class ArchiveSource:
             delay_ms = self._delay_ms(con, delay_days, files)
         until = int(newest) + 1
         now = max(int(newest), int(known or 0))
-        return Span(until - days * DAY_MS, until, now, delay_ms)
+        return JudgedSpan(until - days * DAY_MS, until, now, delay_ms)
 
-    def chunks(self, con: Any, span: Span) -> Iterator[float]:
+    def chunks(self, con: Any, span: JudgedSpan) -> Iterator[float]:
         """As `PaidSource`: whole days together, so that repeats meet."""
         files = [
             path
@@ -126,7 +126,7 @@ class ArchiveSource:
                 self._make(con, chunk, span)
                 yield done / len(files)
 
-    def _make(self, con: Any, files: list[Path], span: Span) -> None:
+    def _make(self, con: Any, files: list[Path], span: JudgedSpan) -> None:
         con.execute(
             f"""CREATE OR REPLACE TEMP VIEW recorded AS
             SELECT * EXCLUDE (day)

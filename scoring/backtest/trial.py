@@ -10,10 +10,10 @@ import pyarrow as pa
 from scoring.backtest.predicates import SqlInputs
 from scoring.backtest.segments import SegmentJoins
 from scoring.backtest.side import Predicates, Side, Workshop
-from scoring.backtest.source import Span
+from scoring.backtest.source import JudgedSpan
 from scoring.core.decision.decision import Outcome, RuleHit
 from scoring.core.features.catalogue import Catalogue
-from scoring.replay.slices import Truth
+from scoring.replay.slices import PaymentClass
 from scoring.training.offline.rates import with_amounts
 
 BINS = 1_000  # of the score: a threshold lies on their edges
@@ -50,7 +50,7 @@ class Trial:
     catalogue: Catalogue
     old: Side
     new: Side
-    span: Span
+    span: JudgedSpan
     combinations: dict[str, dict[tuple[int, ...], int]] = field(init=False)
     found: dict[str, list[Combination]] = field(init=False)
 
@@ -197,21 +197,21 @@ _GATHER = (
 )
 
 
-def _truth(span: Span) -> str:
-    """What became of a payment; see `Truth`."""
+def _truth(span: JudgedSpan) -> str:
+    """What became of a payment; see `PaymentClass`."""
     told = "coalesce(told_fraud::VARCHAR, '')"
     declined = f"recorded = {int(Outcome.DECLINE)} AND let_through IS NULL"
     accepted = f"recorded = {int(Outcome.APPROVE)} OR accepted OR let_through > 0"
     cases = (
-        (f"{told} = '' AND NOT refunded AND {declined}", Truth.DECLINED),
-        (f"occurred_at_ms > {span.judged_until_ms}", Truth.PENDING),
-        (f"{told} = 'true'", Truth.FRAUD),
-        ("refunded OR told_source = 'refund'", Truth.REFUNDED),
-        (f"{told} = 'false'", Truth.LEGITIMATE),
-        (f"NOT never_paid AND ({accepted})", Truth.ASSUMED),
+        (f"{told} = '' AND NOT refunded AND {declined}", PaymentClass.DECLINED),
+        (f"occurred_at_ms > {span.judged_until_ms}", PaymentClass.PENDING),
+        (f"{told} = 'true'", PaymentClass.FRAUD),
+        ("refunded OR told_source = 'refund'", PaymentClass.REFUNDED),
+        (f"{told} = 'false'", PaymentClass.LEGITIMATE),
+        (f"NOT never_paid AND ({accepted})", PaymentClass.ASSUMED),
     )
     asked = " ".join(f"WHEN {when} THEN '{truth.value}'" for when, truth in cases)
-    return f"CASE {asked} ELSE '{Truth.UNKNOWN.value}' END"
+    return f"CASE {asked} ELSE '{PaymentClass.UNKNOWN.value}' END"
 
 
 def _bin(score: str) -> str:

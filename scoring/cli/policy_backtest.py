@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from scoring.backtest.result import Backtest
+    from scoring.backtest.result import BacktestResult
     from scoring.backtest.run import BacktestOptions
     from scoring.backtest.source import PaidSource
     from scoring.core.features.catalogue import Catalogue
@@ -93,7 +93,7 @@ def backtest(
 
 def judged(
     chosen: PaidSource, new: Policy, old: Policy, options: BacktestOptions
-) -> Backtest:
+) -> BacktestResult:
     """The backtest, with a progress bar; Ctrl-C ends it and leaves nothing behind."""
     from scoring.backtest.run import backtest as run
     from scoring.training.progress import bar

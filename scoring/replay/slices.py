@@ -10,7 +10,7 @@ from typing import Any
 Money = dict[str, int]  # minor units by currency: currencies are never added up
 
 
-class Truth(Enum):
+class PaymentClass(Enum):
     """What became of a payment, as far as it is known.
 
     `ASSUMED` was accepted, and nothing was heard of it for as long as labels usually
@@ -28,11 +28,14 @@ class Truth(Enum):
     UNKNOWN = "unknown"
 
 
-GENUINE = (Truth.LEGITIMATE, Truth.ASSUMED)  # a refusal of which is a false one
+GENUINE = (
+    PaymentClass.LEGITIMATE,
+    PaymentClass.ASSUMED,
+)  # a refusal of which is a false one
 
 
 @dataclass(slots=True)
-class Tally:
+class PaymentSum:
     """Payments of one kind.
 
     `reference_minor` is their amount in the reference currency, where it is known;
@@ -46,7 +49,7 @@ class Tally:
     weight: float = 0.0
     weighted_minor: float = 0.0
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: PaymentSum) -> None:
         """Take in the payments of another tally."""
         self.count += other.count
         self.reference_minor += other.reference_minor
@@ -60,16 +63,16 @@ class Tally:
 class Slice:
     """Some decisions, by what they turned out to be."""
 
-    tallies: dict[Truth, Tally] = field(default_factory=dict)
+    tallies: dict[PaymentClass, PaymentSum] = field(default_factory=dict)
 
-    def of(self, *truths: Truth) -> Tally:
+    def of(self, *truths: PaymentClass) -> PaymentSum:
         """The payments that turned out to be one of these."""
         return _sum(self.tallies[t] for t in truths if t in self.tallies)
 
     @property
-    def all(self) -> Tally:
+    def all(self) -> PaymentSum:
         """All payments."""
-        return self.of(*Truth)
+        return self.of(*PaymentClass)
 
     @property
     def count(self) -> int:
@@ -79,7 +82,7 @@ class Slice:
     @property
     def frauds(self) -> int:
         """How many were fraud."""
-        return self.of(Truth.FRAUD).count
+        return self.of(PaymentClass.FRAUD).count
 
     @property
     def legitimate(self) -> int:
@@ -94,7 +97,7 @@ class Slice:
     @property
     def fraud_amounts(self) -> Money:
         """The amount of what was fraud, by currency."""
-        return self.of(Truth.FRAUD).amounts
+        return self.of(PaymentClass.FRAUD).amounts
 
     @property
     def legitimate_amounts(self) -> Money:
@@ -105,32 +108,32 @@ class Slice:
     def precision(self) -> float | None:
         """The share of fraud among what is labelled, by weight; None where none is.
 
-        >>> Slice({Truth.FRAUD: Tally(1, weight=1.0)}).precision
+        >>> Slice({PaymentClass.FRAUD: PaymentSum(1, weight=1.0)}).precision
         1.0
         """
-        frauds, genuine = self.of(Truth.FRAUD).weight, self.of(*GENUINE).weight
+        frauds, genuine = self.of(PaymentClass.FRAUD).weight, self.of(*GENUINE).weight
         return frauds / (frauds + genuine) if frauds + genuine else None
 
     @property
     def false_positives_per_fraud(self) -> float | None:
         """Legitimate payments for each fraud, by weight; None where there is no fraud.
 
-        >>> ours = {Truth.FRAUD: Tally(2, weight=2.0)}
-        >>> ours[Truth.ASSUMED] = Tally(5, weight=5.0)
+        >>> ours = {PaymentClass.FRAUD: PaymentSum(2, weight=2.0)}
+        >>> ours[PaymentClass.ASSUMED] = PaymentSum(5, weight=5.0)
         >>> Slice(ours).false_positives_per_fraud
         2.5
         """
-        frauds = self.of(Truth.FRAUD).weight
+        frauds = self.of(PaymentClass.FRAUD).weight
         return self.of(*GENUINE).weight / frauds if frauds else None
 
     def add(self, other: Slice) -> None:
         """Take in the decisions of another slice."""
         for truth, tally in other.tallies.items():
-            self.tallies.setdefault(truth, Tally()).add(tally)
+            self.tallies.setdefault(truth, PaymentSum()).add(tally)
 
 
-def _sum(parts: Iterable[Tally]) -> Tally:
-    whole = Tally()
+def _sum(parts: Iterable[PaymentSum]) -> PaymentSum:
+    whole = PaymentSum()
     for part in parts:
         whole.add(part)
     return whole
@@ -159,6 +162,6 @@ def slices(con: Any, relation: str, key: str) -> dict[Any, Slice]:
     ).fetchall()
     for value, truth, currency, count, minor in rows:
         money = {currency: int(minor)} if minor else {}
-        tally = Tally(count, money, weight=float(count))
-        found.setdefault(value, Slice()).add(Slice({Truth(truth): tally}))
+        tally = PaymentSum(count, money, weight=float(count))
+        found.setdefault(value, Slice()).add(Slice({PaymentClass(truth): tally}))
     return found

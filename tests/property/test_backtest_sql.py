@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_rules import LIMITS, LISTS, rules
 
 from scoring.backtest.side import Side
-from scoring.backtest.source import Span
+from scoring.backtest.source import JudgedSpan
 from scoring.backtest.trial import Trial
 from scoring.core.decision.decision import Degradation, DegradationCode
 from scoring.core.features.catalogue import default_catalogue
@@ -224,7 +224,7 @@ def test_random_policies_decide_random_rows_alike_in_sql_and_online(data):
     with connect() as con:
         con.register("paid", paid_table(evidence))
         sides = Side("old", old), Side("new", new)
-        trial = Trial(con, CATALOGUE, *sides, Span(0, AT_MS + 1, AT_MS + 1, 0))
+        trial = Trial(con, CATALOGUE, *sides, JudgedSpan(0, AT_MS + 1, AT_MS + 1, 0))
         for side in sides:
             found = judged_rows(trial, side)
             assert len(found) == len(evidence)

@@ -14,7 +14,7 @@ from scoring.core.decision.decision import Outcome
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.features.rates import shipped_rates
 from scoring.core.policy.policy import load_policy
-from scoring.replay.slices import Truth
+from scoring.replay.slices import PaymentClass
 
 CATALOGUE = default_catalogue().converting_by(shipped_rates())
 OPTIONS = BacktestOptions(days=50, label_delay_days=20, memory_mb=512)
@@ -61,7 +61,7 @@ def test_every_class_of_the_ledger_is_exact_in_count_and_amount(found, side):
     assert {key: tally.amounts for key, tally in seen.items()} == {
         key: dict(own) for key, own in amounts.items()
     }
-    assert {truth for _, truth in seen} == {truth.value for truth in Truth}
+    assert {truth for _, truth in seen} == {truth.value for truth in PaymentClass}
 
 
 def test_what_was_left_out_is_counted_with_its_cause(found):
