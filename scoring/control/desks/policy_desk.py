@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
 from scoring.control.database.database import Database
@@ -210,7 +210,7 @@ class PolicyDesk:
             if target != before:
                 asked = (Act.RELEASE, None)
                 return self._told(steps.propose(work, policy, asked, doing))
-            wanted = arrangement.releasing(new)
+            wanted = steps.with_policy(work, arrangement, policy)
             release = put_in_force(work, "policy.rollback", new, wanted, doing)
             return self._told(
                 PolicyAnswer(policy=work.policies.policy(new), release=release)
@@ -292,8 +292,11 @@ class PolicyDesk:
     def _doing(self, by: By, *because: str) -> Iterator[tuple[UnitOfWork, Doing]]:
         """A transaction and when it is done; a reason is required `because` of this."""
         why = checked_why(by.why, because=because)
-        with writing(self._database) as work:
+        with self._writing() as work:
             yield work, replace(by, why=why).at(self._now_ms())
+
+    def _writing(self) -> AbstractContextManager[UnitOfWork]:
+        return writing(self._database)
 
     def _told(self, answer: PolicyAnswer) -> PolicyAnswer:
         return replace(answer, notices=self.rules.notices)

@@ -119,7 +119,7 @@ def perform(
         used = approvals.used(approval, next_release(work))
         work.policies.save_proposals([used])
     if act is Act.RELEASE:
-        wanted = arrangement.releasing(policy.number)
+        wanted = with_policy(work, arrangement, policy)
         work.policies.save(replace(policy, before=arrangement.policy))
     elif act is Act.CANDIDATE:
         wanted = arrangement.trying(policy.number, share or 0.0)
@@ -127,6 +127,18 @@ def perform(
         wanted = arrangement.shadowing(policy.number)
     release = put_in_force(work, action, policy.number, wanted, doing)
     return PolicyAnswer(policy=work.policies.policy(policy.number), release=release)
+
+
+def with_policy(
+    work: UnitOfWork, arrangement: Arrangement, policy: PolicyVersion
+) -> Arrangement:
+    """The version in force; a shadow that means the same ends, as it shows no more."""
+    wanted = arrangement.releasing(policy.number)
+    versions = {each: work.policies.policy(each).version for each in wanted.shadows}
+    for number, version in versions.items():
+        if version == policy.version:
+            wanted = wanted.stopping(number)
+    return wanted
 
 
 def is_less(arrangement: Arrangement, number: int, asked: Asked) -> bool:

@@ -1,0 +1,169 @@
+"""The control plane's database: its tables, its writers, its audit, on both engines."""
+
+import json
+import threading
+from dataclasses import replace
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from control_parts import ANN, BOB, EVE, ControlBench, text
+from sqlalchemy import delete, update
+from sqlalchemy import text as sql
+from sqlalchemy.exc import DatabaseError
+
+from scoring.control.database.database import Database
+from scoring.control.database.tables import AUDIT, METADATA
+from scoring.control.database.unit_of_work import reading, writing
+from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.domain.audit_chain import Change
+from scoring.control.domain.people import By, Doing
+from scoring.errors import BadArtifact, ChangedMeanwhile, DatabaseUnavailable
+
+
+@pytest.fixture
+def bench(control_database):
+    return ControlBench(control_database)
+
+
+def test_the_migrations_make_the_tables_that_the_code_declares(control_database):
+    with control_database.reading() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_what_a_newer_release_has_written_is_refused_with_what_to_do(control_database):
+    with control_database.writing() as connection:
+        connection.execute(sql("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(BadArtifact, match="written by a newer release"):
+        control_database.migrated()
+
+
+def test_two_copies_that_start_at_once_migrate_once(tmp_path, postgres):
+    for url in (f"sqlite:///{tmp_path / 'new.db'}", postgres.database()):
+        databases = [Database(url) for _ in range(3)]
+        failures = in_threads([database.migrated for database in databases])
+        assert failures == []
+        for database in databases:
+            database.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "sqlite://", "sqlite:///:memory:", "mysql://h/d", "no url"]
+)
+def test_what_is_no_database_of_ours_is_refused_with_what_to_write(url):
+    with pytest.raises(BadArtifact, match="sqlite:///FILE or"):
+        Database(url)
+
+
+def test_a_database_that_does_not_answer_is_an_outage_that_hides_the_password(tmp_path):
+    url = f"postgresql://ann:secret@/d?host={tmp_path}"
+    with pytest.raises(DatabaseUnavailable) as raised:
+        Database(url).migrated()
+    assert "secret" not in str(raised.value)
+    assert "secret" not in Database(url).told
+
+
+def test_a_unit_of_work_that_fails_leaves_no_trace(bench):
+    bench.released(1)
+    before = bench.audit(), bench.outbox()
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail(bench.database)
+    assert (bench.audit(), bench.outbox()) == before
+
+
+def write_and_fail(database):
+    with writing(database) as work:
+        work.audit.record(Change(action="x", subject="y"), Doing(ANN, 1))
+        work.outbox.add("key", b"value")
+        work.policies.add(replace(work.policies.policy(1), number=99))
+        raise ZeroDivisionError
+
+
+def in_threads(actions):
+    """What the actions raise, all begun at once."""
+    failures, ready = [], threading.Barrier(len(actions))
+
+    def one(action):
+        ready.wait()
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test judges it
+            failures.append(error)
+
+    threads = [threading.Thread(target=one, args=(action,)) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures
+
+
+def test_writers_at_once_leave_one_chain_and_rising_sequences(bench):
+    def drafts(who):
+        desk = ControlBench(Database(bench.database.url)).desk
+        return lambda: [desk.draft(By(who), text(n)) for n in range(8)]
+
+    assert in_threads([drafts(who) for who in (ANN, ANN, ANN, ANN)]) == []
+    verdict = AuditDesk(bench.database).verify(EVE)
+    assert verdict.problems == ()
+    assert verdict.head.sequence == 32
+
+
+def test_of_editors_at_once_one_is_taken_and_the_others_learn_of_it(bench):
+    bench.desk.draft(By(ANN), text(0))
+    edits = [
+        lambda n=n: bench.desk.edit(By(ANN), 1, text(n), revision=1) for n in range(4)
+    ]
+    failures = in_threads(edits)
+    assert len(failures) == 3
+    assert {type(error) for error in failures} == {ChangedMeanwhile}
+
+
+def test_one_approval_releases_once_however_many_use_it_at_once(bench):
+    number = bench.approved(1).policy.number
+    failures = in_threads([lambda: bench.desk.release(By(BOB), number)] * 4)
+    assert len(failures) == 3
+    with reading(bench.database) as work:
+        assert len(work.policies.releases()) == 1
+
+
+def test_a_reader_sees_one_state_while_others_write(bench):
+    bench.released(1)
+    with reading(bench.database) as work:
+        before = list(work.audit.entries())
+        bench.released(2)
+        assert list(work.audit.entries()) == before
+        assert work.policies.in_force().number == 1
+
+
+@pytest.mark.parametrize("change", [delete(AUDIT), update(AUDIT).values(why="x")])
+def test_the_database_itself_refuses_to_change_the_audit(bench, change):
+    bench.released(1)
+    with (
+        pytest.raises(DatabaseError, match="append-only"),
+        writing(bench.database) as work,
+    ):
+        work.connection.execute(change)
+
+
+def test_the_audit_says_who_what_from_where_and_why_and_is_exported_as_it_was_hashed(
+    bench,
+):
+    bench.released(1)
+    lines = list(AuditDesk(bench.database).export(EVE))
+    assert [json.loads(line)["action"] for line in lines] == [
+        "policy.draft",
+        "policy.propose",
+        "policy.approve",
+        "policy.release",
+    ]
+    last = json.loads(lines[-1])
+    assert (last["person"], last["origin"], last["why"]) == (
+        "bob",
+        "of a test",
+        "text 1",
+    )
+    assert json.loads(last["after"])["release"] == 1
