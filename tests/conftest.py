@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -224,18 +226,28 @@ async def stream(
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model bundle for the default features, trained in a second on noise."""
-    from small_model import noise_bundle
-
-    return noise_bundle(tmp_path_factory.mktemp("model") / "bundle")
+    return trained_once("model", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def other_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another model for the same features."""
+    small = {"rows": 3_000, "seed": 1, "rounds": 20, "depth": 3}
+    return trained_once("other-model", tmp_path_factory, **small)
+
+
+def trained_once(name: str, temporary: pytest.TempPathFactory, **sizes: int) -> Path:
+    """A copy of this process's own of a bundle that one process trains for all."""
     from small_model import noise_bundle
 
-    out = tmp_path_factory.mktemp("other-model") / "bundle"
-    return noise_bundle(out, rows=3_000, seed=1, rounds=20, depth=3)
+    shared = temporary.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / name).exists():
+            noise_bundle(shared / f"{name}.draft", **sizes).rename(shared / name)
+    return shutil.copytree(shared / name, temporary.mktemp(name) / "bundle")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from scoring.client.channel import SERVICE_CONFIG, channel_arguments
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(1_800)]
 ROUNDS = int(os.environ.get("SCORING_DRILL_RESTARTS", "1"))
 CALLERS = 8
+BETWEEN_CALLS_S = 0.005  # else they take the cores that the replicas start with
 NOTICE_S = 2.0  # the machine of the tests is shared: callers learn of it late
 
 
@@ -64,6 +65,7 @@ class Load:
                 self.seen["OK"] += 1
             except grpc.aio.AioRpcError as error:
                 self.seen[f"{error.code().name}: {error.details()}"] += 1
+            await asyncio.sleep(BETWEEN_CALLS_S)
 
     async def run(self, drill):
         callers = [asyncio.create_task(self.caller()) for _ in range(CALLERS)]
