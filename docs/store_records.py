@@ -43,9 +43,9 @@ or a digest: bytes that are damaged or foreign are refused, and the decision say
 
 `<catalogue>` is the first 8 digits of the version of the definitions: new definitions
 begin a new history. Braces hold a hash tag: an entity's keys share a server. In a
-cluster `d`, `v`, `f`, `outbox` and `processed` are followed by `:{{<tag>}}`, one of
-{parts} tags, by the transaction's id: a claim shares a server with its outbox and its
-mark.
+cluster `d`, `v`, `f`, `c`, `outbox` and `processed` are followed by `:{{<tag>}}`, one
+of {parts} tags, by the transaction's id: a claim shares a server with its outbox and
+its mark.
 
 An entity's keys live as long as a window, the lateness allowed and the dedupe horizon
 may still need them, and a day more. The first event of each day of event time renews
@@ -112,6 +112,11 @@ At most {labels_max} for an entity, ordered by transaction and version.
 
 What became known of a payment: a hash whose fields are `l` and a label's version, or
 `e` and an event's id. The first of each is kept. At most {notes_max} for a payment.
+
+Merged events cannot be told apart, so that an event is counted once is noted: under `c`
+the payment has a hash whose fields are the version of the definitions, 8 digits, and
+the hash of the event's id, 8 bytes. One call counts an event and notes it. In a cluster
+the entity notes it beside itself until the payment has it.
 
 {note}
 
@@ -194,7 +199,8 @@ def _keys() -> list[tuple[str, ...]]:
     events, seen, labels = (key.replace(entity.plan.name, "<entity>") for key in own)
     claims, id_ = ClaimKeys("<namespace>", parted=False), ("<tenant>", "<id>")
     decision, verdicts = claims.decision(*id_).decode(), claims.verdicts(*id_).decode()
-    follow_ups = claims.follow_ups(*id_).decode()
+    follow_ups, counted = claims.follow_ups(*id_), claims.counted(*id_)
+    beside = layout.counted_apart([events.encode()]).decode()
     outbox, processed = claims.outbox(*id_).decode(), claims.processed.decode()
     newest, lease = claims.newest.decode(), claims.lease("<task>").decode()
     rows = [
@@ -203,7 +209,24 @@ def _keys() -> list[tuple[str, ...]]:
         (labels, "string", "its labels", "see below"),
         (decision, "string", "a claim or decision", "the dedupe horizon"),
         (verdicts, "string", "what a payment's labels said", "as an entity's"),
-        (follow_ups, "hash", "its labels and lifecycle events", "as an entity's"),
+        (
+            follow_ups.decode(),
+            "hash",
+            "its labels and lifecycle events",
+            "as an entity's",
+        ),
+        (
+            counted.decode(),
+            "hash",
+            "by which definitions each event is counted",
+            "as an entity's",
+        ),
+        (
+            beside,
+            "hash",
+            "in a cluster: events that are being counted",
+            "until they are",
+        ),
         (outbox, "hash", "decisions to be published", "until they are"),
         (processed, "string", "how many were processed", "no limit"),
         (newest, "string", "in a cluster: the newest time counted", "no limit"),

@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 
 def payloads():
     """Each card's payments, in the order in which they are to be sent."""
-    began = now_ms() - HOUR_MS
+    began = now_ms() - HOUR_MS - 1_000 * PAYLOADS
     return [
         [
             payment(

@@ -107,7 +107,10 @@ async def test_what_happened_to_a_forgotten_card_is_erased(life, settings, archi
     async with Redis.from_url(settings.redis_url) as redis:
         left = [key async for key in redis.scan_iter("*{card.events:default:c1}*")]
         there = [key async for key in redis.scan_iter("*{card.events:default:c2}*")]
+        counted = {key async for key in redis.scan_iter("*:c:default:*")}
     assert (left, len(there)) == ([], 2)
+    assert counted
+    assert not counted & {life.store._layout.counted(*id_) for id_ in own}
     con = duckdb.connect()
     archive.views(con)
     ((embedded,),) = con.execute(

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from lifecycle_parts import LIFECYCLE, events_of, events_table
+from store_parts import connected
 from streams import DAY_MS, DEDUPE_MS, LATENESS_MS, Shape, check, transactions
 
 from scoring.core.features.catalogue import load_catalogue
 from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import MAP_FIELDS, Transaction
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.ports.follow_ups import TransactionEvent
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.redis.store import RedisStore
@@ -71,6 +72,102 @@ async def test_the_online_engine_equals_the_reference(
     await ours.close()
     print(f"{cells} cells, {inexact} payments with inexact ones")
     assert cells > 2_000
+
+
+BESIDE = replace(LIFECYCLE, version=LIFECYCLE.version[::-1])  # the same, warmed anew
+
+
+@pytest.mark.parametrize("address", ["redis", "cluster"])
+async def test_events_that_other_definitions_learned_first_are_right_or_flagged(
+    address, request, store_namespace
+):
+    """Half are warmed from the log, the others come at old times, and are followed;
+    histories are so busy that they merge."""
+    rnd = random.Random(3)
+    stream = transactions(rnd, Shape(count=900, hot=True, late=0, silence=0))
+    told = events_of(rnd, stream)
+    where = request.getfixturevalue(f"{address}_address")
+    live = await connected(where, store_namespace, LIFECYCLE)
+    await learned_unsteadily(live, told, lambda: False)
+    await live.close()
+    beside = await connected(where, store_namespace, BESIDE, claims="beside")
+    oracle = MemoryStore(LIFECYCLE, **TERMS)
+    for store in (beside, oracle):
+        await store.observe([check(t) for t in stream])
+    for part in (told[::2], told[1::2]):
+        await learned_unsteadily(beside, sorted(part, key=known), lambda: False)
+    await oracle.learn(told)
+    await assert_right_or_flagged(beside, oracle, stream)
+    await beside.close()
+
+
+@pytest.mark.parametrize("address", ["redis", "cluster"])
+async def test_an_event_whose_learning_broke_off_counts_once_when_it_is_learned_again(
+    address, request, store_namespace
+):
+    """The link breaks before or after any exchange; what merged meanwhile is unsure."""
+    rnd = random.Random(4)
+    stream = transactions(rnd, Shape(count=900, hot=True, late=0, silence=0))
+    told = events_of(rnd, stream)
+    store = await connected(
+        request.getfixturevalue(f"{address}_address"), store_namespace, LIFECYCLE
+    )
+    oracle = MemoryStore(LIFECYCLE, **TERMS)
+    for one in (store, oracle):
+        await one.observe([check(t) for t in stream])
+    broken = await learned_unsteadily(store, told, lambda: rnd.random() < 0.1)
+    assert broken > 20
+    await oracle.learn(told)
+    await assert_right_or_flagged(store, oracle, stream)
+    await store.close()
+
+
+def known(one):
+    return one.event.known_at_ms
+
+
+async def learned_unsteadily(store, told, breaks):
+    """Learn in small groups; those that broke off once more, when all is merged."""
+    ask, broken = store._calls.ask, []
+
+    async def unsteady(*args, **kwargs):
+        if breaks():
+            raise StoreUnavailable("before it was sent")
+        replies = await ask(*args, **kwargs)
+        if breaks():
+            raise StoreUnavailable("before it was answered")
+        return replies
+
+    store._calls.ask = unsteady
+    for i in range(0, len(told), 10):
+        try:
+            await store.learn(told[i : i + 10])
+        except StoreUnavailable:
+            broken.append(told[i : i + 10])
+    store._calls.ask = ask
+    for group in broken:
+        await store.learn(group)
+        await store.learn(group)
+    return len(broken)
+
+
+async def assert_right_or_flagged(store, oracle, stream):
+    newest = max(t.occurred_at_ms for t in stream)
+    probes = [
+        replace(t, id=f"probe-{i}-{after}", occurred_at_ms=newest + after * 3_600_000)
+        for i, t in enumerate(stream[-30:])
+        for after in range(0, 300, 10)
+    ]
+    checks = [check(t, dry_run=True) for t in probes]
+    exact, unflagged = 0, []
+    for a, b in zip(
+        await store.observe(checks), await oracle.observe(checks), strict=True
+    ):
+        assert not a.degradations
+        unflagged += wrong(a.values, b.values, a.inexact)
+        exact += len(LIFECYCLE.names) - len(a.inexact)
+    assert unflagged == []
+    assert exact > 500, "the test proves less"
 
 
 def table(stream):

@@ -201,7 +201,8 @@ class RedisHistory:
         """Remove recorded decisions by (tenant, transaction id), and what became known
         of their payments. Returns how many decisions went.
         """
-        await self.unlink([self.layout.follow_ups(*id_) for id_ in ids])
+        for kept in (self.layout.follow_ups, self.layout.counted):
+            await self.unlink([kept(*id_) for id_ in ids])
         return await self.unlink([self.layout.claims.decision(*id_) for id_ in ids])
 
     async def _found(self, pattern: str) -> AsyncIterator[list[bytes]]:

@@ -105,9 +105,8 @@ def note(
 ) -> Call:
     """Note what became known of a payment, a `NOTE`, under its name there.
 
-    The first of a name stands. The answer is 1 where this is it, or it is learned for
-    the first time; 2 where it was before; 0 where another stands; and -1 where the
-    payment has as many as one keeps.
+    The first of a name stands. The answer is 1 where this is it, 0 where another is;
+    and -1 where the payment has as many as one keeps.
     """
     return "note", [follow_ups, mark], [name, note, ttl_ms]
 
@@ -122,15 +121,22 @@ def learn(*own: bytes, plans: bytes, labels: Sequence[bytes]) -> Call:
 
 
 def happen(
-    *own: bytes, order: bytes, plans: bytes, again: int, inputs: Sequence[bytes]
+    *own: bytes,
+    order: bytes,
+    plans: bytes,
+    again: int,
+    name: bytes,
+    ttl_ms: int,
+    inputs: Sequence[bytes],
 ) -> Call:
     """Count a lifecycle event with each entity, once.
 
-    `own` are each entity's keys, then the mark where it stands beside them; `order` is
-    the event's time and the hash of its id; `again` is 1 where it was learned before.
-    The answer: the corrupt parts.
+    `own` are each entity's keys, then the hash of what was counted, and the mark where
+    it stands beside them; `order` is the event's time and the hash of its id. What the
+    hash has under this `name`, or comes `again`, was counted by these definitions. The
+    answer: the corrupt parts.
     """
-    return "happen", own, [order, plans, again, *inputs]
+    return "happen", own, [order, plans, again, name, ttl_ms, *inputs]
 
 
 def probe(mark: bytes) -> Call:

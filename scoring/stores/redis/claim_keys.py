@@ -17,10 +17,11 @@ class ClaimKeys:
 
     `<namespace>:d:<tenant>:<id>` holds a claim or decision;
     `<namespace>:v:<tenant>:<id>` the verdicts of its labels, and
-    `<namespace>:f:<tenant>:<id>` its follow-ups: a hash of labels and events;
+    `<namespace>:f:<tenant>:<id>` its follow-ups: a hash of labels and events, of which
+    `<namespace>:c:<tenant>:<id>` has those that are counted, by which definitions;
     `<namespace>:outbox` what is to be published; `<namespace>:processed` how many were
     processed: no number there means that the history is incomplete. In a cluster the
-    first four name their part, `{<tag>}`, after the kind, so that a decision and its
+    first five name their part, `{<tag>}`, after the kind, so that a decision and its
     outbox share a slot;
     `<namespace>:processed:{<tag>}` marks that what the servers of that part know was
     not lost; and `newest` is the time of the newest transaction that was counted.
@@ -34,6 +35,7 @@ class ClaimKeys:
         self._decisions = [f"{namespace}:d{tag}:" for tag in self._tags]
         self._verdicts = [f"{namespace}:v{tag}:" for tag in self._tags]
         self._follow_ups = [f"{namespace}:f{tag}:" for tag in self._tags]
+        self._counted = [f"{namespace}:c{tag}:" for tag in self._tags]
         self.outboxes = [f"{namespace}:outbox{tag}".encode() for tag in self._tags]
         self.marks = [
             f"{namespace}:processed{tag}".encode() for tag in self._tags if parted
@@ -60,6 +62,10 @@ class ClaimKeys:
         """Where what became known of a payment stands."""
         part = self._follow_ups[self._part(tenant, id_)]
         return f"{part}{tenant}:{id_}".encode()
+
+    def counted(self, tenant: str, id_: str) -> bytes:
+        """Where it stands which definitions counted what happened to a payment."""
+        return f"{self._counted[self._part(tenant, id_)]}{tenant}:{id_}".encode()
 
     def outbox(self, tenant: str, id_: str) -> bytes:
         """Where a decision waits to be published: beside itself."""

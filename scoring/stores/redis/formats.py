@@ -128,7 +128,7 @@ VERDICT = RecordFormat.of("""
 """)
 NOTE = RecordFormat.of("""
     said         c8   of what a repeat says again the first 8 bytes of its SHA-256
-    state        c1   R: reported, L: learned
+    state        c1   R; of an earlier release also L
     message      -    the Label or LifecycleEvent, without its transaction
 """)
 CLAIM = RecordFormat.of("""
@@ -261,9 +261,10 @@ class RecordReply(IntEnum):
 
 # Keys of an entity's history end with these.
 EVENTS_KEY, SEEN_KEY, LABELS_KEY = "e", "s", "l"
+COUNTED_KEY = "c"  # in a cluster: events of which their payment does not yet know
 # Names of a payment's follow-ups begin with these; a version or an event's id follows.
 NOTE_LABEL, NOTE_EVENT = b"l", b"e"
-NOTE_REPORTED, NOTE_LEARNED = "R", "L"
+NOTE_REPORTED = b"R"
 
 WORDS: dict[str, type[Enum]] = {
     "MODE": Mode, "CLAIM": Claim, "RECORDED": RecordReply, "KIND": ColumnKind, "OP": Op,

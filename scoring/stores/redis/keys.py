@@ -18,6 +18,7 @@ from scoring.ports.history import Applied, Observation
 from scoring.ports.records import Recorded, Recording
 from scoring.stores.redis.claim_keys import ClaimKeys
 from scoring.stores.redis.formats import (
+    COUNTED_KEY,
     EVENTS_KEY,
     ID,
     LABELS_KEY,
@@ -77,6 +78,7 @@ class Layout:
         # Follow-ups are of the entities' history, whoever claims its transactions.
         own = ClaimKeys(namespace, parted=parted)
         self.verdicts, self.follow_ups = own.verdicts, own.follow_ups
+        self.counted, self._version = own.counted, version.encode()
         self.inputs = Inputs(catalogue)
         self.unknown = unknown_values(catalogue)
 
@@ -90,6 +92,15 @@ class Layout:
         start, endings = self._parts[entity.plan.name]
         stem = f"{start}{tenant}:{token}".encode()
         return [stem + ending for ending in endings]
+
+    @staticmethod
+    def counted_apart(keys: list[bytes]) -> bytes:
+        """In a cluster: what the entity of these keys counted, until payments know."""
+        return keys[0].removesuffix(EVENTS_KEY.encode()) + COUNTED_KEY.encode()
+
+    def counted_name(self, order: bytes) -> bytes:
+        """What says that these definitions counted the event of this order."""
+        return self._version + order[TIME_SIZE:]
 
     def known(
         self, t: Transaction

@@ -19,7 +19,6 @@ from scoring.stores.redis.formats import (
     LABEL_REST,
     NOTE_EVENT,
     NOTE_LABEL,
-    NOTE_LEARNED,
     NOTE_REPORTED,
     TIME_SIZE,
     VERDICT,
@@ -153,13 +152,12 @@ class Arguments:
             claims.decision(*id_), claims.mark(*id_), payload_hash=r.payload_hash
         )
 
-    def attest(self, one: FollowUp, *, learn: bool = False) -> Call:
-        """What the follow-up says, whether it is learned, and how long that is kept."""
+    def attest(self, one: FollowUp) -> Call:
+        """What the follow-up says, and how long that is kept."""
         t, told = one.transaction, one.told
         mark = self.layout.claims.mark(t.tenant, t.id)
         follow_ups = self.layout.follow_ups(t.tenant, t.id)
-        state = NOTE_LEARNED if learn else NOTE_REPORTED
-        note = said_of(told) + state.encode() + follow_up_to_bytes(told)
+        note = said_of(told) + NOTE_REPORTED + follow_up_to_bytes(told)
         ttl_ms = self.program.labels_ms
         if isinstance(told, LifecycleEvent):
             name = NOTE_EVENT + told.event_id.encode()
@@ -174,49 +172,78 @@ class Arguments:
             note=note,
         )
 
-    def learn(self, one: FollowUp, *, apart: bool, again: bool) -> list[Call]:
-        """One call for all entities that keep it, or `apart` one for each.
+    def happen(self, one: TransactionEvent) -> list[Call]:
+        """The call for all entities that count it, where one server has all."""
+        t, found = one.transaction, self._counting(one)
+        if not found:
+            return []
+        own = [key for _, keys, _ in found for key in keys]
+        own += [self.layout.counted(t.tenant, t.id), self.layout.claims.processed]
+        plans = b"".join([entity.byte for entity, _, _ in found])
+        return [self._happen(one, own, plans, [given for *_, given in found])]
 
-        `again` where it was learned before, or may have been.
-        """
-        if isinstance(one, LabelledTransaction):
-            return self._learn_label(one, apart=apart)
-        return self._happen(one, apart=apart, again=again)
+    def counted(self, one: TransactionEvent) -> tuple[bytes, bytes]:
+        """Where it stands that an event is counted: a hash, and the name there."""
+        t, name = one.transaction, self.layout.counted_name(_order_of_event(one))
+        return self.layout.counted(t.tenant, t.id), name
 
-    def _happen(self, one: TransactionEvent, *, apart: bool, again: bool) -> list[Call]:
+    def counted_apart(self, one: TransactionEvent) -> list[tuple[bytes, bytes]]:
+        """The same of each entity of a cluster, until its payment knows."""
+        name = self.layout.counted_name(_order_of_event(one))
+        return [
+            (self.layout.counted_apart(keys), name)
+            for _, keys, _ in self._counting(one)
+        ]
+
+    def happen_apart(self, one: TransactionEvent, *, again: bool) -> list[Call]:
+        """A call for each entity that counts it; `again` where its payment knows."""
+        return [
+            self._happen(
+                one,
+                [*keys, self.layout.counted_apart(keys)],
+                entity.byte,
+                [given],
+                again=again,
+            )
+            for entity, keys, given in self._counting(one)
+        ]
+
+    def _happen(
+        self,
+        one: TransactionEvent,
+        own: Sequence[bytes],
+        plans: bytes,
+        inputs: Sequence[bytes],
+        *,
+        again: bool = False,
+    ) -> Call:
+        order = _order_of_event(one)
+        return calls.happen(
+            *own,
+            order=order,
+            plans=plans,
+            again=int(again),
+            name=self.layout.counted_name(order),
+            ttl_ms=self.program.labels_ms,
+            inputs=inputs,
+        )
+
+    def _counting(
+        self, one: TransactionEvent
+    ) -> list[tuple[EntityProgram, list[bytes], bytes]]:
+        """The entities that count an event, each with its keys and its inputs."""
         found = [
             (entity, keys)
             for entity in self.program.entities
             if entity.plan.of_events
             and (keys := self.layout.entity_keys(one.transaction, entity))
         ]
-        if not found:
-            return []
-        own = happened(self.catalogue, one.transaction, one.event)
-        order = order_bytes(own.at_ms, own.order_hash)
-        entities = [entity for entity, _ in found]
-        inputs = self.layout.inputs.of(own.transaction, [e.plan for e in entities])
-        if apart:
-            return [
-                calls.happen(
-                    *keys,
-                    order=order,
-                    plans=entity.byte,
-                    again=int(again),
-                    inputs=[given],
-                )
-                for (entity, keys), given in zip(found, inputs, strict=True)
-            ]
-        joined = [key for _, keys in found for key in keys]
-        joined.append(self.layout.claims.processed)
-        plans = b"".join([entity.byte for entity in entities])
-        return [
-            calls.happen(
-                *joined, order=order, plans=plans, again=int(again), inputs=inputs
-            )
-        ]
+        own = happened(self.catalogue, one.transaction, one.event).transaction
+        inputs = self.layout.inputs.of(own, [entity.plan for entity, _ in found])
+        return [(*e, given) for e, given in zip(found, inputs, strict=True)]
 
-    def _learn_label(self, label: LabelledTransaction, *, apart: bool) -> list[Call]:
+    def learn(self, label: LabelledTransaction, *, apart: bool) -> list[Call]:
+        """One call for all entities that keep a label, or `apart` one for each."""
         t = label.transaction
         amount = self.catalogue.amount(t)
         keys, plans, bodies = [], [], []
@@ -252,6 +279,10 @@ class Arguments:
         keys = [self.layout.entity_keys(t, entity) or [] for entity in entities]
         offsets = [entity.offsets(own) for entity, own in owned]
         return Ask(order_of(t), entities, keys, offsets, self.layout.inputs)
+
+
+def _order_of_event(one: TransactionEvent) -> bytes:
+    return order_bytes(one.event.occurred_at_ms, one.event.order_hash)
 
 
 def _label_body(label: LabelledTransaction, bits: int) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.core.transaction.transaction import Transaction
-from scoring.errors import CorruptState, HistoryLost, StoreUnavailable
+from scoring.errors import HistoryLost, StoreUnavailable
 from scoring.ports.check import Check
 from scoring.ports.follow_ups import Attested, FollowUp, Life
 from scoring.ports.history import Observation
@@ -31,6 +31,7 @@ from scoring.stores.redis.formats import (
     NOTE_LABEL,
 )
 from scoring.stores.redis.keys import Layout, recorded_of
+from scoring.stores.redis.learning import Learning
 from scoring.stores.redis.opening import Opening
 from scoring.stores.redis.options import StoreOptions
 from scoring.stores.redis.outbox import RedisOutbox
@@ -39,7 +40,6 @@ from scoring.stores.redis.script_client import Calls
 from scoring.stores.redis.script_compiler import Program
 from scoring.wire import decision_of, payment_of
 
-_FIRST = 1  # the reply of a follow-up that is learned for the first time
 _NOT_THERE = "the history is not there; run `scoring rebuild`"
 
 
@@ -59,6 +59,7 @@ class RedisStore:
         self._outbox = RedisOutbox(self._calls, claims)
         self.opening = Opening(self._calls, claims, options.had_history)
         self._arguments = Arguments(catalogue, program, self._layout)
+        self._learning = Learning(self._calls, self._arguments, apart=cluster)
         self._split = (
             Split(self._calls, self._layout, self._arguments, terms)
             if cluster
@@ -213,24 +214,12 @@ class RedisStore:
         return await self._outbox.lease(name, holder, for_s)
 
     # Follow-ups and forecasts ------------------------------------------------
-    #
-    # Nobody pays while a follow-up is applied: the store has all the time there is.
-    # Working off thousands of them it is silent for longer than a payment may wait,
-    # and what is given up and sent again it works off twice.
 
     async def attest(
         self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None
     ) -> list[Attested]:
         """See `ports.follow_ups`."""
-        told = await self._attested(follow_ups, timeout_s, learn=False)
-        return list(map(_attested, told))
-
-    async def _attested(
-        self, follow_ups: Sequence[FollowUp], timeout_s: float | None, *, learn: bool
-    ) -> list[int]:
-        calls = [self._arguments.attest(one, learn=learn) for one in follow_ups]
-        commands = list(map(self._calls.command, calls))
-        return await self._calls.ask(commands, timeout_s, silence_s=inf)
+        return await self._learning.attest(follow_ups, timeout_s=timeout_s)
 
     async def lives(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
@@ -245,22 +234,10 @@ class RedisStore:
         self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None
     ) -> list[Attested]:
         """See `ports.follow_ups`."""
-        ends, apart = ends_at(timeout_s), self._split is not None
-        if apart:  # the marks stand on other servers than the entities
+        ends = ends_at(timeout_s)
+        if self._split is not None:  # the marks stand on other servers than entities
             await self.ping(timeout_s=timeout_s)
-        stand = await self._attested(follow_ups, left_s(ends), learn=True)
-        calls = [
-            call
-            for own, said in zip(follow_ups, stand, strict=True)
-            if _attested(said) is Attested.STANDS
-            for call in self._arguments.learn(own, apart=apart, again=said != _FIRST)
-        ]
-        commands = list(map(self._calls.command, calls))
-        replies = await self._calls.ask(commands, left_s(ends), silence_s=inf)
-        corrupt = b",".join(filter(None, replies))
-        if corrupt:
-            raise CorruptState(f"not ours, or damaged: {corrupt.decode()}")
-        return list(map(_attested, stand))
+        return await self._learning.learn(follow_ups, timeout_s=left_s(ends))
 
     async def forecast(
         self,
@@ -318,11 +295,6 @@ class RedisStore:
         if self._split is not None:
             await self._split.close()
         await self._calls.link.close()
-
-
-def _attested(said: int) -> Attested:
-    """What the reply to `attest` and `note` says."""
-    return Attested(min(said, _FIRST))
 
 
 def _life(reply: dict[bytes, bytes]) -> Life:

@@ -98,16 +98,11 @@ function calls.record(
 end
 
 -- Keep a follow-up under its name, the first of each; what is damaged is begun anew.
--- Of one that is learned the first time the answer is 1, and 2 ever after.
 local function noted(follow_ups, name, note, ttl_ms)
   local stands = pcall_('HGET', follow_ups, name)
   if type(stands) == 'table' then call('DEL', follow_ups); stands = false end
   if stands then
-    if sub(stands, 1, NOTE_STATE_AT - 1) ~= sub(note, 1, NOTE_STATE_AT - 1) then return 0 end
-    local learned = sub(stands, NOTE_STATE_AT, NOTE_STATE_AT) == NOTE_LEARNED
-    if learned or sub(note, NOTE_STATE_AT, NOTE_STATE_AT) ~= NOTE_LEARNED then return 2 end
-    call('HSET', follow_ups, name, sub(note, 1, NOTE_SIZE) .. sub(stands, NOTE_SIZE + 1))
-    return 1
+    return sub(stands, 1, NOTE_STATE_AT - 1) == sub(note, 1, NOTE_STATE_AT - 1) and 1 or 0
   end
   if call('HLEN', follow_ups) >= NOTES_MAX then return -1 end
   call('HSET', follow_ups, name, note)
@@ -148,19 +143,30 @@ function calls.learn(keys, args, plans)
   return table.concat(wrong, ',')
 end
 
-function calls.happen(keys, args, order, plans, again)
+-- Whether an event is counted already; from now on it is. What is damaged is begun anew.
+local function was_counted(counted_, name, ttl_ms)
+  local is = pcall_('HEXISTS', counted_, name)
+  if is == 1 then return true end
+  if type(is) == 'table' then call('DEL', counted_) end
+  call('HSET', counted_, name, '')
+  call('PEXPIRE', counted_, ttl_ms)
+  return false
+end
+
+function calls.happen(keys, args, order, plans, again, name, ttl_ms)
   local own = 0
   for i = 1, #plans do
     own = own + 1 + (#PLANS[byte(plans, i)].hashes > 0 and 1 or 0)
   end
-  local gone, wrong = lost(keys[own + 1]), {}
+  local gone, wrong = lost(keys[own + 2]), {}
   if gone then return gone end
   local at, hi, lo = up(ORDER_FORMAT, order)
   local found = entities_of(keys, HAPPEN_KEYS, args, HAPPEN_ARGS, plans, 0)
+  again = was_counted(keys[own + 1], name, ttl_ms) or again == '1'
   for k = 1, #found do
     local it = found[k]
     if not it.corrupt then
-      shield(it, happen_one, it, at, hi, lo, sub(order, ORDER_ID_HIGH_AT), again == '1')
+      shield(it, happen_one, it, at, hi, lo, sub(order, ORDER_ID_HIGH_AT), again)
     end
     wrong[#wrong + 1] = it.corrupt
   end

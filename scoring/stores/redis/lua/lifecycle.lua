@@ -57,7 +57,7 @@ local function look_at_events(it, out, inexact, now)
 end
 
 -- Count an event with an entity, once. What is older than all that is kept for any
--- payment to come is left out; and, come again, what merged events may hold.
+-- payment to come is left out; and, counted before, what merged events may hold.
 local function happen_one(it, at, hi, lo, id_hash, again)
   local e = it.e
   if at <= e.newest - e.plan.keep or again and counted(e, at, id_hash) then return end
