@@ -86,4 +86,4 @@ async def _play(
     if dead is not None:
         typer.secho(dead.obituary, fg=typer.colors.RED, err=True)
     screen.summary(play)
-    return dead is None and bool(play.audit.clean)
+    return dead is None and bool(play.clean)

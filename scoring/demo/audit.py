@@ -14,30 +14,43 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+_NOT_RECORDED = "DEGRADATION_CODE_NOT_RECORDED"
+
 
 @dataclass(slots=True)
 class DeliveryAudit:
     """Counts transactions, not records.
 
-    `lost` were sent and neither decided nor dead-lettered; `duplicated` are records
-    of the decisions topic beyond one an id; `conflicting` are ids with differing
-    cores, in the topic or between a reply and the topic.
+    `lost` were sent and neither decided nor dead-lettered, nor refused to the last
+    with an error that their caller was told; `duplicated` are records of the decisions
+    topic beyond one an id; `conflicting` are ids with differing cores, in the topic or
+    between a reply and the topic. A reply that says it is provisional, and then another
+    decision stands, is `superseded`: it said that this may be.
     """
 
     sent_ids: set[str] = field(default_factory=set)
     dead_ids: set[str] = field(default_factory=set)
+    refused_ids: set[str] = field(default_factory=set)
     records_count: int = 0
     degraded_count: int = 0
     cores: dict[str, bytes] = field(default_factory=dict)
     replies: dict[str, bytes] = field(default_factory=dict)
     conflicting_ids: set[str] = field(default_factory=set)
+    provisional: set[tuple[str, bytes]] = field(default_factory=set)
 
     def sent(self, transaction_id: str) -> None:
         """Note that a transaction went out; repeats count once."""
         self.sent_ids.add(transaction_id)
 
+    def refused(self, transaction_id: str) -> None:
+        """Note a transaction that its caller gave up, told why by an error."""
+        self.refused_ids.add(transaction_id)
+
     def replied(self, core: dict[str, Any]) -> None:
         """Note the core that a caller was given."""
+        if core.get("provisional"):
+            self.provisional.add((core["transactionId"], _digest(core)))
+            return
         self._compare(core, mine=self.replies, other=self.cores)
 
     def decision(self, core: dict[str, Any]) -> None:
@@ -62,8 +75,7 @@ class DeliveryAudit:
     def _compare(
         self, core: dict[str, Any], *, mine: dict[str, bytes], other: dict[str, bytes]
     ) -> None:
-        id_ = core["transactionId"]
-        digest = sha256(json.dumps(core, sort_keys=True).encode()).digest()
+        id_, digest = core["transactionId"], _digest(core)
         mine.setdefault(id_, digest)
         if mine[id_] != digest or other.get(id_, digest) != digest:
             self.conflicting_ids.add(id_)
@@ -75,13 +87,20 @@ class DeliveryAudit:
 
     @property
     def lost(self) -> int:
-        """Transactions sent of which no topic knows."""
-        return len(self.sent_ids - self.cores.keys() - self.dead_ids)
+        """Transactions accepted, or perhaps accepted, of which no topic knows."""
+        known = self.cores.keys() | self.dead_ids | self.refused_ids
+        return len(self.sent_ids - known)
+
+    @property
+    def refused_count(self) -> int:
+        """Transactions refused to the last that no topic knows of either."""
+        return len(self.refused_ids - self.cores.keys() - self.dead_ids)
 
     @property
     def in_flight(self) -> int:
         """About how many are on their way; cheap, where `lost` looks at every id."""
-        return len(self.sent_ids) - len(self.cores) - len(self.dead_ids)
+        known = len(self.cores) + len(self.dead_ids) + self.refused_count
+        return len(self.sent_ids) - known
 
     @property
     def duplicated(self) -> int:
@@ -94,9 +113,33 @@ class DeliveryAudit:
         return len(self.conflicting_ids)
 
     @property
+    def superseded(self) -> int:
+        """Transactions whose caller had a provisional answer that did not last."""
+        lasting = self.cores
+        return len(
+            {id_ for id_, own in self.provisional if lasting.get(id_, own) != own}
+        )
+
+    @property
     def clean(self) -> bool:
         """Whether nothing was lost, duplicated or contradicted."""
         return not (self.lost or self.duplicated or self.conflicting)
+
+
+def _digest(core: dict[str, Any]) -> bytes:
+    return sha256(json.dumps(_final(core), sort_keys=True).encode()).digest()
+
+
+def _final(core: dict[str, Any]) -> dict[str, Any]:
+    """A core as it becomes the record: what a reply says of the moment is left out.
+
+    >>> _final({"score": 0.1, "provisional": True, "degradations": [
+    ...     {"code": "DEGRADATION_CODE_NOT_RECORDED"}]})
+    {'score': 0.1}
+    """
+    lacking = [d for d in core.get("degradations", ()) if d["code"] != _NOT_RECORDED]
+    rest = {k: v for k, v in core.items() if k not in ("provisional", "degradations")}
+    return {**rest, "degradations": lacking} if lacking else rest
 
 
 def dead_letter_id(value: bytes) -> str:

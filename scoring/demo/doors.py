@@ -22,6 +22,14 @@ from scoring.v1 import decision_pb2, fraud_scoring_pb2, fraud_scoring_pb2_grpc
 _JSON_HEADER = [("content-type", wire.JSON.encode())]
 _CALLS_MAX = 64  # in flight at once: a slow server is not buried
 _CALL_TIMEOUT_S = 10.0
+_PAUSES_S = (0.25, 0.5, 1.0, 2.0, 4.0)  # after each attempt
+_WORTH_ANOTHER = frozenset(
+    {
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,  # it may be decided all the same
+    }
+)
 _REPLIES_KEPT_MAX = 2_000
 
 
@@ -79,23 +87,39 @@ class GrpcDoor:
             await asyncio.wait(self._tasks)
 
     async def _call(self, transaction: Transaction) -> None:
-        stub = fraud_scoring_pb2_grpc.FraudScoringStub(self.channel)
+        """Ask until there is an answer, as a caller does who needs one: the same id
+        again, a little later. Only what was never taken in is refused to the last.
+        """
         request = fraud_scoring_pb2.CheckTransactionRequest(
             transaction=wire.transaction_to_proto(transaction)
         )
+        codes = set()
         async with self._slots:
-            started = time.perf_counter()
-            try:
-                response = await stub.CheckTransaction(request, timeout=_CALL_TIMEOUT_S)
-            except grpc.aio.AioRpcError:
-                # Not answered: the audit will miss it unless it was decided.
-                return
-            self.tally.grpc_ms.append((time.perf_counter() - started) * 1000)
+            for pause_s in _PAUSES_S:
+                code = await self._attempt(request)
+                if code not in _WORTH_ANOTHER:
+                    return
+                codes.add(code)
+                await asyncio.sleep(pause_s)
+        if codes == {grpc.StatusCode.RESOURCE_EXHAUSTED}:
+            self.audit.refused(transaction.id)
+
+    async def _attempt(self, request: Any) -> grpc.StatusCode:
+        stub = fraud_scoring_pb2_grpc.FraudScoringStub(self.channel)
+        started = time.perf_counter()
+        try:
+            response = await stub.CheckTransaction(request, timeout=_CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+        self.tally.grpc_ms.append((time.perf_counter() - started) * 1000)
         self._answered(response.decision)
+        return grpc.StatusCode.OK
 
     def _answered(self, decision: decision_pb2.Decision) -> None:
         id_ = decision.core.transaction_id
         self.audit.replied(json_format.MessageToDict(decision.core))
+        if decision.core.provisional:
+            return  # its repeats are final
         raw = decision.SerializeToString(deterministic=True)
         if id_ in self._kept:
             if self._kept[id_] != raw:

@@ -26,8 +26,11 @@ _BEHIND_S_MAX = 0.5  # a sender that fell behind does not catch up in one burst
 _IN_FLIGHT_S_MAX = 0.5
 # After the last record: whatever a fault would still add has time to appear.
 _SETTLE_S = 1.5
-_STALLED_S = 15.0
-_DRAIN_S_MAX = 90.0
+# A decision takes seconds on a machine with ten times the work that it can do.
+_STALLED_S = 45.0
+_DRAIN_S_MAX = 180.0
+# A group's signal may come once more, passed on by whoever started us.
+_ONE_SIGNAL_S = 1.0
 
 
 @dataclass(slots=True)
@@ -42,9 +45,10 @@ class Play:
     rate: float
     chance: random.Random
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    hurried: bool = False  # told a second time: count what is there
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
     started_at: float = field(default_factory=time.monotonic)
     decided_s: float = 0.0  # from the start to the last decision seen
+    _told_at: float = field(default_factory=time.monotonic)
     _labels: LabelQueue = field(default_factory=LabelQueue)
     _recent: deque[Transaction] = field(
         default_factory=lambda: deque(maxlen=_REMEMBERED_MAX)
@@ -52,7 +56,10 @@ class Play:
 
     def told(self) -> None:
         """Stop sending; told again, do not wait for what is in flight either."""
-        self.hurried = self.stop.is_set()
+        if self.stop.is_set() and time.monotonic() - self._told_at > _ONE_SIGNAL_S:
+            self.hurry.set()
+        elif not self.stop.is_set():
+            self._told_at = time.monotonic()
         self.stop.set()
 
     @property
@@ -91,6 +98,16 @@ class Play:
                 await self._send_next()
                 next_at += 1 / self.rate
             await asyncio.sleep(_TICK_S)
+        loop = asyncio.get_running_loop()
+        hurry = loop.create_task(self.hurry.wait())
+        finish = loop.create_task(self._finish())
+        await asyncio.wait([finish, hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if finish.done():
+            finish.result()
+        finish.cancel()
+
+    async def _finish(self) -> None:
         await self.grpc.finish()
         await self.kafka.producer.flush()
 
@@ -121,13 +138,27 @@ class Play:
         """Wait until everything sent is accounted for, as long as it progresses."""
         ends_at = time.monotonic() + _DRAIN_S_MAX
         progressed_at, before = time.monotonic(), -1
-        while self.audit.lost and time.monotonic() < ends_at and not self.hurried:
+        while self.audit.lost and time.monotonic() < ends_at:
+            if self.hurry.is_set():
+                return
             if self.audit.lost != before:
                 progressed_at, before = time.monotonic(), self.audit.lost
             if time.monotonic() - progressed_at > _STALLED_S:
                 break
             await asyncio.sleep(0.1)
         await asyncio.sleep(_SETTLE_S)
+
+    @property
+    def unfinished(self) -> int:
+        """Transactions of which nobody waited to hear: not known to be lost."""
+        return self.audit.lost if self.hurry.is_set() else 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was lost, duplicated or contradicted, as far as is known."""
+        audit = self.audit
+        lost = audit.lost - self.unfinished
+        return not (lost or audit.duplicated or audit.conflicting)
 
     def figures(self) -> dict[str, float | int]:
         """The last line of the demo."""
@@ -136,10 +167,13 @@ class Play:
         return {
             "sent": len(audit.sent_ids),
             "decided": audit.decided,
-            "lost": audit.lost,
+            "lost": audit.lost - self.unfinished,
             "duplicated": audit.duplicated,
             "conflicting": audit.conflicting,
             "degraded": audit.degraded_count,
+            "superseded": audit.superseded,
+            "refused": audit.refused_count,
+            "unfinished": self.unfinished,
             "grpc_p50_ms": round(percentile(tally.grpc_ms, 0.50), 2),
             "grpc_p99_ms": round(percentile(tally.grpc_ms, 0.99), 2),
             "stream_p50_ms": round(percentile(tally.stream_ms, 0.50), 2),

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 FIGURES = {
-    "sent", "decided", "lost", "duplicated", "conflicting", "degraded",
+    "sent", "decided", "lost", "duplicated", "conflicting", "degraded", "refused",
+    "superseded", "unfinished",
     "grpc_p50_ms", "grpc_p99_ms", "stream_p50_ms", "stream_p99_ms", "tx_per_s",
 }  # fmt: skip
 
