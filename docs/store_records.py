@@ -199,7 +199,7 @@ def _keys() -> list[tuple[str, ...]]:
     events, seen, labels = (key.replace(entity.plan.name, "<entity>") for key in own)
     claims, id_ = ClaimKeys("<namespace>", parted=False), ("<tenant>", "<id>")
     decision, verdicts = claims.decision(*id_).decode(), claims.verdicts(*id_).decode()
-    follow_ups, counted = claims.follow_ups(*id_), claims.counted(*id_)
+    told, counted = claims.follow_ups(*id_).decode(), claims.counted(*id_).decode()
     beside = layout.counted_apart([events.encode()]).decode()
     outbox, processed = claims.outbox(*id_).decode(), claims.processed.decode()
     newest, lease = claims.newest.decode(), claims.lease("<task>").decode()
@@ -209,24 +209,9 @@ def _keys() -> list[tuple[str, ...]]:
         (labels, "string", "its labels", "see below"),
         (decision, "string", "a claim or decision", "the dedupe horizon"),
         (verdicts, "string", "what a payment's labels said", "as an entity's"),
-        (
-            follow_ups.decode(),
-            "hash",
-            "its labels and lifecycle events",
-            "as an entity's",
-        ),
-        (
-            counted.decode(),
-            "hash",
-            "by which definitions each event is counted",
-            "as an entity's",
-        ),
-        (
-            beside,
-            "hash",
-            "in a cluster: events that are being counted",
-            "until they are",
-        ),
+        (told, "hash", "its labels and lifecycle events", "as an entity's"),
+        (counted, "hash", "which definitions counted an event", "as an entity's"),
+        (beside, "hash", "in a cluster: events being counted", "until they are"),
         (outbox, "hash", "decisions to be published", "until they are"),
         (processed, "string", "how many were processed", "no limit"),
         (newest, "string", "in a cluster: the newest time counted", "no limit"),
