@@ -103,6 +103,10 @@ class Settings(BaseSettings):
         frozenset(), description="fields whose digits are never card numbers, JSON"
     )
 
+    breaker: bool = Field(
+        True, description="hold back rules that suddenly decline too much"
+    )
+
     # Doors -----------------------------------------------------------------
     grpc_address: str = Field("127.0.0.1:50051", description="host:port; port 0: any")
     budget_ms: int = Field(50, ge=1, le=60_000, description="a check without deadline")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scoring.core.decision.decision import DegradationCode
 from scoring.core.features.batch_split import apart
@@ -17,6 +17,8 @@ from scoring.pipeline.conflicts import explained
 from scoring.pipeline.door_options import DoorOptions
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.recorder import Recorder
+from scoring.pipeline.safeguards.decline_breaker import DeclineBreaker
+from scoring.pipeline.safeguards.let_through_budget import LetThroughBudget
 from scoring.pipeline.second_look import Looked, look_again
 from scoring.pipeline.stage_timer import Idle, Stopwatch
 from scoring.pipeline.steps import Step, reached
@@ -41,14 +43,29 @@ class Scorer:
     telemetry: Telemetry
     now_ms: Callable[[], int]
     options: DoorOptions = field(default_factory=DoorOptions)
+    breaker: DeclineBreaker = field(init=False)
     _recorder: Recorder = field(init=False)
+    _let_through: LetThroughBudget = field(init=False)
     _between: Between = field(init=False, default_factory=Between)
 
     def __post_init__(self) -> None:
         """Record as the door wants it."""
-        self._recorder = Recorder(
-            self.gateway, self.provisional, self.options, self.now_ms
+        gateway = self.gateway
+        self._recorder = Recorder(gateway, self.provisional, self.options, self.now_ms)
+        self._let_through = LetThroughBudget(gateway, self.telemetry)
+        self.breaker = DeclineBreaker(
+            gateway.store.tallies,
+            self.telemetry,
+            self.now_ms,
+            in_force=lambda: self.artifacts.in_force,
+            held=self._hold_back,
+            asks=lambda: gateway.circuit.asks,
         )
+
+    def _hold_back(self, tripped: frozenset[str]) -> None:
+        """Decide without what tripped, from the next batch on."""
+        in_force = replace(self.artifacts.in_force, tripped=tripped)
+        self.artifacts = replace(self.artifacts, in_force=in_force)
 
     async def score_many(
         self, checks: Sequence[Check], *, idle: Idle | None = None, behind: int = 0
@@ -163,8 +180,11 @@ class Scorer:
         if any(reason.velocity for core in cores for reason in core.reasons):
             with batch.watch.waiting():
                 cores = await with_clearing_times(cores, batch, self.gateway)
+        cores = await self._let_through.sampled(batch, policies, cores)
         batch.watch.lap("decide")
-        return await self._recorder.answers(batch, cores)
+        answers = await self._recorder.answers(batch, cores)
+        self.breaker.count(policies, batch.checks, cores, answers)
+        return answers
 
     def _look_again(
         self, batch: Batch, matrix: Matrix, scores: Scores | None

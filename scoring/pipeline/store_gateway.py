@@ -216,6 +216,19 @@ class StoreGateway:
                 pass
         return [None] * len(keys)
 
+    async def reserve(
+        self, tenant: str, day: int, minor: int, *, timeout_s: float
+    ) -> int | None:
+        """See `ports.tallies`; None where the store does not say in time."""
+        if timeout_s <= 0 or not self.circuit.asks:
+            return None
+        try:
+            return await self.store.tallies.reserve(
+                tenant, day, minor, timeout_s=timeout_s
+            )
+        except StoreUnavailable:
+            return None
+
     # To recover --------------------------------------------------------------
 
     async def contact(self) -> None:

@@ -89,6 +89,15 @@ class Event(StrEnum):
         "a second look was due and had no time",
     )
     SECOND_LOOK_FAILED = "second_look_failed", "a second look was due and gave no score"
+    BREAKER_TRIPPED = (
+        "breaker_tripped",
+        "a rule, or a policy, declined too much and is held back: look at it at once",
+    )
+    LET_THROUGH = "let_through", "a would-be decline was let through, by the sample"
+    LET_THROUGH_UNPAID = (
+        "let_through_unpaid",
+        "one that the sample had chosen was declined: no budget left, or no store",
+    )
     RATES_TAKEN = "rates_taken", "a new file of exchange rates is in force"
     RATES_REFUSED = (
         "rates_refused",

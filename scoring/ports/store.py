@@ -8,6 +8,7 @@ from scoring.ports.follow_ups import FollowUpStore
 from scoring.ports.history import HistoryStore
 from scoring.ports.outbox import Outbox
 from scoring.ports.records import RecordStore
+from scoring.ports.tallies import TallyStore
 
 
 class StoreHealth(Protocol):
@@ -34,3 +35,8 @@ class Store(HistoryStore, RecordStore, Outbox, FollowUpStore, StoreHealth, Proto
     is then unknown, and repeating it is safe. A store without its history is
     `HistoryLost`: nothing is written there, whatever the method.
     """
+
+    @property
+    def tallies(self) -> TallyStore:
+        """What all processes count together, which needs no history."""
+        ...

@@ -72,7 +72,10 @@ class ReleaseFollower:
 
 
 def in_force_of(released: Released, held: InForce) -> InForce:
-    """What is in force by a release; the lists and what was tripped stay."""
+    """What is in force by a release; the lists and what was tripped stay.
+
+    What tripped acts again where the release says that a person armed it.
+    """
     candidate = released.release.candidate
     return replace(
         held,
@@ -80,4 +83,5 @@ def in_force_of(released: Released, held: InForce) -> InForce:
         candidate=released.candidate,
         share=0.0 if candidate is None else candidate.share,
         shadows=released.shadows,
+        rearmed=released.release.rearmed,
     )

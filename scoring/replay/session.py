@@ -49,6 +49,7 @@ _PATIENT = {
     "SCORING_BUDGET_MS": "60000",
     "SCORING_BATCH_BUDGET_MS": "60000",
     "SCORING_STORE_BUDGET_MS": "30000",
+    "SCORING_BREAKER": "false",  # what a run decides does not depend on its pace
 }
 _ORDERED = {"SCORING_COMMIT_INTERVAL_S": "0.02"}  # its commits pace the labels
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.policy.in_force import InForce
 from scoring.core.policy.policy import Policy
-from scoring.core.release.replica import ReplicaReport, Trip
+from scoring.core.release.replica import ReplicaReport
 from scoring.errors import BadArtifact, CorruptState
 from scoring.kafka.client_options import client_options
 from scoring.kafka.topic_names import Topics
@@ -34,17 +34,11 @@ log = logging.getLogger(__name__)
 _FIRST_S = 5.0
 
 
-def no_trips() -> tuple[Trip, ...]:
-    """Nothing was tripped."""
-    return ()
-
-
 @dataclass(slots=True)
 class PolicyVersions:
     """What is in force in one process, and every version that it can still evaluate.
 
-    `name` tells the process from the others of this machine, `trips` what the breaker
-    stopped.
+    `name` tells the process from the others of this machine.
     """
 
     settings: Settings
@@ -53,7 +47,6 @@ class PolicyVersions:
     now_ms: Callable[[], int]
     shelf: PolicyShelf
     keeper: ReleaseKeeper
-    trips: Callable[[], tuple[Trip, ...]] = no_trips
 
     @classmethod
     def of(
@@ -146,7 +139,9 @@ class Following:
         try:
             if self.policies.released:
                 await self._first(follower)
-            yield
+            counts = self.policies.settings.breaker
+            async with self.scorer.breaker.running(counts=counts):
+                yield
         finally:
             for task in tasks:
                 task.cancel()
@@ -176,7 +171,7 @@ class Following:
             release=0 if current is None else current.release.release,
             list_revision=held.lists_revision,
             refused=keeper.refused,
-            tripped=self.policies.trips(),
+            tripped=self.scorer.breaker.holding,
         )
 
     def _swap(self, change: Callable[[InForce], InForce]) -> None:

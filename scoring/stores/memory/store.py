@@ -33,6 +33,7 @@ from scoring.ports.follow_ups import (
 from scoring.ports.history import Applied, Observation
 from scoring.ports.patience import StorePatience
 from scoring.ports.records import Recorded, Recording
+from scoring.stores.memory.tallies import MemoryTallies
 
 _Key = tuple[str, str]  # tenant, transaction id
 _FOLLOW_UPS_MAX = 256  # of one payment
@@ -68,6 +69,7 @@ class MemoryStore:
         self._follow_ups: dict[_Key, dict[int | str, Label | LifecycleEvent]] = {}
         self._processed = 0
         self._received_at_ms = 0
+        self.tallies = MemoryTallies()
 
     async def observe(
         self,

@@ -38,6 +38,7 @@ from scoring.stores.redis.outbox import RedisOutbox
 from scoring.stores.redis.script_args import Arguments, Ask
 from scoring.stores.redis.script_client import Calls
 from scoring.stores.redis.script_compiler import Program
+from scoring.stores.redis.tallies import RedisTallies
 from scoring.wire import decision_of, payment_of
 
 _NOT_THERE = "the history is not there; run `scoring rebuild`"
@@ -57,6 +58,7 @@ class RedisStore:
         )
         claims = self._layout.claims
         self._outbox = RedisOutbox(self._calls, claims)
+        self.tallies = RedisTallies(self._calls, options.namespace)
         self.opening = Opening(self._calls, claims, options.had_history)
         self._arguments = Arguments(catalogue, program, self._layout)
         self._learning = Learning(self._calls, self._arguments, apart=cluster)

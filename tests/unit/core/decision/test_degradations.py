@@ -3,6 +3,7 @@
 import pytest
 
 from scoring.core.decision.decision import (
+    Arm,
     ComputeTarget,
     Degradation,
     DegradationCode,
@@ -20,7 +21,7 @@ from scoring.wire import schemas
 
 CLOSED_SETS = [
     Outcome, Rung, DegradationCode, ReasonSource, RuleMode, ComputeTarget, SecondLook,
-    Door,
+    Door, Arm,
 ]  # fmt: skip
 CODES = [code for code in DegradationCode if code]
 
