@@ -145,6 +145,9 @@ class Settings(BaseSettings):
     http_connections_max: int = Field(
         1_024, ge=1, description="connections of the HTTP door; more are refused"
     )
+    http_connections_per_address_max: int = Field(
+        0, ge=0, description="of them from one address; 0: no bound of its own"
+    )
     http_connection_age_s: float = Field(
         0.0, ge=0, description="HTTP callers reconnect after this, jittered; 0: never"
     )

@@ -38,8 +38,8 @@ from scoring.errors import (
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import transaction_pb2
 from scoring.v1.decision_pb2 import Decision
+from scoring.wire.headers import FIELD_KEY, PROBLEM_KEY, PUSHBACK_KEY
 
-FIELD_KEY, PROBLEM_KEY = "scoring-field", "scoring-problem"
 _MISFITS = (TypeError, ValueError, AttributeError)  # as protobuf refuses a value
 _TYPES = {
     FieldType.TEXT: "must be a str",
@@ -53,7 +53,6 @@ _TYPES = {
     FieldType.NUMBERS: "must map str to float",
 }
 _DIFFERS = re.compile(r", which differs in ([a-z_]+(?:, [a-z_]+)*);")
-RETRY_KEY = "grpc-retry-pushback-ms"
 
 
 def check_request(
@@ -180,7 +179,7 @@ def error_of_item(error: calls.CheckError) -> ScoringError:
 def error_of(status: grpc.RpcError) -> ScoringError:
     """The error that a status means."""
     trailing = _trailing(status)
-    field, after_ms = trailing.get(FIELD_KEY, ""), int(trailing.get(RETRY_KEY, 0))
+    field, after_ms = trailing.get(FIELD_KEY, ""), int(trailing.get(PUSHBACK_KEY, 0))
     told = trailing.get(PROBLEM_KEY, "")
     problem = told or _problem(status.code().value[0], field, after_ms)
     return _told(problem, status.details() or "", field, after_ms)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from scoring.wire.headers import PROBLEM_JSON, TIMEOUT_HEADER
 from scoring.wire.schemas import Schema
 
-PROBLEM_JSON = "application/problem+json"
 SCHEMAS_AT = "#/components/schemas/"
 SCHEMAS: dict[str, Schema] = {
     "Problem": {
@@ -61,7 +61,7 @@ HEALTHY = {"live": True, "ready": True, "outside": {"store": True}}
 # What any call may say of itself.
 HEADERS: dict[str, Schema] = {
     "timeout": {
-        "name": "x-timeout-ms",
+        "name": TIMEOUT_HEADER,
         "in": "header",
         "description": "Milliseconds that the answer may take. The configured budget "
         "is the limit where it is less, or nothing is said.",

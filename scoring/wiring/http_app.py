@@ -31,6 +31,7 @@ def http_door_from(
         address=settings.http_address,
         shares_port=shares_port,
         connections_max=settings.http_connections_max,
+        connections_per_address_max=settings.http_connections_per_address_max,
         connection_age_s=settings.http_connection_age_s,
         idle_s=settings.http_idle_s,
         certificates=context_of(files) if files else None,

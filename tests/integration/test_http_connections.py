@@ -178,6 +178,21 @@ async def test_one_connection_too_many_is_refused(model_dir):
         assert (await door.check(payment())).refusal[0] == 503
 
 
+async def test_one_too_many_of_an_address_is_refused_until_another_of_it_ends(
+    model_dir,
+):
+    async with open_doors(model_dir, http_connections_per_address_max=1) as door:
+        async with door.connected() as (reader, writer):
+            writer.write(check_of())
+            assert (await read_reply(reader)).status == 200
+            refused = await door.check(payment())
+            assert refused.refusal[0] == 503
+            assert "your address" in refused.json["detail"]
+        async with asyncio.timeout(5):
+            while (await door.check(payment())).status != 200:
+                await asyncio.sleep(0.02)
+
+
 async def test_a_connection_of_age_is_asked_to_come_again(model_dir):
     async with open_doors(model_dir, http_connection_age_s=0.01) as door:
         await asyncio.sleep(0)

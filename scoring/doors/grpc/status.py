@@ -9,14 +9,11 @@ import grpc
 
 from scoring.core.transaction.trace_context import RETURNED
 from scoring.doors.calls.refusals import Code, Refusal, refusal_of
+from scoring.wire.headers import FIELD_KEY, PROBLEM_KEY, PUSHBACK_KEY
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Unary = Callable[[bytes, Context], Awaitable[bytes]]
 
-FIELD_KEY = "scoring-field"
-PROBLEM_KEY = "scoring-problem"
-# Understood by the retry logic of every gRPC client.
-PUSHBACK_KEY = "grpc-retry-pushback-ms"
 _STATUS = {code: grpc.StatusCode[code.name] for code in Code}
 
 

@@ -14,7 +14,7 @@ from scoring.core.transaction.trace_context import RETURNED
 from scoring.doors.calls.refusals import refusal_of
 from scoring.doors.calls.serving import Outside
 from scoring.doors.http.methods import Endpoint, HttpMethods
-from scoring.doors.http.problems import CONTENT_TYPE, Header, Problem
+from scoring.doors.http.problems import Header, Problem
 from scoring.doors.http.request import (
     CallerLeft,
     HttpRequest,
@@ -23,9 +23,11 @@ from scoring.doors.http.request import (
     Send,
 )
 from scoring.doors.http.routing import Router
+from scoring.wire.headers import PROBLEM_JSON
 from scoring.wire.routes import HEALTH_PATH, OPENAPI_PATH
 
 _JSON = (b"content-type", b"application/json")
+_PROBLEM_JSON = (b"content-type", PROBLEM_JSON.encode())
 _RETURNED = {name.encode(): accepted for name, accepted in RETURNED.items()}
 _CLOSE = (b"connection", b"close")
 
@@ -83,7 +85,7 @@ class HttpApp:
                 error if isinstance(error, Problem) else Problem.of(refusal_of(error))
             )
             status, body = problem.status.value, problem.body()
-            content_type, more = (b"content-type", CONTENT_TYPE), problem.headers
+            content_type, more = _PROBLEM_JSON, problem.headers
             await _discard(scope, receive)
         await send(
             {

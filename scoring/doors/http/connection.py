@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -38,6 +39,10 @@ _TOO_MANY_CONNECTIONS = Problem(
     "Too many connections",
     "this process has as many connections as it may; keep some and reuse them",
 )
+_TOO_MANY_OF_ADDRESS = replace(
+    _TOO_MANY_CONNECTIONS,
+    detail="your address has as many connections as it may; keep some and reuse them",
+)
 
 
 @dataclass(slots=True)
@@ -64,10 +69,14 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How many there may be in one process, and how old each; see `Connection`."""
+    """How many there may be in one process, and from one address (0: as many), and
+    how old each; see `Connection`.
+    """
 
     count_max: int
+    per_address_max: int = 0
     leaves_at: Callable[[], float] = field(default=lambda: float("inf"))
+    by_address: Counter[str] = field(default_factory=Counter)
 
 
 def protocol_of(limits: ConnectionLimits) -> type[asyncio.Protocol]:
@@ -114,14 +123,26 @@ class BoundedProtocol(HttpToolsProtocol):
             self._connection.names = names_of(secured.getpeercert() or {})
         idle_s = self.timeout_keep_alive
         self._timer = self.loop.call_later(idle_s, self._give_up)
-        if len(self.connections) > self.connection_limits.count_max:
+        limits, address = self.connection_limits, self._address
+        limits.by_address[address] += 1
+        if len(self.connections) > limits.count_max:
             self._end_with(_TOO_MANY_CONNECTIONS)
+        elif 0 < limits.per_address_max < limits.by_address[address]:
+            self._end_with(_TOO_MANY_OF_ADDRESS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what runs for a caller who has left."""
         self._settle()
+        by_address, address = self.connection_limits.by_address, self._address
+        by_address[address] -= 1
+        if not by_address[address]:
+            del by_address[address]
         super().connection_lost(exc)
         self._connection.lose()
+
+    @property
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
 
     def data_received(self, data: bytes) -> None:
         """Parse; a request that is not whole has a bound of time."""

@@ -9,8 +9,8 @@ from math import ceil
 from typing import Any
 
 from scoring.doors.calls.refusals import Refusal
+from scoring.wire.headers import PROBLEM_JSON
 
-CONTENT_TYPE = b"application/problem+json"
 TYPE_PREFIX = "urn:fraud-scoring:problem:"
 _MS_PER_S = 1_000
 Header = tuple[bytes, bytes]
@@ -72,7 +72,7 @@ class Problem(Exception):
         body = self.body()
         return (
             f"HTTP/1.1 {self.status.value} {self.status.phrase}\r\n"
-            f"content-type: {CONTENT_TYPE.decode()}\r\n"
+            f"content-type: {PROBLEM_JSON}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         ).encode() + body
 

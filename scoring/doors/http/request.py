@@ -12,12 +12,12 @@ from scoring.core.decision.decision import Door
 from scoring.doors.http.connection import Connection
 from scoring.doors.http.problems import MALFORMED, unsupported
 from scoring.errors import InvalidTransaction, MessageTooLarge
+from scoring.wire.headers import TIMEOUT_HEADER
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-TIMEOUT_HEADER = "x-timeout-ms"
 # What an Envoy before us allows; it says so of itself.
 _PROXY_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 _MS = re.compile(rb"[0-9]{1,9}")

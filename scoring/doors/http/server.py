@@ -32,6 +32,7 @@ class HttpOptions:
     address: str
     shares_port: bool = False
     connections_max: int = 1_024
+    connections_per_address_max: int = 0  # 0: no bound of its own
     connection_age_s: float = 0.0
     idle_s: int = 75
     certificates: ssl.SSLContext | None = None
@@ -72,7 +73,11 @@ class HttpServer:
 
     def _config(self) -> uvicorn.Config:
         options = self._options
-        limits = ConnectionLimits(options.connections_max, self._leaves_at)
+        limits = ConnectionLimits(
+            options.connections_max,
+            options.connections_per_address_max,
+            self._leaves_at,
+        )
         config = uvicorn.Config(
             self._app,
             http=protocol_of(limits),
