@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring import wire
 from scoring.core.decision.decision import (
     ComputeTarget,
     Degradation,
     DegradationCode,
     SecondLook,
+    ShadowOutcome,
     Versions,
     rung_of,
 )
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.unknown_amounts import SURE, Unsure, unsure
 from scoring.core.features.vector import unknown_values, vectorise
-from scoring.core.policy.decide import Evidence
+from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.in_force import InForce
 from scoring.core.policy.policy import Policy
 from scoring.errors import ModelUnavailable
@@ -56,7 +58,8 @@ class Artifacts:
 class Batch:
     """Checks that are decided together, with what the store knew of each.
 
-    `behind` further checks of the same call are decided after these.
+    `behind` further checks of the same call are decided after these. `shadowed` says
+    what each policy in shadow would have decided, where there is one.
     """
 
     checks: list[Check]
@@ -64,6 +67,20 @@ class Batch:
     artifacts: Artifacts
     watch: Stopwatch
     behind: int = 0
+    shadowed: Sequence[tuple[ShadowOutcome, ...]] = ()
+
+    def with_shadows(self, evidences: Sequence[Evidence]) -> Batch:
+        """The batch with what the policies in shadow would have decided, if any."""
+        shadows = self.artifacts.in_force.shadows
+        if not shadows:
+            return self
+        pairs = zip(self.checks, evidences, strict=True)
+        return replace(self, shadowed=[_shadowed(c, e, shadows) for c, e in pairs])
+
+    def logged(self, i: int, decision: bytes) -> bytes:
+        """The record of a check's decision for the decisions topic."""
+        shadows = wire.shadows_to_bytes(self.shadowed[i]) if self.shadowed else b""
+        return wire.logged_to_bytes(decision, self.checks[i], shadows)
 
     def vectorise(self) -> Matrix:
         """(checks, features) float32; unknown history is NaN."""
@@ -167,6 +184,19 @@ class Batch:
                 )
             )
         return evidence
+
+
+def _shadowed(
+    check: Check, evidence: Evidence, shadows: Sequence[Policy]
+) -> tuple[ShadowOutcome, ...]:
+    cores = [
+        decide(check.transaction, check.payload_hash, policy=shadow, evidence=evidence)
+        for shadow in shadows
+    ]
+    return tuple(
+        ShadowOutcome(shadow.version, core.outcome, core.rule_hits)
+        for shadow, core in zip(shadows, cores, strict=True)
+    )
 
 
 def _is_whole(seen: Seen) -> bool:

@@ -73,7 +73,7 @@ class Recorder:
             transaction_id=check.transaction.id,
             payload_hash=check.payload_hash,
             decision=decision,
-            logged=wire.logged_to_bytes(decision, check) if outboxed else None,
+            logged=batch.logged(i, decision) if outboxed else None,
             transaction=check.transaction,
             outcome=core.outcome,
         )
@@ -97,7 +97,7 @@ class Recorder:
             return recorded_answer(check, recorded.decision)
         logged = recording.logged
         if logged is None and (self.options.log or check.position):
-            logged = wire.logged_to_bytes(recorded.decision, check)
+            logged = batch.logged(i, recorded.decision)
         return Decided(recorded.decision, core.outcome, first=True, logged=logged)
 
     def _provisional_answer(self, batch: Batch, i: int, core: DecisionCore) -> Answer:
@@ -119,7 +119,7 @@ class Recorder:
                 core, provisional=True, degradations=(*core.degradations, missing)
             )
         recording = self._recording(batch, i, core, self.now_ms())
-        logged = recording.logged or wire.logged_to_bytes(recording.decision, check)
+        logged = recording.logged or batch.logged(i, recording.decision)
         outlives = self.provisional.keep(check, replace(recording, logged=logged))
         return Decided(
             recording.decision,

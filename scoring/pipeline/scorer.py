@@ -182,6 +182,7 @@ class Scorer:
                 cores = await with_clearing_times(cores, batch, self.gateway)
         cores = await self._let_through.sampled(batch, policies, cores)
         batch.watch.lap("decide")
+        batch = batch.with_shadows(evidences)
         answers = await self._recorder.answers(batch, cores)
         self.breaker.count(policies, batch.checks, cores, answers)
         return answers

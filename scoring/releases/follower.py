@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from scoring.core.policy.in_force import InForce
+from scoring.lists.keeper import ListKeeper
+from scoring.lists.managed import ManagedLists
 from scoring.releases.control_records import ControlIntake
 from scoring.releases.control_topic import ControlTopic, Read
 from scoring.releases.release_keeper import Released, ReleaseKeeper
@@ -23,6 +25,7 @@ class ReleaseFollower:
 
     topic: ControlTopic
     keeper: ReleaseKeeper
+    lists: ListKeeper
     change: Callable[[Callable[[InForce], InForce]], None]
     counted: Callable[[int, int], None]
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -39,16 +42,22 @@ class ReleaseFollower:
         async for read in self.topic.reads():
             if read.first:
                 self._begin_pass()
+            before = self.lists.current
             released = await asyncio.to_thread(self._taken, read)
-            if released is not None:
-                self.change(partial(in_force_of, released))
-            if released is not None or self._refusals:
+            changed = released is not None or self.lists.current is not before
+            if changed:
+                self.change(partial(in_force_of, released, self.lists.current))
+            if changed or self._refusals:
                 self.counted(int(released is not None), self._refusals)
                 self._refusals = 0
                 self.changed.set()
             if read.whole:
                 self.caught_up.set()
-            await asyncio.to_thread(self.keeper.save)
+            await asyncio.to_thread(self._save)
+
+    def _save(self) -> None:
+        self.keeper.save()
+        self.lists.save()
 
     def _begin_pass(self) -> None:
         self._intake = ControlIntake(self._refuse)
@@ -64,24 +73,39 @@ class ReleaseFollower:
         Of the releases that a topic holds from before, only the newest is compiled.
         """
         before = self.keeper.refused
-        self.keeper.take(self._intake.admitted(read.records))
+        records = list(self._intake.admitted(read.records))
+        self.keeper.take(records)
+        if any(record.key.list for record in records):
+            self.lists.take((record.key, record.value) for record in records)
         released = self.keeper.settle() if read.whole else None
         if released is None and self.keeper.refused not in {"", before}:
             self._refusals += 1
         return released
 
 
-def in_force_of(released: Released, held: InForce) -> InForce:
-    """What is in force by a release; the lists and what was tripped stay.
+def in_force_of(
+    released: Released | None, lists: ManagedLists, held: InForce
+) -> InForce:
+    """What is in force by a release, None for the one that is, and by these lists.
 
-    What tripped acts again where the release says that a person armed it.
+    What was tripped stays, and acts again where the release says that a person armed
+    it.
     """
-    candidate = released.release.candidate
+    if released is not None:
+        candidate = released.release.candidate
+        held = replace(
+            held,
+            policy=released.policy,
+            candidate=released.candidate,
+            share=0.0 if candidate is None else candidate.share,
+            shadows=released.shadows,
+            rearmed=released.release.rearmed,
+        )
+    candidate_policy = held.candidate
     return replace(
         held,
-        policy=released.policy,
-        candidate=released.candidate,
-        share=0.0 if candidate is None else candidate.share,
-        shadows=released.shadows,
-        rearmed=released.release.rearmed,
+        policy=held.policy.with_lists(lists.lists),
+        candidate=candidate_policy and candidate_policy.with_lists(lists.lists),
+        shadows=tuple(policy.with_lists(lists.lists) for policy in held.shadows),
+        lists_revision=lists.revision,
     )

@@ -719,6 +719,38 @@ class DecisionTrace(_message.Message):
 Global___DecisionTrace: _TypeAlias = DecisionTrace  # noqa: Y015
 
 @_typing.final
+class ShadowOutcome(_message.Message):
+    """What a policy version in state shadow would have decided; nothing came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    RULE_HITS_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """Content hash of the policy."""
+    outcome: Global___Outcome.ValueType
+    """What it would have asked for."""
+    @_builtins.property
+    def rule_hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleHit]:
+        """Its rules that held or were unknown, in policy order."""
+
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        outcome: Global___Outcome.ValueType = ...,
+        rule_hits: _abc.Iterable[Global___RuleHit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "policy", b"policy", "rule_hits", b"rule_hits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowOutcome: _TypeAlias = ShadowOutcome  # noqa: Y015
+
+@_typing.final
 class Decision(_message.Message):
     """A decision: a deterministic core and a trace; on the decisions topic it
     embeds its accepted transaction.
@@ -731,6 +763,7 @@ class Decision(_message.Message):
     TRANSACTION_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    SHADOWS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def core(self) -> Global___DecisionCore:
         """The deterministic part."""
@@ -755,6 +788,12 @@ class Decision(_message.Message):
         form has `core.features`).
         """
 
+    @_builtins.property
+    def shadows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShadowOutcome]:
+        """What the policies in state shadow would have decided, of the same evidence (topic
+        only).
+        """
+
     def __init__(
         self,
         *,
@@ -763,10 +802,11 @@ class Decision(_message.Message):
         transaction: _transaction_pb2.Transaction | None = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
         features: _struct_pb2.Struct | None = ...,
+        shadows: _abc.Iterable[Global___ShadowOutcome] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["core", b"core", "features", b"features", "received_at", b"received_at", "trace", b"trace", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["core", b"core", "features", b"features", "received_at", b"received_at", "trace", b"trace", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["core", b"core", "features", b"features", "received_at", b"received_at", "shadows", b"shadows", "trace", b"trace", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,6 +12,7 @@ from scoring.wire.decisions import (
     logged_to_bytes,
     position_of,
     recorded,
+    shadows_to_bytes,
     trace_to_bytes,
 )
 from scoring.wire.follow_ups import (
@@ -83,6 +84,7 @@ __all__ = [
     "recorded_to_bytes",
     "refuse_unknown_fields",
     "said_of",
+    "shadows_to_bytes",
     "text_from_ms",
     "timestamp_from_ms",
     "trace_to_bytes",

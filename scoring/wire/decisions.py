@@ -18,6 +18,7 @@ from scoring.core.decision.decision import (
     RuleHit,
     Rung,
     SecondLook,
+    ShadowOutcome,
     Versions,
 )
 from scoring.core.transaction.transaction import DEFAULT_TENANT, Transaction
@@ -206,14 +207,37 @@ def decision_to_bytes(core: bytes, trace: bytes) -> bytes:
     return field_to_bytes(1, core) + field_to_bytes(2, trace)
 
 
-def logged_to_bytes(decision: bytes, check: Check) -> bytes:
-    """The encoded Decision with its accepted transaction, for the decisions topic."""
+@lru_cache(maxsize=_PARTS_MAX)
+def shadows_to_bytes(shadows: tuple[ShadowOutcome, ...]) -> bytes:
+    """Encode what `logged_to_bytes` puts beside a decision of policies in shadow."""
+    message = decision_pb2.Decision()
+    for shadow in shadows:
+        told = message.shadows.add(
+            policy=shadow.policy,
+            outcome=shadow.outcome,
+        )
+        for hit in shadow.rule_hits:
+            told.rule_hits.add(
+                rule=hit.rule,
+                outcome=hit.outcome,
+                mode=hit.mode,
+                unknown=hit.unknown,
+            )
+    return message.SerializeToString(deterministic=True)
+
+
+def logged_to_bytes(decision: bytes, check: Check, shadows: bytes = b"") -> bytes:
+    """The encoded Decision with its accepted transaction, for the decisions topic.
+
+    `shadows` are encoded by `shadows_to_bytes`.
+    """
     transaction = transaction_to_proto(check.transaction)
     received_at = timestamp_from_ms(check.received_at_ms)
     return (
         decision
         + field_to_bytes(3, transaction.SerializeToString(deterministic=True))
         + field_to_bytes(4, received_at.SerializeToString(deterministic=True))
+        + shadows
     )
 
 

@@ -17,6 +17,8 @@ from scoring.core.release.replica import ReplicaReport
 from scoring.errors import BadArtifact, CorruptState
 from scoring.kafka.client_options import client_options
 from scoring.kafka.topic_names import Topics
+from scoring.lists.files import ListFiles
+from scoring.lists.keeper import ListKeeper
 from scoring.pipeline.scorer import Scorer
 from scoring.ports.events import Event
 from scoring.releases.control_topic import ControlTopic
@@ -47,6 +49,7 @@ class PolicyVersions:
     now_ms: Callable[[], int]
     shelf: PolicyShelf
     keeper: ReleaseKeeper
+    lists: ListKeeper
 
     @classmethod
     def of(
@@ -65,7 +68,8 @@ class PolicyVersions:
         directory = settings.state_dir / "releases"
         shelf = PolicyShelf(directory / "policies", catalogue)
         keeper = ReleaseKeeper(directory / "last-good", shelf, log.error)
-        return cls(settings, name, catalogue, now_ms, shelf, keeper)
+        lists = ListKeeper(ListFiles(settings.state_dir / "lists"), keeper.refuse)
+        return cls(settings, name, catalogue, now_ms, shelf, keeper, lists)
 
     @property
     def released(self) -> bool:
@@ -77,10 +81,15 @@ class PolicyVersions:
 
         Raises `BadArtifact`.
         """
-        released = self.keeper.open() if self.released else None
-        if released is not None:
-            return in_force_of(released, InForce(released.policy))
-        return InForce(self.from_file())
+        if not self.released:
+            return InForce(self.from_file())
+        try:
+            self.lists.open()
+        except BadArtifact as error:  # releases and lists are then kept in memory alone
+            log.warning("no list is kept for a restart: %s", error)
+        released = self.keeper.open()
+        begun = InForce(released.policy if released else self.from_file())
+        return in_force_of(released, self.lists.current, begun)
 
     def policy(self, version: str, held: InForce) -> Policy | None:
         """A version, compiled; None where nobody here has it, or it cannot run.
@@ -204,7 +213,10 @@ class Following:
             settings.fetch_wait_ms,
         )
         self.telemetry.watch({"control": lambda: topic.following})
-        return ReleaseFollower(topic, self.policies.keeper, self._swap, self._counted)
+        kept = self.policies
+        return ReleaseFollower(
+            topic, kept.keeper, kept.lists, self._swap, self._counted
+        )
 
     def _reporter(self, changed: asyncio.Event) -> Reporter:
         settings = self.policies.settings

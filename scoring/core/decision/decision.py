@@ -173,6 +173,15 @@ class RuleHit:
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowOutcome:
+    """What a policy version in state shadow would have decided."""
+
+    policy: str
+    outcome: Outcome
+    rule_hits: tuple[RuleHit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Versions:
     """What made the decision: content hashes.
 

@@ -99,7 +99,7 @@ WRITTEN_BY_US = (
     "Velocity.exact", "Reason.source", "RuleHit.outcome", "RuleHit.mode",
     "RuleHit.unknown", "DecisionCore.outcome", "DecisionCore.provisional",
     "DecisionCore.rung", "DecisionCore.target", "DecisionCore.second_look",
-    "DecisionCore.arm",
+    "DecisionCore.arm", "ShadowOutcome.outcome",
     "DecisionTrace.door", "DecisionTrace.batch_size", "StageTiming.duration_us",
     "FeatureContribution.value", "FeatureContribution.contribution",
     "ExplainDecisionResponse.base", "DeadLetter.reason", "DeadLetter.partition",
