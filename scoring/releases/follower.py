@@ -10,7 +10,7 @@ from functools import partial
 from scoring.core.policy.in_force import InForce
 from scoring.lists.keeper import ListKeeper
 from scoring.lists.managed import ManagedLists
-from scoring.releases.control_records import ControlIntake
+from scoring.releases.control_records import ControlIntake, ControlRecord
 from scoring.releases.control_topic import ControlTopic, Read
 from scoring.releases.release_keeper import Released, ReleaseKeeper
 
@@ -72,15 +72,24 @@ class ReleaseFollower:
 
         Of the releases that a topic holds from before, only the newest is compiled.
         """
-        before = self.keeper.refused
+        before = self._told()
         records = list(self._intake.admitted(read.records))
         self.keeper.take(records)
         if any(record.key.list for record in records):
-            self.lists.take((record.key, record.value) for record in records)
+            self._take_lists(records)
         released = self.keeper.settle() if read.whole else None
-        if released is None and self.keeper.refused not in {"", before}:
-            self._refusals += 1
+        for was, now in zip(before, self._told(), strict=True):
+            self._refusals += now not in {"", was}
         return released
+
+    def _told(self) -> tuple[str, str]:
+        return self.keeper.refused, self.keeper.list_refused
+
+    def _take_lists(self, records: list[ControlRecord]) -> None:
+        was = self.lists.current.revision
+        self.lists.take((record.key, record.value) for record in records)
+        if self.lists.current.revision > was and not self.lists.waiting:
+            self.keeper.list_refused = ""
 
 
 def in_force_of(

@@ -31,7 +31,8 @@ class ReleaseKeeper:
     """The release in force, from the state directory and then from records.
 
     `open`, `take` and `settle` block: call them off the event loop, one at a time.
-    `refused` says why the newest release was not taken, "" where it was. `tell` is told
+    `refused` says why the newest release was not taken, "" where it was; `list_refused`
+    says it of a list. `tell` is told
     each new reason to look, once.
     """
 
@@ -40,6 +41,7 @@ class ReleaseKeeper:
     tell: Callable[[str], None]
     current: Released | None = None
     refused: str = ""
+    list_refused: str = ""
     unable: str = ""
     _wanted: tuple[int, PolicyRelease] | None = None
     _due: bool = False
@@ -107,6 +109,11 @@ class ReleaseKeeper:
     def refuse(self, why: str) -> None:
         """Say why the newest that was said is not in force."""
         self.refused = why
+        self._tell(why)
+
+    def refuse_list(self, why: str) -> None:
+        """Say why a list is not as the topic has it."""
+        self.list_refused = why
         self._tell(why)
 
     def begin_again(self) -> None:

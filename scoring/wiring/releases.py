@@ -68,7 +68,7 @@ class PolicyVersions:
         directory = settings.state_dir / "releases"
         shelf = PolicyShelf(directory / "policies", catalogue)
         keeper = ReleaseKeeper(directory / "last-good", shelf, log.error)
-        lists = ListKeeper(ListFiles(settings.state_dir / "lists"), keeper.refuse)
+        lists = ListKeeper(ListFiles(settings.state_dir / "lists"), keeper.refuse_list)
         return cls(settings, name, catalogue, now_ms, shelf, keeper, lists)
 
     @property
@@ -179,7 +179,7 @@ class Following:
             candidate=None if held.candidate is None else held.candidate.version,
             release=0 if current is None else current.release.release,
             list_revision=held.lists_revision,
-            refused=keeper.refused,
+            refused=keeper.refused or keeper.list_refused,
             tripped=self.scorer.breaker.holding,
         )
 
