@@ -65,6 +65,7 @@ docs: setup ## Regenerate the generated pages of docs/
 	@$(RUN) scoring features describe --markdown > docs/features.md
 	@$(RUN) scoring topics schemas docs/schemas
 	@$(RUN) python -m scoring.wire.openapi > docs/schemas/openapi.json
+	@$(RUN) python -m scoring.control.api.app > docs/schemas/control-openapi.json
 	@$(RUN) python -m scoring.telemetry.page > docs/metrics.md
 	@$(RUN) python docs/store_records.py > docs/store-records.md
 	@$(RUN) python helm/describe.py > helm/fraud-scoring/README.md

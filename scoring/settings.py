@@ -208,6 +208,39 @@ class Settings(BaseSettings):
         le=100,
         description="of 100 accepted payments: declining more asks for a reason",
     )
+    control_address: str = Field(
+        "127.0.0.1:8090", description="host:port of `scoring control`; port 0: any"
+    )
+    control_url: str = Field(
+        "", description="the control plane that commands call; empty: its database"
+    )
+    control_token_file: Path | None = Field(
+        None, description="your token there; default: control.token in STATE_DIR"
+    )
+    control_ca_file: Path | None = Field(
+        None, description="PEM roots of its certificate; default: the system's"
+    )
+    control_roles_claim: str = Field(
+        "roles", min_length=1, description="the token's claim of roles; a.b: nested"
+    )
+    control_roles: dict[str, str] = Field(
+        default_factory=dict,
+        description="roles by the names of an identity provider's groups, JSON",
+    )
+    control_proxies: frozenset[str] = Field(
+        frozenset(),
+        description="addresses of a proxy that says who asks, JSON; no other is "
+        "believed",
+    )
+    control_proxy_person_header: str = Field(
+        "x-forwarded-user", min_length=1, description="in which the proxy names them"
+    )
+    control_proxy_roles_header: str = Field(
+        "x-forwarded-groups", min_length=1, description="in which it says their roles"
+    )
+    control_lag_s: float = Field(
+        10.0, gt=0, description="a replica without the newest release for so long lags"
+    )
     metrics_host: str = Field("127.0.0.1", description="0.0.0.0 inside a container")
     metrics_port: int = Field(0, ge=0, le=65_535, description="0: no metrics server")
 

@@ -1,4 +1,4 @@
-"""`scoring policy`: check a policy file before it decides, and show what one says."""
+"""`scoring policy`: check a policy file; take a policy from draft to live and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.cli.policy_backtest import backtest
+from scoring.cli.plane import policy_life
+from scoring.cli.plane.policy_backtest import backtest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from scoring.settings import Settings
 
 app = typer.Typer(
-    help="Check a policy file before it decides, and show what one says.",
+    help="Check a policy file before it decides; take a policy from draft to live.",
     no_args_is_help=True,
 )
 app.command()(backtest)
+for _command in policy_life.COMMANDS:
+    app.command()(_command)
 Features = Annotated[
     Path | None,
     typer.Option(help="feature definitions; default: SCORING_FEATURES_FILE"),

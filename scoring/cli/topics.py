@@ -117,7 +117,7 @@ def _needs(settings: Settings, label_delay_days: int) -> Needs:
         rebuild_ms=0
         if settings.archive_dir
         else longest_ms + lateness_ms + label_delay_days * _MS_PER_DAY,
-        control=getattr(settings, "policy_from", "file") == "control",
+        control=settings.policy_from == "control",
     )
 
 

@@ -24,6 +24,7 @@ class Unit(Enum):
     PARTITIONS = "partitions"
     OFFSETS = "offsets"
     ROWS = "rows"
+    REPLICAS = "replicas"
     SHARE = "share"
     INDEX = "stability"
     FLAG = "available"
@@ -154,6 +155,24 @@ FEATURE_MISSING = Metric(
     "fraud_feature_missing_share", _G, Unit.SHARE,
     "Share of missing values, last two hours, minus that at training (may be < 0).",
     ("model", "feature"),
+)  # fmt: skip
+CONTROL_WAITING = Metric(
+    "fraud_control_waiting_records", _G, Unit.RECORDS,
+    "Released records that are not in the topic yet: above 0 for seconds, the relay or "
+    "the broker is at fault; the log says which.",
+)  # fmt: skip
+CONTROL_RELAYS = Metric(
+    "fraud_control_relay_available", _G, Unit.FLAG,
+    "1 in the copy of the control plane that relays releases; over all copies it is 1.",
+)  # fmt: skip
+CONTROL_REPLICAS = Metric(
+    "fraud_control_replicas", _G, Unit.REPLICAS,
+    "Processes that decide, by how they follow releases: alarm on lagging, refusing "
+    "and silent.", ("standing",),
+)  # fmt: skip
+CONTROL_REQUESTS = Metric(
+    "fraud_control_requests", _C, Unit.TIMES,
+    "Requests to the control plane, by the status of the answer.", ("status",),
 )  # fmt: skip
 
 POLICY = Metric(

@@ -134,7 +134,7 @@ def certificates_from(settings: Settings) -> CertificateFiles | None:
 def _access_from(
     settings: Settings, count: Callable[[Event], None]
 ) -> ListedAccess | None:
-    tokens = _tokens_from(settings)
+    tokens = tokens_from(settings)
     if settings.access_file is None:
         if tokens is not None:
             raise BadArtifact(
@@ -152,7 +152,8 @@ def _access_from(
     )
 
 
-def _tokens_from(settings: Settings) -> Tokens | None:
+def tokens_from(settings: Settings, roles_claim: str = "") -> Tokens | None:
+    """What verifies tokens, None where no keys are named; raises `BadArtifact`."""
     if settings.jwt_jwks_file is None:
         return None
     if not settings.jwt_issuer or not settings.jwt_audience:
@@ -168,5 +169,6 @@ def _tokens_from(settings: Settings) -> Tokens | None:
         settings.jwt_audience,
         settings.jwt_caller_claim,
         settings.jwt_leeway_s,
+        roles_claim,
     )
     return Tokens(settings.jwt_jwks_file, rules, time.time)

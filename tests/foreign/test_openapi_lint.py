@@ -1,4 +1,4 @@
-"""What a linter that others use says of the published OpenAPI document."""
+"""What a linter that others use says of the published OpenAPI documents."""
 
 import json
 import os
@@ -12,9 +12,10 @@ pytestmark = pytest.mark.foreign
 QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
 
 
-def test_the_linter_finds_no_error_and_nothing_to_warn_of(tmp_path):
+@pytest.mark.parametrize("name", ["openapi.json", "control-openapi.json"])
+def test_the_linter_finds_no_error_and_nothing_to_warn_of(tmp_path, name):
     linter = toolbox.required(toolbox.redocly)
-    document = toolbox.ROOT / "docs" / "schemas" / "openapi.json"
+    document = toolbox.ROOT / "docs" / "schemas" / name
     done = subprocess.run(
         [linter, "lint", document, "--extends", "recommended", "--format", "json"],
         cwd=tmp_path,

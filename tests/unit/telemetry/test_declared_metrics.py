@@ -12,6 +12,7 @@ import scoring
 from scoring.models.drift import _gauges
 from scoring.ports.events import Event
 from scoring.ports.metrics import METRICS, MetricKind, Unit
+from scoring.telemetry.control_metrics import ControlMetrics
 from scoring.telemetry.page import metrics_page
 from scoring.telemetry.prometheus import PrometheusTelemetry
 
@@ -85,6 +86,7 @@ def test_every_declared_metric_is_shown_and_no_other():
             import_module(module.name)
     registry = CollectorRegistry()
     PrometheusTelemetry(registry)
+    ControlMetrics(registry)
     families = [*registry.collect(), *REGISTRY.collect()]
     shown = {f.name for f in families if f.name.startswith("fraud_")}
     of_a_model = {m.name for m in METRICS if m.labels[:1] == ("model",)}

@@ -1,0 +1,157 @@
+"""`scoring control`: the risk team's plane as a process, and who may come to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scoring.cli.options.control import ControlUrl, DatabaseUrl, TokenFile, control_at
+
+if TYPE_CHECKING:
+    from scoring.settings import Settings
+    from scoring.wiring.control_app import ControlProcess
+
+app = typer.Typer(
+    help="Serve the control plane; give people tokens; see which replica runs what.",
+    invoke_without_command=True,
+)
+people = typer.Typer(help="Who has a token of ours.", no_args_is_help=True)
+app.add_typer(people, name="people")
+_READY = "control plane on "
+
+
+@app.callback()
+def control(
+    context: typer.Context,
+    address: Annotated[
+        str, typer.Option(help="host:port; port 0: any. Default: the setting.")
+    ] = "",
+) -> None:
+    """Serve the control plane until SIGTERM, then drain.
+
+    Prints `control plane on URL` once it answers, and where the token of the local
+    admin is. Settings come from the environment (SCORING_CONTROL_…).
+    """
+    if context.invoked_subcommand is not None:
+        return
+    import asyncio
+
+    import uvloop
+
+    from scoring.settings import Settings
+
+    settings = Settings()
+    if address:
+        settings = settings.model_copy(update={"control_address": address})
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve_until_told(settings))
+
+
+async def _serve_until_told(settings: Settings) -> None:
+    import asyncio
+    import logging
+    import signal
+
+    from scoring.doors.calls.serving import serve_until
+    from scoring.wiring.control_app import control_process_from
+
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with control_process_from(settings) as process:
+        await serve_until(
+            [process.server],
+            told.wait,
+            ready=lambda: _say_ready(process),
+            notice_s=settings.drain_notice_s,
+            grace_s=settings.drain_s,
+        )
+
+
+def _say_ready(process: ControlProcess) -> None:
+    import sys
+
+    process.liveness.waits_for = ""
+    if process.token_file is not None:
+        typer.echo(f"the local admin's token is in {process.token_file}")
+        if sys.stdout.isatty():  # a log that is kept is no place for it
+            typer.echo(f"token {process.token_file.read_text().strip()}")
+    typer.echo(f"{_READY}{process.url}")
+    sys.stdout.flush()
+
+
+@people.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="whose token it is")],
+    roles: Annotated[
+        list[str],
+        typer.Option(
+            "--role", help="viewer, analyst, author, approver or admin; repeatable"
+        ),
+    ],
+    *,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Give somebody a token, in place of an earlier one; it is shown this once."""
+    with control_at(control, database, token_file) as api:
+        made = api.post("people", body={"name": name, "roles": roles}).json
+    typer.echo(made["token"])
+
+
+@people.command("list")
+def listed(
+    *,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """List who has a token, and what they may do."""
+    with control_at(control, database, token_file) as api:
+        for each in api.items("people"):
+            typer.echo(f"{each['name']}  {', '.join(each['roles'])}")
+
+
+@people.command("remove")
+def remove(
+    name: Annotated[str, typer.Argument(help="whose token ends")],
+    *,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Withdraw somebody's token at once."""
+    with control_at(control, database, token_file) as api:
+        api.delete("people", name)
+    typer.echo(f"{name} has no token any more")
+
+
+@app.command()
+def replicas(
+    *,
+    control: ControlUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Show which process runs what; exit status 1 when one lags, refuses or is silent.
+
+    A running control plane knows it: name it by --control or SCORING_CONTROL_URL.
+    """
+    from scoring.cli.plane.show import replicas_table
+    from scoring.errors import BadArtifact
+    from scoring.settings import Settings
+
+    if not (control or Settings().control_url):
+        raise BadArtifact(
+            "--control: a running control plane knows its replicas; name its address"
+        )
+    with control_at(control, "", token_file) as api:
+        found = api.get("replicas").json
+    healthy = {"current", "behind"}
+    typer.echo(f"newest release: {found['release'] or 'none'}")
+    replicas_table(found["items"])
+    if any(each["standing"] not in healthy for each in found["items"]):
+        raise typer.Exit(1)

@@ -1,0 +1,99 @@
+"""Options of the commands of the control plane: which one, and as whom."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from scoring.cli.plane.api import ControlApi
+    from scoring.control.api.plane import Plane
+    from scoring.settings import Settings
+
+ControlUrl = Annotated[
+    str,
+    typer.Option(
+        "--control",
+        metavar="URL",
+        help="A control plane's address; default: SCORING_CONTROL_URL, else the "
+        "database itself.",
+    ),
+]
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="sqlite:///FILE or postgresql://…; default: SCORING_CONTROL_DATABASE_URL.",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        help="Holds your token; default: SCORING_CONTROL_TOKEN_FILE, else "
+        "control.token in SCORING_STATE_DIR.",
+    ),
+]
+
+
+@contextmanager
+def control_at(
+    control: str = "", database: str = "", token_file: Path | None = None
+) -> Iterator[ControlApi]:
+    """The control plane that a command works with, by one code path.
+
+    By its URL with a token, else by the API in this process on the database: whoever
+    can open that is its admin, by their name at the shell. Raises `BadArtifact`,
+    `Unavailable` and `Refused`.
+    """
+    from scoring.cli.plane.api import ControlApi, InProcess, OverHttp
+    from scoring.settings import Settings
+
+    settings = Settings()
+    url = control or ("" if database else settings.control_url)
+    if url:
+        token = _token(settings, token_file)
+        yield ControlApi(OverHttp(url, token, settings.control_ca_file))
+        return
+    from scoring.control.api.app import control_api
+
+    with plane_at(settings, database) as plane:
+        yield ControlApi(InProcess(control_api(plane)))
+
+
+@contextmanager
+def plane_at(settings: Settings, database: str = "") -> Iterator[Plane]:
+    """The desks on a database, for whoever is at the shell."""
+    from scoring.control.domain.people import Person, PersonRole
+    from scoring.wiring.control_app import plane_from
+    from scoring.wiring.control_parts import database_from
+
+    opened = database_from(settings, database)
+    person = Person(getpass.getuser(), frozenset({PersonRole.ADMIN}), "shell")
+    try:
+        yield plane_from(settings, opened, person=person)
+    finally:
+        opened.close()
+
+
+def _token(settings: Settings, named: Path | None) -> str:
+    from scoring.errors import BadArtifact
+
+    file = named or settings.control_token_file
+    file = file or settings.state_dir / "control.token"
+    try:
+        token = file.read_text().strip()
+    except OSError as error:
+        raise BadArtifact(
+            f"{file}: cannot be read: {error.strerror}; name the file of your token by "
+            "--token-file or SCORING_CONTROL_TOKEN_FILE"
+        ) from error
+    if not token.isprintable() or not token or " " in token:
+        raise BadArtifact(f"{file}: holds no token; put it there alone, in one line")
+    return token

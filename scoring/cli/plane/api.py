@@ -1,0 +1,234 @@
+"""The control plane as commands call it: over HTTP, or in this process, alike."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlencode, urlsplit
+
+from scoring.errors import ScoringError, Unavailable
+
+if TYPE_CHECKING:
+    from scoring.control.api.requests import AsgiApp, Message
+
+_TIMEOUT_S = 60.0
+_JSON = "application/json"
+
+
+class Refused(ScoringError):
+    """The control plane refused a request; the message has each fault in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The content as JSON; None where there is none."""
+        return json.loads(self.body) if self.body else None
+
+    @property
+    def etag(self) -> str:
+        """What names the state that was read."""
+        return self.headers.get("etag", "")
+
+
+class Transport(Protocol):
+    """How requests reach the control plane."""
+
+    def exchange(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Reply:
+        """One request and its answer, whatever its status; raises `Unavailable`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ControlApi:
+    """Requests by their JSON; a refusal is raised as `Refused`."""
+
+    transport: Transport
+
+    def get(self, *path: str | int, **query: Any) -> Reply:
+        """Read; what is empty in the query is left out."""
+        given = {
+            name: value for name, value in query.items() if value not in ("", None)
+        }
+        target = _target(path) + (f"?{urlencode(given)}" if given else "")
+        return self._sent("GET", target)
+
+    def post(self, *path: str | int, body: Mapping[str, Any], etag: str = "") -> Reply:
+        """Do something; `etag` is that of what was read."""
+        return self._sent("POST", _target(path), body, etag)
+
+    def put(self, *path: str | int, body: Mapping[str, Any], etag: str) -> Reply:
+        """Put something in place of what was read."""
+        return self._sent("PUT", _target(path), body, etag)
+
+    def delete(self, *path: str | int) -> Reply:
+        """Take something away."""
+        return self._sent("DELETE", _target(path))
+
+    def items(self, *path: str | int, **query: Any) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page by page."""
+        cursor = None
+        while True:
+            page = self.get(*path, **query, cursor=cursor).json
+            yield from page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+    def _sent(
+        self,
+        method: str,
+        target: str,
+        body: Mapping[str, Any] | None = None,
+        etag: str = "",
+    ) -> Reply:
+        headers = {"accept": _JSON} | ({"if-match": etag} if etag else {})
+        content = b""
+        if body is not None:
+            headers["content-type"] = _JSON
+            content = json.dumps(body, ensure_ascii=False).encode()
+        reply = self.transport.exchange(method, target, headers, content)
+        if reply.status >= HTTPStatus.BAD_REQUEST:
+            raise Refused(_told(reply))
+        return reply
+
+
+def _target(path: tuple[str | int, ...]) -> str:
+    """The path of its parts.
+
+    >>> _target(("policies", 3, "diff")), _target(("people", "a/b"))
+    ('/v1/policies/3/diff', '/v1/people/a%2Fb')
+    """
+    return "/v1/" + "/".join(quote(str(part), safe="") for part in path)
+
+
+def _told(reply: Reply) -> str:
+    """Each fault of a problem in a line, then what has changed.
+
+    >>> _told(Reply(409, {}, b'{"detail": "is live", "remedy": "draft a new one"}'))
+    'is live; draft a new one'
+    """
+    try:
+        problem = reply.json or {}
+    except ValueError:
+        problem = {}
+    if not isinstance(problem, dict) or "detail" not in problem:
+        return f"the control plane answers {reply.status}; is it one, at this address?"
+    faults = problem.get("errors") or [problem]
+    lines = [_fault(fault) for fault in faults]
+    return "\n".join([*lines, *problem.get("changes", ())])
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    line = f"line {fault['line']}: " if "line" in fault else ""
+    place = f"{fault['field']}: " if "field" in fault else ""
+    remedy = f"; {fault['remedy']}" if "remedy" in fault else ""
+    return f"{line}{place}{fault['detail']}{remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class OverHttp:
+    """A control plane at a URL, by a token; `roots` of its certificate are PEM."""
+
+    url: str
+    token: str = field(repr=False)
+    roots: Path | None = None
+
+    def exchange(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Reply:
+        """See `Transport`."""
+        parts = urlsplit(self.url)
+        connection = self._connection(parts.scheme, parts.netloc)
+        known = {**headers, "authorization": f"Bearer {self.token}"}
+        try:
+            connection.request(method, parts.path.rstrip("/") + target, body, known)
+            answer = connection.getresponse()
+            told = {name.lower(): value for name, value in answer.getheaders()}
+            return Reply(answer.status, told, answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(
+                f"{self.url}: the control plane does not answer: {error}; does "
+                "`scoring control` run there?"
+            ) from error
+        finally:
+            connection.close()
+
+    def _connection(self, scheme: str, place: str) -> http.client.HTTPConnection:
+        if scheme == "http":
+            return http.client.HTTPConnection(place, timeout=_TIMEOUT_S)
+        if scheme == "https":
+            context = ssl.create_default_context(cafile=self.roots)
+            return http.client.HTTPSConnection(
+                place, timeout=_TIMEOUT_S, context=context
+            )
+        raise Unavailable(f"{self.url}: write http://host:port or https://host:port")
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """The API in this process, on a database that it opened."""
+
+    app: AsgiApp
+
+    def exchange(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Reply:
+        """See `Transport`."""
+        return asyncio.run(self._exchanged(method, target, headers, body))
+
+    async def _exchanged(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Reply:
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": _unquoted(path),
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(k.encode(), v.encode("latin-1")) for k, v in headers.items()],
+            "client": None,
+            "server": None,
+            "state": {},
+        }
+        received = [{"type": "http.request", "body": body, "more_body": False}]
+        told: list[Message] = []
+
+        async def receive() -> Message:
+            return received.pop() if received else {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            told.append(message)
+
+        await self.app(scope, receive, send)
+        start, *parts = told
+        known = {k.decode().lower(): v.decode("latin-1") for k, v in start["headers"]}
+        content = b"".join(part.get("body", b"") for part in parts)
+        return Reply(start["status"], known, content)
+
+
+def _unquoted(path: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(path)

@@ -1,0 +1,1 @@
+"""The control plane over HTTP: who asks, what they may, and one problem a refusal."""

@@ -1,0 +1,131 @@
+"""Relays the outbox to the topic `control`: in order, by one copy at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from scoring.control.control_topic import Fenced, RelayTopic
+from scoring.control.database.outbox import OutboxRecord
+from scoring.control.lease import Lease
+from scoring.errors import DatabaseUnavailable, LogUnavailable
+
+log = logging.getLogger(__name__)
+POLL_S = 0.2  # what another process commits is seen this late
+_PAUSE_S = 0.5
+_PAUSE_S_MAX = 5.0
+# Of one transaction of Kafka's, 32 MB at most: chunks of lists are half a megabyte.
+_RECORDS_MAX = 64
+
+
+class OutboxRows(Protocol):
+    """The outbox in the database; calls block, and raise `DatabaseUnavailable`."""
+
+    def unpublished(self, *, count_max: int) -> list[OutboxRecord]:
+        """The oldest records that are not published, in order."""
+        ...
+
+    def published(self, sequences: Sequence[int], *, at_ms: int) -> None:
+        """Note that these are in the topic."""
+        ...
+
+
+@dataclass(slots=True)
+class Relay:
+    """Moves what is committed to the topic, until it is cancelled.
+
+    A record is marked once it is acknowledged: killed in between, the next relay sends
+    the same bytes with the same sequence again, which a reader passes over. `fault`
+    says why nothing moves; empty where nothing is wrong.
+    """
+
+    rows: OutboxRows
+    topic: RelayTopic
+    lease: Lease
+    now_ms: Callable[[], int]
+    fault: str = ""
+    relays: bool = False
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """Look at the outbox now; to be called in the loop's thread."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Relay until cancelled; then let another copy have the lease."""
+        pause_s = _PAUSE_S
+        try:
+            while True:
+                try:
+                    await self._turn()
+                except (DatabaseUnavailable, LogUnavailable) as error:
+                    await self._stopped(str(error))
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+                else:
+                    pause_s = _PAUSE_S
+        finally:
+            await self._leave()
+
+    async def _turn(self) -> None:
+        """Send what waits; where nothing does, wait until something may."""
+        self._woken.clear()
+        if not await asyncio.to_thread(self.lease.hold):
+            await self._rest()
+        elif not self.relays:
+            await self.topic.begin()
+            self.relays = True
+            log.info("this copy relays releases now")
+        elif not await self._sent():
+            self._well()
+            await self._wait()
+
+    async def _sent(self) -> int:
+        waiting = await asyncio.to_thread(self.rows.unpublished, count_max=_RECORDS_MAX)
+        if not waiting or not self.lease.held:
+            return 0
+        try:
+            await self.topic.append(waiting)
+        except Fenced:
+            log.warning("another copy relays releases; this one has stopped")
+            self.relays = False
+            return 0
+        done = [record.sequence for record in waiting]
+        await asyncio.to_thread(self.rows.published, done, at_ms=self.now_ms())
+        return len(done)
+
+    def _well(self) -> None:
+        if self.fault:
+            log.warning("releases are relayed again")
+        self.fault = ""
+
+    async def _stopped(self, why: str) -> None:
+        if not self.fault:
+            log.warning("releases wait: %s", why)
+        self.fault = why
+        self.relays = False
+        await self.topic.end()
+
+    async def _rest(self) -> None:
+        """Another copy has the lease."""
+        if self.relays:
+            log.warning("this copy has lost the lease; another relays")
+            self.relays = False
+            await self.topic.end()
+        self._well()
+        await self._wait()
+
+    async def _wait(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await self._woken.wait()
+
+    async def _leave(self) -> None:
+        self.relays = False
+        await self.topic.end()
+        with suppress(DatabaseUnavailable):
+            await asyncio.to_thread(self.lease.let_go)

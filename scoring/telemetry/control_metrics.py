@@ -1,0 +1,36 @@
+"""The control plane's metrics: what waits, who relays, which replicas lag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+from scoring.ports import metrics
+
+
+class ControlMetrics:
+    """Gauges of the last look, and the requests that were answered.
+
+    Labels are bounded: standings and statuses; never a person or a replica.
+    """
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._waiting = Gauge(*metrics.CONTROL_WAITING.told, registry=registry)
+        self._relays = Gauge(*metrics.CONTROL_RELAYS.told, registry=registry)
+        self._replicas = Gauge(*metrics.CONTROL_REPLICAS.told, registry=registry)
+        self._requests = Counter(*metrics.CONTROL_REQUESTS.told, registry=registry)
+
+    def answered(self, status: int) -> None:
+        """Count one request by the status of its answer."""
+        self._requests.labels(str(status)).inc()
+
+    def looked(
+        self, *, waiting: int, relays: bool, replicas: Mapping[Any, int]
+    ) -> None:
+        """Keep what a look found: records that wait, and replicas by standing."""
+        self._waiting.set(waiting)
+        self._relays.set(relays)
+        for standing, count in replicas.items():
+            self._replicas.labels(standing).set(count)

@@ -1,0 +1,331 @@
+"""The wiring of `scoring control`: desks, API, relay, and who is let in."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from uuid import uuid4
+
+from scoring.control.api.app import control_api
+from scoring.control.api.health import Condition
+from scoring.control.api.identity import (
+    Identity,
+    LocalAdmin,
+    ProviderRoles,
+    TrustedProxy,
+    networks_of,
+)
+from scoring.control.api.plane import Plane
+from scoring.control.api.requests import AsgiApp, Message, Receive, Scope, Send
+from scoring.control.control_topic import KafkaRelayTopic
+from scoring.control.database.database import Database
+from scoring.control.database.relaying import LeaseTable, RelayedOutbox
+from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.people_desk import PeopleDesk
+from scoring.control.desks.policy_desk import PolicyDesk
+from scoring.control.domain.people import Person, role_named
+from scoring.control.domain.tokens import new_token, token_digest
+from scoring.control.lease import Lease
+from scoring.control.relay import Relay
+from scoring.control.replicas import Newest, ReplicaReports, Replicas
+from scoring.doors.http.server import HttpOptions, HttpServer
+from scoring.doors.http.tls import context_of
+from scoring.errors import BadArtifact, DatabaseUnavailable, InvalidTransaction
+from scoring.kafka.client_options import client_options
+from scoring.kafka.topic_names import Topics
+from scoring.settings import Settings
+from scoring.telemetry.control_metrics import ControlMetrics
+from scoring.telemetry.http_port import Liveness, open_metrics_port
+from scoring.wiring.calls import certificates_from, tokens_from
+from scoring.wiring.control_parts import (
+    control_rules_from,
+    database_from,
+    policy_texts_from,
+)
+from scoring.wiring.services import now_ms
+
+log = logging.getLogger(__name__)
+TOKEN_FILE = "control.token"  # noqa: S105 - the name of a file
+_LOOK_S = 1.0
+_MS_PER_S = 1_000
+_OWNER_ONLY = 0o600
+_CONNECTIONS_MAX = 256
+
+
+@dataclass(slots=True)
+class ControlApp:
+    """The API as the HTTP server serves it; each answer is counted by its status."""
+
+    api: AsgiApp
+    answered: Callable[[int], None]
+    monotonic: Callable[[], float] = time.monotonic
+    ready: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.answered(message["status"])
+            await send(message)
+
+        await self.api(scope, receive, counted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlProcess:
+    """Everything of the process, built and not yet listening.
+
+    `token_file` holds the local admin's token; None where there is no such person.
+    """
+
+    server: HttpServer
+    relay: Relay | None
+    token_file: Path | None
+    secured: bool
+    liveness: Liveness = field(default_factory=Liveness)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http{'s' * self.secured}://{self.server.address}"
+
+
+def plane_from(
+    settings: Settings, database: Database, *, person: Person | None = None
+) -> Plane:
+    """The desks on a database, for a person at the shell; raises `BadArtifact`."""
+    texts = policy_texts_from(settings)
+    return Plane(
+        database=database,
+        texts=texts,
+        policies=PolicyDesk(database, texts, control_rules_from(settings), now_ms),
+        people=PeopleDesk(database, now_ms=now_ms),
+        audit=AuditDesk(database),
+        replicas=Replicas(now_ms, round(settings.control_lag_s * _MS_PER_S)),
+        person=person,
+    )
+
+
+@asynccontextmanager
+async def control_process_from(settings: Settings) -> AsyncIterator[ControlProcess]:
+    """The process with its relay at work, until the block ends.
+
+    Raises `BadArtifact`, `DatabaseUnavailable` and `CannotListen`.
+    """
+    database = await asyncio.to_thread(database_from, settings)
+    relay = relay_from(settings, database)
+    plane = plane_from(settings, database)
+    identity, token_file = identity_from(settings, plane.people)
+    plane = replace(plane, identity=identity, committed=_waker(relay))
+    liveness = Liveness(outside=_outside(relay))
+    metrics = ControlMetrics()
+    server = HttpServer(_app_from(plane, liveness, metrics), _options(settings))
+    if settings.metrics_port:
+        open_metrics_port(settings.metrics_host, settings.metrics_port, liveness)
+    tasks = [asyncio.create_task(_look(plane, relay, metrics))]
+    if relay is not None:
+        tasks.append(asyncio.create_task(relay.run()))
+        tasks.append(
+            asyncio.create_task(_reports(settings).follow(plane.replicas.heard))
+        )
+    else:
+        log.warning(
+            "SCORING_KAFKA_BOOTSTRAP is not set: releases wait here, and reach nobody"
+        )
+    try:
+        yield ControlProcess(
+            server=server,
+            relay=relay,
+            token_file=token_file,
+            secured=settings.tls_cert_file is not None,
+            liveness=liveness,
+        )
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        database.close()
+
+
+def _app_from(plane: Plane, liveness: Liveness, metrics: ControlMetrics) -> ControlApp:
+    app = ControlApp(_nothing, metrics.answered)
+    app.api = control_api(plane, Condition(lambda: app.ready, liveness.outside))
+    return app
+
+
+async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Nothing yet."""
+
+
+def _waker(relay: Relay | None) -> Callable[[], None]:
+    """Wakes the relay from any thread."""
+    if relay is None:
+        return lambda: None
+    loop, wake = asyncio.get_running_loop(), relay.wake
+
+    def waking() -> None:
+        loop.call_soon_threadsafe(wake)
+
+    return waking
+
+
+def _outside(relay: Relay | None) -> dict[str, Callable[[], bool]]:
+    return {} if relay is None else {"relay": lambda: not relay.fault}
+
+
+def relay_from(settings: Settings, database: Database) -> Relay | None:
+    """The relay, None without a broker; raises `BadArtifact`."""
+    if not settings.kafka_bootstrap:
+        return None
+    topics = Topics(settings.topic_prefix)
+    topic = KafkaRelayTopic(
+        settings.kafka_bootstrap,
+        client_options(settings.kafka_options),
+        topics.control,
+        f"{topics.control}-relay",
+    )
+    holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    rows = LeaseTable(database, topics.control, lambda: now_ms() + _MS_PER_S)
+    lease = Lease(rows, holder, time.monotonic)
+    return Relay(RelayedOutbox(database), topic, lease, now_ms)
+
+
+def _reports(settings: Settings) -> ReplicaReports:
+    return ReplicaReports(
+        settings.kafka_bootstrap,
+        client_options(settings.kafka_options),
+        Topics(settings.topic_prefix).control_replicas,
+        settings.fetch_wait_ms,
+        now_ms,
+    )
+
+
+async def _look(plane: Plane, relay: Relay | None, metrics: ControlMetrics) -> None:
+    """Look every second which release is newest, and whether a replica lags."""
+    replicas, outbox = plane.replicas, RelayedOutbox(plane.database)
+    while True:
+        with suppress(DatabaseUnavailable):
+            replicas.newest = await asyncio.to_thread(_newest, plane.database)
+            waiting = await asyncio.to_thread(outbox.waiting)
+            relays = relay is not None and relay.relays
+            counted = replicas.counted()
+            metrics.looked(waiting=waiting, relays=relays, replicas=counted)
+        replicas.watch()
+        await asyncio.sleep(_LOOK_S)
+
+
+def _newest(database: Database) -> Newest:
+    from scoring.control.database.unit_of_work import reading
+
+    with reading(database) as work:
+        kept = work.policies.in_force()
+    return Newest() if kept is None else Newest(kept.number, kept.at_ms)
+
+
+# Who is let in --------------------------------------------------------------------
+
+
+def identity_from(
+    settings: Settings, people: PeopleDesk
+) -> tuple[Identity, Path | None]:
+    """Who is known and how, and the file of the local admin's token if there is one.
+
+    Raises `BadArtifact` where strangers could reach an address at which nobody is
+    asked who it is by an identity provider or a proxy.
+    """
+    tokens = tokens_from(settings, settings.control_roles_claim)
+    proxy = _proxy_from(settings)
+    provided = tokens is not None or proxy is not None
+    local, token_file = None, None
+    if not provided:
+        _refuse_strangers(settings.control_address)
+        token_file = settings.state_dir / TOKEN_FILE
+        local = LocalAdmin(token_digest(kept_token(token_file)))
+    identity = Identity(
+        people=people,
+        local=local,
+        tokens=tokens,
+        proxy=proxy,
+        provider=_provider_from(settings),
+    )
+    return identity, token_file
+
+
+def _provider_from(settings: Settings) -> ProviderRoles:
+    try:
+        names = {
+            name: role_named(role) for name, role in settings.control_roles.items()
+        }
+    except InvalidTransaction as error:
+        raise BadArtifact(f"SCORING_CONTROL_ROLES: {error.message}") from error
+    return ProviderRoles(names)
+
+
+def _proxy_from(settings: Settings) -> TrustedProxy | None:
+    if not settings.control_proxies:
+        return None
+    return TrustedProxy(
+        networks_of(settings.control_proxies),
+        settings.control_proxy_person_header.lower(),
+        settings.control_proxy_roles_header.lower(),
+    )
+
+
+def _refuse_strangers(address: str) -> None:
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    raise BadArtifact(
+        f"SCORING_CONTROL_ADDRESS: {address} can be reached from elsewhere, and nobody "
+        "would be asked who it is: set SCORING_JWT_JWKS_FILE or "
+        "SCORING_CONTROL_PROXIES, or listen on 127.0.0.1"
+    )
+
+
+def kept_token(file: Path) -> str:
+    """The local admin's token in its file, which its owner alone may read.
+
+    Made where there is none; raises `BadArtifact` for a file that others may read.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+    except FileExistsError:
+        return _read_token(file)
+    token = new_token()
+    with os.fdopen(opened, "w") as writing:
+        writing.write(f"{token}\n")
+    return token
+
+
+def _read_token(file: Path) -> str:
+    if file.stat().st_mode & 0o077:
+        raise BadArtifact(
+            f"{file}: others may read it; delete it, and start again with a new token"
+        )
+    token = file.read_text().strip()
+    if not token:
+        raise BadArtifact(f"{file}: is empty; delete it, and start again")
+    return token
+
+
+def _options(settings: Settings) -> HttpOptions:
+    files = certificates_from(settings)
+    return HttpOptions(
+        address=settings.control_address,
+        connections_max=_CONNECTIONS_MAX,
+        idle_s=settings.http_idle_s,
+        certificates=context_of(files) if files else None,
+    )

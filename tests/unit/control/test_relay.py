@@ -1,0 +1,195 @@
+"""The relay: what is committed reaches the topic in order, whatever fails."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.control.control_topic import Fenced
+from scoring.control.database.outbox import OutboxRecord
+from scoring.control.relay import Relay
+from scoring.errors import DatabaseUnavailable, LogUnavailable
+
+
+@dataclass
+class KeptOutbox:
+    """The outbox in memory; `fails` holds what its next calls raise, None for none."""
+
+    records: list = field(default_factory=list)
+    marked: set = field(default_factory=set)
+    fails: list = field(default_factory=list)
+
+    def add(self, key, value):
+        self.records.append(OutboxRecord(len(self.records) + 1, key, value))
+
+    def _may_fail(self):
+        if self.fails and (error := self.fails.pop(0)):
+            raise error
+
+    def unpublished(self, *, count_max):
+        self._may_fail()
+        waiting = [r for r in self.records if r.sequence not in self.marked]
+        return waiting[:count_max]
+
+    def published(self, sequences, *, at_ms):  # noqa: ARG002 - as it is called
+        self._may_fail()
+        self.marked |= set(sequences)
+
+
+@dataclass
+class KeptTopic:
+    """The topic in memory, and what a reader takes of it."""
+
+    appended: list = field(default_factory=list)
+    fails: list = field(default_factory=list)
+    begun: int = 0
+
+    async def begin(self):
+        self.begun += 1
+
+    async def append(self, records):
+        error = self.fails.pop(0) if self.fails else None
+        if isinstance(error, str):  # acknowledged, and the answer was lost
+            self.appended += records
+            raise LogUnavailable(error)
+        if error is not None:
+            raise error
+        self.appended += records
+
+    async def end(self):
+        pass
+
+    def taken(self):
+        """By the rule of readers: of each key, what is above the last sequence."""
+        last, taken = {}, []
+        for record in self.appended:
+            if record.sequence > last.get(record.key, 0):
+                last[record.key] = record.sequence
+                taken.append(record)
+        return taken
+
+
+class FreeLease:
+    held = True
+
+    def hold(self):
+        return True
+
+    def let_go(self):
+        self.held = False
+
+
+def relay_of(outbox, topic, lease=None):
+    return Relay(outbox, topic, lease or FreeLease(), lambda: 0)
+
+
+async def until(condition, relay):
+    running = asyncio.create_task(relay.run())
+    try:
+        async with asyncio.timeout(10):
+            while not condition():
+                relay.wake()
+                await asyncio.sleep(0)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    for name in ("_PAUSE_S", "_PAUSE_S_MAX"):
+        monkeypatch.setattr(f"scoring.control.relay.{name}", 0.0)
+
+
+FAULTS = st.lists(st.sampled_from([None, DatabaseUnavailable("no answer")]), max_size=8)
+TOPIC_FAULTS = st.lists(
+    st.sampled_from([None, LogUnavailable("no broker"), Fenced(), "lost answer"]),
+    max_size=8,
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=3)), max_size=150),
+    FAULTS,
+    TOPIC_FAULTS,
+)
+def test_whatever_fails_each_record_is_taken_once_and_in_order(added, faults, refused):
+    outbox, topic = KeptOutbox(fails=faults), KeptTopic(fails=refused)
+    for key, value in added:
+        outbox.add(key, value)
+    relay = relay_of(outbox, topic)
+    asyncio.run(until(lambda: len(outbox.marked) == len(added), relay))
+    assert topic.taken() == outbox.records
+
+
+async def test_a_commit_in_this_process_is_sent_without_waiting_for_a_poll(
+    monkeypatch,
+):
+    monkeypatch.setattr("scoring.control.relay.POLL_S", 60.0)
+    outbox, topic = KeptOutbox(), KeptTopic()
+    relay = relay_of(outbox, topic)
+    running = asyncio.create_task(relay.run())
+    await asyncio.sleep(0.1)
+    outbox.add("policy", b"1")
+    relay.wake()
+    async with asyncio.timeout(5):
+        while not topic.appended:
+            await asyncio.sleep(0.005)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_who_does_not_have_the_lease_sends_nothing():
+    outbox, topic = KeptOutbox(), KeptTopic()
+    outbox.add("policy", b"1")
+    lease = FreeLease()
+    lease.hold = lambda: False
+    looks = []
+    lease.hold = lambda: bool(looks.append(1))
+    await until(lambda: len(looks) > 3, relay_of(outbox, topic, lease))
+    assert (topic.begun, topic.appended) == (0, [])
+
+
+async def test_who_lost_the_lease_between_reading_and_sending_sends_nothing():
+    outbox, topic = KeptOutbox(), KeptTopic()
+    outbox.add("policy", b"1")
+    lease = FreeLease()
+    lease.held = False
+    looks = []
+    lease.hold = lambda: bool(looks.append(1)) or True
+    await until(lambda: len(looks) > 3, relay_of(outbox, topic, lease))
+    assert topic.begun == 1
+    assert topic.appended == []
+
+
+async def test_a_relay_that_was_fenced_begins_again_before_it_sends():
+    outbox, topic = KeptOutbox(), KeptTopic(fails=[Fenced()])
+    outbox.add("policy", b"1")
+    await until(lambda: outbox.marked, relay_of(outbox, topic))
+    assert topic.begun == 2
+
+
+async def test_an_outage_is_a_fault_until_it_is_over():
+    outbox, topic = KeptOutbox(), KeptTopic(fails=[LogUnavailable("no broker answers")])
+    outbox.add("policy", b"1")
+    relay = relay_of(outbox, topic)
+    seen = []
+    relay.topic.begin, begin = None, relay.topic.begin
+
+    async def noted():
+        seen.append(relay.fault)
+        await begin()
+
+    relay.topic.begin = noted
+    await until(lambda: outbox.marked and not relay.fault, relay)
+    assert seen == ["", "no broker answers"]
+
+
+async def test_who_ends_lets_another_copy_have_the_lease():
+    lease = FreeLease()
+    topic = KeptTopic()
+    await until(lambda: topic.begun, relay_of(KeptOutbox(), topic, lease))
+    assert not lease.held

@@ -1,0 +1,105 @@
+"""Which process runs what: who lags, refuses or is silent is an alarm, once."""
+
+import logging
+
+import pytest
+
+from scoring.control.replicas import FORGOTTEN_MS, SILENT_MS, Newest, Replicas, Standing
+from scoring.core.release.replica import ReplicaReport
+
+LAG_MS = 10_000
+
+
+class MovedWallClock:
+    ms = 1_000_000
+
+    def __call__(self):
+        return self.ms
+
+
+@pytest.fixture
+def clock():
+    return MovedWallClock()
+
+
+@pytest.fixture
+def replicas(clock):
+    return Replicas(clock, LAG_MS)
+
+
+def report(replica="a", **said):
+    known = {
+        "door": "grpc",
+        "process": 7,
+        "started_at_ms": 1,
+        "at_ms": 5,  # by a clock that is far off: nobody decides by it
+        "policy": "6d9c6ec5a8a4f7a1",
+        "release": 1,
+    }
+    return ReplicaReport(replica=replica, **known | said)
+
+
+def standings(replicas):
+    return {state.report.replica: state.standing for state in replicas.states()}
+
+
+def test_a_replica_is_behind_for_a_while_and_then_lags(replicas, clock):
+    replicas.newest = Newest(2, clock.ms)
+    replicas.heard(report(), clock.ms)
+    assert standings(replicas) == {"a": Standing.BEHIND}
+    clock.ms += LAG_MS + 1
+    replicas.heard(report(), clock.ms)
+    assert standings(replicas) == {"a": Standing.LAGGING}
+    replicas.heard(report(release=2), clock.ms)
+    assert standings(replicas) == {"a": Standing.CURRENT}
+
+
+def test_one_that_refused_the_newest_release_says_why(replicas, clock, caplog):
+    replicas.newest = Newest(2, clock.ms)
+    replicas.heard(report(refused="needs a feature that is not here"), clock.ms)
+    assert standings(replicas) == {"a": Standing.REFUSING}
+    replicas.watch()
+    assert "needs a feature that is not here" in caplog.text
+
+
+def test_one_that_reports_no_more_is_silent_and_then_forgotten(replicas, clock):
+    replicas.heard(report(), clock.ms)
+    clock.ms += SILENT_MS + 1
+    assert standings(replicas) == {"a": Standing.SILENT}
+    clock.ms += FORGOTTEN_MS
+    assert standings(replicas) == {}
+    replicas.heard(report(), clock.ms)
+    assert standings(replicas) == {"a": Standing.CURRENT}
+
+
+def test_since_when_a_release_runs_is_when_it_was_first_reported(replicas, clock):
+    replicas.heard(report(), clock.ms)
+    first = clock.ms
+    clock.ms += 3_000
+    replicas.heard(report(), clock.ms)
+    assert [state.since_ms for state in replicas.states()] == [first]
+    replicas.heard(report(release=2), clock.ms)
+    assert [state.since_ms for state in replicas.states()] == [clock.ms]
+
+
+def test_an_alarm_is_logged_once_and_its_end_too(replicas, clock, caplog):
+    caplog.set_level(logging.WARNING)
+    replicas.newest = Newest(2, clock.ms - LAG_MS - 1)
+    replicas.heard(report(), clock.ms)
+    for _ in range(3):
+        replicas.watch()
+    replicas.heard(report(release=2), clock.ms)
+    for _ in range(3):
+        replicas.watch()
+    assert [record.getMessage() for record in caplog.records] == [
+        "replica a is lagging: it runs release 1, and 2 is newest",
+        "replica a runs release 2",
+    ]
+
+
+def test_all_are_counted_by_standing_for_the_metric(replicas, clock):
+    replicas.heard(report("a"), clock.ms)
+    replicas.heard(report("b"), clock.ms)
+    counted = replicas.counted()
+    assert counted[Standing.CURRENT] == 2
+    assert set(counted) == set(Standing)
