@@ -56,9 +56,13 @@ def assemble() -> typer.Typer:
 
 
 def commands() -> list[str]:
-    """The first words of every command that an extra brings, a module each."""
-    found = (each for each in iter_modules(cli.__path__) if not each.ispkg)
-    return sorted(each.name.replace("_", "-") for each in found)
+    """The first words of every command that an extra brings, a module each.
+
+    A module `policy_backtest` is no word of its own beside `policy`: it is one of its.
+    """
+    found = {each.name for each in iter_modules(cli.__path__) if not each.ispkg}
+    first = (name for name in found if name.partition("_")[0] not in found - {name})
+    return sorted(name.replace("_", "-") for name in first)
 
 
 def main() -> None:
