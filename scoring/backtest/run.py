@@ -16,6 +16,7 @@ from scoring.backtest.result import (
     Curve,
     CurveCell,
     RuleFigures,
+    SegmentFigures,
     SideFigures,
 )
 from scoring.backtest.side import Side
@@ -112,6 +113,7 @@ def _found(trial: Trial) -> BacktestResult:
         flips=flips,
         samples=samples,
         rules=_rules(trial, parts["new"]),
+        segments=_segments(trial),
         curves=_curves(trial),
         decided_by_old=int(decided),
         differing=int(differing),
@@ -230,7 +232,7 @@ def _rules(trial: Trial, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
     side = trial.new
     asks = side.policy.asks
     owners = {rule.id: rule.owner for rule in side.policy.file.rules}
-    hits, alone = ([Slice() for _ in asks] for _ in range(2))
+    hits, declined, alone = ([Slice() for _ in asks] for _ in range(3))
     unknown: Counter[int] = Counter()
     overlaps: list[Counter[str]] = [Counter() for _ in asks]
     last: dict[int, int] = {}
@@ -243,6 +245,8 @@ def _rules(trial: Trial, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
         holding = [i for i in range(len(asks)) if held >> i & 1]
         for i in holding:
             hits[i].add(part)
+            if found.outcome is Outcome.DECLINE:
+                declined[i].add(part)
             last[i] = max(last.get(i, 0), newest[combination])
             if side.without(found.key, i) < found.outcome:
                 alone[i].add(part)
@@ -259,6 +263,7 @@ def _rules(trial: Trial, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
             asks=ask.outcome.name.lower(),
             owner=owners.get(ask.name, ""),
             hits=hits[i],
+            declined=declined[i],
             alone=alone[i],
             unknown=unknown[i],
             overlaps=_most(overlaps[i]),
@@ -274,6 +279,22 @@ def _most(counts: Counter[str]) -> dict[str, int]:
 
 
 # Curves --------------------------------------------------------------------------
+
+
+def _segments(trial: Trial) -> tuple[SegmentFigures, ...]:
+    rows = trial.con.execute(
+        """SELECT segment, outcome, truth, '', sum(count)::BIGINT, 0, sum(amount),
+            sum(weight), sum(weighted)
+        FROM segments GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    count = len(trial.new.policy.file.thresholds.segments) + 1
+    found = [{o: Slice() for o in Outcome if o} for _ in range(count)]
+    for segment, outcome, *sums in rows:
+        found[segment][Outcome(outcome)].add(_slice(sums))
+    return tuple(
+        SegmentFigures(segment_name(trial.new.policy, i), outcomes)
+        for i, outcomes in enumerate(found)
+    )
 
 
 def _curves(trial: Trial) -> tuple[Curve, ...]:
