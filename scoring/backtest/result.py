@@ -60,8 +60,9 @@ class SideFigures:
 class RuleFigures:
     """One rule or list of the new version.
 
-    `declined` are the hits that it declines, this rule or another; `alone` are the payments whose outcome is milder without it; `unknown` how many
-    left it unknown; `overlaps` the others that held with it, most frequent first.
+    `declined` are the hits that it declines, by this rule or for another reason;
+    `alone` the payments whose outcome is milder without it; `unknown` how many left it
+    unknown; `overlaps` the others that held with it, most frequent first.
     """
 
     rule: str

@@ -114,7 +114,7 @@ def test_the_interval_holds_the_shares_whose_own_spread_reaches_the_seen_one(
     low, high = wilson(hits, count)
     seen = hits / count
     for edge in (low, high):
-        if 0 < edge < 1:
+        if 1e-9 < edge < 1 - 1e-9:
             spread = 1.959964 * (edge * (1 - edge) / count) ** 0.5
             assert isclose(abs(seen - edge), spread, rel_tol=1e-9, abs_tol=1e-7)
     assert low <= seen <= high
