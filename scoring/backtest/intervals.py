@@ -22,4 +22,6 @@ def wilson(hits: float, count: float) -> Interval | None:
     spread = 1 + _Z**2 / count
     centre = (share + _Z**2 / (2 * count)) / spread
     half = _Z * sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2)) / spread
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # Rounding must not leave the share itself, or 0 and 1, outside.
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return min(low, share), max(high, share)

@@ -120,15 +120,15 @@ _TABLES = (
 _MONTH = "strftime(make_timestamp({} * 1000), '%Y-%m')"
 _REMOTE = (
     """SELECT coalesce(sum(amount), 0), coalesce(sum(amount) FILTER (told_fraud), 0)
-    FROM {} """
+    FROM {} """  # noqa: S608 our own
     f"WHERE channel = {int(Channel.ECOMMERCE)}"
 )
 _BY_MONTH = (
-    f"SELECT merchant, {_MONTH.format('occurred_at_ms')}, count(*) "
+    f"SELECT merchant, {_MONTH.format('occurred_at_ms')}, count(*) "  # noqa: S608
     "FROM {} WHERE merchant <> '' GROUP BY ALL"
 )
 _TOLD = (
-    f"SELECT merchant, {_MONTH.format('known_at_ms')}, source, count(DISTINCT l.id) "
+    f"SELECT merchant, {_MONTH.format('known_at_ms')}, source, count(DISTINCT l.id) "  # noqa: S608
     """FROM labels_known l JOIN {} p ON p.tenant = l.tenant AND p.id = l.id
     WHERE merchant <> '' AND l.source IN ('chargeback', 'early_warning')
         AND l.verdict <> 'withdrawn' GROUP BY ALL"""
@@ -148,7 +148,8 @@ def _found(con: Any) -> Yardsticks:
         SELECT t.merchant, t.month, coalesce(a.count, 0)::BIGINT, early::BIGINT,
             charged::BIGINT
         FROM t LEFT JOIN a USING (merchant, month)
-        ORDER BY (early + charged) / greatest(coalesce(a.count, 0), 1) DESC, t.merchant, t.month"""
+        ORDER BY (early + charged) / greatest(coalesce(a.count, 0), 1) DESC,
+            t.merchant, t.month"""
     ).fetchall()
     return Yardsticks(
         RemoteFraud(int(amount), int(fraud)), tuple(MerchantMonth(*r) for r in rows)
