@@ -71,12 +71,18 @@ def costs(catalogue: Catalogue) -> list[EntityCost]:
     return [
         EntityCost(
             plan,
-            sum(f.entity == plan.name for f in catalogue.features.values()),
+            len(_read_of(catalogue, plan)),
             bytes_per_event(plan) + _SIGHTING_BYTES * len(_counterparts(plan)),
             us.get(plan.name),
         )
         for plan in catalogue.plans
     ]
+
+
+def _read_of(catalogue: Catalogue, plan: EntityPlan) -> set[str]:
+    """The features that are worked out of an entity's records."""
+    slots = range(plan.first_slot, plan.first_slot + len(plan.slots))
+    return {name for i in slots for name in catalogue.slot_features[i]}
 
 
 def table(found: list[EntityCost]) -> list[tuple[str, ...]]:

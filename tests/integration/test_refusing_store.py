@@ -15,15 +15,19 @@ from functools import partial
 import pytest
 from faust.types import TP
 from grpc_parts import open_door, payment
+from lifecycle_parts import LIFECYCLE
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from store_parts import connected
 from streams import PAID, check
 
+from scoring.core.transaction.lifecycle import LifecycleEvent, LifecycleKind
 from scoring.doors.stream.admission import Patience
 from scoring.doors.stream.poll_consumer import Poll
 from scoring.doors.stream.stall_detector import Progress
 from scoring.embedded.store import EmbeddedStore
+from scoring.errors import StoreUnavailable
+from scoring.ports.follow_ups import Attested, TransactionEvent
 from scoring.ports.patience import StorePatience
 from scoring.telemetry.prometheus import SilentTelemetry
 
@@ -242,6 +246,44 @@ async def test_one_that_refuses_is_named_once_and_recovers_by_itself(
         assert events["store_recovered"] == 1
         assert len(lines(caplog)) == 2
         await answers.aclose()
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+async def test_an_event_that_it_refuses_is_told_again_and_counted_once(
+    own, store_namespace, state
+):
+    server, redis = own
+    store = await connected(server.url, store_namespace, LIFECYCLE)
+    await store.observe([check(PAID)])
+    said_at_ms = PAID.occurred_at_ms + 1
+    declined = LifecycleEvent(
+        PAID.tenant,
+        PAID.id,
+        "e1",
+        LifecycleKind.ISSUER_DECLINED,
+        said_at_ms,
+        known_at_ms=said_at_ms,
+    )
+    told = [TransactionEvent(PAID, declined)]
+    async with state(redis, server):
+        with pytest.raises(StoreUnavailable):
+            await store.learn(told, timeout_s=0.4)
+    async with asyncio.timeout(10):
+        while not await learned(store, told):
+            await asyncio.sleep(0.02)
+    assert await learned(store, told)
+    later = replace(PAID, id="later", occurred_at_ms=said_at_ms + 1)
+    (seen,) = await store.observe([check(later, dry_run=True)])
+    place = LIFECYCLE.slot_features.index(("card_declines_1d",))
+    assert (seen.values[place], seen.inexact) == (1, ())
+    await store.close()
+
+
+async def learned(store, told):
+    try:
+        return await store.learn(told, timeout_s=1) == [Attested.STANDS]
+    except StoreUnavailable:
+        return False
 
 
 async def test_one_that_loads_its_data_is_named_once_and_recovers_by_itself(

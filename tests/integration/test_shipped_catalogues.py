@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from history_parts import state
+from lifecycle_parts import LIFECYCLE
 from streams import PAID, check
 from typer.testing import CliRunner
 
@@ -85,6 +86,11 @@ def test_the_costs_are_of_every_entity_and_of_the_bytes_that_are_stored():
         met = sum(c.kind is Kind.COUNTERPART for c in cost.plan.columns)
         stored = RecordLayout(cost.plan).table()["size"]
         assert cost.payment_bytes == stored + met * SIGHTING.size
+
+
+def test_a_statistic_over_events_is_counted_where_it_costs():
+    found = {cost.plan.name: cost.features for cost in costs(LIFECYCLE)}
+    assert (found["card"], found["card.events"]) == (1, 5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
