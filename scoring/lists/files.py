@@ -155,7 +155,7 @@ class ListFiles:
                 path.replace(self.directory / f"{name}.before.json")
             value = state_to_json(state.base, state.changes)
             self._write(path, sha256(value).hexdigest().encode() + b"\n" + value)
-            self._sweep(name)
+            self._remove_unnamed(name)
 
     def _kept(self, path: Path) -> ListState | None:
         """The state under a name; None where there is none that can be read."""
@@ -165,7 +165,7 @@ class ListFiles:
         except (OSError, CorruptState):
             return None
 
-    def _sweep(self, name: str) -> None:
+    def _remove_unnamed(self, name: str) -> None:
         """Remove bases that no state names; a process keeps what it has mapped."""
         kept = (
             self._kept(self.directory / f"{name}{kind}")

@@ -36,6 +36,19 @@ class ControlOutbox:
         self._connection.execute(update(HEADS).values(outbox_sequence=sequence + 1))
         return int(sequence) + 1
 
+    def add_all(self, records: Sequence[tuple[str, bytes | None]]) -> None:
+        """Add records in their order, many at a time."""
+        if not records:
+            return
+        before = self._connection.execute(select(HEADS.c.outbox_sequence)).scalar_one()
+        rows = [
+            {"sequence": before + place, "key": key, "value": value}
+            for place, (key, value) in enumerate(records, 1)
+        ]
+        self._connection.execute(insert(OUTBOX), rows)
+        ended = before + len(rows)
+        self._connection.execute(update(HEADS).values(outbox_sequence=ended))
+
     def holds(self, key: str) -> bool:
         """Whether a record of this key was ever added and not taken out."""
         found = select(exists().where(OUTBOX.c.key == key))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -194,37 +196,91 @@ LISTS = Table(
     "lists",
     METADATA,
     Column("name", String(64), primary_key=True),
-    Column("revision", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("field", String(300), nullable=False),
     _text("about"),
+    Column("revision", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    _text("chunks"),  # a JSON array: its base in the topic
+    Column("changed", Integer, nullable=False),  # entries, since the base
     _person(),
     _ms("created_at_ms"),
 )
 
+# What each revision did; `sent` while the topic holds it as a change of its own.
+LIST_CHANGES = Table(
+    "list_changes",
+    METADATA,
+    Column("list", String(64), primary_key=True),
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    _text("what"),
+    _person(),
+    _ms(),
+    Column("sent", Boolean, nullable=False),
+)
+
+
+def _entry_columns() -> tuple[Column[Any], ...]:
+    return (
+        Column("token", String(256), primary_key=True),
+        Column("hash", BigInteger, nullable=False),  # signed: its 64 bits
+        _ms("until_ms"),
+        _text("reason"),
+    )
+
+
+def _origin_columns() -> tuple[Column[Any], ...]:
+    return (
+        _person("author"),
+        Column("source", String(100), nullable=False),
+        _ms("added_at_ms"),
+        # The import that said so; NULL where it was one by one.
+        Column("import_number", BigInteger, nullable=True),
+    )
+
+
+# No foreign key: a million rows would each be looked up. The desk alone writes here.
 LIST_ENTRIES = Table(
     "list_entries",
     METADATA,
-    Column("list", String(64), ForeignKey("lists.name"), primary_key=True),
-    Column("token", String(256), primary_key=True),
-    Column("hash", BigInteger, nullable=False),  # signed: its 64 bits
-    _ms("until_ms"),
-    _text("reason"),
-    _person("author"),
-    Column("source", String(100), nullable=False),
-    _ms("added_at_ms"),
-    Index("ix_list_entries_list_hash", "list", "hash"),
+    Column("list", String(64), primary_key=True),
+    *_entry_columns(),
+    *_origin_columns(),
 )
 
 LIST_IMPORTS = Table(
     "list_imports",
     METADATA,
     _number(),
-    Column("list", String(64), ForeignKey("lists.name"), nullable=False, index=True),
-    Column("revision", BigInteger, nullable=False),
-    _text("source"),
+    Column("list", String(64), nullable=False, index=True),
+    Column("state", String(16), nullable=False),
+    Column("replaces", Boolean, nullable=False),
+    Column("revision", BigInteger, nullable=False),  # that it was read or made at
+    Column("source", String(100), nullable=False),
+    *(
+        Column(count, BigInteger, nullable=False)
+        for count in ("added", "changed", "removed", "unchanged", "repeated")
+    ),
     _person(),
     _ms(),
     _ms("undone_at_ms", absent=True),
-    Column("before", LargeBinary, nullable=True),  # what it replaced, to be undone
+)
+
+# The entries of an import before it is applied.
+LIST_STAGED = Table(
+    "list_staged",
+    METADATA,
+    Column("of_import", BigInteger, primary_key=True, autoincrement=False),
+    *_entry_columns(),
+)
+
+# What an import replaced or took off, to be undone.
+LIST_BEFORE = Table(
+    "list_before",
+    METADATA,
+    Column("of_import", BigInteger, primary_key=True, autoincrement=False),
+    *_entry_columns(),
+    *_origin_columns(),
 )
 
 CASES = Table(

@@ -13,6 +13,7 @@ from scoring.control.database.database import Database
 from scoring.control.database.outbox import ControlOutbox
 from scoring.control.database.policies import Policies
 from scoring.control.database.tables import HEADS
+from scoring.control.database.token_lists import TokenLists
 
 
 class UnitOfWork:
@@ -30,6 +31,11 @@ class UnitOfWork:
     def outbox(self) -> ControlOutbox:
         """Records on their way to the topic `control`."""
         return ControlOutbox(self.connection)
+
+    @cached_property
+    def lists(self) -> TokenLists:
+        """Managed lists, their entries and imports."""
+        return TokenLists(self.connection)
 
     @cached_property
     def policies(self) -> Policies:

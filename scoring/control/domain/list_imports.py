@@ -1,0 +1,55 @@
+"""An import of a file into a list: read, then applied, then perhaps undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from scoring.control.domain.managed_lists import ListDiff
+from scoring.errors import NotPossible
+
+
+class ImportState(StrEnum):
+    """Where an import is in its life."""
+
+    READ = "read"  # in the database, beside its list
+    APPLIED = "applied"
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListImport:
+    """One import; with `replaces` what the file lacks comes off the list.
+
+    `revision` is the list's that the file was compared with, then that it made.
+    """
+
+    number: int
+    list: str
+    source: str
+    replaces: bool
+    revision: int
+    by: str
+    at_ms: int
+    state: ImportState = ImportState.READ
+    diff: ListDiff = field(default_factory=ListDiff)
+    undone_at_ms: int | None = None
+
+    def applied(self, diff: ListDiff, *, revision: int, at_ms: int) -> ListImport:
+        """The import, applied; raises `NotPossible` unless it waits for that."""
+        self._must_be(ImportState.READ, "can be applied")
+        return replace(
+            self, state=ImportState.APPLIED, diff=diff, revision=revision, at_ms=at_ms
+        )
+
+    def undone(self, at_ms: int) -> ListImport:
+        """The import, undone; raises `NotPossible` unless it is applied."""
+        self._must_be(ImportState.APPLIED, "can be undone")
+        return replace(self, state=ImportState.UNDONE, undone_at_ms=at_ms)
+
+    def _must_be(self, state: ImportState, for_what: str) -> None:
+        if self.state is not state:
+            raise NotPossible(
+                f"import {self.number} is {self.state}; only one that is {state} "
+                f"{for_what}"
+            )
