@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "audit": (CONTROL,),
     "control": (CONTROL,),
     "demo": (EMBEDDED, TRAIN),
-    "dev": (EMBEDDED, TRAIN),
+    "dev": (CONTROL, EMBEDDED, TRAIN),
     "evaluate": (TRAIN,),
     "features audit": (TRAIN,),
     "forget": (TRAIN,),

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from scoring.embedded.service import Parts, ServiceProcess
     from scoring.settings import Settings
 
-_COMMANDS = ("serve", "stream")
+_COMMANDS = ("serve", "stream", "control")
 _PARTITIONS = 4
 _NAME = "dev"
+_URL = "SCORING_CONTROL_URL"
 _LOOK_S = 0.5
 
 
@@ -30,8 +31,11 @@ def dev(
     http: Annotated[
         str, typer.Option(help="host:port of the HTTP door; port 0: any.")
     ] = "127.0.0.1:8080",
+    control: Annotated[
+        str, typer.Option(help="host:port of the control plane; port 0: any.")
+    ] = "127.0.0.1:8090",
 ) -> None:
-    """Run a store, a broker, `serve` and `stream` on loopback until Ctrl-C.
+    """Run a store, a broker, `serve`, `stream` and `control` on loopback until Ctrl-C.
 
     The store keeps what it holds in the directory; the broker's topics end with it,
     unless SCORING_KAFKA_BOOTSTRAP names one of yours. The file `env` there has the
@@ -57,11 +61,13 @@ def dev(
         own = {name: {"SCORING_METRICS_PORT": str(free_port())} for name in _COMMANDS}
         own["serve"]["SCORING_GRPC_ADDRESS"] = grpc or settings.grpc_address
         own["serve"]["SCORING_HTTP_ADDRESS"] = http
+        own["control"]["SCORING_CONTROL_ADDRESS"] = control
         started = stack.enter_context(
             services(_COMMANDS, environment, directory=directory, own=own)
         )
         metrics = {name: each["SCORING_METRICS_PORT"] for name, each in own.items()}
-        _show(started[0], environment, metrics, directory)
+        serve, _, plane = started
+        _show(serve, environment | {_URL: plane.address}, metrics, directory)
         dead = _until_told(started)
     if dead is not None:
         typer.secho(dead.obituary, fg=typer.colors.RED, err=True)
@@ -100,6 +106,9 @@ def _environment(
         "SCORING_STATE_DIR": str(directory.resolve()),
         "SCORING_DECISION_FORMAT": "json",
         "SCORING_REFLECTION": "true",
+        # What is released here decides; until then the file does.
+        "SCORING_POLICY_FROM": "control",
+        "SCORING_CONTROL_SINGLE_USER": "true",
         # Everything shares this machine; a real server keeps the defaults.
         "SCORING_BUDGET_MS": "1000",
         "SCORING_STORE_BUDGET_MS": "500",
@@ -135,6 +144,7 @@ def _show(
         "HTTP": f"http://{serve.http_address}",
         "Kafka": f"{environment['SCORING_KAFKA_BOOTSTRAP']}, topics {_NAME}.…",
         "store": environment["SCORING_REDIS_URL"],
+        "control": f"{environment[_URL]}, token in {directory / 'control.token'}",
         **{
             f"{name} metrics": f"http://127.0.0.1:{port}/metrics"
             for name, port in metrics.items()

@@ -16,7 +16,11 @@ from scoring.embedded.store import embedded_store
 from scoring.errors import Unavailable
 
 # The line by which each process says that it works.
-_READY = {"serve": r"serving grpc on (\S+)", "stream": r"streaming from"}
+_READY = {
+    "serve": r"serving grpc on (\S+)",
+    "stream": r"streaming from",
+    "control": r"control plane on (\S+)",
+}
 _HTTP = r"serving http on (\S+)"
 # Imports and the first join of a group, on a machine that is busy with both.
 _READY_S = 120.0
@@ -150,7 +154,8 @@ def _started(command: str, child: Child) -> ServiceProcess:
 
 @dataclass(frozen=True, slots=True)
 class ServiceProcess:
-    """A running process of ours; `address` is the gRPC door's host:port.
+    """A running process of ours; `address` is the gRPC door's host:port, or the
+    control plane's URL.
 
     `http_address` is the HTTP door's, where it has one.
     """

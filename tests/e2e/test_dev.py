@@ -41,6 +41,8 @@ def working(directory, model_dir):
                 "127.0.0.1:0",
                 "--http",
                 "127.0.0.1:0",
+                "--control",
+                "127.0.0.1:0",
             ),
             f"--directory={directory}",
         ],
@@ -90,7 +92,7 @@ def test_it_says_where_everything_is_and_what_it_decided_outlasts_it(
             assert settings[place] in said
         first = decided(settings["GRPC"])
         assert redis.Redis.from_url(settings["SCORING_REDIS_URL"]).dbsize() > 0
-        assert len(re.findall(r"http://\S+/metrics", said)) == 2
+        assert len(re.findall(r"http://\S+/metrics", said)) == 3
         assert "Traceback" not in ended(process)
     with working(directory, model_dir) as (process, settings, _):
         assert decided(settings["GRPC"]) == first
