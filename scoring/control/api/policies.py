@@ -74,7 +74,7 @@ def draft_policy(
     return _done(by, answer, response, made=True)
 
 
-@router.post("/policies/check", operation_id="checkPolicy")
+@router.post("/policy-check", operation_id="checkPolicy")
 def check_policy(by: Visiting, wish: views.TextWish) -> views.CheckedView:
     """Check a text as a draft would be, and keep nothing."""
     checked = by.plane.texts.checked(wish.text, wish.reasons)

@@ -66,7 +66,7 @@ def by(token, path="/v1/me", status=401, remedy="send", **headers):
 
 
 PROPOSE = "/v1/policies/{draft}/proposals"
-RAW = "/v1/policies/check"
+RAW = "/v1/policy-check"
 BAD: dict[str, BadRequest] = {
     # Who asks
     "no token": by(None),
