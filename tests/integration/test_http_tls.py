@@ -1,14 +1,20 @@
 """TLS at the HTTP door: callers by certificate, and certificates that change."""
 
+import asyncio
+import json
+import os
 import ssl
+from collections import Counter
 
 import pytest
 from certificates import Authority
 from grpc_parts import payment
-from http_parts import message, open_doors, read_reply
+from http_parts import message, open_doors, read_reply, said
 
 from scoring.errors import BadArtifact
 
+CALLS = int(os.environ.get("SCORING_DRILL_ROTATION_CALLS", "100"))
+ROTATIONS = 5
 ACCESS = """
 callers:
   - name: spiffe://bank/gateway
@@ -94,6 +100,37 @@ async def test_a_rotation_is_seen_by_the_next_connection(
             writer.write(message("GET", "/v1/health"))
             assert (await read_reply(reader)).status == 200
         assert before != after
+
+
+async def test_no_call_fails_while_certificates_change_under_load(
+    authority, model_dir, tmp_path
+):
+    """Callers connect over and over; each change is half written for a moment."""
+    leaves = [authority.leaf(f"server-{i}") for i in range(ROTATIONS)]
+    context = shown_to(authority, authority.leaf("caller"))
+    known = settings(authority, tmp_path, leaves[0])
+    serials, statuses = set(), Counter()
+
+    async def calls(door):
+        while statuses.total() < CALLS:
+            async with door.connected(context) as (reader, writer):
+                shown = writer.get_extra_info("ssl_object").getpeercert()
+                serials.add(shown["serialNumber"])
+                raw = json.dumps(said(payment())).encode()
+                writer.write(message("POST", "/v1/checks", raw))
+                statuses[(await read_reply(reader)).status] += 1
+
+    async with open_doors(model_dir, **known, budget_ms=5_000) as door:
+        calling = [asyncio.create_task(calls(door)) for _ in range(4)]
+        for i, leaf in enumerate(leaves):
+            while statuses.total() < i * CALLS // ROTATIONS:
+                await asyncio.sleep(0.005)
+            (tmp_path / "live" / "tls.crt").write_bytes(leaf.cert.read_bytes())
+            await asyncio.sleep(0.02)
+            (tmp_path / "live" / "tls.key").write_bytes(leaf.key.read_bytes())
+        await asyncio.gather(*calling)
+    assert set(statuses) == {200}
+    assert len(serials) == ROTATIONS
 
 
 async def test_roots_that_are_replaced_are_trusted_no_more(
