@@ -23,7 +23,7 @@ from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.core.transaction.transaction import Transaction
 from scoring.history.rebuild import Milestones, Rebuild
 from scoring.history.topic_archiver import silent
-from scoring.history.wiring import brought, store_to_fill, terms_from
+from scoring.history.wiring import store_to_fill, terms_from, update_archive
 from scoring.kafka.decision_records import DecisionRecords
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import Topics, key_of
@@ -203,7 +203,7 @@ async def rebuilt(
     `then` after it, and is followed."""
     catalogue, terms = catalogue or default_catalogue(), terms_from(settings)
     archive.prepare()
-    take = partial(brought, settings, archive, silent)
+    take = partial(update_archive, settings, archive, silent)
 
     async def taken_in_traffic():
         await traffic()

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from scoring.settings import Settings
-    from scoring.tables.row_accounting import Account
+    from scoring.tables.row_accounting import RowAccount
 
 
 def archive(
@@ -26,24 +26,24 @@ def archive(
 
     from scoring.errors import BadArtifact
     from scoring.history.watch import watched
-    from scoring.history.wiring import archive_from, brought
+    from scoring.history.wiring import archive_from, update_archive
     from scoring.settings import Settings
-    from scoring.tables.row_accounting import Account
+    from scoring.tables.row_accounting import RowAccount
 
     settings = Settings()
     if directory is None and settings.archive_dir is None:
         raise BadArtifact("name a directory, or set SCORING_ARCHIVE_DIR")
     if not settings.kafka_bootstrap:
         raise BadArtifact("SCORING_KAFKA_BOOTSTRAP is not set: name your brokers")
-    chosen, account = archive_from(settings, directory), Account()
+    chosen, account = archive_from(settings, directory), RowAccount()
     with watched() as progress:
-        taken = asyncio.run(brought(settings, chosen, progress, account))
+        taken = asyncio.run(update_archive(settings, chosen, progress, account))
     typer.echo(f"{chosen.directory}: {taken}")
     if say_refused(account, chosen.directory, settings):
         raise typer.Exit(1)
 
 
-def say_refused(account: Account, directory: Path, settings: Settings) -> bool:
+def say_refused(account: RowAccount, directory: Path, settings: Settings) -> bool:
     """Say which records are none of ours and list them; whether there are any.
 
     Every command that brings an archive up to date says so: none reads them again.

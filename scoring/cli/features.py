@@ -129,15 +129,15 @@ def audit(
     from scoring.history.audit import Sample
     from scoring.history.audit import audit as audited
     from scoring.history.watch import watched
-    from scoring.history.wiring import archive_from, brought, terms_from
+    from scoring.history.wiring import archive_from, terms_from, update_archive
     from scoring.settings import Settings
-    from scoring.tables.row_accounting import Account
+    from scoring.tables.row_accounting import RowAccount
     from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
-    source, account = archive_from(settings, archive), Account()
+    source, account = archive_from(settings, archive), RowAccount()
     with watched() as progress:
-        asyncio.run(brought(settings, source, progress, account))
+        asyncio.run(update_archive(settings, source, progress, account))
         say_refused(account, source.directory, settings)
         found = audited(
             source,

@@ -42,17 +42,17 @@ async def _run(
 ) -> Forgotten:
     from scoring.cli.archive import say_refused
     from scoring.history.forget import forget, named_entity
-    from scoring.history.wiring import archive_from, brought, store_to_fill
+    from scoring.history.wiring import archive_from, store_to_fill, update_archive
     from scoring.kafka.client_options import client_options
     from scoring.kafka.topic_admin import TopicAdmin
     from scoring.kafka.topic_names import Topics
-    from scoring.tables.row_accounting import Account
+    from scoring.tables.row_accounting import RowAccount
     from scoring.wiring.definitions import catalogue_from
 
     catalogue = catalogue_from(settings)
     named = named_entity(entity, tenant, catalogue)
-    source, account = archive_from(settings, directory), Account()
-    await brought(settings, source, progress, account)
+    source, account = archive_from(settings, directory), RowAccount()
+    await update_archive(settings, source, progress, account)
     say_refused(account, source.directory, settings)
     async with store_to_fill(settings, catalogue) as store:
         forgotten = await forget(named, source, store, catalogue, progress)

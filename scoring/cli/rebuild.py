@@ -66,18 +66,18 @@ async def _run(
     from functools import partial
 
     from scoring.cli.archive import say_refused
+    from scoring.history import wiring
     from scoring.history.archive import check
     from scoring.history.rebuild import Milestones, Rebuild
-    from scoring.history.wiring import archive_from, brought, store_to_fill, terms_from
-    from scoring.tables.row_accounting import Account
+    from scoring.tables.row_accounting import RowAccount
     from scoring.wiring.definitions import catalogue_from
     from scoring.wiring.services import now_ms
 
-    catalogue, terms = catalogue_from(settings), terms_from(settings)
-    source, account = archive_from(settings, directory), Account()
+    catalogue, terms = catalogue_from(settings), wiring.terms_from(settings)
+    source, account = wiring.archive_from(settings, directory), RowAccount()
     source.prepare()
     name = f"rebuild-{settings.namespace}-{catalogue.version}"
-    async with store_to_fill(settings, catalogue) as store:
+    async with wiring.store_to_fill(settings, catalogue) as store:
         if wipe:
             check(source)
             await store.set_mark("wiped")
@@ -89,7 +89,7 @@ async def _run(
             lateness_ms=terms.lateness_ms,
             dedupe_ms=terms.dedupe_ms,
             now_ms=now_ms,
-            take=partial(brought, settings, source, progress, account),
+            take=partial(wiring.update_archive, settings, source, progress, account),
             milestones=Milestones.load(source.directory / f"{name}.json", name),
             marks=not beside,
             progress=progress,

@@ -13,7 +13,7 @@ from scoring.cli.options.lifecycle import EventsFile, EventsMapping, events_at
 if TYPE_CHECKING:
     from scoring.core.model.bundle import Manifest
     from scoring.replay.learn import Learned
-    from scoring.tables.row_accounting import Account
+    from scoring.tables.row_accounting import RowAccount
     from scoring.training.build import Recipe
 
 _DAY_MS = 86_400_000
@@ -108,7 +108,9 @@ def train(
         raise typer.Exit(1)
 
 
-def _trained(asked: Asked, recipe: Recipe, out: str, features: Path | None) -> Account:
+def _trained(
+    asked: Asked, recipe: Recipe, out: str, features: Path | None
+) -> RowAccount:
     """Add a model to the registry and say so; what became of the rows."""
     from scoring.cli.models import registry_at
     from scoring.training.build import train_on
@@ -187,7 +189,7 @@ def _rows(asked: Asked, catalogue: Any, report: Any) -> Learned:
     from scoring.replay.learn import Learned, learned
     from scoring.settings import Settings
     from scoring.tables.choose import chosen_mapping
-    from scoring.tables.row_accounting import Account
+    from scoring.tables.row_accounting import RowAccount
     from scoring.training.simulation.simulate import World, simulate
 
     if asked.path is not None and is_archive(asked.path):
@@ -209,7 +211,7 @@ def _rows(asked: Asked, catalogue: Any, report: Any) -> Learned:
     delay_ms = asked.label_delay_ms
     if delay_ms is None:
         delay_ms = _DELAY_DAYS * _DAY_MS
-    return Learned(simulate(world, report=report), delay_ms, Account())
+    return Learned(simulate(world, report=report), delay_ms, RowAccount())
 
 
 def _remark(text: str) -> None:
@@ -223,7 +225,7 @@ def _archived(path: Path, asked: Asked, catalogue: Any) -> Learned:
     from scoring.replay.learn import Learned, left_out_of
     from scoring.replay.screen import print_account
     from scoring.settings import Settings
-    from scoring.tables.row_accounting import Account, Place
+    from scoring.tables.row_accounting import Place, RowAccount
 
     settings = Settings()
     found = examples(
@@ -235,7 +237,7 @@ def _archived(path: Path, asked: Asked, catalogue: Any) -> Learned:
     )
     for line in found.lines():
         _remark(line)
-    account = Account(rows=found.rows)
+    account = RowAccount(rows=found.rows)
     for partition, offset, reason in found.left_out:
         account.skip(Place(f"decisions/{partition}", offset, "offset"), reason)
     print_account(account, left_out_of(path, settings))

@@ -14,7 +14,7 @@ from scoring.history.archive import Archive, Incarnation
 from scoring.history.rows import Row, decision_row, event_row, label_row
 from scoring.kafka.reader import Extent, LogReader
 from scoring.kafka.topic_names import Topics
-from scoring.tables.row_accounting import Account, Place
+from scoring.tables.row_accounting import Place, RowAccount
 
 _ROWS_PER_FILE = 20_000
 Progress = Callable[[str, int, int], None]  # what, done, of
@@ -32,7 +32,7 @@ class Taken:
     """
 
     rows: dict[str, int] = field(default_factory=dict)
-    account: Account = field(default_factory=Account)
+    account: RowAccount = field(default_factory=RowAccount)
     expired: int = 0  # records that the topic dropped before we came
     remade: list[str] = field(default_factory=list)  # topics that were made again
     short: list[str] = field(default_factory=list)  # that end before where we stand
@@ -72,11 +72,11 @@ class TopicSource:
     admit_event: Callable[[Any], LifecycleEvent]
 
 
-async def take(
+async def archive_topics(
     archive: Archive,
     source: TopicSource,
     *,
-    account: Account,
+    account: RowAccount,
     progress: Progress = silent,
 ) -> Taken:
     """Take everything appended to the topics until now; safe to interrupt."""

@@ -10,14 +10,14 @@ from scoring.core.features.catalogue import Catalogue
 from scoring.doors.stream.records import KafkaIntake
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
-from scoring.history.topic_archiver import Progress, Taken, TopicSource, take
+from scoring.history.topic_archiver import Progress, Taken, TopicSource, archive_topics
 from scoring.kafka.client_options import client_options
 from scoring.kafka.reader import LogReader
 from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
 from scoring.stores.redis.bulk_load import RedisHistory
 from scoring.stores.redis.script_compiler import Terms
-from scoring.tables.row_accounting import Account
+from scoring.tables.row_accounting import RowAccount
 from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.wiring.connections import address_from
 
@@ -30,11 +30,11 @@ def archive_from(settings: Settings, directory: Path | None = None) -> Archive:
     return Archive(directory or settings.archive_dir or working)
 
 
-async def brought(
+async def update_archive(
     settings: Settings,
     archive: Archive,
     progress: Progress,
-    account: Account | None = None,
+    account: RowAccount | None = None,
 ) -> Taken | None:
     """Bring the archive up to date with the topics; None where there is no broker.
 
@@ -55,10 +55,10 @@ async def brought(
     )
     async with reader:
         topics, intake = Topics(settings.topic_prefix), _intake_from(settings)
-        return await take(
+        return await archive_topics(
             archive,
             TopicSource(reader, topics, intake.label, intake.event),
-            account=account or Account(),
+            account=account or RowAccount(),
             progress=progress,
         )
 

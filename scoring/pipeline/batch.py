@@ -19,7 +19,11 @@ from scoring.core.decision.decision import (
     rung_of,
 )
 from scoring.core.features.catalogue import Catalogue
-from scoring.core.features.unknown_amounts import SURE, Unsure, unsure
+from scoring.core.features.unknown_amounts import (
+    ALL_KNOWN,
+    UnknownAmounts,
+    unknown_amounts,
+)
 from scoring.core.features.vector import unknown_values, vectorise
 from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.in_force import InForce
@@ -155,7 +159,7 @@ class Batch:
             last.probability.tolist() if last else [None] * n,
             last.contributions if last else [None] * n,
             looked.looks if looked else [SecondLook.UNSPECIFIED] * n,
-            unsure(self.artifacts.catalogue, self._values()),
+            unknown_amounts(self.artifacts.catalogue, self._values()),
             self._versions(policies),
             strict=True,
         )
@@ -216,7 +220,7 @@ def _degradations(seen: Seen, scores: Scores | None) -> tuple[Degradation, ...]:
 
 
 def _of_amounts(
-    catalogue: Catalogue, check: Check, held: Unsure
+    catalogue: Catalogue, check: Check, held: UnknownAmounts
 ) -> tuple[Degradation, ...]:
     """Whose amount is unknown: the transaction's own, else one of its histories'."""
     t = check.transaction
@@ -229,10 +233,10 @@ def _of_amounts(
     )
 
 
-def _inexact(seen: Seen, held: Unsure) -> tuple[str, ...]:
+def _inexact(seen: Seen, held: UnknownAmounts) -> tuple[str, ...]:
     if not isinstance(seen, Observation):
         return ()
-    if held is SURE:
+    if held is ALL_KNOWN:
         return seen.inexact
     return tuple(sorted(held.features.union(seen.inexact)))
 

@@ -11,7 +11,7 @@ from scoring.errors import BadArtifact
 from scoring.replay.screen import print_account
 from scoring.settings import Settings
 from scoring.tables.mapping import TableMapping
-from scoring.tables.row_accounting import Account
+from scoring.tables.row_accounting import RowAccount
 from scoring.tables.table import Table
 
 Hearer = Callable[[str], None]
@@ -28,7 +28,7 @@ class Learned:
 
     rows: Any
     label_delay_ms: int
-    account: Account
+    account: RowAccount
     events: Any = None  # lifecycle events of the rows, where there are any
 
 
@@ -73,6 +73,7 @@ def labelled_transactions_of(table: Table, *, label_delay_ms: int | None = None)
         )
     found = table.learned(label_delay_ms=label_delay_ms)
     if found["fraud"].null_count == len(found):
-        why = "; ".join(table.account.lines()) or "there are none"
-        raise BadArtifact(f"table: no row with a label can be learned from: {why}")
+        raise BadArtifact(
+            f"table: no row with a label can be learned from: {table.account.sum}"
+        )
     return found

@@ -20,7 +20,7 @@ from rich.table import Table as Grid
 
 from scoring.replay.collect import Collector
 from scoring.replay.run import ReplayTally
-from scoring.tables.row_accounting import Account
+from scoring.tables.row_accounting import RowAccount
 from scoring.training.quality import Quality
 
 _LINE_S = 10.0  # between lines where there is no terminal to draw on
@@ -70,7 +70,7 @@ def _lines(total: int, console: Console) -> Callable[[int], None]:
     return told
 
 
-def print_account(account: Account, listed: Path) -> None:
+def print_account(account: RowAccount, listed: Path) -> None:
     """Print what became of the rows, why some are left out, and where those are."""
     console = Console(stderr=True)
     for line in (account.sum, *account.lines()):
@@ -93,7 +93,7 @@ def print_follow_ups_refused(collector: Collector) -> None:
 
 
 def print_report(
-    account: Account,
+    account: RowAccount,
     collector: Collector,
     tally: ReplayTally,
     quality: Quality | None,

@@ -23,7 +23,7 @@ def _spool() -> Any:
 
 
 @dataclass(slots=True)
-class Account:
+class RowAccount:
     """Counts of rows by what became of them, and every one that was left out.
 
     `lacking` counts admitted rows of which something is not known, such as the label.
@@ -69,7 +69,7 @@ class Account:
     def sum(self) -> str:
         """That every row is accounted for.
 
-        >>> Account(rows=3, refused=Counter({"id: is required": 1})).sum
+        >>> RowAccount(rows=3, refused=Counter({"id: is required": 1})).sum
         '3 rows = 2 admitted + 1 refused + 0 skipped'
         """
         return (

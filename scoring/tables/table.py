@@ -19,7 +19,7 @@ from scoring.tables.mapping import (
     TEXT_FIELDS,
     TableMapping,
 )
-from scoring.tables.row_accounting import Account, Place
+from scoring.tables.row_accounting import Place, RowAccount
 from scoring.tables.source import open_source
 from scoring.training.sql import SQL_TYPES, connect
 
@@ -86,7 +86,7 @@ class Table:
         return frozenset((*TEXT_FIELDS, *NUMBER_FIELDS, *REAL_FIELDS)) - told
 
     @property
-    def account(self) -> Account:
+    def account(self) -> RowAccount:
         """What became of every row."""
         return self._read[1]
 
@@ -127,11 +127,11 @@ class Table:
             yield [row for _, row in _rows(batch, delay_ms)]
 
     @cached_property
-    def _read(self) -> tuple[Any, Account]:
+    def _read(self) -> tuple[Any, RowAccount]:
         """The admitted rows in DuckDB, and what became of the others."""
         connection = _connection()
         connection.execute(f"CREATE TABLE admitted ({_columns_sql()})")
-        account = Account(self._strict)
+        account = RowAccount(self._strict)
         admitted = self._admitted(account)
         while batch := list(islice(admitted, BATCH_ROWS_MAX)):
             connection.register("batch", _arrow(batch))
@@ -140,7 +140,7 @@ class Table:
         _leave_out_repeated(connection, account)
         return connection, account
 
-    def _admitted(self, account: Account) -> Iterator[tuple[int, Row, Aftermath]]:
+    def _admitted(self, account: RowAccount) -> Iterator[tuple[int, Row, Aftermath]]:
         admission = Admission(
             self._mapping, floats=self._source.floats, exempt=self._exempt
         )
@@ -162,7 +162,7 @@ class Table:
             yield account.rows, Row(transaction, truth.fraud, 0, place), truth
 
 
-def _leave_out_repeated(connection: Any, account: Account) -> None:
+def _leave_out_repeated(connection: Any, account: RowAccount) -> None:
     """Keep the first of several rows of one id: the same again is skipped, another
     payment under a taken id is refused.
     """

@@ -24,12 +24,12 @@ from scoring.training.dataset import (
 from scoring.training.explain import grouped, top_overlap
 from scoring.training.fit import Boosting, margins
 from scoring.training.losses import LOST_SHARE, Losses
-from scoring.training.model_trainer import Ground, Groups
+from scoring.training.model_trainer import Groups, ModelTrainer
 from scoring.training.package import Compiled, baseline_of, run_graph, write_bundle
 from scoring.training.progress import Report, silent
 from scoring.training.quality import Quality, quality_report
 from scoring.training.second_look import SecondLookPlan
-from scoring.training.second_look_model import Deepened, deepened
+from scoring.training.second_look_model import SecondLookModel, trained_second_look
 from scoring.training.tune import Log, folds_of, tuned
 
 _OVERLAP_ROWS_MAX = 400
@@ -73,7 +73,7 @@ def train_on(
     refuse_leaks(dataset)
     recipe, selection = _chosen(dataset, split, recipe, report)
     groups = Groups.from_catalogue(catalogue)
-    ground = Ground(
+    trainer = ModelTrainer(
         dataset,
         split,
         groups,
@@ -82,11 +82,13 @@ def train_on(
         seed=recipe.seed,
         report=report,
     )
-    compiled = ground.compiled(recipe.boosting)
-    second: Deepened | None = None
+    compiled = trainer.compiled(recipe.boosting)
+    second: SecondLookModel | None = None
     unpaid: Log = ()
     if recipe.second_look is not None:
-        second, unpaid = deepened(ground, compiled, recipe.boosting, recipe.second_look)
+        second, unpaid = trained_second_look(
+            trainer, compiled, recipe.boosting, recipe.second_look
+        )
     report("judge", 0.0)
     manifest = _manifest(compiled, dataset, split, catalogue, recipe)
     training = manifest.training.model_copy(update={"selection": selection + unpaid})
@@ -162,7 +164,7 @@ def _manifest(
     )
 
 
-def _of_both(manifest: Manifest, second: Deepened) -> Manifest:
+def _of_both(manifest: Manifest, second: SecondLookModel) -> Manifest:
     """The manifest of two models: its figures are of what both of them score."""
     metrics = manifest.metrics | rounded(second.quality.as_dict())
     return manifest.model_copy(update={"metrics": metrics, "deeper": second.told})

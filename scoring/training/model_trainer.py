@@ -41,7 +41,7 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class ModelTrainer:
     """Rows to fit, to calibrate and to judge, and how models are made of them.
 
     `losses` are learned from the rows to fit alone: the others are as they were.

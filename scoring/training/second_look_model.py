@@ -8,7 +8,7 @@ import numpy as np
 
 from scoring.core.model.bundle import Band, Calibration, Deeper, rounded
 from scoring.training.fit import Boosting
-from scoring.training.model_trainer import Ground
+from scoring.training.model_trainer import ModelTrainer
 from scoring.training.package import Compiled
 from scoring.training.quality import Quality, quality_report
 from scoring.training.second_look import (
@@ -21,7 +21,7 @@ from scoring.training.tune import Log, folds_of
 
 
 @dataclass(frozen=True, slots=True)
-class Deepened:
+class SecondLookModel:
     """A larger model, what the manifest tells of it, and the quality of both looks."""
 
     model: Compiled
@@ -29,18 +29,18 @@ class Deepened:
     quality: Quality
 
 
-def deepened(
-    ground: Ground, first: Compiled, settings: Boosting, wanted: SecondLookPlan
-) -> tuple[Deepened | None, Log]:
+def trained_second_look(
+    trainer: ModelTrainer, first: Compiled, settings: Boosting, wanted: SecondLookPlan
+) -> tuple[SecondLookModel | None, Log]:
     """Train a larger model beside the `first`, which was fitted by `settings`.
 
     None where none pays; the log then says what was compared.
     """
-    choice = _choice(ground, first, settings, wanted)
+    choice = _choice(trainer, first, settings, wanted)
     if choice.band is None:
         return None, choice.log
-    second = ground.compiled(wanted.boosting)
-    quality, metrics = _judged(ground, first, second, choice.band)
+    second = trainer.compiled(wanted.boosting)
+    quality, metrics = _judged(trainer, first, second, choice.band)
     told = Deeper(
         band=choice.band,
         calibration=Calibration(
@@ -52,33 +52,33 @@ def deepened(
         metrics=rounded(metrics),
         selection=choice.log,
     )
-    return Deepened(second, told, quality), ()
+    return SecondLookModel(second, told, quality), ()
 
 
 def _choice(
-    ground: Ground, first: Compiled, settings: Boosting, wanted: SecondLookPlan
+    trainer: ModelTrainer, first: Compiled, settings: Boosting, wanted: SecondLookPlan
 ) -> BandChoice:
     if wanted.band is not None:
         return BandChoice(wanted.band, ())
-    span = (ground.split.from_ms, ground.split.fitted_ms)
+    span = (trainer.split.from_ms, trainer.split.fitted_ms)
     shares = choose(
-        ground.dataset,
-        folds_of(ground.dataset, span, ground.label_delay_ms),
+        trainer.dataset,
+        folds_of(trainer.dataset, span, trainer.label_delay_ms),
         models=(settings, wanted.boosting),
-        seed=ground.seed,
-        report=ground.report,
+        seed=trainer.seed,
+        report=trainer.report,
     )
-    scores, _ = ground.scored(first, ground.calibrating)
+    scores, _ = trainer.scored(first, trainer.calibrating)
     return shares.among(scores.astype(np.float32))
 
 
 def _judged(
-    ground: Ground, first: Compiled, second: Compiled, band: Band
+    trainer: ModelTrainer, first: Compiled, second: Compiled, band: Band
 ) -> tuple[Quality, dict[str, float | None]]:
     """The quality of both looks together, and of each alone."""
-    dataset, rows = ground.dataset, ground.judging
-    sure, sure_odds = ground.scored(first, rows)
-    again, again_odds = ground.scored(second, rows)
+    dataset, rows = trainer.dataset, trainer.judging
+    sure, sure_odds = trainer.scored(first, rows)
+    again, again_odds = trainer.scored(second, rows)
     due = band.holds(sure.astype(np.float32))
     quality = quality_report(
         np.where(due, again, sure),

@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
 from scoring.errors import BadArtifact
-from scoring.replay.learn import labelled_transactions_of
+from scoring.replay.learn import labelled_transactions_of, learned
+from scoring.settings import Settings
+from scoring.tables.mapping import load_mapping
 
 ODD = {
     "x,,10.00,EUR,c1,0": "timestamp: is required",
@@ -116,19 +118,22 @@ def test_a_label_known_before_its_payment_is_no_label(tmp_path):
     assert read.account.lacking["no label"].total() == 2
 
 
-def test_nothing_is_learned_from_what_the_doors_refuse(tmp_path):
+def test_nothing_is_learned_from_what_the_doors_refuse(tmp_path, capsys):
     rows = [f"x{i},2024-03-01T10:00:00Z,1.50,EUR,4111111111111111,1" for i in range(9)]
     refunds = [f"r{i},2024-03-01T10:00:00Z,-1.50,EUR,c,0" for i in range(9)]
     path = csv_file(tmp_path, *rows, *refunds)
-    with pytest.raises(
-        BadArtifact, match=r"refused 9: card: .*refused 9: amount_minor"
-    ):
-        labelled_transactions_of(table(path, MAPPING), label_delay_ms=0)
+    mapping = load_mapping(MAPPING, name="m.yaml")
+    settings = Settings(state_dir=tmp_path / "state")
+    with pytest.raises(BadArtifact, match="18 rows = 0 admitted") as nothing:
+        learned(path, mapping, settings, label_delay_ms=0)
+    said = f"{capsys.readouterr().err}{nothing.value}"
+    for why in ("refused 9: card: ", "refused 9: amount_minor: "):
+        assert said.count(why) == 1
     path = csv_file(tmp_path, *rows, *refunds, *good(3), "u,2024-03-01,1.50,EUR,c,-1")
-    learned = labelled_transactions_of(table(path, MAPPING), label_delay_ms=0)
-    assert learned["id"].to_pylist() == ["u", "g0", "g1", "g2"]
-    assert learned["fraud"].to_pylist() == [None, False, False, False]
-    assert "tenant" in learned.column_names
+    rows = labelled_transactions_of(table(path, MAPPING), label_delay_ms=0)
+    assert rows["id"].to_pylist() == ["u", "g0", "g1", "g2"]
+    assert rows["fraud"].to_pylist() == [None, False, False, False]
+    assert "tenant" in rows.column_names
 
 
 def test_times_of_a_wrong_unit_are_one_cause(tmp_path):

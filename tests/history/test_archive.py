@@ -13,7 +13,7 @@ from scoring import wire
 from scoring.core.decision.decision import Outcome
 from scoring.errors import BadArtifact
 from scoring.history.topic_archiver import silent
-from scoring.history.wiring import brought
+from scoring.history.wiring import update_archive
 from scoring.kafka.decision_records import DecisionRecords
 from scoring.kafka.producer import KafkaLog
 
@@ -32,7 +32,7 @@ async def test_a_decision_is_kept_with_payment_vector_and_outcome(
     rnd = random.Random(1)
     stream = transactions(rnd, Shape(count=40))
     await life.pay(stream, rnd)
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     rows = archived(
         archive, "SELECT id, amount_minor, decision, features, outcome FROM decisions"
     )
@@ -50,10 +50,10 @@ async def test_a_later_run_takes_only_what_came_since(life, settings, archive):
     rnd = random.Random(2)
     stream = transactions(rnd, Shape(count=60))
     await life.pay(stream[:40], rnd)
-    assert (await brought(settings, archive, silent)).rows["decisions"] == 40
+    assert (await update_archive(settings, archive, silent)).rows["decisions"] == 40
     await life.pay(stream[40:], rnd)
-    assert (await brought(settings, archive, silent)).rows["decisions"] == 20
-    assert (await brought(settings, archive, silent)).rows["decisions"] == 0
+    assert (await update_archive(settings, archive, silent)).rows["decisions"] == 20
+    assert (await update_archive(settings, archive, silent)).rows["decisions"] == 0
     assert archived(archive, "SELECT count(*) FROM decisions") == [(60,)]
 
 
@@ -72,9 +72,9 @@ async def test_what_an_interrupted_run_left_is_made_again(
 
         patch.setattr(type(archive), "_note", killed)
         with pytest.raises(KeyboardInterrupt):
-            await brought(settings, archive, silent)
+            await update_archive(settings, archive, silent)
     assert archive.files("decisions"), "nothing was half done: this proves nothing"
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     counted = "SELECT count(*), count(DISTINCT id) FROM archived_decisions"
     assert archived(archive, counted) == [(60, 60)]
 
@@ -84,7 +84,7 @@ async def test_a_decision_logged_twice_stands_once(life, settings, archive):
     (answer,) = await life.decide([t])
     again = DecisionRecords(life.topics).record(answer.logged, t)
     await life.log.append([again])
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     both = "SELECT (SELECT count(*) FROM archived_decisions), count(*) FROM decisions"
     assert archived(archive, both) == [(2, 1)]
 
@@ -93,7 +93,7 @@ async def test_damaged_offsets_are_named_and_never_guessed(settings, archive):
     archive.directory.mkdir()
     (archive.directory / "offsets.json").write_text("{")
     with pytest.raises(BadArtifact, match=r"offsets\.json.*restore it"):
-        await brought(settings, archive, silent)
+        await update_archive(settings, archive, silent)
 
 
 @pytest.mark.kafka
@@ -108,16 +108,16 @@ async def test_topics_made_again_are_taken_from_their_start_beside_what_was_take
     rnd = random.Random(5)
     stream = transactions(rnd, Shape(count=60))
     await life.pay(stream[:40], rnd)
-    before = await brought(settings, archive, silent)
+    before = await update_archive(settings, archive, silent)
     offsets = archive.next_offsets()
     await remade(kafka_bootstrap, f"{topic_prefix}decisions")
     await life.pay(stream[40:], rnd)
-    after = await brought(settings, archive, silent)
+    after = await update_archive(settings, archive, silent)
     assert (before.rows["decisions"], after.rows["decisions"]) == (40, 20)
     assert before.remade == []
     assert f"{topic_prefix}decisions was made again" in str(after)
     assert archived(archive, "SELECT count(*) FROM decisions") == [(60,)]
-    assert (await brought(settings, archive, silent)).rows["decisions"] == 0
+    assert (await update_archive(settings, archive, silent)).rows["decisions"] == 0
     ahead = archived(
         archive, "SELECT log_partition, min(log_offset) FROM decisions GROUP BY 1"
     )
@@ -145,8 +145,8 @@ async def test_a_topic_shorter_than_what_was_taken_of_it_is_told(
     """Where the broker tells no incarnation: never "0 taken" and nothing more."""
     rnd = random.Random(6)
     await life.pay(transactions(rnd, Shape(count=20)), rnd)
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     archive.take("decisions", 0, [], (5_000, 6_000))
     assert "ends before what was taken of it" in str(
-        await brought(settings, archive, silent)
+        await update_archive(settings, archive, silent)
     )

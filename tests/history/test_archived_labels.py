@@ -18,7 +18,7 @@ from scoring.history.ledger import Ledger
 from scoring.history.rows import LABELS
 from scoring.history.search import ArchiveSearch
 from scoring.history.topic_archiver import silent
-from scoring.history.wiring import brought
+from scoring.history.wiring import update_archive
 from scoring.ports.log import LogRecord
 
 DAY_MS = 86_400_000
@@ -51,7 +51,7 @@ async def test_a_payment_is_found_in_the_archive_and_in_the_topic_after_it(
     rnd = random.Random(1)
     stream = transactions(rnd, Shape(count=60))
     await life.pay(stream[:40], rnd)
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     await life.pay(stream[40:], rnd)
     paid = {key(t): t for t in stream}
     unknown = ("default", "nobody")
@@ -138,7 +138,7 @@ async def test_the_archive_keeps_what_the_doors_apply_and_nothing_else(
             told(other, bare=False, verdict=Verdict.FRAUD),
         ],
     )
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     assert learned(archive, life) == {
         (one.id, 1): True,
         (one.id, 2): None,
@@ -155,11 +155,11 @@ async def test_labels_that_an_earlier_release_archived_are_read(
     stream = transactions(rnd, Shape(count=2))
     await life.pay(stream, rnd)
     await append(life, [told(stream[0])])
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     (path,) = archive.files("labels")
     columns = [name for name in LABELS.names if name != "received_at_ms"]
     write(path, pq.read_table(path, schema=pa.schema(LABELS)).select(columns))
     assert learned(archive, life) == {(stream[0].id, 1): True}
     await append(life, [told(stream[1]), told(stream[0], verdict=Verdict.LEGITIMATE)])
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     assert learned(archive, life) == {(stream[0].id, 1): True, (stream[1].id, 1): True}

@@ -14,7 +14,7 @@ from scoring.history.archive import write
 from scoring.history.audit import Sample, audit
 from scoring.history.rows import DECISIONS
 from scoring.history.topic_archiver import silent
-from scoring.history.wiring import brought
+from scoring.history.wiring import update_archive
 
 CATALOGUE = default_catalogue()
 
@@ -44,7 +44,7 @@ async def test_vectors_of_late_and_ordinary_payments_are_confirmed(
     life, settings, archive
 ):
     stream = await lived(life)
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     found = audited(archive)
     assert found.mismatches == []
     assert found.passed_over.keys() == {"too late"}
@@ -56,7 +56,7 @@ async def test_a_sample_is_judged_by_the_whole_history_of_its_entities(
     life, settings, archive
 ):
     await lived(life)
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     found = audited(archive, sample=Sample(25))
     assert (found.compared, found.mismatches) == (25, [])
 
@@ -65,7 +65,7 @@ async def test_a_feature_served_otherwise_is_named_with_an_example(
     life, settings, archive
 ):
     await lived(life, count=60)
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     place = CATALOGUE.names.index("merchant_count_1h")
     path = archive.files("decisions")[0]
     rows = pq.read_table(path, schema=DECISIONS, partitioning=None).to_pylist(
@@ -94,7 +94,7 @@ async def test_answers_given_without_the_store_are_counted_and_not_compared(
         await life.provisional._recovery
     await life.provisional._recovery
     await life.decide(stream[60:])
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     found = audited(archive)
     assert found.passed_over == {"provisional": 30}
     assert (found.compared, found.mismatches) == (60, [])

@@ -14,13 +14,13 @@ from scoring.core.transaction.transaction import FIELDS, PERSONAL_FIELDS
 from scoring.errors import BadArtifact
 from scoring.history.forget import forget, named_entity
 from scoring.history.topic_archiver import silent
-from scoring.history.wiring import brought, store_to_fill
+from scoring.history.wiring import store_to_fill, update_archive
 
 CATALOGUE = default_catalogue()
 
 
 async def forgotten(settings, archive, name):
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     entity = named_entity(name, "default", CATALOGUE)
     async with store_to_fill(settings, CATALOGUE) as store:
         return await forget(entity, archive, store, CATALOGUE)

@@ -13,7 +13,7 @@ from scoring.embedded.broker import FETCH_WAIT_MS
 from scoring.errors import BadArtifact, StoreUnavailable
 from scoring.history.forget import Entity, forget
 from scoring.history.topic_archiver import silent
-from scoring.history.wiring import brought, store_to_fill
+from scoring.history.wiring import store_to_fill, update_archive
 from scoring.ports.history import Applied
 from scoring.settings import Settings
 
@@ -85,7 +85,7 @@ async def test_an_entity_is_forgotten_on_whichever_servers_it_stands(
     stream = transactions(rnd, Shape(count=80))
     await life.pay(stream, rnd)
     archive.prepare()
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     card = next(t.card for t in stream if t.card)
     async with store_to_fill(settings, CATALOGUE) as store:
         forgotten = await forget(

@@ -8,7 +8,7 @@ from streams import Shape, check, labels, transactions
 
 from scoring.history.forget import forget, named_entity
 from scoring.history.topic_archiver import silent
-from scoring.history.wiring import brought, store_to_fill
+from scoring.history.wiring import store_to_fill, update_archive
 
 OWN = OTHERS["own"]
 
@@ -54,7 +54,7 @@ async def test_what_a_text_of_the_callers_own_names_is_forgotten(
     await rebuilt(settings, archive, catalogue=OWN, marks=False)
     own = [t for t in stream if t.attributes.get("Basket") == "b1"]
     assert own
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     entity = named_entity("basket:b1", "default", OWN)
     assert entity == named_entity("attributes.Basket:b1", "default", OWN)
     async with store_to_fill(settings, OWN) as store:

@@ -13,7 +13,7 @@ from scoring.history.bulk import Bulk
 from scoring.history.ledger import Ledger
 from scoring.history.proof import installed, proved
 from scoring.history.topic_archiver import silent
-from scoring.history.wiring import brought, store_to_fill, terms_from
+from scoring.history.wiring import store_to_fill, terms_from, update_archive
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ async def ledger(life, settings, archive):
     """The ledger of a stream with ties, late and repeated payments."""
     rnd = random.Random(31)
     await life.pay(transactions(rnd, Shape(count=350, late=0.1)), rnd)
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     made = Ledger(archive, life.catalogue, lateness_ms=terms_from(settings).lateness_ms)
     yield made
     made.close()

@@ -12,7 +12,7 @@ from scoring import wire
 from scoring.core.features.catalogue import default_catalogue
 from scoring.history.audit import Sample, audit
 from scoring.history.topic_archiver import silent
-from scoring.history.wiring import brought
+from scoring.history.wiring import update_archive
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.topic_names import Topics
 from scoring.wiring.connections import address_from
@@ -76,7 +76,7 @@ async def test_a_corrected_rate_of_the_past_is_told_by_a_rebuild_and_an_audit(
     _, stream = decided
     since = sum(t.occurred_at_ms >= CORRECTED_MS for t in stream)
     assert 0 < since < len(stream)
-    await brought(settings, archive, silent)
+    await update_archive(settings, archive, silent)
     corrected = CATALOGUE.converting_by(CORRECTED)
     found = audit(archive, corrected, lateness_ms=LATENESS_MS, sample=Sample(10_000))
     assert found.mismatches == []

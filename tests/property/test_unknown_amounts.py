@@ -10,7 +10,7 @@ from rates_parts import rates_of
 
 from scoring.core.features.catalogue import load_catalogue
 from scoring.core.features.reference import Reference
-from scoring.core.features.unknown_amounts import unsure
+from scoring.core.features.unknown_amounts import unknown_amounts
 from scoring.core.features.vector import vectorise
 from scoring.core.transaction.transaction import Transaction
 
@@ -87,7 +87,7 @@ def test_a_window_that_holds_an_unknown_amount_says_so(drawn):
         vector = dict(
             zip(CATALOGUE.names, vectorise(CATALOGUE, [t], values)[0], strict=True)
         )
-        [held] = unsure(CATALOGUE, values)
+        [held] = unknown_amounts(CATALOGUE, values)
         said = set()
         for window, window_ms in WINDOWS_MS.items():
             names, within = expected(stream, i, window_ms)

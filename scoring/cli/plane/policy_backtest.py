@@ -64,7 +64,7 @@ def backtest(
     """Judge the same decided payments by a new version and by the old one.
 
     Exit status: 0 judged, 1 the new version declines more than --decline-more-max of
-    what the old one accepts, 2 nothing could be judged.
+    what the old one does not decline, 2 nothing could be judged.
     """
     from scoring.backtest.page import backtest_sheets, remarks
     from scoring.backtest.result import backtest_json
@@ -87,8 +87,7 @@ def backtest(
     more = max(found.accepted_then_declined) * 100
     if decline_more_max is not None and more > decline_more_max:
         limit = f"beyond --decline-more-max {decline_more_max:g}"
-        told = f"declines {more:.2f} % of what the old version accepts"
-        typer.echo(f"{told}: {limit}", err=True)
+        typer.echo(f"declines {more:.2f} % more: {limit}", err=True)
         raise typer.Exit(1)
 
 
@@ -140,7 +139,7 @@ def _versions(
         raise BadArtifact("name the new version's file, or a rule with --rule FILE")
     old = version(settings, catalogue, against)
     if rule is not None:
-        text = read_text(rule)
+        text = _text(rule)
         return old, with_rule(old, text, catalogue=catalogue, name=str(rule))
     chosen = settings.model_copy(update={"policy_file": file})
     return old, policy_from(chosen, catalogue)
@@ -155,8 +154,7 @@ def version(settings: Settings, catalogue: Catalogue, named: str) -> Policy:
     return policy_from(settings, catalogue)
 
 
-def read_text(path: Path) -> str:
-    """A file's text; raises `BadArtifact`."""
+def _text(path: Path) -> str:
     from scoring.errors import BadArtifact
 
     try:

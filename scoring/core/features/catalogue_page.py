@@ -45,7 +45,9 @@ def as_markdown(catalogue: Catalogue) -> str:
         f"{catalogue.currency}, converted by the rate of the payment's day: rates are "
         "a file of their own, and change nothing of this version. Windows are "
         "`(t - w, t]` in event time. A feature "
-        "whose entity is not named by the payment is unknown, never zero."
+        "whose entity is not named by the payment is unknown, never zero. A speed in "
+        "km/h takes at least one second for the way: where times are stamped in whole "
+        "minutes, two terminals 500 m apart within one minute are 1,800 km/h."
     )
     lines = [
         f"# Features: {catalogue.name}",

@@ -13,37 +13,39 @@ from scoring.core.features.derivation import Reals
 
 
 @dataclass(frozen=True, slots=True)
-class Unsure:
+class UnknownAmounts:
     """What rests on windows that hold an unknown amount: features and entities."""
 
     features: frozenset[str] = frozenset()
     entities: tuple[str, ...] = ()
 
 
-SURE = Unsure()
+ALL_KNOWN = UnknownAmounts()
 
 
-def unsure(catalogue: Catalogue, values: Sequence[Reals]) -> list[Unsure]:
+def unknown_amounts(
+    catalogue: Catalogue, values: Sequence[Reals]
+) -> list[UnknownAmounts]:
     """For each transaction's `Observation.values`, what is not quite known of it.
 
     Sums, maxima and counts are "at least"; what cannot be bounded is missing.
     """
     every, known, windows = _amount_windows(catalogue)
     if not windows or not values:
-        return [SURE] * len(values)
+        return [ALL_KNOWN] * len(values)
     table = np.array(values)
     held = table[:, known] < table[:, every]
     if not held.any():
-        return [SURE] * len(values)
+        return [ALL_KNOWN] * len(values)
     return [
-        _united([windows[i] for i in np.flatnonzero(row)]) if row.any() else SURE
+        _united([windows[i] for i in np.flatnonzero(row)]) if row.any() else ALL_KNOWN
         for row in held
     ]
 
 
-def _united(windows: list[Unsure]) -> Unsure:
+def _united(windows: list[UnknownAmounts]) -> UnknownAmounts:
     entities = dict.fromkeys(entity for one in windows for entity in one.entities)
-    return Unsure(
+    return UnknownAmounts(
         frozenset[str]().union(*(one.features for one in windows)), tuple(entities)
     )
 
@@ -51,7 +53,7 @@ def _united(windows: list[Unsure]) -> Unsure:
 @cache
 def _amount_windows(
     catalogue: Catalogue,
-) -> tuple[list[int], list[int], tuple[Unsure, ...]]:
+) -> tuple[list[int], list[int], tuple[UnknownAmounts, ...]]:
     """The two counts of each window of amounts, and what rests on it."""
     resting: dict[tuple[int, ...], list[Feature]] = {}
     for feature in catalogue.features.values():
@@ -59,7 +61,7 @@ def _amount_windows(
             resting.setdefault(feature.amount_counts, []).append(feature)
     every, known = ([pair[i] for pair in resting] for i in (0, 1))
     windows = [
-        Unsure(frozenset(f.name for f in own), (own[0].entity,))
+        UnknownAmounts(frozenset(f.name for f in own), (own[0].entity,))
         for own in resting.values()
     ]
     return every, known, tuple(windows)

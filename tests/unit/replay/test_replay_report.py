@@ -13,7 +13,7 @@ from scoring.replay.report import compare, features_that_differ, quality_of
 from scoring.replay.run import ReplayTally
 from scoring.replay.screen import print_report
 from scoring.tables.admission import Row
-from scoring.tables.row_accounting import Account
+from scoring.tables.row_accounting import RowAccount
 from scoring.v1 import decision_pb2
 
 
@@ -107,7 +107,7 @@ def test_decisions_that_came_too_late_are_counted_and_said(tmp_path, capsys):
     collector = written(tmp_path / "a.parquet", [decision(0), late])
     assert collector.degraded == 1
     assert collector.degradations == {"too_late": 1, "out_of_time": 1}
-    print_report(Account(), collector, ReplayTally(), None)
+    print_report(RowAccount(), collector, ReplayTally(), None)
     said = " ".join(capsys.readouterr().out.split())
     assert "1 decisions came too late to be counted" in said
     assert "not those of a run in order" in said

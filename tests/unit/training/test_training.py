@@ -19,7 +19,7 @@ from scoring.training.card import write_card
 from scoring.training.dataset import DAY_MS, refuse_answers, refuse_leaks, split_by_time
 from scoring.training.fit import Boosting
 from scoring.training.losses import Losses
-from scoring.training.model_trainer import Ground, Groups
+from scoring.training.model_trainer import Groups, ModelTrainer
 from scoring.training.progress import silent
 from scoring.training.simulation.simulate import World, simulate
 from scoring.training.train import dataset_of, train_bundle
@@ -79,11 +79,11 @@ def scored_until(table, now_ms, *, delay_ms):
     split = split_by_time(rows, label_delay_ms=delay_ms)
     groups = Groups.from_catalogue(catalogue)
     losses = Losses.from_catalogue(catalogue)
-    ground = Ground(rows, split, groups, losses, delay_ms, seed=0, report=silent)
-    model = ground.compiled(Boosting(rounds=5, rate=0.3, depth_max=2))
+    trainer = ModelTrainer(rows, split, groups, losses, delay_ms, seed=0, report=silent)
+    model = trainer.compiled(Boosting(rounds=5, rate=0.3, depth_max=2))
     past = rows.occurred_at_ms <= now_ms
     assert past.sum() > 1_000
-    return rows.matrix[past], model.platt(ground.margins(model.booster, past))
+    return rows.matrix[past], model.platt(trainer.margins(model.booster, past))
 
 
 @given(st.integers(0, 2**32 - 1))
