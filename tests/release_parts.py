@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.policy.policy import load_policy
@@ -12,6 +17,11 @@ from scoring.core.release.policy_release import POLICY_KEY, PolicyRelease, Polic
 from scoring.wire.control_json import release_to_json, sealing, text_to_json
 
 CATALOGUE = default_catalogue()
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "segment.ms": "100",
+    "min.cleanable.dirty.ratio": "0.01",
+}
 
 
 @dataclass(frozen=True)
@@ -68,3 +78,62 @@ class Outbox:
 
     def publish(self, number: int, **more) -> list[Record]:
         return [self.text(number), self.release(number, **more)]
+
+
+class Control:
+    """The topic, and the control plane's outbox that is relayed to it."""
+
+    def __init__(self, bootstrap, topic):
+        self.bootstrap, self.topic, self.outbox = bootstrap, topic, Outbox()
+
+    @asynccontextmanager
+    async def admin(self):
+        client = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await client.start()
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    async def create(self, **configs):
+        configs = {**COMPACTED, **configs}
+        new = NewTopic(self.topic, 1, 1, topic_configs=configs)
+        async with self.admin() as client:
+            while True:
+                made = await client.create_topics([new])
+                if not made.topic_errors[0][1]:
+                    return
+                await asyncio.sleep(0.2)
+
+    async def delete(self):
+        async with self.admin() as client:
+            await client.delete_topics([self.topic])
+            while not (await client.describe_topics([self.topic]))[0]["error_code"]:
+                await asyncio.sleep(0.1)
+
+    async def truncate(self):
+        place = TopicPartition(self.topic, 0)
+        async with self.admin() as client:
+            await client.delete_records({place: RecordsToDelete(before_offset=-1)})
+
+    @asynccontextmanager
+    async def relay(self):
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap,
+            transactional_id=f"{self.topic}-relay",
+        )
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+    async def send(self, producer, *records):
+        for record in records:
+            await producer.send_and_wait(
+                self.topic, record.value, key=record.key, headers=list(record.headers)
+            )
+
+    async def publish(self, number):
+        async with self.relay() as producer, producer.transaction():
+            await self.send(producer, *self.outbox.publish(number))

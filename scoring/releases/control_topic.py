@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,9 +55,10 @@ class ControlTopic:
         """Every record, in order and for ever; never raises for Kafka."""
         while True:
             try:
-                async for read in self._pass():
-                    self.following = True
-                    yield read
+                async with aclosing(self._pass()) as reads:
+                    async for read in reads:
+                        self.following = True
+                        yield read
             except (KafkaError, LogUnavailable, BadArtifact, OSError) as error:
                 self._say(str(error) or type(error).__name__)
                 self.following = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -39,21 +40,25 @@ class ReleaseFollower:
 
     async def follow(self) -> None:
         """Follow until cancelled; never raises for Kafka or for what it says."""
-        async for read in self.topic.reads():
-            if read.first:
-                self._begin_pass()
-            before = self.lists.current
-            released = await asyncio.to_thread(self._taken, read)
-            changed = released is not None or self.lists.current is not before
-            if changed:
-                self.change(partial(in_force_of, released, self.lists.current))
-            if changed or self._refusals:
-                self.counted(int(released is not None), self._refusals)
-                self._refusals = 0
-                self.changed.set()
-            if read.whole:
-                self.caught_up.set()
-            await asyncio.to_thread(self._save)
+        async with aclosing(self.topic.reads()) as reads:
+            async for read in reads:
+                await self._took(read)
+
+    async def _took(self, read: Read) -> None:
+        if read.first:
+            self._begin_pass()
+        before = self.lists.current
+        released = await asyncio.to_thread(self._taken, read)
+        changed = released is not None or self.lists.current is not before
+        if changed:
+            self.change(partial(in_force_of, released, self.lists.current))
+        if changed or self._refusals:
+            self.counted(int(released is not None), self._refusals)
+            self._refusals = 0
+            self.changed.set()
+        if read.whole:
+            self.caught_up.set()
+        await asyncio.to_thread(self._save)
 
     def _save(self) -> None:
         self.keeper.save()

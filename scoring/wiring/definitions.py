@@ -36,29 +36,30 @@ def rates_from(settings: Settings, reference: str) -> Rates:
 
 def policy_from(settings: Settings, catalogue: Catalogue) -> Policy:
     """The policy, with its table of reasons; raises `BadArtifact`."""
+    return policy_of(policy_text_from(settings), settings, catalogue)
+
+
+def policy_of(text: PolicyText, settings: Settings, catalogue: Catalogue) -> Policy:
+    """What `policy_text_from` read, compiled; raises `BadArtifact`."""
     reasons = None
-    if (path := settings.reasons_file) is not None:
-        reasons = load_reasons(_text(path), catalogue=catalogue, name=str(path))
+    if text.reasons is not None:
+        name = str(settings.reasons_file)
+        reasons = load_reasons(text.reasons, catalogue=catalogue, name=name)
     if (path := settings.policy_file) is None:
         return default_policy(catalogue, reasons)
-    return load_policy(
-        _text(path), catalogue=catalogue, name=str(path), reasons=reasons
-    )
+    return load_policy(text.text, catalogue=catalogue, name=str(path), reasons=reasons)
+
+
+def policy_text_from(settings: Settings) -> PolicyText:
+    """The files, its version not known yet; raises `BadArtifact`."""
+    path = settings.policy_file
+    text = shipped_text() if path is None else _text(path)
+    return PolicyText("", text, reasons_text(settings))
 
 
 def reasons_text(settings: Settings) -> str | None:
     """The table of reasons that the settings name, as text; None: the shipped one."""
     return None if settings.reasons_file is None else _text(settings.reasons_file)
-
-
-def policy_text_from(settings: Settings, version: str) -> PolicyText:
-    """What `policy_from` reads, as it is kept beside others; raises `BadArtifact`."""
-    policy = settings.policy_file
-    return PolicyText(
-        version,
-        shipped_text() if policy is None else _text(policy),
-        reasons_text(settings),
-    )
 
 
 def _text(path: Path) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.policy.in_force import InForce
 from scoring.core.policy.policy import Policy
+from scoring.core.release.policy_release import PolicyText
 from scoring.core.release.replica import ReplicaReport
 from scoring.errors import BadArtifact, CorruptState
 from scoring.kafka.client_options import client_options
@@ -28,7 +29,7 @@ from scoring.releases.release_keeper import ReleaseKeeper
 from scoring.releases.reporter import Reporter
 from scoring.settings import Settings
 from scoring.telemetry.prometheus import PrometheusTelemetry
-from scoring.wiring.definitions import policy_from, policy_text_from
+from scoring.wiring.definitions import policy_of, policy_text_from
 from scoring.wiring.file_watch import FileWatch
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class PolicyVersions:
     shelf: PolicyShelf
     keeper: ReleaseKeeper
     lists: ListKeeper
+    _file: tuple[PolicyText, Policy] | None = None
 
     @classmethod
     def of(
@@ -106,14 +108,18 @@ class PolicyVersions:
             return None
 
     def from_file(self) -> Policy:
-        """The policy of the file, and its text on the shelf; raises `BadArtifact`."""
-        policy = policy_from(self.settings, self.catalogue)
+        """The policy of the files, its text kept; raises `BadArtifact`."""
+        text = policy_text_from(self.settings)
+        if self._file is not None and self._file[0] == text:
+            return self._file[1]
+        policy = policy_of(text, self.settings, self.catalogue)
+        self._file = (text, policy)
         try:
-            self.shelf.keep(policy_text_from(self.settings, policy.version))
-        except (BadArtifact, OSError) as error:
+            self.shelf.keep(replace(text, version=policy.version))
+        except OSError as error:
             log.warning(
-                "policy %s: decisions made by it will not be evaluated once another is "
-                "in force: its text is not kept: %s",
+                "policy %s: its text is not kept: its decisions will lack reason "
+                "codes in explanations once another is in force: %s",
                 policy.version,
                 error,
             )

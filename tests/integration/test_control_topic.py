@@ -6,10 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from kafka_cluster import kafka_cluster, why_not
-from release_parts import CATALOGUE, Outbox, policy_text
+from release_parts import CATALOGUE, Control, policy_text
 
 from scoring.core.policy.in_force import InForce
 from scoring.core.policy.shipped_policy import default_policy
@@ -23,11 +21,6 @@ from scoring.releases.release_keeper import ReleaseKeeper
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 WITHIN_S = 60
 CLEANED = "log.cleaner.enable=true\nlog.cleaner.backoff.ms=200\n"
-COMPACTED = {
-    "cleanup.policy": "compact",
-    "segment.ms": "100",
-    "min.cleanable.dirty.ratio": "0.01",
-}
 
 
 @pytest.fixture(scope="module")
@@ -38,68 +31,9 @@ def cluster(tmp_path_factory):
         yield node
 
 
-class Control:
-    """The topic, and the control plane's outbox that is relayed to it."""
-
-    def __init__(self, cluster, topic):
-        self.cluster, self.topic, self.outbox = cluster, topic, Outbox()
-
-    @asynccontextmanager
-    async def admin(self):
-        client = AIOKafkaAdminClient(bootstrap_servers=self.cluster.bootstrap)
-        await client.start()
-        try:
-            yield client
-        finally:
-            await client.close()
-
-    async def create(self, **configs):
-        configs = {**COMPACTED, **configs}
-        new = NewTopic(self.topic, 1, 1, topic_configs=configs)
-        async with self.admin() as client:
-            while True:
-                made = await client.create_topics([new])
-                if not made.topic_errors[0][1]:
-                    return
-                await asyncio.sleep(0.2)
-
-    async def delete(self):
-        async with self.admin() as client:
-            await client.delete_topics([self.topic])
-            while not (await client.describe_topics([self.topic]))[0]["error_code"]:
-                await asyncio.sleep(0.1)
-
-    async def truncate(self):
-        place = TopicPartition(self.topic, 0)
-        async with self.admin() as client:
-            await client.delete_records({place: RecordsToDelete(before_offset=-1)})
-
-    @asynccontextmanager
-    async def relay(self):
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self.cluster.bootstrap,
-            transactional_id=f"{self.topic}-relay",
-        )
-        await producer.start()
-        try:
-            yield producer
-        finally:
-            await producer.stop()
-
-    async def send(self, producer, *records):
-        for record in records:
-            await producer.send_and_wait(
-                self.topic, record.value, key=record.key, headers=list(record.headers)
-            )
-
-    async def publish(self, number):
-        async with self.relay() as producer, producer.transaction():
-            await self.send(producer, *self.outbox.publish(number))
-
-
 @pytest.fixture
 async def control(cluster, topic_prefix):
-    control = Control(cluster, f"{topic_prefix}control")
+    control = Control(cluster.bootstrap, f"{topic_prefix}control")
     await control.create()
     return control
 
@@ -138,7 +72,7 @@ class Replica:
 
 @asynccontextmanager
 async def following(control, directory):
-    replica = Replica(control.cluster.bootstrap, control.topic, directory)
+    replica = Replica(control.bootstrap, control.topic, directory)
     task = asyncio.create_task(replica.follower.follow())
     try:
         yield replica
@@ -197,7 +131,7 @@ async def test_garbage_between_releases_is_refused_and_stops_nothing(control, tm
 async def test_a_truncated_topic_undoes_nothing_and_is_followed(
     cluster, topic_prefix, tmp_path
 ):
-    control = Control(cluster, f"{topic_prefix}control")
+    control = Control(cluster.bootstrap, f"{topic_prefix}control")
     # Kafka truncates nothing that is compacted only: somebody has to have changed it.
     await control.create(**{"cleanup.policy": "compact,delete"})
     async with following(control, tmp_path) as replica:
@@ -242,16 +176,16 @@ async def test_a_missing_topic_is_said_and_awaited(control, tmp_path):
 
 
 async def test_a_replica_starts_without_kafka_and_follows_when_it_returns(
-    control, tmp_path
+    cluster, control, tmp_path
 ):
     await control.publish(1)
     async with following(control, tmp_path / "a") as replica:
         await replica.until(1)
-        control.cluster.stop(kill=True)
+        cluster.stop(kill=True)
         async with following(control, tmp_path / "b") as late:
             await asyncio.sleep(1.5)
             assert (replica.release, late.release) == (1, 0)
-            control.cluster.start()
+            cluster.start()
             await control.publish(2)
             await replica.until(2)
             await late.until(2)
