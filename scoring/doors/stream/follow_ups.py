@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,14 +60,13 @@ class FollowUpWork:
     _waiting: int = 0
     _room: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, polls: Sequence[Poll]) -> None:
-        """Apply what is known; finish each poll now, or once the rest is known.
+    async def __call__(self, poll: Poll) -> None:
+        """Apply what is known; finish the poll now, or once the rest is known.
 
-        They stay unfinished where they are revoked meanwhile.
+        It stays unfinished where it was revoked meanwhile.
         """
         with suppress(Revoked):
-            for poll in polls:
-                await self._take(poll)
+            await self._take(poll)
 
     async def _take(self, poll: Poll) -> None:
         judged = admitted(await self.outputs.missing(poll), self.admit)

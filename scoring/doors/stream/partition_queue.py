@@ -1,4 +1,4 @@
-"""A queue for each partition: polls of one in order, partitions side by side."""
+"""One lane a partition: polls of a partition in order, partitions side by side."""
 
 from __future__ import annotations
 
@@ -6,31 +6,27 @@ import asyncio
 import os
 import sys
 import traceback
-from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from scoring.core.transaction.card_number import masked
 from scoring.doors.stream.poll_consumer import Poll
-from scoring.pipeline.micro_batcher import BATCH_COUNT_MAX
 
 # Polls taken and not finished: enough that a partition's wait for their turn without
 # keeping other partitions from beginning, and few enough to hold in memory.
 TAKEN_MAX = 16
-# Records of polls that are worked on together: what one micro-batch decides.
-TOGETHER_MAX = BATCH_COUNT_MAX
-Acknowledge = Callable[[], Awaitable[Any]]
 
 
 class Work(Protocol):
-    """What is done with polls of one partition that waited for their turn together."""
+    """What is done with one poll."""
 
-    async def __call__(self, polls: Sequence[Poll]) -> None:
-        """Finish the polls, in order, now or later; never one that was revoked.
+    async def __call__(self, poll: Poll) -> None:
+        """Finish the poll now or later, or never where it was revoked.
 
         Anything raised ends the process: an exception that stayed inside would lose
-        the polls, because later ones of the same partition go on.
+        the poll, because later ones of the same partition go on.
         """
         ...
 
@@ -39,10 +35,8 @@ class Work(Protocol):
 class PartitionQueues:
     """Takes polls in delivery order; those of one partition go one after the other.
 
-    What waits for the polls before it holds up no other partition, and goes together,
-    up to `TOGETHER_MAX` records: an exchange with the store and one with the log cost
-    as much for one poll as for many. How much is decided at a time is not bounded here:
-    see `MicroBatcher`.
+    A poll that waits for the one before it holds up no other partition. How much is
+    decided at a time is not bounded here: see `MicroBatcher`.
     """
 
     work: Work
@@ -50,65 +44,34 @@ class PartitionQueues:
     _taken: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(TAKEN_MAX)
     )
-    _waiting: defaultdict[Any, deque[tuple[Poll, Acknowledge]]] = field(
-        default_factory=lambda: defaultdict(deque)
+    _turns: defaultdict[Any, asyncio.Lock] = field(
+        default_factory=lambda: defaultdict(asyncio.Lock)
     )
-    _tasks: dict[Any, asyncio.Task[None]] = field(default_factory=dict)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def take(self, poll: Poll, acknowledge: Acknowledge) -> None:
+    async def take(self, poll: Poll, acknowledge: Callable[[], Awaitable[Any]]) -> None:
         """Take a poll as soon as there is room; returns before it is finished."""
         await self._taken.acquire()
         poll.idle.clear()
-        self._waiting[poll.tp].append((poll, acknowledge))
-        if poll.tp not in self._tasks:
-            run = self._run(poll.tp)
-            self._tasks[poll.tp] = asyncio.get_running_loop().create_task(run)
+        task = asyncio.get_running_loop().create_task(self._run(poll, acknowledge))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, tp: Any) -> None:
-        """Work on a partition's polls until none waits."""
-        waiting = self._waiting[tp]
+    async def _run(self, poll: Poll, acknowledge: Callable[[], Awaitable[Any]]) -> None:
         try:
-            while waiting:
-                await self._finish(together(waiting))
-        finally:
-            del self._tasks[tp]
-
-    async def _finish(self, taken: Sequence[tuple[Poll, Acknowledge]]) -> None:
-        try:
-            polls = [poll for poll, _ in taken if not poll.revoked]
-            if polls:
-                await self.work(polls)
-            for poll, acknowledge in taken:
-                # What is not finished yet is by nobody but itself: see `Poll`.
-                if poll.finished or not poll.revoked:
-                    await acknowledge()
+            async with self._turns[poll.tp]:  # first come, first served
+                if not poll.revoked:
+                    await self.work(poll)
+            # What is not finished yet is by nobody but itself: see `Poll`.
+            if poll.finished or not poll.revoked:
+                await acknowledge()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the process ends with it
             self.fail(error)
         finally:
-            for poll, _ in taken:
-                poll.idle.set()
-                self._taken.release()
-
-
-def together(
-    waiting: deque[tuple[Poll, Acknowledge]],
-) -> list[tuple[Poll, Acknowledge]]:
-    """Take what goes next: one poll, and those behind it that fit, in their order.
-
-    All are of one `epoch`: between two of them a partition was given up, or read from
-    elsewhere.
-    """
-    first, _ = waiting[0]
-    taken, count = [waiting.popleft()], len(first.records)
-    while waiting:
-        poll, _ = waiting[0]
-        count += len(poll.records)
-        if count > TOGETHER_MAX or poll.epoch != first.epoch:
-            break
-        taken.append(waiting.popleft())
-    return taken
+            poll.idle.set()
+            self._taken.release()
 
 
 def end_process(error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""What the stream door does with polls of transactions."""
+"""What the stream door does with one poll of transactions."""
 
 from __future__ import annotations
 
@@ -69,19 +69,16 @@ class TransactionWork:
     records: DecisionRecords
     letter_bytes_max: int = RECORD_BYTES_MAX
 
-    async def __call__(self, polls: Sequence[Poll]) -> None:
-        """Finish them as one; leave them unfinished where they are revoked meanwhile.
-
-        Polls of one partition are revoked together, so the first tells of all.
-        """
+    async def __call__(self, poll: Poll) -> None:
+        """Finish one poll; leave it unfinished where it was revoked meanwhile."""
         with suppress(Revoked):
-            await self._finish(polls)
+            await self._finish(poll)
 
-    async def _finish(self, polls: Sequence[Poll]) -> None:
-        missing = [r for poll in polls for r in await self.outputs.missing(poll)]
+    async def _finish(self, poll: Poll) -> None:
+        missing = await self.outputs.missing(poll)
         judged = admitted(missing, self.intake.check)
         checks = [item for _, item in judged if isinstance(item, Check)]
-        decided = iter(await self._answers(polls[0], checks))
+        decided = iter(await self._answers(poll, checks))
         outputs = [
             self._output(
                 record, item, next(decided) if isinstance(item, Check) else item
@@ -89,9 +86,8 @@ class TransactionWork:
             for record, item in judged
         ]
         records = [record for record, _ in judged]
-        await self._append(polls[0], records, outputs)
-        for poll in polls:
-            poll.finished = True
+        await self._append(poll, records, outputs)
+        poll.finished = True
         self.progress.judged(missing)
 
     async def _answers(self, poll: Poll, checks: list[Check]) -> list[Answer]:
