@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,9 +17,18 @@ _NICE = 10  # the doors' work goes first wherever the two share a machine
 
 def shadow(
     versions: Annotated[
-        list[str], typer.Argument(help="challengers in the model registry")
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="challengers in the model registry; none: the model in use"
+        ),
+    ] = None,
     *,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="a proposed policy, a file; default: the one that the settings name"
+        ),
+    ] = None,
     directory: Annotated[
         str,
         typer.Option(
@@ -35,6 +45,8 @@ def shadow(
 ) -> None:
     """Have challengers decide what the champion decided; never answer anybody.
 
+    A challenger is another model, a proposed policy, or both together.
+
     Reads the vectors on the decisions topic and appends each challenger's decision
     to decisions.challenger, until SIGTERM. Compare them with `scoring models
     compare CHAMPION CHALLENGER`.
@@ -42,11 +54,18 @@ def shadow(
     import asyncio
     import os
 
+    from scoring.errors import BadArtifact
     from scoring.settings import Settings
 
     os.nice(_NICE)
     settings = Settings()
-    challengers = [_challenger(settings, directory, version) for version in versions]
+    if not versions and policy is None:
+        raise BadArtifact("name a challenger: a model's version, or --policy FILE")
+    proposed = settings.model_copy(update={"policy_file": policy}) if policy else None
+    challengers = [
+        _challenger(proposed or settings, directory, version)
+        for version in versions or [""]
+    ]
     asyncio.run(
         _shadow(
             settings, challengers, from_beginning=from_beginning, until_end=until_end
@@ -60,15 +79,20 @@ def _challenger(settings: Settings, directory: str, version: str) -> Challenger:
     from scoring.models.signature import Trust
     from scoring.pipeline.challenger import Challenger
     from scoring.wiring.definitions import catalogue_from, policy_from
+    from scoring.wiring.services import models_from
 
     catalogue = catalogue_from(settings)
+    policy = policy_from(settings, catalogue)
+    if not version:
+        source = models_from(settings)
+        return Challenger(source.load(source.first(), catalogue=catalogue), policy)
     trusted = settings.model_trust_file
     model = load_model(
         registry_at(directory).path(version),
         catalogue=catalogue,
         trust=Trust.from_file(trusted) if trusted else None,
     )
-    return Challenger(model, policy_from(settings, catalogue))
+    return Challenger(model, policy)
 
 
 async def _shadow(

@@ -29,8 +29,9 @@ _EVENTS = "SELECT * EXCLUDE (transaction, day) FROM events"
 class Examples:
     """A pyarrow table for training, and what became of every archived decision.
 
-    `table` has our fields, `outcome`, `processed_seq`, `too_late`, `fraud` (null:
-    nothing is known; such a row is history of the others) and `known_at_ms`.
+    `table` has our fields, `let_through`, `outcome`, `processed_seq`, `too_late`,
+    `fraud` (null: nothing is known; such a row is history of the others) and
+    `known_at_ms`.
     `label_delay_ms` is how long after its payment every label used was known.
     `assumed` rows have no label and are taken as legitimate, `unlabelled` are not;
     `too_late` decisions, which the store never counted, and labels that came after the
@@ -131,6 +132,9 @@ def _judge(con: Any, delay_ms: int, legitimate_after_ms: int | None) -> None:
         assumed = (
             f"told_at_ms IS NULL AND occurred_at_ms + {legitimate_after_ms:d} <= "
             + newest
+            # What was declined is unknown; a sample of it that was let through tells.
+            + " AND (outcome <> 'decline' OR NOT EXISTS (FROM joined WHERE"
+            " let_through IS NOT NULL))"
         )
     con.execute(
         f"""CREATE TEMP TABLE judged AS SELECT *, CASE
@@ -180,7 +184,7 @@ def _taken(con: Any, catalogue: Catalogue, delay_ms: int) -> Examples:
     (found,) = con.execute(f"SELECT {empty} FROM taken").fetchall()  # noqa: S608
     lacking = {name for name, n in zip(_MAY_LACK, found, strict=True) if not n}
     known = [name for name in fields if name not in lacking]
-    columns = ", ".join([*known, *map(column_of, catalogue.keyed)])
+    columns = ", ".join([*known, "let_through", *map(column_of, catalogue.keyed)])
     table = con.sql(
         f"""SELECT {columns}, outcome, processed_seq, too_late, fraud, known_at_ms
         FROM taken ORDER BY processed_seq"""  # noqa: S608 our own names

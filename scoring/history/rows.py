@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from scoring import wire
-from scoring.core.decision.decision import DegradationCode, Door, Outcome
+from scoring.core.decision.decision import Arm, DegradationCode, Door, Outcome
 from scoring.core.transaction.fields import Field, FieldType, Role
 from scoring.core.transaction.label import Label, LabelSource, Verdict
 from scoring.core.transaction.lifecycle import LifecycleEvent, LifecycleKind
@@ -55,6 +55,8 @@ DECISIONS = pa.schema(
         ("policy_version", pa.string()),
         ("features_version", pa.string()),
         ("rates_version", pa.string()),  # of the rates effective by its time
+        ("arm", pa.string()),  # of a rollout; null: there was none
+        ("let_through", pa.float64()),  # its probability; null: not of the sample
         ("features", pa.list_(pa.float32())),
         ("decision", pa.binary()),  # core and trace, as recorded
         *PLACE,
@@ -149,6 +151,8 @@ def _row_of(message: decision_pb2.Decision, record: Any) -> Row:
         "policy_version": core.versions.policy,
         "features_version": core.versions.features,
         "rates_version": core.versions.rates,
+        "arm": Arm(core.arm).name.lower() if core.arm else None,
+        "let_through": core.let_through if core.HasField("let_through") else None,
         "features": list(core.features),
         "decision": _recorded(message),
         "log_partition": record.partition,

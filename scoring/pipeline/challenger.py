@@ -26,7 +26,7 @@ from scoring.wire.shadow_decisions import Judged
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """A model that only records, under the policy that is in force."""
+    """A model, or a proposed policy, that only records."""
 
     model: Model
     policy: Policy

@@ -21,7 +21,7 @@ _CSV_COLUMNS = """id, strftime(make_timestamp(occurred_at_ms * 1000),
         ELSE '' END), '|') AS rules,
     array_to_string(reasons, '|') AS reasons,
     array_to_string(degradations, '|') AS degradations,
-    fraud, policy_version, model_version, rates_version"""
+    fraud, policy_version, model_version, rates_version, let_through"""
 
 
 def decision_values(row: Row, decision: decision_pb2.Decision) -> dict[str, Any]:
@@ -54,6 +54,7 @@ def decision_values(row: Row, decision: decision_pb2.Decision) -> dict[str, Any]
         "model_version": core.versions.model,
         "policy_version": core.versions.policy,
         "rates_version": core.versions.rates,
+        "let_through": core.let_through if core.HasField("let_through") else None,
         "features_version": core.versions.features,
         "transaction": wire.transaction_to_proto(transaction).SerializeToString(),
     }
@@ -117,6 +118,7 @@ def decisions_schema() -> Any:
             ("model_version", pa.string()),
             ("policy_version", pa.string()),
             ("rates_version", pa.string()),
+            ("let_through", pa.float64()),  # its probability; null: not of the sample
             ("features_version", pa.string()),
             ("transaction", pa.binary()),  # protobuf, for another policy to decide
         ]

@@ -173,6 +173,7 @@ def _redecided(row: dict[str, Any], policy: Policy, path: Path) -> dict[str, Any
         ],
         "core_sha256": None,
         "policy_version": policy.version,
+        "let_through": None,  # nothing is paid: what it would decline is declined
     }
 
 

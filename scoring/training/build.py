@@ -184,6 +184,7 @@ def judge(
         customers=dataset.customers[rows],
         days=dataset.days[rows],
         ranking=margin,
+        weights=dataset.weights_of(rows),
     )
 
 

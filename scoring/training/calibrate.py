@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.errors import BadArtifact
+from scoring.training.dataset import Weights
 
 _STEPS_MAX = 100
 _STEP_MIN = 1e-10
@@ -40,8 +41,14 @@ def sigmoid(odds: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1.0 / (1.0 + np.exp(np.minimum(-odds, _ODDS_MAX)))
 
 
-def fit_platt(margin: NDArray[np.float64], labels: NDArray[np.bool_]) -> Platt:
+def fit_platt(
+    margin: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    weights: Weights = None,
+) -> Platt:
     """Fit on held-out rows by Newton's method, with Platt's prior on both classes.
+
+    A row counts `weights` times, without: once.
 
     A step that makes the fit worse is halved: a whole one may lead away for ever.
     Raises `BadArtifact` where the rows hold one class only or where the margin
@@ -60,23 +67,25 @@ def fit_platt(margin: NDArray[np.float64], labels: NDArray[np.bool_]) -> Platt:
             "calibration: the rows held out for it hold one class only; bring "
             "more days, or more frauds"
         )
-    rare, common = (frauds + 1) / (frauds + 2), 1 / (len(labels) - frauds + 2)
+    each = np.ones(len(labels)) if weights is None else weights
+    of_fraud, of_others = float(each[labels].sum()), float(each[~labels].sum())
+    rare, common = (of_fraud + 1) / (of_fraud + 2), 1 / (of_others + 2)
     target = np.where(labels, rare, common)
     x = np.column_stack([margin, np.ones(len(margin))]).astype(np.float64)
-    weights = np.array([1.0, 0.0])
+    chosen = np.array([1.0, 0.0])
     for _ in range(_STEPS_MAX):
-        p = sigmoid(x @ weights)
-        bend = x.T @ (x * (p * (1 - p))[:, None]) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(bend, x.T @ (target - p))
-        loss = _loss(x, target, weights)
+        p = sigmoid(x @ chosen)
+        bend = x.T @ (x * (each * p * (1 - p))[:, None]) + 1e-9 * np.eye(2)
+        step = np.linalg.solve(bend, x.T @ (each * (target - p)))
+        loss = _loss(x, target, chosen, each)
         for _ in range(_HALVINGS_MAX):
-            if _loss(x, target, weights + step) <= loss + _STEP_MIN * abs(loss):
+            if _loss(x, target, chosen + step, each) <= loss + _STEP_MIN * abs(loss):
                 break
             step /= 2
-        weights += step
+        chosen += step
         if np.abs(step).max() < _STEP_MIN:
             break
-    slope, intercept = (float(w) for w in weights)
+    slope, intercept = (float(w) for w in chosen)
     if not slope > _SLOPE_MIN:
         raise BadArtifact(
             "calibration: the score does not rise with fraud on the held-out days"
@@ -85,8 +94,12 @@ def fit_platt(margin: NDArray[np.float64], labels: NDArray[np.bool_]) -> Platt:
 
 
 def _loss(
-    x: NDArray[np.float64], target: NDArray[np.float64], weights: NDArray[np.float64]
+    x: NDArray[np.float64],
+    target: NDArray[np.float64],
+    chosen: NDArray[np.float64],
+    each: NDArray[np.float64],
 ) -> float:
     """What the fit makes as small as it can: the mean cross-entropy."""
-    odds = x @ weights
-    return float(np.mean(np.logaddexp(0.0, odds) - target * odds))
+    odds = x @ chosen
+    losses = np.logaddexp(0.0, odds) - target * odds
+    return float(np.average(losses, weights=each))

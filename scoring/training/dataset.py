@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from scoring.errors import BadArtifact
 
 DAY_MS = 86_400_000
+# How many payments each row stands for; None: itself alone.
+Weights = NDArray[np.float64] | None
 AMOUNT_UNKNOWN = -1  # no payment has it: a slice by amount leaves such rows out
 # Columns that are, or betray, the answer: never features, whatever their case.
 FORBIDDEN_NAMES = frozenset(
@@ -32,7 +35,8 @@ class Dataset:
     `label_delay_ms` after `occurred_at_ms`; `customers` (n,) whom card precision
     counts, never a feature; `amount_minor` (n,), AMOUNT_UNKNOWN where it is, and
     `segments` (n,), the channel's name where the table tells it, for slices of the
-    model card.
+    model card. `weights` (n,) are 1 but for payments of the let-through sample, which
+    stand for the declined ones that were not drawn: the inverse of the probability.
     """
 
     names: tuple[str, ...]
@@ -42,6 +46,7 @@ class Dataset:
     customers: NDArray[np.int64]
     amount_minor: NDArray[np.int64]
     segments: NDArray[np.str_] | None = None
+    weights: Weights = None
 
     def __len__(self) -> int:
         return len(self.fraud)
@@ -49,6 +54,10 @@ class Dataset:
     def rows(self, from_ms: int, until_ms: int) -> NDArray[np.bool_]:
         """Which rows occurred in [from_ms, until_ms)."""
         return (self.occurred_at_ms >= from_ms) & (self.occurred_at_ms < until_ms)
+
+    def weights_of(self, rows: NDArray[Any]) -> Weights:
+        """The weights of the chosen rows, in order."""
+        return None if self.weights is None else self.weights[rows]
 
     @property
     def days(self) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from scoring.core.features.catalogue import Catalogue
 LOST_SHARE = 0.1
 _ALL_SHARE = 0.5  # of those, that lose all history; the others lose one entity's
 
-Rows = tuple[NDArray[np.float32], NDArray[np.bool_]]
+Rows = tuple[NDArray[np.float32], NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,16 @@ class Losses:
     def learned(
         self,
         matrix: NDArray[np.float32],
-        fraud: NDArray[np.bool_],
+        told: NDArray[Any],
         rows: NDArray[np.int64],
         *,
         seed: int,
     ) -> Rows:
         """The chosen rows, then a tenth of them once more with their history lost.
 
-        A table's rows all have their history. A model of them has never seen a payment
-        without, and what it says of one is chance: see the decision.
+        With what is `told` of each: labels, or anything else. A table's rows all have
+        their history. A model of them has never seen a payment without, and what it
+        says of one is chance: see the decision.
 
         >>> of_card = Losses(np.array([[False, True]]))
         >>> matrix = np.ones((1_000, 2), dtype=np.float32)
@@ -51,7 +53,7 @@ class Losses:
         (np.False_, [0.0, 1.0])
         """
         if not len(self.histories):
-            return matrix[rows], fraud[rows]
+            return matrix[rows], told[rows]
         chance = np.random.default_rng(seed)
         repeated = rows[chance.random(len(rows)) < LOST_SHARE]
         lost = np.where(
@@ -62,4 +64,4 @@ class Losses:
         seen = np.concatenate([rows, repeated])
         taken = matrix[seen]
         taken[len(rows) :][lost] = np.nan
-        return taken, fraud[seen]
+        return taken, told[seen]

@@ -59,13 +59,25 @@ class ModelTrainer:
         """Fit, calibrate on the rows after those, and explain."""
         dataset, split = self.dataset, self.split
         fitting = dataset.rows(split.from_ms, split.fitted_ms)
-        learned = self.losses.learned(
-            dataset.matrix, dataset.fraud, np.flatnonzero(fitting), seed=self.seed
+        learned, which = self.losses.learned(
+            dataset.matrix,
+            np.arange(len(dataset)),
+            np.flatnonzero(fitting),
+            seed=self.seed,
         )
-        booster = fit(*learned, boosting=boosting, seed=self.seed, report=self.report)
+        booster = fit(
+            learned,
+            dataset.fraud[which],
+            weights=dataset.weights_of(which),
+            boosting=boosting,
+            seed=self.seed,
+            report=self.report,
+        )
         forest = forest_from_json(bytes(booster.save_raw("json")))
         platt = fit_platt(
-            self.margins(booster, self.calibrating), dataset.fraud[self.calibrating]
+            self.margins(booster, self.calibrating),
+            dataset.fraud[self.calibrating],
+            dataset.weights_of(self.calibrating),
         )
         read = _read(self.margins(booster, fitting))
         reasons = fitted_reasons(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from scoring.training.dataset import Weights
+
 Floats = NDArray[np.float64]
 REVIEW_RATES = (0.001, 0.005, 0.01, 0.05)
 _ECE_BINS = 20
@@ -40,19 +42,21 @@ class Quality:
         return plain | {f"recall_at_{rate:g}": r for rate, r in recalls.items()}
 
 
-def quality_report(
+def quality_report(  # noqa: PLR0913 - what is known of each row
     scores: ArrayLike,
     labels: ArrayLike,
     *,
     customers: ArrayLike | None = None,
     days: ArrayLike | None = None,
     ranking: ArrayLike | None = None,
+    weights: Weights = None,
 ) -> Quality:
     """Judge calibrated scores (0 to 1) against labels (true is fraud).
 
     `ranking` orders the rows where it is finer than the score (the raw margin);
-    `customers` and `days` are needed for card precision. One class only leaves
-    the ranking figures None.
+    `customers` and `days` are needed for card precision. A row counts `weights`
+    times in all but the counts and card precision. One class only leaves the ranking
+    figures None.
 
     >>> q = quality_report([0.1, 0.9, 0.2], [0, 1, 0])
     >>> q.auc, q.average_precision, q.recall_at[0.05]
@@ -68,52 +72,63 @@ def quality_report(
     return Quality(
         rows=len(y),
         frauds=int(y.sum()),
-        auc=auc(order, y) if both else None,
-        average_precision=average_precision(order, y) if both else None,
+        auc=auc(order, y, weights) if both else None,
+        average_precision=average_precision(order, y, weights) if both else None,
         card_precision_100=cards,
-        recall_at={r: recall_at(order, y, r) for r in REVIEW_RATES} if both else {},
-        ece=calibration_error(p, y) if len(y) else None,
-        log_loss=log_loss(p, y) if len(y) else None,
-        brier=float(np.mean((p - y) ** 2)) if len(y) else None,
+        recall_at=(
+            {r: recall_at(order, y, r, weights) for r in REVIEW_RATES} if both else {}
+        ),
+        ece=calibration_error(p, y, weights) if len(y) else None,
+        log_loss=log_loss(p, y, weights) if len(y) else None,
+        brier=float(np.average((p - y) ** 2, weights=weights)) if len(y) else None,
     )
 
 
-def auc(scores: Floats, labels: NDArray[np.bool_]) -> float:
+def auc(scores: Floats, labels: NDArray[np.bool_], weights: Weights = None) -> float:
     """Area under the ROC curve; ties count half.
 
     >>> auc(np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, False, True, True]))
     0.875
     """
-    _, group, size = np.unique(scores, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(size) - (size - 1) / 2)[group]
-    frauds = int(labels.sum())
-    above = rank[labels].sum() - frauds * (frauds + 1) / 2
-    return float(above / (frauds * (len(labels) - frauds)))
+    _, group = np.unique(scores, return_inverse=True)
+    each = np.ones(len(labels)) if weights is None else weights
+    others = np.bincount(group, weights=each * ~labels)
+    below = np.cumsum(others) - others / 2  # of those that a score lies above
+    frauds = each[labels]
+    return float(frauds @ below[group[labels]] / (frauds.sum() * others.sum()))
 
 
-def average_precision(scores: Floats, labels: NDArray[np.bool_]) -> float:
+def average_precision(
+    scores: Floats, labels: NDArray[np.bool_], weights: Weights = None
+) -> float:
     """Precision averaged over recall, tied scores taken together.
 
     >>> average_precision(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]))
     0.8333333333333333
     """
     order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(labels[order])
+    each = np.ones(len(labels)) if weights is None else weights[order]
     last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    hits, seen = hits[last_of_tie], np.flatnonzero(last_of_tie) + 1
+    hits = np.cumsum(labels[order] * each)[last_of_tie]
+    seen = np.cumsum(each)[last_of_tie]
     gained = np.diff(hits, prepend=0)
     return float((gained * hits / seen).sum() / hits[-1])
 
 
-def recall_at(scores: Floats, labels: NDArray[np.bool_], rate: float) -> float:
+def recall_at(
+    scores: Floats, labels: NDArray[np.bool_], rate: float, weights: Weights = None
+) -> float:
     """Share of frauds among the `rate` highest scores (at least one row).
 
     >>> recall_at(np.arange(100.0), np.arange(100) >= 98, 0.01)
     0.5
     """
-    looked_at = max(1, round(rate * len(scores)))
-    order = np.argsort(-scores, kind="stable")[:looked_at]
-    return float(labels[order].sum() / labels.sum())
+    each = np.ones(len(labels)) if weights is None else weights
+    order = np.argsort(-scores, kind="stable")
+    looked_at = max(1, round(rate * float(each.sum())))
+    count = max(1, int(np.searchsorted(np.cumsum(each[order]), looked_at, "right")))
+    found = each[order[:count]] @ labels[order[:count]]
+    return float(found / each[labels].sum())
 
 
 def card_precision(
@@ -184,7 +199,9 @@ def resampled(
     return np.array(figures, dtype=np.float64)
 
 
-def calibration_error(p: Floats, labels: NDArray[np.bool_]) -> float:
+def calibration_error(
+    p: Floats, labels: NDArray[np.bool_], weights: Weights = None
+) -> float:
     """Expected calibration error over 20 quantile bins; ties share a bin.
 
     >>> calibration_error(np.full(40, 0.25), np.arange(40) % 2 == 0)
@@ -192,15 +209,16 @@ def calibration_error(p: Floats, labels: NDArray[np.bool_]) -> float:
     """
     edges = np.quantile(p, np.linspace(0, 1, _ECE_BINS + 1)[1:-1])
     bins = np.searchsorted(edges, p, side="left")
-    gap = np.bincount(bins, weights=p - labels, minlength=_ECE_BINS)
-    return float(np.abs(gap).sum() / len(p))
+    each = np.ones(len(labels)) if weights is None else weights
+    gap = np.bincount(bins, weights=each * (p - labels), minlength=_ECE_BINS)
+    return float(np.abs(gap).sum() / each.sum())
 
 
-def log_loss(p: Floats, labels: NDArray[np.bool_]) -> float:
+def log_loss(p: Floats, labels: NDArray[np.bool_], weights: Weights = None) -> float:
     """Mean negative log-likelihood, nats.
 
     >>> round(log_loss(np.array([0.5, 0.5]), np.array([True, False])), 4)
     0.6931
     """
     sure = np.clip(np.where(labels, p, 1 - p), _PROBABILITY_MIN, None)
-    return float(-np.log(sure).mean())
+    return float(-np.average(np.log(sure), weights=weights))

@@ -83,6 +83,7 @@ def _judged(
     quality = quality_report(
         np.where(due, again, sure),
         dataset.fraud[rows],
+        weights=dataset.weights_of(rows),
         customers=dataset.customers[rows],
         days=dataset.days[rows],
         ranking=np.where(due, again_odds, sure_odds),

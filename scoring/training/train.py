@@ -111,6 +111,7 @@ def dataset_of(
         customers=_customers(table),
         amount_minor=table["amount_minor"].fill_null(AMOUNT_UNKNOWN).to_numpy(),
         segments=_segments(table),
+        weights=_weights(table),
     )
 
 
@@ -186,6 +187,16 @@ def _positions(ids: Any, wanted: NDArray[np.object_]) -> Any:
     if pc.count_distinct(ids).as_py() != len(ids):
         raise BadArtifact("table: an id occurs twice; every transaction needs its own")
     return pc.index_in(pa.array(wanted, type=pa.string()), value_set=ids)
+
+
+def _weights(table: Any) -> NDArray[np.float64] | None:
+    """How many payments each row stands for; None where the table has no sample."""
+    if "let_through" not in table.column_names:
+        return None
+    chance = table["let_through"]
+    if chance.null_count == len(chance):
+        return None
+    return np.asarray(1.0 / chance.fill_null(1.0).to_numpy())
 
 
 def _fraud(table: Any) -> NDArray[np.bool_]:

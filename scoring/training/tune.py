@@ -75,10 +75,14 @@ def _both(fraud: NDArray[np.bool_]) -> bool:
 def _judged(dataset: Dataset, fold: Fold, candidate: Boosting, seed: int) -> float:
     train, test = thinned(dataset, fold[0]), fold[1]
     booster = fit(
-        dataset.matrix[train], dataset.fraud[train], boosting=candidate, seed=seed
+        dataset.matrix[train],
+        dataset.fraud[train],
+        weights=dataset.weights_of(train),
+        boosting=candidate,
+        seed=seed,
     )
     margin = margins(booster, dataset.matrix[test]).astype(np.float64)
-    return average_precision(margin, dataset.fraud[test])
+    return average_precision(margin, dataset.fraud[test], dataset.weights_of(test))
 
 
 def thinned(dataset: Dataset, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
