@@ -135,7 +135,7 @@ def _trained(
         manifest = train_on(
             dataset, draft, catalogue=catalogue, recipe=recipe, report=report
         )
-        write_card(draft, dataset)
+        write_card(draft, dataset, levels=_levels(catalogue))
         if signer:
             signer.sign(draft)
         promoted = registry.add(draft, manifest.version)
@@ -261,6 +261,20 @@ def _catalogue(path: Path | None) -> Any:
     if path is not None:
         settings = settings.model_copy(update={"features_file": path})
     return catalogue_from(settings)
+
+
+def _levels(catalogue: Any) -> Any:
+    """The thresholds that the services decide by; None where their policy is not for
+    these definitions.
+    """
+    from scoring.errors import BadArtifact
+    from scoring.settings import Settings
+    from scoring.wiring.definitions import policy_from
+
+    try:
+        return policy_from(Settings(), catalogue).file.thresholds.default
+    except BadArtifact:
+        return None
 
 
 def _summary(manifest: Manifest, place: str, *, promoted: bool) -> None:

@@ -12,21 +12,33 @@ from numpy.typing import NDArray
 
 from scoring.core.model import bundle
 from scoring.core.model.bundle import Manifest, manifest_from_json
+from scoring.core.policy.policy_file import Levels
+from scoring.training.card_thresholds import thresholds_table
 from scoring.training.dataset import Dataset
 from scoring.training.package import run_graph
 from scoring.training.plots import bar_chart, line_chart
 
 CARD_FILE = "card.md"
+_AT_THRESHOLDS = """
+## At the policy's thresholds
+
+Of the same rows by score alone, at the levels for all payments; rules, lists and levels
+of segments are left out. False positives are genuine payments that are not approved.
+
+"""
 _REVIEW_RATE = 0.01
 _CURVE_POINTS = 200
 _IMPORTANT = 15
 _BANDS_MINOR = (0, 1_000, 5_000, 10_000, 22_000, 50_000, 10**13)
 
 
-def write_card(directory: Path, dataset: Dataset) -> Path:
+def write_card(
+    directory: Path, dataset: Dataset, *, levels: Levels | None = None
+) -> Path:
     """Write card.md and its charts into a bundle's directory, and return its path.
 
-    The rows judged are those after the model's calibration and label delay.
+    The rows judged are those after the model's calibration and label delay. With the
+    `levels` of a policy it says what those decide.
     """
     path = directory / bundle.MANIFEST_FILE
     manifest = manifest_from_json(path.read_text(), name=str(path))
@@ -50,7 +62,17 @@ def write_card(directory: Path, dataset: Dataset) -> Path:
     for name, chart in charts.items():
         (directory / name).write_text(chart)
     card = directory / CARD_FILE
-    card.write_text(_text(manifest, list(charts)))
+    decided = ""
+    if levels is not None:
+        parts = None if dataset.segments is None else dataset.segments[judged]
+        decided = _AT_THRESHOLDS + thresholds_table(
+            score,
+            fraud,
+            levels=levels,
+            segments=parts,
+            weights=dataset.weights_of(judged),
+        )
+    card.write_text(_text(manifest, list(charts), decided))
     return card
 
 
@@ -142,7 +164,7 @@ def _importance(directory: Path, manifest: Manifest) -> list[tuple[str, float]]:
     return sorted(named, key=lambda pair: -pair[1])[:_IMPORTANT]
 
 
-def _text(manifest: Manifest, charts: list[str]) -> str:
+def _text(manifest: Manifest, charts: list[str], decided: str) -> str:
     training = manifest.training
     figures = "\n".join(
         f"| {name} | {'-' if value is None else f'{value:.4g}'} |"
@@ -171,7 +193,7 @@ explain payments beside a policy of rules; not meant to decide about a person.
 | figure | value |
 |---|---|
 {figures}
-
+{decided}
 {_second_look(manifest)}{images}
 
 ## Limits
