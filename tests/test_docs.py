@@ -148,11 +148,13 @@ def run_page(page: Path, directory: Path, doors: Mapping[str, str] = NONE) -> No
             printed = run(block, directory, doors)
 
 
+@pytest.mark.timeout(1_200)  # each block has a limit of its own
 @pytest.mark.parametrize("page", [p for p in RUN if not needs(p)], ids=titled)
 def test_a_page_runs_from_top_to_bottom(page, tmp_path):
     run_page(page, tmp_path)
 
 
+@pytest.mark.timeout(1_200)  # each block has a limit of its own
 @pytest.mark.parametrize("page", [p for p in RUN if needs(p)], ids=titled)
 def test_a_page_that_needs_a_server_runs_against_one(page, tmp_path, server):
     run_page(page, tmp_path, server)
