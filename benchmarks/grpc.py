@@ -134,12 +134,12 @@ def proved(driver: Driver) -> dict[str, Any]:
         CheckTransactionResponse.FromString(r).decision.core for r in driver.replies
     ]
     full = [c for c in cores if c.rung == Rung.RUNG_FULL and c.versions.model]
-    passes = [
+    sizes = [
         CheckTransactionResponse.FromString(r).decision.trace.batch_size
         for r in driver.replies
     ]
     return {
-        "checks_in_a_pass": statistics.fmean(passes) if passes else 0.0,
+        "checks_in_a_batch": statistics.fmean(sizes) if sizes else 0.0,
         "sampled_replies": len(cores),
         "sampled_full": len(full),
         "features_in_a_reply": len(full[0].features) if full else 0,
