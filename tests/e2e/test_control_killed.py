@@ -33,7 +33,12 @@ from scoring.core.policy.shipped_policy import default_policy
 from scoring.errors import ChangedMeanwhile, DatabaseUnavailable, NotPossible
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 
-pytestmark = [pytest.mark.kafka, pytest.mark.drill, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.drill,
+    pytest.mark.slow,
+    pytest.mark.timeout(7_200),  # of the long form
+]
 KILLS = int(os.environ.get("SCORING_DRILL_CONTROL_KILLS", "3"))
 KILLED_AFTER_S_MAX = 0.5
 WITHIN_S = 120

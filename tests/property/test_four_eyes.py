@@ -255,6 +255,7 @@ def played(desk, clock, chance, actions=ACTIONS):
     return play
 
 
+@pytest.mark.timeout(7_200)  # of the long form
 def test_random_actions_succeed_exactly_where_the_rules_allow_them():
     used = releases = 0
     for seed in range(SEQUENCES):
