@@ -78,6 +78,15 @@ def standing_of(
     return Standing.LAGGING if age_ms > lag_ms else Standing.BEHIND
 
 
+# Two workers of one machine may report by one name: the process tells them apart.
+Process = tuple[str, int]
+
+
+def process_of(report: ReplicaReport) -> Process:
+    """What a report is of."""
+    return report.replica, report.process
+
+
 @dataclass(slots=True)
 class Replicas:
     """The last report of each replica; what changed for the worse is logged once."""
@@ -85,19 +94,20 @@ class Replicas:
     now_ms: Callable[[], int]
     lag_ms: int = 10_000
     newest: Newest = field(default_factory=Newest)
-    _reports: dict[str, tuple[ReplicaReport, int]] = field(default_factory=dict)
-    _since: dict[str, tuple[int, int]] = field(default_factory=dict)
-    _alarmed: dict[str, Standing] = field(default_factory=dict)
+    _reports: dict[Process, tuple[ReplicaReport, int]] = field(default_factory=dict)
+    _since: dict[Process, tuple[int, int]] = field(default_factory=dict)
+    _alarmed: dict[Process, Standing] = field(default_factory=dict)
 
     def heard(self, report: ReplicaReport, at_ms: int) -> None:
         """Take a report, which reached the broker then; they come in order."""
-        self._reports[report.replica] = report, at_ms
-        release, _ = self._since.get(report.replica, (-1, 0))
+        name = process_of(report)
+        self._reports[name] = report, at_ms
+        release, _ = self._since.get(name, (-1, 0))
         if release != report.release:
-            self._since[report.replica] = (report.release, at_ms)
+            self._since[name] = (report.release, at_ms)
 
     def states(self) -> list[ReplicaState]:
-        """Every replica heard of within the hour, by its name."""
+        """Every replica heard of lately, by its name."""
         now_ms = self.now_ms()
         age_ms = now_ms - self.newest.published_at_ms
         for name, (_, heard_at_ms) in list(self._reports.items()):
@@ -128,13 +138,13 @@ class Replicas:
     def watch(self) -> None:
         """Log each replica that begins to lag, refuse or be silent, and its end."""
         for state in self.states():
-            name, standing = state.report.replica, state.standing
-            before = self._alarmed.get(name)
+            key, name = process_of(state.report), state.report.replica
+            standing, before = state.standing, self._alarmed.get(key)
             if standing in ALARMING and standing is not before:
-                self._alarmed[name] = standing
+                self._alarmed[key] = standing
                 log.warning("replica %s is %s: %s", name, standing, self._why(state))
             elif standing is Standing.CURRENT and before is not None:
-                del self._alarmed[name]
+                del self._alarmed[key]
                 log.warning("replica %s runs release %d", name, state.report.release)
 
     def _why(self, state: ReplicaState) -> str:

@@ -103,3 +103,13 @@ def test_all_are_counted_by_standing_for_the_metric(replicas, clock):
     counted = replicas.counted()
     assert counted[Standing.CURRENT] == 2
     assert set(counted) == set(Standing)
+
+
+def test_two_processes_of_one_name_are_two_and_the_one_that_lags_is_seen(
+    replicas, clock
+):
+    replicas.newest = Newest(2, clock.ms - LAG_MS - 1)
+    replicas.heard(report("vm/stream", process=1, release=2), clock.ms)
+    replicas.heard(report("vm/stream", process=2, release=1), clock.ms)
+    counted = replicas.counted()
+    assert (counted[Standing.CURRENT], counted[Standing.LAGGING]) == (1, 1)
