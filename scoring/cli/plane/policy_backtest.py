@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scoring.cli.options.control import DatabaseUrl
+
 if TYPE_CHECKING:
     from scoring.backtest.result import BacktestResult
     from scoring.backtest.run import BacktestOptions
@@ -50,6 +52,11 @@ def backtest(
     rule: Annotated[
         Path | None, typer.Option(help="one rule, added to the old version")
     ] = None,
+    proposal: Annotated[
+        int | None,
+        typer.Option(help="a version by its number; its figures are kept for the gate"),
+    ] = None,
+    database: DatabaseUrl = "",
     archive: ArchiveDir = None,
     decisions: Decisions = None,
     days: Days = 90,
@@ -63,31 +70,57 @@ def backtest(
 ) -> None:
     """Judge the same decided payments by a new version and by the old one.
 
+    With --proposal the new version is one of the control plane's database, and the old
+    one is in force there; propose it then: the proposal carries the newest backtest.
+
     Exit status: 0 judged, 1 the new version declines more than --decline-more-max of
     what the old one does not decline, 2 nothing could be judged.
     """
     from scoring.backtest.page import backtest_sheets, remarks
     from scoring.backtest.result import backtest_json
     from scoring.backtest.run import BacktestOptions
+    from scoring.cli.options.control import plane_at
+    from scoring.cli.plane.kept_backtest import kept_backtest
+    from scoring.errors import BadArtifact
     from scoring.replay.sheet import show
     from scoring.settings import Settings
     from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
     catalogue = catalogue_from(settings)
-    old, new = _versions(settings, catalogue, (file, rule), against)
     options = BacktestOptions(days, label_delay_days, memory_mb)
-    found = judged(source(settings, catalogue, archive, decisions), new, old, options)
+    chosen = source(settings, catalogue, archive, decisions)
+
+    def judge(new: Policy, old: Policy) -> BacktestResult:
+        return judged(chosen, new, old, options)
+
+    if proposal is None:
+        old, new = _versions(settings, catalogue, (file, rule), against)
+        found = judge(new, old)
+    else:
+        if file or rule or against != LIVE:
+            raise BadArtifact(
+                "--proposal compares with what is in force: leave out the file, --rule "
+                "and --against"
+            )
+        with plane_at(settings, database) as plane:
+            found = kept_backtest(plane, proposal, catalogue, settings, judge)
     if as_json:
         typer.echo(backtest_json(found), nl=False)
     else:
         show(backtest_sheets(found))
         for line in remarks(found):
             typer.echo(line)
+    _hold(found, decline_more_max)
+
+
+def _hold(found: BacktestResult, decline_more_max: float | None) -> None:
+    """End with status 1 where more is declined than is allowed, in per cent."""
     more = max(found.accepted_then_declined) * 100
     if decline_more_max is not None and more > decline_more_max:
         limit = f"beyond --decline-more-max {decline_more_max:g}"
-        typer.echo(f"declines {more:.2f} % more: {limit}", err=True)
+        told = f"declines {more:.2f} % of what the old version accepts"
+        typer.echo(f"{told}: {limit}", err=True)
         raise typer.Exit(1)
 
 

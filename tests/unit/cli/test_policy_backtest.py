@@ -6,9 +6,12 @@ import pytest
 from backtest_parts import NEW_POLICY, OLD_POLICY, ledger_archive
 from typer.testing import CliRunner
 
+from scoring.cli.options.control import plane_at
 from scoring.cli.policy import app
+from scoring.control.domain.people import By
 from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import BadArtifact
+from scoring.settings import Settings
 
 RULE = """
 id: abroad
@@ -88,3 +91,57 @@ def test_a_bad_rule_is_refused_by_its_file(place, tmp_path, line):
     done = CliRunner().invoke(app, ["backtest", "--rule", str(bad), *archive])
     assert isinstance(done.exception, BadArtifact)
     assert str(done.exception).startswith(str(bad))
+<<<<<<< HEAD
+=======
+
+
+COSTS = """
+version: 1
+costs:
+  missed_fraud: {share: 1.0, fixed_minor: 1000}
+  refused_customer: {fixed_minor: 500}
+  challenge: {genuine_abandons: 0.1, fraud_passes: 0.1}
+  review: {fixed_minor: 300, fraud_found: 0.95}
+"""
+
+
+def test_a_report_and_cheapest_thresholds_come_from_the_same_archive(place, tmp_path):
+    archive = ("--archive", str(place / "archive"), "--days", "50")
+    old = str(place / "old.yaml")
+    done = CliRunner().invoke(app, ["report", "--policy", old, *archive])
+    assert done.exit_code == 0, done.output
+    assert "legitimate refused" in done.output
+    (tmp_path / "costs.yaml").write_text(COSTS)
+    out, plot = tmp_path / "new.yaml", tmp_path / "costs.svg"
+    words = ["--cost", str(tmp_path / "costs.yaml"), "--policy", old]
+    words += ["--out", str(out), "--plot", str(plot)]
+    done = CliRunner().invoke(app, ["thresholds", *words, *archive])
+    assert done.exit_code == 0, done.output
+    assert "frauds are known: 30 are needed" in done.output
+    assert out.read_text() == OLD_POLICY, "levels that were kept change nothing"
+    assert plot.read_text().startswith("<svg")
+
+
+def test_a_version_of_the_control_plane_keeps_its_figures_for_the_gate(place, tmp_path):
+    database = f"sqlite:///{tmp_path / 'control.db'}"
+    shell = CliRunner()
+    words = ["draft", str(place / "new.yaml"), "--database", database]
+    assert shell.invoke(app, words).exit_code == 0
+    archive = ("--archive", str(place / "archive"), "--days", "50")
+    words = ["backtest", "--proposal", "1", "--database", database, *archive]
+    done = shell.invoke(app, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    with plane_at(Settings(), database) as plane:
+        with plane.policies.read(plane.person) as work:
+            version = work.policies.policy(1).version
+            (kept,) = work.policies.backtests(version)
+        answer = plane.policies.propose(By(plane.person), 1)
+    assert kept.figures == figures
+    assert kept.against == figures["old"]["version"]
+    assert kept.declined_count == figures["newly_declined"]["count"]
+    assert kept.accepted_count == figures["accepted"]["count"]
+    assert answer.proposal.backtest == kept.number
+    refused = shell.invoke(app, [*words, "--rule", str(place / "rule.yaml")])
+    assert "leave out the file" in str(refused.exception)
+>>>>>>> 6adb2d5 (Keep a backtest with its version for the gate)
