@@ -46,11 +46,11 @@ def remarks(found: BacktestResult) -> list[str]:
     usual = "no label says fraud, so that none is taken as known"
     if span.delay_ms is not None:
         usual = f"labels usually take {span.delay_ms / DAY_MS:g} days"
-    more = f"{by_count:+.2%} of payments, {by_amount:+.2%} of the amount"
+    more = f"{by_count:.2%} of payments, {by_amount:.2%} of the amount"
     lines = [
         f"{found.eligible:,} payments, {days}",
         f"old version {found.old.version}, new version {found.new.version}",
-        f"declined more of what the old version does not decline: {more}",
+        f"declined of what the old version does not decline: {more}",
         f"not yet labelled: {percent(found.unlabelled_share)}; {usual}",
     ]
     lines += [f"skipped, {cause}: {n:,}" for cause, n in found.skipped.items()]

@@ -60,8 +60,9 @@ class SideFigures:
 class RuleFigures:
     """One rule or list of the new version.
 
-    `alone` are the payments whose outcome is milder without it; `unknown` how many
-    left it unknown; `overlaps` the others that held with it, most frequent first.
+    `declined` are the hits that it declines, by this rule or for another reason;
+    `alone` the payments whose outcome is milder without it; `unknown` how many left it
+    unknown; `overlaps` the others that held with it, most frequent first.
     """
 
     rule: str
@@ -69,10 +70,19 @@ class RuleFigures:
     asks: str
     owner: str
     hits: Slice
+    declined: Slice
     alone: Slice
     unknown: int
     overlaps: Mapping[str, int]
     last_hit_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFigures:
+    """What the new version does in one segment of its thresholds."""
+
+    segment: str
+    outcomes: Mapping[Outcome, Slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,8 @@ class CurveCell:
 
     bin: int
     floor: Outcome
-    truth: PaymentClass
-    tally: PaymentSum
+    found: PaymentClass
+    sum: PaymentSum
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +126,37 @@ class BacktestResult:
     flips: Flips
     samples: Mapping[str, tuple[tuple[str, str], ...]]
     rules: tuple[RuleFigures, ...]
+    segments: tuple[SegmentFigures, ...]
     curves: tuple[Curve, ...]
     decided_by_old: int
     differing: int
 
     @property
-    def accepted_then_declined(self) -> tuple[float, float]:
-        """How much more the new version declines of what the old one does not.
+    def accepted(self) -> PaymentSum:
+        """What the old version does not decline."""
+        others = (o for o in Outcome if o and o is not Outcome.DECLINE)
+        return sum_of(self.old.outcomes[outcome] for outcome in others).all
 
-        As shares of that, by count and by amount; below 0 where it declines less.
+    @property
+    def newly_declined(self) -> PaymentSum:
+        """What of that the new version declines."""
+        declining = f"→ {Outcome.DECLINE.name.lower()}"
+        flips = self.flips.outcomes.items()
+        return sum_of(part for flip, part in flips if flip.endswith(declining)).all
+
+    @property
+    def accepted_then_declined(self) -> tuple[float, float]:
+        """The share of what the old version accepts that the new one declines.
+
+        By count and by amount, in the reference currency; what it declines less is not
+        set against it.
         """
-        old, new = (side.outcomes[Outcome.DECLINE].all for side in (self.old, self.new))
-        every = self.old.at_least(Outcome.APPROVE).all
-        count = every.count - old.count
-        amount = every.reference_minor - old.reference_minor
+        accepted, declined = self.accepted, self.newly_declined
         return (
-            (new.count - old.count) / count if count else 0.0,
-            (new.reference_minor - old.reference_minor) / amount if amount else 0.0,
+            declined.count / accepted.count if accepted.count else 0.0,
+            declined.reference_minor / accepted.reference_minor
+            if accepted.reference_minor
+            else 0.0,
         )
 
     @property
@@ -165,7 +189,12 @@ def plain(found: BacktestResult) -> dict[str, Any]:
         "eligible": found.eligible,
         "skipped": dict(found.skipped),
         "not_yet_labelled_share": found.unlabelled_share,
-        "declined_more": {"by_count": by_count, "by_amount": by_amount},
+        "accepted": sum_json(found.accepted),
+        "newly_declined": {
+            **sum_json(found.newly_declined),
+            "share_by_count": round(by_count, 9),
+            "share_by_amount": round(by_amount, 9),
+        },
         "decided_by_old": found.decided_by_old,
         "differing_from_recorded": found.differing,
         "flips": _flips(found),
@@ -193,8 +222,8 @@ def _curve(curve: Curve) -> dict[str, Any]:
         {
             "bin": cell.bin,
             "floor": cell.floor.name.lower(),
-            "truth": cell.truth.value,
-            **tally_json(cell.tally),
+            "class": cell.found.value,
+            **sum_json(cell.sum),
         }
         for cell in curve.cells
     ]
@@ -211,7 +240,7 @@ def _side(side: SideFigures) -> dict[str, Any]:
     return {
         "version": side.version,
         "name": side.name,
-        "classes": {name: tally_json(tally) for name, tally in side.classes.items()},
+        "classes": {name: sum_json(tally) for name, tally in side.classes.items()},
         "outcomes": {
             outcome.name.lower(): slice_json(part)
             for outcome, part in side.outcomes.items()
@@ -226,6 +255,7 @@ def _rule(line: RuleFigures) -> dict[str, Any]:
         "asks": line.asks,
         "owner": line.owner,
         "hits": slice_json(line.hits),
+        "declined": slice_json(line.declined),
         "alone": slice_json(line.alone),
         "unknown": line.unknown,
         "overlaps": dict(line.overlaps),
@@ -236,13 +266,13 @@ def _rule(line: RuleFigures) -> dict[str, Any]:
 def slice_json(part: Slice) -> dict[str, Any]:
     """A slice by truth, with its precision."""
     by_truth = {
-        t.value: tally_json(part.tallies[t]) for t in PaymentClass if t in part.tallies
+        t.value: sum_json(part.tallies[t]) for t in PaymentClass if t in part.tallies
     }
     precision = None if part.precision is None else round(part.precision, 9)
     return {"count": part.count, "precision": precision, "by_truth": by_truth}
 
 
-def tally_json(tally: PaymentSum) -> dict[str, Any]:
+def sum_json(tally: PaymentSum) -> dict[str, Any]:
     """Payments of one kind."""
     return {
         "count": tally.count,

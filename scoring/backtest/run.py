@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from scoring.backtest.result import (
     BacktestResult,
     Curve,
     CurveCell,
-    RuleFigures,
+    SegmentFigures,
     SideFigures,
 )
+from scoring.backtest.rule_figures import rule_figures
 from scoring.backtest.side import Side
 from scoring.backtest.source import DAYS, PaidSource
 from scoring.backtest.trial import Trial
@@ -28,7 +28,6 @@ from scoring.replay.slices import PaymentClass, PaymentSum, Slice
 from scoring.training.progress import Report, silent
 from scoring.training.sql import connect
 
-_OVERLAPS = 10  # of each rule: the others that held with it most often
 _SAMPLES = 20  # payments of each flip
 
 
@@ -111,7 +110,8 @@ def _found(trial: Trial) -> BacktestResult:
         skipped={cause: int(count) for cause, count in skipped},
         flips=flips,
         samples=samples,
-        rules=_rules(trial, parts["new"]),
+        rules=rule_figures(trial, parts["new"]),
+        segments=_segments(trial),
         curves=_curves(trial),
         decided_by_old=int(decided),
         differing=int(differing),
@@ -223,57 +223,23 @@ def _because(
     return found or [("", "")]
 
 
-# Rules ---------------------------------------------------------------------------
-
-
-def _rules(trial: Trial, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
-    side = trial.new
-    asks = side.policy.asks
-    owners = {rule.id: rule.owner for rule in side.policy.file.rules}
-    hits, alone = ([Slice() for _ in asks] for _ in range(2))
-    unknown: Counter[int] = Counter()
-    overlaps: list[Counter[str]] = [Counter() for _ in asks]
-    last: dict[int, int] = {}
-    newest = dict(
-        trial.con.execute("SELECT new, max(last_ms) FROM groups GROUP BY 1").fetchall()
-    )
-    for combination, part in parts.items():
-        found = trial.found["new"][combination]
-        held, unsure, *_ = side.read(found.key)
-        holding = [i for i in range(len(asks)) if held >> i & 1]
-        for i in holding:
-            hits[i].add(part)
-            last[i] = max(last.get(i, 0), newest[combination])
-            if side.without(found.key, i) < found.outcome:
-                alone[i].add(part)
-            for j in holding:
-                if i != j:
-                    overlaps[i][asks[j].name] += part.count
-        for i in range(len(asks)):
-            if unsure >> i & 1:
-                unknown[i] += part.count
-    return tuple(
-        RuleFigures(
-            rule=ask.name,
-            mode=ask.mode.name.lower(),
-            asks=ask.outcome.name.lower(),
-            owner=owners.get(ask.name, ""),
-            hits=hits[i],
-            alone=alone[i],
-            unknown=unknown[i],
-            overlaps=_most(overlaps[i]),
-            last_hit_ms=last.get(i),
-        )
-        for i, ask in enumerate(asks)
-    )
-
-
-def _most(counts: Counter[str]) -> dict[str, int]:
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return dict(ordered[:_OVERLAPS])
-
-
 # Curves --------------------------------------------------------------------------
+
+
+def _segments(trial: Trial) -> tuple[SegmentFigures, ...]:
+    rows = trial.con.execute(
+        """SELECT segment, outcome, truth, '', sum(count)::BIGINT, 0, sum(amount),
+            sum(weight), sum(weighted)
+        FROM segments GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    count = len(trial.new.policy.file.thresholds.segments) + 1
+    found = [{o: Slice() for o in Outcome if o} for _ in range(count)]
+    for segment, outcome, *sums in rows:
+        found[segment][Outcome(outcome)].add(_slice(sums))
+    return tuple(
+        SegmentFigures(segment_name(trial.new.policy, i), outcomes)
+        for i, outcomes in enumerate(found)
+    )
 
 
 def _curves(trial: Trial) -> tuple[Curve, ...]:

@@ -168,7 +168,8 @@ class ArchiveSource:
         labels = self.archive.records(con, "labels", self.archive.files("labels"))
         con.execute(
             f"""CREATE OR REPLACE TEMP TABLE labels_known AS
-            SELECT tenant, transaction_id AS id, version, fraud, source, known_at_ms
+            SELECT tenant, transaction_id AS id, version, verdict, fraud, source,
+                known_at_ms
             FROM ({labels}) QUALIFY {FIRST["labels"]}"""  # noqa: S608
         )
         events = self.archive.records(con, "events", self.archive.files("events"))

@@ -175,6 +175,8 @@ _TABLES = (
     minor HUGEINT, amount HUGEINT, weight DOUBLE, weighted DOUBLE, last_ms BIGINT)""",
     """curves (segment INTEGER, bin SMALLINT, floor TINYINT, truth VARCHAR,
     count BIGINT, amount HUGEINT, weight DOUBLE, weighted DOUBLE)""",
+    """segments (segment INTEGER, outcome TINYINT, truth VARCHAR, count BIGINT,
+    amount HUGEINT, weight DOUBLE, weighted DOUBLE)""",
     "samples (old INTEGER, new INTEGER, tenant VARCHAR, id VARCHAR)",
     "skipped (cause VARCHAR, count BIGINT)",
     "recorded_by_old (count BIGINT, differing BIGINT)",
@@ -187,6 +189,9 @@ _GATHER = (
     """INSERT INTO curves SELECT segment, bin, new_floor, truth, count(*),
         coalesce(sum(amount), 0), sum(weight), coalesce(sum(amount * weight), 0)
     FROM settled WHERE bin IS NOT NULL AND new_floor > 0 GROUP BY ALL""",
+    """INSERT INTO segments SELECT segment, new_outcome, truth, count(*),
+        coalesce(sum(amount), 0), sum(weight), coalesce(sum(amount * weight), 0)
+    FROM settled GROUP BY ALL""",
     f"""INSERT INTO samples SELECT old, new, one.tenant, one.id FROM (
         SELECT old, new, unnest(arg_min({{'tenant': tenant, 'id': id}}, hash(id),
             {SAMPLE})) AS one

@@ -9,6 +9,8 @@ import typer
 
 from scoring.cli.plane import policy_life
 from scoring.cli.plane.policy_backtest import backtest
+from scoring.cli.plane.policy_report import report
+from scoring.cli.plane.policy_thresholds import thresholds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command()(backtest)
+app.command()(report)
+app.command()(thresholds)
 for _command in policy_life.COMMANDS:
     app.command()(_command)
 Features = Annotated[

@@ -172,7 +172,7 @@ def _versions(
         raise BadArtifact("name the new version's file, or a rule with --rule FILE")
     old = version(settings, catalogue, against)
     if rule is not None:
-        text = _text(rule)
+        text = read_text(rule)
         return old, with_rule(old, text, catalogue=catalogue, name=str(rule))
     chosen = settings.model_copy(update={"policy_file": file})
     return old, policy_from(chosen, catalogue)
@@ -187,7 +187,8 @@ def version(settings: Settings, catalogue: Catalogue, named: str) -> Policy:
     return policy_from(settings, catalogue)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file's text; raises `BadArtifact`."""
     from scoring.errors import BadArtifact
 
     try:

@@ -155,7 +155,7 @@ def test_the_page_names_every_class_and_how_much_more_is_declined(found):
     assert "declined by us then: no label, nothing saved" in {
         row[0] for row in sheets["By class"].rows
     }
-    assert any("declined more" in line for line in remarks(found))
+    assert any("declined of what" in line for line in remarks(found))
     declines = found.new.outcomes[Outcome.DECLINE].count
     assert found.accepted_then_declined[0] > 0
     assert declines > found.old.outcomes[Outcome.DECLINE].count
