@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "evaluate": (TRAIN,),
     "features audit": (TRAIN,),
     "forget": (TRAIN,),
+    "lists": (CONTROL,),
     **dict.fromkeys(
         ("policy backtest", "policy report", "policy thresholds"), (TRAIN,)
     ),

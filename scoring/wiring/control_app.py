@@ -29,6 +29,7 @@ from scoring.control.control_topic import KafkaRelayTopic
 from scoring.control.database.database import Database
 from scoring.control.database.relaying import LeaseTable, RelayedOutbox
 from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.domain.people import Person, role_named
@@ -108,6 +109,7 @@ def plane_from(
         database=database,
         texts=texts,
         policies=PolicyDesk(database, texts, control_rules_from(settings), now_ms),
+        lists=ListDesk(database, now_ms),
         people=PeopleDesk(database, now_ms=now_ms),
         audit=AuditDesk(database),
         replicas=Replicas(now_ms, round(settings.control_lag_s * _MS_PER_S)),

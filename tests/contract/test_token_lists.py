@@ -179,6 +179,19 @@ def test_an_import_is_applied_once(bench):
         bench.desk.apply(WHO, "stolen", done.number)
 
 
+def test_a_file_that_was_read_a_day_ago_is_read_again(bench):
+    put(bench, "kept")
+    read = bench.read("token\na\n", replaces=True)
+    later = Clock()
+    later.days(1.1)
+    ListDesk(bench.database, later).read_file(
+        WHO, "stolen", FileWish(source="cards.csv"), [b"token\n", b"b\n"]
+    )
+    with pytest.raises(NotPossible, match="is lapsed; only one that is read"):
+        bench.desk.apply(WHO, "stolen", read.number)
+    assert bench.until("stolen", "kept") == FOREVER_MS
+
+
 def test_many_changes_make_a_new_base_and_end_the_changes_that_it_holds(
     bench, monkeypatch
 ):
@@ -264,6 +277,8 @@ def test_a_file_with_a_mistake_is_refused_whole_with_its_line(bench, text, told)
     assert bench.info() == before
     with bench.desk.read(EVE) as work:
         assert work.lists.staged() == 0
+    with pytest.raises(NotPossible, match="is reading; only one that is read"):
+        bench.desk.apply(WHO, "stolen", 1)
 
 
 def test_every_mistake_of_a_file_is_told_at_once(bench):

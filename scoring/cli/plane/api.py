@@ -199,7 +199,8 @@ class InProcess:
         path, _, query = target.partition("?")
         scope = {
             "type": "http",
-            "asgi": {"version": "3.0"},
+            # By 2.4 nobody listens for a caller who leaves: a stream is sent whole.
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
             "method": method,
             "scheme": "http",

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scoring.control.api import policies, records
+from scoring.control.api import lists, policies, records
 from scoring.control.api.health import Condition, health_router
 from scoring.control.api.openapi import document_of
 from scoring.control.api.plane import Plane
@@ -21,6 +21,8 @@ from scoring.control.api.problems import ControlProblem, problem
 from scoring.control.api.requests import AsgiApp, BoundedBodies
 
 OPENAPI_PATH = "/openapi.json"
+# Files of lists come whole; what is read of them is bounded by their own limit.
+_LARGER = {"/v1/lists/": lists.FILE_BYTES_MAX}
 BODY_BYTES_MAX = 2_097_152  # a policy and its reasons, as JSON
 
 
@@ -37,7 +39,7 @@ def control_api(
     app = _routed()
     app.state.plane = plane
     app.include_router(health_router(condition or Condition()))
-    return BoundedBodies(app, BODY_BYTES_MAX, larger or {})
+    return BoundedBodies(app, BODY_BYTES_MAX, _LARGER | dict(larger or {}))
 
 
 def document() -> dict[str, Any]:
@@ -56,7 +58,7 @@ def _routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (policies.router, records.router):
+    for router in (policies.router, lists.router, records.router):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _unrouted)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign] # documented so

@@ -13,6 +13,7 @@ from fastapi import Depends, Query, Request
 from scoring.control.api.identity import Identity
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.desks.policy_texts import PolicyTexts
@@ -39,6 +40,7 @@ class Plane:
     database: Database
     texts: PolicyTexts
     policies: PolicyDesk
+    lists: ListDesk
     people: PeopleDesk
     audit: AuditDesk
     replicas: Replicas
@@ -75,6 +77,11 @@ class Visitor:
     def policies(self) -> PolicyDesk:
         """The desk of policies."""
         return self.plane.policies
+
+    @property
+    def lists(self) -> ListDesk:
+        """The desk of managed lists."""
+        return self.plane.lists
 
     def because(self, why: str) -> By:
         """The same as who asks a desk for an action, and why."""

@@ -240,6 +240,15 @@ class TokenLists:
         """Set entries aside for an import; each token of it once."""
         stage(self._connection, number, [_hashed(entry) for entry in entries])
 
+    def lapse(self, *, before_ms: int) -> None:
+        """Forget files that were read before a time and never applied."""
+        waits = (ImportState.READING.value, ImportState.READ.value)
+        old = and_(LIST_IMPORTS.c.state.in_(waits), LIST_IMPORTS.c.at_ms < before_ms)
+        numbers = select(LIST_IMPORTS.c.number).where(old)
+        self._connection.execute(delete(LIST_STAGED).where(_S.of_import.in_(numbers)))
+        lapsed = {"state": ImportState.LAPSED.value}
+        self._connection.execute(update(LIST_IMPORTS).where(old).values(lapsed))
+
     def staged(self) -> int:
         """How many entries are set aside."""
         return self._count(select(func.count()).select_from(LIST_STAGED))

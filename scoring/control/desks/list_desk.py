@@ -14,7 +14,11 @@ from scoring.control.desks.list_records import publish
 from scoring.control.domain import managed_lists
 from scoring.control.domain.audit_chain import Change
 from scoring.control.domain.list_file import ListFile
-from scoring.control.domain.list_imports import ListImport
+from scoring.control.domain.list_imports import (
+    READ_KEPT_MS,
+    ImportState,
+    ListImport,
+)
 from scoring.control.domain.lists_in_use import deletable
 from scoring.control.domain.managed_lists import (
     KeptList,
@@ -160,6 +164,7 @@ class ListDesk:
                 by=by.person.name,
                 at_ms=doing.at_ms,
             )
+            work.lists.lapse(before_ms=doing.at_ms - READ_KEPT_MS)
             work.lists.add_import(begun)
         file = ListFile(wish.source, info.field)
         try:
@@ -170,7 +175,7 @@ class ListDesk:
             raise
         with writing(self._database) as work:
             counted = replace(begun.diff, repeated=file.repeated)
-            read = replace(begun, diff=counted)
+            read = replace(begun, state=ImportState.READ, diff=counted)
             read = replace(read, diff=work.lists.diff(read))
             work.lists.save_import(read)
         return read
@@ -181,7 +186,7 @@ class ListDesk:
         """Apply an import that was read: all of it, in one revision."""
         with self._doing(by) as (work, doing):
             info = self._read(work, name, revision)
-            import_ = work.lists.import_(name, number)
+            import_ = work.lists.import_(name, number).to_be_applied()
             diff = work.lists.diff(import_)
             fits(info, info.count + diff.added - diff.removed)
             info = replace(info, count=info.count + diff.added - diff.removed)

@@ -8,11 +8,15 @@ from enum import StrEnum
 from scoring.control.domain.managed_lists import ListDiff
 from scoring.errors import NotPossible
 
+READ_KEPT_MS = 86_400_000  # a file that was read is to be applied within a day
+
 
 class ImportState(StrEnum):
     """Where an import is in its life."""
 
+    READING = "reading"  # or ended before the file did: never to be applied
     READ = "read"  # in the database, beside its list
+    LAPSED = "lapsed"  # what was read is forgotten
     APPLIED = "applied"
     UNDONE = "undone"
 
@@ -31,16 +35,24 @@ class ListImport:
     revision: int
     by: str
     at_ms: int
-    state: ImportState = ImportState.READ
+    state: ImportState = ImportState.READING
     diff: ListDiff = field(default_factory=ListDiff)
     undone_at_ms: int | None = None
 
     def applied(self, diff: ListDiff, *, revision: int, at_ms: int) -> ListImport:
         """The import, applied; raises `NotPossible` unless it waits for that."""
-        self._must_be(ImportState.READ, "can be applied")
         return replace(
-            self, state=ImportState.APPLIED, diff=diff, revision=revision, at_ms=at_ms
+            self.to_be_applied(),
+            state=ImportState.APPLIED,
+            diff=diff,
+            revision=revision,
+            at_ms=at_ms,
         )
+
+    def to_be_applied(self) -> ListImport:
+        """Itself; raises `NotPossible` unless its whole file was read."""
+        self._must_be(ImportState.READ, "can be applied")
+        return self
 
     def undone(self, at_ms: int) -> ListImport:
         """The import, undone; raises `NotPossible` unless it is applied."""

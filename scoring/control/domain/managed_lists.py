@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
@@ -31,6 +31,7 @@ ENTRIES_MAX = 20_000_000  # of one list: 320 MB mapped
 CHANGED_MAX = 10_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _FIELD: TypeAdapter[str] = TypeAdapter(ListField)
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANTS_KEPT = 10_000  # a file seldom has more expiries
 
 
@@ -81,6 +82,19 @@ class ListedEntry:
     author: str
     source: str
     added_at_ms: int
+
+    def as_line(self) -> dict[str, str]:
+        """The entry as a line of a file that an import reads.
+
+        >>> ListedEntry(token="c1", until_ms=1_772_366_400_001, reason="", author="ann",
+        ...     source="by hand", added_at_ms=0).as_line()["expires"]
+        '2026-03-01T12:00:00.001+00:00'
+        """
+        expires = ""
+        if self.until_ms != FOREVER_MS:
+            instant = _1970 + timedelta(milliseconds=self.until_ms)
+            expires = instant.isoformat(timespec="milliseconds")
+        return {"token": self.token, "expires": expires, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,224 @@
+"""`scoring lists`: lists of tokens that policies name, one entry or a million."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scoring.cli.options.control import (
+    ControlUrl,
+    DatabaseUrl,
+    TokenFile,
+    control_at,
+)
+
+app = typer.Typer(
+    help="Change the managed lists that policies name: entries, files, export.",
+    no_args_is_help=True,
+)
+Name = Annotated[str, typer.Argument(help="the list, as policies name it")]
+WhyOption = Annotated[str, typer.Option("--why", help="the reason, for the audit")]
+Revision = Annotated[
+    int | None,
+    typer.Option(help="refuse where the list is at another revision than this"),
+]
+
+
+@app.command()
+def show(
+    *,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Show every list: what it is of, its entries and its revision."""
+    with control_at(control, database, token_file) as api:
+        for each in api.items("lists"):
+            typer.echo(
+                f"{each['name']}  {each['kind']} of {each['field']}  "
+                f"{each['count']:,} entries  revision {each['revision']}"
+            )
+
+
+@app.command()
+def create(
+    name: Name,
+    *,
+    field: Annotated[
+        str, typer.Option(help="whose values it lists: card, device, attributes.x …")
+    ],
+    kind: Annotated[str, typer.Option(help="block, allow or plain")] = "block",
+    about: Annotated[str, typer.Option(help="what it is for")] = "",
+    why: WhyOption = "",
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Make a list without entries."""
+    body = {"name": name, "kind": kind, "field": field, "about": about, "why": why}
+    with control_at(control, database, token_file) as api:
+        made = api.post("lists", body=body).json
+    typer.echo(
+        f"{name}: revision {made['revision']}; a policy names it with managed: true"
+    )
+
+
+@app.command()
+def add(
+    name: Name,
+    token: Annotated[str, typer.Argument(help="never a card number")],
+    *,
+    expires: Annotated[
+        str, typer.Option(help="event time, such as 2026-12-31T23:00:00Z")
+    ] = "",
+    reason: Annotated[str, typer.Option(help="kept beside the token")] = "",
+    revision: Revision = None,
+    why: WhyOption = "",
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Put a token on a list, in place of what it had."""
+    body = {"token": token, "expires": expires, "reason": reason, "why": why}
+    with control_at(control, database, token_file) as api:
+        told = api.post("lists", name, "entries", body=body | _at(revision)).json
+    _tell(told, "on the list")
+
+
+@app.command()
+def remove(
+    name: Name,
+    token: Annotated[str, typer.Argument(help="the token to take off")],
+    *,
+    revision: Revision = None,
+    why: WhyOption = "",
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Take a token off a list."""
+    body = {"token": token, "why": why}
+    with control_at(control, database, token_file) as api:
+        told = api.post("lists", name, "removals", body=body | _at(revision)).json
+    _tell(told, "off the list")
+
+
+@app.command("import")
+def import_(
+    name: Annotated[
+        str, typer.Argument(help="the list; every one, with a policy")
+    ] = "",
+    file: Annotated[
+        Path | None, typer.Argument(help="CSV or JSON lines: token, expires, reason")
+    ] = None,
+    *,
+    from_policy: Annotated[
+        Path | None,
+        typer.Option(help="move the entries that a policy holds to managed lists"),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option(help="what the file lacks comes off the list")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="say what would change")] = False,
+    why: WhyOption = "",
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Import a file: all of it or, where it has a mistake, nothing."""
+    from scoring.cli.plane.list_files import ImportOf, imported, moved_from
+    from scoring.errors import BadArtifact
+
+    if (file is None) == (from_policy is None):
+        raise BadArtifact("name a list and its file, or --from-policy FILE")
+    with control_at(control, database, token_file) as api:
+        of_it = ImportOf(api, replace=replace, dry_run=dry_run, why=why)
+        if file is not None:
+            imported(of_it, name, file.name, file.read_bytes())
+        elif from_policy is not None:
+            moved_from(of_it, from_policy, name)
+
+
+@app.command()
+def undo(
+    name: Name,
+    number: Annotated[int, typer.Argument(help="the import, as `imports` shows it")],
+    *,
+    why: WhyOption = "",
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Bring back what an import changed; what was changed since stays as it is."""
+    with control_at(control, database, token_file) as api:
+        api.post("lists", name, "imports", number, "undoing", body={"why": why})
+        told = api.get("lists", name).json
+    typer.echo(f"import {number} is undone: {told['count']:,} entries")
+
+
+@app.command()
+def imports(
+    name: Name,
+    *,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Show the newest imports of a list."""
+    with control_at(control, database, token_file) as api:
+        for each in api.items("lists", name, "imports"):
+            typer.echo(
+                f"{each['number']}  {each['state']}  {each['source']}  {_diff(each)}"
+            )
+
+
+@app.command()
+def export(
+    name: Name,
+    *,
+    out: Annotated[Path | None, typer.Option(help="default: standard output")] = None,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Export every entry as JSON lines, as `import` reads them."""
+    with control_at(control, database, token_file) as api:
+        body = api.get("lists", name, "export").body
+    if out is None:
+        typer.echo(body.decode(), nl=False)
+    else:
+        out.write_bytes(body)
+
+
+@app.command()
+def delete(
+    name: Name,
+    *,
+    why: Annotated[str, typer.Option("--why", help="the reason, for the audit")],
+    revision: Revision = None,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """Delete a list, unless a policy that runs or is approved names it."""
+    with control_at(control, database, token_file) as api:
+        body = {"why": why} | _at(revision)
+        api.post("lists", name, "deletion", body=body)
+    typer.echo(f"{name} is deleted")
+
+
+def _at(revision: int | None) -> dict[str, Any]:
+    return {} if revision is None else {"revision": revision}
+
+
+def _tell(told: dict[str, Any], where: str) -> None:
+    already = "" if told["changed"] else " already"
+    typer.echo(f"{where}{already}: revision {told['list']['revision']}")
+
+
+def _diff(told: dict[str, Any]) -> str:
+    from scoring.cli.plane.list_files import diff_line
+
+    return diff_line(told)

@@ -1,0 +1,115 @@
+"""Files into managed lists: what they change first, then the change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from scoring.errors import BadArtifact
+
+if TYPE_CHECKING:
+    from scoring.cli.plane.api import ControlApi
+    from scoring.core.policy.policy_file import TokenList
+
+_KIND_OF = {"approve": "allow", None: "plain"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOf:
+    """Where a file goes, and how."""
+
+    api: ControlApi
+    replace: bool = False
+    dry_run: bool = False
+    why: str = ""
+
+
+def imported(of_it: ImportOf, name: str, source: str, content: bytes) -> None:
+    """Read a file beside its list, and apply it unless that is all; tells each step."""
+    from rich.console import Console
+
+    api = of_it.api
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        told = f"{source}:{line}: is not UTF-8; save the file as UTF-8"
+        raise BadArtifact(told) from error
+    body = {"source": source, "content": text, "replaces": of_it.replace}
+    with Console(stderr=True).status(f"reading {source}"):
+        read = api.post("lists", name, "imports", body=body | {"why": of_it.why}).json
+    if of_it.dry_run:
+        typer.echo(f"{name}: would change: {diff_line(read)}")
+        return
+    at = {"revision": read["revision"], "why": of_it.why}
+    path = ("lists", name, "imports", read["number"], "application")
+    with Console(stderr=True).status(f"applying {source}"):
+        done = api.post(*path, body=at).json
+    typer.echo(
+        f"{name}: import {done['number']}: {diff_line(done)}; "
+        f"undo it with `scoring lists undo {name} {done['number']}`"
+    )
+
+
+def moved_from(of_it: ImportOf, file: Path, only: str = "") -> None:
+    """Move the entries that a policy holds to managed lists of the same names."""
+    from scoring.core import document
+    from scoring.core.policy.policy_file import PolicyFile
+
+    try:
+        text = file.read_text()
+    except OSError as error:
+        raise BadArtifact(f"{file}: cannot be read: {error.strerror}") from error
+    policy = document.load(text, PolicyFile, name=str(file))
+    held = {
+        name: listed
+        for name, listed in policy.lists.items()
+        if listed.entries and only in ("", name)
+    }
+    if not held:
+        raise BadArtifact(f"{file}: no list of it has entries to be moved")
+    there = {each["name"] for each in of_it.api.items("lists")}
+    for name, listed in held.items():
+        if name not in there:
+            _created(of_it, name, listed)
+        imported(of_it, name, file.name, _lines(listed))
+    typer.echo("now write `managed: true` in place of their entries in the policy")
+
+
+def _created(of_it: ImportOf, name: str, listed: TokenList) -> None:
+    kind = _KIND_OF.get(listed.then, "block")
+    if listed.field is None:
+        told = "name what it is of: `scoring lists create"
+        raise BadArtifact(f"lists.{name}: has no field; {told} {name} --field …`")
+    body = {"name": name, "kind": kind, "field": listed.field, "why": of_it.why}
+    of_it.api.post("lists", body=body)
+
+
+def _lines(listed: TokenList) -> bytes:
+    rows = (
+        {
+            "token": entry.token,
+            "expires": entry.expires.isoformat() if entry.expires else "",
+            "reason": entry.reason,
+        }
+        for entry in listed.entries
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def diff_line(told: Mapping[str, Any]) -> str:
+    """What an import changes, in a line.
+
+    >>> diff_line({"added": 2, "changed": 0, "removed": 1, "unchanged": 7,
+    ...     "repeated": 0})
+    '2 added, 0 changed, 1 removed, 7 as they were'
+    """
+    line = f"{told['added']:,} added, {told['changed']:,} changed, "
+    line += f"{told['removed']:,} removed, {told['unchanged']:,} as they were"
+    repeated = told["repeated"]
+    return f"{line}, {repeated:,} repeated" if repeated else line

@@ -1,0 +1,115 @@
+"""Managed lists through the API, as the commands use it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from control_parts import FAY, TEXTS, Clock
+
+from scoring.cli.plane.api import ControlApi, InProcess, Refused
+from scoring.cli.plane.list_files import ImportOf, imported, moved_from
+from scoring.control.api.app import control_api
+from scoring.control.api.plane import Plane
+from scoring.control.database.database import Database
+from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.list_desk import ListDesk
+from scoring.control.desks.people_desk import PeopleDesk
+from scoring.control.desks.policy_desk import PolicyDesk
+from scoring.control.domain.control_rules import ControlRules
+from scoring.control.replicas import Replicas
+from scoring.errors import BadArtifact
+
+
+@pytest.fixture
+def api(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'control.db'}").migrated()
+    clock = Clock()
+    plane = Plane(
+        database=database,
+        texts=TEXTS,
+        policies=PolicyDesk(database, TEXTS, ControlRules(), clock),
+        lists=ListDesk(database, clock),
+        people=PeopleDesk(database, now_ms=clock),
+        audit=AuditDesk(database),
+        replicas=Replicas(clock, 5_000),
+        person=FAY,
+    )
+    api = ControlApi(InProcess(control_api(plane)))
+    api.post("lists", body={"name": "stolen", "kind": "block", "field": "card"})
+    yield api
+    database.close()
+
+
+def tokens(api, name="stolen"):
+    return [each["token"] for each in api.items("lists", name, "entries", limit=2)]
+
+
+def test_entries_are_put_on_looked_up_paged_and_taken_off(api):
+    for n in range(5):
+        told = api.post("lists", "stolen", "entries", body={"token": f"c{n}"}).json
+        assert told["changed"]
+    assert not api.post("lists", "stolen", "entries", body={"token": "c0"}).json[
+        "changed"
+    ]
+    assert tokens(api) == ["c0", "c1", "c2", "c3", "c4"]
+    entry = api.post("lists", "stolen", "look-up", body={"token": "c3"}).json
+    assert (entry["author"], entry["until_ms"]) == ("fay", None)
+    api.post("lists", "stolen", "removals", body={"token": "c3"})
+    with pytest.raises(Refused, match="is not on list"):
+        api.post("lists", "stolen", "look-up", body={"token": "c3"})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        (("entries",), {"token": "4111111111111111"}, "token: holds a card number"),
+        (("entries",), {"token": ""}, "token: is required"),
+        (("entries",), {"token": "c", "expires": "soon"}, "expires: 'soon' is no"),
+        (("entries",), {"token": 7}, "token: "),
+        (("entries",), {"token": "c", "until": ""}, "until: "),
+        (("entries",), {"token": "c", "revision": 99}, "is at revision 1, not 99"),
+        (("imports",), {"source": "a.csv", "content": "token\n x\n"}, "line 2: token"),
+        (("imports",), {"source": "", "content": "token\nx\n"}, "source: is required"),
+        (("imports", 9, "application"), {}, "has no import 9"),
+        (("deletion",), {}, "write a reason"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_field(api, path, body, told):
+    with pytest.raises(Refused, match=told):
+        api.post("lists", "stolen", *path, body=body)
+    assert api.get("lists", "stolen").json["revision"] == 1
+
+
+def test_a_file_goes_in_and_its_export_is_a_file_that_changes_nothing(api, capsys):
+    text = b"token,expires,reason\na,,stolen\nb,2026-03-01T12:00:00.001Z,\n"
+    imported(ImportOf(api, dry_run=True), "stolen", "cards.csv", text)
+    assert tokens(api) == []
+    imported(ImportOf(api), "stolen", "cards.csv", text)
+    assert tokens(api) == ["a", "b"]
+    exported = api.get("lists", "stolen", "export").body
+    assert len([json.loads(line) for line in exported.splitlines()]) == 2
+    imported(ImportOf(api, replace=True), "stolen", "again.jsonl", exported)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == (
+        "stolen: would change: 2 added, 0 changed, 0 removed, 0 as they were"
+    )
+    assert "0 added, 0 changed, 0 removed, 2 as they were" in printed[2]
+
+
+def test_the_entries_of_a_policy_move_to_managed_lists(api, tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text(
+        "version: 1\nname: a\nthresholds: {default: {decline: 0.5}}\n"
+        "lists:\n  blocked:\n    field: card\n    then: decline\n"
+        "    reason_code: BLOCKED\n    entries:\n"
+        "      - {token: c1}\n"
+        "      - {token: c2, expires: 2026-03-01T12:00:00Z, reason: stolen}\n"
+        "default: {outcome: review, reason_code: NO_SCORE}\n"
+        "reasons:\n  BLOCKED: The card is blocked here.\n"
+        "  NO_SCORE: The payment could not be scored.\n"
+    )
+    moved_from(ImportOf(api), file)
+    assert tokens(api, "blocked") == ["c1", "c2"]
+    with pytest.raises(BadArtifact, match="no list of it has entries"):
+        moved_from(ImportOf(api), file, "other")
