@@ -69,7 +69,7 @@ def payments(seed: int) -> list[tuple[Transaction, list[float], float]]:
 
 
 def program(texts: list[str]) -> RuleProgram:
-    schema = Schema(CATALOGUE.names, lists=("watched",))
+    schema = Schema(CATALOGUE.names, lists={"watched": WATCHED})
     bindings = Bindings({}, {"watched": dict.fromkeys(WATCHED, 2**62)})
     made, problems = compiled([Clause(text) for text in texts], schema, bindings)
     if problems:
