@@ -33,7 +33,7 @@ def dev(
     ] = "127.0.0.1:8080",
     control: Annotated[
         str, typer.Option(help="host:port of the control plane; port 0: any.")
-    ] = "127.0.0.1:8090",
+    ] = "",
 ) -> None:
     """Run a store, a broker, `serve`, `stream` and `control` on loopback until Ctrl-C.
 
@@ -61,7 +61,7 @@ def dev(
         own = {name: {"SCORING_METRICS_PORT": str(free_port())} for name in _COMMANDS}
         own["serve"]["SCORING_GRPC_ADDRESS"] = grpc or settings.grpc_address
         own["serve"]["SCORING_HTTP_ADDRESS"] = http
-        own["control"]["SCORING_CONTROL_ADDRESS"] = control
+        own["control"]["SCORING_CONTROL_ADDRESS"] = control or settings.control_address
         started = stack.enter_context(
             services(_COMMANDS, environment, directory=directory, own=own)
         )

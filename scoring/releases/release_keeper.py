@@ -10,7 +10,7 @@ from scoring.core.policy.policy import Policy
 from scoring.core.release.policy_release import PolicyRelease
 from scoring.errors import BadArtifact, CorruptState
 from scoring.releases.control_records import ControlRecord
-from scoring.releases.policy_shelf import PolicyShelf
+from scoring.releases.policy_registry import PolicyRegistry
 from scoring.releases.state_files import read_whole, write_whole
 from scoring.wire.control_json import release_from_json, release_to_json, text_from_json
 
@@ -37,7 +37,7 @@ class ReleaseKeeper:
     """
 
     file: Path
-    shelf: PolicyShelf
+    registry: PolicyRegistry
     tell: Callable[[str], None]
     current: Released | None = None
     refused: str = ""
@@ -127,7 +127,7 @@ class ReleaseKeeper:
         if text.version != record.key.version:
             raise CorruptState(f"holds the text of {text.version}")
         try:
-            self.shelf.keep(text)
+            self.registry.keep(text)
         except OSError as error:
             self._tell(f"the state directory keeps no policies: {error}")
         self._due = True
@@ -158,7 +158,9 @@ class ReleaseKeeper:
             )
 
     def _loaded(self, sequence: int, release: PolicyRelease) -> Released:
-        policies = {version: self.shelf.policy(version) for version in release.versions}
+        policies = {
+            version: self.registry.policy(version) for version in release.versions
+        }
         candidate = release.candidate
         return Released(
             release,

@@ -24,7 +24,7 @@ from scoring.pipeline.scorer import Scorer
 from scoring.ports.events import Event
 from scoring.releases.control_topic import ControlTopic
 from scoring.releases.follower import ReleaseFollower, in_force_of
-from scoring.releases.policy_shelf import PolicyShelf
+from scoring.releases.policy_registry import PolicyRegistry
 from scoring.releases.release_keeper import ReleaseKeeper
 from scoring.releases.reporter import Reporter
 from scoring.settings import Settings
@@ -48,7 +48,7 @@ class PolicyVersions:
     name: str
     catalogue: Catalogue
     now_ms: Callable[[], int]
-    shelf: PolicyShelf
+    registry: PolicyRegistry
     keeper: ReleaseKeeper
     lists: ListKeeper
     _file: tuple[PolicyText, Policy] | None = None
@@ -68,10 +68,10 @@ class PolicyVersions:
                 "SCORING_KAFKA_BOOTSTRAP as well"
             )
         directory = settings.state_dir / "releases"
-        shelf = PolicyShelf(directory / "policies", catalogue)
-        keeper = ReleaseKeeper(directory / "last-good", shelf, log.error)
+        registry = PolicyRegistry(directory / "policies", catalogue)
+        keeper = ReleaseKeeper(directory / "last-good", registry, log.error)
         lists = ListKeeper(ListFiles(settings.state_dir / "lists"), keeper.refuse_list)
-        return cls(settings, name, catalogue, now_ms, shelf, keeper, lists)
+        return cls(settings, name, catalogue, now_ms, registry, keeper, lists)
 
     @property
     def released(self) -> bool:
@@ -103,7 +103,7 @@ class PolicyVersions:
             if policy is not None and policy.version == version:
                 return policy
         try:
-            return self.shelf.policy(version)
+            return self.registry.policy(version)
         except (BadArtifact, CorruptState):
             return None
 
@@ -115,7 +115,7 @@ class PolicyVersions:
         policy = policy_of(text, self.settings, self.catalogue)
         self._file = (text, policy)
         try:
-            self.shelf.keep(replace(text, version=policy.version))
+            self.registry.keep(replace(text, version=policy.version))
         except OSError as error:
             log.warning(
                 "policy %s: its text is not kept: its decisions will lack reason "

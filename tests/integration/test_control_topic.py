@@ -15,7 +15,7 @@ from scoring.lists.files import ListFiles
 from scoring.lists.keeper import ListKeeper
 from scoring.releases.control_topic import ControlTopic
 from scoring.releases.follower import ReleaseFollower
-from scoring.releases.policy_shelf import PolicyShelf
+from scoring.releases.policy_registry import PolicyRegistry
 from scoring.releases.release_keeper import ReleaseKeeper
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -42,8 +42,8 @@ class Replica:
     def __init__(self, bootstrap, topic, directory):
         self.told = []
         self.in_force = InForce(default_policy(CATALOGUE))
-        shelf = PolicyShelf(directory / "policies", CATALOGUE)
-        self.keeper = ReleaseKeeper(directory / "last-good", shelf, self.told.append)
+        registry = PolicyRegistry(directory / "policies", CATALOGUE)
+        self.keeper = ReleaseKeeper(directory / "last-good", registry, self.told.append)
         self.begun = self.keeper.open()
         lists = ListKeeper(ListFiles(directory / "lists"), self.told.append)
         lists.open()
@@ -113,7 +113,7 @@ async def test_a_compacted_log_brings_the_newest_release(control, tmp_path):
     await asyncio.sleep(2)
     async with following(control, tmp_path) as replica:
         await replica.until(3)
-        assert replica.keeper.shelf.text(policy_text(1).version) is not None
+        assert replica.keeper.registry.text(policy_text(1).version) is not None
 
 
 async def test_garbage_between_releases_is_refused_and_stops_nothing(control, tmp_path):

@@ -10,9 +10,9 @@ from release_parts import CATALOGUE, Outbox, Record, policy_text
 
 from scoring.core.features.shipped_catalogues import shipped_catalogues
 from scoring.core.release.policy_release import POLICY_KEY, CandidateArm
-from scoring.releases import policy_shelf
+from scoring.releases import policy_registry
 from scoring.releases.control_records import ControlIntake
-from scoring.releases.policy_shelf import PolicyShelf
+from scoring.releases.policy_registry import PolicyRegistry
 from scoring.releases.release_keeper import ReleaseKeeper
 
 ANOTHER = next(c for c in shipped_catalogues() if c.version != CATALOGUE.version)
@@ -21,10 +21,10 @@ ANOTHER = next(c for c in shipped_catalogues() if c.version != CATALOGUE.version
 @pytest.fixture(autouse=True)
 def _compiled_once(monkeypatch):
     """Compiling is pure, and takes most of a second: once for each text."""
-    monkeypatch.setattr(policy_shelf, "compiled", _compiled)
+    monkeypatch.setattr(policy_registry, "compiled", _compiled)
 
 
-_compiled = cache(policy_shelf.compiled)
+_compiled = cache(policy_registry.compiled)
 
 
 class Replica:
@@ -32,8 +32,8 @@ class Replica:
 
     def __init__(self, directory, catalogue=CATALOGUE):
         self.told = []
-        shelf = PolicyShelf(directory / "policies", catalogue)
-        self.keeper = ReleaseKeeper(directory / "last-good", shelf, self.told.append)
+        registry = PolicyRegistry(directory / "policies", catalogue)
+        self.keeper = ReleaseKeeper(directory / "last-good", registry, self.told.append)
         self.begun = self.keeper.open()
         self.again()
 
@@ -82,7 +82,7 @@ def test_both_arms_and_the_shadows_of_a_release_are_compiled(replica, outbox):
 def test_of_releases_read_together_only_the_newest_is_compiled(replica, outbox):
     records = [record for n in range(1, 5) for record in outbox.publish(n)]
     assert replica.read(*records).release.release == 4
-    assert len(replica.keeper.shelf._compiled) == 1
+    assert len(replica.keeper.registry._compiled) == 1
 
 
 def test_a_release_that_names_an_unknown_version_waits_for_its_text(replica, outbox):
@@ -160,7 +160,7 @@ def test_a_text_that_is_not_the_version_of_its_key_is_refused(replica, outbox):
 def test_a_text_whose_tombstone_comes_is_kept(replica, outbox):
     replica.read(*outbox.publish(1))
     replica.read(outbox.put(policy_text(1).key, None))
-    assert replica.keeper.shelf.text(policy_text(1).version) is not None
+    assert replica.keeper.registry.text(policy_text(1).version) is not None
 
 
 def test_a_key_of_a_later_release_is_passed_over_in_silence(replica, outbox):
@@ -243,9 +243,9 @@ def test_a_state_directory_that_cannot_be_written_stops_no_release(outbox, unwri
 def test_an_old_version_is_compiled_again_when_it_is_asked_for(replica, outbox):
     for number in range(1, 12):
         replica.read(*outbox.publish(number))
-    shelf = replica.keeper.shelf
-    assert len(shelf._compiled) <= 8
-    assert shelf.policy(policy_text(1).version).version == policy_text(1).version
+    registry = replica.keeper.registry
+    assert len(registry._compiled) <= 8
+    assert registry.policy(policy_text(1).version).version == policy_text(1).version
 
 
 @pytest.mark.parametrize("seed", range(20))

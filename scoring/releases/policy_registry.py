@@ -32,7 +32,7 @@ _VERSION = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(slots=True)
-class PolicyShelf:
+class PolicyRegistry:
     """Texts in a directory, the newest of them in memory too; compiled on demand.
 
     Its methods block: call them off the event loop. They may be called from several
@@ -116,11 +116,11 @@ def compiled(text: PolicyText, catalogue: Catalogue) -> Policy:
     return policy
 
 
-def _put(shelf: OrderedDict[str, V], key: str, value: V, most: int) -> None:
-    shelf[key] = value
-    shelf.move_to_end(key)
-    while len(shelf) > most:
-        shelf.popitem(last=False)
+def _put(kept: OrderedDict[str, V], key: str, value: V, most: int) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > most:
+        kept.popitem(last=False)
 
 
 @contextmanager
