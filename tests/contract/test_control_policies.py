@@ -12,6 +12,7 @@ from control_parts import (
     FAY,
     ControlBench,
     backtest,
+    person,
     text,
 )
 
@@ -92,6 +93,15 @@ def test_nobody_approves_what_they_wrote_admins_neither(desk):
     proposal = desk.propose(By(ANN), policy.number).proposal
     with pytest.raises(Denied, match="another person"):
         desk.approve(By(DAN, "fine"), proposal.number, policy.version)
+
+
+def test_nobody_approves_what_they_wrote_by_another_spelling_of_their_name(desk):
+    policy = desk.draft(By(person("Ann", "author")), text(1)).policy
+    proposal = desk.propose(By(ANN), policy.number).proposal
+    with pytest.raises(Denied, match="another person"):
+        desk.approve(
+            By(person("ANN", "approver"), "fine"), proposal.number, policy.version
+        )
 
 
 def test_nobody_approves_what_they_edited_once_even_where_it_was_edited_since(desk):

@@ -51,8 +51,8 @@ class AuditLog:
             found = found.where(AUDIT.c.subject == subject)
         if action:
             found = found.where(AUDIT.c.action == action)
-        rows = self._connection.execution_options(yield_per=_PAGE).execute(
-            found.order_by(AUDIT.c.sequence).limit(count_max)
-        )
+        # Of the statement, not of the connection: what it does later is not paged.
+        found = found.order_by(AUDIT.c.sequence).limit(count_max)
+        rows = self._connection.execute(found.execution_options(yield_per=_PAGE))
         for row in rows:
             yield entry_from(row)

@@ -38,7 +38,7 @@ class PeopleDesk:
     def give(self, person: Person, name: str, roles: frozenset[PersonRole]) -> str:
         """Give somebody a new token, in place of an earlier one; it is kept nowhere."""
         person.needs(Right.ADMINISTER)
-        Person(name, roles)  # the name is one
+        name = Person(name, roles).name
         token, at_ms = new_token(), self._now_ms()
         holder = TokenHolder(name, roles, at_ms, person.name)
         with writing(self._database) as work:
@@ -52,6 +52,7 @@ class PeopleDesk:
     def withdraw(self, person: Person, name: str) -> None:
         """Withdraw somebody's token at once; raises `NotFound`."""
         person.needs(Right.ADMINISTER)
+        name = Person(name, frozenset()).name
         with writing(self._database) as work:
             holders = TokenHolders(work.connection)
             before = holders.named(name)

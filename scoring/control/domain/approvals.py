@@ -122,7 +122,7 @@ def approved(
     _still_open(proposal)
     if person.name in written_by and not rules.single_user:
         raise Denied(
-            f"{person.name} wrote or edited a part of {proposal.version}: another "
+            f"{person.name} wrote or edited a part of {proposal.version}; another "
             "person approves it"
         )
     return replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from unicodedata import normalize
 
 from scoring.errors import Denied, InvalidTransaction, Unauthenticated
 
@@ -57,7 +58,12 @@ ROLES_OF: Mapping[Right, frozenset[PersonRole]] = {
 class Person:
     """Who acts; `origin` is from where, as the audit records it: an address, a shell.
 
-    Raises `Unauthenticated` for a name that could not be told from another's.
+    A name is one whatever its case or its form in Unicode: whoever comes in by a token
+    and by a proxy does not approve their own work. Raises `Unauthenticated` for a name
+    that could not be told from another's.
+
+    >>> Person("Ann@Example.org", frozenset()).name
+    'ann@example.org'
     """
 
     name: str
@@ -65,6 +71,8 @@ class Person:
     origin: str = ""
 
     def __post_init__(self) -> None:
+        plain = normalize("NFKC", normalize("NFKC", self.name).casefold())
+        object.__setattr__(self, "name", plain)
         if (
             not 0 < len(self.name) <= _NAME_CHARACTERS_MAX
             or not self.name.isprintable()

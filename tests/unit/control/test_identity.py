@@ -13,7 +13,7 @@ from scoring.control.api.identity import (
     TrustedProxy,
     networks_of,
 )
-from scoring.control.domain.people import PersonRole
+from scoring.control.domain.people import Person, PersonRole
 from scoring.control.domain.tokens import token_digest
 from scoring.doors.auth.jwt import TokenRules, Tokens
 from scoring.errors import BadArtifact, Denied, Unauthenticated
@@ -177,3 +177,8 @@ def test_an_address_that_is_none_is_refused_with_what_to_write(address):
         BadArtifact, match=r"write an address or a network, 10\.0\.0\.7"
     ):
         networks_of([address])
+
+
+@pytest.mark.parametrize("name", ["Ann", "ANN", "\uff21nn", "a\u207fn"])
+def test_a_person_is_the_same_however_the_name_is_written(name):
+    assert Person(name, frozenset()).name == "ann"
