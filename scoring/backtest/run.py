@@ -201,6 +201,7 @@ def _because(
 ) -> list[tuple[str, str]]:
     """What the rules say otherwise; ("", "") where none does.
 
+    >>> from scoring.core.decision.decision import RuleMode
     >>> hit = RuleHit("r", Outcome.DECLINE, RuleMode.ENFORCE)
     >>> _because((), (hit,)), _because((hit,), (hit,))
     ([('r', 'holds now')], [('', '')])
