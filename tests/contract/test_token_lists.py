@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from control_parts import EVE, FAY, Clock, ControlBench
+from control_parts import ANN, EVE, FAY, Clock, ControlBench, text
 
 from scoring.control.database.unit_of_work import writing
 from scoring.control.desks.list_desk import EntryWish, FileWish, ListDesk
@@ -230,6 +230,16 @@ def test_a_list_that_a_live_policy_names_is_not_deleted(bench):
         bench.desk.delete(By(FAY, "a try"), "blocked")
     with pytest.raises(Denied):
         bench.desk.delete(By(EVE, "a try"), "stolen")
+
+
+def test_it_is_not_however_many_drafts_came_after_that_policy(bench):
+    bench.desk.create(WHO, "blocked", kind="block", field="card")
+    policies = ControlBench(bench.database)
+    policies.released(1)
+    for n in range(2, 103):
+        policies.desk.draft(By(ANN), text(n))
+    with pytest.raises(NotPossible, match="release one without it first"):
+        bench.desk.delete(By(FAY, "a try"), "blocked")
 
 
 BAD_FILES = [

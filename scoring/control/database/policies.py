@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, Table, insert, select
@@ -20,7 +20,7 @@ from scoring.control.domain.arrangement import Arrangement
 from scoring.control.domain.audit_chain import AuditEntry
 from scoring.control.domain.gate import Backtest
 from scoring.control.domain.people import Doing
-from scoring.control.domain.policy_life import PolicyVersion
+from scoring.control.domain.policy_life import PolicyState, PolicyVersion
 from scoring.errors import NotFound
 
 _AT_ONCE_MAX = 1_000
@@ -70,6 +70,12 @@ class Policies:
             found = found.where(POLICIES.c.number < below)
         limited = found.limit(min(count_max, _AT_ONCE_MAX))
         return [rows.policy_from(row) for row in self._connection.execute(limited)]
+
+    def in_states(self, states: Collection[PolicyState]) -> list[PolicyVersion]:
+        """Every version that is in one of these states, the newest first."""
+        found = select(POLICIES).where(POLICIES.c.state.in_(states))
+        ordered = found.order_by(POLICIES.c.number.desc())
+        return [rows.policy_from(row) for row in self._connection.execute(ordered)]
 
     def of_version(self, version: str) -> list[PolicyVersion]:
         """Every numbered version of this hash, the newest first."""

@@ -19,7 +19,7 @@ from scoring.control.domain.list_imports import (
     ImportState,
     ListImport,
 )
-from scoring.control.domain.lists_in_use import deletable
+from scoring.control.domain.lists_in_use import HOLDING, deletable
 from scoring.control.domain.managed_lists import (
     KeptList,
     ListedEntry,
@@ -104,7 +104,7 @@ class ListDesk:
         """Delete a list and its entries, unless a policy that runs names it."""
         with self._doing(by, "a list is deleted with its reason") as (work, doing):
             info = self._read(work, name, revision)
-            deletable(name, work.policies.policies())
+            deletable(name, work.policies.in_states(HOLDING))
             work.lists.empty(name)
             _told(work, info, "deleted", None, doing)
             work.lists.delete(name)
