@@ -167,6 +167,18 @@ def test_an_import_is_undone_but_for_what_was_changed_since(bench):
         bench.desk.undo(WHO, "stolen", done.number)
 
 
+def test_undoing_an_import_lists_nothing_that_was_taken_off_since(bench):
+    put(bench, "cleared", "2026-03-01T12:00:00Z")
+    put(bench, "dropped")
+    done = bench.imported("token\ncleared\n", replaces=True)
+    put(bench, "dropped")
+    for token in ("cleared", "dropped"):
+        bench.desk.take_off(WHO, "stolen", token)
+    bench.desk.undo(WHO, "stolen", done.number)
+    assert [bench.until("stolen", t) for t in ("cleared", "dropped")] == [0, 0]
+    assert bench.info().count == 0
+
+
 def test_imports_are_undone_the_newest_first(bench):
     first, second = bench.imported("token\na\n"), bench.imported("token\nb\n")
     with pytest.raises(NotPossible, match=f"undo import {second.number} "):

@@ -169,9 +169,12 @@ class TokenLists:
         self._connection.execute(insert(LIST_ENTRIES).values(list=name, **values))
 
     def take_off(self, name: str, token: str) -> None:
-        """Take a token off a list."""
+        """Take a token off a list; no undo of an import brings it back."""
         of_it = delete(LIST_ENTRIES).where(_E.list == name, _E.token == token)
         self._connection.execute(of_it)
+        numbers = select(LIST_IMPORTS.c.number).where(LIST_IMPORTS.c.list == name)
+        before = and_(_B.of_import.in_(numbers), _B.token == token)
+        self._connection.execute(delete(LIST_BEFORE).where(before))
 
     def empty(self, name: str) -> None:
         """Take every token off a list."""
