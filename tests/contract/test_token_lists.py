@@ -254,6 +254,29 @@ def test_it_is_not_however_many_drafts_came_after_that_policy(bench):
         bench.desk.delete(By(FAY, "a try"), "blocked")
 
 
+def test_a_file_of_a_list_that_is_deleted_meanwhile_reaches_no_other_list(
+    bench, monkeypatch
+):
+    monkeypatch.setattr("scoring.control.desks.list_desk._STAGED_COUNT", 1)
+    bench.desk.create(WHO, "cleared", kind="allow", field="card")
+    others = []
+
+    def lines():
+        yield b"token\n"
+        yield b"a\n"
+        bench.desk.delete(By(FAY, "not used any more"), "stolen")
+        of_it = FileWish(source="good.csv")
+        others.append(bench.desk.read_file(WHO, "cleared", of_it, [b"token\n", b"g\n"]))
+        yield b"b\n"
+
+    with pytest.raises(NotFound):
+        bench.desk.read_file(WHO, "stolen", FileWish(source="cards.csv"), lines())
+    bench.desk.apply(WHO, "cleared", others[0].number)
+    assert [bench.until("cleared", t) for t in "abg"] == [0, 0, FOREVER_MS]
+    with bench.desk.read(EVE) as work:
+        assert work.lists.staged() == 0
+
+
 BAD_FILES = [
     ("", "cards.csv:1: token: there is none"),
     ("card\nc1\n", "cards.csv:1: token: the first line does not name it"),

@@ -102,8 +102,12 @@ class TokenLists:
             self._connection.execute(
                 delete(table).where(table.c.of_import.in_(numbers))
             )
-        for table in (LIST_ENTRIES, LIST_IMPORTS, LIST_CHANGES):
+        for table in (LIST_ENTRIES, LIST_CHANGES):
             self._connection.execute(delete(table).where(table.c.list == name))
+        # Its imports keep their numbers: a file that is still read has one of them.
+        of_it = update(LIST_IMPORTS).where(LIST_IMPORTS.c.list == name)
+        ended = {"list": "", "state": ImportState.LAPSED.value}
+        self._connection.execute(of_it.values(ended))
         self._connection.execute(delete(LISTS).where(LISTS.c.name == name))
 
     def next_revision(self) -> int:

@@ -168,12 +168,13 @@ class ListDesk:
             work.lists.add_import(begun)
         file = ListFile(wish.source, info.field)
         try:
-            self._stage(begun.number, file.entries(lines), progress)
+            self._stage(begun, file.entries(lines), progress)
         except BaseException:
             with self._database.writing() as connection:
                 UnitOfWork(connection).lists.unstage(begun.number)
             raise
         with writing(self._database) as work:
+            work.lists.import_(name, begun.number)
             counted = replace(begun.diff, repeated=file.repeated)
             read = replace(begun, state=ImportState.READ, diff=counted)
             read = replace(read, diff=work.lists.diff(read))
@@ -223,15 +224,19 @@ class ListDesk:
 
     def _stage(
         self,
-        number: int,
+        begun: ListImport,
         entries: Iterator[NewEntry],
         progress: Callable[[int], None],
     ) -> None:
-        """Set entries aside, some at a time: others can write meanwhile."""
+        """Set entries aside, some at a time: others can write meanwhile.
+
+        Raises `NotFound` where somebody deleted the list meanwhile.
+        """
         count = 0
         while part := list(islice(entries, _STAGED_COUNT)):
-            with self._database.writing() as connection:
-                UnitOfWork(connection).lists.stage(number, part)
+            with writing(self._database) as work:
+                work.lists.import_(begun.list, begun.number)
+                work.lists.stage(begun.number, part)
             count += len(part)
             progress(count)
 
