@@ -166,7 +166,8 @@ class Identity:
             )
         given = headers.get(proxy.roles_header, "").replace(",", " ").split()
         # The last is what the proxy itself saw; those before it a caller can write.
-        before = headers.get(proxy.origin_header, "").rpartition(",")[2].strip()
+        seen = ",".join(headers.getlist(proxy.origin_header))
+        before = seen.rpartition(",")[2].strip()
         return _with_role(name, self.provider.roles(given), _address(before) or address)
 
 

@@ -131,6 +131,18 @@ def test_a_proxy_is_believed_from_its_own_address(identity):
     assert person.origin == "198.51.100.7"  # what the proxy itself saw
 
 
+def test_where_somebody_is_from_is_what_the_proxy_added_last(identity):
+    headers = Headers(
+        raw=[
+            (b"x-forwarded-user", b"dan"),
+            (b"x-forwarded-groups", b"author"),
+            (b"x-forwarded-for", b"192.0.2.1"),  # the caller's own
+            (b"x-forwarded-for", b"198.51.100.7"),
+        ]
+    )
+    assert identity.person(headers, "10.0.0.7").origin == "198.51.100.7"
+
+
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "10.0.1.7", "", "not an address", "::2"]
 )
