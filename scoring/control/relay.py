@@ -12,7 +12,7 @@ from typing import Protocol
 from scoring.control.control_topic import Fenced, RelayTopic
 from scoring.control.database.outbox import OutboxRecord
 from scoring.control.lease import Lease
-from scoring.errors import DatabaseUnavailable, LogUnavailable
+from scoring.errors import BadArtifact, DatabaseUnavailable, LogUnavailable
 
 log = logging.getLogger(__name__)
 POLL_S = 0.2  # what another process commits is seen this late
@@ -62,7 +62,7 @@ class Relay:
             while True:
                 try:
                     await self._turn()
-                except (DatabaseUnavailable, LogUnavailable) as error:
+                except (DatabaseUnavailable, LogUnavailable, BadArtifact) as error:
                     await self._stopped(str(error))
                     await asyncio.sleep(pause_s)
                     pause_s = min(2 * pause_s, _PAUSE_S_MAX)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scoring.control.control_topic import Fenced
 from scoring.control.database.outbox import OutboxRecord
 from scoring.control.relay import Relay
-from scoring.errors import DatabaseUnavailable, LogUnavailable
+from scoring.errors import BadArtifact, DatabaseUnavailable, LogUnavailable
 
 
 @dataclass
@@ -186,6 +186,23 @@ async def test_an_outage_is_a_fault_until_it_is_over():
     relay.topic.begin = noted
     await until(lambda: outbox.marked and not relay.fault, relay)
     assert seen == ["", "no broker answers"]
+
+
+async def test_a_broker_that_refuses_our_settings_is_a_fault_and_is_asked_again():
+    outbox, topic = KeptOutbox(), KeptTopic()
+    outbox.add("policy", b"1")
+    relay = relay_of(outbox, topic)
+    seen, begin = [], topic.begin
+
+    async def refusing():
+        seen.append(relay.fault)
+        if len(seen) < 3:
+            raise BadArtifact("AuthenticationFailed")
+        await begin()
+
+    topic.begin = refusing
+    await until(lambda: outbox.marked and not relay.fault, relay)
+    assert seen[1:] == ["AuthenticationFailed"] * 2
 
 
 async def test_who_ends_lets_another_copy_have_the_lease():
