@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -64,6 +65,20 @@ def test_a_database_that_does_not_answer_is_an_outage_that_hides_the_password(tm
         Database(url).migrated()
     assert "secret" not in str(raised.value)
     assert "secret" not in Database(url).told
+
+
+def test_a_database_whose_connections_are_all_busy_is_an_outage(
+    control_database, monkeypatch
+):
+    monkeypatch.setattr(control_database._engine.pool, "_timeout", 0.01)
+    with ExitStack() as busy:
+
+        def take_all():
+            while True:
+                busy.enter_context(control_database.reading())
+
+        with pytest.raises(DatabaseUnavailable, match="is busy"):
+            take_all()
 
 
 def test_a_unit_of_work_that_fails_leaves_no_trace(bench):

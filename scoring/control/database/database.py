@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from scoring.errors import BadArtifact, DatabaseUnavailable
 
@@ -153,6 +154,10 @@ def _translated() -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise DatabaseUnavailable(
             f"the control plane's database does not answer: {_first_line(error)}"
+        ) from error
+    except PoolTimeout as error:
+        raise DatabaseUnavailable(
+            "every connection to the control plane's database is busy"
         ) from error
 
 
