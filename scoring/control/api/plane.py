@@ -57,13 +57,16 @@ def plane_of(request: Request) -> Plane:
 
 def person_of(request: Request) -> Person:
     """Who asks; blocks on the database. Raises `Unauthenticated` and `Denied`."""
-    plane = plane_of(request)
+    plane, known = plane_of(request), request.scope["state"]
     if plane.person is not None:
         return plane.person
     if plane.identity is None:
         raise Unauthenticated("nobody is let in here; configure who may")
-    address = request.client.host if request.client else ""
-    return plane.identity.person(request.headers, address)
+    if "person" not in known:
+        address = request.client.host if request.client else ""
+        known["person"] = plane.identity.person(request.headers, address)
+    person: Person = known["person"]
+    return person
 
 
 @dataclass(frozen=True, slots=True)

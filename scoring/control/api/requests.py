@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from asyncio import to_thread
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,6 +13,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from scoring.control.api.plane import person_of
 from scoring.control.api.problems import ControlProblem, Fault, problem, problem_of
 
 Scope = MutableMapping[str, Any]
@@ -18,6 +21,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+_ODD = re.compile("[\0\ud800-\udfff]")
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # No answer belongs in a cache, none is run by a browser as anything else than it is,
 # and no page of somebody else's frames it.
@@ -103,7 +107,8 @@ class StrictRequest(Request):
     async def json(self) -> Any:
         """The content as JSON; raises `ControlProblem` with its line."""
         if not hasattr(self, "_json"):
-            self._json = parsed(await self.body())
+            # Of a list's file this takes seconds, which others do not wait.
+            self._json = await to_thread(parsed, await self.body())
         return self._json
 
 
@@ -121,6 +126,8 @@ class StrictRoute(APIRoute):
             try:
                 read = StrictRequest(request.scope, request.receive)
                 if request.method in _WRITES and self.body_field is not None:
+                    # First of all: nothing of a stranger's is read into memory.
+                    await to_thread(person_of, request)
                     _refuse_other_content(request)
                     await read.json()  # here: what a framework raises of it says less
                 return await answer(read)
@@ -174,7 +181,7 @@ def parsed(content: bytes) -> Any:
 def _refuse_odd_texts(value: Any) -> None:
     """Raise `ValueError` for what no database keeps: NUL, half of a surrogate pair."""
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= each <= "\udfff" for each in value):
+        if _ODD.search(value):
             raise ValueError("holds NUL or half of a surrogate pair in a text")
     elif isinstance(value, dict):
         _refuse_odd_texts([*value, *value.values()])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 from control_parts import FAY, TEXTS, Clock
@@ -10,6 +12,7 @@ from control_parts import FAY, TEXTS, Clock
 from scoring.cli.plane.api import ControlApi, InProcess, Refused
 from scoring.cli.plane.list_files import ImportOf, imported, moved_from
 from scoring.control.api.app import control_api
+from scoring.control.api.identity import Identity
 from scoring.control.api.plane import Plane
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
@@ -22,10 +25,10 @@ from scoring.errors import BadArtifact
 
 
 @pytest.fixture
-def api(tmp_path):
+def plane(tmp_path):
     database = Database(f"sqlite:///{tmp_path / 'control.db'}").migrated()
     clock = Clock()
-    plane = Plane(
+    yield Plane(
         database=database,
         texts=TEXTS,
         policies=PolicyDesk(database, TEXTS, ControlRules(), clock),
@@ -35,14 +38,45 @@ def api(tmp_path):
         replicas=Replicas(clock, 5_000),
         person=FAY,
     )
+    database.close()
+
+
+@pytest.fixture
+def api(plane):
     api = ControlApi(InProcess(control_api(plane)))
     api.post("lists", body={"name": "stolen", "kind": "block", "field": "card"})
-    yield api
-    database.close()
+    return api
 
 
 def tokens(api, name="stolen"):
     return [each["token"] for each in api.items("lists", name, "entries", limit=2)]
+
+
+async def test_of_a_stranger_no_content_is_read(plane):
+    app = control_api(replace(plane, person=None, identity=Identity()))
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/lists/stolen/imports",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "client": ("192.0.2.1", 1),
+        "state": {},
+    }
+    said, read = [], []
+
+    async def receive():
+        read.append(1)
+        return {"type": "http.request", "body": b"{" * 1_000, "more_body": True}
+
+    async def send(message):
+        said.append(message)
+
+    async with asyncio.timeout(10):
+        await app(scope, receive, send)
+    assert said[0]["status"] == 401
+    assert read == []
 
 
 def test_entries_are_put_on_looked_up_paged_and_taken_off(api):
