@@ -202,6 +202,7 @@ class Model:
     def _rule(self, number):
         if self.policy is not None:
             self.versions[self.policy].state = "retired"
+            self._end(self.policy)
         ruling = self.versions[number].hash
         gone = [each for each in self.shadows if self.versions[each].hash == ruling]
         arm = [] if self.candidate is None else [self.candidate]

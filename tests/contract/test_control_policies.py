@@ -152,6 +152,15 @@ def test_an_approval_is_used_once(bench, desk):
         desk.shadow(By(BOB), policy.number)
 
 
+def test_an_approval_ends_with_the_time_in_force_of_its_version(bench, desk):
+    number = bench.released(1).policy.number
+    again = desk.propose(By(ANN), number).proposal
+    desk.approve(By(BOB, "once more"), again.number, again.version)
+    bench.released(2)
+    with pytest.raises(NotPossible, match="is void"):
+        desk.release(By(BOB), number)
+
+
 def test_an_approval_lapses(bench, desk):
     number = bench.approved(1).policy.number
     bench.clock.days(7)

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from scoring.control.database.policies import KeptRelease
 from scoring.control.database.unit_of_work import UnitOfWork
+from scoring.control.domain import approvals
 from scoring.control.domain.arrangement import Arrangement
 from scoring.control.domain.audit_chain import AuditEntry, Change
 from scoring.control.domain.people import Doing
-from scoring.control.domain.policy_life import PolicyVersion
+from scoring.control.domain.policy_life import PolicyState, PolicyVersion
 from scoring.core.release.policy_release import (
     POLICY_KEY,
     CandidateArm,
@@ -113,6 +114,9 @@ def _save_states(work: UnitOfWork, earlier: Arrangement, wanted: Arrangement) ->
         if number == wanted.policy:
             now = replace(now, was_in_force=True)
         work.policies.save(now)
+        if state is PolicyState.RETIRED:
+            of_it = work.policies.proposals(policy=number)
+            work.policies.save_proposals(approvals.ended(of_it))
 
 
 def _publish(
