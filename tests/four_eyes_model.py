@@ -68,10 +68,10 @@ class Model:
     def edit(self, who, roles, *, number, means, revision):
         need(roles & WRITES)
         version = self._version(number)
+        need(revision == version.revision)
         if version.state != "draft":
             self.draft(who, roles, means=means, based_on=number)
             return
-        need(revision == version.revision)
         version.hash, version.revision = means, revision + 1
         version.writers = version.writers | {who}
 

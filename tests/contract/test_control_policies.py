@@ -78,6 +78,15 @@ def test_what_is_proposed_never_changes_an_edit_makes_a_draft(desk, act, bench):
         assert work.policies.policy(policy.number).checked.text == text(1)
 
 
+def test_an_editor_learns_what_was_changed_before_it_was_proposed(desk):
+    policy = desk.draft(By(ANN), text(1)).policy
+    desk.edit(By(DAN), policy.number, text(2), revision=1)
+    desk.propose(By(DAN), policy.number)
+    with pytest.raises(ChangedMeanwhile, match="is at revision 2, you read 1") as told:
+        desk.edit(By(ANN), policy.number, text(3), revision=1)
+    assert told.value.changes[0] == "revision 2 is by dan"
+
+
 def test_editing_the_version_in_force_makes_a_draft_of_its_editor_alone(bench, desk):
     policy = bench.released(1).policy
     again = desk.edit(By(CAT), policy.number, text(2), revision=1).policy

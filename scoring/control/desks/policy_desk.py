@@ -82,7 +82,7 @@ class PolicyDesk:
         checked = self._texts.checked(text, reasons)
         with self._doing(by) as (work, doing):
             earlier = work.policies.policy(number)
-            if earlier.state is not PolicyState.DRAFT:
+            if earlier.state is not PolicyState.DRAFT and revision == earlier.revision:
                 new = work.policies.next_number()
                 policy = policy_life.drafted(new, checked, earlier, doing)
                 return self._told(steps.keep_text(work, None, policy, doing))

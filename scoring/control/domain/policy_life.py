@@ -106,15 +106,16 @@ def edited(
     Raises `NotPossible` unless it is a draft, `ChangedMeanwhile` for another revision.
     """
     person.needs(Right.WRITE_POLICY)
+    if revision != policy.revision:
+        raise ChangedMeanwhile(
+            f"revision: {policy.state} {policy.number} is at revision "
+            f"{policy.revision}, you read {revision}; read it again and repeat your "
+            "change"
+        )
     if policy.state is not PolicyState.DRAFT:
         raise NotPossible(
             f"version {policy.number} is {policy.state} and never changes; edit a "
             "draft based on it"
-        )
-    if revision != policy.revision:
-        raise ChangedMeanwhile(
-            f"revision: draft {policy.number} is at revision {policy.revision}, you "
-            f"read {revision}; read it again and repeat your change"
         )
     return replace(
         policy,
