@@ -1,6 +1,7 @@
 """A policy's life at the desk, on SQLite and on PostgreSQL."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from control_parts import (
@@ -268,6 +269,26 @@ def test_declining_more_than_the_gate_allows_needs_a_written_reason(
     desk.approve(By(BOB, why), proposal.number, policy.version)
     with desk.read(EVE) as work:
         assert work.policies.proposal(proposal.number).reason == why
+
+
+def test_a_backtest_of_no_accepted_payment_opens_no_gate(bench, desk):
+    in_force = bench.released(0).policy.version
+    policy = desk.draft(By(ANN), text(1)).policy
+    empty = replace(
+        backtest(policy.version, in_force), accepted_count=0, accepted_amount_minor=0
+    )
+    desk.keep_backtest(By(ANN), empty)
+    proposal = desk.propose(By(ANN), policy.number).proposal
+    with pytest.raises(ReasonRequired, match="saw no payment"):
+        desk.approve(By(BOB), proposal.number, policy.version)
+
+
+def test_the_audit_holds_what_a_backtest_said(bench, desk):
+    desk.keep_backtest(By(FAY), backtest("a" * 16, "b" * 16, points=0.4))
+    (entry,) = bench.audit()
+    written = json.loads(entry.after)
+    assert (written["accepted_count"], written["declined_count"]) == (100_000, 400)
+    assert len(written["figures_sha256"]) == 64
 
 
 def test_a_backtest_against_what_is_no_longer_in_force_opens_no_gate(bench, desk):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from hashlib import sha256
 
 from scoring.control.database.database import Database
 from scoring.control.database.unit_of_work import UnitOfWork, reading, writing
@@ -119,7 +121,7 @@ class PolicyDesk:
             change = Change(
                 action="policy.backtest",
                 subject=f"backtest {number}",
-                after={"version": kept.version, "against": kept.against},
+                after=_figures(kept),
             )
             work.audit.record(change, doing)
             return kept
@@ -300,3 +302,17 @@ class PolicyDesk:
 
     def _told(self, answer: PolicyAnswer) -> PolicyAnswer:
         return replace(answer, notices=self.rules.notices)
+
+
+def _figures(kept: Backtest) -> dict[str, object]:
+    """What the gate reads of a backtest, and the hash of all that it says."""
+    report = json.dumps(dict(kept.figures), sort_keys=True)
+    return {
+        "version": kept.version,
+        "against": kept.against,
+        "accepted_count": kept.accepted_count,
+        "accepted_amount_minor": kept.accepted_amount_minor,
+        "declined_count": kept.declined_count,
+        "declined_amount_minor": kept.declined_amount_minor,
+        "figures_sha256": sha256(report.encode()).hexdigest(),
+    }

@@ -50,6 +50,8 @@ def asks_why(
         return (
             f"the backtest compares with {backtest.against}; {in_force} is in force",
         )
+    if backtest.accepted_count <= 0:
+        return (f"the backtest saw no payment that {backtest.against} accepted",)
     return tuple(
         f"it would decline {points:.2f} of 100 accepted payments by {by}, more than "
         f"the {rules.gate_points:g} that the gate allows"
