@@ -9,11 +9,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from control_parts import ANN, BOB, EVE, ControlBench, text
-from sqlalchemy import delete, update
+from sqlalchemy import delete, event, update
 from sqlalchemy import text as sql
 from sqlalchemy.exc import DatabaseError
 
 from scoring.control.database.database import Database
+from scoring.control.database.outbox import ControlOutbox
 from scoring.control.database.tables import AUDIT, METADATA
 from scoring.control.database.unit_of_work import reading, writing
 from scoring.control.desks.audit_desk import AuditDesk
@@ -79,6 +80,22 @@ def test_a_database_whose_connections_are_all_busy_is_an_outage(
 
         with pytest.raises(DatabaseUnavailable, match="is busy"):
             take_all()
+
+
+def test_what_waits_is_found_however_much_was_published(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'control.db'}").migrated()
+    with database.reading() as connection:
+        asked = []
+        event.listen(
+            connection, "before_cursor_execute", lambda *said: asked.append(said[2:4])
+        )
+        outbox = ControlOutbox(connection)
+        outbox.unpublished(count_max=64)
+        outbox.waiting()
+        for statement, values in asked[:2]:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            assert "ix_outbox_waiting" in str(plan.all()), statement
+    database.close()
 
 
 def test_a_unit_of_work_that_fails_leaves_no_trace(bench):

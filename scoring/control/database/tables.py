@@ -97,6 +97,14 @@ OUTBOX = Table(
     Column("value", LargeBinary, nullable=True),  # NULL deletes the key
     _ms("published_at_ms", absent=True),
 )
+# The relay looks several times a second, and what was published stays.
+_WAITS = OUTBOX.c.published_at_ms.is_(None)
+Index(
+    "ix_outbox_waiting",
+    OUTBOX.c.sequence,
+    sqlite_where=_WAITS,
+    postgresql_where=_WAITS,
+)
 
 PEOPLE_TOKENS = Table(
     "people_tokens",
