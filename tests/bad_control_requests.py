@@ -235,7 +235,7 @@ BAD: dict[str, BadRequest] = {
         "/v1/people", 400, "name", body={"name": "", "roles": ["viewer"]}
     ),
     "a name that is like another": post(
-        "/v1/people", 401, "", body={"name": " ann", "roles": ["viewer"]}
+        "/v1/people", 400, "name", body={"name": " ann", "roles": ["viewer"]}
     ),
     "a card number for a name": post(
         "/v1/people", 400, "name", "token", body={"name": CARD, "roles": ["viewer"]}

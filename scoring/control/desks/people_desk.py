@@ -10,7 +10,7 @@ from scoring.control.database.unit_of_work import UnitOfWork, reading, writing
 from scoring.control.domain.audit_chain import Change
 from scoring.control.domain.people import Doing, Person, PersonRole, Right
 from scoring.control.domain.tokens import new_token, token_digest
-from scoring.errors import NotFound
+from scoring.errors import InvalidTransaction, NotFound, Unauthenticated
 
 
 class PeopleDesk:
@@ -38,7 +38,7 @@ class PeopleDesk:
     def give(self, person: Person, name: str, roles: frozenset[PersonRole]) -> str:
         """Give somebody a new token, in place of an earlier one; it is kept nowhere."""
         person.needs(Right.ADMINISTER)
-        name = Person(name, roles).name
+        name = _named(name)
         token, at_ms = new_token(), self._now_ms()
         holder = TokenHolder(name, roles, at_ms, person.name)
         with writing(self._database) as work:
@@ -52,7 +52,7 @@ class PeopleDesk:
     def withdraw(self, person: Person, name: str) -> None:
         """Withdraw somebody's token at once; raises `NotFound`."""
         person.needs(Right.ADMINISTER)
-        name = Person(name, frozenset()).name
+        name = _named(name)
         with writing(self._database) as work:
             holders = TokenHolders(work.connection)
             before = holders.named(name)
@@ -79,6 +79,14 @@ class PeopleDesk:
             ),
             Doing(person, self._now_ms()),
         )
+
+
+def _named(name: str) -> str:
+    """A name as it is kept; raises `InvalidTransaction`."""
+    try:
+        return Person(name, frozenset()).name
+    except Unauthenticated as error:
+        raise InvalidTransaction("name", str(error)) from error
 
 
 def _written(holder: TokenHolder | None) -> dict[str, list[str]] | None:
