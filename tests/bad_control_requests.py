@@ -114,6 +114,8 @@ BAD: dict[str, BadRequest] = {
     ),
     "a content that is no UTF-8": draft(400, "body", "UTF-8", raw=b'{"text": "\xff"}'),
     "half of a surrogate pair": draft(400, "body", raw=b'{"text": "\\ud800"}'),
+    "a NUL in a path": get("/v1/lists/a%00b", 400, "", "leave it out"),
+    "a NUL in a query": get("/v1/audit?subject=a%00b", 400, "", "leave it out"),
     "a NUL": draft(400, "body", raw=b'{"text": "a\\u0000b"}'),
     "brackets in brackets": draft(400, "body", raw=b"[" * 100_000),
     "a list for an object": draft(400, "body", raw=b"[]"),

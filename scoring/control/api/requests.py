@@ -48,6 +48,9 @@ class BoundedBodies:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            await _no_target().response()(scope, receive, send)
+            return
         limit = self._limit(scope["path"])
         declared = _declared_length(scope)
         if declared > limit:
@@ -77,6 +80,15 @@ def _declared_length(scope: Scope) -> int:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return 0
+
+
+def _no_target() -> ControlProblem:
+    return problem(
+        HTTPStatus.BAD_REQUEST,
+        "malformed",
+        "the target holds NUL, which no database keeps",
+        remedy="leave it out",
+    )
 
 
 def _too_large(limit: int) -> ControlProblem:
