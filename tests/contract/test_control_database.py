@@ -82,6 +82,16 @@ def test_a_database_whose_connections_are_all_busy_is_an_outage(
             take_all()
 
 
+def test_exports_that_are_read_slowly_keep_nobody_from_the_database(bench, monkeypatch):
+    monkeypatch.setattr(bench.database._engine.pool, "_timeout", 0.01)
+    monkeypatch.setattr("scoring.control.desks.audit_desk._EXPORTED_MAX", 2)
+    bench.released(1)
+    desk = AuditDesk(bench.database)
+    exports = [desk.export(EVE) for _ in range(20)]
+    begun = [next(export) for export in exports]
+    assert len(desk.entries(EVE)) == len([begun[0], *exports[0]]) > 2
+
+
 def test_what_waits_is_found_however_much_was_published(tmp_path):
     database = Database(f"sqlite:///{tmp_path / 'control.db'}").migrated()
     with database.reading() as connection:

@@ -11,6 +11,8 @@ from scoring.control.database.unit_of_work import reading
 from scoring.control.domain.audit_chain import AuditEntry, Head, verified
 from scoring.control.domain.people import Person, Right
 
+_EXPORTED_MAX = 1_000  # entries that are in memory at once
+
 
 @dataclass(frozen=True, slots=True)
 class AuditVerdict:
@@ -67,6 +69,8 @@ class AuditDesk:
         `before` and `after` are texts of JSON, as they were hashed.
         """
         person.needs(Right.READ)
-        with reading(self._database) as work:
-            for entry in work.audit.entries(after=after):
+        # By pages: whoever reads slowly would keep a connection of the few there are.
+        while page := self.entries(person, after=after, count_max=_EXPORTED_MAX):
+            for entry in page:
                 yield json.dumps(asdict(entry), ensure_ascii=False) + "\n"
+            after = page[-1].sequence
