@@ -104,7 +104,7 @@ def test_what_waits_is_found_however_much_was_published(tmp_path):
         outbox.waiting()
         for statement, values in asked[:2]:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-            assert "ix_outbox_waiting" in str(plan.all()), statement
+            assert "ix_outbox_new" in str(plan.all()), statement
     database.close()
 
 

@@ -98,13 +98,8 @@ OUTBOX = Table(
     _ms("published_at_ms", absent=True),
 )
 # The relay looks several times a second, and what was published stays.
-_WAITS = OUTBOX.c.published_at_ms.is_(None)
-Index(
-    "ix_outbox_waiting",
-    OUTBOX.c.sequence,
-    sqlite_where=_WAITS,
-    postgresql_where=_WAITS,
-)
+_NEW = OUTBOX.c.published_at_ms.is_(None)
+Index("ix_outbox_new", OUTBOX.c.sequence, sqlite_where=_NEW, postgresql_where=_NEW)
 
 PEOPLE_TOKENS = Table(
     "people_tokens",

@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from scoring.control.database.import_rows import import_from, import_values
 from scoring.control.database.rows import next_number
 from scoring.control.database.staging import stage
 from scoring.control.database.tables import (
@@ -51,7 +52,6 @@ _E, _S, _B = LIST_ENTRIES.c, LIST_STAGED.c, LIST_BEFORE.c
 _ORIGIN = ("author", "source", "added_at_ms", "import_number")
 _COPIED = ("token", "hash", "until_ms", "reason")
 _PAGE = 50_000
-_COUNTS = ("added", "changed", "removed", "unchanged", "repeated")
 
 # (hash, unsigned; until_ms) of entries.
 Hashed = list[tuple[int, int]]
@@ -97,17 +97,14 @@ class TokenLists:
 
     def delete(self, name: str) -> None:
         """Delete a list with all that is kept of it; the audit stays."""
-        numbers = select(LIST_IMPORTS.c.number).where(LIST_IMPORTS.c.list == name)
         for table in (LIST_BEFORE, LIST_STAGED):
-            self._connection.execute(
-                delete(table).where(table.c.of_import.in_(numbers))
-            )
+            of_them = table.c.of_import.in_(_imports_of(name))
+            self._connection.execute(delete(table).where(of_them))
         for table in (LIST_ENTRIES, LIST_CHANGES):
             self._connection.execute(delete(table).where(table.c.list == name))
         # Its imports keep their numbers: a file that is still read has one of them.
-        of_it = update(LIST_IMPORTS).where(LIST_IMPORTS.c.list == name)
-        ended = {"list": "", "state": ImportState.LAPSED.value}
-        self._connection.execute(of_it.values(ended))
+        ended = update(LIST_IMPORTS).values(list="", state=ImportState.LAPSED.value)
+        self._connection.execute(ended.where(LIST_IMPORTS.c.list == name))
         self._connection.execute(delete(LISTS).where(LISTS.c.name == name))
 
     def next_revision(self) -> int:
@@ -176,9 +173,8 @@ class TokenLists:
         """Take a token off a list; no undo of an import brings it back."""
         of_it = delete(LIST_ENTRIES).where(_E.list == name, _E.token == token)
         self._connection.execute(of_it)
-        numbers = select(LIST_IMPORTS.c.number).where(LIST_IMPORTS.c.list == name)
-        before = and_(_B.of_import.in_(numbers), _B.token == token)
-        self._connection.execute(delete(LIST_BEFORE).where(before))
+        before = delete(LIST_BEFORE).where(_B.token == token)
+        self._connection.execute(before.where(_B.of_import.in_(_imports_of(name))))
 
     def empty(self, name: str) -> None:
         """Take every token off a list."""
@@ -209,12 +205,12 @@ class TokenLists:
 
     def add_import(self, import_: ListImport) -> None:
         """Begin an import."""
-        self._connection.execute(insert(LIST_IMPORTS).values(_import_values(import_)))
+        self._connection.execute(insert(LIST_IMPORTS).values(import_values(import_)))
 
     def save_import(self, import_: ListImport) -> None:
         """Keep what became of an import."""
         of_it = update(LIST_IMPORTS).where(LIST_IMPORTS.c.number == import_.number)
-        self._connection.execute(of_it.values(_import_values(import_)))
+        self._connection.execute(of_it.values(import_values(import_)))
 
     def import_(self, name: str, number: int) -> ListImport:
         """An import of a list; raises `NotFound`."""
@@ -224,13 +220,13 @@ class TokenLists:
         row = self._connection.execute(found).first()
         if row is None:
             raise NotFound(f"list {name!r} has no import {number}")
-        return _import(row)
+        return import_from(row)
 
     def imports(self, name: str, *, count_max: int) -> list[ListImport]:
         """The imports of a list, the newest first."""
         found = select(LIST_IMPORTS).where(LIST_IMPORTS.c.list == name)
         newest = found.order_by(LIST_IMPORTS.c.number.desc()).limit(count_max)
-        return [_import(row) for row in self._connection.execute(newest)]
+        return [import_from(row) for row in self._connection.execute(newest)]
 
     def applied_after(self, import_: ListImport) -> int | None:
         """The newest import that was applied to the same list after one."""
@@ -357,6 +353,10 @@ class TokenLists:
         return or_(changed, ~exists().where(of_it)) if import_.replaces else changed
 
 
+def _imports_of(name: str) -> Select[Any]:
+    return select(LIST_IMPORTS.c.number).where(LIST_IMPORTS.c.list == name)
+
+
 def _differs() -> ColumnElement[bool]:
     return or_(_E.until_ms != _S.until_ms, _E.reason != _S.reason)
 
@@ -397,15 +397,3 @@ def _entry(row: Row[Any]) -> ListedEntry:
         source=row.source,
         added_at_ms=row.added_at_ms,
     )
-
-
-def _import(row: Row[Any]) -> ListImport:
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name of it
-    diff = ListDiff(**{count: values.pop(count) for count in _COUNTS})
-    return ListImport(**values | {"state": ImportState(row.state), "diff": diff})
-
-
-def _import_values(import_: ListImport) -> dict[str, Any]:
-    values = {name: getattr(import_, name) for name in ListImport.__slots__}
-    diff = values.pop("diff")
-    return values | {"state": import_.state.value} | asdict(diff)
