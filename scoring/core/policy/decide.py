@@ -75,7 +75,9 @@ def decide(
     score = _known(evidence.probability)
     at_ms, asked = transaction.occurred_at_ms, nan if score is None else score
     masks = policy.program.evaluate(row, transaction, at_ms, asked)
-    quiet = policy.rollouts.quiet(masks[0] | masks[1], transaction)
+    rollouts, quiet = policy.rollouts, 0
+    if rollouts.mask:
+        quiet = rollouts.quiet(masks[0] | masks[1], transaction)
     ruling = policy.ruling(*masks, quiet)
     measures: tuple[Measure, ...] = ()
     if evidence.degradations or score is None:
@@ -141,12 +143,12 @@ def _outcome(
     measures: tuple[Measure, ...],
     score: float | None,
 ) -> Outcome:
-    if ruling.outcome is _APPROVE:
-        return _APPROVE
-    asked = None
-    if score is not None:
+    ruled, asked = ruling.outcome, None
+    if score is not None and ruled is not _APPROVE:
         asked = asked_by_score(score, policy.cuts.resolve(transaction))
-    return settled(ruling.outcome, [measure.outcome for measure in measures], asked)
+        if not measures:  # nearly always: what `settled` says of none
+            return ruled if ruled > asked else asked  # noqa: FURB136 - no call
+    return settled(ruled, [measure.outcome for measure in measures], asked)
 
 
 def asked_by_score(score: float, cuts: Cuts) -> Outcome:
