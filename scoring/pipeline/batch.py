@@ -100,20 +100,25 @@ class Batch:
 
     def policies(self) -> list[Policy]:
         """The policy that decides each check: one swap apart, never two."""
-        of = self.artifacts.in_force.of
-        return [of(check.transaction) for check in self.checks]
+        in_force = self.artifacts.in_force
+        if in_force.sole is not None:  # nearly always
+            return [in_force.sole] * len(self.checks)
+        return [in_force.of(check.transaction) for check in self.checks]
 
     def _versions(self, policies: Sequence[Policy]) -> list[Versions]:
         """What each decision names: most payments of a batch are of one day."""
         rates = self.artifacts.catalogue.exchange.rates
         found: dict[tuple[str, str], Versions] = {}
-        named = []
+        named: list[Versions] = []
+        last, versions = None, Versions()
         for check, policy in zip(self.checks, policies, strict=True):
             version = rates.version_at(check.transaction.occurred_at_ms)
-            key = (policy.version, version)
-            if key not in found:
-                found[key] = self.artifacts.versions(policy, version)
-            named.append(found[key])
+            if policy is not last or version != versions.rates:
+                key = (policy.version, version)
+                if key not in found:
+                    found[key] = self.artifacts.versions(policy, version)
+                last, versions = policy, found[key]
+            named.append(versions)
         return named
 
     def predict(self, matrix: Matrix) -> Scores | None:

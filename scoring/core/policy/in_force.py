@@ -22,6 +22,7 @@ class InForce:
     lists, 0 where there are none. `tripped` names what the breaker stopped, as
     `trip_name` does: it is held back until `rearmed` says that a person armed that
     rule again, and when, ms. Carry both over to the next arrangement (`replace`).
+    `samples` tells whether a policy that decides lets some would-be declines through.
     """
 
     policy: Policy
@@ -31,6 +32,7 @@ class InForce:
     lists_revision: int = 0
     tripped: frozenset[str] = frozenset()
     rearmed: Mapping[str, int] = field(default_factory=dict)
+    samples: bool = field(init=False, repr=False)
     _current: Policy = field(init=False, repr=False)
     _other: Policy | None = field(init=False, repr=False)
 
@@ -43,6 +45,8 @@ class InForce:
             # Stopped as a whole, it gets no payment: there is another to decide it.
             whole = trip_name(candidate.version, WHOLE, self.rearmed)
             candidate = None if whole in self.tripped else self._acting(candidate)
+        samples = any(policy.sample is not None for policy in self.deciding)
+        object.__setattr__(self, "samples", samples)
         object.__setattr__(self, "_current", current)
         object.__setattr__(self, "_other", candidate)
 
@@ -69,6 +73,11 @@ class InForce:
             for policy in self.deciding
             for rule in self._held(policy)
         )
+
+    @property
+    def sole(self) -> Policy | None:
+        """The policy that decides every payment, as `of` has it; None where two do."""
+        return self._current if self._other is None else None
 
     def of(self, transaction: Transaction) -> Policy:
         """The policy that decides a payment: the same for each of its attempts.

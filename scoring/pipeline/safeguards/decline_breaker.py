@@ -94,7 +94,7 @@ class DeclineBreaker:
         for policy, check, core, answer in zip(
             policies, checks, cores, answers, strict=True
         ):
-            if check.dry_run or not _is_final(answer):
+            if not policy.guards or check.dry_run or not _is_final(answer):
                 continue
             key = (policy.version, check.transaction.occurred_at_ms // BUCKET_MS)
             own = counted.get(key)

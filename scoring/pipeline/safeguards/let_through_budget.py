@@ -42,6 +42,8 @@ class LetThroughBudget:
 
         In a dry run nothing is: nothing is spent.
         """
+        if not batch.artifacts.in_force.samples:
+            return cores
         for i, core in enumerate(cores):
             sample = policies[i].sample
             if core.outcome is not _DECLINE or sample is None:
