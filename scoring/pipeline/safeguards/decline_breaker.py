@@ -102,7 +102,8 @@ class DeclineBreaker:
                 own = counted[key] = _Counted(policy)
             own.decisions += 1
             if core.outcome is _DECLINE:
-                own.declines.update(declining(core, policy.guards))
+                for rule in declining(core, policy.guards):
+                    own.declines[rule] += 1
 
     # Beside it -----------------------------------------------------------------
 
