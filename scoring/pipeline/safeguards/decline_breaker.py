@@ -211,7 +211,7 @@ class DeclineBreaker:
         if standing.keys() == self.in_force().tripped:
             return
         new = standing.keys() - self.trips.keys()
-        self.trips = {name: _trip(told) for name, told in standing.items()}
+        self.trips = {name: _trip(name, told) for name, told in standing.items()}
         self.held(frozenset(standing))
         for name in new.intersection(self.in_force().held):
             _say(self.trips[name])
@@ -251,10 +251,20 @@ def _sum(history: Iterable[Counts]) -> Counts:
     return total
 
 
-def _trip(told: bytes) -> Trip:
-    """What a process told; a later release may have said more."""
-    said = json.loads(told)
-    return Trip(**{name: said[name] for name in Trip.__slots__})
+def _trip(name: str, told: bytes) -> Trip:
+    """What a process told of a name (`trip_name`); a later release may say more.
+
+    Of what cannot be read its name is known: that it tripped, not when and by how much.
+    """
+    try:
+        said = json.loads(told)
+        counts = (int(said["at_ms"]), int(said["declines"]), int(said["decisions"]))
+        return Trip(
+            str(said["policy"]), str(said["rule"]), *counts, float(said["share"])
+        )
+    except (ValueError, TypeError, LookupError, OverflowError):
+        version, _, armed = name.partition("/")
+        return Trip(version, armed.rpartition("/")[0], 0, 0, 0, 0.0)
 
 
 def _say(trip: Trip) -> None:

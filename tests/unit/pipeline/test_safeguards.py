@@ -183,6 +183,20 @@ async def test_a_new_replica_begins_with_what_had_tripped(replica):
     assert set(outcomes(await restarted.pays(3, prefix="x"))) == {Outcome.APPROVE}
 
 
+@pytest.mark.parametrize(
+    "told", [b"{", b"[]", b"\xff", b'{"policy": "p"}', b'{"at_ms": Infinity}']
+)
+async def test_what_tripped_is_held_back_where_it_cannot_be_read_when(
+    replica, store, told
+):
+    own = replica(InForce(policy()))
+    tripped = trip_name(policy().version, "large", {})
+    await store.tallies.trip({tripped: told})
+    await exchanged(own)
+    assert [trip.rule for trip in own.scorer.breaker.holding] == ["large"]
+    assert outcomes(await own.pays(1)) == [Outcome.APPROVE]
+
+
 async def test_a_person_arms_it_again_and_it_counts_from_nothing(replica):
     own = replica(InForce(policy()))
     await exchanged(own)
