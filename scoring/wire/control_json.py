@@ -176,6 +176,8 @@ def parsed(value: bytes) -> dict[str, Any]:
     """A JSON object; raises `CorruptState`."""
     try:
         read = json.loads(value)
+        if b"\\u" in value:  # half a character can be written, but not encoded again
+            json.dumps(read, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise CorruptState(f"is not JSON: {error}") from error
     if not isinstance(read, dict):
@@ -184,13 +186,17 @@ def parsed(value: bytes) -> dict[str, Any]:
 
 
 def required(read: Mapping[str, Any], field: str, *kinds: type[T]) -> T:
-    """A field of one of these kinds; raises `CorruptState`.
+    """A field of one of these kinds, a number of at most 64 bits.
+
+    Raises `CorruptState`.
 
     >>> required({"release": 3}, "release", int)
     3
     """
     value = read.get(field)
     if isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds):
+        if isinstance(value, int) and abs(value) > _SEQUENCE_MAX:
+            raise CorruptState(f"{field}: is a number of more than 64 bits")
         return value
     raise CorruptState(f"{field}: must be {' or '.join(k.__name__ for k in kinds)}")
 

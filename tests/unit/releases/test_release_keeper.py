@@ -138,6 +138,21 @@ def test_garbage_is_refused_and_changes_nothing(replica, outbox, garbage):
         (b'{"release": 2}', "policy: must be"),
         (b'{"release": 2, "policy": "a", "format": 2}', "later release"),
         (None, "deleted"),
+        (b'{"release": 2, "policy": "\\ud800"}', "not JSON"),
+        (b'{"release": 1%s, "policy": "a"}' % (b"0" * 400), "64 bits"),
+        (
+            b'{"release": 2, "policy": "a", "published_at_ms": 1%s}' % (b"0" * 400),
+            "64 bits",
+        ),
+        (
+            b'{"release": 2, "policy": "a", "candidate": {"policy": "b", "share": 1%s}}'
+            % (b"0" * 400),
+            "64 bits",
+        ),
+        (
+            b'{"release": 2, "policy": "a", "candidate": {"policy": "", "share": NaN}}',
+            "share",
+        ),
     ],
 )
 def test_a_sealed_record_that_is_no_release_changes_nothing(
@@ -155,6 +170,15 @@ def test_a_text_that_is_not_the_version_of_its_key_is_refused(replica, outbox):
     replica.read(record, outbox.release(2))
     assert replica.release == 0
     assert replica.keeper.refused
+
+
+def test_a_text_that_no_file_could_hold_is_refused(replica, outbox):
+    first = policy_text(1)
+    value = b'{"version": "%s", "text": "\\udfff"}' % first.version.encode()
+    replica.read(outbox.put(first.key, value), outbox.release(1))
+    assert replica.release == 0
+    assert replica.keeper.refused
+    assert replica.keeper.refused.encode()
 
 
 def test_a_text_whose_tombstone_comes_is_kept(replica, outbox):
