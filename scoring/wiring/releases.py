@@ -151,6 +151,8 @@ class Following:
             follower = self._follower()
             tasks.append(asyncio.create_task(follower.follow()))
             tasks.append(asyncio.create_task(self._reporter(follower.changed).run()))
+        for task in tasks:
+            task.add_done_callback(_ended)
         try:
             if self.policies.released:
                 await self._first(follower)
@@ -254,3 +256,15 @@ class Following:
 
         load = self.policies.from_file
         await FileWatch(files, load, take, refused).follow()
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """Say that one of those that go on for ever has failed: nothing awaits them."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.critical(
+            "what is in force stays until this process is restarted: it is followed or "
+            "reported no more: %r",
+            error,
+            exc_info=error,
+        )
