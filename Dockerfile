@@ -1,13 +1,13 @@
-# One image for both workloads and for every command of the guides: `serve`, `stream`,
-# `rebuild` … are its arguments.
+# One image for every workload and every command of the guides: `serve`, `stream`,
+# `control`, `rebuild` … are its arguments.
 # docker build -t fraud-scoring:0.1.0 .
-# Without training, archive and rebuild it is half as large: --build-arg EXTRAS=
+# Without training, archive, rebuild and control plane it is half as large: --build-arg EXTRAS=
 
 FROM python:3.11-slim-bookworm AS build
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /app
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
-ARG EXTRAS="--extra train --extra remote"
+ARG EXTRAS="--extra train --extra remote --extra control --extra postgres"
 # The locked dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN uv sync --frozen --no-dev --no-install-project --extra serve $EXTRAS

@@ -134,7 +134,10 @@ def overview() -> str:
         "",
         f"An extra: {extras.install(['NAME'])}; train-gpu in place of train for",
     ]
-    lines += ["an NVIDIA GPU; remote beside the others for models in object storage."]
+    lines += [
+        "an NVIDIA GPU; beside the others, remote for models in object storage and",
+        "postgres for a control plane on PostgreSQL.",
+    ]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import time
@@ -22,6 +23,14 @@ from scoring.wiring.services import now_ms
 
 _READY_S_MAX = 120.0
 _SERVED_S_MIN = 25.0  # ONNX Runtime reported first after some ten seconds
+_COSTS = """\
+version: 1
+costs:
+  missed_fraud: {share: 1.0, fixed_minor: 1500}
+  refused_customer: {share: 0.03, fixed_minor: 800}
+  challenge: {fixed_minor: 10, genuine_abandons: 0.08, fraud_passes: 0.05}
+  review: {fixed_minor: 350, fraud_found: 0.9, genuine_refused: 0.02}
+"""
 _TRAINS = ["--rounds", "5", "--label-delay-days", "2"]
 
 
@@ -125,6 +134,7 @@ def take(tour: Tour) -> None:
         ids = _pay(tour, address)
         _follow(tour, first, second)
         _lose(tour)
+        _govern(tour)
         _explain(address, ids)
         _replay(tour)
         time.sleep(max(0.0, _SERVED_S_MIN - (time.monotonic() - began)))
@@ -232,6 +242,54 @@ def _lose(tour: Tour) -> None:
     tour.said["audit"] = tour.run("features audit --sample 100")
 
 
+def _govern(tour: Tour) -> None:
+    """A policy's week and a managed list, then the control plane itself."""
+    text = (tour.directory / "policy.yaml").read_text()
+    milder = text.replace("decline: 0.50", "decline: 0.60")
+    (tour.directory / "milder.yaml").write_text(milder)
+    (tour.directory / "costs.yaml").write_text(_COSTS)
+    first, second = (
+        re.findall("[0-9a-f]{16}", tour.run(f"policy check {name}.yaml"))[0]
+        for name in ("policy", "milder")
+    )
+    tour.run("policy draft policy.yaml --why first")
+    tour.run("policy propose 1")
+    tour.run(f"policy approve 1 {first} --release --why first")
+    tour.run("policy draft milder.yaml --based-on 1")
+    tour.run("policy diff 2")
+    tour.run("policy text 2")
+    tour.run("policy backtest milder.yaml --against policy.yaml")
+    tour.run("policy report --policy milder.yaml")
+    tour.run("policy thresholds --policy policy.yaml --cost costs.yaml")
+    tour.run("policy propose 2 --for candidate --share 0.5")
+    tour.run(f"policy approve 2 {second} --why half")
+    tour.run("policy rollout 2 0.5")
+    tour.run("policy propose 2")
+    tour.run(f"policy approve 3 {second} --release --why all")
+    tour.run("policy rollback --why harm")
+    tour.run("policy history")
+    _list(tour)
+    tour.run("control people add ann --role author")
+    tour.run("control people list")
+    tour.run("control people remove ann")
+    tour.run("audit log")
+    tour.run("audit verify")
+    tour.run("audit export --out audit.jsonl")
+    with tour.running("control --address 127.0.0.1:0", "control plane on ") as url:
+        # What runs here follows a policy file, and reports to no control plane.
+        tour.run(f"control replicas --control {url}")
+
+
+def _list(tour: Tour) -> None:
+    (tour.directory / "cards.csv").write_text("token,reason\ncard-7,a case\n")
+    tour.run("lists create stolen --field card --kind block")
+    tour.run("lists add stolen card-9 --reason case")
+    tour.run("lists import stolen cards.csv")
+    tour.run("lists show")
+    tour.run("lists undo stolen 1")
+    tour.run("lists remove stolen card-9")
+
+
 def _explain(address: str, ids: list[str]) -> None:
     with Client(address, timeout_s=30) as client:
         explained = client.explanation(ids[0], timeout_s=60)
@@ -262,6 +320,8 @@ def settings_of(
         "SCORING_ARCHIVE_DIR": str(directory / "archive"),
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
         "SCORING_METRICS_HOST": "127.0.0.1",
+        # One person governs, and the tour is short.
+        "SCORING_CONTROL_SINGLE_USER": "true",
         # What the embedded broker needs: a group of one waits for half of a session.
         "SCORING_FETCH_WAIT_MS": "5",
         "SCORING_SESSION_TIMEOUT_S": "3",

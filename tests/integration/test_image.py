@@ -30,6 +30,8 @@ def test_every_part_of_the_package_imports_in_the_image(image):
     words = """
 import importlib, pkgutil, scoring
 for found in pkgutil.walk_packages(scoring.__path__, "scoring."):
+    if found.name.endswith(".migrations.env"):
+        continue  # run by Alembic, within a migration
     try:
         importlib.import_module(found.name)
     except ImportError as error:
