@@ -79,6 +79,3 @@ class ManagedLists:
 
     revision: int = 0
     lists: Mapping[str, ManagedList] = field(default_factory=dict)
-
-
-NO_LISTS = ManagedLists()

@@ -19,7 +19,7 @@ def catalogue_from(settings: Settings) -> Catalogue:
     if (path := settings.features_file) is None:
         catalogue = default_catalogue()
     else:
-        catalogue = load_catalogue(_text(path), name=str(path))
+        catalogue = load_catalogue(text_of(path), name=str(path))
     return catalogue.converting_by(rates_from(settings, catalogue.currency))
 
 
@@ -29,7 +29,7 @@ def rates_from(settings: Settings, reference: str) -> Rates:
     Without a file, the shipped ones where they are to that currency, else none.
     """
     if (path := settings.rates_file) is not None:
-        return load_rates(_text(path), reference=reference, name=str(path))
+        return load_rates(text_of(path), reference=reference, name=str(path))
     shipped = shipped_rates()
     return shipped if shipped.reference == reference else no_rates(reference)
 
@@ -53,16 +53,17 @@ def policy_of(text: PolicyText, settings: Settings, catalogue: Catalogue) -> Pol
 def policy_text_from(settings: Settings) -> PolicyText:
     """The files, its version not known yet; raises `BadArtifact`."""
     path = settings.policy_file
-    text = shipped_text() if path is None else _text(path)
+    text = shipped_text() if path is None else text_of(path)
     return PolicyText("", text, reasons_text(settings))
 
 
 def reasons_text(settings: Settings) -> str | None:
     """The table of reasons that the settings name, as text; None: the shipped one."""
-    return None if settings.reasons_file is None else _text(settings.reasons_file)
+    return None if settings.reasons_file is None else text_of(settings.reasons_file)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What a file of ours says; raises `BadArtifact` where it cannot be read."""
     try:
         return path.read_text()
     except OSError as error:

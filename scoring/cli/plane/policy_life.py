@@ -271,16 +271,9 @@ COMMANDS = (
 
 
 def _texts(file: Path, reasons: Path | None) -> dict[str, str]:
-    texts = {"text": file}
+    from scoring.wiring.definitions import text_of
+
+    texts = {"text": text_of(file)}
     if reasons is not None:
-        texts["reasons"] = reasons
-    return {name: _read(path) for name, path in texts.items()}
-
-
-def _read(path: Path) -> str:
-    from scoring.errors import BadArtifact
-
-    try:
-        return path.read_text()
-    except UnicodeDecodeError as error:
-        raise BadArtifact(f"{path}: cannot be read: it is not UTF-8 text") from error
+        texts["reasons"] = text_of(reasons)
+    return texts

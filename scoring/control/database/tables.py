@@ -18,7 +18,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
 )
 
 # Constraints have names of their own, so that a later migration can change them.
@@ -286,35 +285,6 @@ LIST_BEFORE = Table(
     *_origin_columns(),
 )
 
-CASES = Table(
-    "cases",
-    METADATA,
-    _number(),
-    Column("tenant", String(128), nullable=False),
-    Column("payment_id", String(256), nullable=False),
-    Column("state", String(16), nullable=False),
-    _ms("opened_at_ms"),
-    _ms("due_at_ms", absent=True),
-    Column("amount_minor", BigInteger, nullable=True),
-    Column("assigned_to", String(200), nullable=True),
-    _ms("lease_until_ms", absent=True),
-    _text("decision"),  # JSON, as it was read
-    _text("closing"),  # JSON, empty while it is open
-    UniqueConstraint("tenant", "payment_id"),
-    Index("ix_cases_state_opened_at_ms_number", "state", "opened_at_ms", "number"),
-    Index("ix_cases_state_amount_minor_number", "state", "amount_minor", "number"),
-)
-
-CASE_NOTES = Table(
-    "case_notes",
-    METADATA,
-    _number(),
-    _of("cases", "case"),
-    _person(),
-    _ms(),
-    _text("note"),
-)
-
 LEASE = Table(
     "lease",
     METADATA,
@@ -322,23 +292,4 @@ LEASE = Table(
     Column("holder", String(200), nullable=False),
     Column("epoch", BigInteger, nullable=False),
     _ms("until_ms"),
-)
-
-REPLICAS = Table(
-    "replicas",
-    METADATA,
-    Column("replica", String(200), primary_key=True),
-    _ms(),
-    _text("report"),  # JSON
-)
-
-TRIPS = Table(
-    "trips",
-    METADATA,
-    _version("policy"),
-    Column("rule", String(64), nullable=False),
-    _ms(),
-    _text("report"),  # JSON
-    _ms("rearmed_at_ms", absent=True),
-    UniqueConstraint("policy", "rule", "at_ms"),
 )

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from pydantic import TypeAdapter, ValidationError
 
-from scoring.core.policy.lists import LIST_FIELDS, ListField, ms_of
+from scoring.core.policy.lists import ListField, ms_of
 from scoring.core.release.list_release import FOREVER_MS
 from scoring.core.transaction.card_number import holds_card_number
 from scoring.core.transaction.event_time import OCCURRED_AT_MS_MAX, OCCURRED_AT_MS_MIN
@@ -237,8 +237,3 @@ def fits(info: KeptList, count: int) -> None:
         raise NotPossible(
             f"list {info.name!r} would have {count:,} entries; at most {ENTRIES_MAX:,}"
         )
-
-
-def known_fields() -> tuple[str, ...]:
-    """The fields that a list can be of, besides attributes of the caller's own."""
-    return LIST_FIELDS

@@ -27,8 +27,6 @@ RUNNING = frozenset({PolicyState.LIVE, PolicyState.SHADOW})
 PROPOSABLE = frozenset(
     {PolicyState.DRAFT, PolicyState.PROPOSED, PolicyState.APPROVED, *RUNNING}
 )
-# What nobody has to change any more.
-ENDED = frozenset({PolicyState.REJECTED, PolicyState.RETIRED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
