@@ -12,6 +12,7 @@ from scoring.control.domain.approvals import Act
 from scoring.control.domain.control_rules import ControlRules
 from scoring.control.domain.gate import Backtest
 from scoring.control.domain.people import By, Person, PersonRole
+from scoring.control.domain.policy_life import PolicyState
 from scoring.core.features.catalogue import default_catalogue
 
 TEXT = """\
@@ -94,6 +95,11 @@ class ControlBench:
         """The same, in force."""
         number = self.approved(n).policy.number
         return self.desk.release(By(BOB, f"text {n}"), number)
+
+    def state(self, number: int) -> PolicyState:
+        """What a version is now."""
+        with self.desk.read(EVE) as work:
+            return work.policies.policy(number).state
 
     def audit(self):
         """Every entry."""

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _READY = "serving grpc on "
 _HTTP_READY = "serving http on "
 _READY_S_MAX = 90.0
+_WAITED_S_MAX = 60.0
 
 
 @dataclass(slots=True)
@@ -47,6 +49,13 @@ class Served:
     def wait_until_ready(self) -> None:
         self._ready.wait(_READY_S_MAX)
         assert self.address, f"it never answered: {self.lines} {self.errors}"
+
+    def until(self, known: Callable[[], bool]) -> None:
+        """Wait until something is so while it serves."""
+        ends = time.monotonic() + _WAITED_S_MAX
+        while not known():
+            assert time.monotonic() < ends, self.errors
+            time.sleep(0.1)
 
     def stop(self) -> int:
         """SIGTERM, then wait; the exit status."""

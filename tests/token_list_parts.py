@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from control_parts import EVE, FAY, Clock
 
@@ -10,6 +13,7 @@ from scoring.control.database.unit_of_work import writing
 from scoring.control.desks.list_desk import EntryWish, FileWish, ListDesk
 from scoring.control.domain.people import By
 from scoring.core.release.keys import control_key
+from scoring.lists.files import ListFiles
 from scoring.lists.keeper import ListKeeper
 
 NOON_MS = 1_772_366_400_000  # 2026-03-01T12:00:00Z
@@ -63,3 +67,15 @@ def put(bench, token, expires="", **more):
     return bench.desk.put(
         WHO, "stolen", EntryWish(token=token, expires=expires), **more
     )
+
+
+@contextmanager
+def following(database, directory: Path) -> Iterator[Bench]:
+    """A desk with one list, and a process that takes whatever it publishes."""
+    told = []
+    keeper = ListKeeper(ListFiles(directory), told.append)
+    keeper.open()
+    bench = Bench(database, keeper, told)
+    bench.desk.create(WHO, "stolen", kind="block", field="card", about="From the bank")
+    yield bench
+    assert told == []

@@ -41,11 +41,6 @@ def desk(bench):
     return bench.desk
 
 
-def of_state(bench, number):
-    with bench.desk.read(EVE) as work:
-        return work.policies.policy(number).state
-
-
 # Texts ----------------------------------------------------------------------------
 
 
@@ -92,7 +87,7 @@ def test_editing_the_version_in_force_makes_a_draft_of_its_editor_alone(bench, d
     policy = bench.released(1).policy
     again = desk.edit(By(CAT), policy.number, text(2), revision=1).policy
     assert again.authors == {"cat"}
-    assert of_state(bench, policy.number) is PolicyState.LIVE
+    assert bench.state(policy.number) is PolicyState.LIVE
 
 
 # Four eyes ------------------------------------------------------------------------

@@ -35,11 +35,6 @@ def desk(bench):
     return bench.desk
 
 
-def of_state(bench, number):
-    with bench.desk.read(EVE) as work:
-        return work.policies.policy(number).state
-
-
 # What runs ------------------------------------------------------------------------
 
 
@@ -71,8 +66,8 @@ def test_a_release_retires_the_policy_and_ends_its_candidate(bench, desk):
     arm = bench.approved(1, Act.CANDIDATE, 0.1).policy
     desk.candidate(By(BOB), arm.number, 0.1)
     second = bench.released(2)
-    assert of_state(bench, first.number) is PolicyState.RETIRED
-    assert of_state(bench, arm.number) is PolicyState.APPROVED
+    assert bench.state(first.number) is PolicyState.RETIRED
+    assert bench.state(arm.number) is PolicyState.APPROVED
     assert second.release.candidate is None
 
 
@@ -185,7 +180,7 @@ def test_a_rollback_further_back_is_proposed_to_a_second_person(bench, desk):
     third = bench.released(3).policy
     answer = desk.rollback(By(CAT, "as in spring"), to=first.number)
     assert answer.policy.state is PolicyState.PROPOSED
-    assert of_state(bench, third.number) is PolicyState.LIVE
+    assert bench.state(third.number) is PolicyState.LIVE
     for who in (CAT, ANN):
         with pytest.raises(Denied):
             desk.approve(By(who, "x"), answer.proposal.number, first.version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from control_parts import EVE, FAY, Clock
-from token_list_parts import NOON_MS, WHO, Bench, put
+from token_list_parts import NOON_MS, WHO, following, put
 
 from scoring.control.desks.list_desk import FileWish, ListDesk
 from scoring.control.domain.people import By
@@ -14,19 +14,12 @@ from scoring.errors import (
     NotFound,
     NotPossible,
 )
-from scoring.lists.files import ListFiles
-from scoring.lists.keeper import ListKeeper
 
 
 @pytest.fixture
 def bench(control_database, tmp_path):
-    told = []
-    keeper = ListKeeper(ListFiles(tmp_path / "lists"), told.append)
-    keeper.open()
-    bench = Bench(control_database, keeper, told)
-    bench.desk.create(WHO, "stolen", kind="block", field="card", about="From the bank")
-    yield bench
-    assert told == []
+    with following(control_database, tmp_path / "lists") as bench:
+        yield bench
 
 
 def test_a_file_says_first_what_it_changes_and_then_changes_it_at_once(bench):

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from control_parts import ANN, EVE, FAY, ControlBench, text
-from token_list_parts import NOON_MS, WHO, Bench, put
+from token_list_parts import NOON_MS, WHO, following, put
 
 from scoring.control.domain.people import By
 from scoring.core.release.list_release import FOREVER_MS
@@ -16,19 +16,12 @@ from scoring.errors import (
     NotFound,
     NotPossible,
 )
-from scoring.lists.files import ListFiles
-from scoring.lists.keeper import ListKeeper
 
 
 @pytest.fixture
 def bench(control_database, tmp_path):
-    told = []
-    keeper = ListKeeper(ListFiles(tmp_path / "lists"), told.append)
-    keeper.open()
-    bench = Bench(control_database, keeper, told)
-    bench.desk.create(WHO, "stolen", kind="block", field="card", about="From the bank")
-    yield bench
-    assert told == []
+    with following(control_database, tmp_path / "lists") as bench:
+        yield bench
 
 
 def test_a_token_is_listed_in_the_data_plane_until_its_instant(bench):

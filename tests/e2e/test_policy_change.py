@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import grpc
 import pytest
 from grpc_parts import payment, request
@@ -12,8 +10,6 @@ from served import serving
 
 from scoring.v1 import fraud_scoring_pb2
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
-
-WAITED_S_MAX = 60
 
 
 @pytest.fixture
@@ -42,21 +38,15 @@ def test_a_changed_policy_file_decides_the_next_payments(
             paid = payment() if paid is None else paid
             return stub.CheckTransaction(request(paid), timeout=30).decision.core
 
-        def check_until(known):
-            until = time.monotonic() + WAITED_S_MAX
-            while not known():
-                assert time.monotonic() < until, served.errors
-                time.sleep(0.1)
-
         paid = payment()
         first = check(paid)
         assert first.versions.policy == policy_text(1).version
         # A typing error is said, and changes nothing.
         file.write_text(policy_text(2).text.replace("rules:", "rulez:", 1))
-        check_until(lambda: any("rulez" in line for line in served.errors))
+        served.until(lambda: any("rulez" in line for line in served.errors))
         assert check().versions.policy == first.versions.policy
         file.write_text(policy_text(2).text)
-        check_until(lambda: check().versions.policy == policy_text(2).version)
+        served.until(lambda: check().versions.policy == policy_text(2).version)
         # What was decided stays, and is explained by the policy that decided it.
         assert check(paid).versions.policy == first.versions.policy
         explained = stub.ExplainDecision(
