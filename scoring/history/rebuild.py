@@ -18,17 +18,21 @@ from scoring import wire
 from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact, HistoryLost
 from scoring.history.archive import Archive, NextOffsets
-from scoring.history.bulk import Bulk
 from scoring.history.ledger import Ledger, LedgerEntry, LogSpan
-from scoring.history.proof import chunks, installed, proved
+from scoring.history.packing.install import (
+    INSTALLED_PER_EXCHANGE,
+    REPLAYED_PER_EXCHANGE,
+    chunks,
+    installed,
+    proved,
+)
+from scoring.history.packing.packer import Packer
 from scoring.history.topic_archiver import Progress, silent
 from scoring.ports.follow_ups import FollowUp
 from scoring.stores.redis.bulk_load import Item, RedisHistory
 from scoring.stores.redis.formats import MARK_REBUILDING
 
 Take = Callable[[], Awaitable[object]]  # brings the archive up to date
-_REPLAYED_PER_EXCHANGE = 500
-_INSTALLED_PER_EXCHANGE = 1_000
 # What is replayed after the number is back may be newer than the log was before.
 _AHEAD_MS = 3_600_000
 
@@ -232,18 +236,18 @@ class Rebuild:
         Nothing is packed over a history that has begun, or where the program makes
         other bytes of a sample: then everything is replayed, which is slow and right.
         """
-        bulk = Bulk(ledger, self.store.layout, self.store.terms)
+        packer = Packer(ledger, self.store.layout, self.store.terms)
         if not self.milestones.done.get("transactions") and (
-            await self.store.is_begun() or not await proved(bulk, self.store)
+            await self.store.is_begun() or not await proved(packer, self.store)
         ):
             return "true"
-        return await installed(bulk, self.store, self.progress)
+        return await installed(packer, self.store, self.progress)
 
     async def _replay(self, ledger: Ledger, stage: str, where: str = "true") -> int:
         """Count everything again, in processing order; returns how many there are."""
         done, whole = self.milestones.done.get(stage, 0), ledger.count
         rows = ledger.decided(start=done, where=f"NOT too_late AND ({where})")
-        for chunk in chunks(rows, _REPLAYED_PER_EXCHANGE):
+        for chunk in chunks(rows, REPLAYED_PER_EXCHANGE):
             await self.store.replay([(one.check, one.outcome) for one in chunk])
             self._reached(stage, chunk[-1].n + 1, whole)
         self._reached(stage, whole, whole)
@@ -256,7 +260,7 @@ class Rebuild:
         rows = ledger.decided(
             start=done, where=f"decision IS NOT NULL AND decided_at_ms > {oldest}"
         )
-        for chunk in chunks(rows, _INSTALLED_PER_EXCHANGE):
+        for chunk in chunks(rows, INSTALLED_PER_EXCHANGE):
             await self.store.install([self._item(one, oldest) for one in chunk])
             self.decisions += len(chunk)
             self._reached(stage, chunk[-1].n + 1, whole)
@@ -276,7 +280,7 @@ class Rebuild:
         told: Iterator[FollowUp] = (
             ledger.labels() if kind == "labels" else ledger.events()
         )
-        for chunk in chunks(told, _REPLAYED_PER_EXCHANGE):
+        for chunk in chunks(told, REPLAYED_PER_EXCHANGE):
             position += len(chunk)
             if position > done:
                 await self.store.learn(chunk)

@@ -28,7 +28,7 @@ from scoring.core.decision.decision import DegradationCode, Outcome
 from scoring.core.features.catalogue import load_catalogue
 from scoring.core.features.slot import NORMAL, Column, Kind, Op
 from scoring.core.transaction.transaction import AMOUNT_MINOR_MAX
-from scoring.history.pack import sealed
+from scoring.history.packing.entity_bytes import sealed
 from scoring.ports.records import Recording
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.redis.keys import Layout

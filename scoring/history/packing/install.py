@@ -6,26 +6,26 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TypeVar
 
-from scoring.history.bulk import Bulk
+from scoring.history.packing.packer import Packer
 from scoring.history.topic_archiver import Progress
 from scoring.stores.redis.bulk_load import RedisHistory
 
 T = TypeVar("T")
-_REPLAYED_PER_EXCHANGE = 500
-_INSTALLED_PER_EXCHANGE = 1_000
+REPLAYED_PER_EXCHANGE = 500
+INSTALLED_PER_EXCHANGE = 1_000
 
 
-async def proved(bulk: Bulk, store: RedisHistory) -> bool:
+async def proved(packer: Packer, store: RedisHistory) -> bool:
     """Whether what is packed of a sample equals what the program makes of it.
 
     The sample is replayed in a namespace of its own, which is cleared away.
     """
-    sample = bulk.sample()
+    sample = packer.sample()
     async with store.aside("proof") as scratch:
-        for chunk in chunks(iter(bulk.history_of(sample)), _REPLAYED_PER_EXCHANGE):
+        for chunk in chunks(iter(packer.history_of(sample)), REPLAYED_PER_EXCHANGE):
             await scratch.replay([(one.check, one.outcome) for one in chunk])
         for entity, where in sample:
-            packed = bulk.packed(entity, where, layout=scratch.layout)
+            packed = packer.packed(entity, where, layout=scratch.layout)
             items = [item for one in packed for item in one.items]
             made = await scratch.values([key for key, _, _ in items])
             if made != [value for _, value, _ in items]:
@@ -33,17 +33,17 @@ async def proved(bulk: Bulk, store: RedisHistory) -> bool:
     return True
 
 
-async def installed(bulk: Bulk, store: RedisHistory, progress: Progress) -> str:
+async def installed(packer: Packer, store: RedisHistory, progress: Progress) -> str:
     """Install every entity; returns the condition of what is left to be replayed."""
-    groups = list(bulk.groups())
+    groups = list(packer.groups())
     left: list[str] = []
     for i, (entity, where) in enumerate(groups, 1):
-        packed = bulk.packed(entity, where)
+        packed = packer.packed(entity, where)
         items = (item for one in packed for item in one.items)
-        for chunk in chunks(items, _INSTALLED_PER_EXCHANGE):
+        for chunk in chunks(items, INSTALLED_PER_EXCHANGE):
             await store.install(chunk)
         if busy := [one.tokens for one in packed if not one.items]:
-            left.append(bulk.put_aside(entity, busy, f"busy_{i}"))
+            left.append(packer.put_aside(entity, busy, f"busy_{i}"))
         progress("state", i, len(groups))
     return " OR ".join(left) or "false"
 

@@ -2,7 +2,7 @@
 
 What the store's program builds event by event is built here for many entities in one
 pass over arrays, from the same compiled table: its formats, places and kinds. It is
-trusted only after the program itself made the same bytes of a sample (see bulk.py).
+trusted once the program itself has made the same bytes of a sample (`install.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Builds the state of whole groups of entities offline, once it is proved right.
+"""The state of whole groups of a ledger's entities, made offline.
 
 An entity that is busier than what the store keeps exactly was merged in steps that
 depend on when each event came: those are left to be replayed.
@@ -14,7 +14,7 @@ import numpy as np
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.history.ledger import Ledger, LedgerEntry
-from scoring.history.pack import Events, records, sightings
+from scoring.history.packing.entity_bytes import Events, records, sightings
 from scoring.stores.redis.bulk_load import Item
 from scoring.stores.redis.keys import Layout, joined
 from scoring.stores.redis.script_compiler import EntityProgram, Program, Terms
@@ -34,7 +34,7 @@ class Packed:
     items: tuple[Item, ...]
 
 
-class Bulk:
+class Packer:
     """The histories of a ledger, packed by kind of entity."""
 
     def __init__(self, ledger: Ledger, layout: Layout, terms: Terms) -> None:

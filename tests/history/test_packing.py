@@ -9,9 +9,9 @@ from streams import Shape, check, transactions
 
 from scoring.core.features.catalogue import handbook_catalogue
 from scoring.history import rebuild
-from scoring.history.bulk import Bulk
 from scoring.history.ledger import Ledger
-from scoring.history.proof import installed, proved
+from scoring.history.packing.install import installed, proved
+from scoring.history.packing.packer import Packer
 from scoring.history.topic_archiver import silent
 from scoring.history.wiring import store_to_fill, terms_from, update_archive
 
@@ -31,13 +31,13 @@ async def test_packing_is_proved_by_the_program_and_nothing_is_left_over(
     life, settings, ledger
 ):
     async with store_to_fill(settings, life.catalogue) as store:
-        bulk = Bulk(ledger, store.layout, store.terms)
-        assert bulk.sample()
-        assert await proved(bulk, store)
+        packer = Packer(ledger, store.layout, store.terms)
+        assert packer.sample()
+        assert await proved(packer, store)
         was = await state(settings.redis_url, settings.namespace)
         async with Redis.from_url(settings.redis_url) as redis:
             await redis.flushall()
-        assert await installed(bulk, store, silent) == "false"
+        assert await installed(packer, store, silent) == "false"
     now = await state(settings.redis_url, settings.namespace)
     entities = {key: value for key, value in was.items() if b":{" in key}
     assert {key: value for key, value in now.items() if b":{" in key} == entities
@@ -61,7 +61,7 @@ async def test_packing_under_other_definitions_is_proved_too(life, settings, arc
 @pytest.mark.usefixtures("ledger")
 async def test_a_packing_that_went_wrong_is_not_used(settings, archive, monkeypatch):
     was = await state(settings.redis_url, settings.namespace)
-    real = Bulk.packed
+    real = Packer.packed
 
     def wrong(self, *args, **options):
         return [
@@ -72,7 +72,7 @@ async def test_a_packing_that_went_wrong_is_not_used(settings, archive, monkeypa
     async def never(*_):
         raise AssertionError
 
-    monkeypatch.setattr(Bulk, "packed", wrong)
+    monkeypatch.setattr(Packer, "packed", wrong)
     monkeypatch.setattr(rebuild, "installed", never)
     async with Redis.from_url(settings.redis_url) as redis:
         await redis.flushall()
