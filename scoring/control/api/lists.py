@@ -14,7 +14,8 @@ from pydantic import Field
 
 from scoring.control.api.plane import Limit, Visiting, Visitor
 from scoring.control.api.requests import StrictRoute
-from scoring.control.api.views import Page, View, Why, Wish
+from scoring.control.api.views import Page, View
+from scoring.control.api.wishes import Why, Wish
 from scoring.control.desks.list_desk import EntryWish, FileWish, ListAnswer
 from scoring.control.domain.list_imports import ImportState, ListImport
 from scoring.control.domain.managed_lists import KeptList, ListedEntry, ListKind

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from scoring.control.api import views
+from scoring.control.api import views, wishes
 from scoring.control.api.plane import (
     Cursor,
     Limit,
@@ -65,7 +65,7 @@ def list_policies(
 
 @router.post("/policies", operation_id="draftPolicy", status_code=HTTPStatus.CREATED)
 def draft_policy(
-    by: Visiting, wish: views.DraftWish, response: Response
+    by: Visiting, wish: wishes.DraftWish, response: Response
 ) -> views.DoneView:
     """Draft a version."""
     answer = by.policies.draft(
@@ -75,7 +75,7 @@ def draft_policy(
 
 
 @router.post("/policy-check", operation_id="checkPolicy")
-def check_policy(by: Visiting, wish: views.TextWish) -> views.CheckedView:
+def check_policy(by: Visiting, wish: wishes.TextWish) -> views.CheckedView:
     """Check a text as a draft would be, and keep nothing."""
     checked = by.plane.texts.checked(wish.text, wish.reasons)
     return views.CheckedView(
@@ -116,7 +116,7 @@ def get_version(
 def edit_policy(
     by: Visiting,
     number: NumberInPath,
-    wish: views.EditWish,
+    wish: wishes.EditWish,
     response: Response,
     if_match: IfMatch = "",
 ) -> views.DoneView:
@@ -159,7 +159,7 @@ def diff_policies(
 def propose_policy(
     by: Visiting,
     number: NumberInPath,
-    wish: views.ProposalWish,
+    wish: wishes.ProposalWish,
     response: Response,
 ) -> views.DoneView:
     """Propose a version for an act; its text never changes from then on."""
@@ -173,7 +173,7 @@ def propose_policy(
 def retire_policy(
     by: Visiting,
     number: NumberInPath,
-    wish: views.WhyWish,
+    wish: wishes.WhyWish,
     response: Response,
     if_match: IfMatch = "",
 ) -> views.DoneView:
@@ -206,7 +206,7 @@ def ask_gate(by: Visiting, number: NumberInPath) -> views.GateView:
 def approve_proposal(
     by: Visiting,
     number: NumberInPath,
-    wish: views.ApprovalWish,
+    wish: wishes.ApprovalWish,
     response: Response,
 ) -> views.DoneView:
     """Approve a proposal: of this hash, for its act, to be used once."""
@@ -220,7 +220,7 @@ def approve_proposal(
 def reject_proposal(
     by: Visiting,
     number: NumberInPath,
-    wish: views.WhyWish,
+    wish: wishes.WhyWish,
     response: Response,
 ) -> views.DoneView:
     """Reject a proposal, or withdraw one's own."""
@@ -258,7 +258,7 @@ def get_release(by: Visiting, response: Response) -> views.ReleaseView:
 @router.post("/releases", operation_id="release", status_code=HTTPStatus.CREATED)
 def release(
     by: Visiting,
-    wish: views.ActWish,
+    wish: wishes.ActWish,
     response: Response,
     if_match: IfMatch = "",
 ) -> views.DoneView:
@@ -272,7 +272,7 @@ def release(
 )
 def roll_back(
     by: Visiting,
-    wish: views.RollbackWish,
+    wish: wishes.RollbackWish,
     response: Response,
     if_match: IfMatch = "",
 ) -> views.DoneView:
@@ -288,7 +288,7 @@ def roll_back(
 )
 def rearm_breaker(
     by: Visiting,
-    wish: views.RearmWish,
+    wish: wishes.RearmWish,
     response: Response,
     if_match: IfMatch = "",
 ) -> views.DoneView:
@@ -299,7 +299,7 @@ def rearm_breaker(
     return _done(by, answer, response)
 
 
-def _acted(by: Visitor, wish: views.ActWish, read: int | None) -> PolicyAnswer:
+def _acted(by: Visitor, wish: wishes.ActWish, read: int | None) -> PolicyAnswer:
     asking = by.because(wish.why)
     if wish.act is Act.CANDIDATE:
         if wish.share is None:

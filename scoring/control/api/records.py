@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
-from scoring.control.api import views
+from scoring.control.api import views, wishes
 from scoring.control.api.plane import Cursor, Limit, Visiting, cursor_at, place_of
 from scoring.control.api.requests import StrictRoute
 from scoring.control.domain.people import ROLES_OF, Right
@@ -55,7 +55,7 @@ def list_people(by: Visiting) -> views.Page[views.PersonView]:
     tags=["people"],
     status_code=HTTPStatus.CREATED,
 )
-def add_person(by: Visiting, wish: views.PersonWish) -> views.TokenView:
+def add_person(by: Visiting, wish: wishes.PersonWish) -> views.TokenView:
     """Give somebody a token, in place of the one that they had."""
     token = by.plane.people.give(by.person, wish.name, frozenset(wish.roles))
     return views.TokenView(
