@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scoring.core.features.rates import Rates, load_rates
+from scoring.core.features.rates import Rates
+from scoring.core.features.rates_file import load_rates
 
 HEAD = "from,currency,reference,rate\n"
 

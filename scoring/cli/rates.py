@@ -26,7 +26,7 @@ def check(
     ] = "",
 ) -> None:
     """Refuse a file with line, column and remedy; exit 2 when it is refused."""
-    from scoring.core.features.rates import doubts
+    from scoring.core.features.rates_file import doubts
 
     rates = _load(file)
     for doubt in doubts(rates):
@@ -37,7 +37,7 @@ def check(
         f"to {rates.reference}, version {rates.version}"
     )
     if day:
-        from scoring.core.features.rates import day_ms
+        from scoring.core.features.rates_file import day_ms
 
         try:
             at_ms = day_ms(day)
@@ -66,7 +66,7 @@ def show(file: _FILE = None) -> None:
 def _cells(rates: Rates, code: str, dated: Dated) -> tuple[str, str, str]:
     from datetime import UTC, datetime
 
-    from scoring.core.features.rates import in_units
+    from scoring.core.features.rates_file import in_units
 
     newest = f"{in_units(dated.newest, code, rates.reference):.10g}"
     since = datetime.fromtimestamp(dated.newest_ms / 1_000, UTC).date().isoformat()

@@ -21,15 +21,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scoring.core.transaction.transaction import FIELD_OF, PERSONAL_FIELDS
 from scoring.errors import BadArtifact
+from scoring.history.masking import digest, masked
 from scoring.history.rows import DECISIONS, EVENTS, LABELS, Row
 from scoring.training.sql import connect
 
@@ -129,7 +128,7 @@ class Archive:
         by_day: dict[str, list[Row]] = defaultdict(list)
         masks = self.masks()
         for row in rows:
-            by_day[_day(row[_DAY_OF[kind]])].append(_masked(row, masks))
+            by_day[_day(row[_DAY_OF[kind]])].append(masked(row, masks))
         for day, own in by_day.items():
             folder = self.directory / kind / f"day={day}"
             folder.mkdir(parents=True, exist_ok=True)
@@ -270,48 +269,6 @@ def write(path: Path, table: pa.Table) -> None:
     fresh = path.with_suffix(".part")
     pq.write_table(table, fresh, compression="zstd")
     fresh.replace(path)
-
-
-def digest(token: str) -> str:
-    """What the archive keeps of a token that it was told to forget.
-
-    >>> len(digest("card-7"))
-    64
-    """
-    return sha256(token.encode()).hexdigest()
-
-
-def masked_row(row: Row, field: str, mask: str) -> Row:
-    """A decision's row without the token, or what would prove or answer it; where the
-    token is its payer's, without all that is personal in it.
-    """
-    erased: Row = {}
-    if field in FIELD_OF and FIELD_OF[field].names_payer:
-        erased = {name: FIELD_OF[name].absent for name in PERSONAL_FIELDS}
-    of, _, key = field.partition(".")
-    own = {of: {**(row[of] or {}), key: mask} if key else mask}
-    return row | erased | own | {"payload_hash": None, "decision": None}
-
-
-def text_in(row: Row, field: str) -> str:
-    """A row's text: of a field, or under a key of the caller's own.
-
-    >>> text_in({"attributes": {"plan": "gold"}}, "attributes.plan")
-    'gold'
-    """
-    of, _, key = field.partition(".")
-    found = (row[of] or {}).get(key) if key else row[of]
-    return found or ""
-
-
-def _masked(row: Row, masks: Mapping[tuple[str, str, str], str]) -> Row:
-    if not masks or "id" not in row:
-        return row
-    for tenant, column, known in masks:
-        token = text_in(row, column)
-        if tenant == row["tenant"] and token and digest(token) == known:
-            row = masked_row(row, column, masks[tenant, column, known])
-    return row
 
 
 def _place(path: Path) -> tuple[int, int, int]:

@@ -17,14 +17,8 @@ from scoring.core.features.readable import entry_sql, is_keyed
 from scoring.core.transaction.fields import Role
 from scoring.core.transaction.transaction import FIELD_OF, FIELDS, FORMS
 from scoring.errors import BadArtifact
-from scoring.history.archive import (
-    Archive,
-    check,
-    masked_row,
-    readable,
-    text_in,
-    write,
-)
+from scoring.history.archive import Archive, check, readable, write
+from scoring.history.masking import masked_row, text_in
 from scoring.history.rows import DECISIONS, EVENTS, LABELS
 from scoring.history.topic_archiver import Progress, silent
 from scoring.stores.redis.bulk_load import RedisHistory

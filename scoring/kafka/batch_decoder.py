@@ -8,20 +8,15 @@ header whose name is not UTF-8. Two names of aiokafka 0.14 are replaced in one p
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
-import cramjam
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
-# A producer's batch has some 16 kB to 1 MB before it is compressed; memory is taken
-# in these steps, and what needs more than the last is told apart unread.
-_STEPS = (262_144, 4_194_304, 67_108_864)
-INFLATED_BYTES_MAX = _STEPS[-1]
+from scoring.kafka.decompression import TooLarge, inflate
+
 # Of one partition's poll, so that few large records do not weigh as many.
 POLL_BYTES_MAX = 8_388_608
 # Before the records: offset, length, epoch, magic, CRC, attributes, last offset delta,
@@ -30,9 +25,6 @@ _HEAD = struct.Struct(">qiibIhiqqqhii")
 _LOG_OVERHEAD = 12
 _MAGIC_AT, _MAGIC = 16, 2
 _CODECS, _BY_BROKER, _CONTROL = 0x07, 0x08, 0x20
-_GZIP, _SNAPPY, _LZ4, _ZSTD = range(1, 5)
-_WBITS = 31  # zlib's word for gzip
-_XERIAL, _XERIAL_HEAD = b"\x82SNAPPY\x00", 16
 
 
 class Unread(bytes):
@@ -52,10 +44,6 @@ class Renamed(str):
     """A header's name whose bytes are no UTF-8, so shown as `\\xff`."""
 
     __slots__ = ()
-
-
-class TooLarge(Exception):
-    """It inflates to more than is held in memory, or to nothing."""
 
 
 class Record(NamedTuple):
@@ -162,71 +150,6 @@ def _plain(raw: memoryview, codec: int) -> bytes:
     head[1] = _HEAD.size - _LOG_OVERHEAD + len(inflated)
     head[5] &= ~_CODECS
     return _HEAD.pack(*head) + inflated
-
-
-def inflate(packed: memoryview, codec: int) -> bytes:
-    """Undo a codec within `INFLATED_BYTES_MAX`; raises `TooLarge`."""
-    try:
-        if codec == _GZIP:
-            return _gunzipped(packed)
-        if codec == _SNAPPY:
-            return _unsnapped(packed)
-        into = {_LZ4: cramjam.lz4, _ZSTD: cramjam.zstd}[codec].decompress_into
-        return _stepped(partial(into, bytes(packed)))
-    except (KeyError, ValueError, zlib.error, struct.error) as error:
-        raise TooLarge(f"the batch cannot be inflated by codec {codec}") from error
-
-
-def _stepped(into: Any) -> bytes:
-    for size in _STEPS:
-        room = bytearray(size)
-        try:
-            filled = into(room)
-        except cramjam.DecompressionError:
-            continue
-        return bytes(memoryview(room)[:filled])
-    raise TooLarge(_too_large())
-
-
-def _gunzipped(packed: memoryview) -> bytes:
-    """Every member of a gzip stream."""
-    out = bytearray()
-    rest: bytes | memoryview = packed
-    while rest:
-        member = zlib.decompressobj(_WBITS)
-        out += member.decompress(rest, INFLATED_BYTES_MAX + 1 - len(out))
-        if len(out) > INFLATED_BYTES_MAX:
-            raise TooLarge(_too_large())
-        if not member.eof:
-            raise ValueError("cut off")
-        rest = member.unused_data
-    return bytes(out)
-
-
-def _unsnapped(packed: memoryview) -> bytes:
-    """One block, or the framed blocks of the Java library; each says its length."""
-    if bytes(packed[: len(_XERIAL)]) != _XERIAL:
-        return _block(packed, INFLATED_BYTES_MAX)
-    out, at = bytearray(), _XERIAL_HEAD
-    while at < len(packed):
-        (size,) = struct.unpack_from(">i", packed, at)
-        out += _block(packed[at + 4 : at + 4 + size], INFLATED_BYTES_MAX - len(out))
-        at += 4 + max(size, 0)
-    return bytes(out)
-
-
-def _block(packed: memoryview, most: int) -> bytes:
-    block = bytes(packed)
-    try:
-        if cramjam.snappy.decompress_raw_len(block) > most:
-            raise TooLarge(_too_large())
-        return bytes(cramjam.snappy.decompress_raw(block))
-    except cramjam.DecompressionError as error:
-        raise ValueError("no snappy block") from error
-
-
-def _too_large() -> str:
-    return f"the batch inflates to more than {INFLATED_BYTES_MAX} bytes, or to none"
 
 
 def records_of(plain: memoryview | bytes) -> Iterator[Record]:

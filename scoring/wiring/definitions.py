@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from scoring.core.features.catalogue import Catalogue, default_catalogue, load_catalogue
-from scoring.core.features.rates import Rates, load_rates, no_rates, shipped_rates
+from scoring.core.features.rates import Rates, no_rates
+from scoring.core.features.rates_file import load_rates, shipped_rates
 from scoring.core.policy.policy import Policy, load_policy
 from scoring.core.policy.reasons import load_reasons
 from scoring.core.policy.shipped_policy import default_policy, shipped_text

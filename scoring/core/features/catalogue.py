@@ -16,13 +16,8 @@ from scoring.core.features.definition import Definition, DefinitionFile, span_ms
 from scoring.core.features.event_fields import EVENT_AMOUNT
 from scoring.core.features.expression import OUTCOME, bounds_of, names_of
 from scoring.core.features.measure import Read, needs, reader, reading
-from scoring.core.features.rates import (
-    RATE_SCALE,
-    Rates,
-    RatesInForce,
-    no_rates,
-    shipped_rates,
-)
+from scoring.core.features.rates import RATE_SCALE, Rates, RatesInForce, no_rates
+from scoring.core.features.rates_file import shipped_rates
 from scoring.core.features.readable import STEPS, Tokens, is_keyed, tokens_of
 from scoring.core.features.slot import KNOWN, Column, Slot
 from scoring.core.features.statistic import MONEY, STATISTICS, Wanted

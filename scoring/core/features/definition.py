@@ -26,7 +26,7 @@ from scoring.core.features.expression import (
     parse_filter,
     reads_event,
 )
-from scoring.core.features.rates import COLUMNS
+from scoring.core.features.rates_file import COLUMNS
 from scoring.core.features.readable import PAYMENT, require_measure, require_text
 from scoring.core.features.statistic import STATISTICS, Statistic
 from scoring.core.transaction.codes import CURRENCIES, CURRENCY_DIGITS

@@ -12,7 +12,7 @@ from scoring.backtest.run import BacktestOptions, backtest
 from scoring.backtest.source import source_of
 from scoring.core.decision.decision import Outcome
 from scoring.core.features.catalogue import default_catalogue
-from scoring.core.features.rates import shipped_rates
+from scoring.core.features.rates_file import shipped_rates
 from scoring.core.policy.policy import load_policy
 from scoring.replay.slices import PaymentClass
 

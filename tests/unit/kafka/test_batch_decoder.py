@@ -14,7 +14,6 @@ from kafka_batches import CODECS, GZIP, LZ4, NONE, SNAPPY, ZSTD, Raw, batch
 
 from scoring.kafka import batch_decoder
 from scoring.kafka.batch_decoder import (
-    INFLATED_BYTES_MAX,
     POLL_BYTES_MAX,
     BoundedRecords,
     BoundedResult,
@@ -22,6 +21,7 @@ from scoring.kafka.batch_decoder import (
     Unread,
     records_of,
 )
+from scoring.kafka.decompression import INFLATED_BYTES_MAX
 
 PAYMENTS = [
     Raw(b"v%d" % n * 20, b"k", ((b"a", b"1"), (b"null", None)), 1_000 + n)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from rates_parts import HEAD
 
-from scoring.core.features.rates import load_rates
+from scoring.core.features.rates_file import load_rates
 from scoring.pipeline.batch_gate import Between
 from scoring.wiring.file_watch import FileWatch
 

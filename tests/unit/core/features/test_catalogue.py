@@ -8,7 +8,7 @@ from scoring.core.features.catalogue import (
     handbook_catalogue,
     load_catalogue,
 )
-from scoring.core.features.rates import load_rates
+from scoring.core.features.rates_file import load_rates
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
 

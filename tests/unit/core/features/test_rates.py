@@ -9,7 +9,8 @@ from rates_parts import DATED, HEAD, rates_of
 from streams import Shape, transactions
 
 from scoring.core.features.catalogue import default_catalogue
-from scoring.core.features.rates import doubts, load_rates, no_rates, shipped_rates
+from scoring.core.features.rates import no_rates
+from scoring.core.features.rates_file import doubts, load_rates, shipped_rates
 from scoring.core.transaction.codes import CURRENCY_DIGITS
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
