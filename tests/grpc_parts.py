@@ -22,10 +22,12 @@ from scoring.pipeline.dispatcher import Dispatcher
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.store_gateway import StoreGateway
+from scoring.ports.telemetry import CallTelemetry
 from scoring.settings import Settings
 from scoring.stores.memory.log import MemoryLog
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.spool import MemorySpool
+from scoring.telemetry.call_metrics import SilentCalls
 from scoring.telemetry.prometheus import SilentTelemetry
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
@@ -120,6 +122,7 @@ async def open_door(
     logs: bool = True,
     log: MemoryLog | None = None,
     budget: Budget | None = None,
+    calls: CallTelemetry | None = None,
     **settings,
 ) -> AsyncIterator[Door]:
     """Serve on loopback with the in-memory store, unless another is given."""
@@ -132,18 +135,11 @@ async def open_door(
     telemetry = SilentTelemetry()
     gateway = StoreGateway(store, telemetry, time.monotonic, budget or Budget())
     provisional = Provisional(gateway, MemorySpool(count_max=100), telemetry, 100)
-    scorer = Scorer(
-        gateway=gateway,
-        artifacts=artifacts,
-        provisional=provisional,
-        telemetry=telemetry,
-        now_ms=now_ms,
-    )
+    scorer = Scorer(gateway, artifacts, provisional, telemetry, now_ms)
     log = log or (MemoryLog() if logs else None)
     policies = PolicyVersions.of(chosen, "grpc-0", artifacts.catalogue, now_ms)
-    service = Service(
-        *(chosen, scorer, policies, store, log, None, Topics(), telemetry)
-    )
+    seen = (telemetry, calls or SilentCalls())
+    service = Service(*(chosen, scorer, policies, store, log, None, Topics()), *seen)
     source = models_from(chosen)
     calls_ = calls_from(
         service,

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-EVERY_S = 60.0
-_CAUSES_MAX = 1_000
+from scoring.core.repetition import Repetition
+
 _NUMBER = re.compile(r"\d+")
 # Faust brings its own client along, and says what it makes of the client's silence.
 _CLIENTS = ("aiokafka", "faust", "mode", "kafka")
@@ -29,12 +29,6 @@ class Heard:
 _HEARD: ContextVar[Heard | None] = ContextVar("heard", default=None)
 
 
-@dataclass(slots=True)
-class _Cause:
-    said_at: float
-    kept_back: int = 0
-
-
 class ClientLines(logging.Handler):
     """Passes a line on, unless its like was passed on within the last minute.
 
@@ -44,7 +38,7 @@ class ClientLines(logging.Handler):
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._monotonic = monotonic
-        self._causes: dict[tuple[str, str], _Cause] = {}
+        self._repetition = Repetition()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand it to who listens, else to the root's handlers, when it is due."""
@@ -54,24 +48,13 @@ class ClientLines(logging.Handler):
                 heard.lines.append(record.getMessage())
             return
         said = record.getMessage()
-        kept_back = self._kept_back((record.name, _NUMBER.sub("", said)))
+        cause = (record.name, _NUMBER.sub("", said))
+        kept_back = self._repetition.due(cause, self._monotonic())
         if kept_back is None:
             return
         more = f" ({kept_back:,} more of these since)" if kept_back else ""
         record.msg, record.args = said + more, None
         logging.getLogger().callHandlers(record)
-
-    def _kept_back(self, cause: tuple[str, str]) -> int | None:
-        """How many were kept back since the last; None where this one is, too."""
-        now = self._monotonic()
-        known = self._causes.get(cause)
-        if known is not None and now - known.said_at < EVERY_S:
-            known.kept_back += 1
-            return None
-        if len(self._causes) >= _CAUSES_MAX:
-            self._causes.clear()
-        self._causes[cause] = _Cause(now)
-        return known.kept_back if known else 0
 
 
 def spare_the_log() -> None:

@@ -30,13 +30,13 @@ from aiokafka.protocol.types import (
 )
 from prometheus_client import Counter
 
-from scoring.ports import metrics
+from scoring.ports.metrics import stream
 
 log = logging.getLogger(__name__)
 _METADATA, _WITH_IDS = 3, 10
 _ID_BYTES = 16
 _COMMITTED = "topic-id="
-REMADE = Counter(*metrics.STREAM_REMADE.told)
+REMADE = Counter(*stream.REMADE.told)
 
 
 class _Id(AbstractType[bytes]):

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from scoring.core.model.bundle import Baseline, Distribution
 from scoring.core.model.stability import bin_counts, stability_index
-from scoring.ports import metrics
+from scoring.ports.metrics import Metric, decisions
 from scoring.ports.model import Matrix
 
 ROWS_MAX = 4_096  # looked at between two scrapes; of more, the latest
@@ -124,13 +124,13 @@ class ModelDrift(Collector):
 
 def _gauges(window: _Window) -> Iterator[GaugeMetricFamily]:
     day = _sum(list(window.hours))
-    rows = _gauge(metrics.MODEL_ROWS)
+    rows = _gauge(decisions.ROWS)
     count = int(day[-1].sum())
     rows.add_metric([window.version], count)
     yield rows
     if count < ROWS_MIN:
         return
-    score = _gauge(metrics.SCORE_STABILITY)
+    score = _gauge(decisions.SCORE_STABILITY)
     score.add_metric([window.version], stability_index(window.expected[-1], day[-1]))
     yield score
     yield from _feature_gauges(window, day)
@@ -140,8 +140,8 @@ def _feature_gauges(
     window: _Window, day: list[NDArray[np.int64]]
 ) -> Iterator[GaugeMetricFamily]:
     recent = _sum(list(window.hours)[-_HOURS_MISSING:])
-    moved = _gauge(metrics.FEATURE_STABILITY)
-    missing = _gauge(metrics.FEATURE_MISSING)
+    moved = _gauge(decisions.FEATURE_STABILITY)
+    missing = _gauge(decisions.FEATURE_MISSING)
     for i, name in enumerate(window.names):
         labels, known = [window.version, name], window.expected[i]
         moved.add_metric(labels, stability_index(known, day[i]))
@@ -151,6 +151,6 @@ def _feature_gauges(
     yield missing
 
 
-def _gauge(metric: metrics.Metric) -> GaugeMetricFamily:
+def _gauge(metric: Metric) -> GaugeMetricFamily:
     name, meaning, labels = metric.told
     return GaugeMetricFamily(name, meaning, labels=labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from scoring.core.decision.decision import Door
 from scoring.ports.check import Check
 from scoring.ports.events import Event
 from scoring.ports.model import Matrix, Scores
@@ -32,4 +33,36 @@ class Telemetry(Protocol):
 
     def judged(self, model: str, score: float, *, fraud: bool) -> None:
         """Count a transaction scored by a model version whose truth is known now."""
+        ...
+
+
+class CallTelemetry(Protocol):
+    """What is counted of calls. Never raises, never blocks.
+
+    `method` is the name of an RPC, `route` a path with its braces, `_OTHER` for none of
+    ours; `problem` is what the caller reads of a refusal.
+    """
+
+    def arrived(self, method: str) -> None:
+        """A gRPC call is here; nothing of its message was read yet."""
+        ...
+
+    def began(self, door: Door) -> None:
+        """A call is in flight."""
+        ...
+
+    def ended_rpc(self, method: str, status: str, seconds: float) -> None:
+        """A gRPC call that began is over, by the status that its caller got."""
+        ...
+
+    def ended_request(self, route: str, status: int, seconds: float) -> None:
+        """An HTTP request that began is over."""
+        ...
+
+    def unheard(self, status: int) -> None:
+        """A connection was refused before there was a request."""
+        ...
+
+    def refused(self, door: Door, problem: str) -> None:
+        """A call, or an item of one, got no answer but this."""
         ...

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry
 
-from scoring.ports import metrics
+from scoring.ports.metrics import control
+from scoring.telemetry.families import counter_of, gauge_of
 
 
 class ControlMetrics:
@@ -17,10 +18,10 @@ class ControlMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._waiting = Gauge(*metrics.CONTROL_WAITING.told, registry=registry)
-        self._relays = Gauge(*metrics.CONTROL_RELAYS.told, registry=registry)
-        self._replicas = Gauge(*metrics.CONTROL_REPLICAS.told, registry=registry)
-        self._requests = Counter(*metrics.CONTROL_REQUESTS.told, registry=registry)
+        self._waiting = gauge_of(control.WAITING, registry)
+        self._relays = gauge_of(control.RELAYS, registry)
+        self._replicas = gauge_of(control.REPLICAS, registry)
+        self._requests = counter_of(control.REQUESTS, registry)
 
     def answered(self, status: int) -> None:
         """Count one request by the status of its answer."""

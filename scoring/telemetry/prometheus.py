@@ -5,28 +5,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 from scoring.core.decision.decision import Door, Outcome
 from scoring.core.release.replica import ReplicaReport
 from scoring.errors import TransactionConflict
 from scoring.models.drift import ModelDrift
 from scoring.pipeline.answer import Decided
-from scoring.ports import metrics
 from scoring.ports.check import Check
 from scoring.ports.events import Event
+from scoring.ports.metrics import decisions, outside, versions
+from scoring.ports.metrics.decisions import BAND_ENDS, BANDS
 from scoring.ports.model import Matrix, Model, Scores
+from scoring.telemetry.call_metrics import CallMetrics
+from scoring.telemetry.families import counter_of, gauge_of, histogram_of
 
 _US_PER_S = 1_000_000
 _MS_PER_S = 1_000
-_STAGE_BUCKETS_S = (
-    50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.5,
-)  # fmt: skip
-_BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-
-# Of the calibrated score: most transactions lie in the first, most frauds beyond.
-_BAND_ENDS = (0.01, 0.05, 0.2, 0.5)
-_BANDS = ("0", *map(str, _BAND_ENDS))
 
 
 class PrometheusTelemetry:
@@ -36,27 +31,21 @@ class PrometheusTelemetry:
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(metric: metrics.Metric) -> Counter:
-            return Counter(*metric.told, registry=registry)
-
-        self._decisions = counter(metrics.DECISIONS)
-        self._repeats = counter(metrics.REPEATS)
-        self._conflicts = counter(metrics.CONFLICTS)
-        self._stages = Histogram(
-            *metrics.STAGES.told, buckets=_STAGE_BUCKETS_S, registry=registry
-        )
-        self._batch = Histogram(
-            *metrics.BATCH.told, buckets=_BATCH_BUCKETS, registry=registry
-        )
-        self._events = counter(metrics.EVENTS)
-        self._available = Gauge(*metrics.AVAILABLE.told, registry=registry)
-        self._policy = Gauge(*metrics.POLICY.told, registry=registry)
-        self._release = Gauge(*metrics.RELEASE.told, registry=registry)
-        self._published = Gauge(*metrics.RELEASE_PUBLISHED.told, registry=registry)
-        self._lists = Gauge(*metrics.LISTS_REVISION.told, registry=registry)
-        self._refused = Gauge(*metrics.RELEASES_REFUSED.told, registry=registry)
-        self._labelled = counter(metrics.LABELLED)
-        self._expected = counter(metrics.LABELLED_EXPECTED)
+        self._decisions = counter_of(decisions.MADE, registry)
+        self._repeats = counter_of(decisions.REPEATS, registry)
+        self._conflicts = counter_of(decisions.CONFLICTS, registry)
+        self._stages = histogram_of(decisions.STAGES, registry)
+        self._batch = histogram_of(decisions.BATCH, registry)
+        self._events = counter_of(decisions.EVENTS, registry)
+        self._available = gauge_of(outside.AVAILABLE, registry)
+        self._policy = gauge_of(versions.POLICY, registry)
+        self._release = gauge_of(versions.RELEASE, registry)
+        self._published = gauge_of(versions.RELEASE_PUBLISHED, registry)
+        self._lists = gauge_of(versions.LISTS_REVISION, registry)
+        self._refused = gauge_of(versions.RELEASES_REFUSED, registry)
+        self._labelled = counter_of(decisions.LABELLED, registry)
+        self._expected = counter_of(decisions.LABELLED_EXPECTED, registry)
+        self.calls = CallMetrics(registry)
         self._drift = ModelDrift()
         registry.register(self._drift)
         self._children: dict[tuple[Outcome, Door, bool], Counter] = {}
@@ -104,9 +93,9 @@ class PrometheusTelemetry:
         """Count a named event."""
         self._events.labels(event.value).inc(n)
 
-    def watch(self, outside: Mapping[str, Callable[[], bool]]) -> None:
+    def watch(self, systems: Mapping[str, Callable[[], bool]]) -> None:
         """Tell at each scrape which outside systems are available."""
-        for system, is_available in outside.items():
+        for system, is_available in systems.items():
             self._available.labels(system).set_function(is_available)
 
     def runs(self, report: ReplicaReport, *, published_at_ms: int) -> None:
@@ -142,7 +131,7 @@ def _band(score: float) -> str:
     >>> _band(0.0), _band(0.07), _band(1.0)
     ('0', '0.05', '0.5')
     """
-    return _BANDS[bisect_right(_BAND_ENDS, score)]
+    return BANDS[bisect_right(BAND_ENDS, score)]
 
 
 class SilentTelemetry:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scoring.doors.auth.access import ListedAccess, load_access
 from scoring.doors.auth.certificates import CertificateFiles
+from scoring.doors.calls.call_watch import CallWatch
 from scoring.doors.calls.checks import Checks
 from scoring.doors.calls.follow_ups import (
     FollowUpDesk,
@@ -46,6 +47,7 @@ def calls_from(
     """What every synchronous door of this process calls; raises `BadArtifact`."""
     settings = service.settings
     intake = _intake_from(service)
+    watch = CallWatch(service.calls)
     explanations = None
     if load_explainer is not None:
         explanations = _explanations_from(service, load_explainer)
@@ -56,9 +58,11 @@ def calls_from(
             _dispatcher_from(service),
             settings.message_bytes_max,
             settings.batch_budget_ms / _MS_PER_S,
+            watch,
         ),
         Lookups(intake, service.store, service.store, explanations),
-        FollowUpDesk(intake, _follow_up_sink_from(service)),
+        FollowUpDesk(intake, _follow_up_sink_from(service), watch),
+        watch,
     )
 
 

@@ -20,7 +20,8 @@ def grpc_door_from(
     """The gRPC door of a service, not yet listening; raises `BadArtifact`."""
     settings, checks = service.settings, calls.checks
     streams = Streams(
-        calls.intake, checks.dispatcher, checks.message_bytes_max, time.monotonic
+        *(calls.intake, checks.dispatcher, checks.message_bytes_max),
+        *(time.monotonic, calls.watch),
     )
     options = _server_options(settings, shares_port=shares_port)
     return GrpcServer(GrpcMethods(calls, streams), options, service.outside)

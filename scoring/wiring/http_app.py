@@ -23,6 +23,7 @@ def http_door_from(
     files = certificates_from(settings)
     app = HttpApp(
         HttpMethods(calls, service.scorer.artifacts.catalogue),
+        calls.watch,
         time.monotonic,
         service.outside,
         cache(openapi.rendered),
@@ -35,5 +36,6 @@ def http_door_from(
         connection_age_s=settings.http_connection_age_s,
         idle_s=settings.http_idle_s,
         certificates=context_of(files) if files else None,
+        unheard=app.unheard,
     )
     return HttpServer(app, options)

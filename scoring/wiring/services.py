@@ -31,7 +31,7 @@ from scoring.ports.events import Event
 from scoring.ports.model import Model
 from scoring.ports.patience import StorePatience
 from scoring.ports.store import Store
-from scoring.ports.telemetry import Telemetry
+from scoring.ports.telemetry import CallTelemetry, Telemetry
 from scoring.settings import Settings
 from scoring.telemetry.http_port import Liveness, open_metrics_port
 from scoring.telemetry.prometheus import PrometheusTelemetry
@@ -64,6 +64,7 @@ class Service:
     relay: OutboxRelay | None
     topics: Topics
     telemetry: Telemetry
+    calls: CallTelemetry
     outside: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     liveness: Liveness = field(default_factory=Liveness)
     wrong: asyncio.Future[None] = field(default_factory=asyncio.Future)
@@ -159,7 +160,8 @@ async def service_from(
         async with contact(provisional, log) as wrong, following.running():
             yield Service(
                 *(settings, scorer, policies, store, log, relay),
-                *(Topics(settings.topic_prefix), telemetry, outside, liveness, wrong),
+                *(Topics(settings.topic_prefix), telemetry, telemetry.calls),
+                *(outside, liveness, wrong),
             )
     finally:
         for task in watching:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scoring import wire
+from scoring.doors.calls.call_watch import CallWatch
 from scoring.doors.calls.refusals import Refusal, refusal_of, shown_id
 from scoring.doors.calls.requests import Caller, Intake
 from scoring.errors import InvalidTransaction, ScoringError
@@ -15,6 +16,7 @@ from scoring.pipeline.dispatcher import PIECE_COUNT_MAX, Dispatcher
 from scoring.ports.check import Check
 from scoring.v1 import fraud_scoring_pb2, transaction_pb2
 
+BATCH = "BatchCheckTransactions"
 BATCH_COUNT_MAX = 1_000
 # One call brings up to 1,000 items: a whole batch may be this many messages long. By
 # default 4 MiB, which 1,000 payments of full fields and eight attributes fit.
@@ -33,6 +35,7 @@ class Checks:
     dispatcher: Dispatcher
     message_bytes_max: int
     batch_budget_s: float
+    watch: CallWatch
 
     async def check(
         self,
@@ -52,8 +55,14 @@ class Checks:
         """One answer an item, in order. Items are drawn while they are admitted."""
         admitted = await self._admitted(items, caller, dry_run=dry_run)
         checks = [item for item in admitted if isinstance(item, Check)]
-        answers = iter(await self._answers(checks, caller))
-        return [next(answers) if isinstance(item, Check) else item for item in admitted]
+        found = iter(await self._answers(checks, caller))
+        answers = [
+            next(found) if isinstance(item, Check) else item for item in admitted
+        ]
+        for answer in answers:
+            if isinstance(answer, ScoringError):
+                self.watch.refused(caller.door, BATCH, answer, caller.peer)
+        return answers
 
     async def _admitted(
         self, items: Iterable[Item], caller: Caller, *, dry_run: bool

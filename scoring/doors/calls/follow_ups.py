@@ -14,6 +14,7 @@ from typing import Protocol
 from scoring import wire
 from scoring.core.transaction.label import validate_label
 from scoring.core.transaction.lifecycle import event_known, validate_event
+from scoring.doors.calls.call_watch import CallWatch
 from scoring.doors.calls.refusals import refusal_of, shown_id
 from scoring.doors.calls.requests import Caller, Intake
 from scoring.errors import (
@@ -118,14 +119,24 @@ class FollowUpDesk:
 
     intake: Intake
     sink: FollowUpSink
+    watch: CallWatch
 
     async def report(
-        self, items: Sequence[FollowUpItem], caller: Caller
+        self, items: Sequence[FollowUpItem], caller: Caller, method: str
     ) -> list[Outcome]:
         """One outcome an item, in order; `caller` within `REPORT_S`.
 
         Raises `Unavailable` where nothing at all was taken.
         """
+        outcomes = await self._outcomes(items, caller)
+        for outcome in outcomes:
+            if outcome is not None:
+                self.watch.refused(caller.door, method, outcome, caller.peer)
+        return outcomes
+
+    async def _outcomes(
+        self, items: Sequence[FollowUpItem], caller: Caller
+    ) -> list[Outcome]:
         admitted = [self._admit(item, caller) for item in items]
         accepted = [item for item in admitted if not isinstance(item, ScoringError)]
         taken = iter(await self._taken(accepted, caller.deadline))

@@ -31,6 +31,10 @@ class Call(Credentials, Protocol):
         """The W3C header of that name, or empty."""
         ...
 
+    def peer(self) -> str:
+        """Where it comes from: an address, and the names of its certificate."""
+        ...
+
     def remaining_s(self) -> float | None:
         """What is left of the caller's time; None where it set none."""
         ...
@@ -41,17 +45,18 @@ class Caller:
     """What a call brings along: until when it may take, its trace, who it is.
 
     `deadline` is an instant of the monotonic clock, seconds. `identity` is None
-    where access is not restricted.
+    where access is not restricted. `peer` says where it comes from, for the log.
     """
 
     deadline: float
     traceparent: str = ""
     identity: KnownCaller | None = None
     door: Door = Door.GRPC
+    peer: Callable[[], str] = str
 
     def until(self, deadline: float) -> Caller:
         """The same caller with another deadline."""
-        return Caller(deadline, self.traceparent, self.identity, self.door)
+        return Caller(deadline, self.traceparent, self.identity, self.door, self.peer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +109,7 @@ class Intake:
             accepted_traceparent(call.traceparent),
             self.access.identify(call, method) if self.access else None,
             call.door,
+            call.peer,
         )
 
     def check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scoring.doors.calls.call_watch import CallWatch
 from scoring.doors.calls.checks import Checks
 from scoring.doors.calls.follow_ups import FollowUpDesk
 from scoring.doors.calls.lookups import Lookups
@@ -18,3 +19,4 @@ class SharedCalls:
     checks: Checks
     lookups: Lookups
     follow_ups: FollowUpDesk
+    watch: CallWatch

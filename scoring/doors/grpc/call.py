@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import grpc
+
 from scoring.core.decision.decision import Door
-from scoring.doors.grpc.status import Context
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,11 @@ class GrpcCall:
     def traceparent(self) -> str:
         """Its W3C trace context."""
         return self._header("traceparent")
+
+    def peer(self) -> str:
+        """Its host without the port, which says nothing, and who it says it is."""
+        where = self.context.peer().rpartition(":")[0]
+        return " ".join([where, *self.names])
 
     def remaining_s(self) -> float | None:
         """What is left of its deadline."""

@@ -6,21 +6,25 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 import grpc
 
 from scoring import wire
+from scoring.core.decision.decision import Door
+from scoring.doors.calls.call_watch import CallWatch
 from scoring.doors.calls.checks import GRACE_S, result_to_bytes
 from scoring.doors.calls.requests import Caller, Intake
-from scoring.doors.grpc.call import GrpcCall
-from scoring.doors.grpc.status import Context, refuse, returned
+from scoring.doors.grpc.call import Context, GrpcCall
+from scoring.doors.grpc.status import GuardedCall, refuse
 from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.dispatcher import Dispatcher
 from scoring.ports.check import Check
 from scoring.v1 import fraud_scoring_pb2
 
+STREAM = "StreamCheckTransactions"
 # Read ahead of the replies on one stream; beyond it HTTP/2 holds the sender back.
 _AHEAD_COUNT_FIRST, _AHEAD_COUNT_MAX = 16, 256
 # What a payment may spend of its time among those that were read with it; the rest is
@@ -63,8 +67,12 @@ class ReadAhead:
 
 @dataclass(slots=True)
 class Conversation:
-    """One stream: replies to be written, and how many are owed and not yet written."""
+    """One stream: replies to be written, and how many are owed and not yet written.
 
+    `refused` hears why an item has no decision.
+    """
+
+    refused: Callable[[Exception], None]
     window: ReadAhead = field(default_factory=ReadAhead)
     replies: deque[bytes] = field(default_factory=deque)
     owed: int = 0
@@ -73,8 +81,11 @@ class Conversation:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     room: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def reply(self, result: bytes) -> None:
+    def reply(self, transaction_id: str, answer: Answer | Exception) -> None:
         """Queue a CheckResult for writing."""
+        if isinstance(answer, Exception):
+            self.refused(answer)
+        result = result_to_bytes(transaction_id, answer)
         self.replies.append(wire.field_to_bytes(1, result))
         self.changed.set()
 
@@ -122,7 +133,7 @@ class _Item:
             self.conversation.window.finished(
                 check.admitted_at, self.monotonic(), check.deadline - check.admitted_at
             )
-        self.conversation.reply(result_to_bytes(check.transaction.id, answer))
+        self.conversation.reply(check.transaction.id, answer)
 
 
 @dataclass(slots=True)
@@ -133,20 +144,26 @@ class Streams:
     dispatcher: Dispatcher
     message_bytes_max: int
     monotonic: Callable[[], float]
+    watch: CallWatch
     _open: set[asyncio.Task[None]] = field(default_factory=set)
     _draining: bool = False
 
     async def serve(self, context: Context) -> None:
         """Answer until the caller ends the stream, leaves, or the server drains."""
-        if own := returned(context):
-            context.set_trailing_metadata(own)
-        try:
-            caller = self.intake.stream_caller(
-                GrpcCall(context), "StreamCheckTransactions"
-            )
-        except Exception as error:  # noqa: BLE001 - the edge translates everything
-            await refuse(context, error)
-        conversation = Conversation()
+        with GuardedCall(self.watch, STREAM, context) as guard:
+            try:
+                caller = self.intake.stream_caller(GrpcCall(context), STREAM)
+            except Exception as error:  # noqa: BLE001 - the edge translates everything
+                refusal = guard.refused(error)
+            else:
+                await self._converse(context, caller, guard)
+                return
+        await refuse(context, refusal)
+
+    async def _converse(
+        self, context: Context, caller: Caller, guard: GuardedCall
+    ) -> None:
+        conversation = Conversation(partial(self._refused, caller))
         reading = asyncio.get_running_loop().create_task(
             self._read(context, caller, conversation)
         )
@@ -157,7 +174,10 @@ class Streams:
             conversation.caller_left = True
             self._open.discard(reading)
             reading.cancel()
-        if self._draining and stayed:
+        if not stayed:
+            guard.status = "CANCELLED"
+        elif self._draining:
+            guard.status = "UNAVAILABLE"
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE,
                 "draining; items without an answer are safe to send again",
@@ -200,7 +220,10 @@ class Streams:
             item = _Item(check, conversation, self.monotonic)
             item.timer = self.dispatcher.submit(check, item, until=deadline + GRACE_S)
         except ScoringError as error:
-            conversation.reply(result_to_bytes(transaction_id, error))
+            conversation.reply(transaction_id, error)
+
+    def _refused(self, caller: Caller, error: Exception) -> None:
+        self.watch.refused(Door.GRPC, STREAM, error, caller.peer)
 
     def _check(
         self,

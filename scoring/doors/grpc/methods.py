@@ -19,9 +19,9 @@ from scoring.doors.calls.follow_ups import (
 from scoring.doors.calls.lookups import EXPLANATION_S
 from scoring.doors.calls.requests import Caller
 from scoring.doors.calls.shared_calls import SharedCalls
-from scoring.doors.grpc.call import GrpcCall
-from scoring.doors.grpc.check_stream import Streams
-from scoring.doors.grpc.status import Context, method
+from scoring.doors.grpc.call import Context, GrpcCall
+from scoring.doors.grpc.check_stream import STREAM, Streams
+from scoring.doors.grpc.status import method
 from scoring.errors import InvalidTransaction, MessageTooLarge
 from scoring.v1 import fraud_scoring_pb2
 
@@ -41,14 +41,18 @@ class GrpcMethods:
         async def stream(_requests: Any, context: Context) -> None:
             await self.streams.serve(context)
 
+        unary = {
+            "CheckTransaction": self.check,
+            "BatchCheckTransactions": self.batch,
+            "GetDecision": self.get,
+            "ExplainDecision": self.explain,
+            "ReportLabels": self.labels,
+            "ReportEvents": self.events,
+        }
+        watch = self.calls.watch
         return {
-            "CheckTransaction": method(self.check),
-            "BatchCheckTransactions": method(self.batch),
-            "StreamCheckTransactions": grpc.stream_stream_rpc_method_handler(stream),
-            "GetDecision": method(self.get),
-            "ExplainDecision": method(self.explain),
-            "ReportLabels": method(self.labels),
-            "ReportEvents": method(self.events),
+            **{name: method(name, serve, watch) for name, serve in unary.items()},
+            STREAM: grpc.stream_stream_rpc_method_handler(stream),
         }
 
     async def check(self, raw: bytes, context: Context) -> bytes:
@@ -105,7 +109,9 @@ class GrpcMethods:
         caller = self._caller(context, "ReportLabels", REPORT_S)
         request = _parsed(raw, fraud_scoring_pb2.ReportLabelsRequest)
         refuse_count(len(request.labels), REPORTS_COUNT_MAX, "labels")
-        outcomes = await self.calls.follow_ups.report(request.labels, caller)
+        outcomes = await self.calls.follow_ups.report(
+            request.labels, caller, "ReportLabels"
+        )
         ids = [label.transaction_id for label in request.labels]
         return label_results(ids, outcomes).SerializeToString()
 
@@ -114,7 +120,9 @@ class GrpcMethods:
         caller = self._caller(context, "ReportEvents", REPORT_S)
         request = _parsed(raw, fraud_scoring_pb2.ReportEventsRequest)
         refuse_count(len(request.events), REPORTS_COUNT_MAX, "events")
-        outcomes = await self.calls.follow_ups.report(request.events, caller)
+        outcomes = await self.calls.follow_ups.report(
+            request.events, caller, "ReportEvents"
+        )
         ids = [(event.transaction_id, event.event_id) for event in request.events]
         return event_results(ids, outcomes).SerializeToString()
 

@@ -13,6 +13,7 @@ from scoring.doors.calls.checks import BATCH_MESSAGES
 from scoring.doors.calls.serving import Outside
 from scoring.doors.grpc.health import SERVICE, Health
 from scoring.doors.grpc.listening import Port, leaving_s
+from scoring.doors.grpc.lookup import Methods, Unknown
 from scoring.doors.grpc.methods import GrpcMethods
 from scoring.errors import CannotListen
 
@@ -91,12 +92,12 @@ class GrpcServer:
     async def start(self) -> None:
         """Listen; raises `CannotListen`. `address` then holds the actual port."""
         methods = self._calls.methods()
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(SERVICE, methods),)
-        )
+        watch = self._calls.calls.watch
+        self._server.add_generic_rpc_handlers((Methods(methods, watch),))
         self._health.add_to(self._server)
         if self._options.reflection:
             _reflect(self._server)
+        self._server.add_generic_rpc_handlers((Unknown(watch),))
         self.address = _listen(
             self._server, self._options.address, self._options.credentials
         )

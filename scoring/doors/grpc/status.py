@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn, Self
 
 import grpc
 
+from scoring.core.decision.decision import Door
 from scoring.core.transaction.trace_context import RETURNED
-from scoring.doors.calls.refusals import Code, Refusal, refusal_of
+from scoring.doors.calls.call_watch import CallWatch
+from scoring.doors.calls.refusals import Code, Refusal
+from scoring.doors.grpc.call import Context, GrpcCall
+from scoring.errors import DeadlineExceeded
 from scoring.wire.headers import FIELD_KEY, PROBLEM_KEY, PUSHBACK_KEY
 
-Context = grpc.aio.ServicerContext[bytes, bytes]
 Unary = Callable[[bytes, Context], Awaitable[bytes]]
 
+_NOT_IN_TIME = "the caller's deadline passed before its answer"
 _STATUS = {code: grpc.StatusCode[code.name] for code in Code}
 
 
@@ -43,36 +50,85 @@ def returned(context: Context) -> tuple[tuple[str, str], ...]:
     )
 
 
-async def refuse(context: Context, error: Exception) -> NoReturn:
-    """End the call with the precise status of an error."""
-    refusal = refusal_of(error)
+async def refuse(context: Context, refusal: Refusal) -> NoReturn:
+    """End the call with the precise status of a refusal."""
     told = (*metadata_of(refusal), *returned(context))
     await context.abort(_STATUS[refusal.code], refusal.message, told)
     raise AssertionError("abort raises")
 
 
-def guarded(serve: Unary) -> Unary:
-    """Turn whatever `serve` raises into its precise status.
+@dataclass(slots=True)
+class GuardedCall:
+    """One call from its arrival to its end: counted, and refused precisely.
+
+    `status` is what its caller gets, unless something is raised.
+    """
+
+    watch: CallWatch
+    method: str
+    context: Context
+    status: str = "OK"
+    _began_at: float = 0.0
+
+    def __enter__(self) -> Self:
+        if own := returned(self.context):
+            self.context.set_trailing_metadata(own)
+        self._began_at = self.watch.began(Door.GRPC)
+        return self
+
+    def __exit__(
+        self,
+        _kind: object,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._cancelled()
+        elif isinstance(error, Exception) and self.status == "OK":
+            self.refused(error)
+        self.watch.ended_rpc(self.method, self.status, self._began_at)
+
+    def refused(self, error: Exception) -> Refusal:
+        """What the caller learns of an error."""
+        peer = GrpcCall(self.context).peer
+        refusal = self.watch.refused(Door.GRPC, self.method, error, peer)
+        self.status = refusal.code.name
+        return refusal
+
+    def _cancelled(self) -> None:
+        """GRPC cancels a call whose deadline passes, or whose caller leaves."""
+        left_s = self.context.time_remaining()
+        if left_s is not None and left_s <= 0:
+            self.refused(DeadlineExceeded(_NOT_IN_TIME))
+        else:
+            self.status = "CANCELLED"
+            call = GrpcCall(self.context)
+            self.watch.left(Door.GRPC, self.method, call.peer)
+
+
+def guarded(name: str, serve: Unary, watch: CallWatch) -> Unary:
+    """Turn whatever `serve` raises into its precise status, and count it.
 
     Cancellation passes through: the caller has left.
     """
 
     async def answer(raw: bytes, context: Context) -> bytes:
-        if own := returned(context):
-            context.set_trailing_metadata(own)
-        try:
-            return await serve(raw, context)
-        except Exception as error:  # noqa: BLE001 - the edge: everything is translated
-            why = error
-        return await refuse(context, why)
+        with GuardedCall(watch, name, context) as guard:
+            try:
+                return await serve(raw, context)
+            except Exception as error:  # noqa: BLE001 - the edge: all is translated
+                refusal = guard.refused(error)
+        return await refuse(context, refusal)
 
     return answer
 
 
-def method(serve: Unary) -> grpc.RpcMethodHandler[Any, Any]:
+def method(
+    name: str, serve: Unary, watch: CallWatch
+) -> grpc.RpcMethodHandler[Any, Any]:
     """A unary method over raw bytes.
 
     gRPC gets no deserialiser: it would answer malformed bytes with INTERNAL, and
     re-encoding a stored decision could change its bytes.
     """
-    return grpc.unary_unary_rpc_method_handler(guarded(serve))
+    return grpc.unary_unary_rpc_method_handler(guarded(name, serve, watch))

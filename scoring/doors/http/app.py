@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 
 from scoring import wire
+from scoring.core.decision.decision import Door
 from scoring.core.transaction.trace_context import RETURNED
-from scoring.doors.calls.refusals import refusal_of
+from scoring.doors.calls.call_watch import CallWatch
 from scoring.doors.calls.serving import Outside
 from scoring.doors.http.methods import Endpoint, HttpMethods
 from scoring.doors.http.problems import Header, Problem
@@ -23,6 +26,7 @@ from scoring.doors.http.request import (
     Send,
 )
 from scoring.doors.http.routing import Router
+from scoring.ports.metrics.calls import LEFT, OTHER
 from scoring.wire.headers import PROBLEM_JSON
 from scoring.wire.routes import HEALTH_PATH, OPENAPI_PATH
 
@@ -41,6 +45,7 @@ class HttpApp:
     """
 
     methods: HttpMethods
+    watch: CallWatch
     monotonic: Callable[[], float]
     outside: Outside = field(default_factory=dict)
     openapi: Callable[[], bytes] | None = None
@@ -61,17 +66,30 @@ class HttpApp:
         connection = scope["state"]["connection"]
         connection.running = asyncio.current_task()
         connection.unread = True  # until it is
+        route = self._router.route_of(scope["raw_path"]) or OTHER
+        began_at, status = self.watch.began(Door.HTTP), LEFT
         try:
-            await self._answer(scope, receive, send)
+            status = await self._answer(scope, receive, send, route)
         except asyncio.CancelledError:
+            self.watch.left(Door.HTTP, route, partial(_host, scope))
             if not connection.lost:
                 raise
         except CallerLeft:
-            return
+            self.watch.left(Door.HTTP, route, partial(_host, scope))
         finally:
             connection.running = None
+            self.watch.ended_request(route, status, began_at)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def unheard(self, problem: Problem, host: str) -> None:
+        """A connection was refused before there was a request."""
+        why = (logging.WARNING, problem.detail, lambda: host)
+        self.watch.telemetry.unheard(problem.status.value)
+        self.watch.told(Door.HTTP, OTHER, problem.slug, why)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, route: str
+    ) -> int:
+        """The status that was sent."""
         # The first of two headers of one name counts.
         headers = dict(reversed(scope["headers"]))
         status, content_type = HTTPStatus.OK.value, _JSON
@@ -81,9 +99,7 @@ class HttpApp:
         except CallerLeft:
             raise
         except Exception as error:  # noqa: BLE001 - the edge: everything is translated
-            problem = (
-                error if isinstance(error, Problem) else Problem.of(refusal_of(error))
-            )
+            problem = self._refused(scope, route, error)
             status, body = problem.status.value, problem.body()
             content_type, more = _PROBLEM_JSON, problem.headers
             await _discard(scope, receive)
@@ -101,6 +117,15 @@ class HttpApp:
             }
         )
         await send({"type": "http.response.body", "body": body})
+        return status
+
+    def _refused(self, scope: Scope, route: str, error: Exception) -> Problem:
+        host = partial(_host, scope)
+        if not isinstance(error, Problem):
+            return Problem.of(self.watch.refused(Door.HTTP, route, error, host))
+        why = (logging.WARNING, error.detail, host)
+        self.watch.told(Door.HTTP, route, error.slug, why)
+        return error
 
     async def _served(
         self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]
@@ -145,6 +170,10 @@ async def _discard(scope: Scope, receive: Receive) -> None:
             async with asyncio.timeout(0):
                 message = await receive()
             connection.unread = message.get("more_body", False)
+
+
+def _host(scope: Scope) -> str:
+    return (scope.get("client") or ("",))[0]
 
 
 def _returned(headers: Mapping[bytes, bytes]) -> list[Header]:

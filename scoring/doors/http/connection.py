@@ -45,6 +45,14 @@ _TOO_MANY_OF_ADDRESS = replace(
 )
 
 
+# What is said to a connection that brought no request, and its host.
+Unheard = Callable[[Problem, str], None]
+
+
+def nobody_hears(_problem: Problem, _host: str) -> None:
+    """Nobody hears."""
+
+
 @dataclass(slots=True)
 class Connection:
     """What the requests of one connection share.
@@ -76,6 +84,7 @@ class ConnectionLimits:
     count_max: int
     per_address_max: int = 0
     leaves_at: Callable[[], float] = field(default=lambda: float("inf"))
+    unheard: Unheard = nobody_hears
     by_address: Counter[str] = field(default_factory=Counter)
 
 
@@ -214,6 +223,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _end_with(self, problem: Problem) -> None:
         if not self.transport.is_closing():
+            self.connection_limits.unheard(problem, self._address)
             self.transport.write(problem.to_http())
             self.transport.close()
 

@@ -134,7 +134,7 @@ class HttpMethods:
         said, _ = _listed(raw, kind, field)
         refuse_count(len(said), REPORTS_COUNT_MAX, field)
         items = list(_items(said, item))
-        return said, await self.calls.follow_ups.report(items, caller)
+        return said, await self.calls.follow_ups.report(items, caller, method)
 
     def _result(self, transaction_id: str, answer: Answer) -> bytes:
         if not isinstance(answer, Decided):

@@ -59,6 +59,11 @@ class HttpRequest:
         """This one."""
         return Door.HTTP
 
+    def peer(self) -> str:
+        """Its host, and the names of its certificate."""
+        client = self.scope.get("client") or ("",)
+        return " ".join([client[0], *self.names])
+
     @property
     def names(self) -> tuple[str, ...]:
         """Those of its verified certificate."""

@@ -47,6 +47,21 @@ class Router(Generic[E]):
             verbs = known[0]
         verbs[verb.upper()] = endpoint
 
+    def route_of(self, raw_path: bytes) -> str:
+        """The path as it was added, whatever the verb; "" for none of ours.
+
+        >>> router = Router(); router.add("GET", "/v1/decisions/{id}", "look up")
+        >>> router.route_of(b"/v1/decisions/7"), router.route_of(b"/v1")
+        ('/v1/decisions/{id}', '')
+        """
+        if raw_path in self._exact:
+            return raw_path.decode()
+        segments = raw_path.split(b"/", _SEGMENTS_MAX)
+        for parts, _ in self._with_values:
+            if len(parts) == len(segments) and all(map(_fits, parts, segments)):
+                return b"/".join(parts).decode()
+        return ""
+
     def at(self, verb: str, raw_path: bytes) -> tuple[E, Mapping[str, str]]:
         """What answers, and the values in the path.
 

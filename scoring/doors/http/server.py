@@ -14,7 +14,12 @@ from typing import Protocol
 import uvicorn
 
 from scoring.doors.calls.addresses import bound_socket
-from scoring.doors.http.connection import ConnectionLimits, protocol_of
+from scoring.doors.http.connection import (
+    ConnectionLimits,
+    Unheard,
+    nobody_hears,
+    protocol_of,
+)
 from scoring.doors.http.request import Receive, Scope, Send
 
 _AGE_JITTER = 0.1  # as gRPC's: callers do not all come again at once
@@ -28,6 +33,7 @@ class HttpOptions:
     `connection_age_s` asks callers to come again on another connection (and so to
     find new replicas); 0 never does. `idle_s` is how long a connection may say
     nothing between two requests: longer than any balancer before us keeps it.
+    `unheard` hears of connections that were refused before there was a request.
     """
 
     address: str
@@ -37,6 +43,7 @@ class HttpOptions:
     connection_age_s: float = 0.0
     idle_s: int = 75
     certificates: ssl.SSLContext | None = None
+    unheard: Unheard = nobody_hears
 
 
 class ServedApp(Protocol):
@@ -93,6 +100,7 @@ class HttpServer:
             options.connections_max,
             options.connections_per_address_max,
             self._leaves_at,
+            options.unheard,
         )
         config = uvicorn.Config(
             self._app,

@@ -22,14 +22,14 @@ from prometheus_client import Counter
 
 from scoring.kafka.startup_errors import patient
 from scoring.kafka.topic_incarnation import REMADE, committed_in, of_another
-from scoring.ports import metrics
+from scoring.ports.metrics import stream
 
 # Not this module's name: Faust silences the loggers of modules with its services.
 log = logging.getLogger("scoring.doors.stream.polls")
 # A broker that is down refuses several times a second; one that hangs, once in the
 # time that a request may take.
 _UNAVAILABLE_S = 60.0
-_DELETED = Counter(*metrics.STREAM_DELETED_UNREAD.told)
+_DELETED = Counter(*stream.DELETED_UNREAD.told)
 
 
 class Fetched(NamedTuple):

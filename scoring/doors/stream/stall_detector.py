@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client import Gauge, Histogram
 
-from scoring.ports import metrics
+from scoring.ports.metrics import stream
 
 _MS_PER_S = 1_000
 # Faust, aiokafka and brokers have stalled silently before; a rebalance, a long poll
@@ -18,14 +18,11 @@ STALL_S = 120.0
 # The watch looks several times a second: this long without a look, the event loop
 # itself hangs, and only a supervisor can end the process.
 HANG_S = 30.0
-_LATENCY = Histogram(
-    *metrics.STREAM_LATENCY.told,
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
-)
-_LAG = Gauge(*metrics.STREAM_LAG.told)
-_HELD_BACK = Gauge(*metrics.STREAM_HELD_BACK.told)
-_MISSING = Gauge(*metrics.STREAM_MISSING_TOPICS.told)
-_PROGRESS = Gauge(*metrics.STREAM_PROGRESS.told)
+_LATENCY = Histogram(*stream.LATENCY.told, buckets=stream.LATENCY.buckets)
+_LAG = Gauge(*stream.LAG.told)
+_HELD_BACK = Gauge(*stream.HELD_BACK.told)
+_MISSING = Gauge(*stream.MISSING_TOPICS.told)
+_PROGRESS = Gauge(*stream.PROGRESS.told)
 
 
 class Stalled(Exception):

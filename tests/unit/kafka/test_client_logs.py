@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from scoring.kafka.client_logs import EVERY_S, ClientLines, listening
+from scoring.core.repetition import EVERY_S
+from scoring.kafka.client_logs import ClientLines, listening
 
 
 class Lines(logging.Handler):
@@ -51,7 +52,7 @@ def test_another_cause_is_said_at_once(lines):
 def test_causes_without_end_are_forgotten_and_not_kept(lines):
     for n in range(5_000):
         lines.logger.error("no topic %s", "a" * n)
-    assert len(lines.passing._causes) <= 1_000
+    assert len(lines.passing._repetition._causes) <= 1_000
 
 
 async def test_who_listens_hears_it_and_the_log_does_not(lines):

@@ -88,8 +88,9 @@ def test_every_declared_metric_is_shown_and_no_other():
     PrometheusTelemetry(registry)
     ControlMetrics(registry)
     families = [*registry.collect(), *REGISTRY.collect()]
-    shown = {f.name for f in families if f.name.startswith("fraud_")}
-    of_a_model = {m.name for m in METRICS if m.labels[:1] == ("model",)}
+    ours = ("fraud_", "rpc_", "http_")
+    shown = {f.name for f in families if f.name.startswith(ours)}
+    of_a_model = {m.name for m in METRICS if "model" in m.told[2]}
     declared = {m.name.removesuffix("_total") for m in METRICS}
     assert shown | of_a_model == declared
     assert _gauges.__module__ == "scoring.models.drift"  # shows those of a model

@@ -1,0 +1,87 @@
+"""Decisions: what they were, how they were made, and what became known of them."""
+
+from __future__ import annotations
+
+from scoring.core.decision.decision import Door, Outcome
+from scoring.ports.events import Event
+from scoring.ports.metrics.metric import MetricLabel, Unit, counter, gauge, histogram
+
+OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome if outcome)
+DOORS = tuple(door.name.lower() for door in Door if door)
+STAGE_NAMES = (
+    "queue", "observe", "vectorise", "predict", "second_look", "decide", "encode",
+    "record",
+)  # fmt: skip
+_STAGE_BUCKETS_S = (
+    50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25,
+    0.5, 1.0, 5.0,
+)  # fmt: skip
+_BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+# Of the calibrated score: most transactions lie in the first, most frauds beyond.
+BAND_ENDS = (0.01, 0.05, 0.2, 0.5)
+BANDS = ("0", *map(str, BAND_ENDS))
+_MODEL = MetricLabel("model", bounded_by="the model in use")
+
+MADE = counter(
+    "fraud_decisions", Unit.TIMES,
+    'Decisions made. provisional="true": without the record, until the store is back.',
+    'Look into any provisional="true" and a jump in one outcome.',
+    MetricLabel("outcome", OUTCOMES), MetricLabel("door", DOORS),
+    MetricLabel("provisional", ("false", "true")),
+)  # fmt: skip
+REPEATS = counter(
+    "fraud_repeats", Unit.TIMES, "Repeats answered with the recorded decision.",
+    "Many: callers retry; see fraud_refusals_total and their own timeouts.",
+)  # fmt: skip
+CONFLICTS = counter(
+    "fraud_conflicts", Unit.TIMES, "Ids sent with another payload.",
+    "A caller reuses ids: find it in the log, and tell its owner.",
+)  # fmt: skip
+STAGES = histogram(
+    "fraud_stage_seconds", "Time of one batch by stage.",
+    "Which one grew: queue: load; observe and record: the store; the rest: this CPU.",
+    MetricLabel("stage", STAGE_NAMES), buckets=_STAGE_BUCKETS_S,
+)  # fmt: skip
+BATCH = histogram(
+    "fraud_batch_transactions", "Transactions decided together.",
+    "More under load, which is how load is absorbed.",
+    buckets=_BATCH_BUCKETS, unit=Unit.TRANSACTIONS,
+)  # fmt: skip
+EVENTS = counter(
+    "fraud_events", Unit.TIMES, "Named events; docs/metrics.md says what each means.",
+    "See the event.", MetricLabel("event", tuple(event.value for event in Event)),
+)  # fmt: skip
+LABELLED = counter(
+    "fraud_labelled", Unit.TIMES,
+    "Labels reported, by model, range of its score and verdict of the label.",
+    "Compare frauds with fraud_labelled_expected_total.",
+    _MODEL, MetricLabel("band", BANDS), MetricLabel("verdict", ("fraud", "genuine")),
+)  # fmt: skip
+LABELLED_EXPECTED = counter(
+    "fraud_labelled_expected", Unit.TIMES,
+    "Frauds that the scores of labelled transactions add up to.",
+    "Far from the labelled frauds: the scores are no probabilities any more; train.",
+    _MODEL, MetricLabel("band", BANDS),
+)  # fmt: skip
+ROWS = gauge(
+    "fraud_model_rows", Unit.ROWS,
+    "Sampled rows of the last day behind the next three metrics, which are absent "
+    "below 1,000.",
+    "0 while decisions are made: the model carries no baseline.", _MODEL,
+)  # fmt: skip
+SCORE_STABILITY = gauge(
+    "fraud_score_stability", Unit.INDEX, "Stability index of the score, last day.",
+    "Above 0.25 scores are no longer distributed as in training: find which feature "
+    "moved.", _MODEL,
+)  # fmt: skip
+_FEATURE = MetricLabel("feature", bounded_by="the model's features")
+FEATURE_STABILITY = gauge(
+    "fraud_feature_stability", Unit.INDEX,
+    "Stability index of a feature's known values, last day.",
+    "Above 0.25: which input moved, and did its feed change?", _MODEL, _FEATURE,
+)  # fmt: skip
+FEATURE_MISSING = gauge(
+    "fraud_feature_missing_share", Unit.SHARE,
+    "Share of missing values, last two hours, minus that at training (may be < 0).",
+    "A jump: a feed broke, or callers leave a field out.", _MODEL, _FEATURE,
+)  # fmt: skip
