@@ -20,6 +20,7 @@ from scoring.errors import BadArtifact, DatabaseUnavailable
 _MIGRATIONS = "scoring.control.database:migrations"
 _BUSY_MS = 10_000  # how long one writer waits for another
 _CONNECT_S = 10
+_CACHE_KB = 32_768  # of SQLite's pages, by connection: a large import writes many
 _LOCK = 0x5C0_21_46  # of migrations, any number that is ours alone
 
 
@@ -128,6 +129,7 @@ def _as_we_use_sqlite(connection: Any, _: object) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",  # what was answered outlives a power cut
         "foreign_keys=ON",
+        f"cache_size=-{_CACHE_KB}",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

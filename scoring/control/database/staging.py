@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
-from scoring.control.database.tables import LIST_STAGED
+from scoring.control.domain.entry_columns import EntryRow
 
-_COLUMNS = ("token", "hash", "until_ms", "reason")
-_COPY = f"COPY list_staged (of_import, {', '.join(_COLUMNS)}) FROM STDIN"
+_COLUMNS = "of_import, token, hash, until_ms, reason"
+_COPY = f"COPY list_staged ({_COLUMNS}) FROM STDIN"
+_INSERT = f"INSERT INTO list_staged ({_COLUMNS}) VALUES ({{}}, ?, ?, ?, ?)"  # noqa: S608 - a number
 
 
-def stage(connection: Connection, number: int, rows: Sequence[dict[str, Any]]) -> None:
+def stage(connection: Connection, number: int, rows: Sequence[EntryRow]) -> None:
     """Set the entries of an import aside: a million take some seconds."""
     if connection.dialect.name != "postgresql":
-        connection.execute(
-            insert(LIST_STAGED), [{"of_import": number, **row} for row in rows]
-        )
+        connection.exec_driver_sql(_INSERT.format(int(number)), list(rows))
         return
     cursor = connection.connection.cursor()
     try:
         with cursor.copy(_COPY) as copy:
             for row in rows:
-                copy.write_row((number, *(row[column] for column in _COLUMNS)))
+                copy.write_row((number, *row))
     finally:
         cursor.close()

@@ -222,6 +222,10 @@ LIST_CHANGES = Table(
 )
 
 
+# SQLite keeps such a table in one tree, by its key, and not in two.
+_BY_KEY: dict[str, Any] = {"sqlite_with_rowid": False}
+
+
 def _entry_columns() -> tuple[Column[Any], ...]:
     return (
         Column("token", String(256), primary_key=True),
@@ -248,6 +252,7 @@ LIST_ENTRIES = Table(
     Column("list", String(64), primary_key=True),
     *_entry_columns(),
     *_origin_columns(),
+    **_BY_KEY,
 )
 
 LIST_IMPORTS = Table(
@@ -274,6 +279,7 @@ LIST_STAGED = Table(
     METADATA,
     Column("of_import", BigInteger, primary_key=True, autoincrement=False),
     *_entry_columns(),
+    **_BY_KEY,
 )
 
 # What an import replaced or took off, to be undone.
@@ -283,6 +289,7 @@ LIST_BEFORE = Table(
     Column("of_import", BigInteger, primary_key=True, autoincrement=False),
     *_entry_columns(),
     *_origin_columns(),
+    **_BY_KEY,
 )
 
 LEASE = Table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from scoring.control.database.tables import (
     LIST_STAGED,
     LISTS,
 )
+from scoring.control.domain.entry_columns import EntryRow, entry_row
 from scoring.control.domain.list_imports import ImportState, ListImport
 from scoring.control.domain.managed_lists import (
     KeptList,
@@ -45,7 +47,6 @@ from scoring.control.domain.managed_lists import (
     ListKind,
     NewEntry,
 )
-from scoring.core.release.list_release import token_hash
 from scoring.errors import NotFound
 
 _E, _S, _B = LIST_ENTRIES.c, LIST_STAGED.c, LIST_BEFORE.c
@@ -166,7 +167,7 @@ class TokenLists:
     def put(self, name: str, entry: NewEntry, origin: dict[str, Any]) -> None:
         """Put one entry on a list, in place of what the token had."""
         self.take_off(name, entry.token)
-        values = _hashed(entry) | origin
+        values = dict(zip(_COPIED, entry_row(entry), strict=True)) | origin
         self._connection.execute(insert(LIST_ENTRIES).values(list=name, **values))
 
     def take_off(self, name: str, token: str) -> None:
@@ -185,12 +186,12 @@ class TokenLists:
         found = select(_E.hash, _E.until_ms).where(_E.list == name)
         paged = found.execution_options(yield_per=_PAGE)
         parts = [
-            np.array([tuple(row) for row in page], np.int64)
+            np.fromiter(chain.from_iterable(page), np.int64, 2 * len(page))
             for page in self._connection.execute(paged).partitions()
         ]
         if not parts:
             return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-        rows = np.concatenate(parts)
+        rows = np.concatenate(parts).reshape(-1, 2)
         hashes, until = rows[:, 0].astype(np.uint64), rows[:, 1]
         order = np.lexsort((until, hashes))
         hashes, until = hashes[order], until[order]
@@ -239,9 +240,9 @@ class TokenLists:
         newest: int | None = self._connection.execute(found).scalar_one()
         return newest
 
-    def stage(self, number: int, entries: Sequence[NewEntry]) -> None:
+    def stage(self, number: int, entries: Sequence[EntryRow]) -> None:
         """Set entries aside for an import; each token of it once."""
-        stage(self._connection, number, [_hashed(entry) for entry in entries])
+        stage(self._connection, number, entries)
 
     def lapse(self, *, before_ms: int) -> None:
         """Forget files that were read before a time and never applied."""
@@ -316,25 +317,35 @@ class TokenLists:
             [*self._connection.execute(gone)],
         )
 
-    def undo(self, import_: ListImport) -> Hashed:
+    def touched_by_undo(self, import_: ListImport) -> Hashed:
+        """Hashes that undoing an import changes, with their ends then; 0: taken off."""
+        return _unsigned(
+            [
+                *self._connection.execute(
+                    select(_B.hash, _B.until_ms).where(_comes_back(import_))
+                )
+            ],
+            [*self._connection.execute(select(_E.hash).where(_came_by(import_)))],
+        )
+
+    def undo(self, import_: ListImport) -> int:
         """Bring back what an import changed, unless it was changed again since.
 
-        Returns the hashes that this changes, with their ends now; 0: taken off.
+        Returns how many entries that changes.
         """
-        number, name = import_.number, import_.list
-        of_it = and_(_E.list == name, _E.import_number == number)
-        gone = [*self._connection.execute(select(_E.hash).where(of_it))]
-        self._connection.execute(delete(LIST_ENTRIES).where(of_it))
-        free = ~exists().where(_E.list == name, _E.token == _B.token)
-        back = and_(_B.of_import == number, free)
-        put = [*self._connection.execute(select(_B.hash, _B.until_ms).where(back))]
+        back = _comes_back(import_)
+        twice = exists().where(_came_by(import_), _E.token == _B.token)
+        put = self._count(select(func.count()).where(back))
+        both = self._count(select(func.count()).where(back, twice))
+        gone = self._connection.execute(delete(LIST_ENTRIES).where(_came_by(import_)))
         columns = (*_COPIED, *_ORIGIN)
-        brought = select(literal(name), *(_B[c] for c in columns)).where(back)
+        brought = select(literal(import_.list), *(_B[c] for c in columns)).where(back)
         self._connection.execute(
             insert(LIST_ENTRIES).from_select(["list", *columns], brought)
         )
-        self._connection.execute(delete(LIST_BEFORE).where(_B.of_import == number))
-        return _unsigned(put, gone)
+        of_it = _B.of_import == import_.number
+        self._connection.execute(delete(LIST_BEFORE).where(of_it))
+        return gone.rowcount + put - both
 
     def count(self, name: str) -> int:
         """How many entries a list has, those that ended among them."""
@@ -353,22 +364,24 @@ class TokenLists:
         return or_(changed, ~exists().where(of_it)) if import_.replaces else changed
 
 
+def _came_by(import_: ListImport) -> ColumnElement[bool]:
+    """Of entries: what an import put on its list, and nobody changed since."""
+    return and_(_E.list == import_.list, _E.import_number == import_.number)
+
+
+def _comes_back(import_: ListImport) -> ColumnElement[bool]:
+    """Of what an import replaced or took off: what nobody changed since."""
+    others = or_(_E.import_number.is_(None), _E.import_number != import_.number)
+    since = exists().where(_E.list == import_.list, _E.token == _B.token, others)
+    return and_(_B.of_import == import_.number, ~since)
+
+
 def _imports_of(name: str) -> Select[Any]:
     return select(LIST_IMPORTS.c.number).where(LIST_IMPORTS.c.list == name)
 
 
 def _differs() -> ColumnElement[bool]:
     return or_(_E.until_ms != _S.until_ms, _E.reason != _S.reason)
-
-
-def _hashed(entry: NewEntry) -> dict[str, Any]:
-    hashed = token_hash(entry.token)
-    return {
-        "token": entry.token,
-        "hash": hashed - 2**64 if hashed >= 2**63 else hashed,
-        "until_ms": entry.until_ms,
-        "reason": entry.reason,
-    }
 
 
 def _unsigned(put: Sequence[Row[Any]], gone: Sequence[Row[Any]]) -> Hashed:

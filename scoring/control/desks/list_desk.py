@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import Any
 
 from scoring.control.database.database import Database
@@ -13,6 +12,7 @@ from scoring.control.database.unit_of_work import UnitOfWork, reading, writing
 from scoring.control.desks.list_records import publish
 from scoring.control.domain import managed_lists
 from scoring.control.domain.audit_chain import Change
+from scoring.control.domain.entry_columns import EntryRow
 from scoring.control.domain.list_file import ListFile
 from scoring.control.domain.list_imports import (
     READ_KEPT_MS,
@@ -168,7 +168,7 @@ class ListDesk:
             work.lists.add_import(begun)
         file = ListFile(wish.source, info.field)
         try:
-            self._stage(begun, file.entries(lines), progress)
+            self._stage(begun, file.entries(lines, progress))
         except BaseException:
             with self._database.writing() as connection:
                 UnitOfWork(connection).lists.unstage(begun.number)
@@ -188,14 +188,14 @@ class ListDesk:
         with self._doing(by) as (work, doing):
             info = self._read(work, name, revision)
             import_ = work.lists.import_(name, number).to_be_applied()
-            diff = work.lists.diff(import_)
+            was_read = info.revision == import_.revision
+            diff = import_.diff if was_read else work.lists.diff(import_)
             fits(info, info.count + diff.added - diff.removed)
             info = replace(info, count=info.count + diff.added - diff.removed)
             applied = import_.applied(diff, revision=info.revision, at_ms=doing.at_ms)
             origin = _origin(doing, import_.source, number)
             work.lists.apply(import_, origin)
-            few = diff.touched <= managed_lists.CHANGED_MAX
-            touched = work.lists.touched(number) if few else None
+            touched = work.lists.touched(number) if _is_told(applied) else None
             if diff.touched:
                 told = f"import {number}: +{diff.added} ~{diff.changed} -{diff.removed}"
                 info = _told(work, info, told, touched, doing)
@@ -212,33 +212,27 @@ class ListDesk:
             undone = work.lists.import_(name, number).undone(doing.at_ms)
             if later := work.lists.applied_after(undone):
                 raise NotPossible(f"undo import {later} of list {name!r} first")
-            touched = work.lists.undo(undone)
+            touched = work.lists.touched_by_undo(undone) if _is_told(undone) else None
+            entries = work.lists.undo(undone)
             info = replace(info, count=work.lists.count(name))
-            if touched:
+            if entries:
                 told = f"import {number} undone"
                 info = _told(work, info, told, touched, doing)
             work.lists.save_import(undone)
-            after = {"import": number, "entries": len(touched)}
+            after = {"import": number, "entries": entries}
             _record(work, "list.undo_import", info, doing, after=after)
             return undone
 
-    def _stage(
-        self,
-        begun: ListImport,
-        entries: Iterator[NewEntry],
-        progress: Callable[[int], None],
-    ) -> None:
+    def _stage(self, begun: ListImport, entries: Sequence[EntryRow]) -> None:
         """Set entries aside, some at a time: others can write meanwhile.
 
         Raises `NotFound` where somebody deleted the list meanwhile.
         """
-        count = 0
-        while part := list(islice(entries, _STAGED_COUNT)):
+        for start in range(0, len(entries), _STAGED_COUNT):
             with writing(self._database) as work:
                 work.lists.import_(begun.list, begun.number)
+                part = entries[start : start + _STAGED_COUNT]
                 work.lists.stage(begun.number, part)
-            count += len(part)
-            progress(count)
 
     # Reading -------------------------------------------------------------------
 
@@ -305,6 +299,11 @@ def _told(
     work.lists.add_change(info.name, values)
     work.lists.save(published)
     return published
+
+
+def _is_told(import_: ListImport) -> bool:
+    """Whether the topic is told each entry that it changes, and no new base."""
+    return import_.diff.touched <= managed_lists.CHANGED_MAX
 
 
 def _record(

@@ -5,76 +5,116 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
-from scoring.control.domain.managed_lists import NewEntry, checked_entry
-from scoring.core.release.list_release import token_hash
+from scoring.control.domain.entry_columns import EntryRow, checked_columns, entry_row
+from scoring.control.domain.managed_lists import checked_entry
 from scoring.errors import BadArtifact, InvalidTransaction
 
 COLUMNS = ("token", "expires", "reason")
 LINE_CHARACTERS_MAX = 10_000
 PROBLEMS_MAX = 100
+PART_COUNT = 50_000  # entries that are looked at together
 _REMEDY = "the columns are token, expires and reason; only token is required"
+
+# What a line says by `COLUMNS`, or what is wrong with it.
+Values = tuple[str, str, str]
+Line = tuple[int, Values | str]
 
 
 @dataclass(slots=True)
 class ListFile:
     """The entries of one file, for a list of `field`.
 
-    Nothing of a file with a mistake is taken: `entries` raises `BadArtifact` at its
-    end, with up to `PROBLEMS_MAX` lines of the form "name:line: field: what; remedy".
+    Nothing of a file with a mistake is taken: `entries` raises `BadArtifact`, with up
+    to `PROBLEMS_MAX` lines of the form "name:line: field: what; remedy".
     """
 
     name: str
     field: str
     repeated: int = 0
     _problems: list[str] = dataclasses.field(default_factory=list)
-    _seen: dict[int, int] = dataclasses.field(
-        default_factory=dict
-    )  # hash of a token: its end
-    _count: int = 0
+    # By the hash of a token, signed: its end.
+    _seen: dict[int, int] = dataclasses.field(default_factory=dict)
 
-    def entries(self, lines: Iterable[bytes]) -> Iterator[NewEntry]:
-        """Each token once, in the order of the file."""
-        texts = self._texts(lines)
-        first = next(texts, "")
-        read = self._json if first.lstrip().startswith("{") else self._csv
-        for number, row in read(_with(first, texts)):
-            if (entry := self._checked(number, row)) is not None:
-                yield entry
-            if len(self._problems) >= PROBLEMS_MAX:
-                self._problems.append("… and perhaps more; reading ended here")
-                break
-        if not self._seen and not self._problems:
+    def entries(
+        self, lines: Iterable[bytes], progress: Callable[[int], None]
+    ) -> list[EntryRow]:
+        """Each token once, in their order; `progress` is told of the count so far.
+
+        In their order they go to the ends of the database's trees, not all over them.
+        """
+        entries: list[EntryRow] = []
+        for part in self._parts(lines):
+            entries += part
+            progress(len(entries))
+        if not entries and not self._problems:
             self._wrong(1, "token: there is none; " + _REMEDY)
         if self._problems:
             raise BadArtifact("\n".join(self._problems))
+        entries.sort(key=itemgetter(0))
+        return entries
 
-    def _checked(self, number: int, row: dict[str, str] | str) -> NewEntry | None:
-        """The entry of a row; None for a mistake, and for what was said before."""
-        if isinstance(row, str):
-            self._wrong(number, row)
+    def _parts(self, lines: Iterable[bytes]) -> Iterator[list[EntryRow]]:
+        texts = self._texts(lines)
+        first = next(texts, "")
+        read = self._json if first.lstrip().startswith("{") else self._csv
+        rows = read(chain((first,), texts))
+        while part := list(islice(rows, PART_COUNT)):
+            yield self._at_once(part) or self._one_by_one(part)
+            if len(self._problems) >= PROBLEMS_MAX:
+                self._problems.append("… and perhaps more; reading ended here")
+                return
+
+    def _at_once(self, part: list[Line]) -> list[EntryRow] | None:
+        """The entries of lines that are right and say nothing twice, else None."""
+        values = [read for _, read in part if not isinstance(read, str)]
+        if len(values) < len(part):
+            return None
+        found = checked_columns(self.field, *zip(*values, strict=True))
+        if found is None:
+            return None
+        ends = {hashed: until_ms for _, hashed, until_ms, _ in found}
+        if len(ends) < len(found) or not self._seen.keys().isdisjoint(ends):
+            return None
+        self._seen |= ends
+        return found
+
+    def _one_by_one(self, part: list[Line]) -> list[EntryRow]:
+        """The entries of lines of which one has a mistake, or says something again."""
+        entries = []
+        for number, read in part:
+            if (entry := self._checked(number, read)) is not None:
+                entries.append(entry)
+            if len(self._problems) >= PROBLEMS_MAX:
+                break
+        return entries
+
+    def _checked(self, number: int, read: Values | str) -> EntryRow | None:
+        """The entry of a line; None for a mistake, and for what was said before."""
+        if isinstance(read, str):
+            self._wrong(number, read)
             return None
         try:
-            entry = checked_entry(
-                self.field, row["token"], row.get("expires", ""), row.get("reason", "")
-            )
+            entry = entry_row(checked_entry(self.field, *read))
         except InvalidTransaction as error:
             self._wrong(number, str(error))
             return None
-        hashed = token_hash(entry.token)
-        before = self._seen.setdefault(hashed, entry.until_ms)
-        if before != entry.until_ms:
-            told = f"token: {entry.token!r} is here again with another expiry"
-            self._wrong(number, f"{told}; keep one of the two lines")
-            return None
-        if len(self._seen) == self._count:
+        token, hashed, until_ms, _ = entry
+        before = self._seen.get(hashed)
+        if before is None:
+            self._seen[hashed] = until_ms
+            return entry
+        if before == until_ms:
             self.repeated += 1
-            return None
-        self._count += 1
-        return entry
+        else:
+            told = f"token: {token!r} is here again with another expiry"
+            self._wrong(number, f"{told}; keep one of the two lines")
+        return None
 
     def _wrong(self, number: int, told: str) -> None:
         self._problems.append(f"{self.name}:{number}: {told}")
@@ -92,35 +132,39 @@ class ListFile:
                 return
             yield text
 
-    def _csv(self, texts: Iterator[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
+    def _csv(self, texts: Iterable[str]) -> Iterator[Line]:
         rows = csv.reader(texts, strict=True)
-        header: list[str] = []
+        width = 0
+        values: Callable[[list[str]], Any] = list
         try:
             for row in rows:
                 if not row:
                     continue
-                if not header:
+                if not width:
                     header = [name.strip().lower() for name in row]
                     if why := _of_header(header):
                         yield rows.line_num, why
                         return
-                elif len(row) != len(header):
-                    told = f"has {len(row)} columns, the first line {len(header)}"
+                    width, values = len(header), _values_by(header)
+                elif len(row) != width:
+                    told = f"has {len(row)} columns, the first line {width}"
                     yield rows.line_num, f"{told}; quote values that hold a comma"
                 else:
-                    yield rows.line_num, dict(zip(header, row, strict=True))
+                    row.append("")  # what a column that is not there says
+                    yield rows.line_num, values(row)
         except csv.Error as error:
             yield rows.line_num, f"is no CSV: {error}"
 
-    def _json(self, texts: Iterator[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
+    def _json(self, texts: Iterable[str]) -> Iterator[Line]:
         for number, text in enumerate(texts, 1):
             if text.strip():
                 yield number, _of_json(text)
 
 
-def _with(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+def _values_by(header: list[str]) -> Callable[[list[str]], Any]:
+    """Takes the values of `COLUMNS` from a row that has an empty one at its end."""
+    places = [header.index(name) if name in header else -1 for name in COLUMNS]
+    return itemgetter(*places)
 
 
 def _of_header(header: list[str]) -> str:
@@ -135,8 +179,8 @@ def _of_header(header: list[str]) -> str:
     return ""
 
 
-def _of_json(text: str) -> dict[str, str] | str:
-    """The object of a line, or what is wrong with it."""
+def _of_json(text: str) -> Values | str:
+    """The values of a line, or what is wrong with it."""
     try:
         read: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -148,4 +192,4 @@ def _of_json(text: str) -> dict[str, str] | str:
             return f"{name}: no such field; {_REMEDY}"
         if not isinstance(value, str):
             return f"{name}: must be a text in quotes"
-    return read
+    return read["token"], read.get("expires", ""), read.get("reason", "")
