@@ -115,7 +115,7 @@ def test_a_file_of_a_list_that_is_deleted_meanwhile_reaches_no_other_list(
     bench.desk.apply(WHO, "cleared", others[0].number)
     assert [bench.until("cleared", t) for t in "abg"] == [0, 0, FOREVER_MS]
     with bench.desk.read(EVE) as work:
-        assert work.lists.staged() == 0
+        assert work.imports.staged() == 0
 
 
 BAD_FILES = [
@@ -162,7 +162,7 @@ def test_a_file_with_a_mistake_is_refused_whole_with_its_line(bench, text, told)
     assert told in str(refused.value)
     assert bench.info() == before
     with bench.desk.read(EVE) as work:
-        assert work.lists.staged() == 0
+        assert work.imports.staged() == 0
     with pytest.raises(NotPossible, match="is reading; only one that is read"):
         bench.desk.apply(WHO, "stolen", 1)
 

@@ -251,7 +251,7 @@ def list_imports(by: Visiting, name: ListName, limit: Limit = 50) -> Page[Import
     """List the newest files that were read for a list."""
     with by.lists.read(by.person) as work:
         work.lists.named(name)
-        found = work.lists.imports(name, count_max=limit)
+        found = work.imports.newest(name, count_max=limit)
     return Page(items=[ImportView.of(each) for each in found], next=None)
 
 

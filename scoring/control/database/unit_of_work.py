@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from scoring.control.database.audit_log import AuditLog
 from scoring.control.database.database import Database
+from scoring.control.database.list_imports import ListImports
 from scoring.control.database.outbox import ControlOutbox
 from scoring.control.database.policies import Policies
 from scoring.control.database.tables import HEADS
@@ -34,8 +35,13 @@ class UnitOfWork:
 
     @cached_property
     def lists(self) -> TokenLists:
-        """Managed lists, their entries and imports."""
+        """Managed lists and their entries."""
         return TokenLists(self.connection)
+
+    @cached_property
+    def imports(self) -> ListImports:
+        """Imports of files into managed lists."""
+        return ListImports(self.connection)
 
     @cached_property
     def policies(self) -> Policies:

@@ -156,7 +156,7 @@ class ListDesk:
         with self._doing(by) as (work, doing):
             info = work.lists.named(name)
             begun = ListImport(
-                number=work.lists.next_import(),
+                number=work.imports.next_number(),
                 list=name,
                 source=_source(wish.source),
                 replaces=wish.replaces,
@@ -164,21 +164,21 @@ class ListDesk:
                 by=by.person.name,
                 at_ms=doing.at_ms,
             )
-            work.lists.lapse(before_ms=doing.at_ms - READ_KEPT_MS)
-            work.lists.add_import(begun)
+            work.imports.lapse(before_ms=doing.at_ms - READ_KEPT_MS)
+            work.imports.add(begun)
         file = ListFile(wish.source, info.field)
         try:
             self._stage(begun, file.entries(lines, progress))
         except BaseException:
             with self._database.writing() as connection:
-                UnitOfWork(connection).lists.unstage(begun.number)
+                UnitOfWork(connection).imports.unstage(begun.number)
             raise
         with writing(self._database) as work:
-            work.lists.import_(name, begun.number)
+            work.imports.numbered(name, begun.number)
             counted = replace(begun.diff, repeated=file.repeated)
             read = replace(begun, state=ImportState.READ, diff=counted)
-            read = replace(read, diff=work.lists.diff(read))
-            work.lists.save_import(read)
+            read = replace(read, diff=work.imports.diff(read))
+            work.imports.save(read)
         return read
 
     def apply(
@@ -187,20 +187,20 @@ class ListDesk:
         """Apply an import that was read: all of it, in one revision."""
         with self._doing(by) as (work, doing):
             info = self._read(work, name, revision)
-            import_ = work.lists.import_(name, number).to_be_applied()
+            import_ = work.imports.numbered(name, number).to_be_applied()
             was_read = info.revision == import_.revision
-            diff = import_.diff if was_read else work.lists.diff(import_)
+            diff = import_.diff if was_read else work.imports.diff(import_)
             fits(info, info.count + diff.added - diff.removed)
             info = replace(info, count=info.count + diff.added - diff.removed)
             applied = import_.applied(diff, revision=info.revision, at_ms=doing.at_ms)
             origin = _origin(doing, import_.source, number)
-            work.lists.apply(import_, origin)
-            touched = work.lists.touched(number) if _is_told(applied) else None
+            work.imports.apply(import_, origin)
+            touched = work.imports.touched(number) if _is_told(applied) else None
             if diff.touched:
                 told = f"import {number}: +{diff.added} ~{diff.changed} -{diff.removed}"
                 info = _told(work, info, told, touched, doing)
             applied = replace(applied, revision=info.revision)
-            work.lists.save_import(applied)
+            work.imports.save(applied)
             after = {"import": number, "source": import_.source, **asdict(diff)}
             _record(work, "list.import", info, doing, after=after)
             return applied
@@ -209,16 +209,16 @@ class ListDesk:
         """Bring back what an import changed; what was changed since stays as it is."""
         with self._doing(by) as (work, doing):
             info = self._read(work, name, None)
-            undone = work.lists.import_(name, number).undone(doing.at_ms)
-            if later := work.lists.applied_after(undone):
+            undone = work.imports.numbered(name, number).undone(doing.at_ms)
+            if later := work.imports.applied_after(undone):
                 raise NotPossible(f"undo import {later} of list {name!r} first")
-            touched = work.lists.touched_by_undo(undone) if _is_told(undone) else None
-            entries = work.lists.undo(undone)
+            touched = work.imports.touched_by_undo(undone) if _is_told(undone) else None
+            entries = work.imports.undo(undone)
             info = replace(info, count=work.lists.count(name))
             if entries:
                 told = f"import {number} undone"
                 info = _told(work, info, told, touched, doing)
-            work.lists.save_import(undone)
+            work.imports.save(undone)
             after = {"import": number, "entries": entries}
             _record(work, "list.undo_import", info, doing, after=after)
             return undone
@@ -230,9 +230,9 @@ class ListDesk:
         """
         for start in range(0, len(entries), _STAGED_COUNT):
             with writing(self._database) as work:
-                work.lists.import_(begun.list, begun.number)
+                work.imports.numbered(begun.list, begun.number)
                 part = entries[start : start + _STAGED_COUNT]
-                work.lists.stage(begun.number, part)
+                work.imports.stage(begun.number, part)
 
     # Reading -------------------------------------------------------------------
 
