@@ -241,6 +241,18 @@ class Settings(BaseSettings):
     control_lag_s: float = Field(
         10.0, gt=0, description="a replica without the newest release for so long lags"
     )
+    case_lease_min: float = Field(
+        30.0, gt=0, le=1_440, description="a case that was taken is somebody's, minutes"
+    )
+    case_due_h: float = Field(
+        24.0, gt=0, le=8_760, description="a case is overdue, hours after its decision"
+    )
+    case_kept_days: float = Field(
+        180.0, ge=1, le=3_650, description="a closed case keeps its payment and notes"
+    )
+    case_backlog_days: float = Field(
+        7.0, ge=0, le=365, description="the first start reads decisions as old as this"
+    )
     metrics_host: str = Field("127.0.0.1", description="0.0.0.0 inside a container")
     metrics_port: int = Field(0, ge=0, le=65_535, description="0: no metrics server")
 

@@ -27,49 +27,49 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from scoring.v1 import transaction_pb2 as scoring_dot_v1_dot_transaction__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19scoring/v1/decision.proto\x12\nscoring.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cscoring/v1/transaction.proto\"H\n\x0b\x44\x65gradation\x12)\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1b.scoring.v1.DegradationCode\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"z\n\x08Velocity\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x10\n\x08observed\x18\x02 \x01(\x01\x12\r\n\x05limit\x18\x03 \x01(\x01\x12-\n\tclears_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\"\x8f\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07wording\x18\x02 \x01(\t\x12(\n\x06source\x18\x03 \x01(\x0e\x32\x18.scoring.v1.ReasonSource\x12\x14\n\x0c\x63ontribution\x18\x04 \x01(\x02\x12&\n\x08velocity\x18\x05 \x01(\x0b\x32\x14.scoring.v1.Velocity\"r\n\x07RuleHit\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12$\n\x07outcome\x18\x02 \x01(\x0e\x32\x13.scoring.v1.Outcome\x12\"\n\x04mode\x18\x03 \x01(\x0e\x32\x14.scoring.v1.RuleMode\x12\x0f\n\x07unknown\x18\x04 \x01(\x08\"Y\n\x08Versions\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x01(\t\x12\r\n\x05rates\x18\x04 \x01(\t\x12\r\n\x05lists\x18\x05 \x01(\x04\"\xd5\x04\n\x0c\x44\x65\x63isionCore\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x14\n\x0cpayload_hash\x18\x03 \x01(\x0c\x12$\n\x07outcome\x18\x04 \x01(\x0e\x32\x13.scoring.v1.Outcome\x12\x12\n\x05score\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06margin\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12#\n\x07reasons\x18\x07 \x03(\x0b\x32\x12.scoring.v1.Reason\x12&\n\trule_hits\x18\x08 \x03(\x0b\x32\x13.scoring.v1.RuleHit\x12-\n\x0c\x64\x65gradations\x18\t \x03(\x0b\x32\x17.scoring.v1.Degradation\x12\x13\n\x0bprovisional\x18\n \x01(\x08\x12\x1e\n\x04rung\x18\x0b \x01(\x0e\x32\x10.scoring.v1.Rung\x12&\n\x08versions\x18\x0c \x01(\x0b\x32\x14.scoring.v1.Versions\x12\x10\n\x08\x66\x65\x61tures\x18\r \x03(\x02\x12\x18\n\x10inexact_features\x18\x0e \x03(\t\x12)\n\x06target\x18\x0f \x01(\x0e\x32\x19.scoring.v1.ComputeTarget\x12+\n\x0bsecond_look\x18\x10 \x01(\x0e\x32\x16.scoring.v1.SecondLook\x12\x1c\n\x03\x61rm\x18\x11 \x01(\x0e\x32\x0f.scoring.v1.Arm\x12\x18\n\x0blet_through\x18\x12 \x01(\x01H\x02\x88\x01\x01\x42\x08\n\x06_scoreB\t\n\x07_marginB\x0e\n\x0c_let_through\"1\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_us\x18\x02 \x01(\r\"\x80\x02\n\rDecisionTrace\x12\x1e\n\x04\x64oor\x18\x01 \x01(\x0e\x32\x10.scoring.v1.Door\x12\x10\n\x08position\x18\x02 \x01(\t\x12.\n\ndecided_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06stages\x18\x04 \x03(\x0b\x32\x17.scoring.v1.StageTiming\x12\x12\n\nbatch_size\x18\x05 \x01(\r\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x15\n\rprocessed_seq\x18\x07 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\r\x12\x13\n\x0bincarnation\x18\t \x01(\r\"m\n\rShadowOutcome\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12$\n\x07outcome\x18\x02 \x01(\x0e\x32\x13.scoring.v1.Outcome\x12&\n\trule_hits\x18\x03 \x03(\x0b\x32\x13.scoring.v1.RuleHit\"\x98\x02\n\x08\x44\x65\x63ision\x12&\n\x04\x63ore\x18\x01 \x01(\x0b\x32\x18.scoring.v1.DecisionCore\x12(\n\x05trace\x18\x02 \x01(\x0b\x32\x19.scoring.v1.DecisionTrace\x12,\n\x0btransaction\x18\x03 \x01(\x0b\x32\x17.scoring.v1.Transaction\x12/\n\x0breceived_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08\x66\x65\x61tures\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\x07shadows\x18\x06 \x03(\x0b\x32\x19.scoring.v1.ShadowOutcomeJ\x04\x08\x0f\x10\x10*w\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPROVE\x10\x01\x12\x15\n\x11OUTCOME_CHALLENGE\x10\x02\x12\x12\n\x0eOUTCOME_REVIEW\x10\x03\x12\x13\n\x0fOUTCOME_DECLINE\x10\x04*\x87\x01\n\x04Rung\x12\x14\n\x10RUNG_UNSPECIFIED\x10\x00\x12\r\n\tRUNG_FULL\x10\x01\x12\x19\n\x15RUNG_PARTIAL_FEATURES\x10\x02\x12\x18\n\x14RUNG_WITHOUT_HISTORY\x10\x03\x12\x13\n\x0fRUNG_RULES_ONLY\x10\x04\x12\x10\n\x0cRUNG_DEFAULT\x10\x05*\xb1\x03\n\x0f\x44\x65gradationCode\x12 \n\x1c\x44\x45GRADATION_CODE_UNSPECIFIED\x10\x00\x12(\n$DEGRADATION_CODE_HISTORY_UNAVAILABLE\x10\x01\x12$\n DEGRADATION_CODE_HISTORY_PARTIAL\x10\x02\x12&\n\"DEGRADATION_CODE_MODEL_UNAVAILABLE\x10\x03\x12!\n\x1d\x44\x45GRADATION_CODE_NOT_RECORDED\x10\x04\x12 \n\x1c\x44\x45GRADATION_CODE_OUT_OF_TIME\x10\x05\x12(\n$DEGRADATION_CODE_SECOND_LOOK_SKIPPED\x10\x06\x12$\n DEGRADATION_CODE_HISTORY_CORRUPT\x10\x07\x12\x1d\n\x19\x44\x45GRADATION_CODE_TOO_LATE\x10\x08\x12#\n\x1f\x44\x45GRADATION_CODE_AMOUNT_UNKNOWN\x10\t\x12+\n\'DEGRADATION_CODE_HISTORY_AMOUNT_UNKNOWN\x10\n*\xac\x01\n\x0cReasonSource\x12\x1d\n\x19REASON_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n\x13REASON_SOURCE_MODEL\x10\x01\x12\x16\n\x12REASON_SOURCE_RULE\x10\x02\x12\x16\n\x12REASON_SOURCE_LIST\x10\x03\x12\x1a\n\x16REASON_SOURCE_FALLBACK\x10\x04\x12\x18\n\x14REASON_SOURCE_SAMPLE\x10\x05*R\n\x08RuleMode\x12\x19\n\x15RULE_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11RULE_MODE_ENFORCE\x10\x01\x12\x14\n\x10RULE_MODE_SHADOW\x10\x02*g\n\rComputeTarget\x12\x1e\n\x1a\x43OMPUTE_TARGET_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMPUTE_TARGET_ENSEMBLE\x10\x01\x12\x19\n\x15\x43OMPUTE_TARGET_TENSOR\x10\x02*u\n\nSecondLook\x12\x1b\n\x17SECOND_LOOK_UNSPECIFIED\x10\x00\x12\x1a\n\x16SECOND_LOOK_NOT_NEEDED\x10\x01\x12\x15\n\x11SECOND_LOOK_TAKEN\x10\x02\x12\x17\n\x13SECOND_LOOK_SKIPPED\x10\x03*>\n\x03\x41rm\x12\x13\n\x0f\x41RM_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41RM_CURRENT\x10\x01\x12\x11\n\rARM_CANDIDATE\x10\x02*J\n\x04\x44oor\x12\x14\n\x10\x44OOR_UNSPECIFIED\x10\x00\x12\r\n\tDOOR_GRPC\x10\x01\x12\x0e\n\nDOOR_KAFKA\x10\x02\x12\r\n\tDOOR_HTTP\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19scoring/v1/decision.proto\x12\nscoring.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cscoring/v1/transaction.proto\"H\n\x0b\x44\x65gradation\x12)\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1b.scoring.v1.DegradationCode\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"z\n\x08Velocity\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x10\n\x08observed\x18\x02 \x01(\x01\x12\r\n\x05limit\x18\x03 \x01(\x01\x12-\n\tclears_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\"\x8f\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07wording\x18\x02 \x01(\t\x12(\n\x06source\x18\x03 \x01(\x0e\x32\x18.scoring.v1.ReasonSource\x12\x14\n\x0c\x63ontribution\x18\x04 \x01(\x02\x12&\n\x08velocity\x18\x05 \x01(\x0b\x32\x14.scoring.v1.Velocity\"\x80\x01\n\x07RuleHit\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12$\n\x07outcome\x18\x02 \x01(\x0e\x32\x13.scoring.v1.Outcome\x12\"\n\x04mode\x18\x03 \x01(\x0e\x32\x14.scoring.v1.RuleMode\x12\x0f\n\x07unknown\x18\x04 \x01(\x08\x12\x0c\n\x04\x63\x61se\x18\x05 \x01(\x08\"Y\n\x08Versions\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06policy\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x01(\t\x12\r\n\x05rates\x18\x04 \x01(\t\x12\r\n\x05lists\x18\x05 \x01(\x04\"\xd5\x04\n\x0c\x44\x65\x63isionCore\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0etransaction_id\x18\x02 \x01(\t\x12\x14\n\x0cpayload_hash\x18\x03 \x01(\x0c\x12$\n\x07outcome\x18\x04 \x01(\x0e\x32\x13.scoring.v1.Outcome\x12\x12\n\x05score\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06margin\x18\x06 \x01(\x02H\x01\x88\x01\x01\x12#\n\x07reasons\x18\x07 \x03(\x0b\x32\x12.scoring.v1.Reason\x12&\n\trule_hits\x18\x08 \x03(\x0b\x32\x13.scoring.v1.RuleHit\x12-\n\x0c\x64\x65gradations\x18\t \x03(\x0b\x32\x17.scoring.v1.Degradation\x12\x13\n\x0bprovisional\x18\n \x01(\x08\x12\x1e\n\x04rung\x18\x0b \x01(\x0e\x32\x10.scoring.v1.Rung\x12&\n\x08versions\x18\x0c \x01(\x0b\x32\x14.scoring.v1.Versions\x12\x10\n\x08\x66\x65\x61tures\x18\r \x03(\x02\x12\x18\n\x10inexact_features\x18\x0e \x03(\t\x12)\n\x06target\x18\x0f \x01(\x0e\x32\x19.scoring.v1.ComputeTarget\x12+\n\x0bsecond_look\x18\x10 \x01(\x0e\x32\x16.scoring.v1.SecondLook\x12\x1c\n\x03\x61rm\x18\x11 \x01(\x0e\x32\x0f.scoring.v1.Arm\x12\x18\n\x0blet_through\x18\x12 \x01(\x01H\x02\x88\x01\x01\x42\x08\n\x06_scoreB\t\n\x07_marginB\x0e\n\x0c_let_through\"1\n\x0bStageTiming\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_us\x18\x02 \x01(\r\"\x80\x02\n\rDecisionTrace\x12\x1e\n\x04\x64oor\x18\x01 \x01(\x0e\x32\x10.scoring.v1.Door\x12\x10\n\x08position\x18\x02 \x01(\t\x12.\n\ndecided_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06stages\x18\x04 \x03(\x0b\x32\x17.scoring.v1.StageTiming\x12\x12\n\nbatch_size\x18\x05 \x01(\r\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x15\n\rprocessed_seq\x18\x07 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\r\x12\x13\n\x0bincarnation\x18\t \x01(\r\"m\n\rShadowOutcome\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12$\n\x07outcome\x18\x02 \x01(\x0e\x32\x13.scoring.v1.Outcome\x12&\n\trule_hits\x18\x03 \x03(\x0b\x32\x13.scoring.v1.RuleHit\"\x98\x02\n\x08\x44\x65\x63ision\x12&\n\x04\x63ore\x18\x01 \x01(\x0b\x32\x18.scoring.v1.DecisionCore\x12(\n\x05trace\x18\x02 \x01(\x0b\x32\x19.scoring.v1.DecisionTrace\x12,\n\x0btransaction\x18\x03 \x01(\x0b\x32\x17.scoring.v1.Transaction\x12/\n\x0breceived_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08\x66\x65\x61tures\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\x07shadows\x18\x06 \x03(\x0b\x32\x19.scoring.v1.ShadowOutcomeJ\x04\x08\x0f\x10\x10*w\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPROVE\x10\x01\x12\x15\n\x11OUTCOME_CHALLENGE\x10\x02\x12\x12\n\x0eOUTCOME_REVIEW\x10\x03\x12\x13\n\x0fOUTCOME_DECLINE\x10\x04*\x87\x01\n\x04Rung\x12\x14\n\x10RUNG_UNSPECIFIED\x10\x00\x12\r\n\tRUNG_FULL\x10\x01\x12\x19\n\x15RUNG_PARTIAL_FEATURES\x10\x02\x12\x18\n\x14RUNG_WITHOUT_HISTORY\x10\x03\x12\x13\n\x0fRUNG_RULES_ONLY\x10\x04\x12\x10\n\x0cRUNG_DEFAULT\x10\x05*\xb1\x03\n\x0f\x44\x65gradationCode\x12 \n\x1c\x44\x45GRADATION_CODE_UNSPECIFIED\x10\x00\x12(\n$DEGRADATION_CODE_HISTORY_UNAVAILABLE\x10\x01\x12$\n DEGRADATION_CODE_HISTORY_PARTIAL\x10\x02\x12&\n\"DEGRADATION_CODE_MODEL_UNAVAILABLE\x10\x03\x12!\n\x1d\x44\x45GRADATION_CODE_NOT_RECORDED\x10\x04\x12 \n\x1c\x44\x45GRADATION_CODE_OUT_OF_TIME\x10\x05\x12(\n$DEGRADATION_CODE_SECOND_LOOK_SKIPPED\x10\x06\x12$\n DEGRADATION_CODE_HISTORY_CORRUPT\x10\x07\x12\x1d\n\x19\x44\x45GRADATION_CODE_TOO_LATE\x10\x08\x12#\n\x1f\x44\x45GRADATION_CODE_AMOUNT_UNKNOWN\x10\t\x12+\n\'DEGRADATION_CODE_HISTORY_AMOUNT_UNKNOWN\x10\n*\xac\x01\n\x0cReasonSource\x12\x1d\n\x19REASON_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n\x13REASON_SOURCE_MODEL\x10\x01\x12\x16\n\x12REASON_SOURCE_RULE\x10\x02\x12\x16\n\x12REASON_SOURCE_LIST\x10\x03\x12\x1a\n\x16REASON_SOURCE_FALLBACK\x10\x04\x12\x18\n\x14REASON_SOURCE_SAMPLE\x10\x05*R\n\x08RuleMode\x12\x19\n\x15RULE_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11RULE_MODE_ENFORCE\x10\x01\x12\x14\n\x10RULE_MODE_SHADOW\x10\x02*g\n\rComputeTarget\x12\x1e\n\x1a\x43OMPUTE_TARGET_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMPUTE_TARGET_ENSEMBLE\x10\x01\x12\x19\n\x15\x43OMPUTE_TARGET_TENSOR\x10\x02*u\n\nSecondLook\x12\x1b\n\x17SECOND_LOOK_UNSPECIFIED\x10\x00\x12\x1a\n\x16SECOND_LOOK_NOT_NEEDED\x10\x01\x12\x15\n\x11SECOND_LOOK_TAKEN\x10\x02\x12\x17\n\x13SECOND_LOOK_SKIPPED\x10\x03*>\n\x03\x41rm\x12\x13\n\x0f\x41RM_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x41RM_CURRENT\x10\x01\x12\x11\n\rARM_CANDIDATE\x10\x02*J\n\x04\x44oor\x12\x14\n\x10\x44OOR_UNSPECIFIED\x10\x00\x12\r\n\tDOOR_GRPC\x10\x01\x12\x0e\n\nDOOR_KAFKA\x10\x02\x12\r\n\tDOOR_HTTP\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'scoring.v1.decision_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=1989
-  _globals['_OUTCOME']._serialized_end=2108
-  _globals['_RUNG']._serialized_start=2111
-  _globals['_RUNG']._serialized_end=2246
-  _globals['_DEGRADATIONCODE']._serialized_start=2249
-  _globals['_DEGRADATIONCODE']._serialized_end=2682
-  _globals['_REASONSOURCE']._serialized_start=2685
-  _globals['_REASONSOURCE']._serialized_end=2857
-  _globals['_RULEMODE']._serialized_start=2859
-  _globals['_RULEMODE']._serialized_end=2941
-  _globals['_COMPUTETARGET']._serialized_start=2943
-  _globals['_COMPUTETARGET']._serialized_end=3046
-  _globals['_SECONDLOOK']._serialized_start=3048
-  _globals['_SECONDLOOK']._serialized_end=3165
-  _globals['_ARM']._serialized_start=3167
-  _globals['_ARM']._serialized_end=3229
-  _globals['_DOOR']._serialized_start=3231
-  _globals['_DOOR']._serialized_end=3305
+  _globals['_OUTCOME']._serialized_start=2004
+  _globals['_OUTCOME']._serialized_end=2123
+  _globals['_RUNG']._serialized_start=2126
+  _globals['_RUNG']._serialized_end=2261
+  _globals['_DEGRADATIONCODE']._serialized_start=2264
+  _globals['_DEGRADATIONCODE']._serialized_end=2697
+  _globals['_REASONSOURCE']._serialized_start=2700
+  _globals['_REASONSOURCE']._serialized_end=2872
+  _globals['_RULEMODE']._serialized_start=2874
+  _globals['_RULEMODE']._serialized_end=2956
+  _globals['_COMPUTETARGET']._serialized_start=2958
+  _globals['_COMPUTETARGET']._serialized_end=3061
+  _globals['_SECONDLOOK']._serialized_start=3063
+  _globals['_SECONDLOOK']._serialized_end=3180
+  _globals['_ARM']._serialized_start=3182
+  _globals['_ARM']._serialized_end=3244
+  _globals['_DOOR']._serialized_start=3246
+  _globals['_DOOR']._serialized_end=3320
   _globals['_DEGRADATION']._serialized_start=134
   _globals['_DEGRADATION']._serialized_end=206
   _globals['_VELOCITY']._serialized_start=208
   _globals['_VELOCITY']._serialized_end=330
   _globals['_REASON']._serialized_start=333
   _globals['_REASON']._serialized_end=476
-  _globals['_RULEHIT']._serialized_start=478
-  _globals['_RULEHIT']._serialized_end=592
-  _globals['_VERSIONS']._serialized_start=594
-  _globals['_VERSIONS']._serialized_end=683
-  _globals['_DECISIONCORE']._serialized_start=686
-  _globals['_DECISIONCORE']._serialized_end=1283
-  _globals['_STAGETIMING']._serialized_start=1285
-  _globals['_STAGETIMING']._serialized_end=1334
-  _globals['_DECISIONTRACE']._serialized_start=1337
-  _globals['_DECISIONTRACE']._serialized_end=1593
-  _globals['_SHADOWOUTCOME']._serialized_start=1595
-  _globals['_SHADOWOUTCOME']._serialized_end=1704
-  _globals['_DECISION']._serialized_start=1707
-  _globals['_DECISION']._serialized_end=1987
+  _globals['_RULEHIT']._serialized_start=479
+  _globals['_RULEHIT']._serialized_end=607
+  _globals['_VERSIONS']._serialized_start=609
+  _globals['_VERSIONS']._serialized_end=698
+  _globals['_DECISIONCORE']._serialized_start=701
+  _globals['_DECISIONCORE']._serialized_end=1298
+  _globals['_STAGETIMING']._serialized_start=1300
+  _globals['_STAGETIMING']._serialized_end=1349
+  _globals['_DECISIONTRACE']._serialized_start=1352
+  _globals['_DECISIONTRACE']._serialized_end=1608
+  _globals['_SHADOWOUTCOME']._serialized_start=1610
+  _globals['_SHADOWOUTCOME']._serialized_end=1719
+  _globals['_DECISION']._serialized_start=1722
+  _globals['_DECISION']._serialized_end=2002
 # @@protoc_insertion_point(module_scope)

@@ -444,6 +444,7 @@ class RuleHit(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     UNKNOWN_FIELD_NUMBER: _builtins.int
+    CASE_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """Id of the rule in the policy."""
     outcome: Global___Outcome.ValueType
@@ -452,6 +453,8 @@ class RuleHit(_message.Message):
     """Whether it counted."""
     unknown: _builtins.bool
     """True where missing features left the rule unknown."""
+    case: _builtins.bool
+    """True where it sends the payment to people as a case, whatever the outcome."""
     def __init__(
         self,
         *,
@@ -459,10 +462,11 @@ class RuleHit(_message.Message):
         outcome: Global___Outcome.ValueType = ...,
         mode: Global___RuleMode.ValueType = ...,
         unknown: _builtins.bool = ...,
+        case: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "outcome", b"outcome", "rule", b"rule", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "mode", b"mode", "outcome", b"outcome", "rule", b"rule", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -130,6 +130,7 @@ def _middle_of_core(
             outcome=hit.outcome,
             mode=hit.mode,
             unknown=hit.unknown,
+            case=hit.case,
         )
     for degradation in degradations:
         message.degradations.add(

@@ -29,6 +29,7 @@ from scoring.control.control_topic import KafkaRelayTopic
 from scoring.control.database.database import Database
 from scoring.control.database.relaying import LeaseTable, RelayedOutbox
 from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
@@ -47,6 +48,7 @@ from scoring.telemetry.control_metrics import ControlMetrics
 from scoring.telemetry.http_port import Liveness, open_metrics_port
 from scoring.wiring.calls import certificates_from, tokens_from
 from scoring.wiring.control_parts import (
+    case_rules_from,
     control_rules_from,
     database_from,
     policy_texts_from,
@@ -110,6 +112,7 @@ def plane_from(
         texts=texts,
         policies=PolicyDesk(database, texts, control_rules_from(settings), now_ms),
         lists=ListDesk(database, now_ms),
+        cases=CaseDesk(database, now_ms, case_rules_from(settings)),
         people=PeopleDesk(database, now_ms=now_ms),
         audit=AuditDesk(database),
         replicas=Replicas(now_ms, round(settings.control_lag_s * _MS_PER_S)),

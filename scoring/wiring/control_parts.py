@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scoring.control.database.database import Database
 from scoring.control.desks.policy_texts import PolicyTexts
+from scoring.control.domain.cases import CaseRules
 from scoring.control.domain.control_rules import ControlRules
 from scoring.settings import Settings
 from scoring.wiring.definitions import catalogue_from, reasons_text
@@ -27,6 +28,15 @@ def control_rules_from(settings: Settings) -> ControlRules:
         single_user=settings.control_single_user,
         approval_days=settings.control_approval_days,
         gate_points=settings.control_gate_points,
+    )
+
+
+def case_rules_from(settings: Settings) -> CaseRules:
+    """How long cases take, and are kept."""
+    return CaseRules(
+        lease_min=settings.case_lease_min,
+        due_h=settings.case_due_h,
+        kept_days=settings.case_kept_days,
     )
 
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scoring.control.api import lists, policies, records
+from scoring.control.api import cases, lists, policies, records
 from scoring.control.api.health import Condition, health_router
 from scoring.control.api.openapi import document_of
 from scoring.control.api.plane import Plane
@@ -58,7 +58,7 @@ def _routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (policies.router, lists.router, records.router):
+    for router in (policies.router, lists.router, cases.router, records.router):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _unrouted)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign] # documented so

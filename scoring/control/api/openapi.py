@@ -10,9 +10,9 @@ from fastapi.openapi.utils import get_openapi
 Schema = dict[str, Any]
 _PROBLEM = "#/components/schemas/Problem"
 _DESCRIPTION = """\
-Policies, approvals, releases, people, replicas and audit of the fraud decision service:
-what the risk team does, by the command line and any console alike. The processes that
-decide never ask it: they follow what it released.
+Policies, approvals, releases, lists, cases, people, replicas and audit of the fraud
+decision service: what the risk team does, by the command line and any console alike.
+The processes that decide never ask it: they follow what it released.
 
 Every refusal is a problem (RFC 9457) with what is wrong, where, and what to do. Who
 edits says by `If-Match` which state was read: where somebody else was first, the answer
@@ -21,6 +21,8 @@ as `cursor`.
 """
 _TAGS = {
     "policies": "Versions, proposals, four eyes, and what runs.",
+    "lists": "Tokens that policies name: one entry, or a million by a file.",
+    "cases": "Payments that a person looks at: the queue, and how each ended.",
     "audit": "Who did what, when and why; each entry holds the hash of the one before.",
     "people": "Who has a token of ours, and what they may do.",
     "replicas": "Which process runs what.",

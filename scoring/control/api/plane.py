@@ -13,6 +13,7 @@ from fastapi import Depends, Query, Request
 from scoring.control.api.identity import Identity
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
@@ -41,6 +42,7 @@ class Plane:
     texts: PolicyTexts
     policies: PolicyDesk
     lists: ListDesk
+    cases: CaseDesk
     people: PeopleDesk
     audit: AuditDesk
     replicas: Replicas
@@ -86,6 +88,11 @@ class Visitor:
         """The desk of managed lists."""
         return self.plane.lists
 
+    @property
+    def cases(self) -> CaseDesk:
+        """The desk of cases."""
+        return self.plane.cases
+
     def because(self, why: str) -> By:
         """The same as who asks a desk for an action, and why."""
         return By(self.person, why)
@@ -110,11 +117,22 @@ def cursor_at(number: int) -> str:
     >>> place_of(cursor_at(17)), place_of("")
     (17, None)
     """
-    return base64.urlsafe_b64encode(f"n{number}".encode()).decode().rstrip("=")
+    return cursor_of(f"n{number}")
 
 
 def place_of(cursor: str) -> int | None:
     """Where a cursor is, None at the first page; raises `InvalidTransaction`."""
+    number = read_cursor(cursor, _PLACE)
+    return None if number is None else int(number[1])
+
+
+def cursor_of(place: str) -> str:
+    """A cursor of what says a place."""
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, form: re.Pattern[str]) -> re.Match[str] | None:
+    """What says a place, None at the first page; raises `InvalidTransaction`."""
     if not cursor:
         return None
     try:
@@ -122,9 +140,9 @@ def place_of(cursor: str) -> int | None:
         read = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
     except ValueError:
         read = ""
-    number = _PLACE.fullmatch(read)
-    if number is None:
+    place = form.fullmatch(read)
+    if place is None:
         raise InvalidTransaction(
             "cursor", "is none of ours; begin without one, and send `next` as it is"
         )
-    return int(number[1])
+    return place

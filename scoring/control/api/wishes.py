@@ -14,7 +14,8 @@ _TEXT_CHARACTERS_MAX = 900_000  # a record of the topic holds no more
 _WHY_CHARACTERS_MAX = 2_000
 
 
-def _without_card_number(text: str) -> str:
+def without_card_number(text: str) -> str:
+    """A text that people wrote; raises `ValueError` where it holds a card number."""
     if holds_card_number(text):
         raise ValueError("holds a card number; write its token instead")
     return text
@@ -29,7 +30,7 @@ class Wish(BaseModel):
 Why = Annotated[
     str,
     Field(max_length=_WHY_CHARACTERS_MAX, description="The reason, for the audit."),
-    AfterValidator(_without_card_number),
+    AfterValidator(without_card_number),
 ]
 PolicyYaml = Annotated[
     str,
@@ -121,7 +122,7 @@ class RearmWish(Wish):
 PersonName = Annotated[
     str,
     Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
-    AfterValidator(_without_card_number),
+    AfterValidator(without_card_number),
 ]
 
 

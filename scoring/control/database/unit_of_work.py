@@ -9,6 +9,9 @@ from functools import cached_property
 from sqlalchemy import Connection, select
 
 from scoring.control.database.audit_log import AuditLog
+from scoring.control.database.case_labels import CaseLabels
+from scoring.control.database.case_positions import CasePositions
+from scoring.control.database.cases import Cases
 from scoring.control.database.database import Database
 from scoring.control.database.list_imports import ListImports
 from scoring.control.database.outbox import ControlOutbox
@@ -32,6 +35,21 @@ class UnitOfWork:
     def outbox(self) -> ControlOutbox:
         """Records on their way to the topic `control`."""
         return ControlOutbox(self.connection)
+
+    @cached_property
+    def cases(self) -> Cases:
+        """Cases, their notes, and what was done with many."""
+        return Cases(self.connection)
+
+    @cached_property
+    def case_labels(self) -> CaseLabels:
+        """Labels of closed cases."""
+        return CaseLabels(self.connection)
+
+    @cached_property
+    def case_positions(self) -> CasePositions:
+        """How far the decisions topic was read."""
+        return CasePositions(self.connection)
 
     @cached_property
     def lists(self) -> TokenLists:

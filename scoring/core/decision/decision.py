@@ -164,12 +164,16 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class RuleHit:
-    """A rule that held, or (unknown) could not be known to hold."""
+    """A rule that held, or (unknown) could not be known to hold.
+
+    With `case` it sends the payment to people, whatever the outcome.
+    """
 
     rule: str
     outcome: Outcome
     mode: RuleMode
     unknown: bool = False
+    case: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,7 @@ def _ask(file: PolicyFile, rule: Rule) -> ClauseAsk:
         Outcome.UNSPECIFIED if missing == "no_match" else outcome(missing),
         rule.missing_reason_code or "",
         _wording(file, rule.missing_reason_code or ""),
+        rule.case,
     )
 
 

@@ -211,7 +211,8 @@ class Rule(Part):
     """A named predicate that can force an outcome; times are event time.
 
     With `rollout` it does so for that share of the payments, by a hash of the payment,
-    and is shadow for the others.
+    and is shadow for the others. With `case` a payment for which it holds goes to
+    people, whatever the outcome.
     """
 
     id: Name
@@ -226,6 +227,7 @@ class Rule(Part):
     missing_reason_code: Code | None = None
     owner: str = Field("", max_length=100)
     # Left out where they are not written: such a policy keeps its version.
+    case: bool = Field(default=False, exclude_if=operator.not_)
     rollout: Share | None = Field(None, exclude_if=_is_none)
     breaker: RuleBreaker | None = Field(None, exclude_if=_is_none)
 

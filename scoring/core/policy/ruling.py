@@ -22,7 +22,7 @@ class ClauseAsk:
     """What one clause (a rule, or a list that acts by itself) asks for.
 
     `on_missing` is UNSPECIFIED where an unknown clause asks for nothing; else its
-    reason is the missing one.
+    reason is the missing one. With `case` whatever it decides upon goes to people, too.
     """
 
     name: str
@@ -35,6 +35,7 @@ class ClauseAsk:
     on_missing: Outcome = Outcome.UNSPECIFIED
     missing_code: str = ""
     missing_wording: str = ""
+    case: bool = False
 
     def reason(self, *, unknown: bool) -> Reason:
         """Why it asks: what it saw, or that it could not see."""
@@ -91,8 +92,10 @@ def _judge(asks: Sequence[ClauseAsk], hits: int, unknowns: int, quiet: int) -> R
             continue
         outcome = ask.on_missing if unknown else ask.outcome
         mode = RuleMode.SHADOW if quiet >> i & 1 else ask.mode
-        rule_hits.append(RuleHit(ask.name, outcome or ask.outcome, mode, unknown))
-        if outcome and mode is RuleMode.ENFORCE:
+        acts = bool(outcome) and mode is RuleMode.ENFORCE
+        told = outcome or ask.outcome
+        rule_hits.append(RuleHit(ask.name, told, mode, unknown, acts and ask.case))
+        if acts:
             enforced.append((ask.priority, outcome, ask, -1 if unknown else i))
     if not enforced:
         return Ruling(Outcome.UNSPECIFIED, tuple(rule_hits))

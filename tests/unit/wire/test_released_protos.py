@@ -97,9 +97,9 @@ ZERO_IS_NOT_SAID = {
 WRITTEN_BY_US = (
     "CheckError.code", "Degradation.code", "Velocity.observed", "Velocity.limit",
     "Velocity.exact", "Reason.source", "RuleHit.outcome", "RuleHit.mode",
-    "RuleHit.unknown", "DecisionCore.outcome", "DecisionCore.provisional",
-    "DecisionCore.rung", "DecisionCore.target", "DecisionCore.second_look",
-    "DecisionCore.arm", "ShadowOutcome.outcome",
+    "RuleHit.unknown", "RuleHit.case", "DecisionCore.outcome",
+    "DecisionCore.provisional", "DecisionCore.rung", "DecisionCore.target",
+    "DecisionCore.second_look", "DecisionCore.arm", "ShadowOutcome.outcome",
     "DecisionTrace.door", "DecisionTrace.batch_size", "StageTiming.duration_us",
     "FeatureContribution.value", "FeatureContribution.contribution",
     "ExplainDecisionResponse.base", "DeadLetter.reason", "DeadLetter.partition",
