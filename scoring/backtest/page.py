@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from scoring.backtest.result import BacktestResult, RuleFigures
 from scoring.backtest.source import DAY_MS
@@ -54,12 +55,22 @@ def remarks(found: BacktestResult) -> list[str]:
         f"not yet labelled: {percent(found.unlabelled_share)}; {usual}",
     ]
     lines += [f"skipped, {cause}: {n:,}" for cause, n in found.skipped.items()]
+    lines += [_list_line(told) for told in found.lists]
+    lines += [f"taken for granted: {told}" for told in found.assumes]
     if found.decided_by_old:
         lines.append(
             f"decided by the old version itself: {found.decided_by_old:,}, of which "
             f"{found.differing:,} were recorded with another outcome"
         )
     return lines
+
+
+def _list_line(told: Mapping[str, Any]) -> str:
+    line = f"list {told['list']} as of revision {told['revision']}: "
+    line += f"{told['entries']:,} entries, asked as of {told['as_of']}"
+    if told["first_added_ms"] is not None:
+        line += f"; the first of them was added on {_day(told['first_added_ms'])}"
+    return line
 
 
 def _day(at_ms: int) -> str:

@@ -27,11 +27,22 @@ _DERIVED_OF = {field.name: of for field, of in DERIVED.items()}
 
 @dataclass(frozen=True, slots=True)
 class ListedSql:
-    """A look-up of one input in one list: the column that has its end, if any."""
+    """A look-up of one input in one list: the column that has its end, if any.
+
+    `key` is the SQL by which the list's table knows the input.
+    """
 
     list: str
-    input: str
+    key: str
     column: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListTable:
+    """A table of a list: token, since and until; `key` makes a token of an input."""
+
+    name: str
+    key: str = "{}"
 
 
 @dataclass(slots=True)
@@ -54,12 +65,12 @@ class SqlInputs:
             self.columns[self._names[source]] = source
         return self._names[source]
 
-    def until(self, token_list: str, column: str) -> str:
+    def until(self, table: ListTable, column: str) -> str:
         """The local name of the end of a list's entry for an input."""
-        key = (token_list, column)
+        key = (table.name, column)
         if key not in self.listed:
             name = f"u{len(self.listed)}"
-            self.listed[key] = ListedSql(token_list, column, name)
+            self.listed[key] = ListedSql(table.name, table.key.format(column), name)
         return self.listed[key].column
 
 
@@ -67,12 +78,12 @@ class SqlInputs:
 class SqlLowering:
     """Lowers the trees of one policy, which its load has checked.
 
-    `limits` are the SQL of each limit; `lists` names the table of each list.
+    `limits` are the SQL of each limit; `lists` has the table of each list.
     """
 
     inputs: SqlInputs
     limits: Mapping[str, str]
-    lists: Mapping[str, str]
+    lists: Mapping[str, ListTable]
 
     def predicate(self, node: Node) -> str:
         """A condition: true, false, or NULL where it is unknown."""

@@ -59,7 +59,7 @@ class ReplayedSource:
 
     def chunks(self, con: Any, span: JudgedSpan) -> Iterator[float]:
         """As `PaidSource`; the payments are read from their messages."""
-        where = f"occurred_at_ms >= {span.from_ms} AND occurred_at_ms < {span.until_ms}"
+        where = span.where
         ((count,),) = con.execute(f"SELECT count(*) FROM run WHERE {where}").fetchall()  # noqa: S608
         # Read by another cursor: a chunk's own queries would end the reading.
         reader = con.cursor()

@@ -45,6 +45,7 @@ def rule_json(
     judged = frauds + line.hits.of(*GENUINE).weight
     every = found.new.at_least(Outcome.APPROVE).of(PaymentClass.FRAUD).weight
     false = line.declined.of(*GENUINE)
+    acting = line.hits.count - line.quiet.count if line.mode == "enforce" else 0
     return {
         "rule": line.rule,
         "mode": line.mode,
@@ -52,8 +53,8 @@ def rule_json(
         "owner": line.owner,
         "age_days": _age_days(line.rule, policy, found.span.until_ms),
         "last_hit_ms": line.last_hit_ms,
-        "hits": line.hits.count if line.mode == "enforce" else 0,
-        "shadow_hits": line.hits.count if line.mode == "shadow" else 0,
+        "hits": acting,
+        "shadow_hits": line.hits.count - acting,
         "declined_minor": line.declined.all.reference_minor,
         "precision": frauds / judged if judged else None,
         "precision_interval": wilson(frauds, judged),
@@ -128,7 +129,7 @@ def _rules(rules: list[dict[str, Any]], currency: str) -> Sheet:
         (
             one["rule"],
             one["mode"],
-            f"{one['hits'] or one['shadow_hits']:,}",
+            _hits(one),
             money({currency: one["declined_minor"]}),
             _sure(one["precision"], one["precision_interval"]),
             _sure(one["recall"], one["recall_interval"]),
@@ -202,6 +203,12 @@ def _yardsticks(found: dict[str, Any], currency: str) -> list[Sheet]:
             merchants,
         ),
     ]
+
+
+def _hits(one: dict[str, Any]) -> str:
+    if not one["shadow_hits"]:
+        return f"{one['hits']:,}"
+    return f"{one['hits']:,}, shadow {one['shadow_hits']:,}"
 
 
 def _sure(share: float | None, interval: tuple[float, float] | None) -> str:

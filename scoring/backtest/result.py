@@ -60,7 +60,8 @@ class SideFigures:
 class RuleFigures:
     """One rule or list of the new version.
 
-    `declined` are the hits that it declines, by this rule or for another reason;
+    `quiet` are the hits outside its rollout's share, where it acts as shadow;
+    `declined` the hits that are declined, by this rule or for another reason;
     `alone` the payments whose outcome is milder without it; `unknown` how many left it
     unknown; `overlaps` the others that held with it, most frequent first.
     """
@@ -70,6 +71,7 @@ class RuleFigures:
     asks: str
     owner: str
     hits: Slice
+    quiet: Slice
     declined: Slice
     alone: Slice
     unknown: int
@@ -113,7 +115,8 @@ class BacktestResult:
 
     `skipped` counts the payments that were not eligible, by cause; `samples` has
     payments of each flip, (tenant, id). Of the payments that the old version itself
-    decided, `differing` were recorded with another outcome.
+    decided, `differing` were recorded with another outcome. `lists` says as of when
+    managed lists were asked, `assumes` what else is taken for granted.
     """
 
     old: SideFigures
@@ -130,6 +133,8 @@ class BacktestResult:
     curves: tuple[Curve, ...]
     decided_by_old: int
     differing: int
+    lists: tuple[Mapping[str, Any], ...] = ()
+    assumes: tuple[str, ...] = ()
 
     @property
     def accepted(self) -> PaymentSum:
@@ -180,7 +185,10 @@ def plain(found: BacktestResult) -> dict[str, Any]:
         "new": _side(found.new),
         "features": found.features,
         "reference_currency": found.currency,
+        "lists": [dict(told) for told in found.lists],
+        "assumes": list(found.assumes),
         "span": {
+            "tenant": found.span.tenant or None,
             "from_ms": found.span.from_ms,
             "until_ms": found.span.until_ms,
             "now_ms": found.span.now_ms,
@@ -255,6 +263,7 @@ def _rule(line: RuleFigures) -> dict[str, Any]:
         "asks": line.asks,
         "owner": line.owner,
         "hits": slice_json(line.hits),
+        "quiet": slice_json(line.quiet),
         "declined": slice_json(line.declined),
         "alone": slice_json(line.alone),
         "unknown": line.unknown,

@@ -18,6 +18,7 @@ class RuleCount:
     """The sums of one rule while combinations are gone through."""
 
     hits: Slice = field(default_factory=Slice)
+    quiet: Slice = field(default_factory=Slice)
     declined: Slice = field(default_factory=Slice)
     alone: Slice = field(default_factory=Slice)
     unknown: int = 0
@@ -51,6 +52,7 @@ def rule_figures(trial: Trial, parts: dict[int, Slice]) -> tuple[RuleFigures, ..
             asks=ask.outcome.name.lower(),
             owner=owners.get(ask.name, ""),
             hits=own.hits,
+            quiet=own.quiet,
             declined=own.declined,
             alone=own.alone,
             unknown=own.unknown,
@@ -65,11 +67,13 @@ def _count(
     trial: Trial, counts: list[RuleCount], found: Combination, part: Slice
 ) -> None:
     side = trial.new
-    hits, unknowns, *_ = side.read(found.key)
+    hits, unknowns, quiet, *_ = side.read(found.key)
     names = [side.policy.asks[i].name for i in _bits(hits)]
     for i in _bits(hits):
         own = counts[i]
         own.hits.add(part)
+        if quiet >> i & 1:
+            own.quiet.add(part)
         if found.outcome is Outcome.DECLINE:
             own.declined.add(part)
         if side.without(found.key, i) < found.outcome:

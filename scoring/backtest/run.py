@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isinf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from scoring.backtest.managed import names_of
 from scoring.backtest.result import (
     BacktestResult,
     Curve,
@@ -18,11 +19,12 @@ from scoring.backtest.result import (
     SideFigures,
 )
 from scoring.backtest.rule_figures import rule_figures
-from scoring.backtest.side import Side
+from scoring.backtest.side import AS_WRITTEN, Judging, Side
 from scoring.backtest.source import DAYS, PaidSource
 from scoring.backtest.trial import Trial
 from scoring.core.decision.decision import Outcome, RuleHit
 from scoring.core.policy.policy import Policy
+from scoring.core.policy.ruling import ClauseAsk
 from scoring.replay.flips import Flips
 from scoring.replay.slices import PaymentClass, PaymentSum, Slice
 from scoring.training.progress import Report, silent
@@ -35,8 +37,9 @@ _SAMPLES = 20  # payments of each flip
 class BacktestOptions:
     """What is judged, and what the work may take.
 
-    `label_delay_days` None: what 95 % of the labels that say fraud took. What does not
-    fit into `memory_mb` is written below `scratch`, the system's by default.
+    `label_delay_days` None: what 95 % of the labels that say fraud took. An empty
+    `tenant` is every one. What does not fit into `memory_mb` is written below
+    `scratch`, the system's by default.
     """
 
     days: int = DAYS
@@ -44,6 +47,8 @@ class BacktestOptions:
     memory_mb: int = 2_048
     threads: int | None = None
     scratch: Path | None = None
+    tenant: str = ""
+    judging: Judging = AS_WRITTEN
 
 
 DEFAULTS = BacktestOptions()
@@ -77,10 +82,12 @@ def backtest(
     Vectors, scores and what was missing are as they were served; nothing is asked of
     a store or a model.
     """
-    sides = Side("old", old), Side("new", new)
+    judging = options.judging
+    sides = Side("old", old, judging), Side("new", new, judging)
     with workbench(options) as con:
         report("reading", 0.0)
         span = source.span(con, options.days, options.label_delay_days)
+        span = replace(span, tenant=options.tenant)
         trial = Trial(con, source.catalogue, *sides, span)
         for done in source.chunks(con, span):
             trial.take()
@@ -115,7 +122,30 @@ def _found(trial: Trial) -> BacktestResult:
         curves=_curves(trial),
         decided_by_old=int(decided),
         differing=int(differing),
+        lists=tuple(
+            trial.new.judging.lists.needed(name).told
+            for name in names_of(side.policy for side in trial.sides)
+        ),
+        assumes=assumptions(trial.sides),
     )
+
+
+def assumptions(sides: tuple[Side, Side]) -> tuple[str, ...]:
+    """What the figures take for granted, in words."""
+    rolled = sorted({ask.name for s in sides for ask in _rolled(s.policy)})
+    every = sides[0].judging.everyone
+    told = ["the breaker holds no rule back"]
+    if rolled:
+        acts = "for every payment" if every else "for their share of the payments"
+        told.append(f"{', '.join(rolled)}: rolled out, act {acts}")
+    if any(side.policy.sample is not None for side in sides):
+        told.append("nothing is let through that would be declined")
+    return tuple(told)
+
+
+def _rolled(policy: Policy) -> list[ClauseAsk]:
+    held = policy.rollouts.mask
+    return [ask for i, ask in enumerate(policy.asks) if held >> i & 1]
 
 
 def _by_combination(con: Any, side: str) -> dict[int, Slice]:

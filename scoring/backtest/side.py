@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from scoring.backtest.predicates import SqlInputs, SqlLowering, number_sql
+from scoring.backtest.managed import HASH_SQL, NO_LISTS, KnownLists
+from scoring.backtest.predicates import (
+    ListTable,
+    SqlInputs,
+    SqlLowering,
+    number_sql,
+    text_sql,
+)
 from scoring.backtest.segments import SegmentJoins
 from scoring.core.decision.decision import Outcome, RuleHit
 from scoring.core.policy.decide import settled
@@ -21,7 +28,26 @@ from scoring.core.policy.rules.check import checked
 from scoring.core.policy.rules.program import Clause
 
 _WORD_BITS = 62  # of a BIGINT, whose sums then never overflow
-_NONE = 0  # no clause is quiet: a rule is judged as if it were rolled out to everyone
+# The point of a payment in a rollout, as `rollout.point_of`: 53 bits of its hash.
+_POINT = (
+    "(('0x' || sha256(concat({salt}, ':', tenant, ':', {payment}))[1:16])::UBIGINT "
+    ">> 11)::DOUBLE / 9007199254740992.0::DOUBLE"
+)
+_PAYMENT = "coalesce(nullif(payment_id, ''), id)"
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """How versions are judged: by these managed lists.
+
+    With `everyone` a rule with a rollout acts for every payment, not for its share.
+    """
+
+    lists: KnownLists = NO_LISTS
+    everyone: bool = False
+
+
+AS_WRITTEN = Judging()
 
 
 @dataclass(slots=True)
@@ -55,6 +81,7 @@ class Side:
 
     name: str
     policy: Policy
+    judging: Judging = AS_WRITTEN
 
     @cached_property
     def clauses(self) -> tuple[Clause, ...]:
@@ -69,8 +96,14 @@ class Side:
     @property
     def keys(self) -> list[str]:
         """The names of the columns that tell a combination."""
-        masks = [f"{kind}{word}" for kind in "hu" for word in range(self.words)]
+        kinds = "huq" if self.rolls else "hu"
+        masks = [f"{kind}{word}" for kind in kinds for word in range(self.words)]
         return [f"{self.name}_{key}" for key in [*masks, "missing", "asked"]]
+
+    @property
+    def rolls(self) -> bool:
+        """Whether some rule acts for a share of the payments only."""
+        return bool(self.policy.rollouts.mask) and not self.judging.everyone
 
     def columns(self, shop: Workshop) -> dict[str, str]:
         """The SQL of each key, over inputs and predicates; makes the lists' tables."""
@@ -80,6 +113,7 @@ class Side:
             part = asked[word * _WORD_BITS : (word + 1) * _WORD_BITS]
             found[f"{self.name}_h{word}"] = _mask(part, "{}")
             found[f"{self.name}_u{word}"] = _mask(part, "{} IS NULL")
+            found[f"{self.name}_q{word}"] = self._quiet(shop, word, asked)
         found[f"{self.name}_missing"] = self._missing(shop)
         found[f"{self.name}_asked"] = self._asked(shop)
         # In the order of `keys`, by which combinations are read back.
@@ -94,8 +128,8 @@ class Side:
         """The outcome of a combination of the keys; and what it would be if the score
         asked for nothing, or None where it is not asked.
         """
-        hits, unknowns, measures, asked = self.read(key)
-        ruled = self.policy.ruling(hits, unknowns, _NONE).outcome
+        hits, unknowns, quiet, measures, asked = self.read(key)
+        ruled = self.policy.ruling(hits, unknowns, quiet).outcome
         outcome = settled(ruled, measures, asked)
         free = settled(ruled, measures, Outcome.APPROVE)
         # A threshold that no score reaches, and one that every score does.
@@ -104,27 +138,45 @@ class Side:
 
     def without(self, key: tuple[int, ...], clause: int) -> Outcome:
         """The outcome of a combination if a clause neither held nor was unknown."""
-        hits, unknowns, measures, asked = self.read(key)
+        hits, unknowns, quiet, measures, asked = self.read(key)
         others = ~(1 << clause)
-        ruled = self.policy.ruling(hits & others, unknowns & others, _NONE).outcome
+        ruled = self.policy.ruling(hits & others, unknowns & others, quiet).outcome
         return settled(ruled, measures, asked)
 
     def hits(self, key: tuple[int, ...]) -> tuple[RuleHit, ...]:
         """The rules and lists that held for a combination, or were unknown."""
-        return self.policy.ruling(*self.read(key)[:2], _NONE).hits
+        return self.policy.ruling(*self.read(key)[:3]).hits
 
     def read(
         self, key: tuple[int, ...]
-    ) -> tuple[int, int, list[Outcome], Outcome | None]:
-        """Masks of hits and unknowns, what is missing asks for, and the score."""
+    ) -> tuple[int, int, int, list[Outcome], Outcome | None]:
+        """Masks of hits, unknowns and of what is quiet; measures, and the score."""
+        *masks, missing, asked = key
         words = self.words
-        hits, unknowns = (
+        hits, unknowns, quiet = (
             sum(word << i * _WORD_BITS for i, word in enumerate(part))
-            for part in (key[:words], key[words : 2 * words])
+            for part in (masks[:words], masks[words : 2 * words], masks[2 * words :])
         )
-        missing, asked = key[2 * words :]
         measures = [o for o in Outcome if o and missing >> o & 1]
-        return hits, unknowns, measures, Outcome(asked) if asked else None
+        return hits, unknowns, quiet, measures, Outcome(asked) if asked else None
+
+    def _quiet(self, shop: Workshop, word: int, asked: list[str]) -> str:
+        """The sum of the bits of the clauses that act as shadow for a payment."""
+        parts = []
+        for bit, share, salt in self.policy.rollouts.clauses if self.rolls else ():
+            clause = bit.bit_length() - 1
+            if clause // _WORD_BITS != word:
+                continue
+            point = _POINT.format(
+                salt=text_sql(salt), payment=shop.inputs.named(_PAYMENT)
+            )
+            # Hashed only where it matters: most rules hold seldom.
+            parts.append(
+                f"CASE WHEN {asked[clause]} IS DISTINCT FROM false THEN CASE WHEN "
+                f"{point} >= {number_sql(float(share))} "
+                f"THEN {1 << clause % _WORD_BITS}::BIGINT ELSE 0 END ELSE 0 END"
+            )
+        return " + ".join(parts) or "0::BIGINT"
 
     def _predicates(self, shop: Workshop) -> list[str]:
         limits = {name: self._limit(shop, name) for name in self.policy.file.limits}
@@ -154,17 +206,32 @@ class Side:
         numbers = [limit_number(name, case.limit) for case in limit.segments]
         return shop.inputs.named(_chosen(place, [*map(number_sql, numbers), default]))
 
-    def _lists(self, shop: Workshop) -> dict[str, str]:
+    def _lists(self, shop: Workshop) -> dict[str, ListTable]:
         tables = {}
         for name, listed in self.policy.file.lists.items():
-            table = tables[name] = f"{self.name}_list_{name}"
+            if listed.managed:
+                tables[name] = self._managed(shop, name)
+                continue
+            table = f"{self.name}_list_{name}"
+            tables[name] = ListTable(table)
             until = expiries(listed.entries)
             shop.con.execute(
                 f"""CREATE OR REPLACE TEMP TABLE {table} AS
-                SELECT unnest(?::VARCHAR[]) AS token, unnest(?::BIGINT[]) AS until""",
+                SELECT unnest(?::VARCHAR[]) AS token, 0::BIGINT AS since,
+                    unnest(?::BIGINT[]) AS until""",
                 [list(until), list(until.values())],
             )
         return tables
+
+    def _managed(self, shop: Workshop, name: str) -> ListTable:
+        held = self.judging.lists.needed(name)
+        table = f"managed_list_{name}"  # one for both sides
+        shop.con.register("managed_rows", held.rows)
+        shop.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM managed_rows"  # noqa: S608
+        )
+        shop.con.unregister("managed_rows")
+        return ListTable(table, f"{HASH_SQL}({{}})" if held.hashed else "{}")
 
     def _asked(self, shop: Workshop) -> str:
         """The outcome that the score asks for, as its number; 0 without a score."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import pyarrow.parquet as pq
 
+from scoring.backtest.predicates import text_sql
 from scoring.core.decision.decision import Outcome
 from scoring.core.features.catalogue import Catalogue
 from scoring.errors import BadArtifact
@@ -41,18 +42,22 @@ class JudgedSpan:
     """Which payments are judged: [from, until) by event time, and what was known.
 
     Labels are usually known `delay_ms` after their payment; None: no label says fraud.
-    A payment younger than that, at `now_ms`, is not yet labelled.
+    A payment younger than that, at `now_ms`, is not yet labelled. Where a `tenant` is
+    named, it is of that one alone.
     """
 
     from_ms: int
     until_ms: int
     now_ms: int
     delay_ms: int | None
+    tenant: str = ""
 
     @property
     def where(self) -> str:
         """The condition that a payment lies in it."""
-        return f"occurred_at_ms >= {self.from_ms} AND occurred_at_ms < {self.until_ms}"
+        of_it = f" AND tenant = {text_sql(self.tenant)}" if self.tenant else ""
+        times = f"occurred_at_ms >= {self.from_ms} AND occurred_at_ms < {self.until_ms}"
+        return times + of_it
 
     @property
     def judged_until_ms(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from scoring.backtest.managed import prepare
 from scoring.backtest.predicates import SqlInputs
 from scoring.backtest.segments import SegmentJoins
 from scoring.backtest.side import Predicates, Side, Workshop
@@ -56,6 +57,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         """Lower both policies and make the tables."""
+        prepare(self.con)
         inputs, segments = SqlInputs(self.catalogue.names), SegmentJoins(self.con)
         self._shop = Workshop(self.con, inputs, Predicates(), segments)
         self._keys = {
@@ -119,9 +121,13 @@ class Trial:
             f", {sql} AS {name}" for name, sql in shop.inputs.columns.items()
         )
         listed = shop.inputs.listed.values()
-        untils = "".join(f", {one.column}.until AS {one.column}" for one in listed)
+        untils = "".join(
+            f", CASE WHEN {one.column}.since <= at_ms THEN {one.column}.until END "
+            f"AS {one.column}"
+            for one in listed
+        )
         joins = " ".join(
-            f"LEFT JOIN {one.list} AS {one.column} ON {one.column}.token = {one.input}"
+            f"LEFT JOIN {one.list} AS {one.column} ON {one.column}.token = {one.key}"
             for one in listed
         )
         asked = "".join(

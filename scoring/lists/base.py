@@ -47,6 +47,13 @@ class Base:
     count: int
     find: Get
 
+    def entries(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Every hash, rising, with its end; read into memory."""
+        layout = _Layout.of(self.count)
+        view = memoryview(self.path.read_bytes())
+        hashes = np.frombuffer(view[layout.hashes], "<u8")
+        return hashes, np.frombuffer(view[layout.until], "<i8")
+
 
 def write_base(path: Path, count: int, chunks: Iterable[bytes]) -> None:
     """Write a base from chunks of rows, in order; blocks; appears whole or not at all.

@@ -8,12 +8,14 @@ from math import nan
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from backtest_parts import judged_rows, paid_table
 from hypothesis import given
 from hypothesis import strategies as st
 from test_rules import LIMITS, LISTS, rules
 
-from scoring.backtest.side import Side
+from scoring.backtest.managed import KnownLists, ManagedTokens
+from scoring.backtest.side import Judging, Side
 from scoring.backtest.source import JudgedSpan
 from scoring.backtest.trial import Trial
 from scoring.core.decision.decision import Degradation, DegradationCode
@@ -23,6 +25,7 @@ from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import Policy, load_policy
 from scoring.core.policy.policy_file import PolicyFile
 from scoring.core.policy.rules.program import compiled
+from scoring.core.release.list_release import FOREVER_MS, token_hash
 from scoring.core.transaction.transaction import Transaction
 from scoring.training.sql import connect
 
@@ -30,6 +33,7 @@ CATALOGUE = default_catalogue()
 NAMES = {"ratio": "customer_ratio", "is_new": "customer_new_device"}
 FEATURES = ("card_count_1h", "card_sum_1d", *NAMES.values())
 AT_MS = 1_700_000_000_000
+KEPT = ("risky",)  # of the lists: managed, so that its tokens are no part of a policy
 DAYS = (
     "2023-11-14T22:13:19.999Z",
     "2023-11-14T22:13:20.000Z",
@@ -58,6 +62,15 @@ wheres = st.fixed_dictionaries(
 times = st.sampled_from([None, *DAYS])
 
 
+def segments_of(count: int) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Segments, none of which stands twice: the second would be refused."""
+    return st.lists(wheres, max_size=count, unique_by=repr_of)
+
+
+def repr_of(where: dict[str, Any]) -> str:
+    return json.dumps(where, sort_keys=True)
+
+
 @st.composite
 def policy_rules(draw: st.DrawFn, index: int) -> dict[str, Any]:
     text = draw(rules)
@@ -73,6 +86,8 @@ def policy_rules(draw: st.DrawFn, index: int) -> dict[str, Any]:
         "on_missing": draw(st.sampled_from(["no_match", *OUTCOMES])),
         "missing_reason_code": "UNSEEN",
     }
+    if draw(st.booleans()):
+        rule["rollout"] = draw(st.sampled_from([0.1, 0.5, 0.9]))
     starts, expires = draw(times), draw(times)
     if starts and (not expires or starts < expires):
         rule["starts"] = starts
@@ -97,7 +112,39 @@ def lists(draw: st.DrawFn) -> dict[str, Any]:
                 ]
             }
             for name, tokens in LISTS.items()
+            if name not in KEPT
         },
+        **{name: {"managed": True} for name in KEPT},
+    }
+
+
+@st.composite
+def kept_lists(draw: st.DrawFn) -> KnownLists:
+    """Managed lists as a control plane keeps them, or as a replica does."""
+    found = {}
+    for name in KEPT:
+        tokens, hashed = LISTS[name], draw(st.booleans())
+        around = st.sampled_from([AT_MS - 1, AT_MS, AT_MS + 1])
+        since = [0 if hashed else draw(around) for _ in tokens]
+        until = [draw(around | st.just(FOREVER_MS)) for _ in tokens]
+        keys = pa.array(
+            [token_hash(token) for token in tokens] if hashed else tokens,
+            pa.uint64() if hashed else pa.string(),
+        )
+        table = pa.table({"token": keys, "since": since, "until": until})
+        found[name] = ManagedTokens(name, 7, table, hashed, dated=not hashed)
+    return KnownLists(found)
+
+
+def listed(lists: KnownLists) -> dict[str, dict[str, int]]:
+    """What they say at `AT_MS`, as the online program asks."""
+    return {
+        name: {
+            token: row["until"]
+            for token, row in zip(LISTS[name], held.rows.to_pylist(), strict=True)
+            if row["since"] <= AT_MS
+        }
+        for name, held in lists.lists.items()
     }
 
 
@@ -106,7 +153,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     levels = {"challenge": 0.05, "review": 0.1, "decline": 0.9}
     segments = [
         {"where": where, draw(st.sampled_from(list(levels))): 0.07, "decline": 0.8}
-        for where in draw(st.lists(wheres, max_size=3))
+        for where in draw(segments_of(3))
     ]
     return {
         "version": 1,
@@ -116,8 +163,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
             "attempts": {
                 "default": LIMITS["attempts"],
                 "segments": [
-                    {"where": where, "limit": 0.5}
-                    for where in draw(st.lists(wheres, max_size=2))
+                    {"where": where, "limit": 0.5} for where in draw(segments_of(2))
                 ],
             },
             "ticket_minor": {"default": LIMITS["ticket_minor"]},
@@ -149,6 +195,7 @@ maybe_number = st.none() | st.sampled_from([0.0, 1.0, 5.0, 6.0, 0.1, 1e6])
 payments = st.fixed_dictionaries(
     {
         "attempt": st.sampled_from([0, 1, 3]),
+        "payment_id": st.sampled_from(["", "p1", "p2", "é"]),
         "amount_minor": st.none() | st.sampled_from([0, 1, 500, 20_000, 10**13]),
         "currency": st.sampled_from(["EUR", "USD", "XAF"]),
         "card": st.sampled_from(["", "card-1", "card-9", "x'); drop"]),
@@ -208,6 +255,7 @@ def test_random_policies_decide_random_rows_alike_in_sql_and_online(data):
     documents_of = st.lists(documents(), min_size=2, max_size=2)
     old, new = (loaded(document) for document in data.draw(documents_of))
     drawn = data.draw(st.lists(rows, min_size=1, max_size=12))
+    judging = Judging(data.draw(kept_lists()))
     evidence = [
         (
             Transaction("default", f"t{i}", occurred_at_ms=AT_MS, **fields),
@@ -223,7 +271,7 @@ def test_random_policies_decide_random_rows_alike_in_sql_and_online(data):
     ]
     with connect() as con:
         con.register("paid", paid_table(evidence))
-        sides = Side("old", old), Side("new", new)
+        sides = Side("old", old, judging), Side("new", new, judging)
         trial = Trial(con, CATALOGUE, *sides, JudgedSpan(0, AT_MS + 1, AT_MS + 1, 0))
         for side in sides:
             found = judged_rows(trial, side)
@@ -233,8 +281,9 @@ def test_random_policies_decide_random_rows_alike_in_sql_and_online(data):
                 row = [nan] * len(CATALOGUE.names)
                 row = row if seen.vector is None else seen.vector.tolist()
                 score = nan if seen.probability is None else seen.probability
-                program = side.policy.program
+                policy = side.policy.with_lists(listed(judging.lists))
+                program = policy.program
                 assert masks == program.evaluate(row, t, AT_MS, score)
-                core = decide(t, b"", policy=side.policy, evidence=seen)
+                core = decide(t, b"", policy=policy, evidence=seen)
                 assert outcome == core.outcome
                 assert replace(core, outcome=outcome) == core

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +39,13 @@ LabelDelay = Annotated[
 MemoryMb = Annotated[
     int, typer.Option("--memory-mb", min=256, help="What lies beyond goes to disk.")
 ]
+ListsAsNow = Annotated[
+    bool,
+    typer.Option(
+        "--lists-as-now",
+        help="Managed lists as they are now, not as they were for each payment.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
@@ -62,6 +70,11 @@ def backtest(
     days: Days = 90,
     label_delay_days: LabelDelay = None,
     memory_mb: MemoryMb = 2_048,
+    tenant: Annotated[str, typer.Option(help="payments of this one alone")] = "",
+    rolled_out: Annotated[
+        bool, typer.Option(help="rules act for every payment, whatever their rollout")
+    ] = False,
+    lists_as_now: ListsAsNow = False,
     decline_more_max: Annotated[
         float | None,
         typer.Option(help="in % of payments or amount; beyond it the status is 1"),
@@ -88,12 +101,15 @@ def backtest(
 
     settings = Settings()
     catalogue = catalogue_from(settings)
-    options = BacktestOptions(days, label_delay_days, memory_mb)
-    chosen = source(settings, catalogue, archive, decisions)
-
-    def judge(new: Policy, old: Policy) -> BacktestResult:
-        return judged(chosen, new, old, options)
-
+    options = BacktestOptions(days, label_delay_days, memory_mb, tenant=tenant)
+    judge = Judge(
+        settings,
+        source(settings, catalogue, archive, decisions),
+        options,
+        database=database,
+        lists_as_now=lists_as_now,
+        rolled_out=rolled_out,
+    )
     if proposal is None:
         old, new = _versions(settings, catalogue, (file, rule), against)
         found = judge(new, old)
@@ -124,15 +140,34 @@ def _hold(found: BacktestResult, decline_more_max: float | None) -> None:
         raise typer.Exit(1)
 
 
-def judged(
-    chosen: PaidSource, new: Policy, old: Policy, options: BacktestOptions
-) -> BacktestResult:
-    """The backtest, with a progress bar; Ctrl-C ends it and leaves nothing behind."""
-    from scoring.backtest.run import backtest as run
-    from scoring.training.progress import bar
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges versions here, by managed lists as they are known here."""
 
-    with bar(transient=True) as report:
-        return run(chosen, new, old, options=options, report=report)
+    settings: Settings
+    source: PaidSource
+    options: BacktestOptions
+    database: str = ""
+    lists_as_now: bool = False
+    rolled_out: bool = False
+
+    def __call__(self, new: Policy, old: Policy) -> BacktestResult:
+        """A backtest, with a progress bar; Ctrl-C ends it and leaves nothing behind.
+
+        Raises `BadArtifact` where a managed list's entries are not known.
+        """
+        from scoring.backtest.run import backtest as run
+        from scoring.backtest.side import Judging
+        from scoring.cli.plane.known_lists import known_lists
+        from scoring.training.progress import bar
+
+        lists = known_lists(
+            self.settings, self.database, (new, old), as_now=self.lists_as_now
+        )
+        judging = Judging(lists, everyone=self.rolled_out)
+        options = replace(self.options, judging=judging)
+        with bar(transient=True) as report:
+            return run(self.source, new, old, options=options, report=report)
 
 
 def source(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from scoring.cli.options.control import DatabaseUrl
 from scoring.cli.plane.policy_backtest import (
     LIVE,
     ArchiveDir,
@@ -22,6 +23,7 @@ def report(
         str, typer.Option(help="the version: a file, or `live`, the settings'")
     ] = LIVE,
     *,
+    database: DatabaseUrl = "",
     archive: ArchiveDir = None,
     decisions: Decisions = None,
     days: Days = 90,
@@ -40,7 +42,7 @@ def report(
     from scoring.backtest.run import BacktestOptions
     from scoring.backtest.source import ArchiveSource
     from scoring.backtest.yardsticks import yardsticks
-    from scoring.cli.plane.policy_backtest import judged, source, version
+    from scoring.cli.plane.policy_backtest import Judge, source, version
     from scoring.replay.sheet import show
     from scoring.settings import Settings
     from scoring.wiring.definitions import catalogue_from
@@ -50,7 +52,8 @@ def report(
     chosen = source(settings, catalogue, archive, decisions)
     options = BacktestOptions(days, label_delay_days, memory_mb)
     asked = version(settings, catalogue, policy)
-    found = judged(chosen, asked, asked, options)
+    judge = Judge(settings, chosen, options, database=database)
+    found = judge(asked, asked)
     beside = None
     if isinstance(chosen, ArchiveSource):
         beside = yardsticks(chosen, options)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scoring.cli.options.control import DatabaseUrl
 from scoring.cli.plane.policy_backtest import (
     LIVE,
     ArchiveDir,
@@ -35,6 +36,7 @@ def thresholds(
     plot: Annotated[
         Path | None, typer.Option(help="write the cost curves here (SVG)")
     ] = None,
+    database: DatabaseUrl = "",
     archive: ArchiveDir = None,
     decisions: Decisions = None,
     days: Days = 90,
@@ -51,7 +53,7 @@ def thresholds(
 
     from scoring.backtest.costs import cheapest, load_costs
     from scoring.backtest.run import BacktestOptions
-    from scoring.cli.plane.policy_backtest import judged, read_text, source, version
+    from scoring.cli.plane.policy_backtest import Judge, read_text, source, version
     from scoring.core.policy.policy import load_policy
     from scoring.settings import Settings
     from scoring.wiring.definitions import catalogue_from
@@ -61,7 +63,8 @@ def thresholds(
     asked = load_costs(read_text(cost), name=str(cost))
     now = version(settings, catalogue, policy)
     options = BacktestOptions(days, label_delay_days, memory_mb)
-    found = judged(source(settings, catalogue, archive, decisions), now, now, options)
+    paid = source(settings, catalogue, archive, decisions)
+    found = Judge(settings, paid, options, database=database)(now, now)
     chosen = cheapest(found.curves, asked)
     if as_json:
         typer.echo(json.dumps([_plain(one) for one in chosen], indent=1))
