@@ -247,7 +247,7 @@ def trained(directory: Path) -> tuple[Dataset, xgboost.Booster, float]:
 def thousand(dataset: Dataset) -> tuple[xgboost.Booster, dict[str, bytes]]:
     """1,000 trees of depth 6 on few rows: their number is the point."""
     boosting = Boosting(rounds=1000, rate=0.05, depth_max=6, bins_max=64)
-    booster = fit(dataset.matrix[:8_000], dataset.fraud[:8_000], boosting=boosting)
+    booster = fit(dataset.labelled(slice(8_000)), boosting)
     booster.set_param({"nthread": 1})
     forest = forest_from_json(bytes(booster.save_raw("json")))
     return booster, {"plain": ensemble_graph(forest)}

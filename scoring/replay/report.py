@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scoring.errors import BadArtifact
+from scoring.training.dataset import CardDays
 from scoring.training.quality import Quality, quality_report
 from scoring.training.sql import connect
 
@@ -32,8 +33,9 @@ def quality_of(path: Path, *, from_ms: int = 0) -> Quality | None:
     return quality_report(
         found["score"],
         found["fraud"],
-        customers=found["customer"].astype(str),
-        days=found["occurred_at_ms"] // _DAY_MS,
+        card_days=CardDays(
+            found["customer"].astype(str), found["occurred_at_ms"] // _DAY_MS
+        ),
         ranking=found["margin"],
     )
 

@@ -181,8 +181,7 @@ def judge(
     return quality_report(
         platt(margin),
         dataset.fraud[rows],
-        customers=dataset.customers[rows],
-        days=dataset.days[rows],
+        card_days=dataset.card_days(rows),
         ranking=margin,
         weights=dataset.weights_of(rows),
     )

@@ -27,6 +27,23 @@ SINGLE_AUC_MAX = 0.99
 _SINGLE_AUC_FRAUDS_MIN = 50  # fewer frauds reach any AUC by chance
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledRows:
+    """Rows to learn from, and what each turned out to be; it counts `weights` times."""
+
+    matrix: NDArray[np.float32]
+    fraud: NDArray[np.bool_]
+    weights: Weights = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardDays:
+    """Of each row: whose payment it is, and on which day; what card precision asks."""
+
+    customers: NDArray[Any]
+    days: NDArray[np.int64]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """n rows in event order.
@@ -58,6 +75,14 @@ class Dataset:
     def weights_of(self, rows: NDArray[Any]) -> Weights:
         """The weights of the chosen rows, in order."""
         return None if self.weights is None else self.weights[rows]
+
+    def labelled(self, rows: NDArray[Any]) -> LabelledRows:
+        """The chosen rows, to learn from."""
+        return LabelledRows(self.matrix[rows], self.fraud[rows], self.weights_of(rows))
+
+    def card_days(self, rows: NDArray[Any]) -> CardDays:
+        """Whose payments the chosen rows are, and on which days."""
+        return CardDays(self.customers[rows], self.days[rows])
 
     @property
     def days(self) -> NDArray[np.int64]:

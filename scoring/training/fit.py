@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.training.dataset import Weights
+from scoring.training.dataset import LabelledRows
 from scoring.training.progress import Report, silent
 
 
@@ -55,16 +55,10 @@ class Boosting:
         return {k: "estimated" if v is None else v for k, v in asdict(self).items()}
 
 
-def fit(  # noqa: PLR0913 - what is learned from, and how
-    matrix: NDArray[np.float32],
-    fraud: NDArray[np.bool_],
-    *,
-    boosting: Boosting,
-    weights: Weights = None,
-    seed: int = 0,
-    report: Report = silent,
+def fit(
+    rows: LabelledRows, boosting: Boosting, *, seed: int = 0, report: Report = silent
 ) -> Any:
-    """Fit and return an XGBoost Booster; a row counts `weights` times, or once."""
+    """Fit and return an XGBoost Booster."""
     # Read when XGBoost is first imported: its threads then sleep at their barriers.
     # Spinning ones cost 2.4 times the CPU, and the wall clock, on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -75,9 +69,10 @@ def fit(  # noqa: PLR0913 - what is learned from, and how
             report("fit", (epoch + 1) / boosting.rounds)
             return False
 
-    rows = xgboost.DMatrix(matrix, label=fraud.astype(np.float32), weight=weights)
+    labels = rows.fraud.astype(np.float32)
+    matrix = xgboost.DMatrix(rows.matrix, label=labels, weight=rows.weights)
     return xgboost.train(
-        boosting.parameters(seed), rows, boosting.rounds, callbacks=[Told()]
+        boosting.parameters(seed), matrix, boosting.rounds, callbacks=[Told()]
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.training.calibrate import fit_platt
-from scoring.training.dataset import Dataset, TimeSplit
+from scoring.training.dataset import Dataset, LabelledRows, TimeSplit
 from scoring.training.fit import Boosting, fit, margins
 from scoring.training.forest import forest_from_json
 from scoring.training.losses import Losses
@@ -65,14 +65,8 @@ class ModelTrainer:
             np.flatnonzero(fitting),
             seed=self.seed,
         )
-        booster = fit(
-            learned,
-            dataset.fraud[which],
-            weights=dataset.weights_of(which),
-            boosting=boosting,
-            seed=self.seed,
-            report=self.report,
-        )
+        rows = LabelledRows(learned, dataset.fraud[which], dataset.weights_of(which))
+        booster = fit(rows, boosting, seed=self.seed, report=self.report)
         forest = forest_from_json(bytes(booster.save_raw("json")))
         platt = fit_platt(
             self.margins(booster, self.calibrating),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scoring.training.dataset import Weights
+from scoring.training.dataset import CardDays, Weights
 
 Floats = NDArray[np.float64]
 REVIEW_RATES = (0.001, 0.005, 0.01, 0.05)
@@ -42,21 +42,20 @@ class Quality:
         return plain | {f"recall_at_{rate:g}": r for rate, r in recalls.items()}
 
 
-def quality_report(  # noqa: PLR0913 - what is known of each row
+def quality_report(
     scores: ArrayLike,
     labels: ArrayLike,
     *,
-    customers: ArrayLike | None = None,
-    days: ArrayLike | None = None,
+    card_days: CardDays | None = None,
     ranking: ArrayLike | None = None,
     weights: Weights = None,
 ) -> Quality:
     """Judge calibrated scores (0 to 1) against labels (true is fraud).
 
     `ranking` orders the rows where it is finer than the score (the raw margin);
-    `customers` and `days` are needed for card precision. A row counts `weights`
-    times in all but the counts and card precision. One class only leaves the ranking
-    figures None.
+    without `card_days` there is no card precision. A row counts `weights` times in
+    all but the counts and card precision. One class only leaves the ranking figures
+    None.
 
     >>> q = quality_report([0.1, 0.9, 0.2], [0, 1, 0])
     >>> q.auc, q.average_precision, q.recall_at[0.05]
@@ -67,8 +66,8 @@ def quality_report(  # noqa: PLR0913 - what is known of each row
     order = p if ranking is None else np.asarray(ranking, dtype=np.float64)
     both = bool(y.any() and not y.all())
     cards = None
-    if both and customers is not None and days is not None:
-        cards = card_precision(order, y, customers=customers, days=days)
+    if both and card_days is not None:
+        cards = card_precision(order, y, card_days)
     return Quality(
         rows=len(y),
         frauds=int(y.sum()),
@@ -134,9 +133,8 @@ def recall_at(
 def card_precision(
     scores: Floats,
     labels: NDArray[np.bool_],
+    card_days: CardDays,
     *,
-    customers: ArrayLike,
-    days: ArrayLike,
     top: int = 100,
 ) -> float:
     """The Handbook's card precision at `top`, mean over days.
@@ -146,11 +144,11 @@ def card_precision(
     on later ones.
 
     >>> card_precision(np.array([.9, .1, .8]), np.array([True, False, False]),
-    ...     customers=["a", "b", "a"], days=[0, 0, 1], top=1)
+    ...     CardDays(np.array(["a", "b", "a"]), np.array([0, 0, 1])), top=1)
     0.5
     """
-    _, customer = np.unique(np.asarray(customers), return_inverse=True)
-    day = np.asarray(days)
+    _, customer = np.unique(card_days.customers, return_inverse=True)
+    day = card_days.days
     count = int(customer.max()) + 1
     found = np.zeros(count, dtype=bool)
     shares = []
@@ -170,9 +168,8 @@ def card_precision(
 def resampled(
     scores: Floats,
     labels: NDArray[np.bool_],
+    card_days: CardDays,
     *,
-    customers: NDArray[np.int64],
-    days: NDArray[np.int64],
     draws: int,
 ) -> Floats:
     """What the ranking figures might have been with other customers like these.
@@ -181,11 +178,12 @@ def resampled(
     many customers drawn with replacement, each with all of his rows; seeded.
 
     >>> one = np.arange(400) % 4 == 0
-    >>> who, when = np.arange(400), np.zeros(400, np.int64)
-    >>> resampled(one * 1.0, one, customers=who, days=when, draws=5).min(0)[:2].tolist()
+    >>> whose = CardDays(np.arange(400), np.zeros(400, np.int64))
+    >>> resampled(one * 1.0, one, whose, draws=5).min(0)[:2].tolist()
     [1.0, 1.0]
     """
     rng = np.random.default_rng(0)
+    customers = card_days.customers
     order = np.argsort(customers, kind="stable")
     rows = np.split(order, np.flatnonzero(np.diff(customers[order])) + 1)
     figures = []
@@ -194,7 +192,7 @@ def resampled(
         chosen = np.concatenate(drawn)
         s, y = scores[chosen], labels[chosen]
         own = np.repeat(np.arange(len(drawn)), [len(d) for d in drawn])
-        cards = card_precision(s, y, customers=own, days=days[chosen])
+        cards = card_precision(s, y, CardDays(own, card_days.days[chosen]))
         figures.append((auc(s, y), average_precision(s, y), cards))
     return np.array(figures, dtype=np.float64)
 

@@ -170,11 +170,5 @@ def choose(
 
 def _ranks(dataset: Dataset, fold: Fold, boosting: Boosting, seed: int) -> Floats:
     train, test = thinned(dataset, fold[0]), fold[1]
-    booster = fit(
-        dataset.matrix[train],
-        dataset.fraud[train],
-        weights=dataset.weights_of(train),
-        boosting=boosting,
-        seed=seed,
-    )
+    booster = fit(dataset.labelled(train), boosting, seed=seed)
     return margins(booster, dataset.matrix[test]).astype(np.float64)

@@ -84,8 +84,7 @@ def _judged(
         np.where(due, again, sure),
         dataset.fraud[rows],
         weights=dataset.weights_of(rows),
-        customers=dataset.customers[rows],
-        days=dataset.days[rows],
+        card_days=dataset.card_days(rows),
         ranking=np.where(due, again_odds, sure_odds),
     )
     fraud = dataset.fraud[rows]

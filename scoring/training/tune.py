@@ -74,13 +74,7 @@ def _both(fraud: NDArray[np.bool_]) -> bool:
 
 def _judged(dataset: Dataset, fold: Fold, candidate: Boosting, seed: int) -> float:
     train, test = thinned(dataset, fold[0]), fold[1]
-    booster = fit(
-        dataset.matrix[train],
-        dataset.fraud[train],
-        weights=dataset.weights_of(train),
-        boosting=candidate,
-        seed=seed,
-    )
+    booster = fit(dataset.labelled(train), candidate, seed=seed)
     margin = margins(booster, dataset.matrix[test]).astype(np.float64)
     return average_precision(margin, dataset.fraud[test], dataset.weights_of(test))
 

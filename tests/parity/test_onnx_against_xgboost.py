@@ -28,9 +28,7 @@ GROUP = np.array([0, 1, 1, 2, 2, 3])
 @pytest.fixture(scope="module")
 def booster():
     train = small_dataset(4_000)
-    return fit(
-        train.matrix, train.fraud, boosting=Boosting(rounds=60, rate=0.2, depth_max=6)
-    )
+    return fit(train.labelled(slice(None)), Boosting(rounds=60, rate=0.2, depth_max=6))
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +167,6 @@ def test_a_missing_value_takes_its_default_way_in_the_tensor_target(forest):
 
 def test_trees_too_deep_for_the_tensor_target_are_refused():
     data = small_dataset(4_000)
-    deep = fit(data.matrix, data.fraud, boosting=Boosting(rounds=2, depth_max=12))
+    deep = fit(data.labelled(slice(None)), Boosting(rounds=2, depth_max=12))
     with pytest.raises(BadArtifact, match="at most 10"):
         tensor_graph(forest_from_json(bytes(deep.save_raw("json"))))

@@ -186,7 +186,7 @@ def run(
         fold = fold_of(dataset, start, train_from=window.train_from)
         train = thinned(dataset, fold.train, window.thinned)
         began = perf_counter()
-        booster = fit(dataset.matrix[train], dataset.fraud[train], boosting=boosting)
+        booster = fit(dataset.labelled(train), boosting)
         seconds.append(perf_counter() - began)
         margin = margins(booster, dataset.matrix[fold.test]).astype(np.float64)
         qualities.append(_tested(dataset, fold, booster, margin))
@@ -212,8 +212,7 @@ def _tested(
     return quality_report(
         score,
         dataset.fraud[fold.test],
-        customers=dataset.customers[fold.test],
-        days=dataset.days[fold.test],
+        card_days=dataset.card_days(fold.test),
         ranking=margin,
     )
 
@@ -226,8 +225,7 @@ def _drawn(
     return resampled(
         margin,
         dataset.fraud[fold.test],
-        customers=dataset.customers[fold.test],
-        days=dataset.days[fold.test],
+        dataset.card_days(fold.test),
         draws=draws,
     )
 

@@ -86,7 +86,7 @@ def _ranked(
     train = thinned(dataset, fold.train, window.thinned)
     found = []
     for boosting in models:
-        booster = fit(dataset.matrix[train], dataset.fraud[train], boosting=boosting)
+        booster = fit(dataset.labelled(train), boosting)
         found.append(margins(booster, dataset.matrix[fold.test]).astype(np.float64))
     report("choose a band", 1.0)
     return Ranked(found[0], found[1], dataset.fraud[fold.test])
@@ -104,9 +104,7 @@ def _tested(
     fold = fold_of(dataset, start, train_from=window.train_from)
     odds, costs, before = [], [], np.empty(0)
     for boosting in models:
-        booster = fit(
-            dataset.matrix[fold.train], dataset.fraud[fold.train], boosting=boosting
-        )
+        booster = fit(dataset.labelled(fold.train), boosting)
         earlier = margins(booster, dataset.matrix[fold.calibrate]).astype(np.float64)
         platt = fit_platt(earlier, dataset.fraud[fold.calibrate])
         margin = margins(booster, dataset.matrix[fold.test]).astype(np.float64)
@@ -168,8 +166,7 @@ def _quality(dataset: Dataset, fold: Fold, odds: Floats) -> Quality:
     return quality_report(
         sigmoid(odds),
         dataset.fraud[fold.test],
-        customers=dataset.customers[fold.test],
-        days=dataset.days[fold.test],
+        card_days=dataset.card_days(fold.test),
         ranking=odds,
     )
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from scoring.training.dataset import CardDays
 from scoring.training.quality import (
     auc,
     average_precision,
@@ -33,18 +34,21 @@ def test_auc_and_average_precision_equal_scikit_learn_with_ties(rows):
 def test_a_customer_found_on_one_day_is_not_looked_at_on_the_next():
     scores = np.array([0.9, 0.9, 0.1])
     labels = np.array([True, True, True])
-    kwargs = {"customers": ["a", "a", "b"], "days": [0, 1, 1]}
-    assert card_precision(scores, labels, **kwargs, top=1) == 1.0
-    assert card_precision(scores, labels, **kwargs, top=2) == 0.5
+    whose = CardDays(np.array(["a", "a", "b"]), np.array([0, 1, 1]))
+    assert card_precision(scores, labels, whose, top=1) == 1.0
+    assert card_precision(scores, labels, whose, top=2) == 0.5
 
 
 def test_precision_counts_against_the_budget_even_when_few_customers_paid():
-    found = card_precision(np.array([0.9]), np.array([True]), customers=["a"], days=[0])
+    whose = CardDays(np.array(["a"]), np.array([0]))
+    found = card_precision(np.array([0.9]), np.array([True]), whose)
     assert found == 0.01
 
 
 def test_one_class_only_leaves_ranking_figures_unknown():
-    quality = quality_report([0.1, 0.2], [0, 0], customers=["a", "b"], days=[0, 0])
+    quality = quality_report(
+        [0.1, 0.2], [0, 0], card_days=CardDays(np.array(["a", "b"]), np.array([0, 0]))
+    )
     assert quality.auc is None
     assert quality.average_precision is None
     assert quality.card_precision_100 is None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scoring.training.calibrate import fit_platt
+from scoring.training.dataset import LabelledRows
 from scoring.training.fit import Boosting, fit, margins
 from scoring.training.quality import quality_report
 from scoring.training.train import _weights
@@ -49,8 +50,8 @@ def test_calibration_is_that_of_the_rows_repeated():
 def test_a_model_fitted_to_weights_is_that_of_the_rows_repeated():
     matrix = np.column_stack([SCORES, RNG.random(N)]).astype(np.float32)
     exact = Boosting(rounds=5, bins_max=0)
-    weighed = fit(matrix, FRAUD, boosting=exact, weights=TIMES.astype(float))
-    repeated = fit(matrix[REPEATED], FRAUD[REPEATED], boosting=exact)
+    weighed = fit(LabelledRows(matrix, FRAUD, TIMES.astype(float)), exact)
+    repeated = fit(LabelledRows(matrix[REPEATED], FRAUD[REPEATED]), exact)
     assert margins(weighed, matrix) == pytest.approx(
         margins(repeated, matrix), abs=1e-3
     )
