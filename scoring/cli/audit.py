@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.cli.options.control import ControlUrl, DatabaseUrl, TokenFile, control_at
+from scoring.cli.options.control import with_control
+
+if TYPE_CHECKING:
+    from scoring.cli.plane.api import ControlApi
 
 app = typer.Typer(
     help="Read, verify and export the audit of the control plane.",
@@ -16,7 +19,9 @@ app = typer.Typer(
 
 
 @app.command("log")
+@with_control
 def log(
+    api: ControlApi,
     *,
     subject: Annotated[
         str, typer.Option(help='of one subject alone, such as "policy 3"')
@@ -24,28 +29,19 @@ def log(
     action: Annotated[
         str, typer.Option(help="of one action alone, such as policy.approve")
     ] = "",
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Show the entries, the oldest first."""
     from scoring.cli.plane.show import entry_line
 
-    with control_at(control, database, token_file) as api:
-        for entry in api.items("audit", subject=subject, action=action):
-            typer.echo(entry_line(entry))
+    for entry in api.items("audit", subject=subject, action=action):
+        typer.echo(entry_line(entry))
 
 
 @app.command()
-def verify(
-    *,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
-) -> None:
+@with_control
+def verify(api: ControlApi) -> None:
     """Verify the chain; exit status 1 when an entry was changed, moved or left out."""
-    with control_at(control, database, token_file) as api:
-        found = api.get("audit", "verification").json
+    found = api.get("audit", "verification").json
     for problem in found["problems"]:
         typer.secho(f"✗ {problem}", fg=typer.colors.RED, err=True)
     if found["problems"]:
@@ -54,19 +50,17 @@ def verify(
 
 
 @app.command()
+@with_control
 def export(
+    api: ControlApi,
     *,
     out: Annotated[Path | None, typer.Option(help="default: standard output")] = None,
     after: Annotated[
         int, typer.Option(min=0, help="only what follows this sequence")
     ] = 0,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Export every entry as it was hashed, one line of JSON each."""
-    with control_at(control, database, token_file) as api:
-        lines = api.get("audit", "export", after=after).body
+    lines = api.get("audit", "export", after=after).body
     if out is None:
         typer.echo(lines.decode(), nl=False)
         return

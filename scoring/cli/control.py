@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scoring.cli.options.control import ControlUrl, DatabaseUrl, TokenFile, control_at
+from scoring.cli.options.control import ControlUrl, TokenFile, control_at, with_control
 
 if TYPE_CHECKING:
+    from scoring.cli.plane.api import ControlApi
     from scoring.settings import Settings
     from scoring.wiring.control_app import ControlProcess
 
@@ -84,7 +85,9 @@ def _say_ready(process: ControlProcess) -> None:
 
 
 @people.command("add")
+@with_control
 def add(
+    api: ControlApi,
     name: Annotated[str, typer.Argument(help="whose token it is")],
     roles: Annotated[
         list[str],
@@ -92,50 +95,32 @@ def add(
             "--role", help="viewer, analyst, author, approver or admin; repeatable"
         ),
     ],
-    *,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Give somebody a token, in place of an earlier one; it is shown this once."""
-    with control_at(control, database, token_file) as api:
-        made = api.post("people", body={"name": name, "roles": roles}).json
+    made = api.post("people", body={"name": name, "roles": roles}).json
     typer.echo(made["token"])
 
 
 @people.command("list")
-def listed(
-    *,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
-) -> None:
+@with_control
+def listed(api: ControlApi) -> None:
     """List who has a token, and what they may do."""
-    with control_at(control, database, token_file) as api:
-        for each in api.items("people"):
-            typer.echo(f"{each['name']}  {', '.join(each['roles'])}")
+    for each in api.items("people"):
+        typer.echo(f"{each['name']}  {', '.join(each['roles'])}")
 
 
 @people.command("remove")
+@with_control
 def remove(
-    name: Annotated[str, typer.Argument(help="whose token ends")],
-    *,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
+    api: ControlApi, name: Annotated[str, typer.Argument(help="whose token ends")]
 ) -> None:
     """Withdraw somebody's token at once."""
-    with control_at(control, database, token_file) as api:
-        api.delete("people", name)
+    api.delete("people", name)
     typer.echo(f"{name} has no token any more")
 
 
 @app.command()
-def replicas(
-    *,
-    control: ControlUrl = "",
-    token_file: TokenFile = None,
-) -> None:
+def replicas(*, control: ControlUrl = "", token_file: TokenFile = None) -> None:
     """Show which process runs what; exit status 1 when one lags, refuses or is silent.
 
     A running control plane knows it: name it by --control or SCORING_CONTROL_URL.

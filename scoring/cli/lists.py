@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.cli.options.control import (
-    ControlUrl,
-    DatabaseUrl,
-    TokenFile,
-    control_at,
-)
+from scoring.cli.options.control import with_control
+
+if TYPE_CHECKING:
+    from scoring.cli.plane.api import ControlApi
 
 app = typer.Typer(
     help="Change the managed lists that policies name: entries, files, export.",
@@ -27,23 +25,20 @@ Revision = Annotated[
 
 
 @app.command()
-def show(
-    *,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
-) -> None:
+@with_control
+def show(api: ControlApi) -> None:
     """Show every list: what it is of, its entries and its revision."""
-    with control_at(control, database, token_file) as api:
-        for each in api.items("lists"):
-            typer.echo(
-                f"{each['name']}  {each['kind']} of {each['field']}  "
-                f"{each['count']:,} entries  revision {each['revision']}"
-            )
+    for each in api.items("lists"):
+        typer.echo(
+            f"{each['name']}  {each['kind']} of {each['field']}  "
+            f"{each['count']:,} entries  revision {each['revision']}"
+        )
 
 
 @app.command()
+@with_control
 def create(
+    api: ControlApi,
     name: Name,
     *,
     field: Annotated[
@@ -52,21 +47,19 @@ def create(
     kind: Annotated[str, typer.Option(help="block, allow or plain")] = "block",
     about: Annotated[str, typer.Option(help="what it is for")] = "",
     why: WhyOption = "",
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Make a list without entries."""
     body = {"name": name, "kind": kind, "field": field, "about": about, "why": why}
-    with control_at(control, database, token_file) as api:
-        made = api.post("lists", body=body).json
+    made = api.post("lists", body=body).json
     typer.echo(
         f"{name}: revision {made['revision']}; a policy names it with managed: true"
     )
 
 
 @app.command()
+@with_control
 def add(
+    api: ControlApi,
     name: Name,
     token: Annotated[str, typer.Argument(help="never a card number")],
     *,
@@ -76,37 +69,33 @@ def add(
     reason: Annotated[str, typer.Option(help="kept beside the token")] = "",
     revision: Revision = None,
     why: WhyOption = "",
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Put a token on a list, in place of what it had."""
     body = {"token": token, "expires": expires, "reason": reason, "why": why}
-    with control_at(control, database, token_file) as api:
-        told = api.post("lists", name, "entries", body=body | _at(revision)).json
+    told = api.post("lists", name, "entries", body=body | _at(revision)).json
     _tell(told, "on the list")
 
 
 @app.command()
+@with_control
 def remove(
+    api: ControlApi,
     name: Name,
     token: Annotated[str, typer.Argument(help="the token to take off")],
     *,
     revision: Revision = None,
     why: WhyOption = "",
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Take a token off a list."""
     body = {"token": token, "why": why}
-    with control_at(control, database, token_file) as api:
-        told = api.post("lists", name, "removals", body=body | _at(revision)).json
+    told = api.post("lists", name, "removals", body=body | _at(revision)).json
     _tell(told, "off the list")
 
 
 @app.command("import")
+@with_control
 def import_(
+    api: ControlApi,
     name: Annotated[
         str, typer.Argument(help="the list; every one, with a policy")
     ] = "",
@@ -123,9 +112,6 @@ def import_(
     ] = False,
     dry_run: Annotated[bool, typer.Option(help="say what would change")] = False,
     why: WhyOption = "",
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Import a file: all of it or, where it has a mistake, nothing."""
     from scoring.cli.plane.list_files import ImportOf, imported, moved_from
@@ -133,59 +119,48 @@ def import_(
 
     if (file is None) == (from_policy is None):
         raise BadArtifact("name a list and its file, or --from-policy FILE")
-    with control_at(control, database, token_file) as api:
-        of_it = ImportOf(api, replace=replace, dry_run=dry_run, why=why)
-        if file is not None:
-            imported(of_it, name, file.name, file.read_bytes())
-        elif from_policy is not None:
-            moved_from(of_it, from_policy, name)
+    of_it = ImportOf(api, replace=replace, dry_run=dry_run, why=why)
+    if file is not None:
+        imported(of_it, name, file.name, file.read_bytes())
+    elif from_policy is not None:
+        moved_from(of_it, from_policy, name)
 
 
 @app.command()
+@with_control
 def undo(
+    api: ControlApi,
     name: Name,
     number: Annotated[int, typer.Argument(help="the import, as `imports` shows it")],
     *,
     why: WhyOption = "",
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Bring back what an import changed; what was changed since stays as it is."""
-    with control_at(control, database, token_file) as api:
-        api.post("lists", name, "imports", number, "undoing", body={"why": why})
-        told = api.get("lists", name).json
+    api.post("lists", name, "imports", number, "undoing", body={"why": why})
+    told = api.get("lists", name).json
     typer.echo(f"import {number} is undone: {told['count']:,} entries")
 
 
 @app.command()
-def imports(
-    name: Name,
-    *,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
-) -> None:
+@with_control
+def imports(api: ControlApi, name: Name) -> None:
     """Show the newest imports of a list."""
-    with control_at(control, database, token_file) as api:
-        for each in api.items("lists", name, "imports"):
-            typer.echo(
-                f"{each['number']}  {each['state']}  {each['source']}  {_diff(each)}"
-            )
+    for each in api.items("lists", name, "imports"):
+        typer.echo(
+            f"{each['number']}  {each['state']}  {each['source']}  {_diff(each)}"
+        )
 
 
 @app.command()
+@with_control
 def export(
+    api: ControlApi,
     name: Name,
     *,
     out: Annotated[Path | None, typer.Option(help="default: standard output")] = None,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Export every entry as JSON lines, as `import` reads them."""
-    with control_at(control, database, token_file) as api:
-        body = api.get("lists", name, "export").body
+    body = api.get("lists", name, "export").body
     if out is None:
         typer.echo(body.decode(), nl=False)
     else:
@@ -193,19 +168,17 @@ def export(
 
 
 @app.command()
+@with_control
 def delete(
+    api: ControlApi,
     name: Name,
     *,
     why: Annotated[str, typer.Option("--why", help="the reason, for the audit")],
     revision: Revision = None,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Delete a list, unless a policy that runs or is approved names it."""
-    with control_at(control, database, token_file) as api:
-        body = {"why": why} | _at(revision)
-        api.post("lists", name, "deletion", body=body)
+    body = {"why": why} | _at(revision)
+    api.post("lists", name, "deletion", body=body)
     typer.echo(f"{name} is deleted")
 
 

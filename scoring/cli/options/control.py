@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
@@ -65,6 +67,44 @@ def control_at(
 
     with plane_at(settings, database) as plane:
         yield ControlApi(InProcess(control_api(plane)))
+
+
+def _options(
+    *,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
+) -> None:
+    """What every command of a control plane takes beside its own."""
+
+
+P = ParamSpec("P")
+_WHICH = {
+    name: Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+    for name, kind, default in (
+        ("control", ControlUrl, ""),
+        ("database", DatabaseUrl, ""),
+        ("token_file", TokenFile, None),
+    )
+}
+
+
+def with_control(
+    command: Callable[Concatenate[ControlApi, P], None],
+) -> Callable[..., None]:
+    """A command that is given the control plane first, by options that it gets here."""
+
+    @wraps(command)
+    def run(*given: Any, **named: Any) -> None:
+        which = {name: named.pop(name) for name in _WHICH if name in named}
+        with control_at(**which) as api:
+            command(api, *given, **named)
+
+    command.__annotations__.pop("api")  # imported where it is first used
+    own = list(signature(command, eval_str=True).parameters.values())[1:]
+    parameters = [*own, *_WHICH.values()]
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return run
 
 
 @contextmanager
