@@ -8,13 +8,14 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.policy.policy import Policy, load_policy
-from scoring.core.policy.reasons import load_reasons
+from scoring.core.policy.reasons import ReasonTable, default_reasons, load_reasons
 from scoring.core.release.policy_release import PolicyText
 from scoring.errors import BadArtifact, CorruptState
 from scoring.releases.state_files import read_whole, write_whole
@@ -104,9 +105,7 @@ def compiled(text: PolicyText, catalogue: Catalogue) -> Policy:
     Raises `BadArtifact`: for mistakes, and for a text that is another version here.
     """
     name = f"policy {text.version}"
-    reasons = None
-    if text.reasons is not None:
-        reasons = load_reasons(text.reasons, catalogue=catalogue, name=name)
+    reasons = _reasons(text.reasons, catalogue)
     policy = load_policy(text.text, catalogue=catalogue, name=name, reasons=reasons)
     if policy.version != text.version:
         raise BadArtifact(
@@ -114,6 +113,14 @@ def compiled(text: PolicyText, catalogue: Catalogue) -> Policy:
             "definitions, or is of another release, than the control plane"
         )
     return policy
+
+
+@lru_cache(maxsize=2)  # most releases keep the reasons: 50 rules compile as fast
+def _reasons(text: str | None, catalogue: Catalogue) -> ReasonTable:
+    """The reasons of a text, or the shipped ones; raises `BadArtifact`."""
+    if text is None:
+        return default_reasons(catalogue)
+    return load_reasons(text, catalogue=catalogue, name="reasons of the policy")
 
 
 def _put(kept: OrderedDict[str, V], key: str, value: V, most: int) -> None:

@@ -1,4 +1,4 @@
-"""All rules of a policy as one generated function, and a witness for each.
+"""All rules of a policy as generated functions, and a witness for each rule.
 
 Nothing in the generated source comes from a rule's text except literals, which
 enter through `repr`; every name is ours.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import nan
 from typing import Any, Protocol
 
 from scoring.core.generated_code import function_from, rebound
-from scoring.core.policy.rules.check import checked
+from scoring.core.policy.rules.check import NODES_MAX, checked
 from scoring.core.policy.rules.code_generation import Lowering
 from scoring.core.policy.rules.inputs import MEMBERS, Schema
 from scoring.core.policy.rules.possible import always_holds
@@ -24,10 +24,14 @@ from scoring.core.transaction.transaction import Transaction
 
 _NAMES = "f, t, at, score"
 _LOADED = re.compile(r"\bf_[0-9]+\b")  # the local name of a feature
+# Of the clauses that one function holds. Python compiles it in one go, during which no
+# other thread runs, the event loop's neither: some 2 ms for 50 usual rules.
+_PIECE_NODES_MAX = 2 * NODES_MAX
 
 Row = list[float]
 # (feature, observed, limit) of the velocity comparison that made a rule hold.
 Witness = tuple[str, float, float]
+Evaluate = Callable[[Row, Transaction, int, float], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +65,46 @@ class RuleProgram:
 
     `evaluate(row, transaction, at_ms, score)` returns two masks, bit i for clause
     i: known to hold, and unknown. The row is the vector as Python floats, NaN
-    unknown; so is the score. `witness[i]`, called with the same where clause i
-    holds, names the velocity comparison that made it hold, or returns None.
-    `always` are the clauses that hold for every payment whose inputs are known.
+    unknown; so is the score. Each of `pieces` does so for the clauses from its first
+    on. `witness[i]`, called with the same where clause i holds, names the velocity
+    comparison that made it hold, or returns None. `always` are the clauses that hold
+    for every payment whose inputs are known.
     """
 
-    evaluate: Callable[[Row, Transaction, int, float], tuple[int, int]]
+    pieces: tuple[tuple[int, Evaluate], ...]
     witness: tuple[Callable[[Row, Transaction, int, float], Witness | None], ...]
-    source: str
     always: frozenset[int]
+    evaluate: Evaluate = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Put the pieces together."""
+        object.__setattr__(self, "evaluate", _together(self.pieces))
 
     def with_lists(self, lists: Mapping[str, Listed]) -> RuleProgram:
         """The same rules over other lists, by name; nothing is compiled again."""
         names = _lists(lists)
         return replace(
             self,
-            evaluate=rebound(self.evaluate, names),
+            pieces=tuple((at, rebound(piece, names)) for at, piece in self.pieces),
             witness=tuple(rebound(witness, names) for witness in self.witness),
         )
+
+
+def _together(pieces: Sequence[tuple[int, Evaluate]]) -> Evaluate:
+    if len(pieces) == 1:  # as most policies have it: no call more
+        return pieces[0][1]
+
+    def evaluate(
+        row: Row, transaction: Transaction, at_ms: int, score: float
+    ) -> tuple[int, int]:
+        held = unknown = 0
+        for first, piece in pieces:
+            h, u = piece(row, transaction, at_ms, score)
+            held += h << first
+            unknown += u << first
+        return held, unknown
+
+    return evaluate
 
 
 def compiled(
@@ -88,44 +114,71 @@ def compiled(
 
     A clause with a problem never holds: callers refuse the policy.
     """
-    lowering = Lowering(schema)
     problems: list[tuple[int, RuleProblem]] = []
     nodes: list[Node | None] = []
-    plain: list[str] = []
-    careful: list[str] = []
     always: set[int] = set()
+    pieces = [_Piece(0, Lowering(schema))]
     for i, clause in enumerate(clauses):
         try:
             node = checked(clause.when)
-            truth = lowering.truth(node)
-            if always_holds(node, lowering):
+            if not pieces[-1].has_room(node):
+                pieces.append(_Piece(i, Lowering(schema)))
+            if pieces[-1].took(i, clause, node):
                 always.add(i)
             nodes.append(node)
         except RuleProblem as problem:
             problems.append((i, problem))
             nodes.append(None)
-            continue
-        plain += _timed(clause, [f"if {truth.plain}:", f"    h += {1 << i}"])
-        careful += _timed(
+    namespace = _namespace(bindings)
+    program = RuleProgram(
+        tuple((piece.first, piece.function(namespace)) for piece in pieces),
+        tuple(_witness(node, schema, namespace) for node in nodes),
+        frozenset(always),
+    )
+    return program, problems
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Clauses that become one function; bit 0 of its masks is clause `first`."""
+
+    first: int
+    lowering: Lowering
+    plain: list[str] = field(default_factory=list)
+    careful: list[str] = field(default_factory=list)
+    nodes: int = 0
+
+    def has_room(self, node: Node) -> bool:
+        return self.nodes + node.count() <= _PIECE_NODES_MAX
+
+    def took(self, i: int, clause: Clause, node: Node) -> bool:
+        """Whether clause i, now one of them, always holds; raises `RuleProblem`."""
+        truth = self.lowering.truth(node)
+        always = always_holds(node, self.lowering)
+        bit = 1 << i - self.first
+        self.plain += _timed(clause, [f"if {truth.plain}:", f"    h += {bit}"])
+        self.careful += _timed(
             clause,
             [
                 f"if {truth.true}:",
-                f"    h += {1 << i}",
+                f"    h += {bit}",
                 f"elif not {truth.false}:",
-                f"    u += {1 << i}",
+                f"    u += {bit}",
             ],
         )
-    namespace = _namespace(bindings)
-    body = [
-        "h = u = 0",
-        *_if_all_is_known(lowering, [*plain, "return h, 0"]),
-        *careful,
-        "return h, u",
-    ]
-    source = _function("evaluate", lowering.loads, body)
-    witnesses = tuple(_witness(node, schema, namespace) for node in nodes)
-    evaluate = function_from(source, "evaluate", namespace)
-    return RuleProgram(evaluate, witnesses, source, frozenset(always)), problems
+        self.nodes += node.count()
+        return always
+
+    def function(self, namespace: Mapping[str, Any]) -> Evaluate:
+        body = [
+            "h = u = 0",
+            *_if_all_is_known(self.lowering, [*self.plain, "return h, 0"]),
+            *self.careful,
+            "return h, u",
+        ]
+        source = _function("evaluate", self.lowering.loads, body)
+        evaluate: Evaluate = function_from(source, "evaluate", namespace)
+        return evaluate
 
 
 def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import nan
+
 import pytest
 
 from scoring.core.features.catalogue import default_catalogue
@@ -88,6 +91,17 @@ BAD_RULES = [
 ]
 
 
+SHAPES = (
+    "features.count_1h > {n}.0 && transaction.amount_minor > {n}",
+    "features.sum_1d > {n}.0 || features.ratio > {n}.0",
+    "transaction.card in lists.blocked && features.count_1h <= {n}.0",
+    "has(transaction.device) && !(features.ratio < {n}.0)",
+)
+PAID = Transaction(
+    *("default", "t1"), 5, 75, "EUR", card="c1", merchant="m", device="d1"
+)
+
+
 def program(*texts: str) -> RuleProgram:
     made, problems = compiled([Clause(t) for t in texts], SCHEMA, BINDINGS)
     assert problems == []
@@ -103,6 +117,28 @@ def test_a_bad_rule_is_refused_where_it_is_wrong_and_with_a_remedy(
     assert clause == 0
     assert said in problem.message
     assert problem.offset == column - 1
+
+
+def test_many_rules_are_compiled_in_pieces_and_come_out_as_each_alone() -> None:
+    """Python compiles a function in one go, and no other thread runs meanwhile."""
+    texts = [SHAPES[n % len(SHAPES)].format(n=n) for n in range(150)]
+    together = program(*texts)
+    largest = max(len(piece.__code__.co_code) for _, piece in together.pieces)
+    assert len(together.pieces) > 1
+    assert largest < 2 * len(program(*texts[:50]).evaluate.__code__.co_code)
+    lists = {"blocked": {"c2": 9}, "abroad": {"FR": 2**62}}
+    for made, listed in ((together, {}), (together.with_lists(lists), lists)):
+        alone = [program(text).with_lists(listed) for text in texts]
+        for row in ([40.0, 90.0, nan], [nan, 70.0, 3.0], [149.0, 149.0, 149.0]):
+            for asked in (
+                replace(PAID, card="c2"),
+                replace(PAID, card="c1", device=""),
+            ):
+                each = [rule.evaluate(row, asked, 5, 0.5) for rule in alone]
+                masks = [
+                    sum(mask[n] << i for i, mask in enumerate(each)) for n in (0, 1)
+                ]
+                assert made.evaluate(row, asked, 5, 0.5) == tuple(masks)
 
 
 def test_every_bad_rule_of_a_file_is_reported_with_its_line_and_a_caret() -> None:
