@@ -16,7 +16,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,16 +157,15 @@ class Caller:
     channel: LightChannel
     traffic: Traffic = field(default_factory=lambda: Traffic(5))
     failed: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     last: Versions = field(default_factory=Versions)
 
     async def call(self) -> None:
-        """Until cancelled."""
-        asked: set[asyncio.Task[None]] = set()
-        while True:
-            task = asyncio.create_task(self._one())
-            asked.add(task)
-            task.add_done_callback(asked.discard)
-            await asyncio.sleep(1 / RATE_PER_S)
+        """Until it is over, and all are answered."""
+        async with asyncio.TaskGroup() as asked:
+            while not self.over.is_set():
+                asked.create_task(self._one())
+                await asyncio.sleep(1 / RATE_PER_S)
 
     async def _one(self) -> None:
         request = calls.CheckTransactionRequest(transaction=self.traffic.next())
@@ -288,9 +287,8 @@ async def measure(url: str, scratch: Path) -> dict[str, Any]:
                     caller = Caller(channel)
                     calling = asyncio.create_task(caller.call())
                     windows = await swaps(control, caller)
-                    calling.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await calling
+                    caller.over.set()
+                    await calling
     told = {"failed": caller.failed, "rounds": ROUNDS, "entries": ENTRIES}
     return {**figures(windows, ticks), **told}
 

@@ -24,9 +24,9 @@ from scoring.core.transaction.transaction import Transaction
 
 _NAMES = "f, t, at, score"
 _LOADED = re.compile(r"\bf_[0-9]+\b")  # the local name of a feature
-# Of the clauses that one function holds. Python compiles it in one go, during which no
-# other thread runs, the event loop's neither: some 2 ms for 50 usual rules.
-_PIECE_NODES_MAX = 2 * NODES_MAX
+# Of the clauses that one function holds, some 30 usual rules. Python compiles it in one
+# go, a millisecond, during which no other thread runs, the event loop's neither.
+_PIECE_NODES_MAX = NODES_MAX
 
 Row = list[float]
 # (feature, observed, limit) of the velocity comparison that made a rule hold.
