@@ -73,6 +73,7 @@ class RuleProgram:
 
     pieces: tuple[tuple[int, Evaluate], ...]
     witness: tuple[Callable[[Row, Transaction, int, float], Witness | None], ...]
+    source: str
     always: frozenset[int]
     evaluate: Evaluate = field(init=False, compare=False)
 
@@ -130,9 +131,12 @@ def compiled(
             problems.append((i, problem))
             nodes.append(None)
     namespace = _namespace(bindings)
+    sources = [piece.source() for piece in pieces]
+    functions = [function_from(text, "evaluate", namespace) for text in sources]
     program = RuleProgram(
-        tuple((piece.first, piece.function(namespace)) for piece in pieces),
+        tuple((piece.first, f) for piece, f in zip(pieces, functions, strict=True)),
         tuple(_witness(node, schema, namespace) for node in nodes),
+        "\n".join(sources),
         frozenset(always),
     )
     return program, problems
@@ -169,16 +173,14 @@ class _Piece:
         self.nodes += node.count()
         return always
 
-    def function(self, namespace: Mapping[str, Any]) -> Evaluate:
+    def source(self) -> str:
         body = [
             "h = u = 0",
             *_if_all_is_known(self.lowering, [*self.plain, "return h, 0"]),
             *self.careful,
             "return h, u",
         ]
-        source = _function("evaluate", self.lowering.loads, body)
-        evaluate: Evaluate = function_from(source, "evaluate", namespace)
-        return evaluate
+        return _function("evaluate", self.lowering.loads, body)
 
 
 def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:
