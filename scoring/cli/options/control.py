@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 import typer
 
 if TYPE_CHECKING:
-    from scoring.cli.plane.api import ControlApi
+    from scoring.client.control_plane import ControlApi
     from scoring.control.api.plane import Plane
     from scoring.settings import Settings
 
@@ -54,7 +54,8 @@ def control_at(
     can open that is its admin, by their name at the shell. Raises `BadArtifact`,
     `Unavailable` and `Refused`.
     """
-    from scoring.cli.plane.api import ControlApi, InProcess, OverHttp
+    from scoring.cli.plane.in_process import InProcess
+    from scoring.client.control_plane import ControlApi, OverHttp
     from scoring.settings import Settings
 
     settings = Settings()

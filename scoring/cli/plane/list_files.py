@@ -13,7 +13,7 @@ import typer
 from scoring.errors import BadArtifact
 
 if TYPE_CHECKING:
-    from scoring.cli.plane.api import ControlApi
+    from scoring.client.control_plane import ControlApi
     from scoring.core.policy.policy_file import TokenList
 
 _KIND_OF = {"approve": "allow", None: "plain"}

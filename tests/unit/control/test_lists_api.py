@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from control_parts import FAY, TEXTS, Clock
 
-from scoring.cli.plane.api import ControlApi, InProcess, Refused
+from scoring.cli.plane.in_process import InProcess
 from scoring.cli.plane.list_files import ImportOf, imported, moved_from
+from scoring.client.control_plane import ControlApi, Refused
 from scoring.control.api.app import control_api
 from scoring.control.api.identity import Identity
 from scoring.control.api.plane import Plane

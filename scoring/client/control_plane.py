@@ -1,8 +1,7 @@
-"""The control plane as commands call it: over HTTP, or in this process, alike."""
+"""Requests to the control plane's API, by a transport of whoever calls."""
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import ssl
@@ -10,20 +9,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from scoring.errors import ScoringError, Unavailable
-
-if TYPE_CHECKING:
-    from scoring.control.api.requests import AsgiApp, Message
 
 _TIMEOUT_S = 60.0
 _JSON = "application/json"
 
 
 class Refused(ScoringError):
-    """The control plane refused a request; the message has each fault in a line."""
+    """The control plane refused a request; the message has each fault in a line.
+
+    `problem` is what it answered (RFC 9457), empty where it was none.
+    """
+
+    def __init__(
+        self, message: str, status: int, problem: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = problem or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,8 @@ class ControlApi:
             content = json.dumps(body, ensure_ascii=False).encode()
         reply = self.transport.exchange(method, target, headers, content)
         if reply.status >= HTTPStatus.BAD_REQUEST:
-            raise Refused(_told(reply))
+            problem = _problem(reply)
+            raise Refused(_told(reply.status, problem), reply.status, problem)
         return reply
 
 
@@ -118,18 +125,22 @@ def _target(path: tuple[str | int, ...]) -> str:
     return "/v1/" + "/".join(quote(str(part), safe="") for part in path)
 
 
-def _told(reply: Reply) -> str:
+def _problem(reply: Reply) -> Mapping[str, Any]:
+    try:
+        problem = reply.json
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) and "detail" in problem else {}
+
+
+def _told(status: int, problem: Mapping[str, Any]) -> str:
     """Each fault of a problem in a line, then what has changed.
 
-    >>> _told(Reply(409, {}, b'{"detail": "is live", "remedy": "draft a new one"}'))
+    >>> _told(409, {"detail": "is live", "remedy": "draft a new one"})
     'is live; draft a new one'
     """
-    try:
-        problem = reply.json or {}
-    except ValueError:
-        problem = {}
-    if not isinstance(problem, dict) or "detail" not in problem:
-        return f"the control plane answers {reply.status}; is it one, at this address?"
+    if not problem:
+        return f"the control plane answers {status}; is it one, at this address?"
     faults = problem.get("errors") or [problem]
     lines = [_fault(fault) for fault in faults]
     return "\n".join([*lines, *problem.get("changes", ())])
@@ -179,57 +190,3 @@ class OverHttp:
                 place, timeout=_TIMEOUT_S, context=context
             )
         raise Unavailable(f"{self.url}: write http://host:port or https://host:port")
-
-
-@dataclass(frozen=True, slots=True)
-class InProcess:
-    """The API in this process, on a database that it opened."""
-
-    app: AsgiApp
-
-    def exchange(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Reply:
-        """See `Transport`."""
-        return asyncio.run(self._exchanged(method, target, headers, body))
-
-    async def _exchanged(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> Reply:
-        path, _, query = target.partition("?")
-        scope = {
-            "type": "http",
-            # By 2.4 nobody listens for a caller who leaves: a stream is sent whole.
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": _unquoted(path),
-            "raw_path": path.encode(),
-            "query_string": query.encode(),
-            "root_path": "",
-            "headers": [(k.encode(), v.encode("latin-1")) for k, v in headers.items()],
-            "client": None,
-            "server": None,
-            "state": {},
-        }
-        received = [{"type": "http.request", "body": body, "more_body": False}]
-        told: list[Message] = []
-
-        async def receive() -> Message:
-            return received.pop() if received else {"type": "http.disconnect"}
-
-        async def send(message: Message) -> None:
-            told.append(message)
-
-        await self.app(scope, receive, send)
-        start, *parts = told
-        known = {k.decode().lower(): v.decode("latin-1") for k, v in start["headers"]}
-        content = b"".join(part.get("body", b"") for part in parts)
-        return Reply(start["status"], known, content)
-
-
-def _unquoted(path: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(path)
