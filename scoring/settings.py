@@ -253,6 +253,16 @@ class Settings(BaseSettings):
     case_backlog_days: float = Field(
         7.0, ge=0, le=365, description="the first start reads decisions as old as this"
     )
+
+    # Console -----------------------------------------------------------------
+    console_address: str = Field(
+        "127.0.0.1:8091", description="host:port of `scoring console`; port 0: any"
+    )
+    console_behind_tls: bool = Field(
+        False, description="browsers reach it by a proxy that encrypts"
+    )
+
+    # This process ------------------------------------------------------------
     metrics_host: str = Field("127.0.0.1", description="0.0.0.0 inside a container")
     metrics_port: int = Field(0, ge=0, le=65_535, description="0: no metrics server")
 

@@ -278,6 +278,8 @@ def _govern(tour: Tour) -> None:
     with tour.running("control --address 127.0.0.1:0", "control plane on ") as url:
         # What runs here follows a policy file, and reports to no control plane.
         tour.run(f"control replicas --control {url}")
+        with tour.running("console --address 127.0.0.1:0", "console on "):
+            pass
 
 
 def _list(tour: Tour) -> None:

@@ -41,6 +41,7 @@ GO_TOOLS = {
 }
 APICURIO = "3.0.9"  # the last that runs on Java 17
 ASYNCAPI_PARSER = "3.6.6"
+AXE_CORE = "4.14.1"
 KAFKAJS = "2.2.4"
 REDOCLY = "2.77.0"
 KUBERNETES_VALIDATE = "1.37.0"
@@ -162,6 +163,16 @@ def asyncapi_parser() -> Path:
     return kept(f"asyncapi-parser-{ASYNCAPI_PARSER}", fetch)
 
 
+def axe_core() -> Path:
+    """The script that judges whether a page is accessible."""
+
+    def fetch(into: Path) -> None:
+        package = f"axe-core@{AXE_CORE}"
+        command("npm", "install", "--silent", "--prefix", into, package, cwd=into)
+
+    return kept(f"axe-core-{AXE_CORE}", fetch) / "node_modules/axe-core/axe.min.js"
+
+
 def apicurio() -> Path:
     """The jar that starts Apicurio Registry, its libraries beside it."""
 
@@ -234,6 +245,11 @@ def luacheck() -> Path:
     return of_debian("luacheck", "lua-check")
 
 
+def chromium() -> Path:
+    """Debian's Chromium."""
+    return of_debian("chromium")
+
+
 def nginx() -> Path:
     """Debian's nginx."""
     return of_debian("nginx")
@@ -262,6 +278,8 @@ def everything() -> dict[str, Callable[[], Path]]:
         "redocly": redocly,
         "apicurio": apicurio,
         "asyncapi": asyncapi_parser,
+        "axe-core": axe_core,
+        "chromium": chromium,
         "envoy": envoy,
         "kcat": kcat,
         "luacheck": luacheck,

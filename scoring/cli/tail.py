@@ -40,6 +40,9 @@ def decisions(
     reason: Annotated[str, typer.Option(help="A reason code.")] = "",
     rule: Annotated[str, typer.Option(help="A rule that held, shadow too.")] = "",
     merchant: Annotated[str, typer.Option(help="A merchant's token.")] = "",
+    min_amount: Annotated[
+        float, typer.Option(min=0, help="In units of the payment's currency.")
+    ] = 0.0,
     from_beginning: Annotated[bool, typer.Option(help="Not only what is new.")] = False,
     count: Annotated[int, typer.Option(min=0, help="Stop after; 0: never.")] = 0,
     plain: Annotated[bool, typer.Option(help="One line each, for a pipe.")] = False,
@@ -67,6 +70,7 @@ def decisions(
         reason=reason,
         rule=rule,
         merchant=merchant,
+        amount_min=min_amount,
     )
     settings = Settings()
     line_of = _json_of(settings) if json else _plain if plain else None

@@ -20,6 +20,7 @@ _READY = {
     "serve": r"serving grpc on (\S+)",
     "stream": r"streaming from",
     "control": r"control plane on (\S+)",
+    "console": r"console on (\S+)",
 }
 _HTTP = r"serving http on (\S+)"
 # Imports and the first join of a group, on a machine that is busy with both.
@@ -155,7 +156,7 @@ def _started(command: str, child: Child) -> ServiceProcess:
 @dataclass(frozen=True, slots=True)
 class ServiceProcess:
     """A running process of ours; `address` is the gRPC door's host:port, or the
-    control plane's URL.
+    URL of control plane or console.
 
     `http_address` is the HTTP door's, where it has one.
     """

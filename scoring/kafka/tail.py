@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring.core.decision.decision import Outcome
+from scoring.core.transaction.codes import CURRENCY_DIGITS
 from scoring.core.transaction.fields import Role
 from scoring.core.transaction.transaction import FIELDS
 from scoring.kafka.record_values import message_in
 from scoring.kafka.startup_errors import reader
-from scoring.v1 import decision_pb2
+from scoring.v1 import decision_pb2, transaction_pb2
 
 _NAMING = ("id", *(field.path for field in FIELDS if field.role is Role.ENTITY))
 
@@ -26,6 +27,7 @@ class TailFilter:
     reason: str = ""
     rule: str = ""  # held, or left unknown; shadow rules too
     merchant: str = ""
+    amount_min: float = 0.0  # in units of the payment's own currency
 
     def has(self, decision: decision_pb2.Decision) -> bool:
         """Whether a decision is wanted.
@@ -50,8 +52,24 @@ class TailFilter:
             return False
         if self.merchant and self.merchant != payment.merchant:
             return False
+        if self.amount_min and not _amounts_to(payment, self.amount_min):
+            return False
         named = (getattr(payment, name) for name in _NAMING)
         return not self.entity or self.entity in named
+
+
+def _amounts_to(payment: transaction_pb2.Transaction, amount_min: float) -> bool:
+    """Whether a payment's amount is known and as large.
+
+    >>> payment = transaction_pb2.Transaction(amount_minor=1999, currency="EUR")
+    >>> _amounts_to(payment, 19.99), _amounts_to(payment, 20.0)
+    (True, False)
+    """
+    if not payment.HasField("amount_minor"):
+        return False
+    digits = CURRENCY_DIGITS.get(payment.currency, 0)
+    least: int = round(amount_min * 10**digits)
+    return payment.amount_minor >= least
 
 
 async def decisions(

@@ -1,0 +1,103 @@
+// What the pages do beside loading parts of themselves: the theme, and the pause of the
+// live page. Without this script every page works, but nothing moves.
+(() => {
+  "use strict";
+  const ROWS_MAX = 50;
+  const THEMES = ["system", "dark", "light"];
+
+  const kept = () => {
+    try {
+      return localStorage.getItem("theme");
+    } catch {
+      return null; // a browser that keeps nothing
+    }
+  };
+  let theme = THEMES.includes(kept()) ? kept() : "system";
+
+  const dress = () => {
+    if (theme === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+  };
+  dress(); // before the page is drawn
+
+  const offerThemes = () => {
+    const button = document.getElementById("theme");
+    const say = () => (button.textContent = `Theme: ${theme}`);
+    button.hidden = false;
+    say();
+    button.addEventListener("click", () => {
+      theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+      try {
+        localStorage.setItem("theme", theme);
+      } catch {
+        // It holds for this page.
+      }
+      dress();
+      say();
+    });
+  };
+
+  // The live page: nothing moves while it is paused, is pointed at or has the focus.
+  const offerPause = () => {
+    const feed = document.getElementById("feed");
+    if (!feed) return;
+    const button = document.getElementById("pause");
+    const told = document.getElementById("pause-state");
+    const holds = new Set();
+    let missed = false;
+
+    const say = () => {
+      const words = holds.size ? "Paused" : "";
+      if (told.textContent !== words) told.textContent = words;
+    };
+    const hold = (why) => {
+      holds.add(why);
+      say();
+    };
+    const release = (why) => {
+      holds.delete(why);
+      say();
+      if (holds.size || !missed) return;
+      missed = false;
+      htmx.ajax("GET", feed.dataset.again, { target: "#rows", swap: "innerHTML" });
+    };
+
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const pauses = !holds.has("button");
+      button.setAttribute("aria-pressed", String(pauses));
+      if (pauses) hold("button");
+      else release("button");
+    });
+    feed.addEventListener("focusin", () => hold("focus"));
+    feed.addEventListener("focusout", (event) => {
+      if (!feed.contains(event.relatedTarget)) release("focus");
+    });
+    feed.addEventListener("mouseenter", () => hold("pointer"));
+    feed.addEventListener("mouseleave", () => release("pointer"));
+
+    document.addEventListener("htmx:sse:before:message", (event) => {
+      if (!holds.size) return;
+      missed = true;
+      event.preventDefault();
+    });
+    document.addEventListener("htmx:sse:after:message", () => {
+      const rows = document.getElementById("rows");
+      while (rows.children.length > ROWS_MAX) rows.lastElementChild.remove();
+    });
+  };
+
+  // A session that has ended: the whole page, anew, asks who it is.
+  const leave = (status) => {
+    if (status === 401) location.reload();
+  };
+  document.addEventListener("htmx:response:error", (event) =>
+    leave(event.detail.ctx.response.status)
+  );
+  document.addEventListener("htmx:sse:error", (event) => leave(event.detail.status));
+
+  document.addEventListener("DOMContentLoaded", () => {
+    offerThemes();
+    offerPause();
+  });
+})();

@@ -1,0 +1,208 @@
+"""The console before a real control plane in this process, for tests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from control_parts import TEXTS, Clock
+
+from scoring.cli.plane.in_process import InProcess
+from scoring.client.control_plane import ControlApi
+from scoring.console import assets
+from scoring.console.app import console_app
+from scoring.console.decisions import CatalogueNames
+from scoring.console.live import LiveFeed
+from scoring.console.pages import Pages
+from scoring.console.sessions import Sessions
+from scoring.console.visit import Desk
+from scoring.control.api.app import control_api
+from scoring.control.api.identity import Identity
+from scoring.control.api.plane import Plane
+from scoring.control.database.database import Database
+from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.list_desk import ListDesk
+from scoring.control.desks.people_desk import PeopleDesk
+from scoring.control.desks.policy_desk import PolicyDesk
+from scoring.control.domain.control_rules import ControlRules
+from scoring.control.domain.people import Person, PersonRole
+from scoring.control.replicas import Replicas
+from scoring.core.features.catalogue import default_catalogue
+from scoring.errors import NotExplainable, NotFound
+from scoring.v1 import decision_pb2 as decisions
+from scoring.v1.fraud_scoring_pb2 import ExplainDecisionResponse, GetDecisionResponse
+
+URL = "http://console.test"
+ADMIN = Person("of a test", frozenset({PersonRole.ADMIN}), "of a test")
+CATALOGUE = default_catalogue()
+_FORM_TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
+
+
+@dataclass(frozen=True)
+class AsHolder:
+    """Requests in this process, by a token."""
+
+    inner: InProcess
+    token: str
+
+    def exchange(self, method, target, headers, body):
+        known = {**headers, "authorization": f"Bearer {self.token}"}
+        return self.inner.exchange(method, target, known, body)
+
+
+@dataclass
+class KeptPayments:
+    """Decisions by tenant and id, as a service keeps them."""
+
+    lives: dict[tuple[str, str], GetDecisionResponse] = field(default_factory=dict)
+    explained: dict[tuple[str, str], ExplainDecisionResponse] = field(
+        default_factory=dict
+    )
+
+    def decision_of(self, tenant, transaction_id):
+        try:
+            return self.lives[tenant, transaction_id]
+        except KeyError:
+            raise NotFound("no decision is recorded under this id") from None
+
+    def explanation_of(self, tenant, transaction_id):
+        try:
+            return self.explained[tenant, transaction_id]
+        except KeyError:
+            raise NotExplainable("its model is not kept any more") from None
+
+
+class Seconds:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self):
+        self.now_s = 1_000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@dataclass
+class Bench:
+    """A console, its sources, and browsers that come to it."""
+
+    plane: Plane
+    desk: Desk
+    app: object
+    seconds: Seconds
+    payments: KeptPayments
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def token(self, name: str, *roles: str) -> str:
+        """A person with roles, given a token once."""
+        if name not in self.tokens:
+            held = frozenset(PersonRole(role) for role in roles)
+            self.tokens[name] = self.plane.people.give(ADMIN, name, held)
+        return self.tokens[name]
+
+    def browser(self) -> Browser:
+        """One that nobody has logged in with."""
+        return Browser(
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(self.app), base_url=URL, timeout=30
+            )
+        )
+
+    async def logged_in(self, name: str, *roles: str) -> Browser:
+        """A browser with somebody's session."""
+        browser = self.browser()
+        await browser.get("/login")
+        said = await browser.post("/login", token=self.token(name, *roles))
+        assert said.status_code == 303, said.text
+        return browser
+
+
+@dataclass
+class Browser:
+    """Keeps cookies, and sends the newest form's token as a page's form does."""
+
+    client: httpx.AsyncClient
+    form_token: str = ""
+    origin: str | None = URL
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        said = await self.client.get(path, headers=headers)
+        found = _FORM_TOKEN.search(said.text)
+        self.form_token = found[1] if found else self.form_token
+        return said
+
+    async def post(self, path: str, **fields: str) -> httpx.Response:
+        headers = {} if self.origin is None else {"origin": self.origin}
+        return await self.client.post(
+            path, data={"form_token": self.form_token, **fields}, headers=headers
+        )
+
+    @property
+    def session_id(self) -> str:
+        return self.client.cookies.get("scoring_console", "")
+
+
+@contextmanager
+def bench_at(directory: Path, rules: ControlRules | None = None) -> Iterator[Bench]:
+    """A console before a control plane with a database of its own."""
+    database = Database(f"sqlite:///{directory / 'control.db'}").migrated()
+    clock, seconds, payments = Clock(), Seconds(), KeptPayments()
+    people = PeopleDesk(database, now_ms=clock)
+    plane = Plane(
+        database=database,
+        texts=TEXTS,
+        policies=PolicyDesk(database, TEXTS, rules or ControlRules(), clock),
+        lists=ListDesk(database, clock),
+        people=people,
+        audit=AuditDesk(database),
+        replicas=Replicas(clock, 5_000),
+        identity=Identity(people=people),
+    )
+    inner = InProcess(control_api(plane))
+    files = assets.loaded()
+    live = LiveFeed(seconds, 50)
+    live.fault = ""
+    desk = Desk(
+        control=lambda token: ControlApi(AsHolder(inner, token)),
+        payments=payments,
+        live=live,
+        names=CatalogueNames(CATALOGUE),
+        sessions=Sessions(seconds),
+        assets=files,
+        pages=Pages({name: file.tag for name, file in files.items()}),
+    )
+    yield Bench(plane, desk, console_app(desk), seconds, payments)
+    database.close()
+
+
+def decision(
+    transaction_id: str,
+    *,
+    outcome: str = "DECLINE",
+    merchant: str = "shop-1",
+    amount_minor: int = 12_345,
+    rule: str = "card_velocity",
+    score: float = 0.75,
+) -> decisions.Decision:
+    """A decision as the topic has it."""
+    said = decisions.Decision()
+    core, payment = said.core, said.transaction
+    core.tenant = payment.tenant = "default"
+    core.transaction_id = payment.id = transaction_id
+    core.outcome = decisions.Outcome.Value(f"OUTCOME_{outcome}")
+    core.score = score
+    core.reasons.add(code="CARD_VELOCITY_LIMIT", wording="Too many payments.")
+    core.rule_hits.add(
+        rule=rule, outcome=decisions.OUTCOME_DECLINE, mode=decisions.RULE_MODE_ENFORCE
+    )
+    core.versions.policy = "0123456789abcdef"
+    payment.amount_minor, payment.currency = amount_minor, "EUR"
+    payment.merchant = merchant
+    payment.occurred_at.FromMilliseconds(1_700_000_000_000)
+    said.trace.decided_at.FromMilliseconds(1_700_000_000_040)
+    said.trace.stages.add(stage="observe", duration_us=1_200)
+    return said

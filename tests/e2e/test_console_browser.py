@@ -1,0 +1,183 @@
+"""The console in a real browser, before a real service and control plane."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from console_served import chromium, console_serving, until, violations
+
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory, model_dir):
+    with console_serving(tmp_path_factory.mktemp("console"), model_dir) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser(console):  # noqa: ARG001 - first: the browser's loop holds this thread
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_was_wrong(browser):
+    """Whatever the tests do, no page complains and none asks another host."""
+    yield
+    assert not browser.seen.errors
+    assert not browser.seen.elsewhere
+
+
+@pytest.fixture
+def come(console, browser):
+    """Somebody's browser, logged in."""
+    pages = []
+
+    def coming(name, path="/live", **context):
+        page = browser.page(console.url, **{"viewport": WIDE, **context})
+        pages.append(page)
+        page.goto(path)
+        page.get_by_label("Your token of the control plane").fill(console.tokens[name])
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(f"**{path}")
+        return page
+
+    yield coming
+    for page in pages:
+        page.context.close()
+
+
+def rows(page):
+    return page.locator("#rows tr").count()
+
+
+def row_of(page, decision):
+    return page.get_by_role("link", name=decision.core.transaction_id)
+
+
+def test_a_decision_arrives_on_a_page_that_is_open(console, come):
+    page = come("eve")
+    decided = console.pay(merchant="shop-live")
+    row_of(page, decided).wait_for()
+    assert page.locator("#figures .tiles").is_visible()
+
+
+def test_a_filter_shows_what_is_asked_for_alone_also_of_what_comes_later(console, come):
+    page = come("eve")
+    page.get_by_label("Merchant").fill("shop-wanted")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**merchant=shop-wanted**")
+    other = console.pay(merchant="shop-other")
+    wanted = console.pay(merchant="shop-wanted")
+    row_of(page, wanted).wait_for()
+    assert row_of(page, other).count() == 0
+
+
+def test_nothing_moves_while_it_is_paused_and_nothing_is_missed_after(console, come):
+    page = come("eve")
+    row_of(page, console.pay()).wait_for()
+    pause = page.get_by_role("button", name="Pause")
+    pause.click()
+    assert pause.get_attribute("aria-pressed") == "true"
+    missed = console.pay()
+    other = come("fay")
+    row_of(other, missed).wait_for()  # so it has come, for who does not pause
+    assert row_of(page, missed).count() == 0
+    pause.click()
+    row_of(page, missed).wait_for()
+
+
+def test_the_keyboard_keeps_its_place_in_the_feed_while_decisions_come(console, come):
+    page = come("eve")
+    row_of(page, console.pay()).wait_for()
+    page.locator("#rows a").first.focus()
+    assert page.locator("#pause-state").inner_text() == "Paused"
+    held = page.evaluate("document.activeElement.textContent")
+    missed = console.pay()
+    other = come("fay")
+    row_of(other, missed).wait_for()
+    assert page.evaluate("document.activeElement.textContent") == held
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/d/default/"))
+    assert held in page.locator("h1").inner_text()
+
+
+def test_a_decision_says_why_by_what_and_how_fast(console, come):
+    decided = console.pay(amount_minor=123_456, merchant="shop-told")
+    page = come("eve", f"/d/default/{decided.core.transaction_id}")
+    page.locator("#explanation svg").first.wait_for()
+    text = page.locator("main").inner_text()
+    assert decided.core.reasons[0].wording in text
+    assert decided.core.versions.policy in text
+    assert decided.core.versions.model in text
+    assert "unknown" in text
+    assert "vectorise" in text
+    until(lambda: "shop-told" in _again(page))
+
+
+def _again(page):
+    page.reload()
+    return page.locator("main").inner_text()
+
+
+def test_a_link_that_is_followed_before_the_login_leads_there_after_it(console, come):
+    decided = console.pay()
+    page = come("eve", f"/d/default/{decided.core.transaction_id}")
+    assert decided.core.transaction_id in page.title()
+
+
+def test_a_policy_of_a_file_is_said_to_be_one(console, come):
+    decided = console.pay()
+    page = come("eve", f"/d/default/{decided.core.transaction_id}")
+    page.get_by_role("link", name=decided.core.versions.policy).click()
+    page.wait_for_url("**/policy/version/**")
+    assert "never the control plane's" in page.locator("main").inner_text()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_accessible_in_both_themes_and_fits_a_telephone(
+    console, come, theme
+):
+    decided = console.pay()
+    page = come("eve", color_scheme=theme)
+    row_of(page, decided).wait_for()
+    payment = f"/d/default/{decided.core.transaction_id}"
+    for path in ("/live", payment, "/health"):
+        page.goto(path)
+        if path == payment:
+            page.locator("#explanation table").wait_for()
+        assert violations(page) == [], path
+        page.set_viewport_size(NARROW)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+        page.set_viewport_size(WIDE)
+
+
+def test_the_theme_can_be_chosen_and_stays_chosen(come):
+    page = come("eve", color_scheme="light")
+    page.get_by_role("button", name="Theme: system").click()
+    page.reload()
+    assert page.get_by_role("button", name="Theme: dark").is_visible()
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert back == "rgb(13, 17, 23)"
+    assert violations(page) == []
+
+
+def test_the_pages_say_the_same_without_scripts(console, come):
+    decided = console.pay()
+    page = come("eve", java_script_enabled=False)
+    until(lambda: _shows(page, decided))
+
+
+def _shows(page, decided):
+    page.reload()
+    return decided.core.transaction_id in page.locator("#rows").inner_text()
+
+
+def test_logging_out_leads_to_the_login_and_the_way_back_is_closed(come):
+    page = come("eve")
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login")
+    page.goto("/live")
+    assert "/login" in page.url
