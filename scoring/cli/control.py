@@ -9,7 +9,7 @@ import typer
 from scoring.cli.options.control import ControlUrl, TokenFile, control_at, with_control
 
 if TYPE_CHECKING:
-    from scoring.cli.plane.api import ControlApi
+    from scoring.client.control_plane import ControlApi
     from scoring.settings import Settings
     from scoring.wiring.control_app import ControlProcess
 

@@ -10,7 +10,7 @@ import typer
 from scoring.cli.options.control import with_control
 
 if TYPE_CHECKING:
-    from scoring.cli.plane.api import ControlApi
+    from scoring.client.control_plane import ControlApi
 
 app = typer.Typer(
     help="Change the managed lists that policies name: entries, files, export.",

@@ -11,7 +11,7 @@ from scoring.cli.options.control import with_control
 from scoring.cli.plane import show
 
 if TYPE_CHECKING:
-    from scoring.cli.plane.api import ControlApi
+    from scoring.client.control_plane import ControlApi
 
 Number = Annotated[int, typer.Argument(help="the version's number")]
 Why = Annotated[str, typer.Option("--why", help="the reason, for the audit")]
