@@ -30,7 +30,7 @@ dev: setup ## Run store, broker, serve, stream and control on loopback until Ctr
 	@$(RUN) scoring dev
 
 quick: setup ## Run the quick tests: unit, contract, property, doctests, few cases
-	@HYPOTHESIS_PROFILE=quick $(RUN) pytest -n auto -m "not kafka and not slow" tests/test_tidy.py tests/unit tests/contract tests/property scoring
+	@HYPOTHESIS_PROFILE=quick $(RUN) pytest -n auto -m "not kafka and not slow" tests/test_tidy*.py tests/unit tests/contract tests/property scoring
 
 test: setup ## Run every test (real store, real brokers), three files at a time
 	@# In the order of the directories: drills begin, and the quick files even it out.

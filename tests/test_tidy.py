@@ -38,16 +38,6 @@ NAMED_BY_OTHERS = {"data_received", "get_route_handler"}  # what we override
 BANNED_IN_CLASSES = re.compile(r"(Manager|Processor|Handler|Helper|Util|Impl|Info)s?$")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 GENERATED = ("scoring/v1/", "uv.lock")
-# What a reader must read twice, and words for which the glossary has another.
-PHRASES = re.compile(
-    r"\b(those (who|that)|(is|are) told|(goes|go|going|went) on"
-    r"|(lay|lays|laid|laying) aside|(turn|turns|turned|turning) away"
-    r"|(push|pushes|pushed|pushing) back|adopt(s|ed|ing|ion)?|group commits?"
-    r"|(stand|stands|stood|shelf|shelves|away|gone))\b",
-    re.IGNORECASE,
-)
-# English as it should be, or a word that is quoted.
-PLAIN = re.compile(r"far away")
 
 
 def tracked() -> list[str]:
@@ -222,104 +212,6 @@ def test_no_work_is_left_behind_in_a_comment():
         if left.search(line)
     ]
     assert not found, f"do it or drop it: {found}"
-
-
-def read_pages() -> list[str]:
-    """The pages that users read; decisions are the engineers' own."""
-    pages = [name for name in ours(".md") if name.startswith(("docs/", "helm/"))]
-    return ["README.md", *(n for n in pages if not n.startswith("docs/decisions/"))]
-
-
-def odd(text: str) -> list[str]:
-    """The phrases of a text that a fluent engineer would not use.
-
-    >>> odd("The store is away, and what was laid aside stands.")
-    ['away', 'laid aside', 'stands']
-    """
-    return [found[0] for found in PHRASES.finditer(PLAIN.sub("", text))]
-
-
-def messages(name: str) -> Iterator[tuple[int, str]]:
-    """Texts of a module that a user may read: sentences that are no docstring."""
-    tree = ast.parse((ROOT / name).read_text())
-    prose = {
-        id(node.body[0].value)  # type: ignore[attr-defined]
-        for node in ast.walk(tree)
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None
-    }
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and id(node) not in prose
-            and " " in node.value.strip()
-        ):
-            yield node.lineno, node.value
-
-
-def commands(name: str) -> Iterator[tuple[int, str]]:
-    """The help of a module's commands: their docstrings."""
-    for function in functions(name):
-        decorators = [ast.unparse(each) for each in function.decorator_list]
-        if any(".command" in each or ".callback" in each for each in decorators):
-            yield function.lineno, ast.get_docstring(function) or ""
-
-
-def glossary() -> dict[str, str]:
-    """Each word of the glossary with what it is never called."""
-    rows = re.findall(
-        r"^\| (\*\*.+?) \| .+ \| (.+?) \|$",
-        (ROOT / "docs" / "glossary.md").read_text(),
-        re.MULTILINE,
-    )
-    return {
-        word: never
-        for words, never in rows
-        for word in re.findall(r"\*\*(.+?)\*\*", words)
-    }
-
-
-def test_pages_are_read_without_stumbling():
-    found = {
-        f"{name}:{number}": phrases
-        for name in read_pages()
-        if name != "docs/glossary.md"
-        for number, line in enumerate((ROOT / name).read_text().splitlines(), start=1)
-        if (phrases := odd(line))
-    }
-    assert not found, f"say it shorter, in the words of docs/glossary.md: {found}"
-
-
-def test_messages_use_the_words_of_the_glossary():
-    found = {
-        f"{name}:{number}": phrases
-        for name in ours(".py")
-        if name.startswith("scoring/")
-        for number, text in [*messages(name), *commands(name)]
-        if (phrases := odd(text))
-    }
-    assert not found, f"say it shorter, in the words of docs/glossary.md: {found}"
-
-
-def test_the_glossary_explains_each_word_once_and_calls_none_by_two():
-    words = glossary()
-    assert len(words) > 50
-    never = {
-        other: word for word, others in words.items() for other in others.split(", ")
-    }
-    # "event" and "request" are the field's own words where no transaction is meant.
-    assert not {other: never[other] for other in never if other in words}
-
-
-def test_every_page_is_linked_from_the_list_of_pages():
-    listed = (ROOT / "docs" / "README.md").read_text()
-    pages = {Path(n).name for n in ours(".md") if re.fullmatch(r"docs/[\w-]+\.md", n)}
-    assert not {page for page in pages - {"README.md"} if f"({page})" not in listed}
-
-
-def test_the_readme_is_short():
-    lines = (ROOT / "README.md").read_text().splitlines()
-    assert len(lines) <= 200
 
 
 def test_every_function_that_the_architecture_names_is_there():

@@ -259,7 +259,7 @@ class _SecondLookEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SecondLook
     SECOND_LOOK_TAKEN: _SecondLook.ValueType  # 2
     """Taken; it made the score."""
     SECOND_LOOK_SKIPPED: _SecondLook.ValueType  # 3
-    """Due, and not taken: the first score stands."""
+    """Due, and not taken: the first score counts."""
 
 class SecondLook(_SecondLook, metaclass=_SecondLookEnumTypeWrapper):
     """Whether the deeper look was taken."""
@@ -271,7 +271,7 @@ SECOND_LOOK_NOT_NEEDED: SecondLook.ValueType  # 1
 SECOND_LOOK_TAKEN: SecondLook.ValueType  # 2
 """Taken; it made the score."""
 SECOND_LOOK_SKIPPED: SecondLook.ValueType  # 3
-"""Due, and not taken: the first score stands."""
+"""Due, and not taken: the first score counts."""
 Global___SecondLook: _TypeAlias = SecondLook  # noqa: Y015
 
 class _Arm:

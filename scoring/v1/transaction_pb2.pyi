@@ -135,7 +135,7 @@ class _PaymentMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Payment
     PAYMENT_METHOD_BANK_ACCOUNT: _PaymentMethod.ValueType  # 2
     """An account at a bank."""
     PAYMENT_METHOD_WALLET: _PaymentMethod.ValueType  # 3
-    """A wallet, whatever stands behind it; `wallet` names it."""
+    """A wallet, whatever is behind it; `wallet` names it."""
     PAYMENT_METHOD_PAY_LATER: _PaymentMethod.ValueType  # 4
     """Buy now, pay later; an invoice or instalments of a lender."""
     PAYMENT_METHOD_VOUCHER: _PaymentMethod.ValueType  # 5
@@ -155,7 +155,7 @@ PAYMENT_METHOD_CARD: PaymentMethod.ValueType  # 1
 PAYMENT_METHOD_BANK_ACCOUNT: PaymentMethod.ValueType  # 2
 """An account at a bank."""
 PAYMENT_METHOD_WALLET: PaymentMethod.ValueType  # 3
-"""A wallet, whatever stands behind it; `wallet` names it."""
+"""A wallet, whatever is behind it; `wallet` names it."""
 PAYMENT_METHOD_PAY_LATER: PaymentMethod.ValueType  # 4
 """Buy now, pay later; an invoice or instalments of a lender."""
 PAYMENT_METHOD_VOUCHER: PaymentMethod.ValueType  # 5
@@ -244,7 +244,7 @@ class _SequenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sequence.Val
     """It belongs to no series."""
 
 class Sequence(_Sequence, metaclass=_SequenceEnumTypeWrapper):
-    """Where the payment stands among those of one agreement."""
+    """The payment's place among those of one agreement."""
 
 SEQUENCE_UNSPECIFIED: Sequence.ValueType  # 0
 """Not said."""

@@ -61,8 +61,8 @@ end
 function calls.record(
   keys, args, claim, outbox, mark, payload_hash, decision, field, logged, outcome, order, plans
 )
-  local gone = lost(mark)
-  if gone then return gone end
+  local refusal = lost(mark)
+  if refusal then return refusal end
   local coded = outcome
   outcome = tonumber(outcome)
   local text = pcall_('GET', claim)
@@ -79,7 +79,7 @@ function calls.record(
   end
   local is_counted = observed and outcome > 0
     and cmsgpack.unpack(body_of(text))[1] ~= MODE_LATE
-  -- In a cluster entities stand elsewhere: they count the outcome in a call of their own.
+  -- In a cluster entities are on other servers: they count the outcome in a call of their own.
   local elsewhere = is_counted and not plans
   local now = observed and not elsewhere and CLAIM_DECIDED
     or outcome > 0 and coded or CLAIM_UNOBSERVED
@@ -90,7 +90,7 @@ function calls.record(
     for i = 1, #plans do
       local plan = PLANS[byte(plans, i)]
       local x = inputs_of(plan, args[RECORD_ARGS + i], outcome)
-      -- Damage is named by the next look at the entity; the decision stands.
+      -- Damage is named by the next look at the entity; the decision is kept.
       shield({}, settle_one, plan, keys[RECORD_KEYS + i], order, x)
     end
   end
@@ -99,10 +99,10 @@ end
 
 -- Keep a follow-up under its name, the first of each; what is damaged is begun anew.
 local function noted(follow_ups, name, note, ttl_ms)
-  local stands = pcall_('HGET', follow_ups, name)
-  if type(stands) == 'table' then call('DEL', follow_ups); stands = false end
-  if stands then
-    return sub(stands, 1, NOTE_STATE_AT - 1) == sub(note, 1, NOTE_STATE_AT - 1) and 1 or 0
+  local kept = pcall_('HGET', follow_ups, name)
+  if type(kept) == 'table' then call('DEL', follow_ups); kept = false end
+  if kept then
+    return sub(kept, 1, NOTE_STATE_AT - 1) == sub(note, 1, NOTE_STATE_AT - 1) and 1 or 0
   end
   if call('HLEN', follow_ups) >= NOTES_MAX then return -1 end
   call('HSET', follow_ups, name, note)
@@ -115,8 +115,8 @@ function calls.note(follow_ups, mark, name, note, ttl_ms)
 end
 
 function calls.attest(verdicts, mark, follow_ups, told, ttl_ms, name, note)
-  local gone = lost(mark)
-  if gone then return gone end
+  local refusal = lost(mark)
+  if refusal then return refusal end
   local said = pcall_('GET', verdicts)
   if type(said) ~= 'string' or #said % VERDICT_SIZE ~= 0 then said = '' end
   local at = #said
@@ -133,8 +133,8 @@ function calls.attest(verdicts, mark, follow_ups, told, ttl_ms, name, note)
 end
 
 function calls.learn(keys, args, plans)
-  local gone, wrong = lost(keys[2 * #plans + 1]), {}
-  if gone then return gone end
+  local refusal, wrong = lost(keys[2 * #plans + 1]), {}
+  if refusal then return refusal end
   for i = 1, #plans do
     local plan, it = PLANS[byte(plans, i)], {}
     shield(it, learn_one, plan, keys[2 * i - 1], keys[2 * i], args[LEARN_ARGS + i])
@@ -158,8 +158,8 @@ function calls.happen(keys, args, order, plans, again, name, ttl_ms)
   for i = 1, #plans do
     own = own + 1 + (#PLANS[byte(plans, i)].hashes > 0 and 1 or 0)
   end
-  local gone, wrong = lost(keys[own + 2]), {}
-  if gone then return gone end
+  local refusal, wrong = lost(keys[own + 2]), {}
+  if refusal then return refusal end
   local at, hi, lo = up(ORDER_FORMAT, order)
   local found = entities_of(keys, HAPPEN_KEYS, args, HAPPEN_ARGS, plans, 0)
   again = was_counted(keys[own + 1], name, ttl_ms) or again == '1'
@@ -173,7 +173,7 @@ function calls.happen(keys, args, order, plans, again, name, ttl_ms)
   return table.concat(wrong, ',')
 end
 
--- Writes what stands there, as any call of ours may have to: a store that answers PING
+-- Writes what the key has already, as any call of ours may have to: a store that answers PING
 -- and refuses writes, or our program, fails here as it does there.
 function calls.probe(mark)
   local wrong = lost(mark)

@@ -1,7 +1,7 @@
 -- Whose an id is: the claim or decision under its key, and the mark that the history
 -- beside it is there.
 
--- A claim's kind and the payload hash that follows it; '' where nothing of ours stands.
+-- A claim's kind and the payload hash that follows it; '' where nothing of ours is kept.
 local function claim_of(text)
   local kind = type(text) == 'string' and sub(text, 1, 1) or ''
   if kind == '' or not find(CLAIM_KINDS, kind, 1, true) then return '' end
@@ -10,15 +10,15 @@ end
 
 local function body_of(text) return sub(text, CLAIM_BODY_AT) end
 
--- Whether a decision stands that is still to be observed, and its outcome, 0 where that
+-- Whether a decision is kept that is still to be observed, and its outcome, 0 where that
 -- is not to be counted.
 local function unobserved(kind)
   local outcome = tonumber(kind)
   return kind == CLAIM_UNOBSERVED or outcome ~= nil, outcome or 0
 end
 
--- What stands under the key of a decision, for the payload with this hash: either the
--- answer to give, or what is still to be counted: the decision that stands unobserved
+-- What the key of a decision holds, for the payload with this hash: either the
+-- answer to give, or what is still to be counted: the decision that is kept unobserved
 -- (nil: none), its outcome, and what is wrong with the key.
 local function claimed(key, mode, hash)
   local text = pcall_('GET', key)
@@ -42,7 +42,7 @@ local function claimed(key, mode, hash)
 end
 
 -- The next place in the order of processing, 0 on a dry run; nil in a store that was
--- wiped or is being rebuilt: no number stands there (connecting puts the first), and
+-- wiped or is being rebuilt: there is no number (connecting puts the first), and
 -- nothing may be read or counted before its history is back.
 local function next_place(key, dry)
   if dry then return tonumber(pcall_('GET', key) or nil) and 0 end
@@ -57,7 +57,7 @@ local function no_history()
 end
 
 -- What to answer where a mark of the history is no number: nothing may be written there.
--- A call without a mark is one of a cluster, where its keys stand elsewhere.
+-- A call without a mark is one of a cluster, where its keys are on other servers.
 local function lost(mark)
   if not mark then return nil end
   local found = pcall_('GET', mark)

@@ -1,7 +1,7 @@
--- The calls of a cluster, where an entity and a claim stand on different servers: reach and
+-- The calls of a cluster, where an entity and a claim are on different servers: reach and
 -- claim, then (seldom) late, then number and count, then keep.
 
--- No entity has an event that is newer than what stands under `newest`.
+-- No entity has an event that is newer than what `newest` holds.
 function calls.reach(processed, newest, time)
   if not tonumber(pcall_('GET', processed) or nil) then return no_history() end
   local before = call('GET', newest)
@@ -12,8 +12,8 @@ end
 function calls.claim(claim, mark, mode, payload_hash)
   local answer, decision, outcome, wrong = claimed(claim, mode, payload_hash)
   if answer then return answer end
-  local gone = lost(mark)
-  if gone then return gone end
+  local refusal = lost(mark)
+  if refusal then return refusal end
   if mode ~= MODE_DRY_RUN and not decision then
     call('SET', claim, CLAIM_OPEN .. payload_hash, 'PX', DEDUPE_MS)
   end
@@ -52,8 +52,8 @@ function calls.count(keys, args, told)
 end
 
 function calls.keep(claim, mark, payload_hash, done, seq, values, inexact, wrong, outcome)
-  local gone = lost(mark)
-  if gone then return gone end
+  local refusal = lost(mark)
+  if refusal then return refusal end
   local kind, own = claim_of(pcall_('GET', claim))
   if unobserved(kind) then
     if own == payload_hash and (kind == CLAIM_UNOBSERVED or outcome == '' or kind == outcome) then

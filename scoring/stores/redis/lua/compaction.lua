@@ -2,7 +2,7 @@
 
 -- The first record to stay, and after it the last record of each bucket of time.
 -- Buckets widen with age, so that an edge of window w moves by at most w / buckets.
--- Third: whether the first record stands for all that were cut off, now or before.
+-- Third: whether the first record is in place of all that were cut off, now or before.
 local function kept_of(e, newest)
   local plan = e.plan
   local first = math.max(until_(e, newest - plan.keep, e.n), 1)
@@ -25,7 +25,7 @@ local function kept_of(e, newest)
   return first, kept, cut
 end
 
--- Replace `count` numbers of a record's bytes; they stand in place `at` and at `offset`.
+-- Replace `count` numbers of a record's bytes; they are at place `at` and at `offset`.
 local function patched(plan, bytes, at, offset, format, old, new)
   local sum = up(CHECK, bytes, plan.size - (CHECK_SIZE - 1))
   for i = 1, #new do
@@ -37,7 +37,7 @@ local function patched(plan, bytes, at, offset, format, old, new)
 end
 
 -- The links of one column among the records kept, and the largest of what each of
--- them now stands for; `changed` takes the bytes of those that differ.
+-- them now counts for; `changed` takes the bytes of each that differs.
 local function relink(e, c, first, kept, changed)
   local best, link, from = {}, {}, first
   for k = 1, #kept do

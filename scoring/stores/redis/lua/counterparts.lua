@@ -32,7 +32,7 @@ local function find_seen(entries, counterpart)
   end
 end
 
--- Where the counterpart of the transaction at hand stands, found once.
+-- Where the counterpart of the transaction at hand is, found once.
 local function find_own(part, hash)
   if part.own ~= hash then
     part.own, part.bytes = hash, pk(COUNTERPART, hash)
@@ -84,7 +84,7 @@ local function sight(e, part, hash, at)
   part[1], part.from, part.own = entries, from, nil
 end
 
--- Write what was sighted; what stands before the first change stays.
+-- Write what was sighted; what is before the first change stays.
 local function write_seen(e)
   local out, at, low = {}, 0, nil
   for i, part in ipairs(e.seen) do

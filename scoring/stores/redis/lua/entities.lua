@@ -1,6 +1,6 @@
 -- The entities of a call: loaded from their keys, looked at or counted, their values.
 
--- An entity whose keys begin with keys[k], and what stands under them with texts[t].
+-- An entity whose keys begin with keys[k], and what they hold with texts[t].
 local function load(plan, keys, k, texts, t)
   local e = events_of(plan, keys[k], texts[t])
   if #plan.hashes > 0 then

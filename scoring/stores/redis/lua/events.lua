@@ -1,11 +1,11 @@
 -- An entity's log of events: read, searched, and told from what is not ours.
 --
 -- A log has records of one size, ascending by time and, within one instant, by the order
--- of processing: an event stands behind all of its own time that came before it. Each
+-- of processing: an event is behind all of its own time that came before it. Each
 -- begins with its order (time, id hash), by which it is found again. Counts and sums run
 -- on from record to record, so that any window is a subtraction of two of them. They wrap,
 -- sums in two limbs: what two records differ by is right however long a life is.
--- Names: n records; b of them stand before the transaction at hand.
+-- Names: n records; b of them are before the transaction at hand.
 
 local function time_of(e, i)
   return (up(TIME, e.log, (i - 1) * e.plan.size + EVENT_TIME_AT))
@@ -16,7 +16,7 @@ local function count_of(e, i)
   return (up(COUNT, e.log, (i - 1) * e.plan.size + EVENT_COUNT_AT))
 end
 
--- How many events the records after i and up to j stand for.
+-- How many events the records after i and up to j count for.
 local function events_in(e, i, j) return (count_of(e, j) - count_of(e, i)) % WRAP end
 
 -- A number's part in the weighted sum over a record: cheap, any damaged byte shows,
@@ -90,7 +90,7 @@ local function read_events(plan, key)
   return events_of(plan, key, read(key, plan.name .. ' events'))
 end
 
--- Whether the first record stands for no event, but for all that were cut off.
+-- Whether the first record is no event, but what is left of all that were cut off.
 local function is_base(e)
   if e.n == 0 then return false end
   local _, high, low = up(ORDER_FORMAT, e.log)
@@ -120,7 +120,7 @@ local function until_(e, instant, high)
   return low
 end
 
--- How many records stand before the event whose id has this hash (8 bytes), and
+-- How many records are before the event whose id has this hash (8 bytes), and
 -- whether it is there. One instant may have hundreds: they are not looked at one by one.
 local function place(e, at, id_hash)
   local n, last = e.n, e.newest
@@ -138,7 +138,7 @@ local function place(e, at, id_hash)
   return b, false
 end
 
--- Whether the entity counted the event, and how many records stand before what holds
+-- Whether the entity counted the event, and how many records are before the one that holds
 -- it; merged events cannot be told apart.
 local function counted(e, at, id_hash)
   local b, present = place(e, at, id_hash)

@@ -35,7 +35,7 @@ local function frauds_of(e, at)
   return frauds, lost
 end
 
--- Leave out the frauds that do not stand among the first b events.
+-- Leave out the frauds that are not among the first b events.
 local function only_seen(e, b, frauds)
   local newest = record(e, b)[TIME_PLACE]
   for k = #frauds, 1, -1 do
@@ -68,7 +68,7 @@ local function unpark(e, at, hi, lo)
 end
 
 -- How many bytes of the labels come before this one; nil where it is among them. They
--- stand in order, and chargebacks come in none.
+-- are in order, and chargebacks come in none.
 local function label_place(entries, t, h, l, v)
   local low, high = 0, #entries / LABEL_SIZE
   while low < high do

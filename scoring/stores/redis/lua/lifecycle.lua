@@ -23,7 +23,7 @@ local function brought_by(e, i)
   return item
 end
 
--- The first b events without those that became known after `at`, and whether merged ones
+-- The first b events without events that became known after `at`, and whether merged ones
 -- may hide some that were known, or hold some that occurred before.
 local function known_of(e, b, at)
   local plan, out, prev, n = e.plan, {}, e.plan.zero, 0

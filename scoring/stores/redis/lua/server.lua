@@ -41,7 +41,7 @@ local function read(key, what)
   return value or ''
 end
 
--- What stands under keys[first] to keys[last], in one call: '' where there is nothing,
+-- What keys[first] to keys[last] hold, in one call: '' where there is nothing,
 -- false where it is no text.
 local function texts_of(keys, first, last)
   local texts, absent = call('MGET', unpack_(keys, first, last)), {}

@@ -198,13 +198,13 @@ local function read_streak(e, s, now, edge, frauds, lost)
   return value, merged
 end
 
--- What no window of the log tells: what stood before, whom it met, known frauds.
+-- What no window of the log tells: what came before, whom it met, known frauds.
 local function read_others(e, b, prev, edge, fresh, now, x, base, out, inexact)
   local plan = e.plan
   local frauds, lost
   if plan.labelled then
     frauds, lost = frauds_of(e, now)
-    -- A forecast looks later than its events: what stands after them is unseen.
+    -- A forecast looks later than its events: what comes after them is unseen.
     if b < e.n then only_seen(e, b, frauds) end
   end
   for k = 1, #plan.others do
@@ -226,7 +226,7 @@ local function read_others(e, b, prev, edge, fresh, now, x, base, out, inexact)
   end
 end
 
--- Values of all slots into `out` after `base`, where zeros stand, as of `now`, after
+-- Values of all slots into `out` after `base`, where zeros are, as of `now`, after
 -- the first b records.
 local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
   local plan = e.plan
@@ -235,7 +235,7 @@ local function evaluate(e, b, cur, fresh, now, x, base, out, inexact)
     for i = 1, plan.slots do out[base + i], inexact[#inexact + 1] = NAN, base + i end
     return
   end
-  -- A late event beside merged ones: some of those may stand before it.
+  -- A late event beside merged ones: some of those may be before it.
   local beside = b < e.n and events_in(e, b, b + 1) > 1
   if beside then
     for i = 1, plan.slots do inexact[#inexact + 1] = base + i end

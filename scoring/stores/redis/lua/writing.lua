@@ -12,7 +12,7 @@ local function is_located(plan, r, prev)
   return false
 end
 
--- What record i itself brought; `n` events stand behind it, more when merged.
+-- What record i itself brought; `n` events are behind it, more when merged.
 local function item_of(e, i)
   local plan, r, prev = e.plan, record(e, i), record(e, i - 1)
   local x, unusual, located = {}, {}, is_located(plan, r, prev)
@@ -45,7 +45,7 @@ local function folds_stand(plan, r, prev, item)
   end
   for g, c in ipairs(plan.normals) do
     -- What the late event would have changed cannot be told any more; without any
-    -- amount of their own, merged events leave what stood before them.
+    -- amount of their own, merged events leave what was before them.
     if old[c.n] ~= 0 then
       r[c.n] = -math.abs(old[c.n])
       for _, p in ipairs({ c.s, c.h, c.l }) do r[p], r[p + 1] = old[p], old[p + 1] end
@@ -54,7 +54,7 @@ local function folds_stand(plan, r, prev, item)
   end
 end
 
--- One event more among those that a merged record stands for.
+-- One event more among the ones that a merged record counts for.
 local function absorb(plan, item, x)
   for k, c in ipairs(plan.columns) do
     local most = item.x[k]
@@ -64,7 +64,7 @@ local function absorb(plan, item, x)
   end
 end
 
--- Running counts and sums of a record that a late event now stands before.
+-- Running counts and sums of a record that a late event now comes before.
 local function raise_all(plan, r, old, x)
   r[COUNT_PLACE] = (old[COUNT_PLACE] + 1) % WRAP
   for k, c in ipairs(plan.columns) do
@@ -77,7 +77,7 @@ local function raise_all(plan, r, old, x)
 end
 
 -- Write what comes after a late event anew: all of it rests on what came before. The
--- event gets a record of its own, except beside merged ones, some of which may stand
+-- event gets a record of its own, except beside merged ones, some of which may be
 -- before it: there it is merged as well.
 local function insert(e, b, cur, x)
   local plan, items, out = e.plan, {}, {}
