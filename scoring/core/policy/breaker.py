@@ -18,6 +18,10 @@ from scoring.core.policy.policy_file import Breaker, PolicyFile, Rule, RuleBreak
 
 BUCKET_MS = 10_000
 WINDOW_BUCKETS = 30  # five minutes
+# Where few pay, five minutes never hold enough declines to tell a share by: there so
+# many payments are looked at, up to an hour back.
+QUIET_PAYMENTS = 200
+QUIET_BUCKETS = 360
 HOUR_MS = 3_600_000
 HISTORY_DAYS = 7
 WHOLE = "*"  # all declines of a policy but those of lists; no rule is named so
@@ -57,6 +61,10 @@ class Guard:
         prior = self.expected * _HISTORY_SMOOTHING
         return (declines + prior) / (decisions + _HISTORY_SMOOTHING)
 
+    def is_quiet(self, decisions: float) -> bool:
+        """Whether five minutes with so many decisions are too few to look at."""
+        return decisions * self.share < QUIET_PAYMENTS
+
     def limit(self, usual: float) -> float:
         """The share of declines above which it is stopped.
 
@@ -81,16 +89,21 @@ def excess(window: Window, usual: float, guard: Guard) -> Excess | None:
     """Whether the newest of a window holds too many declines.
 
     Looked at are the newest buckets that hold `declines_min` declines: enough to tell
-    a share by, and no more, so that what was before does not hide what is now.
+    a share by, and no more, so that what was before does not hide what is now. They
+    lie within five minutes, or within the newest `QUIET_PAYMENTS`.
 
     >>> guard = Guard(rule="r", key="r", declines_min=50, times=3, expected=0.01)
     >>> excess([(40, 1), (4_000, 40)], 0.01, guard) is None
     True
     >>> excess([(60, 50), (4_000, 40)], 0.01, guard).declines
     50
+    >>> excess([(1, 1)] * 60, 0.01, guard).declines
+    50
     """
     decisions, declines = 0.0, 0
-    for of_bucket, declined in window[:WINDOW_BUCKETS]:
+    for place, (of_bucket, declined) in enumerate(window[:QUIET_BUCKETS]):
+        if place >= WINDOW_BUCKETS and not guard.is_quiet(decisions):
+            return None
         decisions += of_bucket
         declines += declined
         if declines >= guard.declines_min:

@@ -22,6 +22,7 @@ from scoring.core.policy.breaker import (
     BUCKET_MS,
     HISTORY_DAYS,
     HOUR_MS,
+    QUIET_BUCKETS,
     WHOLE,
     WINDOW_BUCKETS,
     Excess,
@@ -76,6 +77,7 @@ class DeclineBreaker:
     _is_counting: bool = False
     _newest: int = 0
     _hour: int = 0
+    _is_quiet: bool = True
     _usual: Counts = field(default_factory=dict)
 
     # On the path of a decision -------------------------------------------------
@@ -142,6 +144,7 @@ class DeclineBreaker:
                 self._hour = own.window[0] // _BUCKETS_PER_HOUR
                 self._usual = _sum(told.history)
             self._newest = told.newest
+            self._is_quiet = _quiet(told.window[:WINDOW_BUCKETS], in_force)
             # Where another process is ahead, ours are late payments: they do not
             # speak for now.
             is_now = bool(own.window) and told.newest == own.window[0]
@@ -168,33 +171,32 @@ class DeclineBreaker:
         now = self.now_ms() // BUCKET_MS
         newest = max((bucket for bucket in buckets if bucket <= now), default=0)
         latest = max(newest, self._newest)
+        looked_at = QUIET_BUCKETS if self._is_quiet else WINDOW_BUCKETS
         hour_now = latest // _BUCKETS_PER_HOUR
         is_new = bool(latest) and hour_now != self._hour
         return TallyAsk(
             buckets=buckets,
             hours=hours,
             newest=newest,
-            window=range(latest, max(latest - WINDOW_BUCKETS, 0), -1),
+            window=range(latest, max(latest - looked_at, 0), -1),
             history=_same_hours(hour_now) if is_new else (),
         )
 
     def _judged(self, told: Tallied, in_force: InForce) -> dict[str, bytes]:
         """What declines too much and has not tripped yet, as it is told."""
-        seen = {name for counts in told.window for name in counts}
         found = {}
         for policy in in_force.deciding:
             of = f"n/{policy.version}"
+            decisions = [counts.get(of, 0.0) for counts in told.window]
             for guard in policy.guards.values():
                 name = trip_name(policy.version, guard.rule, in_force.rearmed)
-                declines = f"d/{name}"
-                if declines in seen and name not in told.trips:
-                    window = [
-                        (counts.get(of, 0.0), int(counts.get(declines, 0)))
-                        for counts in told.window
-                    ]
-                    beyond = excess(window, self._usually(guard), guard)
-                    if beyond is not None:
-                        found[name] = self._trip(policy.version, guard.rule, beyond)
+                declines = [int(c.get(f"d/{name}", 0)) for c in told.window]
+                if sum(declines) < guard.declines_min or name in told.trips:
+                    continue
+                window = list(zip(decisions, declines, strict=True))
+                beyond = excess(window, self._usually(guard), guard)
+                if beyond is not None:
+                    found[name] = self._trip(policy.version, guard.rule, beyond)
         return found
 
     def _usually(self, guard: Guard) -> float:
@@ -222,6 +224,16 @@ class DeclineBreaker:
         """What is held back now: of the policies in force, and not armed again."""
         held = self.in_force().held
         return tuple(self.trips[name] for name in held if name in self.trips)
+
+
+def _quiet(window: Sequence[Counts], in_force: InForce) -> bool:
+    """Whether somebody has to look further back than these five minutes."""
+    for policy in in_force.deciding:
+        of = f"n/{policy.version}"
+        decisions = sum(counts.get(of, 0.0) for counts in window)
+        if any(guard.is_quiet(decisions) for guard in policy.guards.values()):
+            return True
+    return False
 
 
 def _is_final(answer: Answer) -> bool:

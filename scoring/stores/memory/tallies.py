@@ -30,8 +30,9 @@ class MemoryTallies:
             for number, counts in added.items():
                 kept[number].update(counts)
         self._newest = max(self._newest, own.newest)
-        window: list[Counts] = [dict(self._buckets[number]) for number in own.window]
-        history: list[Counts] = [dict(self._hours[number]) for number in own.history]
+        buckets, hours = self._buckets, self._hours
+        window: list[Counts] = [dict(buckets.get(each, ())) for each in own.window]
+        history: list[Counts] = [dict(hours.get(each, ())) for each in own.history]
         return Tallied(window, history, self._newest, dict(self._trips))
 
     async def trip(self, trips: Mapping[str, bytes]) -> Mapping[str, bytes]:

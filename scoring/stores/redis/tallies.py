@@ -9,7 +9,7 @@ from scoring.ports.tallies import Counts, Tallied, TallyAsk
 from scoring.stores.redis.connection import Command
 from scoring.stores.redis.script_client import Calls
 
-_BUCKET_S = 900  # of the wall clock: three windows of counting
+_BUCKET_S = 7_200  # of the wall clock: twice what is looked back at
 _HOUR_S = 9 * 86_400  # a day more than the history that is read
 _BUDGET_S = 100 * 86_400  # no payment that is still counted is later than this
 _NEWEST = b"newest"

@@ -163,6 +163,16 @@ async def test_a_rule_that_declines_everything_is_stopped_in_every_replica(repli
     assert set(outcomes(blocked)) == {Outcome.DECLINE}, "a list is never stopped"
 
 
+async def test_where_few_pay_a_rule_is_stopped_as_soon(replica):
+    own = replica(InForce(policy()))
+    await exchanged(own)
+    for minute in range(50):  # never fifty declines in five minutes
+        own.now_ms = NOW_MS + minute * 60_000
+        await own.pays(1, at_ms=own.now_ms, prefix=f"m{minute}-")
+        await exchanged(own)
+    assert [t.rule for t in own.scorer.breaker.holding] == ["large", WHOLE]
+
+
 async def test_the_hit_of_a_stopped_rule_says_that_it_was_shadow(replica):
     own = replica(InForce(policy()))
     await exchanged(own)

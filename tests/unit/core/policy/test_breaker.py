@@ -127,7 +127,19 @@ def test_a_rule_that_declines_everything_trips_by_its_fiftieth_decline(usual, be
 
 def test_fewer_declines_than_the_least_never_trip_and_old_buckets_do_not_count():
     assert excess([(49, 49)], 0.01, GUARD) is None
-    assert excess([(0, 0)] * 30 + [(1_000, 1_000)], 0.01, GUARD) is None
+    assert excess([(7, 0)] * 30 + [(1_000, 1_000)], 0.01, GUARD) is None
+    assert excess([(0, 0)] * 360 + [(1_000, 1_000)], 0.01, GUARD) is None
+
+
+def test_where_few_pay_the_newest_payments_are_looked_at_up_to_an_hour_back():
+    once_a_minute = [(1, 1), *[(0, 0)] * 5] * 60
+    found = excess(once_a_minute, 0.01, GUARD)
+    assert found is not None
+    assert found.declines == 50
+    # 200 payments that were not declined since: it was another time.
+    assert excess([(4, 0)] * 50 + once_a_minute, 0.01, GUARD) is None
+    tenth = replace(GUARD, share=0.1)  # of which it acts on 20
+    assert excess([(4, 0)] * 50 + once_a_minute, 0.01, tenth) is not None
 
 
 def test_the_usual_share_never_trips():
