@@ -90,6 +90,9 @@ class MemoryWork:
         self.entries.append(entry)
         return entry
 
+    def newest(self, key):
+        return None
+
     def holds(self, key):
         return key in self.records
 

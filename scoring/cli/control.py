@@ -121,7 +121,7 @@ def remove(
 
 @app.command()
 def replicas(*, control: ControlUrl = "", token_file: TokenFile = None) -> None:
-    """Show which process runs what; exit status 1 when one lags, refuses or is silent.
+    """Show which process runs what; exit status 1 when one is not as it should be.
 
     A running control plane knows it: name it by --control or SCORING_CONTROL_URL.
     """
@@ -137,6 +137,13 @@ def replicas(*, control: ControlUrl = "", token_file: TokenFile = None) -> None:
         found = api.get("replicas").json
     healthy = {"current", "behind"}
     typer.echo(f"newest release: {found['release'] or 'none'}")
+    if unknown := found["unknown"]:
+        typer.secho(
+            f"release {unknown['release']} (policy {unknown['policy']}, by "
+            f"{unknown['by']}) is not known here and decides: this database was "
+            "restored from a backup; `scoring policy republish`, or release another",
+            fg=typer.colors.RED,
+        )
     replicas_table(found["items"])
-    if any(each["standing"] not in healthy for each in found["items"]):
+    if unknown or any(each["standing"] not in healthy for each in found["items"]):
         raise typer.Exit(1)

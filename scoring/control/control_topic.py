@@ -8,12 +8,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced, UnknownError
 
 from scoring.control.database.outbox import OutboxRecord
+from scoring.control.domain.topic_held import TopicHeld
 from scoring.errors import LogUnavailable
-from scoring.kafka.startup_errors import started
+from scoring.kafka.startup_errors import reader, started
+from scoring.kafka.topic_admin import TopicAdmin
 from scoring.wire.control_json import sealing
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ _REQUEST_BYTES_MAX = 4_194_304
 _REQUEST_TIMEOUT_MS = 5_000
 # Readers wait behind what a relay left open when it was killed; the next one ends it.
 _TRANSACTION_TIMEOUT_MS = 10_000
+_POLL_MS = 500
 
 
 class Fenced(Exception):
@@ -31,10 +34,11 @@ class Fenced(Exception):
 class RelayTopic(Protocol):
     """Where released records go."""
 
-    async def begin(self) -> None:
+    async def begin(self) -> TopicHeld:
         """Be the one that writes: whoever wrote before can no longer.
 
-        Raises `LogUnavailable`.
+        Returns what the topic holds from then on, read to its end. Raises
+        `LogUnavailable`.
         """
         ...
 
@@ -67,7 +71,7 @@ class KafkaRelayTopic:
     _producer: AIOKafkaProducer | None = None
     _transactional: bool = True
 
-    async def begin(self) -> None:
+    async def begin(self) -> TopicHeld:
         """See `RelayTopic`."""
         await self.end()
         if self._transactional:
@@ -81,6 +85,8 @@ class KafkaRelayTopic:
                 )
         if self._producer is None:
             self._producer = await self._started(None)
+        with _translated(self.topic):
+            return await self._held()
 
     async def append(self, records: Sequence[OutboxRecord]) -> None:
         """See `RelayTopic`."""
@@ -99,6 +105,26 @@ class KafkaRelayTopic:
         if producer is not None:
             with suppress(KafkaError, OSError):
                 await producer.stop()
+
+    async def _held(self) -> TopicHeld:
+        """Read it to its end; nobody else writes meanwhile."""
+        async with TopicAdmin(self.bootstrap, self.options) as admin:
+            if not (await admin.found([self.topic]))[self.topic].exists:
+                raise LogUnavailable(
+                    f"{self.topic} is missing: `scoring topics create`"
+                )
+        held, place = TopicHeld(), TopicPartition(self.topic, 0)
+        async with reader(
+            self.bootstrap, self.options, auto_offset_reset="earliest"
+        ) as consumer:
+            consumer.assign([place])
+            end = (await consumer.end_offsets([place]))[place]
+            # A transaction marker takes an offset and is never handed out.
+            while await consumer.position(place) < end:
+                polled = await consumer.getmany(place, timeout_ms=_POLL_MS)
+                for record in polled.get(place, []):
+                    held.take(record.key, record.value, record.headers)
+        return held
 
     async def _started(self, transactional_id: str | None) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(

@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from scoring.core.release.policy_release import PolicyRelease
 from scoring.core.release.replica import ReplicaReport
 from scoring.errors import BadArtifact, CorruptState, LogUnavailable
 from scoring.kafka.startup_errors import reader
@@ -32,17 +33,22 @@ class Standing(StrEnum):
     LAGGING = "lagging"
     REFUSING = "refusing"  # it has refused the newest release
     SILENT = "silent"
+    AHEAD = "ahead"  # it runs a release that this database does not know
 
 
-ALARMING = frozenset({Standing.LAGGING, Standing.REFUSING, Standing.SILENT})
+ALARMING = frozenset(set(Standing) - {Standing.CURRENT, Standing.BEHIND})
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest release and when it was published, wall clock in ms; 0: none yet."""
+    """The newest release and when it was published, wall clock in ms; 0: none yet.
+
+    `unknown` is the topic's, where it is newer than any that this database knows.
+    """
 
     release: int = 0
     published_at_ms: int = 0
+    unknown: PolicyRelease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +63,41 @@ class ReplicaState:
     since_ms: int
 
 
-def standing_of(
-    report: ReplicaReport, newest: Newest, *, silence_ms: int, age_ms: int, lag_ms: int
-) -> Standing:
-    """How a replica is that was silent for so long; the newest release has an age.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ages:
+    """How long something has been so, in ms: that a replica was silent, that it runs
+    its release, and that the newest release is published; and when that is too long.
+    """
+
+    silence_ms: int = 0
+    running_ms: int = 0
+    newest_ms: int = 0
+    lag_ms: int = 10_000
+
+
+def standing_of(report: ReplicaReport, newest: Newest, ages: Ages) -> Standing:
+    """How a replica is.
+
+    A release above the newest is no fault at once: it was made since we looked.
 
     >>> report = ReplicaReport(replica="a", door="grpc", process=1, started_at_ms=0,
     ...     at_ms=9_000, policy="p", release=1)
-    >>> standing_of(report, Newest(2), silence_ms=0, age_ms=1_000, lag_ms=5_000).value
+    >>> standing_of(report, Newest(2), Ages(newest_ms=1_000)).value
     'behind'
-    >>> standing_of(report, Newest(2), silence_ms=0, age_ms=6_000, lag_ms=5_000).value
+    >>> standing_of(report, Newest(2), Ages(newest_ms=11_000)).value
     'lagging'
+    >>> standing_of(report, Newest(0), Ages(running_ms=11_000)).value
+    'ahead'
     """
-    if silence_ms > SILENT_MS:
+    if ages.silence_ms > SILENT_MS:
         return Standing.SILENT
+    if report.release > newest.release and ages.running_ms > ages.lag_ms:
+        return Standing.AHEAD
     if report.refused:
         return Standing.REFUSING
     if report.release >= newest.release:
         return Standing.CURRENT
-    return Standing.LAGGING if age_ms > lag_ms else Standing.BEHIND
+    return Standing.LAGGING if ages.newest_ms > ages.lag_ms else Standing.BEHIND
 
 
 # Two workers of one machine may report by one name: the process tells them apart.
@@ -109,26 +131,27 @@ class Replicas:
     def states(self) -> list[ReplicaState]:
         """Every replica heard of lately, by its name."""
         now_ms = self.now_ms()
-        age_ms = now_ms - self.newest.published_at_ms
         for name, (_, heard_at_ms) in list(self._reports.items()):
             if now_ms - heard_at_ms > FORGOTTEN_MS:
                 del self._reports[name], self._since[name]
                 self._alarmed.pop(name, None)
         return [
-            ReplicaState(
-                report,
-                heard_at_ms,
-                standing_of(
-                    report,
-                    self.newest,
-                    silence_ms=now_ms - heard_at_ms,
-                    age_ms=age_ms,
-                    lag_ms=self.lag_ms,
-                ),
-                self._since[name][1],
-            )
+            self._state(name, report, heard_at_ms, now_ms)
             for name, (report, heard_at_ms) in sorted(self._reports.items())
         ]
+
+    def _state(
+        self, name: Process, report: ReplicaReport, heard_at_ms: int, now_ms: int
+    ) -> ReplicaState:
+        _, since_ms = self._since[name]
+        ages = Ages(
+            silence_ms=now_ms - heard_at_ms,
+            running_ms=now_ms - since_ms,
+            newest_ms=now_ms - self.newest.published_at_ms,
+            lag_ms=self.lag_ms,
+        )
+        standing = standing_of(report, self.newest, ages)
+        return ReplicaState(report, heard_at_ms, standing, since_ms)
 
     def counted(self) -> Mapping[Standing, int]:
         """How many there are of each standing."""
@@ -153,6 +176,12 @@ class Replicas:
             return report.refused
         if state.standing is Standing.SILENT:
             return "it reports no longer; did it end, or does it not reach the broker?"
+        if state.standing is Standing.AHEAD:
+            return (
+                f"it runs release {report.release} (policy {report.policy}), this "
+                f"database knows none after {self.newest.release}: was it restored "
+                "from a backup? See docs/control-plane.md"
+            )
         return f"it runs release {report.release}, and {self.newest.release} is newest"
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -33,6 +34,8 @@ from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
+from scoring.control.desks.releasing import unknown_release
+from scoring.control.desks.topic_agreement import agree
 from scoring.control.domain.people import Person, role_named
 from scoring.control.domain.tokens import new_token, token_digest
 from scoring.control.lease import Lease
@@ -201,7 +204,9 @@ def relay_from(settings: Settings, database: Database) -> Relay | None:
     holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     rows = LeaseTable(database, topics.control, lambda: now_ms() + _MS_PER_S)
     lease = Lease(rows, holder, time.monotonic)
-    return Relay(RelayedOutbox(database), topic, lease, now_ms)
+    return Relay(
+        RelayedOutbox(database), topic, lease, now_ms, partial(agree, database)
+    )
 
 
 def _reports(settings: Settings) -> ReplicaReports:
@@ -232,8 +237,10 @@ def _newest(database: Database) -> Newest:
     from scoring.control.database.unit_of_work import reading
 
     with reading(database) as work:
-        kept = work.policies.in_force()
-    return Newest() if kept is None else Newest(kept.number, kept.at_ms)
+        kept, unknown = work.policies.in_force(), unknown_release(work)
+    if kept is None:
+        return Newest(unknown=unknown)
+    return Newest(kept.number, kept.at_ms, unknown)
 
 
 # Who is let in --------------------------------------------------------------------

@@ -165,6 +165,12 @@ def rearm(
 
 
 @with_control
+def republish(api: ControlApi, *, why: Why) -> None:
+    """Release once more what is in force here: after a restore from a backup."""
+    _act(api, {"why": why}, "republish")
+
+
+@with_control
 def diff(
     api: ControlApi,
     number: Number,
@@ -219,7 +225,7 @@ def text(
 
 COMMANDS = (
     draft, edit, propose, approve, reject, release, shadow, rollout, stop, rollback,
-    rearm, diff, history, text,
+    rearm, republish, diff, history, text,
 )  # fmt: skip
 
 

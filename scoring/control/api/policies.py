@@ -299,6 +299,20 @@ def rearm_breaker(
     return _done(by, answer, response)
 
 
+@router.post(
+    "/releases/republish", operation_id="republish", status_code=HTTPStatus.CREATED
+)
+def republish(
+    by: Visiting,
+    wish: wishes.WhyWish,
+    response: Response,
+    if_match: IfMatch = "",
+) -> views.DoneView:
+    """Release what is in force here once more: after a restore from a backup."""
+    answer = by.policies.republish(by.because(wish.why), read=_release_read(if_match))
+    return _done(by, answer, response)
+
+
 def _acted(by: Visitor, wish: wishes.ActWish, read: int | None) -> PolicyAnswer:
     asking = by.because(wish.why)
     if wish.act is Act.CANDIDATE:

@@ -134,5 +134,6 @@ def list_replicas(by: Visiting) -> views.ReplicasView:
     return views.ReplicasView(
         release=replicas.newest.release,
         published_at_ms=replicas.newest.published_at_ms,
+        unknown=views.UnknownReleaseView.of(replicas.newest.unknown),
         items=[views.ReplicaView.of(each) for each in replicas.states()],
     )

@@ -16,6 +16,7 @@ from scoring.control.domain.audit_chain import AuditEntry
 from scoring.control.domain.people import PersonRole
 from scoring.control.domain.policy_life import PolicyState, PolicyVersion
 from scoring.control.replicas import ReplicaState, Standing
+from scoring.core.release.policy_release import PolicyRelease
 
 T = TypeVar("T")
 
@@ -298,9 +299,30 @@ class ReplicaView(View):
         )
 
 
+class UnknownReleaseView(View):
+    """The topic's release, which is newer than any that this database knows."""
+
+    release: int
+    policy: str
+    by: str
+    why: str
+    published_at_ms: int
+
+    @classmethod
+    def of(cls, release: PolicyRelease | None) -> UnknownReleaseView | None:
+        """The same; None where there is none."""
+        if release is None:
+            return None
+        return cls(**{name: getattr(release, name) for name in cls.model_fields})
+
+
 class ReplicasView(View):
-    """The newest release, and every process that was heard of."""
+    """The newest release, and every process that was heard of.
+
+    `unknown` is set after the database was restored from a backup, until a release.
+    """
 
     release: int
     published_at_ms: int
+    unknown: UnknownReleaseView | None
     items: list[ReplicaView]

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from scoring.control.database.tables import HEADS, OUTBOX
+from scoring.core.release.policy_release import POLICY_KEY
+
+_WAITS = OUTBOX.c.published_at_ms.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +68,77 @@ class ControlOutbox:
         found = select(exists().where(OUTBOX.c.key == key))
         return bool(self._connection.execute(found).scalar_one())
 
+    def newest(self, key: str) -> OutboxRecord | None:
+        """The newest record of a key, published or not; None where there is none."""
+        of_it = select(OUTBOX).where(OUTBOX.c.key == key)
+        return self._first(of_it.order_by(OUTBOX.c.sequence.desc()).limit(1))
+
+    def at(self, sequence: int) -> OutboxRecord | None:
+        """The record with a sequence; None where there is none."""
+        return self._first(select(OUTBOX).where(OUTBOX.c.sequence == sequence))
+
+    def waiting_until(self, sequence: int) -> list[OutboxRecord]:
+        """Those that are not published, up to a sequence."""
+        of_them = select(OUTBOX).where(_WAITS, OUTBOX.c.sequence <= sequence)
+        rows = self._connection.execute(of_them.order_by(OUTBOX.c.sequence))
+        return [OutboxRecord(row.sequence, row.key, row.value) for row in rows]
+
+    @property
+    def last_published(self) -> int:
+        """The highest sequence that the log acknowledged; 0: none."""
+        found = select(func.max(OUTBOX.c.sequence)).where(~_WAITS)
+        return int(self._connection.execute(found).scalar_one() or 0)
+
+    @property
+    def last(self) -> int:
+        """The highest sequence that was ever given."""
+        return int(
+            self._connection.execute(select(HEADS.c.outbox_sequence)).scalar_one()
+        )
+
+    def lift(self, above: int) -> None:
+        """Give what waits, and what comes, sequences above one; their order stays."""
+        last = max(self.last, above)
+        waits = select(func.min(OUTBOX.c.sequence)).where(_WAITS)
+        first = self._connection.execute(waits).scalar_one()
+        if first is not None:
+            # By more than their span, so that none meets another on its way.
+            by = last + 1 - first
+            moved = {"sequence": OUTBOX.c.sequence + by}
+            self._connection.execute(update(OUTBOX).where(_WAITS).values(moved))
+            last += by
+        self._connection.execute(update(HEADS).values(outbox_sequence=last))
+
+    def replace(self, record: OutboxRecord) -> None:
+        """Put another value in place of a record's."""
+        of_it = update(OUTBOX).where(OUTBOX.c.sequence == record.sequence)
+        self._connection.execute(of_it.values(value=record.value))
+
+    def note(self, record: OutboxRecord, *, at_ms: int) -> None:
+        """Keep what the topic holds under a sequence, as what was published."""
+        of_it = delete(OUTBOX).where(OUTBOX.c.sequence == record.sequence)
+        self._connection.execute(of_it)
+        values = {"sequence": record.sequence, "key": record.key}
+        new = insert(OUTBOX).values(**values, value=record.value, published_at_ms=at_ms)
+        self._connection.execute(new)
+
+    def withdraw(self) -> None:
+        """Let every text and the newest release wait once more; forget the rest.
+
+        For a topic that lost what was published.
+        """
+        release = self.newest(POLICY_KEY)
+        number = 0 if release is None else release.sequence
+        is_text = OUTBOX.c.key.like(f"{POLICY_KEY}/%")
+        kept = or_(is_text, OUTBOX.c.sequence == number)
+        self._connection.execute(delete(OUTBOX).where(~_WAITS, ~kept))
+        self._connection.execute(update(OUTBOX).values(published_at_ms=None))
+
     def unpublished(self, *, count_max: int) -> list[OutboxRecord]:
         """The next records to publish, in order."""
         rows = self._connection.execute(
             select(OUTBOX.c.sequence, OUTBOX.c.key, OUTBOX.c.value)
-            .where(OUTBOX.c.published_at_ms.is_(None))
+            .where(_WAITS)
             .order_by(OUTBOX.c.sequence)
             .limit(count_max)
         )
@@ -71,5 +151,9 @@ class ControlOutbox:
 
     def waiting(self) -> int:
         """How many are not published yet."""
-        found = select(func.count()).where(OUTBOX.c.published_at_ms.is_(None))
+        found = select(func.count()).where(_WAITS)
         return int(self._connection.execute(found).scalar_one())
+
+    def _first(self, found: Select[Any]) -> OutboxRecord | None:
+        row = self._connection.execute(found).first()
+        return None if row is None else OutboxRecord(row.sequence, row.key, row.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, Table, insert, select
+from sqlalchemy import Connection, Row, Table, insert, select, update
 
 from scoring.control.database import rows
 from scoring.control.database.tables import (
@@ -201,6 +201,13 @@ class Policies:
                 audit_hash=entry.hash,
             )
         )
+
+    def renumber(self, number: int, to: int) -> None:
+        """Give a release that nobody has read another number; what it used follows."""
+        of_it = update(RELEASES).where(RELEASES.c.number == number)
+        self._connection.execute(of_it.values(number=to))
+        used = update(PROPOSALS).where(PROPOSALS.c.used_by == number)
+        self._connection.execute(used.values(used_by=to))
 
     def anchors(self) -> dict[int, str]:
         """The audit's hashes that releases carry, by sequence."""

@@ -24,7 +24,6 @@ from sqlalchemy import (
 )
 
 from scoring.control.database.tables import (
-    HEADS,
     LIST_BEFORE,
     LIST_CHANGES,
     LIST_ENTRIES,
@@ -97,12 +96,6 @@ class TokenLists:
         ended = update(LIST_IMPORTS).values(list="", state=ImportState.LAPSED.value)
         self._connection.execute(ended.where(LIST_IMPORTS.c.list == name))
         self._connection.execute(delete(LISTS).where(LISTS.c.name == name))
-
-    def next_revision(self) -> int:
-        """The next revision over all lists; the lock of writers makes it one's own."""
-        revision = self._connection.execute(select(HEADS.c.list_revision)).scalar_one()
-        self._connection.execute(update(HEADS).values(list_revision=revision + 1))
-        return int(revision) + 1
 
     # Changes -------------------------------------------------------------------
 

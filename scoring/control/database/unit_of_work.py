@@ -14,6 +14,7 @@ from scoring.control.database.case_positions import CasePositions
 from scoring.control.database.cases import Cases
 from scoring.control.database.database import Database
 from scoring.control.database.list_imports import ListImports
+from scoring.control.database.list_revisions import ListRevisions
 from scoring.control.database.outbox import ControlOutbox
 from scoring.control.database.policies import Policies
 from scoring.control.database.tables import HEADS
@@ -60,6 +61,11 @@ class UnitOfWork:
     def imports(self) -> ListImports:
         """Imports of files into managed lists."""
         return ListImports(self.connection)
+
+    @cached_property
+    def revisions(self) -> ListRevisions:
+        """The revisions of managed lists."""
+        return ListRevisions(self.connection)
 
     @cached_property
     def policies(self) -> Policies:

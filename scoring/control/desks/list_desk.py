@@ -9,7 +9,7 @@ from typing import Any
 
 from scoring.control.database.database import Database
 from scoring.control.database.unit_of_work import UnitOfWork, reading, writing
-from scoring.control.desks.list_records import publish
+from scoring.control.desks.list_records import revise
 from scoring.control.domain import managed_lists
 from scoring.control.domain.audit_chain import Change
 from scoring.control.domain.entry_columns import EntryRow
@@ -96,7 +96,7 @@ class ListDesk:
                 raise NotPossible(f"there is a list {name!r} already")
             work.lists.add(info)
             # A list of this name may have been deleted: the topic says it is empty.
-            _told(work, info, "created", None, doing)
+            revise(work, info, "created", None, doing)
             _record(work, "list.create", info, doing, after=_of(info))
             return work.lists.named(name)
 
@@ -106,7 +106,7 @@ class ListDesk:
             info = self._read(work, name, revision)
             deletable(name, work.policies.in_states(HOLDING))
             work.lists.empty(name)
-            _told(work, info, "deleted", None, doing)
+            revise(work, info, "deleted", None, doing)
             work.lists.delete(name)
             _record(work, "list.delete", info, doing, before=_of(info))
 
@@ -133,7 +133,7 @@ class ListDesk:
             work.lists.take_off(name, token)
             info = replace(info, count=info.count - 1)
             touched = [(token_hash(token), REMOVED_MS)]
-            info = _told(work, info, f"{token!r} taken off", touched, doing)
+            info = revise(work, info, f"{token!r} taken off", touched, doing)
             _record(work, "list.take_off", info, doing, before=asdict(before))
             return ListAnswer(info, changed=True)
 
@@ -198,7 +198,7 @@ class ListDesk:
             touched = work.imports.touched(number) if _is_told(applied) else None
             if diff.touched:
                 told = f"import {number}: +{diff.added} ~{diff.changed} -{diff.removed}"
-                info = _told(work, info, told, touched, doing)
+                info = revise(work, info, told, touched, doing)
             applied = replace(applied, revision=info.revision)
             work.imports.save(applied)
             after = {"import": number, "source": import_.source, **asdict(diff)}
@@ -217,7 +217,7 @@ class ListDesk:
             info = replace(info, count=work.lists.count(name))
             if entries:
                 told = f"import {number} undone"
-                info = _told(work, info, told, touched, doing)
+                info = revise(work, info, told, touched, doing)
             work.imports.save(undone)
             after = {"import": number, "entries": entries}
             _record(work, "list.undo_import", info, doing, after=after)
@@ -272,33 +272,11 @@ def put_entry(
     work.lists.put(info.name, entry, _origin(doing, source, None))
     info = replace(info, count=info.count + (before is None))
     touched = [(token_hash(entry.token), entry.until_ms)]
-    info = _told(work, info, f"{entry.token!r} put on", touched, doing)
+    info = revise(work, info, f"{entry.token!r} put on", touched, doing)
     kept = work.lists.entry(info.name, entry.token)
     was, now = (asdict(each) if each else None for each in (before, kept))
     _record(work, "list.put", info, doing, before=was, after=now)
     return ListAnswer(info, changed=True, entry=kept)
-
-
-def _told(
-    work: UnitOfWork,
-    info: KeptList,
-    what: str,
-    touched: Sequence[tuple[int, int]] | None,
-    doing: Doing,
-) -> KeptList:
-    """A revision of a list: kept, and on its way to the data plane."""
-    info = replace(info, revision=work.lists.next_revision())
-    published = publish(work, info, touched)
-    values: dict[str, Any] = {
-        "revision": info.revision,
-        "what": what,
-        "by": doing.person.name,
-        "at_ms": doing.at_ms,
-        "sent": published.changed > 0,
-    }
-    work.lists.add_change(info.name, values)
-    work.lists.save(published)
-    return published
 
 
 def _is_told(import_: ListImport) -> bool:

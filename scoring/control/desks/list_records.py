@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from scoring.control.database.unit_of_work import UnitOfWork
 from scoring.control.domain.managed_lists import CHANGED_MAX, KeptList
+from scoring.control.domain.people import Doing
 from scoring.core.release.keys import key_of_change, key_of_chunk, key_of_list
 from scoring.core.release.list_release import (
     ListBase,
@@ -23,7 +25,29 @@ CHUNK_BYTES_MAX = 512_000
 _ROWS_MAX = CHUNK_BYTES_MAX // ROW.itemsize
 
 
-def publish(
+def revise(
+    work: UnitOfWork,
+    info: KeptList,
+    what: str,
+    touched: Sequence[tuple[int, int]] | None,
+    doing: Doing,
+) -> KeptList:
+    """A revision of a list: kept, and on its way to the data plane."""
+    info = replace(info, revision=work.revisions.next())
+    published = _published(work, info, touched)
+    values: dict[str, Any] = {
+        "revision": info.revision,
+        "what": what,
+        "by": doing.person.name,
+        "at_ms": doing.at_ms,
+        "sent": published.changed > 0,
+    }
+    work.lists.add_change(info.name, values)
+    work.lists.save(published)
+    return published
+
+
+def _published(
     work: UnitOfWork, info: KeptList, touched: Sequence[tuple[int, int]] | None
 ) -> KeptList:
     """Put into the outbox what a revision changed; the list as it is kept then.

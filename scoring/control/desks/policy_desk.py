@@ -254,6 +254,21 @@ class PolicyDesk:
             policy = work.policies.policy(number)
             return self._told(PolicyAnswer(policy=policy, release=release))
 
+    def republish(self, by: By, *, read: int | None = None) -> PolicyAnswer:
+        """Release what is in force here once more, under a new number.
+
+        Where the database was restored from a backup, the data plane runs what came
+        after it; this returns it to what the database says.
+        """
+        by.person.needs(Right.ROLL_BACK)
+        because = "a release is repeated with its reason"
+        with self._doing(by, because) as (work, doing):
+            wanted = steps.arrangement_at(work, read)
+            number = wanted.policy or 0
+            release = put_in_force(work, "policy.republish", number, wanted, doing)
+            policy = work.policies.policy(number)
+            return self._told(PolicyAnswer(policy=policy, release=release))
+
     # Reading -------------------------------------------------------------------
 
     @contextmanager

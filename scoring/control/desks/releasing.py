@@ -18,7 +18,11 @@ from scoring.core.release.policy_release import (
     PolicyText,
 )
 from scoring.errors import NotPossible
-from scoring.wire.control_json import release_to_json, text_to_json
+from scoring.wire.control_json import (
+    release_from_json,
+    release_to_json,
+    text_to_json,
+)
 
 
 def arrangement_in_force(work: UnitOfWork) -> Arrangement:
@@ -28,9 +32,24 @@ def arrangement_in_force(work: UnitOfWork) -> Arrangement:
 
 
 def next_release(work: UnitOfWork) -> int:
-    """The number of the next release."""
-    kept = work.policies.in_force()
+    """The number of the next release, above every one that the topic has shown."""
+    kept, unknown = work.policies.in_force(), unknown_release(work)
+    if unknown is not None:
+        return unknown.release + 1
     return 1 if kept is None else kept.number + 1
+
+
+def unknown_release(work: UnitOfWork) -> PolicyRelease | None:
+    """The topic's release, where it is newer than any that this database knows.
+
+    So it is after the database was restored from a backup, until the next release.
+    """
+    kept, newest = work.policies.in_force(), work.outbox.newest(POLICY_KEY)
+    if newest is None or newest.value is None:
+        return None
+    release = release_from_json(newest.value)
+    known = 0 if kept is None else kept.number
+    return release if release.release > known else None
 
 
 def put_in_force(

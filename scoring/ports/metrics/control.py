@@ -17,7 +17,7 @@ RELAYS = gauge(
 REPLICAS = gauge(
     "fraud_control_replicas", Unit.REPLICAS,
     "Processes that decide, by how they follow releases.",
-    "Alarm on lagging, refusing and silent.",
+    "Alarm on lagging, refusing, silent and ahead.",
     MetricLabel("standing", bounded_by="the standings of a replica"),
 )  # fmt: skip
 REQUESTS = counter(

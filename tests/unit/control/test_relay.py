@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scoring.control.control_topic import Fenced
 from scoring.control.database.outbox import OutboxRecord
+from scoring.control.domain.topic_held import TopicHeld
 from scoring.control.relay import Relay
 from scoring.errors import BadArtifact, DatabaseUnavailable, LogUnavailable
 
@@ -48,6 +49,7 @@ class KeptTopic:
 
     async def begin(self):
         self.begun += 1
+        return TopicHeld()
 
     async def append(self, records):
         error = self.fails.pop(0) if self.fails else None
@@ -82,7 +84,7 @@ class FreeLease:
 
 
 def relay_of(outbox, topic, lease=None):
-    return Relay(outbox, topic, lease or FreeLease(), lambda: 0)
+    return Relay(outbox, topic, lease or FreeLease(), lambda: 0, lambda *_: None)
 
 
 async def until(condition, relay):
@@ -181,7 +183,7 @@ async def test_an_outage_is_a_fault_until_it_is_over():
 
     async def noted():
         seen.append(relay.fault)
-        await begin()
+        return await begin()
 
     relay.topic.begin = noted
     await until(lambda: outbox.marked and not relay.fault, relay)
@@ -198,7 +200,7 @@ async def test_a_broker_that_refuses_our_settings_is_a_fault_and_is_asked_again(
         seen.append(relay.fault)
         if len(seen) < 3:
             raise BadArtifact("AuthenticationFailed")
-        await begin()
+        return await begin()
 
     topic.begin = refusing
     await until(lambda: outbox.marked and not relay.fault, relay)
