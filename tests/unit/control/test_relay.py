@@ -159,12 +159,69 @@ async def test_who_lost_the_lease_between_reading_and_sending_sends_nothing():
     outbox, topic = KeptOutbox(), KeptTopic()
     outbox.add("policy", b"1")
     lease = FreeLease()
-    lease.held = False
     looks = []
     lease.hold = lambda: bool(looks.append(1)) or True
-    await until(lambda: len(looks) > 3, relay_of(outbox, topic, lease))
+    relay = relay_of(outbox, topic, lease)
+    relay.agree = lambda *_: setattr(lease, "held", False)
+    await until(lambda: len(looks) > 3, relay)
     assert topic.begun == 1
     assert topic.appended == []
+
+
+async def test_the_lease_is_renewed_while_a_large_topic_is_read(monkeypatch):
+    monkeypatch.setattr("scoring.control.relay._HOLD_S", 0.0)
+    outbox, topic = KeptOutbox(), KeptTopic()
+    lease, looks = FreeLease(), []
+    lease.hold = lambda: bool(looks.append(1)) or True
+    begin = topic.begin
+
+    async def slow():
+        while len(looks) < 5:
+            await asyncio.sleep(0)
+        return await begin()
+
+    topic.begin = slow
+    relay = relay_of(outbox, topic, lease)
+    await until(lambda: relay.relays, relay)
+    assert topic.begun == 1
+
+
+async def test_a_lease_that_is_lost_while_the_topic_is_read_ends_the_reading(
+    monkeypatch,
+):
+    monkeypatch.setattr("scoring.control.relay._HOLD_S", 0.0)
+    topic, lease, agreed = KeptTopic(), FreeLease(), []
+    looks = []
+
+    def hold():
+        looks.append(1)
+        lease.held = len(looks) % 2 == 1
+        return lease.held
+
+    async def never():
+        await asyncio.Event().wait()
+
+    lease.hold, topic.begin = hold, never
+    relay = relay_of(KeptOutbox(), topic, lease)
+    relay.agree = lambda *_: agreed.append(1)
+    await until(lambda: len(looks) > 5, relay)
+    assert agreed == []
+
+
+async def test_a_database_that_went_back_is_compared_with_the_topic_again():
+    outbox, topic = KeptOutbox(), KeptTopic()
+    outbox.add("policy", b"1")
+    relay, agreed = relay_of(outbox, topic), []
+    relay.agree = lambda *_: agreed.append(1)
+    await until(lambda: outbox.marked, relay)
+    outbox.marked.clear()  # a copy from before has taken over
+    relay.lease.held, relay._last, relay.relays = True, 1, True
+    running = asyncio.create_task(relay.run())
+    async with asyncio.timeout(5):
+        while len(agreed) < 2:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_relay_that_was_fenced_begins_again_before_it_sends():
