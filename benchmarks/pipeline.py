@@ -64,6 +64,15 @@ class Laps:
         del checks, answers
         self.us.update(durations_us)
 
+    def decided(
+        self,
+        checks: Sequence[Check],
+        cores: Sequence[object],
+        answers: Sequence[object],
+    ) -> None:
+        """Nothing to do: the answers tell."""
+        del checks, cores, answers
+
     def count(self, event: str, n: int = 1) -> None:
         """Nothing to do: the answers tell."""
         del event, n

@@ -15,6 +15,7 @@ ScoringError
 ├── Unavailable             an outside system failed; a retry may help  UNAVAILABLE
 │   ├── StoreUnavailable    becomes a Degradation inside the scorer
 │   │   ├── StoreLate       the caller's time was over; the store may only be busy
+│   │   ├── StoreRefused    it answered with an error
 │   │   └── HistoryLost     the store answers and is empty: `scoring rebuild`
 │   ├── ModelUnavailable    becomes a Degradation inside the scorer
 │   ├── ModelRegistryUnavailable   a process keeps the model it has
@@ -177,11 +178,24 @@ class Unavailable(ScoringError):
 
 
 class StoreUnavailable(Unavailable):
-    """The store did not answer in time, or refused."""
+    """The store did not answer in time, or refused.
+
+    `reason` is the label of the metric that says why.
+    """
+
+    reason = "unreachable"
 
 
 class StoreLate(StoreUnavailable):
     """The time given was over, and the store was not silent for long: no outage."""
+
+    reason = "late"
+
+
+class StoreRefused(StoreUnavailable):
+    """The store answered with an error: full, read-only, an unknown password."""
+
+    reason = "refused"
 
 
 class HistoryLost(StoreUnavailable):
@@ -189,6 +203,8 @@ class HistoryLost(StoreUnavailable):
 
     The message says what to do.
     """
+
+    reason = "history_lost"
 
 
 class ModelUnavailable(Unavailable):

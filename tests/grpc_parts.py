@@ -138,7 +138,7 @@ async def open_door(
     scorer = Scorer(gateway, artifacts, provisional, telemetry, now_ms)
     log = log or (MemoryLog() if logs else None)
     policies = PolicyVersions.of(chosen, "grpc-0", artifacts.catalogue, now_ms)
-    seen = (telemetry, calls or SilentCalls())
+    seen = (telemetry, calls or SilentCalls(), lambda *_: None)
     service = Service(*(chosen, scorer, policies, store, log, None, Topics()), *seen)
     source = models_from(chosen)
     calls_ = calls_from(

@@ -67,6 +67,11 @@ class Circuit:
         """Whether exchanges are tried."""
         return self.state is not State.OPEN
 
+    @property
+    def reason(self) -> str:
+        """Why it is open, in a word; "" where the store is asked."""
+        return "" if self.asks else self._why.reason
+
     async def guarded(self, kind: Exchange, exchange: Callable[[], Awaitable[T]]) -> T:
         """Run an exchange unless the circuit is open; take note of how it went."""
         if not self.asks:

@@ -11,6 +11,7 @@ from scoring.core.transaction.transaction import Transaction
 from scoring.errors import Overloaded
 from scoring.pipeline.stage_timer import Idle
 from scoring.ports.check import Check
+from scoring.ports.events import Event
 
 # Long enough for a burst to pass, short against a person waiting at a till.
 _RETRY_AFTER_MS = 200
@@ -31,12 +32,13 @@ class LoadShedding:
 
     At most `checks_max` are in flight. `amount` is a transaction's in one currency,
     None where its rate is not known. `monotonic` is the clock that deadlines are
-    instants of, seconds.
+    instants of, seconds; `count` hears of what is shed.
     """
 
     monotonic: Callable[[], float]
     amount: Callable[[Transaction], int | None]
     checks_max: int = 4_096
+    count: Callable[[Event, int], None] = lambda _event, _n: None
     # Running mean of what one check costs, without the waiting for the store: that
     # ends at each check's own deadline, with an answer, and is no more for many.
     check_s: float = 0.0002
@@ -46,6 +48,7 @@ class LoadShedding:
     def refuse_beyond(self, count: int) -> None:
         """Raise `Overloaded` where so many checks in flight are too many."""
         if count > self.checks_max:
+            self.count(Event.SHED_FULL, 1)
             raise Overloaded(retry_after_ms=_RETRY_AFTER_MS)
 
     def refuse_late(self, check: Check, *, ahead: int) -> None:
@@ -60,6 +63,7 @@ class LoadShedding:
         if (ahead + 1) * self.check_s > _WAIT_SHARE_MAX * left_s:
             alone = self.check_s > _WAIT_SHARE_MAX * left_s
             told = self._too_short() if alone else ""
+            self.count(Event.SHED_LATE, 1)
             raise Overloaded(told, retry_after_ms=_RETRY_AFTER_MS)
 
     def _too_short(self) -> str:
@@ -89,6 +93,7 @@ class LoadShedding:
             range(len(checks)), key=lambda i: -inf if (v := values[i]) is None else -v
         )
         short = frozenset(by_amount[max(fits, 1) :])
+        self.count(Event.SHED_SHORTENED, len(short))
         return [
             replace(check, deadline=now) if i in short else check
             for i, check in enumerate(checks)

@@ -82,6 +82,7 @@ class OrphanRelay:
     telemetry: Telemetry
     held: Callable[[Key], bool]
     set_aside: Callable[[Key, LogRecord, RecordRefused], Awaitable[bool]]
+    found_count: int | None = None
     _holder: str = field(default_factory=lambda: uuid4().hex)
     _seen: set[Key] = field(default_factory=set)
     _aside: set[Key] = field(default_factory=set)
@@ -93,6 +94,7 @@ class OrphanRelay:
         """
         seen, self._seen = self._seen, set()
         if not await self._is_ours():
+            self.found_count = None
             return 0
         found: set[Key] = set()
         relayed = 0
@@ -109,7 +111,7 @@ class OrphanRelay:
             if is_unavailable or not await self._is_ours():
                 return relayed
         self._aside &= found
-        self._seen = found
+        self._seen, self.found_count = found, len(found)
         return relayed
 
     async def _is_ours(self) -> bool:

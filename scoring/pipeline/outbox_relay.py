@@ -36,6 +36,7 @@ class Pending:
     logged: bytes
     provisional: bool
     done: asyncio.Future[None]
+    since: float  # when it was queued, by the loop's clock
 
     @property
     def key(self) -> Key:
@@ -67,7 +68,8 @@ class OutboxRelay:
     gather_s: float = 0.0
     logged: Callable[[Key], bool] = lambda _: True
     _queue: deque[Pending] = field(default_factory=deque)
-    _sent: set[Pending] = field(default_factory=set)  # and not yet acknowledged
+    # Sent and not yet acknowledged, oldest first.
+    _sent: dict[Pending, None] = field(default_factory=dict)
     _to_clear: list[Key] = field(default_factory=list)
     _held: Counter[Key] = field(default_factory=Counter)  # whatever is ours to append
     _more: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,11 +105,28 @@ class OutboxRelay:
             # The caller may not look: the overflow is counted, not logged as an error.
             done.exception()
             return done
-        pending = Pending(transaction, logged, provisional, done)
+        now = asyncio.get_running_loop().time()
+        pending = Pending(transaction, logged, provisional, done, now)
         self._held[pending.key] += 1
         self._queue.append(pending)
         self._more.set()
         return done
+
+    @property
+    def waiting_count(self) -> int:
+        """How many are on their way to the log."""
+        return len(self._queue) + len(self._sent)
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest of them was queued, by the loop's clock; None for none."""
+        oldest = [next(iter(held), None) for held in (self._sent, self._queue)]
+        return min((one.since for one in oldest if one is not None), default=None)
+
+    @property
+    def outbox_count(self) -> int | None:
+        """Entries of the store's outbox at the last look; None where others look."""
+        return self._orphans.found_count
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -136,7 +155,7 @@ class OutboxRelay:
             futures = self.log.send(records)
             for pending, record, future in zip(batch, records, futures, strict=True):
                 self._queue.popleft()
-                self._sent.add(pending)
+                self._sent[pending] = None
                 future.add_done_callback(partial(self._settle, pending, record))
             reached(Step.SENT)
             if portion.stop < count:
@@ -152,7 +171,7 @@ class OutboxRelay:
         elif not (error or sent.cancelled()):
             self._settled(pending, is_safe=True)
         else:  # a log that was closed takes nothing; the outbox or the spool keeps it
-            self._sent.discard(pending)
+            self._sent.pop(pending, None)
             self.telemetry.count(Event.LOG_RETRY)
             self._queue.append(pending)
             self._more.set()
@@ -163,7 +182,7 @@ class OutboxRelay:
 
     def _settled(self, pending: Pending, *, is_safe: bool) -> None:
         reached(Step.LOGGED)
-        self._sent.discard(pending)
+        self._sent.pop(pending, None)
         if is_safe and self._is_out(pending):
             self._to_clear.append(pending.key)
             self._clearable.set()
@@ -203,6 +222,7 @@ class OutboxRelay:
             )
             return False
         self.telemetry.count(Event.DEAD_LETTER)
+        self.telemetry.dead_letter("decisions", error.code)
         return True
 
     async def _clear(self) -> None:

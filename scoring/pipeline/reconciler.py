@@ -126,6 +126,12 @@ class Provisional:
         """How many answers are still to be reconciled."""
         return len(self._kept)
 
+    @property
+    def oldest_at_ms(self) -> int | None:
+        """When the first of them was received, ms since 1970; None for none."""
+        first = next(iter(self._kept.values()), None)
+        return None if first is None else first.check.received_at_ms
+
     def answers(self, checks: Sequence[Check]) -> list[Answer | None]:
         """Answers to repeats of what is kept: the same decision, or a conflict."""
         if not self._kept:

@@ -185,6 +185,7 @@ class Scorer:
         batch = batch.with_shadows(evidences)
         answers = await self._recorder.answers(batch, cores)
         self.breaker.count(policies, batch.checks, cores, answers)
+        self.telemetry.decided(batch.checks, cores, answers)
         return answers
 
     def _look_again(

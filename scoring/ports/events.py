@@ -98,6 +98,28 @@ class Event(StrEnum):
         "let_through_unpaid",
         "one that the sample had chosen was declined: no budget left, or no store",
     )
+    SHED_FULL = (
+        "shed_full",
+        "a check was refused: SCORING_GRPC_CHECKS_MAX are in flight",
+    )
+    SHED_LATE = (
+        "shed_late",
+        "a check was refused: what waits before it leaves it no time; add processes",
+    )
+    SHED_SHORTENED = (
+        "shed_shortened",
+        "a check of a small amount was decided without history, to leave others time",
+    )
+    MODEL_TAKEN = "model_taken", "another model decides"
+    MODEL_REFUSED = (
+        "model_refused",
+        "the promoted model was refused, the log says why; should stay 0",
+    )
+    CERTIFICATE_TAKEN = "certificate_taken", "new connections get another certificate"
+    CERTIFICATE_REFUSED = (
+        "certificate_refused",
+        "a new certificate was refused, the log says why; should stay 0",
+    )
     RATES_TAKEN = "rates_taken", "a new file of exchange rates is in force"
     RATES_REFUSED = (
         "rates_refused",

@@ -8,6 +8,11 @@ from typing import Protocol
 class Spool(Protocol):
     """A bounded local place for provisional answers, which outlives the process."""
 
+    @property
+    def bytes_used(self) -> int:
+        """What it keeps now."""
+        ...
+
     def append(self, logged: bytes) -> bool:
         """Keep one logged Decision; False where it was not taken."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from scoring.core.decision.decision import Door
+from scoring.core.decision.decision import DecisionCore, Door
 from scoring.ports.check import Check
 from scoring.ports.events import Event
 from scoring.ports.model import Matrix, Scores
@@ -21,6 +21,19 @@ class Telemetry(Protocol):
         durations_us: Mapping[str, int],
     ) -> None:
         """Count one batch: `answers` are decisions or errors, one a check."""
+        ...
+
+    def decided(
+        self,
+        checks: Sequence[Check],
+        cores: Sequence[DecisionCore],
+        answers: Sequence[object],
+    ) -> None:
+        """Count the decisions of one batch, by what made them; one core a check."""
+        ...
+
+    def dead_letter(self, source: str, problem: str) -> None:
+        """Count a dead letter by the topic of its input and the code of its error."""
         ...
 
     def count(self, event: Event, n: int = 1) -> None:

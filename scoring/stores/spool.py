@@ -27,6 +27,11 @@ class MemorySpool:
         self._kept: list[bytes] = []
         self._count_max = count_max
 
+    @property
+    def bytes_used(self) -> int:
+        """What it keeps now."""
+        return sum(map(len, self._kept))
+
     def append(self, logged: bytes) -> bool:
         """Keep one record; False where the bound is reached."""
         if len(self._kept) >= self._count_max:
@@ -88,6 +93,11 @@ class FileSpool:
                     f"{error.strerror}"
                 ) from error
             self._refused(error)
+
+    @property
+    def bytes_used(self) -> int:
+        """What this process keeps now; not what it took over."""
+        return 0 if self._own is None else self._own.end
 
     def append(self, logged: bytes) -> bool:
         """Keep one record; False where the bound is reached, or the disk is full."""

@@ -20,6 +20,7 @@ from scoring.doors.calls.lookups import Explainer, Explanations, Lookups
 from scoring.doors.calls.requests import Intake
 from scoring.doors.calls.shared_calls import SharedCalls
 from scoring.errors import BadArtifact
+from scoring.kafka.producer import nobody_counts
 from scoring.pipeline.dispatcher import CallDecider, Dispatcher
 from scoring.pipeline.follow_ups import FollowUps
 from scoring.pipeline.load_shedding import LoadShedding
@@ -29,6 +30,7 @@ from scoring.pipeline.single_flight import SingleFlight
 from scoring.ports.events import Event
 from scoring.settings import Settings
 from scoring.wiring.services import Service, now_ms
+from scoring.wiring.watching import show_certificates, show_queue
 
 if TYPE_CHECKING:
     from scoring.doors.auth.jwt import Tokens
@@ -82,13 +84,16 @@ def _dispatcher_from(service: Service) -> Dispatcher:
     settings, scorer = service.settings, service.scorer
     flights = SingleFlight(time.monotonic)
     shedding = LoadShedding(
-        time.monotonic, scorer.artifacts.catalogue.amount, settings.grpc_checks_max
+        *(time.monotonic, scorer.artifacts.catalogue.amount),
+        *(settings.grpc_checks_max, service.telemetry.count),
     )
     decider = CallDecider(scorer, flights, shedding, _publish_from(service))
     pacing = Pacing(
         quiet_turns=_QUIET_TURNS, gather_s=settings.grpc_gather_ms / _MS_PER_S
     )
-    return Dispatcher(MicroBatcher(decider, pacing), decider, flights, shedding)
+    batcher = MicroBatcher(decider, pacing)
+    show_queue(service.shows, batcher)
+    return Dispatcher(batcher, decider, flights, shedding)
 
 
 def _publish_from(service: Service) -> Publish:
@@ -122,8 +127,18 @@ def _explanations_from(
     return Explanations(load, codes)
 
 
-def certificates_from(settings: Settings) -> CertificateFiles | None:
-    """The files of either door's certificates; raises `BadArtifact`."""
+def shown_certificates(service: Service) -> CertificateFiles | None:
+    """The files of either door's certificates, watched; raises `BadArtifact`."""
+    files = certificates_from(service.settings, service.telemetry.count)
+    if files is not None:
+        show_certificates(service.shows, files)
+    return files
+
+
+def certificates_from(
+    settings: Settings, count: Callable[[Event], None] = nobody_counts
+) -> CertificateFiles | None:
+    """The files that the settings name, None for none; raises `BadArtifact`."""
     if settings.tls_cert_file is None and settings.tls_key_file is None:
         return None
     if settings.tls_cert_file is None or settings.tls_key_file is None:
@@ -131,7 +146,10 @@ def certificates_from(settings: Settings) -> CertificateFiles | None:
             "set SCORING_TLS_CERT_FILE and SCORING_TLS_KEY_FILE, or neither"
         )
     return CertificateFiles(
-        settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file
+        settings.tls_cert_file,
+        settings.tls_key_file,
+        settings.tls_client_ca_file,
+        count,
     )
 
 

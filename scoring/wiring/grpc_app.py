@@ -9,8 +9,7 @@ from scoring.doors.grpc.check_stream import Streams
 from scoring.doors.grpc.methods import GrpcMethods
 from scoring.doors.grpc.server import GrpcServer, ServerOptions
 from scoring.doors.grpc.tls import credentials_of
-from scoring.settings import Settings
-from scoring.wiring.calls import certificates_from
+from scoring.wiring.calls import shown_certificates
 from scoring.wiring.services import Service
 
 
@@ -18,17 +17,17 @@ def grpc_door_from(
     service: Service, calls: SharedCalls, *, shares_port: bool = False
 ) -> GrpcServer:
     """The gRPC door of a service, not yet listening; raises `BadArtifact`."""
-    settings, checks = service.settings, calls.checks
+    checks = calls.checks
     streams = Streams(
         *(calls.intake, checks.dispatcher, checks.message_bytes_max),
         *(time.monotonic, calls.watch),
     )
-    options = _server_options(settings, shares_port=shares_port)
+    options = _server_options(service, shares_port=shares_port)
     return GrpcServer(GrpcMethods(calls, streams), options, service.outside)
 
 
-def _server_options(settings: Settings, *, shares_port: bool) -> ServerOptions:
-    files = certificates_from(settings)
+def _server_options(service: Service, *, shares_port: bool) -> ServerOptions:
+    settings, files = service.settings, shown_certificates(service)
     return ServerOptions(
         address=settings.grpc_address,
         message_bytes_max=settings.message_bytes_max,

@@ -11,7 +11,7 @@ from scoring.doors.http.methods import HttpMethods
 from scoring.doors.http.server import HttpOptions, HttpServer
 from scoring.doors.http.tls import context_of
 from scoring.wire import openapi
-from scoring.wiring.calls import certificates_from
+from scoring.wiring.calls import shown_certificates
 from scoring.wiring.services import Service
 
 
@@ -20,7 +20,7 @@ def http_door_from(
 ) -> HttpServer:
     """The HTTP door of a service, not yet listening; raises `BadArtifact`."""
     settings = service.settings
-    files = certificates_from(settings)
+    files = shown_certificates(service)
     app = HttpApp(
         HttpMethods(calls, service.scorer.artifacts.catalogue),
         calls.watch,

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from scoring.core.features.catalogue import Catalogue
 from scoring.core.features.rates import Rates
@@ -33,6 +32,7 @@ from scoring.ports.patience import StorePatience
 from scoring.ports.store import Store
 from scoring.ports.telemetry import CallTelemetry, Telemetry
 from scoring.settings import Settings
+from scoring.stores.redis.store import RedisStore
 from scoring.telemetry.http_port import Liveness, open_metrics_port
 from scoring.telemetry.prometheus import PrometheusTelemetry
 from scoring.wiring.connections import (
@@ -45,6 +45,13 @@ from scoring.wiring.definitions import catalogue_from, policy_from, rates_from
 from scoring.wiring.file_watch import FileWatch
 from scoring.wiring.publishing import outbox_relay_from, provisional_from
 from scoring.wiring.releases import Following, PolicyVersions
+from scoring.wiring.watching import (
+    Shows,
+    show_circuit,
+    show_kept,
+    watch_loop,
+    watch_store,
+)
 
 _MS_PER_S = 1_000
 # A change of rates holds new batches back until those under way have ended: some
@@ -65,6 +72,7 @@ class Service:
     topics: Topics
     telemetry: Telemetry
     calls: CallTelemetry
+    shows: Shows
     outside: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     liveness: Liveness = field(default_factory=Liveness)
     wrong: asyncio.Future[None] = field(default_factory=asyncio.Future)
@@ -136,7 +144,7 @@ async def service_from(
     catalogue = catalogue_from(settings)
     policies = PolicyVersions.of(settings, name, catalogue, now_ms)
     artifacts = _artifacts(source, catalogue, policies.first())
-    telemetry = PrometheusTelemetry()
+    telemetry = PrometheusTelemetry(definitions=catalogue.version)
     telemetry.expect(artifacts.model)
     liveness = _liveness_from(settings)
     log = unconnected_log(settings, telemetry)
@@ -151,16 +159,16 @@ async def service_from(
     outside = systems_outside(provisional, log)
     liveness.outside = outside
     telemetry.watch(outside)
-    watching = [asyncio.create_task(_watch(source, scorer, telemetry))]
-    if settings.rates_file is not None:
-        converting = _follow_rates(settings, settings.rates_file, scorer, telemetry)
-        watching.append(asyncio.create_task(converting))
+    show_circuit(telemetry.shows, gateway.circuit, log)
+    show_kept(telemetry.shows, provisional, relay, now_ms)
+    watching = _watches(settings, source, scorer, telemetry, store)
     following = Following(policies, scorer, telemetry, now_ms())
     try:
         async with contact(provisional, log) as wrong, following.running():
             yield Service(
                 *(settings, scorer, policies, store, log, relay),
                 *(Topics(settings.topic_prefix), telemetry, telemetry.calls),
+                telemetry.shows,
                 *(outside, liveness, wrong),
             )
     finally:
@@ -172,6 +180,23 @@ async def service_from(
         if log is not None:
             await log.close()
         await store.close()
+
+
+def _watches(
+    settings: Settings,
+    source: ModelSource,
+    scorer: Scorer,
+    telemetry: PrometheusTelemetry,
+    store: RedisStore,
+) -> list[asyncio.Task[None]]:
+    """What is looked at while the service runs, begun."""
+    watches = (
+        _watch(source, scorer, telemetry),
+        _follow_rates(settings, scorer, telemetry),
+        watch_loop(telemetry),
+        watch_store(telemetry, store),
+    )
+    return [asyncio.create_task(watch) for watch in watches]
 
 
 def _options(settings: Settings, patience: StorePatience) -> DoorOptions:
@@ -205,24 +230,30 @@ async def _watch(
     def take(model: Model) -> None:
         telemetry.expect(model)
         scorer.artifacts = replace(scorer.artifacts, model=model)
+        telemetry.count(Event.MODEL_TAKEN)
         log.info("model %s decides from now on", model.version)
+
+    def refused(why: str) -> None:
+        telemetry.count(Event.MODEL_REFUSED)
+        log.error("the promoted model is refused, the model in use stays: %s", why)
 
     await ModelWatch(
         source.directory,
         load=partial(source.load, catalogue=catalogue),
         take=take,
-        refused=lambda why: log.error(
-            "the promoted model is refused, the model in use stays: %s", why
-        ),
+        refused=refused,
         refresh=source.refresh,
         poll_s=PULL_S if source.remote else POLL_S,
     ).follow(scorer.artifacts.model.version)
 
 
 async def _follow_rates(
-    settings: Settings, file: Path, scorer: Scorer, telemetry: Telemetry
+    settings: Settings, scorer: Scorer, telemetry: Telemetry
 ) -> None:
     """Convert by what the file says whenever it changes, from the next batch on."""
+    file = settings.rates_file
+    if file is None:
+        return
     catalogue = scorer.artifacts.catalogue
     log = logging.getLogger(__name__)
 

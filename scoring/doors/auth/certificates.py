@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scoring.errors import BadArtifact
+from scoring.ports.events import Event
 
 _log = logging.getLogger(__name__)
 Stamp = tuple[tuple[int, int, int], ...]
@@ -30,12 +32,16 @@ class CertificateFiles:
 
     A rotation takes effect only when certificate and key belong together and nothing
     changed while they were read: half-written files leave the ones in use. With
-    `client_ca_file` callers must present a certificate.
+    `client_ca_file` callers must present a certificate. `count` hears of rotations;
+    `expires_at` is when the server's certificate and the first root do, seconds since
+    1970.
     """
 
     cert_file: Path
     key_file: Path
     client_ca_file: Path | None = None
+    count: Callable[[Event], None] = lambda _event: None
+    expires_at: dict[str, float] = field(default_factory=dict)
     _seen: Stamp = field(default=())
 
     def first(self) -> LoadedCertificates:
@@ -52,11 +58,13 @@ class CertificateFiles:
                 return None
             loaded = self._load()
         except (BadArtifact, OSError) as error:
+            self.count(Event.CERTIFICATE_REFUSED)
             _log.warning(
                 "the certificate in use stays: the new files are refused: %s", error
             )
             return None
         if loaded is not None:
+            self.count(Event.CERTIFICATE_TAKEN)
             _log.warning("certificate replaced from %s", self.cert_file)
         return loaded
 
@@ -78,7 +86,19 @@ class CertificateFiles:
         if self._stamp() != before:
             return None
         self._seen = before
+        self._note_expiry(chain, roots)
         return LoadedCertificates(key, chain, roots, context)
+
+    def _note_expiry(self, chain: bytes, roots: bytes | None) -> None:
+        # Cryptography takes a while to import: only who has certificates pays for it.
+        from cryptography import x509
+
+        ends = [c.not_valid_after_utc for c in x509.load_pem_x509_certificates(chain)]
+        self.expires_at["server"] = ends[0].timestamp()
+        if roots is not None:
+            known = x509.load_pem_x509_certificates(roots)
+            first = min(each.not_valid_after_utc for each in known)
+            self.expires_at["client_ca"] = first.timestamp()
 
     def _stamp(self) -> Stamp:
         paths = (self.cert_file, self.key_file, self.client_ca_file)

@@ -75,11 +75,11 @@ async def stream_until(
     assigned = asyncio.Event()
 
     async def on_assigned(*_: Any, **__: Any) -> None:
-        progress.forward()
+        progress.assigned()
         assigned.set()
 
     app.on_partitions_assigned.connect(on_assigned, weak=False)
-    watch = Watch(progress, tuple(works))
+    watch = Watch(progress, tuple(works), options.topics.prefix)
     watching = asyncio.ensure_future(_watch(app, watch))
     await app.maybe_start()
     announced = asyncio.ensure_future(_announce(assigned, ready))

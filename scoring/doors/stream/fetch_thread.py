@@ -18,11 +18,12 @@ from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Transport
 from faust.types import TP
-from prometheus_client import Counter
+from prometheus_client import REGISTRY, Counter
 
 from scoring.kafka.startup_errors import patient
 from scoring.kafka.topic_incarnation import REMADE, committed_in, of_another
 from scoring.ports.metrics import stream
+from scoring.telemetry.families import gauge_of
 
 # Not this module's name: Faust silences the loggers of modules with its services.
 log = logging.getLogger("scoring.doors.stream.polls")
@@ -30,6 +31,7 @@ log = logging.getLogger("scoring.doors.stream.polls")
 # time that a request may take.
 _UNAVAILABLE_S = 60.0
 _DELETED = Counter(*stream.DELETED_UNREAD.told)
+_COMMITTED = gauge_of(stream.COMMITTED, REGISTRY)
 
 
 class Fetched(NamedTuple):
@@ -88,6 +90,7 @@ class PollThread(AIOKafkaConsumerThread):
 
         async def marked(offsets: Mapping[Any, Any]) -> None:
             await commit({tp: self._marked(tp, o.offset) for tp, o in offsets.items()})
+            _COMMITTED.set(time.time())
 
         consumer.commit = marked
         return consumer
@@ -201,6 +204,11 @@ class PollThread(AIOKafkaConsumerThread):
         """Which of these topics the brokers do not have, as far as we have heard."""
         cluster = self._ensure_consumer()._client.cluster  # noqa: SLF001
         return [topic for topic in topics if not cluster.partitions_for_topic(topic)]
+
+    def partitions_count(self, topic: str) -> int | None:
+        """How many partitions a topic has, as far as we have heard."""
+        cluster = self._ensure_consumer()._client.cluster  # noqa: SLF001
+        return len(cluster.partitions_for_topic(topic) or ()) or None
 
     def ask_again(self) -> None:
         """Have the client ask the brokers for their topics now."""

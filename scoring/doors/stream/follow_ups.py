@@ -41,11 +41,13 @@ class FollowUpWork:
     One that nothing is known of waits beside its partition: for its payment at most
     `early_s`, then for the search of everything decided. Those behind it are applied
     meanwhile; they are committed, and their letters written, after it. `admit` reads a
-    record of the topic, and `letters` is where its dead letters go.
+    record of the topic, which has the plain name `source`; `letters` is where its dead
+    letters go.
     """
 
     follow_ups: FollowUps
     admit: Callable[[Any], Reported]
+    source: str
     letters: str
     search: PaymentSearch
     log: DecisionLog
@@ -202,6 +204,7 @@ class FollowUpWork:
 
     def _letter(self, record: Any, error: ScoringError) -> Any:
         self.telemetry.count(Event.DEAD_LETTER)
+        self.telemetry.dead_letter(self.source, error.code)
         return letter_record(
             record,
             error,

@@ -27,6 +27,10 @@ class Consumer(Protocol):
         """How far each of our partitions is judged, and how far it can be."""
         ...
 
+    def partitions(self, topic: str) -> tuple[int, int | None]:
+        """How many of a topic's partitions are ours, and how many it has."""
+        ...
+
     def missing(self, topics: Sequence[str]) -> Sequence[str]:
         """Which of these topics the brokers do not have."""
         ...
@@ -46,10 +50,12 @@ class Watch:
 
     A topic that is missing is no reason to end: the others are read on. Once it is
     there again, the door ends the process where its broker tells topics apart.
+    `prefix` begins the topics' names, and is no part of a metric's.
     """
 
     progress: Progress
     topics: Sequence[str]
+    prefix: str = ""
     monotonic: Callable[[], float] = time.monotonic
     _said_at: dict[str, float] = field(default_factory=dict)
     _since: dict[Any, float] = field(default_factory=dict)
@@ -60,10 +66,17 @@ class Watch:
         lags = consumer.lags()
         self._look_for_topics(consumer)
         self._look_for_transactions(lags)
-        if consumer.unavailable():
-            self.progress.forward()  # a restart would not bring the broker back
+        for topic in self.topics:
+            source = topic.removeprefix(self.prefix)
+            self.progress.partitions(source, *consumer.partitions(topic))
         self.progress.held_back(sum(place.held_back for place in lags))
-        return self.progress.stalled(sum(place.lag for place in lags))
+        is_unavailable = consumer.unavailable()
+        if is_unavailable:
+            self.progress.forward()  # a restart would not bring the broker back
+        is_stalled = self.progress.stalled(sum(place.lag for place in lags))
+        if is_unavailable:
+            self.progress.unknown()
+        return is_stalled
 
     def _look_for_topics(self, consumer: Consumer) -> None:
         gone = consumer.missing(self.topics)

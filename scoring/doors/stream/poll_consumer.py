@@ -231,6 +231,17 @@ class PollConsumer(Consumer):
         reached = self._thread.reached(tp)
         return readable if reached is None else reached
 
+    def partitions(self, topic: str) -> tuple[int, int | None]:
+        """How many of a topic's partitions are ours, and how many it has.
+
+        None where the brokers have not said.
+        """
+        try:
+            ours = sum(tp.topic == topic for tp in self.assignment())
+            return ours, self._thread.partitions_count(topic)
+        except ConsumerNotStarted:
+            return 0, None
+
     def missing(self, topics: Iterable[str]) -> list[str]:
         """Which of these topics the brokers do not have."""
         try:

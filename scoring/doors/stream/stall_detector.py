@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import nan
 from typing import Any
 
-from prometheus_client import Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from scoring.ports.metrics import stream
+from scoring.telemetry.families import gauge_of
 
 _MS_PER_S = 1_000
 # Faust, aiokafka and brokers have stalled silently before; a rebalance, a long poll
@@ -19,10 +21,13 @@ STALL_S = 120.0
 # itself hangs, and only a supervisor can end the process.
 HANG_S = 30.0
 _LATENCY = Histogram(*stream.LATENCY.told, buckets=stream.LATENCY.buckets)
-_LAG = Gauge(*stream.LAG.told)
+_LAG = gauge_of(stream.LAG, REGISTRY)
 _HELD_BACK = Gauge(*stream.HELD_BACK.told)
 _MISSING = Gauge(*stream.MISSING_TOPICS.told)
 _PROGRESS = Gauge(*stream.PROGRESS.told)
+_ASSIGNED = gauge_of(stream.ASSIGNED, REGISTRY)
+_SUBSCRIBED = gauge_of(stream.SUBSCRIBED, REGISTRY)
+_REBALANCES = Counter(*stream.REBALANCES.told)
 
 
 class Stalled(Exception):
@@ -57,6 +62,21 @@ class Progress:
         """So many records cannot be read before a transaction ends: no lag of ours."""
         _HELD_BACK.set(records)
         _MISSING.set(len(self.missing))
+
+    def assigned(self) -> None:
+        """The group gave us partitions, or took some."""
+        _REBALANCES.inc()
+        self.forward()
+
+    def partitions(self, source: str, assigned: int, subscribed: int | None) -> None:
+        """So many of an input's partitions are ours; None where nobody says."""
+        _ASSIGNED.labels(source).set(assigned)
+        _SUBSCRIBED.labels(source).set(nan if subscribed is None else subscribed)
+
+    def unknown(self) -> None:
+        """No broker answers: what waits is not known, which is not nothing."""
+        _LAG.set(nan)
+        _HELD_BACK.set(nan)
 
     def judged(self, records: Iterable[Any]) -> None:
         """These records' outputs were acknowledged just now."""

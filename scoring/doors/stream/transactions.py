@@ -136,6 +136,7 @@ class TransactionWork:
 
     def _letter(self, record: Any, error: ScoringError) -> LogRecord:
         self.telemetry.count(Event.DEAD_LETTER)
+        self.telemetry.dead_letter("transactions", error.code)
         return letter_record(
             record,
             error,

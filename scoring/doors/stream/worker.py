@@ -206,10 +206,13 @@ class StreamDoor:
             archive=self.archive,
         )
 
-        def work(admit: Callable[[Any], Reported], letters: str) -> FollowUpWork:
+        def work(
+            source: str, admit: Callable[[Any], Reported], letters: str
+        ) -> FollowUpWork:
             return FollowUpWork(
                 follow_ups=FollowUps(self.store, self.store, self.telemetry),
                 admit=admit,
+                source=source,
                 letters=letters,
                 search=search,
                 log=self.log,
@@ -221,6 +224,6 @@ class StreamDoor:
             )
 
         return {
-            topics.labels: work(intake.label, topics.labels_dead_letter),
-            topics.events: work(intake.event, topics.events_dead_letter),
+            topics.labels: work("labels", intake.label, topics.labels_dead_letter),
+            topics.events: work("events", intake.event, topics.events_dead_letter),
         }

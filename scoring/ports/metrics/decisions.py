@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from scoring.core.decision.decision import Door, Outcome
+from scoring.core.decision.decision import DegradationCode, Door, Outcome, Rung
 from scoring.ports.events import Event
+from scoring.ports.metrics.calls import LATENCY_BUCKETS_S, PROBLEMS
 from scoring.ports.metrics.metric import MetricLabel, Unit, counter, gauge, histogram
 
 OUTCOMES = tuple(outcome.name.lower() for outcome in Outcome if outcome)
 DOORS = tuple(door.name.lower() for door in Door if door)
+RUNGS = tuple(rung.name.lower() for rung in Rung if rung)
+CAUSES = tuple(code.name.lower() for code in DegradationCode if code)
+INPUTS = ("transactions", "labels", "events", "decisions")
+IN_FORCE = "the versions in force, and those before the last change"
+REPLACED = "replaced"  # of a decision whose versions are in force no more
 STAGE_NAMES = (
     "queue", "observe", "vectorise", "predict", "second_look", "decide", "encode",
     "record",
@@ -28,6 +34,46 @@ MADE = counter(
     'Look into any provisional="true" and a jump in one outcome.',
     MetricLabel("outcome", OUTCOMES), MetricLabel("door", DOORS),
     MetricLabel("provisional", ("false", "true")),
+    MetricLabel("policy", bounded_by=IN_FORCE),
+    MetricLabel("model", bounded_by=IN_FORCE),
+    MetricLabel("definitions", bounded_by="the feature definitions of the process"),
+)  # fmt: skip
+RUNG = counter(
+    "fraud_decisions_by_rung", Unit.TIMES,
+    "Decisions by how much of the path was available, best first: full, "
+    "partial_features, without_history, rules_only, default.",
+    "Anything but full: fraud_degradations_total says what was missing.",
+    MetricLabel("rung", RUNGS),
+)  # fmt: skip
+DEGRADATIONS = counter(
+    "fraud_degradations", Unit.TIMES, "What was missing when decisions were made.",
+    "history_unavailable, not_recorded: the store; out_of_time: load, or a slow store; "
+    "model_unavailable: the log says why; amount_unknown: a currency without a rate.",
+    MetricLabel("cause", CAUSES),
+)  # fmt: skip
+SECONDS = histogram(
+    "fraud_check_seconds",
+    "Time of a check from its admission to its decision, items of batches and streams "
+    "too; kafka: from the poll.",
+    "Which door grew? Then fraud_stage_seconds: which stage.",
+    MetricLabel("door", DOORS), buckets=LATENCY_BUCKETS_S,
+)  # fmt: skip
+WAITING = gauge(
+    "fraud_waiting_transactions", Unit.TRANSACTIONS,
+    "Checks that wait for their micro-batch.",
+    "Growing: more arrive than are decided; fraud_events_total counts what is shed.",
+)  # fmt: skip
+DECIDING = gauge(
+    "fraud_deciding_transactions", Unit.TRANSACTIONS,
+    "Checks in micro-batches that are being decided.",
+    "Compare with fraud_waiting_transactions.",
+)  # fmt: skip
+DEAD_LETTERS = counter(
+    "fraud_dead_letters", Unit.TIMES,
+    "Dead letters by the topic of their input and by their problem; decisions: the log "
+    "would not take the decision itself.",
+    "`scoring dead-letters list` shows them; mend the cause, then `replay`.",
+    MetricLabel("input", INPUTS), MetricLabel("problem", PROBLEMS),
 )  # fmt: skip
 REPEATS = counter(
     "fraud_repeats", Unit.TIMES, "Repeats answered with the recorded decision.",

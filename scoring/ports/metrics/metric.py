@@ -61,7 +61,8 @@ class MetricLabel:
 class Metric:
     """One metric: name without _total, kind, unit, what it says and asks for.
 
-    `act` is what to do when it moves. `buckets` are upper ends, in its unit.
+    `act` is what to do when it moves. `buckets` are upper ends, in its unit. What is
+    `unknown` at first is NaN until somebody says, not 0.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Metric:
     act: str
     labels: tuple[MetricLabel, ...] = ()
     buckets: tuple[float, ...] = ()
+    unknown: bool = False
 
     @property
     def scraped(self) -> str:
@@ -113,10 +115,15 @@ def counter(
     )
 
 
-def gauge(
-    name: str, unit: Unit, meaning: str, act: str, *labels: MetricLabel
+def gauge(  # a declaration, read as one
+    name: str,
+    unit: Unit,
+    meaning: str,
+    act: str,
+    *labels: MetricLabel,
+    unknown: bool = False,
 ) -> Metric:
-    """What goes up and down; NaN where it is not known."""
+    """What goes up and down."""
     return Metric(
         name=name,
         kind=MetricKind.GAUGE,
@@ -124,6 +131,7 @@ def gauge(
         meaning=meaning,
         act=act,
         labels=labels,
+        unknown=unknown,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scoring.ports.metrics.metric import Unit, counter, gauge, histogram
+from scoring.ports.metrics.metric import MetricLabel, Unit, counter, gauge, histogram
 
 LATENCY = histogram(
     "fraud_stream_latency_seconds",
@@ -13,7 +13,8 @@ LATENCY = histogram(
 LAG = gauge(
     "fraud_stream_lag_records", Unit.RECORDS,
     "This worker's share of the lag: records that can be read and are not judged yet.",
-    "Growing: add workers, up to the partitions; compare with the group's own lag.",
+    "Growing: add workers, up to the partitions; compare with the group's own lag. "
+    "NaN: no broker answers, nobody knows.", unknown=True,
 )  # fmt: skip
 HELD_BACK = gauge(
     "fraud_stream_held_back_records", Unit.RECORDS,
@@ -40,4 +41,28 @@ REMADE = counter(
     "Partitions read from their start, because their topic was created again after the "
     "last commit.",
     "Who deleted the topic? What it held and nobody read is lost.",
+)  # fmt: skip
+_TOPIC = MetricLabel("input", ("transactions", "labels", "events"))
+ASSIGNED = gauge(
+    "fraud_stream_assigned_partitions", Unit.PARTITIONS,
+    "Partitions that this worker reads.",
+    "Over all workers it is the subscribed number; 0 for long: more workers than "
+    "partitions, or a group that does not settle.", _TOPIC,
+)  # fmt: skip
+SUBSCRIBED = gauge(
+    "fraud_stream_subscribed_partitions", Unit.PARTITIONS,
+    "Partitions that the topic has.",
+    "More than are assigned over all workers: nobody reads the rest.",
+    _TOPIC, unknown=True,
+)  # fmt: skip
+REBALANCES = counter(
+    "fraud_stream_rebalances", Unit.TIMES,
+    "Times that this worker was given partitions.",
+    "Often: workers come and go, or miss their session (SCORING_SESSION_TIMEOUT_S).",
+)  # fmt: skip
+COMMITTED = gauge(
+    "fraud_stream_commit_timestamp_seconds", Unit.SECONDS,
+    "When an offset was committed last; NaN before the first.",
+    "Old while records come: they are read and not finished; after a crash they are "
+    "read again.", unknown=True,
 )  # fmt: skip

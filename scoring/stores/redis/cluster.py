@@ -17,7 +17,7 @@ from typing import Any
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
-from scoring.errors import HistoryLost, StoreLate, StoreUnavailable
+from scoring.errors import HistoryLost, StoreLate, StoreRefused, StoreUnavailable
 from scoring.stores.redis.connection import Command, RedisConnection, StoreSilent
 
 SLOTS = 16_384
@@ -134,7 +134,7 @@ class ClusterConnection:
             said = _says(reply) if isinstance(reply, Exception) else ""
             if said in _UNAVAILABLE or said in _GOES_ON:
                 where = self.where(commands[i])
-                replies[i] = StoreUnavailable(f"{where} refused: {reply}")
+                replies[i] = StoreRefused(f"{where} refused: {reply}")
                 self._revive()
         return replies
 

@@ -44,6 +44,8 @@ class _Owed:
 class StoreSilent(StoreUnavailable):
     """A server that owes replies said nothing for as long as it may."""
 
+    reason = "silent"
+
 
 class Link(Protocol):
     """The way to a store: one server, or a cluster of them."""

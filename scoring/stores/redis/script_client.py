@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from scoring.errors import BadArtifact, HistoryLost, StoreLate, StoreUnavailable
+from scoring.errors import (
+    BadArtifact,
+    HistoryLost,
+    StoreLate,
+    StoreRefused,
+    StoreUnavailable,
+)
 from scoring.stores.redis.address import TIMEOUT_S_DEFAULT, is_refusal, refusal
 from scoring.stores.redis.calls import SHAPES, Call
 from scoring.stores.redis.connection import Command, Link, RedisConnection
@@ -14,6 +22,9 @@ from scoring.stores.redis.formats import ERROR_LOST, ERROR_REBUILDING
 from scoring.stores.redis.script_compiler import Program
 
 _INFO: Command = (b"INFO",)
+_USAGE: tuple[Command, ...] = ((b"INFO", b"memory"), (b"INFO", b"commandstats"))
+_OUR_CALLS = frozenset({"cmdstat_fcall", "cmdstat_fcall_ro", "cmdstat_evalsha"})
+_US_PER_S = 1_000_000
 # What the program says of a store without its history.
 _LOST = {
     ERROR_LOST: "has lost the history, and nothing is decided from it: run "
@@ -21,6 +32,16 @@ _LOST = {
     ERROR_REBUILDING: "is being filled by `scoring rebuild`, and nothing is decided "
     "from it until that is done",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUsage:
+    """What a store's servers use: memory, and since their start time in our program."""
+
+    memory_bytes: int
+    memory_bytes_max: int
+    script_s: float
+    script_calls: int
 
 
 class Calls:
@@ -93,7 +114,7 @@ class Calls:
             return HistoryLost(f"{where} {_LOST[word]}")
         if word == "READONLY":
             await self._leave()
-        return StoreUnavailable(f"{where} refused: {said}")
+        return StoreRefused(f"{where} refused: {said}")
 
     async def _leave(self) -> None:
         """Leave a primary that was made a replica: the next to ask finds another."""
@@ -131,7 +152,7 @@ class Calls:
             if isinstance(
                 error, BadArtifact
             ):  # it let us in: it is unwell, not we wrong
-                raise StoreUnavailable(f"{node.address} refused: {error}") from error
+                raise StoreRefused(f"{node.address} refused: {error}") from error
             if isinstance(error, BaseException) and not (
                 loaded and isinstance(error, StoreUnavailable)
             ):
@@ -161,6 +182,22 @@ class Calls:
                     "history and decisions; run CONFIG SET maxmemory-policy noeviction"
                 )
 
+    async def usage(self) -> StoreUsage:
+        """What the servers that take writes use together; raises `StoreUnavailable`."""
+        facts = [await _facts_of(node, _USAGE) for node in await self.link.primaries()]
+        calls, us = 0, 0
+        for each in facts:
+            for name, value in each.items():
+                if name in _OUR_CALLS:
+                    spent = dict(pair.split("=") for pair in value.split(","))
+                    calls, us = calls + int(spent["calls"]), us + int(spent["usec"])
+        return StoreUsage(
+            memory_bytes=sum(int(each["used_memory"]) for each in facts),
+            memory_bytes_max=sum(int(each.get("maxmemory", 0)) for each in facts),
+            script_s=us / _US_PER_S,
+            script_calls=calls,
+        )
+
 
 async def _said(node: RedisConnection, commands: list[Command]) -> list[Any]:
     replies = await node.exchange(commands, timeout_s=TIMEOUT_S_DEFAULT)
@@ -168,13 +205,17 @@ async def _said(node: RedisConnection, commands: list[Command]) -> list[Any]:
     if failed is not None:
         if is_refusal(failed):
             raise refusal(failed)
-        raise StoreUnavailable(f"{node.address} refused: {failed}")
+        raise StoreRefused(f"{node.address} refused: {failed}")
     return replies
 
 
-async def _facts_of(node: RedisConnection) -> dict[str, str]:
-    (text,) = await _said(node, [_INFO])
-    lines = [line.partition(":") for line in text.decode().splitlines()]
+async def _facts_of(
+    node: RedisConnection, commands: Sequence[Command] = (_INFO,)
+) -> dict[str, str]:
+    said = await _said(node, [*commands])
+    lines = [
+        line.partition(":") for text in said for line in text.decode().splitlines()
+    ]
     return {name: value for name, _, value in lines}
 
 

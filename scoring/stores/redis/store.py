@@ -36,7 +36,7 @@ from scoring.stores.redis.opening import Opening
 from scoring.stores.redis.options import StoreOptions
 from scoring.stores.redis.outbox import RedisOutbox
 from scoring.stores.redis.script_args import Arguments, Ask
-from scoring.stores.redis.script_client import Calls
+from scoring.stores.redis.script_client import Calls, StoreUsage
 from scoring.stores.redis.script_compiler import Program
 from scoring.stores.redis.tallies import RedisTallies
 from scoring.wire import decision_of, payment_of
@@ -92,6 +92,10 @@ class RedisStore:
         if isinstance(address, str):
             address = StoreAddress(address)
         return cls(address.link(), options, cluster=address.cluster)
+
+    async def usage(self) -> StoreUsage:
+        """What its servers use; raises `StoreUnavailable`."""
+        return await self._calls.usage()
 
     async def _whole(
         self,

@@ -31,7 +31,7 @@ def trees():
 def test_an_event_that_is_not_declared_cannot_be_counted():
     telemetry = PrometheusTelemetry(CollectorRegistry())
     telemetry.count(Event.STORE_UNAVAILABLE)
-    with pytest.raises(AttributeError):
+    with pytest.raises(KeyError):
         telemetry.count("made_up")
 
 
