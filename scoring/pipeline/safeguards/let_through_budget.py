@@ -27,13 +27,15 @@ class LetThroughBudget:
     Money is reserved from all processes' budget in slices, before it is spent: what a
     process that dies had reserved is spent by nobody. A payment is let through only
     where what is left covers the largest that may be, so that small ones are not
-    preferred when it runs short. Where the store does not answer, nothing is.
+    preferred when it runs short. Where the store does not answer, nothing is; where it
+    has forgotten what was reserved of a day, nothing is any more that day.
     """
 
     gateway: StoreGateway
     telemetry: Telemetry
     _left: dict[_Purse, int] = field(default_factory=dict)
     _spent: set[_Purse] = field(default_factory=set)
+    _reserved: dict[_Purse, int] = field(default_factory=dict)  # by all, as last told
 
     async def sampled(
         self, batch: Batch, policies: list[Policy], cores: list[DecisionCore]
@@ -74,10 +76,16 @@ class LetThroughBudget:
         """Reserve a slice; False where the store does not say."""
         tenant, day, budget = purse
         asked = min(max(2 * most, budget // _SLICES), budget)
-        allowed_s = self.gateway.clearing_time(batch)()
-        before = await self.gateway.reserve(tenant, day, asked, timeout_s=allowed_s)
+        allowed_s = self.gateway.clearing_time(batch)
+        known = self._reserved.get(purse, 0)
+        before = await self.gateway.reserve(tenant, day, asked, timeout_s=allowed_s())
         if before is None:
             return False
+        if before < known:  # a store that was lost: nobody knows what was let through
+            self._spent.add(purse)
+            await self.gateway.reserve(tenant, day, budget, timeout_s=allowed_s())
+            return False
+        self._reserved[purse] = max(before + asked, self._reserved.get(purse, 0))
         granted = max(0, min(asked, budget - before))
         if granted < asked:
             self._spent.add(purse)
@@ -91,3 +99,4 @@ class LetThroughBudget:
             oldest = next(iter(self._left))
             del self._left[oldest]
             self._spent.discard(oldest)
+            self._reserved.pop(oldest, None)

@@ -3,107 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
 import pytest
+from safeguards_parts import (
+    CATALOGUE,
+    NOW_MS,
+    SAMPLE,
+    TEXT,
+    Counting,
+    Quiet,
+    Replica,
+    check_of,
+    exchanged,
+    outcomes,
+    policy,
+)
 from streams import DAY_MS
 
 from scoring import wire
-from scoring.core.decision.decision import Door, Outcome
-from scoring.core.features.catalogue import default_catalogue
+from scoring.core.decision.decision import Outcome
 from scoring.core.policy.breaker import BUCKET_MS, HOUR_MS, WHOLE
 from scoring.core.policy.in_force import InForce, trip_name
-from scoring.core.policy.policy import load_policy
-from scoring.core.transaction.transaction import Transaction, payload_hash
+from scoring.core.transaction.transaction import Transaction
 from scoring.errors import StoreUnavailable
 from scoring.pipeline.batch import Artifacts
 from scoring.pipeline.reconciler import Provisional
 from scoring.pipeline.scorer import Scorer
 from scoring.pipeline.store_gateway import StoreGateway
-from scoring.ports.check import Check
 from scoring.ports.events import Event
 from scoring.ports.tallies import TallyAsk
 from scoring.stores.memory.store import MemoryStore
 from scoring.stores.memory.tallies import MemoryTallies
 from scoring.stores.spool import MemorySpool
-from tests.small_policy import SMALL
-
-CATALOGUE = default_catalogue()
-NOW_MS = 1_700_000_000_000
-TEXT = (
-    SMALL
-    + """  LET_THROUGH: The payment was let through to learn from it.
-lists:
-  blocked: {field: card, then: decline, reason_code: BLOCKED, entries: [{token: c9}]}
-rules:
-  - id: large
-    when: transaction.amount_minor > 1000
-    then: decline
-    reason_code: TOO_LARGE
-"""
-)
-SAMPLE = (
-    "let_through: {share: 0.5, amount_minor_max: 2000, budget_minor_per_day: 20000}\n"
-)
-
-
-def policy(text: str = TEXT):
-    return load_policy(text, catalogue=CATALOGUE, name="p")
-
-
-class Quiet:
-    """A model that finds nothing."""
-
-    version = "quiet"
-    reason_groups = ()
-    deeper = None
-
-    def predict(self, matrix):
-        from scoring.core.decision.decision import ComputeTarget
-        from scoring.ports.model import Scores
-
-        n = len(matrix)
-        zeros = np.zeros(n, np.float64)
-        return Scores(
-            margin=zeros - 5,
-            probability=zeros + 0.01,
-            contributions=np.zeros((n, 0), np.float32),
-            target=ComputeTarget.ENSEMBLE,
-        )
-
-
-@dataclass
-class Counting:
-    """Telemetry that remembers what was counted."""
-
-    events: list[Event] = field(default_factory=list)
-
-    def count(self, event, n=1):
-        self.events += [event] * n
-
-    def __getattr__(self, name):
-        return lambda *_, **__: None
-
-
-@dataclass
-class Replica:
-    scorer: Scorer
-    telemetry: Counting
-    now_ms: int = NOW_MS
-
-    async def pays(self, n, *, amount=5_000, at_ms=NOW_MS, prefix="t", **fields):
-        fields = {"amount_minor": amount, "currency": "EUR", "card": "c1"} | fields
-        payments = [
-            Transaction("shop", f"{prefix}{i}", occurred_at_ms=at_ms, **fields)
-            for i in range(n)
-        ]
-        return await self.scorer.score_many([_check(t) for t in payments])
-
-
-def _check(t: Transaction, **more) -> Check:
-    return Check(transaction=t, payload_hash=payload_hash(t), received_at_ms=NOW_MS,
-                 door=Door.GRPC, **more)  # fmt: skip
 
 
 @pytest.fixture
@@ -131,15 +63,6 @@ async def replica(store):
     yield on
     for own in made:
         await own.scorer.provisional.close()
-
-
-def outcomes(answers):
-    return [answer.outcome for answer in answers]
-
-
-async def exchanged(*replicas: Replica) -> None:
-    for one in replicas:
-        await one.scorer.breaker.exchange()
 
 
 # The breaker ---------------------------------------------------------------------
@@ -303,7 +226,7 @@ async def test_repeats_and_dry_runs_are_not_counted(replica):
     for _ in range(3):
         await own.pays(30)
     t = Transaction("shop", "dry", occurred_at_ms=NOW_MS, amount_minor=5_000, card="c")
-    await own.scorer.score_many([_check(t, dry_run=True)] * 40)
+    await own.scorer.score_many([check_of(t, dry_run=True)] * 40)
     await exchanged(own)
     assert own.scorer.breaker.holding == ()
 
@@ -356,6 +279,16 @@ async def test_replicas_share_the_budget_and_what_one_reserved_dies_with_it(repl
     assert Outcome.APPROVE in outcomes(tomorrow), "each day has its own"
 
 
+async def test_a_store_that_forgot_what_was_reserved_lets_none_through(replica, store):
+    one, two = (replica(InForce(policy(TEXT + SAMPLE))) for _ in range(2))
+    assert Outcome.APPROVE in outcomes(await one.pays(2, amount=1_500, prefix="c"))
+    store.tallies = MemoryTallies()
+    through = outcomes(await one.pays(40, amount=1_500)).count(Outcome.APPROVE)
+    assert through <= 2, "of what it had reserved before"
+    # Whoever sees it tells the others.
+    assert Outcome.APPROVE not in outcomes(await two.pays(40, amount=1_500, prefix="o"))
+
+
 async def test_without_the_store_none_is_let_through(replica, monkeypatch):
     own = replica(InForce(policy(TEXT + SAMPLE)))
 
@@ -373,5 +306,5 @@ async def test_lists_large_amounts_and_dry_runs_are_never_let_through(replica):
     t = Transaction("shop", "d", occurred_at_ms=NOW_MS, amount_minor=1_500, card="c",
                     currency="EUR")  # fmt: skip
     dry = [replace(t, id=f"d{i}") for i in range(40)]
-    declined += await own.scorer.score_many([_check(t, dry_run=True) for t in dry])
+    declined += await own.scorer.score_many([check_of(t, dry_run=True) for t in dry])
     assert set(outcomes(declined)) == {Outcome.DECLINE}
