@@ -26,7 +26,7 @@ setup: .venv/.synced ## Install everything into .venv (brings uv when it is miss
 demo: setup ## Watch simulated payments become explained decisions
 	@$(RUN) scoring demo
 
-dev: setup ## Run store, broker, serve, stream and control on loopback until Ctrl-C
+dev: setup ## Run store, broker, serve, stream, control and console on loopback until Ctrl-C
 	@$(RUN) scoring dev
 
 quick: setup ## Run the quick tests: unit, contract, property, doctests, few cases

@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "console": (CONSOLE,),
     "control": (CONTROL,),
     "demo": (EMBEDDED, TRAIN),
-    "dev": (CONTROL, EMBEDDED, TRAIN),
+    "dev": (CONSOLE, CONTROL, EMBEDDED, TRAIN),
     "evaluate": (TRAIN,),
     "features audit": (TRAIN,),
     "forget": (TRAIN,),

@@ -25,9 +25,11 @@ from scoring.control.api.identity import Identity
 from scoring.control.api.plane import Plane
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
+from scoring.control.domain.cases import CaseRules
 from scoring.control.domain.control_rules import ControlRules
 from scoring.control.domain.people import Person, PersonRole
 from scoring.control.replicas import Replicas
@@ -157,6 +159,7 @@ def bench_at(directory: Path, rules: ControlRules | None = None) -> Iterator[Ben
         texts=TEXTS,
         policies=PolicyDesk(database, TEXTS, rules or ControlRules(), clock),
         lists=ListDesk(database, clock),
+        cases=CaseDesk(database, clock, CaseRules()),
         people=people,
         audit=AuditDesk(database),
         replicas=Replicas(clock, 5_000),

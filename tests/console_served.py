@@ -24,6 +24,7 @@ WITHIN_S = 30.0
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _ROLES = {
     "ann": ("author",),
+    "cat": ("author", "approver"),
     "bob": ("approver",),
     "fay": ("analyst",),
     "eve": ("viewer",),
@@ -123,6 +124,15 @@ class Chromium:
         page.on("pageerror", lambda error: self.seen.errors.append(str(error)))
         page.on("request", self._asked)
         return page
+
+    @contextmanager
+    def refusal(self, status: int) -> Iterator[None]:
+        """A form that is refused on purpose, which a browser's console mentions."""
+        before = len(self.seen.errors)
+        yield
+        told = self.seen.errors[before:]
+        assert all(f"status of {status}" in each for each in told), told
+        del self.seen.errors[before:]
 
     def _heard(self, message) -> None:
         if message.type in {"error", "warning"}:

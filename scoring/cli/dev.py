@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _COMMANDS = ("serve", "stream", "control")
 _PARTITIONS = 4
 _NAME = "dev"
-_URL = "SCORING_CONTROL_URL"
+_URL, _TARGET = "SCORING_CONTROL_URL", "SCORING_TARGET"
 _LOOK_S = 0.5
 
 
@@ -34,8 +34,11 @@ def dev(
     control: Annotated[
         str, typer.Option(help="host:port of the control plane; port 0: any.")
     ] = "",
+    console: Annotated[
+        str, typer.Option(help="host:port of the console; port 0: any.")
+    ] = "",
 ) -> None:
-    """Run a store, a broker, `serve`, `stream` and `control` on loopback until Ctrl-C.
+    """Run store, broker, `serve`, `stream`, `control` and `console` until Ctrl-C.
 
     The store keeps what it holds in the directory; the broker's topics end with it,
     unless SCORING_KAFKA_BOOTSTRAP names one of yours. The file `env` there has the
@@ -43,7 +46,7 @@ def dev(
     by itself.
     """
     from scoring.embedded.child import free_port
-    from scoring.embedded.service import parts, services
+    from scoring.embedded.service import parts, service, services
     from scoring.embedded.store import embedded_store
     from scoring.settings import Settings
 
@@ -67,8 +70,13 @@ def dev(
         )
         metrics = {name: each["SCORING_METRICS_PORT"] for name, each in own.items()}
         serve, _, plane = started
-        _show(serve, environment | {_URL: plane.address}, metrics, directory)
-        dead = _until_told(started)
+        environment |= {_URL: plane.address, _TARGET: serve.address}
+        at = {"SCORING_CONSOLE_ADDRESS": console or settings.console_address}
+        pages = stack.enter_context(
+            service("console", environment | at, directory=directory)
+        )
+        _show(serve, pages.address, environment, metrics, directory)
+        dead = _until_told([*started, pages])
     if dead is not None:
         typer.secho(dead.obituary, fg=typer.colors.RED, err=True)
     raise typer.Exit(0 if dead is None else 1)
@@ -127,6 +135,7 @@ def _create_topics(running: Parts) -> None:
 
 def _show(
     serve: ServiceProcess,
+    console: str,
     environment: Mapping[str, str],
     metrics: Mapping[str, str],
     directory: Path,
@@ -136,7 +145,6 @@ def _show(
 
     env = directory / "env"
     doors = {"GRPC": serve.address, "HTTP": serve.http_address}
-    doors["SCORING_TARGET"] = serve.address
     lines = {**environment, **doors}.items()
     env.write_text("".join(f"export {name}={quote(value)}\n" for name, value in lines))
     places = {
@@ -144,12 +152,13 @@ def _show(
         "HTTP": f"http://{serve.http_address}",
         "Kafka": f"{environment['SCORING_KAFKA_BOOTSTRAP']}, topics {_NAME}.…",
         "store": environment["SCORING_REDIS_URL"],
+        "console": console,
         "control": f"{environment[_URL]}, token in {directory / 'control.token'}",
         **{
             f"{name} metrics": f"http://127.0.0.1:{port}/metrics"
             for name, port in metrics.items()
         },
-        "logs": ", ".join(f"{directory}/{name}.log" for name in metrics),
+        "logs": ", ".join(f"{directory}/{name}.log" for name in (*metrics, "console")),
         "settings": f"source {quote(str(env))}",
     }
     for name, place in places.items():

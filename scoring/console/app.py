@@ -21,8 +21,11 @@ from scoring.client.control_plane import Refused
 from scoring.console import (
     decision_pages,
     health_pages,
+    list_pages,
     live_pages,
     login_pages,
+    policy_acts,
+    policy_editor,
     policy_pages,
 )
 from scoring.console.edge import (
@@ -52,6 +55,9 @@ ROUTES: tuple[PageRoute, ...] = (
     *live_pages.ROUTES,
     *decision_pages.ROUTES,
     *policy_pages.ROUTES,
+    *policy_editor.ROUTES,
+    *policy_acts.ROUTES,
+    *list_pages.ROUTES,
     *health_pages.ROUTES,
 )
 

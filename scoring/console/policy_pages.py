@@ -1,10 +1,91 @@
-"""Policy: versions and their texts."""
+"""Policy: versions and their texts, what waits for approval, and what ran when."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
+from scoring.client.control_plane import Refused
 from scoring.console.visit import PageRoute, Visit, reads
+
+NOT_FOUND = 404
+ACTS = ("release", "candidate", "shadow")
+# Of a version in one of these states another act may be proposed, or it may be ended.
+_PROPOSABLE = frozenset({"draft", "proposed", "approved", "live", "shadow"})
+_ENDED = frozenset({"rejected", "retired"})
+
+
+def in_force(visit: Visit) -> tuple[dict[str, Any] | None, str]:
+    """The release in force and its entity tag; None where there is none yet."""
+    try:
+        reply = visit.api.get("releases", "current")
+    except Refused as error:
+        if error.status != NOT_FOUND:
+            raise
+        return None, ""
+    found: dict[str, Any] = reply.json
+    return found, reply.etag
+
+
+def policies(visit: Visit) -> Response:
+    """Every version, the newest first, and what waits."""
+    cursor = visit.query.get("cursor", "")
+    page = visit.api.get("policies", cursor=cursor).json
+    waiting = [
+        each
+        for stage in ("open", "approved")
+        for each in visit.api.get("proposals", stage=stage).json["items"]
+    ]
+    return visit.page(
+        "policies.html",
+        title="Policy",
+        release=in_force(visit)[0],
+        waiting=waiting,
+        items=page["items"],
+        more=page["next"],
+    )
+
+
+def policy(visit: Visit) -> Response:
+    """A version: its text, its life, and what can be done with it."""
+    number = visit.path["number"]
+    found = visit.api.get("policies", number).json
+    proposals = visit.api.get("proposals", policy=number).json["items"]
+    release, tag = in_force(visit)
+    gates = {
+        each["number"]: visit.api.get("proposals", each["number"], "gate").json[
+            "because"
+        ]
+        for each in proposals
+        if each["stage"] == "open"
+    }
+    return visit.page(
+        "policy.html",
+        title=f"Policy {number}",
+        policy=found,
+        proposals=proposals,
+        gates=gates,
+        release=release,
+        tag=tag,
+        acts=ACTS,
+        proposable=found["state"] in _PROPOSABLE,
+        ended=found["state"] in _ENDED,
+        is_in_force=release is not None and release["policy"] == found["number"],
+    )
+
+
+def diff(visit: Visit) -> Response:
+    """What is different from another version."""
+    number = visit.path["number"]
+    found = visit.api.get(
+        "policies", number, "diff", against=visit.query.get("against", "")
+    ).json
+    return visit.page(
+        "policy_diff.html",
+        title=f"Policy {number} against {found['against']}",
+        found=found,
+    )
 
 
 def version(visit: Visit) -> Response:
@@ -12,11 +93,29 @@ def version(visit: Visit) -> Response:
     wanted = visit.path["version"]
     items = visit.api.get("versions", wanted).json["items"]
     return visit.page(
-        "policy_version.html",
-        title=f"Policy {wanted}",
-        wanted=wanted,
-        items=items,
+        "policy_version.html", title=f"Policy {wanted}", wanted=wanted, items=items
     )
 
 
-ROUTES: tuple[PageRoute, ...] = (reads("/policy/version/{version}", version),)
+def history(visit: Visit) -> Response:
+    """Every release, the newest first, and the ways back."""
+    page = visit.api.get("releases", cursor=visit.query.get("cursor", "")).json
+    _, tag = in_force(visit)
+    replicas = visit.api.get("replicas").json["items"]
+    return visit.page(
+        "policy_history.html",
+        title="Releases",
+        items=page["items"],
+        more=page["next"],
+        tag=tag,
+        tripped=sorted({t["rule"] for each in replicas for t in each["tripped"]}),
+    )
+
+
+ROUTES: tuple[PageRoute, ...] = (
+    reads("/policy", policies),
+    reads("/policy/history", history),
+    reads("/policy/version/{version}", version),
+    reads("/policy/{number:int}", policy),
+    reads("/policy/{number:int}/diff", diff),
+)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from console_served import chromium, console_serving, until, violations
+
+from scoring.core.policy.shipped_policy import shipped_text
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
@@ -136,6 +139,125 @@ def test_a_policy_of_a_file_is_said_to_be_one(console, come):
     assert "never the control plane's" in page.locator("main").inner_text()
 
 
+def good(number: int) -> str:
+    """The shipped policy under another name."""
+    return shipped_text().replace("name: card payments", f"name: policy {number}")
+
+
+def drafted(page, content: str) -> str:
+    """Have a draft kept; the path of its page."""
+    page.goto("/policy/new")
+    page.get_by_label("Text").fill(content)
+    page.get_by_text("The text is good").wait_for()
+    page.get_by_label("Why").fill("of a test")
+    page.get_by_role("button", name="Save the draft").click()
+    page.wait_for_url(re.compile(r"/policy/\d+$"))
+    return urlsplit(page.url).path
+
+
+def test_a_mistake_is_shown_as_it_is_written_with_line_caret_and_remedy(come):
+    page = come("ann", "/policy/new")
+    wrong = good(0).replace("features.card_payments_1h >", "features.card_paymnts_1h >")
+    page.get_by_label("Text").fill(wrong)
+    told = page.locator("#check")
+    told.get_by_text("did you mean").wait_for()
+    lines = told.locator("pre").first.inner_text().splitlines()
+    assert lines[0][lines[1].index("^") :].startswith("card_paymnts_1h")
+    assert violations(page) == []
+    told.get_by_role("button", name=re.compile(r"Line \d+")).first.click()
+    marked = page.evaluate("getSelection().toString()")
+    assert "card_paymnts_1h" in marked
+    page.get_by_label("Text").fill(good(0))
+    told.get_by_text("The text is good").wait_for()
+
+
+def test_a_change_goes_from_a_draft_by_a_second_person_to_the_next_decision(
+    console, browser, come
+):
+    writer = come("cat", "/policy")
+    path = drafted(writer, good(1))
+    writer.get_by_role("button", name="Propose").click()
+    writer.get_by_text("proposal 1 is open").wait_for()
+    assert violations(writer) == []
+
+    own = writer.get_by_label("Why it may decide")
+    own.fill("it is mine")
+    with browser.refusal(403):
+        writer.get_by_role("button", name="Approve").click()
+        writer.get_by_text("another person approves it").wait_for()
+
+    reader = come("eve", path)
+    assert reader.get_by_role("button", name="Approve").count() == 0
+    assert reader.get_by_role("button", name="Withdraw").count() == 0
+
+    approver = come("bob", "/policy")
+    approver.get_by_role("link", name="Version 1").click()
+    approver.wait_for_url(f"**{path}")
+    approver.get_by_label("Why it may decide").fill("looked at together")
+    approver.get_by_role("button", name="Approve").click()
+    approver.get_by_text("is on its way to every process").wait_for()
+    version = approver.locator("dl.facts code").first.inner_text()
+    assert violations(approver) == []
+
+    until(lambda: console.pay().core.versions.policy == version)
+    decided = console.pay(amount_minor=30_000)
+    approver.goto(f"/d/default/{decided.core.transaction_id}")
+    approver.locator("#explanation table").wait_for()
+    assert "features.customer_ratio: unknown" in approver.locator("main").inner_text()
+    approver.get_by_role("link", name=version).click()
+    approver.get_by_text("written by cat").wait_for()
+
+    approver.goto("/policy/history")
+    assert violations(approver) == []
+    assert approver.get_by_role("cell", name="looked at together").is_visible()
+
+
+def test_whoever_is_on_call_takes_a_release_back(console, come):
+    page = come("cat", "/policy")
+    path = drafted(page, good(2).replace("decline: 0.50", "decline: 0.60"))
+    page.get_by_role("button", name="Propose").click()
+    page.get_by_text("is open").first.wait_for()
+    page.goto(f"{path}/diff")
+    assert "+  default: {challenge: 0.05" in page.locator("main").inner_text()
+    assert violations(page) == []
+    other = come("bob", path)
+    other.get_by_label("Why it may decide").fill("a try")
+    other.get_by_role("button", name="Approve").click()
+    other.get_by_text("is on its way to every process").wait_for()
+    other.goto("/policy/history")
+    other.get_by_label("Why").fill("too many declines")
+    other.get_by_role("button", name="Roll back").click()
+    other.get_by_text("is on its way to every process").wait_for()
+    before = console.admin.get("policies", 1).json["version"]
+    until(lambda: console.pay().core.versions.policy == before)
+    other.goto("/health")
+    other.get_by_text("current", exact=True).first.wait_for()
+    assert violations(other) == []
+
+
+def test_a_device_is_on_a_list_until_friday_in_a_few_clicks(console, come):
+    page = come("fay", "/lists")
+    page.get_by_label("Name").fill("stolen")
+    page.get_by_label("Field whose values it holds").fill("device")
+    page.get_by_role("button", name="Make it").click()
+    page.wait_for_url("**/lists/stolen")
+    page.get_by_label("Token to add").fill("device-7")
+    page.get_by_label(re.compile("^Until")).fill("2027-01-01T18:00")
+    page.get_by_label("Reason").fill("seen twice")
+    page.get_by_role("button", name="Add").click()
+    page.get_by_text("device-7 is on the list").wait_for()
+    (kept,) = console.admin.get("lists", "stolen", "entries").json["items"]
+    assert (kept["token"], kept["author"]) == ("device-7", "fay")
+    assert kept["until_ms"] == 1_798_826_400_000
+    page.get_by_label("Token", exact=True).fill("device-8")
+    page.get_by_role("button", name="Look up").click()
+    page.get_by_text("device-8 is not on this list").wait_for()
+    assert violations(page) == []
+    page.get_by_role("button", name="Take off device-7").first.click()
+    page.get_by_text("device-7 is off the list").wait_for()
+    assert not console.admin.get("lists", "stolen", "entries").json["items"]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_is_accessible_in_both_themes_and_fits_a_telephone(
     console, come, theme
@@ -144,7 +266,8 @@ def test_every_page_is_accessible_in_both_themes_and_fits_a_telephone(
     page = come("eve", color_scheme=theme)
     row_of(page, decided).wait_for()
     payment = f"/d/default/{decided.core.transaction_id}"
-    for path in ("/live", payment, "/health"):
+    pages = ("/policy", "/policy/1", "/policy/history", "/lists", "/lists/stolen")
+    for path in ("/live", payment, "/health", *pages):
         page.goto(path)
         if path == payment:
             page.locator("#explanation table").wait_for()

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 
+import httpx
 import pytest
 import redis
 
@@ -42,6 +43,8 @@ def working(directory, model_dir):
                 "--http",
                 "127.0.0.1:0",
                 "--control",
+                "127.0.0.1:0",
+                "--console",
                 "127.0.0.1:0",
             ),
             f"--directory={directory}",
@@ -90,6 +93,9 @@ def test_it_says_where_everything_is_and_what_it_decided_outlasts_it(
     with working(directory, model_dir) as (process, settings, said):
         for place in ("GRPC", "SCORING_KAFKA_BOOTSTRAP", "SCORING_REDIS_URL"):
             assert settings[place] in said
+        (console,) = re.findall(r"console  (http://\S+)", said)
+        page = httpx.get(f"{console}/login", timeout=10)
+        assert "Your token of the control plane" in page.text
         first = decided(settings["GRPC"])
         assert redis.Redis.from_url(settings["SCORING_REDIS_URL"]).dbsize() > 0
         assert len(re.findall(r"http://\S+/metrics", said)) == 3

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from console_parts import ADMIN, URL, bench_at, decision
+from control_parts import text
+from markupsafe import escape
 
 from scoring.console.app import ROUTES
 from scoring.console.live_pages import event
@@ -33,7 +37,8 @@ def filled(path: str) -> str:
         "{tenant}": "default",
         "{id:path}": "t1",
         "{version}": "0123456789abcdef",
-        "{number}": "1",
+        "{number:int}": "1",
+        "{proposal:int}": "1",
         "{name}": "stolen",
     }.items():
         path = path.replace(place, value)
@@ -269,8 +274,42 @@ async def test_a_planted_text_is_shown_as_text(bench, payload):
         assert said.status_code == 200
         assert "<script>alert" not in said.text
         assert "<img" not in said.text
-        assert "49" not in said.text or "{{ 7" not in payload
+        assert str(escape(payload)) in said.text
         assert 'href="javascript' not in said.text
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+async def test_what_colleagues_write_is_shown_as_text(bench, payload):
+    author = await bench.logged_in("ann", "author")
+    await author.get("/policy/new")
+    drafted = f"# {payload}\n{text(1)}"
+    said = await author.post("/policy/new", text=drafted, why=payload)
+    assert said.headers["location"] == "/policy/1", said.text
+    await author.post("/policy/1/propose", act="release", why=payload)
+    await author.post("/lists", name="odd", kind="plain", field="email", about=payload)
+    added = await author.post("/lists/odd/entries", token=payload, reason=payload)
+    assert added.status_code == 303, added.text
+    approver = await bench.logged_in("bob", "approver")
+    page = await approver.get("/policy/1")
+    version = re.search('name="version" value="([0-9a-f]+)"', page.text)[1]
+    done = await approver.post(
+        "/proposals/1/approve", version=version, why=payload, at_once="yes"
+    )
+    assert done.status_code == 303, done.text
+    for path in (
+        *("/policy", "/policy/1", "/policy/1/edit", "/policy/history", "/lists"),
+        *(f"/policy/version/{version}", "/lists/odd"),
+    ):
+        said = await author.get(path)
+        assert said.status_code == 200, path
+        assert escape(payload) in said.text or path == "/policy/1/edit"
+        assert "<script>alert" not in said.text
+        assert "<img" not in said.text
+    said = await author.post("/policy/check", text=f"{payload}: 1")
+    assert "<script>alert" not in said.text
+    assert "<img" not in said.text
+    said = await author.post("/lists/odd/look-up", token=payload)
+    assert str(escape(payload)) in said.text
 
 
 def test_a_planted_line_begins_no_event_of_its_own():

@@ -87,6 +87,21 @@
     });
   };
 
+  // The editor: a mistake's line is a button that leads to it.
+  const offerLines = () => {
+    const text = document.getElementById("text");
+    if (!text) return;
+    document.addEventListener("click", (event) => {
+      const line = Number(event.target.dataset?.line);
+      if (!line) return;
+      const lines = text.value.split("\n");
+      const start = lines.slice(0, line - 1).join("\n").length + (line > 1);
+      text.focus();
+      text.setSelectionRange(start, start + (lines[line - 1] ?? "").length);
+      text.scrollTop = (text.scrollHeight / lines.length) * Math.max(0, line - 5);
+    });
+  };
+
   // A session that has ended: the whole page, anew, asks who it is.
   const leave = (status) => {
     if (status === 401) location.reload();
@@ -99,5 +114,6 @@
   document.addEventListener("DOMContentLoaded", () => {
     offerThemes();
     offerPause();
+    offerLines();
   });
 })();

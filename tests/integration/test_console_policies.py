@@ -1,0 +1,82 @@
+"""Policies in the console: what is refused is said, and what was written is kept."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from importlib.resources import files
+
+import pytest
+from console_parts import bench_at
+from control_parts import text
+
+from scoring.control.domain.people import By, Person, PersonRole
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with bench_at(tmp_path) as made:
+        yield made
+
+
+async def test_a_text_that_is_refused_stays_in_the_editor_with_its_mistake(bench):
+    author = await bench.logged_in("ann", "author")
+    await author.get("/policy/new")
+    rule = "{id: a, when: transaction.amount_minr > 5, then: review, reason_code: NO_SCORE}"  # noqa: E501
+    wrong = f"{text(1)}rules: [{rule}]\n"
+    said = await author.post("/policy/new", text=wrong, why="a try")
+    assert said.status_code == 422
+    assert "transaction.amount_minr" in said.text
+    assert "did you mean" in said.text
+    assert 'value="a try"' in said.text
+
+
+async def test_of_two_who_edit_the_second_sees_what_the_first_changed(bench):
+    author = await bench.logged_in("ann", "author")
+    other = await bench.logged_in("dan", "author")
+    await author.get("/policy/new")
+    await author.post("/policy/new", text=text(1))
+    tags = []
+    for browser in (author, other):
+        page = await browser.get("/policy/1/edit")
+        tags.append(unescape(re.search('name="tag" value="([^"]*)"', page.text)[1]))
+    first = await author.post("/policy/1/edit", text=text(2), tag=tags[0])
+    assert first.status_code == 303
+    second = await other.post("/policy/1/edit", text=text(3), tag=tags[1])
+    assert second.status_code == 422
+    assert "Somebody else was first" in second.text
+    assert "+  default: {challenge: 0.05, review: 0.20, decline: 0.302}" in second.text
+    assert "decline: 0.303" in second.text  # what was written is not lost
+
+
+async def test_a_draft_keeps_its_own_table_of_reasons_when_its_text_is_edited(bench):
+    table = files("scoring.defaults").joinpath("reasons.yaml").read_text()
+    by = By(Person("ann", frozenset({PersonRole.AUTHOR})))
+    bench.plane.policies.draft(by, text(1), reasons=table)
+    author = await bench.logged_in("ann", "author")
+    page = await author.get("/policy/1/edit")
+    tag = unescape(re.search('name="tag" value="([^"]*)"', page.text)[1])
+    said = await author.post("/policy/1/edit", text=text(2), tag=tag)
+    assert said.status_code == 303, said.text
+    assert "Its table of reasons" in (await author.get("/policy/1")).text
+
+
+async def test_releasing_over_a_release_that_was_not_read_is_refused(bench):
+    author = await bench.logged_in("ann", "author")
+    approver = await bench.logged_in("bob", "approver")
+    await author.get("/policy/new")
+    for number in (1, 2):
+        await author.post("/policy/new", text=text(number))
+        await author.post(f"/policy/{number}/propose", act="release")
+        page = await approver.get(f"/policy/{number}")
+        version = re.search('name="version" value="([0-9a-f]+)"', page.text)[1]
+        await approver.post(
+            f"/proposals/{number}/approve", version=version, why="no backtest"
+        )
+    await approver.post("/policy/1/release", act="release", why="now")
+    page = await approver.get("/policy/history")
+    tag = unescape(re.search('name="tag" value="([^"]*)"', page.text)[1])
+    await approver.post("/policy/2/release", act="release", tag=tag, why="now")
+    said = await approver.post("/policy/rollback", why="harm", tag=tag)
+    assert said.status_code in {409, 412}
+    assert "Nothing was changed" in said.text
