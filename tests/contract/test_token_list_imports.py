@@ -163,7 +163,7 @@ def test_a_file_with_a_mistake_is_refused_whole_with_its_line(bench, text, told)
     assert bench.info() == before
     with bench.desk.read(EVE) as work:
         assert work.imports.staged() == 0
-    with pytest.raises(NotPossible, match="is reading; only one that is read"):
+    with pytest.raises(NotPossible, match="is refused; only one that is read"):
         bench.desk.apply(WHO, "stolen", 1)
 
 

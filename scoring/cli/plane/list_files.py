@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, Unavailable
 
 if TYPE_CHECKING:
     from scoring.client.control_plane import ControlApi
     from scoring.core.policy.policy_file import TokenList
 
+_AT_ONCE_S = 0.5  # what takes no longer is answered with its end
+_LOOK_S = 0.25
+_UNPROCESSABLE = 422
 _KIND_OF = {"approve": "allow", None: "plain"}
 
 
@@ -31,9 +34,6 @@ class ImportOf:
 
 def imported(of_it: ImportOf, name: str, source: str, content: bytes) -> None:
     """Read a file beside its list, and apply it unless that is all; tells each step."""
-    from rich.console import Console
-
-    api = of_it.api
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -41,19 +41,53 @@ def imported(of_it: ImportOf, name: str, source: str, content: bytes) -> None:
         told = f"{source}:{line}: is not UTF-8; save the file as UTF-8"
         raise BadArtifact(told) from error
     body = {"source": source, "content": text, "replaces": of_it.replace}
-    with Console(stderr=True).status(f"reading {source}"):
-        read = api.post("lists", name, "imports", body=body | {"why": of_it.why}).json
+    path = ("lists", name, "imports")
+    read = followed(of_it.api, path, body | {"why": of_it.why}, told="reading")
     if of_it.dry_run:
         typer.echo(f"{name}: would change: {diff_line(read)}")
         return
     at = {"revision": read["revision"], "why": of_it.why}
-    path = ("lists", name, "imports", read["number"], "application")
-    with Console(stderr=True).status(f"applying {source}"):
-        done = api.post(*path, body=at).json
+    of_import = (*path, read["number"], "application")
+    done = followed(of_it.api, of_import, at, told="applying")
     typer.echo(
         f"{name}: import {done['number']}: {diff_line(done)}; "
         f"undo it with `scoring lists undo {name} {done['number']}`"
     )
+
+
+def followed(
+    api: ControlApi,
+    path: tuple[str | int, ...],
+    body: Mapping[str, Any],
+    *,
+    told: str,
+) -> dict[str, Any]:
+    """Ask for something that may take long, and show how far it is until it ended.
+
+    Raises `Refused` where it fails, `Unavailable` where the process that did it has
+    ended.
+    """
+    import time
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from scoring.client.control_plane import Refused
+
+    found: dict[str, Any] = api.post(*path, body={**body, "wait_s": _AT_ONCE_S}).json
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(told, total=None)
+        while found["running"]:
+            progress = found["progress"]
+            total = None if progress is None else 1.0
+            bar.update(task, completed=progress or 0.0, total=total)
+            time.sleep(_LOOK_S)
+            found = api.get(*path[:3], found["number"]).json
+    if found["problems"]:
+        raise Refused("\n".join(found["problems"]), _UNPROCESSABLE)
+    if found["state"] == "reading":
+        raise Unavailable("the control plane was restarted: import the file again")
+    return found
 
 
 def moved_from(of_it: ImportOf, file: Path, only: str = "") -> None:

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scoring.control.api import cases, lists, policies, records
+from scoring.control.api import cases, list_imports, lists, policies, records
 from scoring.control.api.health import Condition, health_router
 from scoring.control.api.openapi import document_of
 from scoring.control.api.plane import Plane
@@ -22,7 +22,7 @@ from scoring.control.api.requests import AsgiApp, BoundedBodies
 
 OPENAPI_PATH = "/openapi.json"
 # Files of lists come whole; what is read of them is bounded by their own limit.
-_LARGER = {"/v1/lists/": lists.FILE_BYTES_MAX}
+_LARGER = {"/v1/lists/": list_imports.FILE_BYTES_MAX}
 BODY_BYTES_MAX = 2_097_152  # a policy and its reasons, as JSON
 
 
@@ -58,7 +58,13 @@ def _routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (policies.router, lists.router, cases.router, records.router):
+    for router in (
+        policies.router,
+        lists.router,
+        list_imports.router,
+        cases.router,
+        records.router,
+    ):
         app.include_router(router)
     app.add_exception_handler(HTTPException, _unrouted)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign] # documented so

@@ -16,26 +16,22 @@ from scoring.control.api.plane import Limit, Visiting, Visitor
 from scoring.control.api.requests import StrictRoute
 from scoring.control.api.views import Page, View
 from scoring.control.api.wishes import Why, Wish
-from scoring.control.desks.list_desk import EntryWish, FileWish, ListAnswer
-from scoring.control.domain.list_imports import ImportState, ListImport
+from scoring.control.desks.list_desk import EntryWish, ListAnswer
 from scoring.control.domain.managed_lists import KeptList, ListedEntry, ListKind
 from scoring.core.release.list_release import FOREVER_MS
 from scoring.errors import NotFound
 
 T = TypeVar("T")
 router = APIRouter(prefix="/v1", tags=["lists"], route_class=StrictRoute)
-# Of a file in JSON: a million entries of 60 characters, twice over.
-FILE_BYTES_MAX = 128 * 1024 * 1024
-_NAME_CHARACTERS_MAX, _TOKEN_CHARACTERS_MAX, _REVISION_MAX = 64, 256, 2**53
+_NAME_CHARACTERS_MAX, _TOKEN_CHARACTERS_MAX, REVISION_MAX = 64, 256, 2**53
 NDJSON = "application/x-ndjson"
 ListName = Annotated[str, Path(max_length=_NAME_CHARACTERS_MAX)]
-ImportNumber = Annotated[int, Path(ge=1, le=_REVISION_MAX)]
 Text = Annotated[str, Field(max_length=_TOKEN_CHARACTERS_MAX * 4)]
 Revision = Annotated[
     int | None,
     Field(
         ge=0,
-        le=_REVISION_MAX,
+        le=REVISION_MAX,
         description="The list's revision that was read; another one is refused.",
     ),
 ]
@@ -92,31 +88,6 @@ class ChangedView(View):
         return cls(list=ListView.of(answer.info), changed=answer.changed, entry=entry)
 
 
-class ImportView(View):
-    """A file that was read beside its list, and what it changes."""
-
-    number: int
-    list: str
-    source: str
-    state: ImportState
-    replaces: bool
-    revision: int
-    added: int
-    changed: int
-    removed: int
-    unchanged: int
-    repeated: int
-    by: str
-    at_ms: int
-
-    @classmethod
-    def of(cls, import_: ListImport) -> ImportView:
-        """As the desk tells it."""
-        values = asdict(import_)
-        values |= values.pop("diff")
-        return cls(**{name: values[name] for name in cls.model_fields})
-
-
 class ListWish(Wish):
     """A list to be made."""
 
@@ -146,15 +117,6 @@ class TakeOffWish(Wish):
     why: Why = ""
 
 
-class ImportWish(Wish):
-    """A file to be read: CSV or JSON lines, as a text."""
-
-    source: Text
-    content: Annotated[str, Field(max_length=FILE_BYTES_MAX)]
-    replaces: bool = False
-    why: Why = ""
-
-
 class DoWish(Wish):
     """Something to be done with what was read."""
 
@@ -179,7 +141,7 @@ def create_list(by: Visiting, wish: ListWish) -> ListView:
         field=wish.field,
         about=wish.about,
     )
-    return _committed(by, ListView.of(made))
+    return committed(by, ListView.of(made))
 
 
 @router.get("/lists/{name}", operation_id="getList")
@@ -193,7 +155,7 @@ def get_list(by: Visiting, name: ListName) -> ListView:
 def delete_list(by: Visiting, name: ListName, wish: DoWish) -> Page[ListView]:
     """Delete a list, unless a policy that runs names it; answers those left."""
     by.lists.delete(by.because(wish.why), name, revision=wish.revision)
-    return _committed(by, list_lists(by))
+    return committed(by, list_lists(by))
 
 
 @router.get("/lists/{name}/entries", operation_id="listEntries")
@@ -234,7 +196,7 @@ def put_entry(by: Visiting, name: ListName, wish: PutWish) -> ChangedView:
         token=wish.token, expires=wish.expires, reason=wish.reason, source=wish.source
     )
     answer = by.lists.put(by.because(wish.why), name, entry, revision=wish.revision)
-    return _committed(by, ChangedView.of(answer))
+    return committed(by, ChangedView.of(answer))
 
 
 @router.post("/lists/{name}/removals", operation_id="takeOffEntry")
@@ -243,44 +205,7 @@ def take_off_entry(by: Visiting, name: ListName, wish: TakeOffWish) -> ChangedVi
     answer = by.lists.take_off(
         by.because(wish.why), name, wish.token, revision=wish.revision
     )
-    return _committed(by, ChangedView.of(answer))
-
-
-@router.get("/lists/{name}/imports", operation_id="listImports")
-def list_imports(by: Visiting, name: ListName, limit: Limit = 50) -> Page[ImportView]:
-    """List the newest files that were read for a list."""
-    with by.lists.read(by.person) as work:
-        work.lists.named(name)
-        found = work.imports.newest(name, count_max=limit)
-    return Page(items=[ImportView.of(each) for each in found], next=None)
-
-
-@router.post(
-    "/lists/{name}/imports", operation_id="readFile", status_code=HTTPStatus.CREATED
-)
-def read_file(by: Visiting, name: ListName, wish: ImportWish) -> ImportView:
-    """Read a file beside its list and say what it would change; nothing is changed."""
-    lines = (line.encode() for line in wish.content.splitlines(keepends=True))
-    of_it = FileWish(source=wish.source, replaces=wish.replaces)
-    return ImportView.of(by.lists.read_file(by.because(wish.why), name, of_it, lines))
-
-
-@router.post("/lists/{name}/imports/{number}/application", operation_id="applyImport")
-def apply_import(
-    by: Visiting, name: ListName, number: ImportNumber, wish: DoWish
-) -> ImportView:
-    """Apply what was read: all of it, in one revision."""
-    done = by.lists.apply(by.because(wish.why), name, number, revision=wish.revision)
-    return _committed(by, ImportView.of(done))
-
-
-@router.post("/lists/{name}/imports/{number}/undoing", operation_id="undoImport")
-def undo_import(
-    by: Visiting, name: ListName, number: ImportNumber, wish: DoWish
-) -> ImportView:
-    """Bring back what an import changed; what was changed since stays as it is."""
-    done = by.lists.undo(by.because(wish.why), name, number)
-    return _committed(by, ImportView.of(done))
+    return committed(by, ChangedView.of(answer))
 
 
 @router.get(
@@ -302,6 +227,7 @@ def _lines(by: Visitor, name: str) -> Iterator[str]:
             yield json.dumps(entry.as_line()) + "\n"
 
 
-def _committed(by: Visitor, told: T) -> T:
+def committed(by: Visitor, told: T) -> T:
+    """What is told of something that was committed; the relay is woken for it."""
     by.plane.committed()
     return told

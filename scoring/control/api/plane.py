@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from scoring.control.api.identity import Identity
+from scoring.control.api.import_jobs import ImportJobs
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.case_desk import CaseDesk
@@ -49,6 +50,7 @@ class Plane:
     identity: Identity | None = None
     person: Person | None = None
     committed: Callable[[], None] = field(default=_nobody)
+    jobs: ImportJobs = field(default_factory=ImportJobs)
 
 
 def plane_of(request: Request) -> Plane:

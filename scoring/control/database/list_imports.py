@@ -109,6 +109,16 @@ class ListImports:
         """Forget what was set aside for an import."""
         self._connection.execute(delete(LIST_STAGED).where(_S.of_import == number))
 
+    def refuse(self, number: int) -> None:
+        """Forget what was set aside of a file that is not taken."""
+        self.unstage(number)
+        of_it = and_(
+            LIST_IMPORTS.c.number == number,
+            LIST_IMPORTS.c.state == ImportState.READING.value,
+        )
+        refused = {"state": ImportState.REFUSED.value}
+        self._connection.execute(update(LIST_IMPORTS).where(of_it).values(refused))
+
     def diff(self, import_: ListImport) -> ListDiff:
         """What an import would change now."""
         staged = self._count(

@@ -140,41 +140,50 @@ class ListDesk:
     # Files ---------------------------------------------------------------------
 
     def read_file(
-        self,
-        by: By,
-        name: str,
-        wish: FileWish,
-        lines: Iterable[bytes],
-        *,
-        progress: Callable[[int], None] = lambda _: None,
+        self, by: By, name: str, wish: FileWish, lines: Iterable[bytes]
     ) -> ListImport:
-        """Read a file beside its list and say what it would change: the dry run.
+        """Read a file beside its list and say what it would change: the dry run."""
+        return self.read_lines(self.begin(by, name, wish), lines)
 
-        `progress` is told how many entries were read so far. A file with a mistake is
-        refused whole.
-        """
+    def begin(self, by: By, name: str, wish: FileWish) -> ListImport:
+        """An import, of which nothing is read yet."""
         with self._doing(by) as (work, doing):
-            info = work.lists.named(name)
             begun = ListImport(
                 number=work.imports.next_number(),
                 list=name,
                 source=_source(wish.source),
                 replaces=wish.replaces,
-                revision=info.revision,
+                revision=work.lists.named(name).revision,
                 by=by.person.name,
                 at_ms=doing.at_ms,
             )
             work.imports.lapse(before_ms=doing.at_ms - READ_KEPT_MS)
             work.imports.add(begun)
-        file = ListFile(wish.source, info.field)
+        return begun
+
+    def read_lines(
+        self,
+        begun: ListImport,
+        lines: Iterable[bytes],
+        *,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> ListImport:
+        """Read the lines of an import's file: what it would change.
+
+        `progress` is told how many entries were read, then how many with those that
+        were set aside. A file with a mistake is refused whole.
+        """
         try:
-            self._stage(begun, file.entries(lines, progress))
+            with reading(self._database) as work:
+                field = work.lists.named(begun.list).field
+            file = ListFile(begun.source, field)
+            self._stage(begun, file.entries(lines, progress), progress)
         except BaseException:
             with self._database.writing() as connection:
-                UnitOfWork(connection).imports.unstage(begun.number)
+                UnitOfWork(connection).imports.refuse(begun.number)
             raise
         with writing(self._database) as work:
-            work.imports.numbered(name, begun.number)
+            work.imports.numbered(begun.list, begun.number)
             counted = replace(begun.diff, repeated=file.repeated)
             read = replace(begun, state=ImportState.READ, diff=counted)
             read = replace(read, diff=work.imports.diff(read))
@@ -223,16 +232,22 @@ class ListDesk:
             _record(work, "list.undo_import", info, doing, after=after)
             return undone
 
-    def _stage(self, begun: ListImport, entries: Sequence[EntryRow]) -> None:
+    def _stage(
+        self,
+        begun: ListImport,
+        entries: Sequence[EntryRow],
+        progress: Callable[[int], None],
+    ) -> None:
         """Set entries aside, some at a time: others can write meanwhile.
 
         Raises `NotFound` where somebody deleted the list meanwhile.
         """
         for start in range(0, len(entries), _STAGED_COUNT):
+            part = entries[start : start + _STAGED_COUNT]
             with writing(self._database) as work:
                 work.imports.numbered(begun.list, begun.number)
-                part = entries[start : start + _STAGED_COUNT]
                 work.imports.stage(begun.number, part)
+            progress(len(entries) + start + len(part))
 
     # Reading -------------------------------------------------------------------
 

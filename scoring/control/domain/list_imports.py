@@ -15,6 +15,7 @@ class ImportState(StrEnum):
     """Where an import is in its life."""
 
     READING = "reading"  # or ended before the file did: never to be applied
+    REFUSED = "refused"  # its file has a mistake: nothing of it is kept
     READ = "read"  # in the database, beside its list
     LAPSED = "lapsed"  # what was read is forgotten
     APPLIED = "applied"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 
 import pytest
 from control_parts import FAY, TEXTS, Clock
 
 from scoring.cli.plane.in_process import InProcess
-from scoring.cli.plane.list_files import ImportOf, imported, moved_from
+from scoring.cli.plane.list_files import ImportOf, followed, imported, moved_from
 from scoring.client.control_plane import ControlApi, Refused
 from scoring.control.api.app import control_api
 from scoring.control.api.identity import Identity
@@ -23,6 +24,7 @@ from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.domain.cases import CaseRules
 from scoring.control.domain.control_rules import ControlRules
+from scoring.control.domain.list_file import ListFile
 from scoring.control.replicas import Replicas
 from scoring.errors import BadArtifact
 
@@ -133,6 +135,45 @@ def test_a_file_goes_in_and_its_export_is_a_file_that_changes_nothing(api, capsy
         "stolen: would change: 2 added, 0 changed, 0 removed, 0 as they were"
     )
     assert "0 added, 0 changed, 0 removed, 2 as they were" in printed[2]
+
+
+def test_a_file_that_takes_long_is_answered_at_once_and_asked_for_by_its_number(
+    api, monkeypatch
+):
+    on = threading.Event()
+    parts = ListFile.entries
+
+    def slow(self, lines, progress):
+        progress(1)
+        assert on.wait(30)
+        return parts(self, lines, progress)
+
+    monkeypatch.setattr(ListFile, "entries", slow)
+    body = {"source": "a.csv", "content": "token\nc1\n", "wait_s": 0}
+    reply = api.post("lists", "stolen", "imports", body=body)
+    told = reply.json
+    assert (reply.status, told["state"], told["running"]) == (202, "reading", True)
+    assert reply.headers["location"] == f"/v1/lists/stolen/imports/{told['number']}"
+    of_it = ("lists", "stolen", "imports", told["number"])
+    assert 0 < api.get(*of_it).json["progress"] < 1
+    with pytest.raises(Refused, match="only one that is read can be applied"):
+        api.post(*of_it, "application", body={})
+    on.set()
+    read = followed(api, of_it[:3], body, told="reading")  # another one, to its end
+    assert (read["state"], read["added"]) == ("read", 1)
+    done = followed(api, (*of_it, "application"), {}, told="applying")
+    assert (done["state"], done["running"]) == ("applied", False)
+
+
+def test_why_a_file_was_refused_is_told_whenever_it_is_asked_for(api, monkeypatch):
+    monkeypatch.setattr("scoring.cli.plane.list_files._AT_ONCE_S", 0.0)
+    bad = "token\nc1\n4111111111111111\n"
+    body = {"source": "a.csv", "content": bad}
+    with pytest.raises(Refused, match="holds a card number"):
+        followed(api, ("lists", "stolen", "imports"), body, told="reading")
+    (told,) = api.items("lists", "stolen", "imports")
+    assert told["state"] == "refused"
+    assert tokens(api) == []
 
 
 def test_the_entries_of_a_policy_move_to_managed_lists(api, tmp_path):
