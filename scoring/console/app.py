@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from scoring.client.control_plane import Refused
 from scoring.console import (
+    case_pages,
     decision_pages,
     health_pages,
     list_pages,
@@ -58,6 +59,7 @@ ROUTES: tuple[PageRoute, ...] = (
     *policy_editor.ROUTES,
     *policy_acts.ROUTES,
     *list_pages.ROUTES,
+    *case_pages.ROUTES,
     *health_pages.ROUTES,
 )
 

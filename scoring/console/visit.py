@@ -26,6 +26,7 @@ class PageRight(StrEnum):
     """What a role must allow, in the words of the control plane."""
 
     READ = "read"
+    WORK_CASES = "work on cases"
     CHANGE_LISTS = "change lists"
     WRITE_POLICY = "write policies"
     APPROVE = "approve or reject policies"

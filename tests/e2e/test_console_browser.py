@@ -267,7 +267,7 @@ def test_every_page_is_accessible_in_both_themes_and_fits_a_telephone(
     row_of(page, decided).wait_for()
     payment = f"/d/default/{decided.core.transaction_id}"
     pages = ("/policy", "/policy/1", "/policy/history", "/lists", "/lists/stolen")
-    for path in ("/live", payment, "/health", *pages):
+    for path in ("/live", payment, "/health", "/cases", *pages):
         page.goto(path)
         if path == payment:
             page.locator("#explanation table").wait_for()
