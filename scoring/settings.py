@@ -265,6 +265,15 @@ class Settings(BaseSettings):
     # This process ------------------------------------------------------------
     metrics_host: str = Field("127.0.0.1", description="0.0.0.0 inside a container")
     metrics_port: int = Field(0, ge=0, le=65_535, description="0: no metrics server")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="lines on standard error, for people or for machines"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="of our own lines; of libraries' only warnings are shown"
+    )
+    log_decisions_share: float = Field(
+        0.0, ge=0, le=1, description="of decisions that get a line, by a hash"
+    )
 
     def absolute_files(self) -> dict[str, str]:
         """The files that are named, as the environment of a process elsewhere."""

@@ -51,13 +51,13 @@ def control(
 
 async def _serve_until_told(settings: Settings) -> None:
     import asyncio
-    import logging
     import signal
 
     from scoring.doors.calls.serving import serve_until
+    from scoring.telemetry.logs import begin_logs
     from scoring.wiring.control_app import control_process_from
 
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    begin_logs(settings.log_format, settings.log_level)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -41,11 +41,13 @@ def serve(
     import os
 
     from scoring.settings import Settings
+    from scoring.telemetry.logs import begin_logs
 
     # Before gRPC is imported: its own logs repeat bytes that a caller sent.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     logging.getLogger("grpc").setLevel(logging.CRITICAL)
     settings = Settings()
+    begin_logs(settings.log_format, settings.log_level)
     if address:
         settings = settings.model_copy(update={"grpc_address": address})
     if http:
@@ -104,9 +106,13 @@ def _serve(settings: Settings, worker: int) -> None:
 
 def _say_briefly(_loop: object, context: dict[str, object]) -> None:
     """One line and no values: what a caller sent may stand in the exception."""
+    import logging
+
     error = context.get("exception")
     kind = type(error).__name__ if error else "no exception"
-    typer.echo(f"scoring serve: {context['message']}: {kind}", err=True)
+    logging.getLogger(__name__).error(
+        "scoring serve: %s: %s", *(context["message"], kind), extra={"cause": kind}
+    )
 
 
 async def _serve_until_told(settings: Settings, worker: int) -> None:
@@ -116,6 +122,7 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
 
     from scoring.doors.calls.serving import serve_until
     from scoring.ports.patience import StorePatience
+    from scoring.wiring.lifecycle import Lifecycle
     from scoring.wiring.process_supervisor import frozen
     from scoring.wiring.services import service_from
 
@@ -126,27 +133,35 @@ async def _serve_until_told(settings: Settings, worker: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     name = f"grpc-{max(worker, 0)}"
+    life = Lifecycle("serve", max(worker, 0))
     async with service_from(
         settings, name=name, patience=StorePatience.ANSWER_IN_TIME
     ) as service:
+        life.starts(service.scorer.artifacts)
         grpc, http = _doors(service, shares_port=worker >= 0)
 
         def ready() -> None:
             service.liveness.waits_for = ""
-            if http is not None and worker <= 0:  # they share the port
-                typer.echo(f"{_HTTP_READY}{http.address}")
-            typer.echo(f"{_READY}{grpc.address}")
-            if grpc.health_address:
-                typer.echo(f"serving health on {grpc.health_address}")
+            life.ready(grpc=grpc.address, http=http.address if http else "")
+            _say_ready(grpc, None if worker > 0 else http)  # they share the port
 
         with frozen():
             await serve_until(
                 [grpc] if http is None else [grpc, http],
-                partial(service.until, told.wait),
+                partial(life.until, partial(service.until, told.wait)),
                 ready=ready,
                 notice_s=settings.drain_notice_s,
                 grace_s=settings.drain_s,
             )
+    life.ended()
+
+
+def _say_ready(grpc: GrpcServer, http: HttpServer | None) -> None:
+    if http is not None:
+        typer.echo(f"{_HTTP_READY}{http.address}")
+    typer.echo(f"{_READY}{grpc.address}")
+    if grpc.health_address:
+        typer.echo(f"serving health on {grpc.health_address}")
 
 
 def _doors(

@@ -31,9 +31,11 @@ def stream(
     import uvloop
 
     from scoring.settings import Settings
+    from scoring.telemetry.logs import begin_logs
     from scoring.wiring.process_supervisor import end_with_parent
 
     settings = Settings()
+    begin_logs(settings.log_format, settings.log_level)
     if workers > 1:
         _supervise(settings, workers)
         return
@@ -83,6 +85,7 @@ async def _stream_until_told(settings: Settings, worker: int) -> None:
     import signal
     from functools import partial
 
+    from scoring.wiring.lifecycle import Lifecycle
     from scoring.wiring.process_supervisor import frozen
     from scoring.wiring.services import service_from
     from scoring.wiring.stream_app import stream_door_from
@@ -93,12 +96,17 @@ async def _stream_until_told(settings: Settings, worker: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     name = f"stream-{max(worker, 0)}"
+    life = Lifecycle("stream", max(worker, 0))
     async with service_from(settings, name=name, picks_target=True) as service:
+        life.starts(service.scorer.artifacts)
         door = stream_door_from(service, archive=_archive_from(settings))
 
         def ready() -> None:
             service.liveness.waits_for = ""
+            life.ready(topic=service.topics.transactions)
             typer.echo(f"{_READY}{service.topics.transactions}")
 
         with frozen():
-            await door.run(partial(service.until, told.wait), ready=ready)
+            stop = partial(life.until, partial(service.until, told.wait))
+            await door.run(stop, ready=ready)
+    life.ended()

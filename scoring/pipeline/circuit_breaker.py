@@ -124,6 +124,11 @@ class Circuit:
             self._close("" if whole else "; a part of it is still unavailable")
         else:
             self.state = State.HALF_OPEN
+            log.info(
+                "store on trial: it answers probes after %.1f s",
+                self._open_s(),
+                extra={"repeats": "trial", "circuit": "half-open", **self._told_by()},
+            )
         self._asks_again.set()
 
     async def ridden_out(self, within_s: float) -> bool:
@@ -140,10 +145,28 @@ class Circuit:
         return self.asks
 
     def _close(self, but: str) -> None:
-        after_s = asyncio.get_running_loop().time() - self._opened_at
-        log.warning("store recovered after %.1f s%s", after_s, but)
+        after_s = self._open_s()
+        log.warning(
+            "store recovered after %.1f s%s",
+            *(after_s, but),
+            extra={"circuit": "closed", **self._told_by()},
+        )
         self.telemetry.count(Event.STORE_RECOVERED)
         self.state, self.pause_s, self._told = State.CLOSED, 0.0, frozenset()
+
+    def _opened(self) -> dict[str, object]:
+        return {"circuit": "open", **self._told_by()}
+
+    def _open_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._opened_at
+
+    def _told_by(self) -> dict[str, object]:
+        """What each line of a transition has beside its text."""
+        return {
+            "cause": self._why.reason,
+            "exchange": self._failed.value,
+            "open_s": round(self._open_s(), 3),
+        }
 
     def _tell(self, error: StoreUnavailable) -> None:
         """One line for each cause that is new since the circuit opened."""
@@ -155,10 +178,11 @@ class Circuit:
         self._told |= {cause}
         if lost:
             self.telemetry.count(Event.HISTORY_LOST)
-            log.error("history lost: %s", error)
+            log.error("history lost: %s", error, extra=self._opened())
         else:
             log.warning(
                 "store unavailable: %s; gRPC answers without history, provisionally, "
                 "and the stream waits until it recovers",
                 error,
+                extra=self._opened(),
             )

@@ -24,6 +24,7 @@ from scoring.ports.metrics import Metric, decisions, outside, versions
 from scoring.ports.metrics.decisions import BAND_ENDS, BANDS
 from scoring.ports.model import Matrix, Model, Scores
 from scoring.telemetry.call_metrics import CallMetrics
+from scoring.telemetry.decision_lines import DecisionLines
 from scoring.telemetry.decision_metrics import DecisionMetrics
 from scoring.telemetry.families import (
     BulkHistogram,
@@ -55,9 +56,11 @@ class PrometheusTelemetry:
         registry: CollectorRegistry = REGISTRY,
         *,
         definitions: str = "",
+        lines: DecisionLines = DecisionLines(),  # noqa: B008 - it is frozen
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`definitions` is the version of the feature definitions."""
+        self._lines = lines
         self._monotonic = monotonic
         self.calls = CallMetrics(registry)
         self._made = DecisionMetrics(definitions, registry)
@@ -118,6 +121,7 @@ class PrometheusTelemetry:
     ) -> None:
         """Count the decisions of one batch."""
         self._made.decided(checks, cores, answers)
+        self._lines.say(checks, cores, answers)
 
     def dead_letter(self, source: str, problem: str) -> None:
         """Count a dead letter."""

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import gc
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+log = logging.getLogger(__name__)
 # A worker that died is replaced after this long: a crash loop must not spin.
 _RESTART_S = 0.5
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, linux/prctl.h
@@ -105,7 +107,11 @@ class Workers:
                 self._code = process.returncode or 1
                 self._told.set()
             else:
-                sys.stderr.write(f"worker {index} ended; starting another\n")
+                log.error(
+                    "worker %d ended; starting another",
+                    index,
+                    extra={"cause": "worker-ended", "status": process.returncode},
+                )
                 await asyncio.sleep(_RESTART_S)
             await reading
 

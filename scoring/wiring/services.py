@@ -33,6 +33,7 @@ from scoring.ports.store import Store
 from scoring.ports.telemetry import CallTelemetry, Telemetry
 from scoring.settings import Settings
 from scoring.stores.redis.store import RedisStore
+from scoring.telemetry.decision_lines import DecisionLines
 from scoring.telemetry.http_port import Liveness, open_metrics_port
 from scoring.telemetry.prometheus import PrometheusTelemetry
 from scoring.wiring.connections import (
@@ -144,8 +145,7 @@ async def service_from(
     catalogue = catalogue_from(settings)
     policies = PolicyVersions.of(settings, name, catalogue, now_ms)
     artifacts = _artifacts(source, catalogue, policies.first())
-    telemetry = PrometheusTelemetry(definitions=catalogue.version)
-    telemetry.expect(artifacts.model)
+    telemetry = _telemetry_from(settings, artifacts)
     liveness = _liveness_from(settings)
     log = unconnected_log(settings, telemetry)
     store = store_from(settings, artifacts.catalogue, log)
@@ -180,6 +180,14 @@ async def service_from(
         if log is not None:
             await log.close()
         await store.close()
+
+
+def _telemetry_from(settings: Settings, artifacts: Artifacts) -> PrometheusTelemetry:
+    lines = DecisionLines(settings.log_decisions_share)
+    definitions = artifacts.catalogue.version
+    telemetry = PrometheusTelemetry(definitions=definitions, lines=lines)
+    telemetry.expect(artifacts.model)
+    return telemetry
 
 
 def _watches(

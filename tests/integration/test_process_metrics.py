@@ -1,5 +1,6 @@
 """What a real process shows while its store comes and goes."""
 
+import json
 import math
 import re
 import shutil
@@ -13,6 +14,7 @@ from grpc_parts import payment, request
 from served import serving
 
 from scoring.embedded.child import free_port
+from scoring.ports.metrics import outside
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 
 SERIES_MAX = 2_000
@@ -48,6 +50,7 @@ def served(own_store, model_dir, store_namespace, tmp_path):
         "metrics_port": PORT,
         "budget_ms": 5_000,
         "store_budget_ms": 1_000,
+        "log_format": "json",
     }
     with serving(**settings) as process:
         yield process
@@ -72,6 +75,26 @@ def test_a_process_shows_why_its_store_is_unavailable_and_what_waits_for_it(
     own_store.start()
     until(lambda now: now["fraud_provisional_decisions"] == 0)
     shows_no_card_number_and_no_fault(page(), served)
+    assert served.stop() == 0
+    says_each_change_of_state(served)
+
+
+def says_each_change_of_state(served):
+    lines = [json.loads(line) for line in served.errors]
+    assert all({"time", "level", "logger", "event"} <= line.keys() for line in lines)
+    circuit = [line["circuit"] for line in lines if "circuit" in line]
+    assert (circuit[0], circuit[-1]) == ("open", "closed")
+    opened = next(line for line in lines if line.get("circuit") == "open")
+    assert opened["cause"] in outside.REASONS
+    (refused,) = [line for line in lines if line.get("cause") == "card-number"]
+    assert "127.0.0.1" in refused["peer"]
+    life = [line["event"] for line in lines if "lifecycle" in line["logger"]]
+    assert [re.sub(r"[0-9.]+", "N", event) for event in life] == [
+        "serve starts",
+        "serve is ready after N s",
+        "serve drains",
+        "serve has drained in N s and ends",
+    ]
 
 
 def shows_a_decision_by_its_versions(served):

@@ -196,5 +196,10 @@ def _unavailable(error: ScoringError) -> str:
 def _unexpected(error: Exception) -> Refusal:
     # Its text may quote what the caller sent: log its place only.
     frames = "".join(traceback.format_tb(error.__traceback__))
-    _log.error("unexpected %s in a call\n%s", type(error).__name__, frames)
+    kind = type(error).__name__
+    _log.error(
+        "unexpected %s in a call\n%s",
+        *(kind, frames),
+        extra={"cause": kind, "repeats": (kind, frames)},
+    )
     return Refusal(_INTERNAL, "an unexpected error; the service's log says where")

@@ -1,0 +1,130 @@
+"""What a process says, a line an event: for machines as JSON, for people as text."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from scoring.core.repetition import Repetition
+from scoring.core.transaction.card_number import masked_text
+
+FORMATS = ("console", "json")
+# What every record has: the rest is what a line says beside its text.
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_OURS = "scoring"
+_NUMBER = re.compile(r"\d+")
+# Of the same cause, so many in a minute; see `Sink`.
+_REPEATS = "repeats"
+
+
+class Lines(logging.Formatter):
+    """One line a record, without a card number: time, level, who says it, what.
+
+    `extra` of the logging call are its fields: `cause`, `peer`, `decision` and others.
+    What looks like a card number is overwritten wherever it is.
+    """
+
+    def __init__(self, style: str) -> None:
+        """`style` is one of `FORMATS`."""
+        super().__init__()
+        self._write = _json if style == "json" else _console
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        at = datetime.fromtimestamp(record.created, UTC)
+        said = {
+            "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": _without_cards(record.getMessage()),
+        }
+        for name, value in vars(record).items():
+            if name not in _USUAL and name != _REPEATS:
+                said[name] = _plain(value)
+        if record.exc_info:
+            said["traceback"] = _without_cards(self.formatException(record.exc_info))
+        return self._write(said)
+
+
+class Sink(logging.StreamHandler[TextIO]):
+    """Standard error. What repeats itself is said once a minute, and counted.
+
+    Alike are lines of a library that differ in their numbers alone, and lines of ours
+    whose call names what `repeats`. A change of state names nothing: each is said.
+    """
+
+    def __init__(
+        self,
+        style: str,
+        stream: TextIO | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(stream or sys.stderr)
+        self.setFormatter(Lines(style))
+        self._monotonic = monotonic
+        self._repetition = Repetition()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it when it is due."""
+        cause = _cause(record)
+        if cause is not None:
+            kept_back = self._repetition.due(cause, self._monotonic())
+            if kept_back is None:
+                return
+            if kept_back:
+                record.count = kept_back
+        super().emit(record)
+
+
+def begin_logs(style: str, level: str, stream: TextIO | None = None) -> None:
+    """Have all that is said from now on go out as lines, ours from a level on.
+
+    Libraries' warnings go the same way; what they say below is no news.
+    """
+    root = logging.getLogger()
+    root.handlers = [Sink(style, stream)]
+    root.setLevel(logging.WARNING)
+    logging.getLogger(_OURS).setLevel(level.upper())
+    logging.captureWarnings(capture=True)
+
+
+def _cause(record: logging.LogRecord) -> tuple[str, str] | None:
+    named = getattr(record, _REPEATS, None)
+    if named is not None:
+        return record.name, str(named)
+    if record.name.partition(".")[0] == _OURS:
+        return None
+    return record.name, _NUMBER.sub("", record.getMessage())
+
+
+def _without_cards(text: str) -> str:
+    return masked_text(text)[0]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    return _without_cards(str(value))
+
+
+def _json(said: dict[str, Any]) -> str:
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+
+
+def _console(said: dict[str, Any]) -> str:
+    """The same for people: what has a name of its own comes last.
+
+    >>> _console({"time": "t", "level": "info", "logger": "l", "event": "e", "n": 1})
+    't INFO l: e n=1'
+    """
+    known = ("time", "level", "logger", "event", "traceback")
+    more = "".join(f" {n}={v}" for n, v in said.items() if n not in known)
+    trace = f"\n{said['traceback']}" if "traceback" in said else ""
+    level = said["level"].upper()
+    return f"{said['time']} {level} {said['logger']}: {said['event']}{more}{trace}"

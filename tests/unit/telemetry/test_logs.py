@@ -1,0 +1,136 @@
+"""Lines are whole, hold no card number, and say what repeats itself once."""
+
+import io
+import json
+import logging
+import random
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from scoring.core.decision.decision import Door, Outcome, Rung, Versions
+from scoring.core.transaction.card_number import is_card_number
+from scoring.pipeline.answer import Decided
+from scoring.telemetry.decision_lines import DecisionLines
+from scoring.telemetry.logs import Sink, begin_logs
+
+OURS = logging.getLogger("scoring.some.room")
+THEIRS = logging.getLogger("aiokafka.client.logs-of-this-test")
+
+
+@pytest.fixture
+def said():
+    """Everything that goes out as JSON; the loggers are as before afterwards."""
+    root, ours = logging.getLogger(), logging.getLogger("scoring")
+    before = root.handlers, root.level, ours.level
+    stream = io.StringIO()
+    begin_logs("json", "info", stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    root.handlers = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+    logging.captureWarnings(capture=False)
+
+
+def test_a_line_has_its_time_its_level_what_happened_and_why(said):
+    OURS.warning("store %s", "gone", extra={"cause": "silent", "peer": "10.0.0.9"})
+    (line,) = said()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
+    assert line == {
+        "level": "warning",
+        "logger": "scoring.some.room",
+        "event": "store gone",
+        "cause": "silent",
+        "peer": "10.0.0.9",
+    }
+
+
+def test_an_error_keeps_its_traceback(said):
+    fail("it broke")
+    assert "it broke" in said()[0]["traceback"]
+
+
+def test_a_library_s_warning_is_a_line_too_and_its_news_is_none(said):
+    THEIRS.info("connected")
+    THEIRS.warning("no broker")
+    OURS.info("ready")
+    assert [(line["logger"], line["event"]) for line in said()] == [
+        (THEIRS.name, "no broker"),
+        (OURS.name, "ready"),
+    ]
+
+
+def test_what_a_library_repeats_is_counted_and_each_change_of_ours_is_said():
+    now, stream = 0.0, io.StringIO()
+    sink = Sink("json", stream, lambda: now)
+    for now in (0.0, 1.0, 61.0):  # noqa: B007 - the clock of the sink
+        for node in range(3):
+            sink.handle(record(THEIRS.name, f"node {node} is down"))
+        sink.handle(record(OURS.name, "store recovered"))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line.get("count") for line in lines if line["logger"] == THEIRS.name] == [
+        *(None, 5)
+    ]
+    assert sum(line["event"] == "store recovered" for line in lines) == 3
+
+
+def fail(text):
+    try:
+        int(f"x {text}")
+    except ValueError:
+        OURS.exception("failed")
+
+
+def record(name, text):
+    return logging.makeLogRecord(
+        {"name": name, "msg": text, "levelname": "WARNING", "levelno": 30}
+    )
+
+
+def card_number(rng) -> str:
+    while True:
+        number = "4" + "".join(rng.choices("0123456789", k=15))
+        if is_card_number(number):
+            return rng.choice([number, f"{number[:4]} {number[4:8]}-{number[8:]}"])
+
+
+def test_ten_thousand_payments_leave_no_card_number_in_any_line(said):
+    rng = random.Random(20)
+    planted = [card_number(rng) for _ in range(10_000)]
+    for number in planted:
+        match rng.randrange(4):
+            case 0:
+                OURS.warning("%s is refused", number)
+            case 1:
+                OURS.error("refused", extra={"field": f"id={number}"})
+            case 2:
+                THEIRS.warning("cannot send %r to %s", {"card": number}, "b")
+            case _:
+                fail(number)
+    text = json.dumps(said())
+    digits = re.sub(r"[ -]", "", text)
+    assert not [n for n in planted if re.sub(r"[ -]", "", n) in digits]
+    assert text.count("XXXX") >= 5_000
+
+
+def test_a_share_of_the_decisions_gets_a_line_with_its_id(said):
+    lines = DecisionLines(share=0.1)
+    rng = random.Random(1)
+    checks = [
+        SimpleNamespace(payload_hash=rng.randbytes(32), door=Door.GRPC, dry_run=False)
+        for _ in range(1_000)
+    ]
+    core = SimpleNamespace(
+        transaction_id="t-1", tenant="default", outcome=Outcome.DECLINE, score=0.91,
+        rung=Rung.FULL, degradations=(), provisional=False, reasons=(),
+        versions=Versions("m", "p", "f"),
+    )  # fmt: skip
+    answer = Decided(b"", Outcome.DECLINE, first=True)
+    for _ in range(2):
+        lines.say(checks, [core] * 1_000, [answer] * 1_000)
+    found = said()
+    assert 60 <= len(found) / 2 <= 140
+    assert (found[0]["event"], found[0]["decision"]) == ("decided decline", "t-1")
+    DecisionLines().say(checks, [core] * 1_000, [answer] * 1_000)
+    assert len(said()) == len(found)
