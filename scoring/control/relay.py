@@ -51,6 +51,7 @@ class Relay:
     lease: Lease
     now_ms: Callable[[], int]
     agree: Callable[[TopicHeld, int], None]
+    what: str = "releases"
     fault: str = ""
     relays: bool = False
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,7 +94,7 @@ class Relay:
             return
         await asyncio.to_thread(self.agree, held, self.now_ms())
         self.relays, self._last = True, 0
-        log.info("this copy relays releases now")
+        log.info("this copy relays %s now", self.what)
 
     async def _while_held(
         self, beginning: Coroutine[Any, Any, TopicHeld]
@@ -119,7 +120,7 @@ class Relay:
         try:
             await self.topic.append(waiting)
         except Fenced:
-            log.warning("another copy relays releases; this one has stopped")
+            log.warning("another copy relays %s; this one has stopped", self.what)
             self.relays = False
             return 0
         done = [record.sequence for record in waiting]
@@ -129,12 +130,12 @@ class Relay:
 
     def _well(self) -> None:
         if self.fault:
-            log.warning("releases are relayed again")
+            log.warning("%s are relayed again", self.what)
         self.fault = ""
 
     async def _stopped(self, why: str) -> None:
         if not self.fault:
-            log.warning("releases wait: %s", why)
+            log.warning("%s wait: %s", self.what, why)
         self.fault = why
         self.relays = False
         await self.topic.end()

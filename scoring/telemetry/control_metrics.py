@@ -22,6 +22,11 @@ class ControlMetrics:
         self._relays = gauge_of(control.RELAYS, registry)
         self._replicas = gauge_of(control.REPLICAS, registry)
         self._requests = counter_of(control.REQUESTS, registry)
+        self._cases = gauge_of(control.CASES, registry)
+        self._oldest = gauge_of(control.CASE_OLDEST, registry)
+        self._behind = gauge_of(control.CASE_BEHIND, registry)
+        self._passed_over = gauge_of(control.CASE_PASSED_OVER, registry)
+        self._labels = gauge_of(control.CASE_LABELS, registry)
 
     def answered(self, status: int) -> None:
         """Count one request by the status of its answer."""
@@ -35,3 +40,16 @@ class ControlMetrics:
         self._relays.set(relays)
         for standing, count in replicas.items():
             self._replicas.labels(standing).set(count)
+
+    def queue(self, states: Mapping[str, int], *, oldest_s: float, labels: int) -> None:
+        """Keep how many cases there are of each state, and labels that wait."""
+        for state, count in states.items():
+            self._cases.labels(state).set(count)
+        self._oldest.set(oldest_s)
+        self._labels.set(labels)
+
+    def intake(self, *, behind: int, passed_over: Mapping[str, int]) -> None:
+        """Keep how far the reading of decisions is."""
+        self._behind.set(behind)
+        for why, count in passed_over.items():
+            self._passed_over.labels(why).set(count)

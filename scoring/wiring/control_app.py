@@ -50,6 +50,7 @@ from scoring.settings import Settings
 from scoring.telemetry.control_metrics import ControlMetrics
 from scoring.telemetry.http_port import Liveness, open_metrics_port
 from scoring.wiring.calls import certificates_from, tokens_from
+from scoring.wiring.control_cases import case_work_from
 from scoring.wiring.control_parts import (
     case_rules_from,
     control_rules_from,
@@ -132,14 +133,18 @@ async def control_process_from(settings: Settings) -> AsyncIterator[ControlProce
     database = await asyncio.to_thread(database_from, settings)
     relay = relay_from(settings, database)
     plane = plane_from(settings, database)
+    cases = case_work_from(settings, database, holder_name())
     identity, token_file = identity_from(settings, plane.people)
-    plane = replace(plane, identity=identity, committed=_waker(relay))
-    liveness = Liveness(outside=_outside(relay))
+    plane = replace(plane, identity=identity, committed=_waker(relay, cases.labels))
+    liveness = Liveness(outside=_outside(relay) | cases.outside)
     metrics = ControlMetrics()
     server = HttpServer(_app_from(plane, liveness, metrics), _options(settings))
     if settings.metrics_port:
         open_metrics_port(settings.metrics_host, settings.metrics_port, liveness)
-    tasks = [asyncio.create_task(_look(plane, relay, metrics))]
+    tasks = [
+        asyncio.create_task(_look(plane, relay, metrics)),
+        *cases.begin(metrics),
+    ]
     if relay is not None:
         tasks.append(asyncio.create_task(relay.run()))
         tasks.append(
@@ -174,14 +179,14 @@ async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """Nothing yet."""
 
 
-def _waker(relay: Relay | None) -> Callable[[], None]:
-    """Wakes the relay from any thread."""
-    if relay is None:
-        return lambda: None
-    loop, wake = asyncio.get_running_loop(), relay.wake
+def _waker(*relays: Relay | None) -> Callable[[], None]:
+    """Wakes the relays from any thread."""
+    loop = asyncio.get_running_loop()
+    wakes = [relay.wake for relay in relays if relay is not None]
 
     def waking() -> None:
-        loop.call_soon_threadsafe(wake)
+        for wake in wakes:
+            loop.call_soon_threadsafe(wake)
 
     return waking
 
@@ -201,12 +206,16 @@ def relay_from(settings: Settings, database: Database) -> Relay | None:
         topics.control,
         f"{topics.control}-relay",
     )
-    holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     rows = LeaseTable(database, topics.control, lambda: now_ms() + _MS_PER_S)
-    lease = Lease(rows, holder, time.monotonic)
+    lease = Lease(rows, holder_name(), time.monotonic)
     return Relay(
         RelayedOutbox(database), topic, lease, now_ms, partial(agree, database)
     )
+
+
+def holder_name() -> str:
+    """A name that no other copy holds a lease under."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
 def _reports(settings: Settings) -> ReplicaReports:

@@ -58,6 +58,12 @@ def goes_to_people(decision: decision_pb2.Decision) -> bool:
     return reviewed or any(hit.case for hit in core.rule_hits)
 
 
+def key_of_decision(decision: decision_pb2.Decision) -> tuple[str, str]:
+    """What it is one decision of: tenant and transaction."""
+    core = decision.core
+    return core.tenant or DEFAULT_TENANT, core.transaction_id
+
+
 def read_from(decision: decision_pb2.Decision, amount: Amount) -> ReadDecision:
     """What is kept of a logged decision; `amount` converts to the reference currency.
 
@@ -65,8 +71,8 @@ def read_from(decision: decision_pb2.Decision, amount: Amount) -> ReadDecision:
     or another's, a text that no database keeps, a time outside of all years.
     """
     core, payment = decision.core, decision.transaction
-    tenant = core.tenant or DEFAULT_TENANT
-    if (payment.tenant or DEFAULT_TENANT, payment.id) != (tenant, core.transaction_id):
+    tenant, id_ = key_of_decision(decision)
+    if (payment.tenant or DEFAULT_TENANT, payment.id) != (tenant, id_):
         raise InvalidTransaction("transaction", "is another than the decision's")
     worth = amount(_worth_of(payment))
     return ReadDecision(

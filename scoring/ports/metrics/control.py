@@ -25,3 +25,32 @@ REQUESTS = counter(
     "Requests to the control plane, by the status of the answer.",
     "5xx: see its log.", MetricLabel("status", bounded_by="HTTP's statuses"),
 )  # fmt: skip
+CASES = gauge(
+    "fraud_control_cases", Unit.TIMES,
+    "Cases that are not closed: open, assigned; and which of both are overdue.",
+    "Overdue above 0: people are behind; `scoring cases list --overdue`.",
+    MetricLabel("state", ("open", "assigned", "overdue")),
+)  # fmt: skip
+CASE_OLDEST = gauge(
+    "fraud_control_case_oldest_seconds", Unit.SECONDS,
+    "How long ago the oldest case that is not closed was decided; 0: there is none.",
+    "Beyond the time in which cases are due: people are behind.",
+)  # fmt: skip
+CASE_BEHIND = gauge(
+    "fraud_control_case_behind_records", Unit.RECORDS,
+    "Decisions that were not read yet for cases, in the copy that reads them.",
+    "It rises: the copy that reads is slow; the log and /healthz say why.",
+)  # fmt: skip
+CASE_PASSED_OVER = gauge(
+    "fraud_control_case_passed_over_records", Unit.RECORDS,
+    "Records of which no case could be made since the start: unreadable, or deleted "
+    "before they were read.",
+    "Above 0: the log says which; something else writes to the topic, or its "
+    "retention is too short.",
+    MetricLabel("why", ("unreadable", "missed")),
+)  # fmt: skip
+CASE_LABELS = gauge(
+    "fraud_control_case_waiting_labels_records", Unit.RECORDS,
+    "Labels of closed cases that are not in their topic yet.",
+    "Above 0 for seconds: the broker is at fault; the log says why.",
+)  # fmt: skip
