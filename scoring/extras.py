@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("check", "decision", "event", "explain", "label"), ()),
     "archive": (TRAIN,),
     "audit": (CONTROL,),
+    "cases": (CONTROL,),
     "console": (CONSOLE,),
     "control": (CONTROL,),
     "demo": (EMBEDDED, TRAIN),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from scoring import wire
 from scoring.control.database.outbox import OutboxRecord
+from scoring.control.domain.topic_held import TopicHeld
 from scoring.errors import LogUnavailable, RecordsRefused
 from scoring.kafka.follow_up_records import follow_up_record
 from scoring.kafka.producer import KafkaLog
@@ -21,15 +22,15 @@ _APPEND_S = 10.0
 class LabelsTopic:
     """The topic on Kafka; see `RelayTopic`.
 
-    Nobody is fenced: a label that is there twice has the same version and verdict,
-    which counts once.
+    Nobody is fenced, and nothing is read of it before: a label that is there twice has
+    the same version and verdict, which counts once.
     """
 
     topics: Topics
     unconnected: Callable[[], KafkaLog]
     _log: KafkaLog | None = None
 
-    async def begin(self) -> None:
+    async def begin(self) -> TopicHeld:
         """See `RelayTopic`."""
         await self.end()
         new = self.unconnected()
@@ -39,6 +40,7 @@ class LabelsTopic:
             await new.close()
             raise
         self._log = new
+        return TopicHeld()
 
     async def append(self, records: Sequence[OutboxRecord]) -> None:
         """See `RelayTopic`."""

@@ -15,6 +15,7 @@ from scoring.control.database.database import Database
 from scoring.control.database.relaying import LeaseTable
 from scoring.control.database.unit_of_work import reading
 from scoring.control.desks.case_admission import CaseAdmission
+from scoring.control.domain.topic_held import TopicHeld
 from scoring.control.labels_topic import LabelsTopic
 from scoring.control.lease import Lease
 from scoring.control.relay import Relay
@@ -131,8 +132,15 @@ def case_work_from(settings: Settings, database: Database, holder: str) -> CaseW
         topic, admission, catalogue_from(settings).amount, reads, now_ms
     )
     to = LabelsTopic(topics, lambda: _unconnected(settings))
-    labels = Relay(LabelOutbox(database), to, writes, now_ms, what="labels of cases")
+    labels = Relay(
+        *(LabelOutbox(database), to, writes, now_ms, _nothing_to_agree),
+        what="labels of cases",
+    )
     return CaseWork(database, admission, intake, labels)
+
+
+def _nothing_to_agree(_held: TopicHeld, _at_ms: int) -> None:
+    """Labels are numbered by their own payments, not over the topic."""
 
 
 def _unconnected(settings: Settings) -> KafkaLog:

@@ -28,7 +28,7 @@ def draft(control):
 
 def state(control):
     """All that a request could have changed."""
-    paths = ("policies", "proposals", "releases", "people", "audit")
+    paths = ("policies", "proposals", "releases", "people", "cases", "audit")
     return [control.ask("GET", f"/v1/{path}").json for path in paths]
 
 

@@ -52,7 +52,7 @@ def show_done(done: Item) -> None:
 
 def policies_table(items: Iterable[Item]) -> None:
     """Versions as a table."""
-    _table(
+    table(
         ("policy", "version", "state", "authors", "drafted", "why"),
         (
             (
@@ -70,7 +70,7 @@ def policies_table(items: Iterable[Item]) -> None:
 
 def proposals_table(items: Iterable[Item]) -> None:
     """Proposals as a table."""
-    _table(
+    table(
         ("proposal", "policy", "version", "for", "stage", "by", "decided by", "why"),
         (
             (
@@ -90,7 +90,7 @@ def proposals_table(items: Iterable[Item]) -> None:
 
 def releases_table(items: Iterable[Item]) -> None:
     """Releases as a table."""
-    _table(
+    table(
         ("release", "policy", "version", "candidate", "shadows", "by", "at", "why"),
         (
             (
@@ -110,7 +110,7 @@ def releases_table(items: Iterable[Item]) -> None:
 
 def replicas_table(items: Iterable[Item]) -> None:
     """Processes that decide, and what each runs, as a table."""
-    _table(
+    table(
         ("replica", "door", "is", "release", "policy", "lists", "since", "refused"),
         (
             (
@@ -134,7 +134,8 @@ def _arm(candidate: Item | None) -> str:
     )
 
 
-def _table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table."""
     from rich.console import Console
     from rich.table import Table
 

@@ -29,7 +29,7 @@ CASES = gauge(
     "fraud_control_cases", Unit.TIMES,
     "Cases that are not closed: open, assigned; and which of both are overdue.",
     "Overdue above 0: people are behind; `scoring cases list --overdue`.",
-    MetricLabel("state", ("open", "assigned", "overdue")),
+    MetricLabel("case_state", ("open", "assigned", "overdue")),
 )  # fmt: skip
 CASE_OLDEST = gauge(
     "fraud_control_case_oldest_seconds", Unit.SECONDS,
