@@ -32,7 +32,7 @@ from scoring.cli.options.control import (
 )
 
 if TYPE_CHECKING:
-    from scoring.cli.plane.api import ControlApi
+    from scoring.client.control_plane import ControlApi
 
 app = typer.Typer(
     help="Work on the queue of payments that were sent to people.",

@@ -59,6 +59,16 @@ class World:
         asked = fraud_scoring_pb2.GetDecisionRequest(transaction_id=id_)
         return list(self.stub.GetDecision(asked, timeout=30).labels)
 
+    async def told(self):
+        """How much is in each partition of labels, and of refused ones."""
+        places = [
+            TopicPartition(topic, partition)
+            for topic in (self.topics.labels, self.topics.labels_dead_letter)
+            for partition in range(2)
+        ]
+        async with reader(self.bootstrap, {}) as consumer:
+            return sorted((await consumer.end_offsets(places)).values())
+
     def outcome(self, payment):
         return self.stub.CheckTransaction(
             request(payment), timeout=30
@@ -151,11 +161,4 @@ async def test_closing_labels_the_payment_and_stops_the_card_in_one_call(world):
     # Everything that waited has left: one label, and no letter of a refused one.
     shown = world.control.ask("GET", f"/v1/cases/{case['number']}").json
     assert shown["labels"][0]["published_at_ms"]
-    places = [
-        TopicPartition(topic, partition)
-        for topic in (world.topics.labels, world.topics.labels_dead_letter)
-        for partition in range(2)
-    ]
-    async with reader(world.bootstrap, {}) as consumer:
-        ends = await consumer.end_offsets(places)
-    assert sorted(ends.values()) == [0, 0, 0, 1]
+    assert await world.told() == [0, 0, 0, 1]

@@ -64,9 +64,18 @@ CASES = Table(
 )
 _C = CASES.c
 Index("ix_cases_transaction", _C.tenant, _C.transaction_id, unique=True)
-# The orders of a queue, the whole of it and a merchant's.
-Index("ix_cases_oldest", _C.is_closed, _C.decided_at_ms, _C.number)
-Index("ix_cases_largest", _C.is_closed, _C.rank_minor.desc(), _C.number)
+# The orders of a queue, each with what it is filtered by: a filter that few cases pass
+# is tried in the index, without a look at the rows of all the others.
+_TRIED = (_C.due_at_ms, _C.lease_until_ms, _C.outcome, _C.merchant, _C.assignee)
+Index(
+    "ix_cases_oldest",
+    *(_C.is_closed, _C.decided_at_ms, _C.number, _C.rank_minor, *_TRIED, _C.tenant),
+)
+Index(
+    "ix_cases_largest",
+    *(_C.is_closed, _C.rank_minor.desc(), _C.number, _C.decided_at_ms),
+    *(*_TRIED, _C.tenant),
+)
 Index("ix_cases_merchant", _C.merchant, _C.is_closed, _C.decided_at_ms, _C.number)
 Index("ix_cases_assignee", _C.assignee, _C.is_closed, _C.decided_at_ms, _C.number)
 # What cases have in common.
@@ -74,7 +83,6 @@ Index("ix_cases_card", _C.card)
 Index("ix_cases_customer", _C.customer)
 Index("ix_cases_device", _C.device)
 Index("ix_cases_payment", _C.payment_id)
-Index("ix_cases_due", _C.is_closed, _C.due_at_ms)
 _KEPT = (_C.is_closed) & (~_C.erased)
 Index("ix_cases_kept", _C.closed_at_ms, sqlite_where=_KEPT, postgresql_where=_KEPT)
 _PROVISIONAL = _C.provisional & ~_C.is_closed

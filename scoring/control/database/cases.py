@@ -183,7 +183,7 @@ class Cases:
         count_max: int,
     ) -> list[Case]:
         """Cases in an order, after a place."""
-        found = _ordered(select(CASES).where(*_where(wanted, at_ms)), order, after)
+        found = ordered(select(CASES).where(*where(wanted, at_ms)), order, after)
         rows = self._connection.execute(found.limit(count_max))
         return [case_from(row) for row in rows]
 
@@ -194,7 +194,7 @@ class Cases:
 
         Of those that nobody but `free_for` has; None: whoever has them.
         """
-        conditions = [*_where(wanted, at_ms), ~_C.is_closed]
+        conditions = [*where(wanted, at_ms), ~_C.is_closed]
         if free_for is not None:
             free = or_(_C.lease_until_ms <= at_ms, _C.assignee == free_for)
             conditions.append(free)
@@ -270,7 +270,8 @@ class Cases:
             self._connection.execute(of_it)
 
 
-def _where(wanted: CaseFilter, at_ms: int) -> list[ColumnElement[bool]]:
+def where(wanted: CaseFilter, at_ms: int) -> list[ColumnElement[bool]]:
+    """What holds of the cases that a filter means."""
     conditions = [_state(wanted.state, at_ms)]
     equal: dict[str, str] = {
         name: value
@@ -285,8 +286,9 @@ def _where(wanted: CaseFilter, at_ms: int) -> list[ColumnElement[bool]]:
             conditions.append(_C.number.in_(named))
     conditions += _spans(wanted)
     if wanted.is_overdue is not None:
-        late = and_(_C.due_at_ms < at_ms, ~_C.is_closed)
-        conditions.append(late if wanted.is_overdue else ~late)
+        late = (_C.due_at_ms < at_ms, ~_C.is_closed)
+        in_time = or_(_C.due_at_ms >= at_ms, _C.is_closed)
+        conditions += late if wanted.is_overdue else (in_time,)
     return conditions
 
 
@@ -316,14 +318,16 @@ def _spans(wanted: CaseFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _ordered(
+def sort_key(order: CaseOrder) -> ColumnElement[int]:
+    """What an order is by, before the number."""
+    return _C.rank_minor if order is CaseOrder.LARGEST else _C.decided_at_ms
+
+
+def ordered(
     found: Select[Any], order: CaseOrder, after: CasePlace | None
 ) -> Select[Any]:
-    if order is CaseOrder.OLDEST:
-        key, falls = _C.decided_at_ms, False
-    else:
-        key = _C.decided_at_ms if order is CaseOrder.NEWEST else _C.rank_minor
-        falls = True
+    """A statement of cases in an order, behind a place."""
+    key, falls = sort_key(order), order is not CaseOrder.OLDEST
     number_falls = order is CaseOrder.NEWEST
     if after is not None:
         at, n = after.key, after.number

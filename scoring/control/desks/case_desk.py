@@ -174,6 +174,8 @@ class CaseDesk:
         self, work: UnitOfWork, person: Person, wanted: CaseFilter, act: BulkAct
     ) -> tuple[Selection, list[int]]:
         """The open cases that nobody else has; an admin hands on those, too."""
+        if act.to:
+            _named(act.to)
         takes_any = PersonRole.ADMIN in person.roles and act.closing is None
         found = work.cases.selected(
             wanted,

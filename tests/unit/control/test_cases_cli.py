@@ -11,7 +11,7 @@ from control_parts import Clock
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
-from scoring.cli.plane.api import Refused
+from scoring.client.control_plane import Refused
 from scoring.control.database.database import Database
 from scoring.control.domain.people import By, Person, PersonRole
 
