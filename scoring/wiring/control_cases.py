@@ -132,10 +132,9 @@ def case_work_from(settings: Settings, database: Database, holder: str) -> CaseW
         topic, admission, catalogue_from(settings).amount, reads, now_ms
     )
     to = LabelsTopic(topics, lambda: _unconnected(settings))
-    labels = Relay(
-        *(LabelOutbox(database), to, writes, now_ms, _nothing_to_agree),
-        what="labels of cases",
-    )
+    outbox = LabelOutbox(database)
+    what = "labels of cases"
+    labels = Relay(outbox, to, writes, now_ms, _nothing_to_agree, what=what)
     return CaseWork(database, admission, intake, labels)
 
 
