@@ -11,8 +11,10 @@ import yaml
 CHART = Path(__file__).resolve().parent / "fraud-scoring"
 INTRODUCTION = """# The chart fraud-scoring
 
-Installs the two workloads of one image: `serve` (gRPC) and `stream` (Kafka). Redis
-and Kafka are yours; no credential is ever written into a value.
+Installs workloads of one image: `serve` (gRPC), `stream` (Kafka) and, where
+`control.enabled` is set, `control` (the risk team's control plane, on your PostgreSQL,
+for people whom your identity provider knows). Redis, Kafka and PostgreSQL are yours; no
+credential is ever written into a value.
 
 ```sh
 docker build -t registry.example.com/fraud-scoring:0.1.0 . # then push it

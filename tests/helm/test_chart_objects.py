@@ -1,7 +1,11 @@
 """What the chart installs: restricted, selected, rolled, drained and fenced."""
 
+import json
+import re
+
 import pytest
 from chart import CHART, VALUES, containers, one, pods, rendered, setting, with_values
+from toolbox import ROOT
 
 from scoring.telemetry.http_port import LIVENESS_PATH
 
@@ -184,3 +188,29 @@ def test_only_what_is_named_may_be_reached(newest_helm):
         ports = {port["port"] for rule in spec["egress"] for port in rule["ports"]}
         assert ports == {53, 6379, 9092, 4317}
         assert all(rule["from"] for rule in spec["ingress"])
+
+
+def test_the_control_plane_is_installed_with_its_alarms_where_it_is_wanted(newest_helm):
+    manifests = rendered(newest_helm, *with_values(CHART / "ci/control-values.yaml"))
+    deployment = one(manifests, "Deployment", "-control")
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    env = {entry["name"]: entry for entry in container["env"]}
+    assert container["args"] == ["control"]
+    assert env["SCORING_CONTROL_DATABASE_URL"]["valueFrom"] == {
+        "secretKeyRef": {"name": "control-database", "key": "url"}
+    }
+    roles = {"fraud-leads": "approver", "fraud-analysts": "author"}
+    assert json.loads(env["SCORING_CONTROL_ROLES"]["value"]) == roles
+    settings = one(manifests, "ConfigMap", "-settings")["data"]
+    assert settings["SCORING_POLICY_FROM"] == "control"
+    assert one(manifests, "PodDisruptionBudget", "-control")
+    fenced = one(manifests, "NetworkPolicy", "-control")["spec"]
+    assert fenced["ingress"][0]["ports"] == [{"port": "api", "protocol": "TCP"}]
+    ports = {port["port"] for rule in fenced["egress"] for port in rule["ports"]}
+    assert ports == {53, 5432, 9092}
+    (group,) = one(manifests, "PrometheusRule")["spec"]["groups"]
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    for rule in group["rules"]:
+        named = set(re.findall(r"fraud_[a-z_]+", rule["expr"]))
+        assert named
+        assert all(f"`{name}" in page for name in named), rule["alert"]

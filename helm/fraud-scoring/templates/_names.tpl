@@ -61,4 +61,17 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if and .Values.access.content (not .Values.tls.clientCaSecret.name) (not .Values.jwt.jwksConfigMap.name) -}}
 {{- fail "access.content: needs tls.clientCaSecret.name or jwt.jwksConfigMap.name" -}}
 {{- end -}}
+{{- if .Values.control.enabled -}}
+{{- if not .Values.kafka.bootstrap -}}
+{{- fail "kafka.bootstrap: required while control.enabled is true: releases go by it" -}}
+{{- end -}}
+{{- if not .Values.control.database.existingSecret.name -}}
+{{- fail "control.database.existingSecret.name: required while control.enabled is true" -}}
+{{- end -}}
+{{- with .Values.control.identity -}}
+{{- if or (not .jwksConfigMap.name) (not .issuer) (not .audience) -}}
+{{- fail "control.identity: jwksConfigMap.name, issuer and audience are required while control.enabled is true" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
