@@ -106,20 +106,11 @@ def _environment(
 ) -> dict[str, str]:
     """Settings by which every command finds what runs here."""
     return {
-        **running.environment,
         **settings.absolute_files(),
-        "SCORING_NAMESPACE": _NAME,
-        "SCORING_TOPIC_PREFIX": f"{_NAME}.",
-        "SCORING_MODEL_DIR": str(model_dir),
-        "SCORING_STATE_DIR": str(directory.resolve()),
-        "SCORING_DECISION_FORMAT": "json",
-        "SCORING_REFLECTION": "true",
+        **running.environment_of(_NAME, model_dir=model_dir, state_dir=directory),
         # What is released here decides; until then the file does.
         "SCORING_POLICY_FROM": "control",
         "SCORING_CONTROL_SINGLE_USER": "true",
-        # Everything shares this machine; a real server keeps the defaults.
-        "SCORING_BUDGET_MS": "1000",
-        "SCORING_STORE_BUDGET_MS": "500",
     }
 
 

@@ -50,20 +50,11 @@ def staged(
     name = f"demo-{uuid4().hex[:8]}"
     topics = Topics(f"{name}.")
     environment = {
-        **parts.environment,
         **Settings().absolute_files(),
-        "SCORING_NAMESPACE": name,
-        "SCORING_TOPIC_PREFIX": topics.prefix,
-        "SCORING_MODEL_DIR": str(model_dir.resolve()),
-        "SCORING_STATE_DIR": str(directory.resolve()),
-        "SCORING_DECISION_FORMAT": "json",
+        **parts.environment_of(name, model_dir=model_dir, state_dir=directory),
         "SCORING_SCHEMA_REGISTRY_URL": "",  # topics of a moment have no subjects
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
         "SCORING_HTTP_ADDRESS": "127.0.0.1:0",
-        "SCORING_REFLECTION": "true",
-        # Everything shares this machine; a real server keeps the defaults.
-        "SCORING_BUDGET_MS": "1000",
-        "SCORING_STORE_BUDGET_MS": "500",
     }
     asyncio.run(create_topics(parts.client, topics, partitions=PARTITIONS))
     say("start the gRPC server and the stream worker")

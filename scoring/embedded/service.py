@@ -61,6 +61,23 @@ class Parts:
             settings["SCORING_SESSION_TIMEOUT_S"] = str(SESSION_TIMEOUT_S)
         return settings
 
+    def environment_of(
+        self, name: str, *, model_dir: Path, state_dir: Path
+    ) -> dict[str, str]:
+        """The settings of processes that share this machine, under a name of theirs."""
+        return {
+            **self.environment,
+            "SCORING_NAMESPACE": name,
+            "SCORING_TOPIC_PREFIX": f"{name}.",
+            "SCORING_MODEL_DIR": str(model_dir.resolve()),
+            "SCORING_STATE_DIR": str(state_dir.resolve()),
+            "SCORING_DECISION_FORMAT": "json",
+            "SCORING_REFLECTION": "true",
+            # Everything shares this machine; a real server keeps the defaults.
+            "SCORING_BUDGET_MS": "1000",
+            "SCORING_STORE_BUDGET_MS": "500",
+        }
+
 
 @contextmanager
 def parts(

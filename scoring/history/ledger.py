@@ -18,9 +18,10 @@ from scoring.history.archive import (
     refuse_strangers,
     text_sql,
 )
-from scoring.history.rows import EVENTS, event_from_row, selected
+from scoring.history.rows import EVENTS, selected
 from scoring.ports.check import Check
 from scoring.ports.follow_ups import LabelledTransaction, TransactionEvent
+from scoring.tables.events import event_from_row
 from scoring.training.offline.rates import mark_other_rates
 from scoring.training.offline.sql import columns_worked_out, key_of, named
 from scoring.training.sql import columns_of, connect

@@ -219,22 +219,6 @@ def event_row(record: Any, admit: Callable[[Any], LifecycleEvent]) -> Row:
     }
 
 
-def event_from_row(row: Row) -> LifecycleEvent:
-    """The event of an archived row, without its transaction."""
-    result = row["three_ds_result"]
-    return LifecycleEvent(
-        tenant=row["tenant"],
-        transaction_id=row["transaction_id"],
-        event_id=row["event_id"],
-        kind=LifecycleKind[row["kind"].upper()],
-        occurred_at_ms=row["occurred_at_ms"],
-        amount_minor=row["amount_minor"],
-        issuer_code=row["issuer_code"],
-        three_ds_result=ThreeDsStatus[result.upper()] if result else 0,
-        known_at_ms=row["known_at_ms"],
-    )
-
-
 def _embedded(transaction: Transaction | None) -> bytes | None:
     if transaction is None:
         return None

@@ -89,11 +89,12 @@ def events_by_payment(told: Any) -> dict[str, list[LifecycleEvent]]:
     found: dict[str, list[LifecycleEvent]] = {}
     for batch in told.to_batches():
         for row in batch.to_pylist():
-            found.setdefault(row["transaction_id"], []).append(_event(row))
+            found.setdefault(row["transaction_id"], []).append(event_from_row(row))
     return found
 
 
-def _event(row: Mapping[str, Any]) -> LifecycleEvent:
+def event_from_row(row: Mapping[str, Any]) -> LifecycleEvent:
+    """The event of a row of a table or of an archive, without its transaction."""
     result = row.get("three_ds_result")
     return LifecycleEvent(
         tenant=row.get("tenant") or "",

@@ -38,19 +38,31 @@ sin: Callable[[Reals], Reals] = np.sin
 cos: Callable[[Reals], Reals] = np.cos
 arcsin: Callable[[Reals], Reals] = np.arcsin
 
+FORMULAS: dict[str, Callable[..., Reals]] = {}
 
+
+def formula(derives: Callable[..., Reals]) -> Callable[..., Reals]:
+    """A formula, which statistics name without its underscore."""
+    FORMULAS[derives.__name__.removeprefix("_")] = derives
+    return derives
+
+
+@formula
 def _copy(value: Reals) -> Reals:
     return value
 
 
+@formula
 def _negate(value: Reals) -> Reals:
     return -value
 
 
+@formula
 def _mean(total: Reals, count: Reals, *, default: Reals) -> Reals:
     return where(count == 0, default, total / count)
 
 
+@formula
 def _std(
     total: Reals, count: Reals, high: Reals, low: Reals, *, default: Reals
 ) -> Reals:
@@ -59,33 +71,40 @@ def _std(
     return where(count == 0, default, sqrt(maximum(variance, 0.0)))
 
 
+@formula
 def _since(then: Reals, *, at_ms: Reals, default: Reals) -> Reals:
     return where(then == 0, default, (at_ms - then) / SECOND_MS)
 
 
+@formula
 def _age(first: Reals, *, at_ms: Reals, horizon_ms: int) -> Reals:
     return where(first == 0, 0.0, minimum(at_ms - first, horizon_ms) / SECOND_MS)
 
 
+@formula
 def _changed(last: Reals, *, own: Reals) -> Reals:
     return where(isnan(last) | isnan(own), nan, last != own)
 
 
+@formula
 def _new(seen: Reals, *, at_ms: Reals, window_ms: Reals) -> Reals:
     return where(isnan(seen), nan, seen <= at_ms - window_ms)
 
 
+@formula
 def _ratio(total: Reals, count: Reals, *, amount: Reals, default: Reals) -> Reals:
     ratio = where(total > 0, amount * count / total, nan)
     return where(count == 0, default, ratio)
 
 
+@formula
 def _normal(
     count: Reals, total: Reals, _high: Reals, _low: Reals, *, default: Reals
 ) -> Reals:
     return where(count == 0, default, total / count)
 
 
+@formula
 def _ratio_to_normal(
     count: Reals,
     total: Reals,
@@ -99,6 +118,7 @@ def _ratio_to_normal(
     return where(count == 0, default, ratio)
 
 
+@formula
 def _zscore(
     count: Reals,
     total: Reals,
@@ -115,6 +135,7 @@ def _zscore(
     return where(count == 0, default, score)
 
 
+@formula
 def _rate(
     frauds: Reals, count: Reals, *, fraud_prior: Reals, count_prior: Reals,
     default: Reals,
@@ -123,6 +144,7 @@ def _rate(
     return where(below == 0, default, (frauds + fraud_prior) / below)
 
 
+@formula
 def _speed(
     was_latitude: Reals,
     was_longitude: Reals,
@@ -140,21 +162,3 @@ def _speed(
     # Two places within one second are one second apart, not infinitely fast.
     elapsed = maximum(at_ms - located_at, SECOND_MS) / HOUR_MS
     return distance_km / elapsed
-
-
-FORMULAS: dict[str, Callable[..., Reals]] = {
-    "copy": _copy,
-    "negate": _negate,
-    "mean": _mean,
-    "std": _std,
-    "since": _since,
-    "age": _age,
-    "changed": _changed,
-    "new": _new,
-    "ratio": _ratio,
-    "normal": _normal,
-    "ratio_to_normal": _ratio_to_normal,
-    "zscore": _zscore,
-    "rate": _rate,
-    "speed": _speed,
-}

@@ -22,7 +22,9 @@ from scoring.errors import (
 from scoring.kafka.batch_decoder import Renamed, Unread
 from scoring.kafka.cloud_events import DEAD_LETTER, event_headers, refused_headers
 from scoring.kafka.record_values import Malformed, Oversize, UnknownType, receipt_ms
+from scoring.ports.events import Event
 from scoring.ports.log import LogRecord
+from scoring.ports.telemetry import Telemetry
 from scoring.v1 import transaction_pb2
 from scoring.wire.card_number_masking import Shown, shown
 
@@ -135,6 +137,33 @@ def letter_record(
         ),
         partition=record.partition,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterWriter:
+    """Writes the dead letters of one topic, and counts them.
+
+    `source` is the plain name of its inputs' topic; `bytes_max` is the most that the
+    topic takes in a record.
+    """
+
+    source: str
+    topic: str
+    content_type: str
+    telemetry: Telemetry
+    bytes_max: int = RECORD_BYTES_MAX
+
+    def letter(self, record: Any, error: ScoringError) -> LogRecord:
+        """The letter that answers one input."""
+        self.telemetry.count(Event.DEAD_LETTER)
+        self.telemetry.dead_letter(self.source, error.code)
+        return letter_record(
+            record,
+            error,
+            topic=self.topic,
+            content_type=self.content_type,
+            bytes_max=min(self.bytes_max, RECORD_BYTES_MAX),
+        )
 
 
 def refusal_record(

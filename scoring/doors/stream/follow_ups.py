@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from scoring.doors.stream.admission import Patience, Revoked, admitted
-from scoring.doors.stream.dead_letters import RECORD_BYTES_MAX, letter_record
+from scoring.doors.stream.dead_letters import LetterWriter
 from scoring.doors.stream.output_dedup import Outputs
 from scoring.doors.stream.partition_queue import end_process
 from scoring.doors.stream.poll_consumer import Poll
@@ -41,22 +41,18 @@ class FollowUpWork:
     One that nothing is known of waits beside its partition: for its payment at most
     `early_s`, then for the search of everything decided. Those behind it are applied
     meanwhile; they are committed, and their letters written, after it. `admit` reads a
-    record of the topic, which has the plain name `source`; `letters` is where its dead
-    letters go.
+    record of the topic, and `letters` writes its dead letters.
     """
 
     follow_ups: FollowUps
     admit: Callable[[Any], Reported]
-    source: str
-    letters: str
+    letters: LetterWriter
     search: PaymentSearch
     log: DecisionLog
     outputs: Outputs
     telemetry: Telemetry
     progress: Progress
-    content_type: str
     early_s: float = 5.0
-    letter_bytes_max: int = RECORD_BYTES_MAX
     fail: Callable[[BaseException], None] = end_process
     _last: dict[Any, asyncio.Task[None]] = field(default_factory=dict)
     _waiting: int = 0
@@ -195,20 +191,9 @@ class FollowUpWork:
 
     async def _finish(self, poll: Poll, letters: list[Letter]) -> None:
         letters.sort(key=lambda letter: letter[0].offset)
-        told = [self._letter(*letter) for letter in letters]
+        told = [self.letters.letter(*letter) for letter in letters]
         await Patience(self.telemetry, self.progress).acknowledged(
             poll, self.log.append(told)
         )
         poll.finished = True
         self.progress.forward()
-
-    def _letter(self, record: Any, error: ScoringError) -> Any:
-        self.telemetry.count(Event.DEAD_LETTER)
-        self.telemetry.dead_letter(self.source, error.code)
-        return letter_record(
-            record,
-            error,
-            topic=self.letters,
-            content_type=self.content_type,
-            bytes_max=self.letter_bytes_max,
-        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from scoring import wire
 from scoring.core.decision.decision import Door
@@ -29,6 +30,8 @@ from scoring.ports.check import Check
 from scoring.ports.events import Event
 from scoring.ports.telemetry import Telemetry
 from scoring.wire.card_number_masking import hides_card_number
+
+T = TypeVar("T", Label, LifecycleEvent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,38 +79,32 @@ class KafkaIntake:
 
     def label(self, record: Any) -> Label:
         """Admit one label; raises a `ScoringError` that becomes a dead letter."""
-        value, content_type = self._opened(record)
-        try:
-            label = wire.label_from_bytes(value, content_type=content_type)
-            validate_label(
-                label,
-                received_at_ms=receipt_ms(record),
-                skew_ms=self.skew_ms,
-                exempt=self.exempt,
-            )
-        except InvalidTransaction as error:
-            raise _named(error) from error
-        self._refuse_beside(record, label)
-        return label
+        return self._follow_up(record, wire.label_from_bytes, validate_label)
 
     def event(self, record: Any) -> LifecycleEvent:
         """Admit one lifecycle event; raises as `label`.
 
         Where it does not say when it became known, the broker's timestamp does.
         """
+        event = self._follow_up(record, wire.event_from_bytes, validate_event)
+        return event_known(event, receipt_ms(record))
+
+    def _follow_up(
+        self, record: Any, read: Callable[..., T], validate: Callable[..., None]
+    ) -> T:
         value, content_type = self._opened(record)
         try:
-            event = wire.event_from_bytes(value, content_type=content_type)
-            validate_event(
-                event,
+            told = read(value, content_type=content_type)
+            validate(
+                told,
                 received_at_ms=receipt_ms(record),
                 skew_ms=self.skew_ms,
                 exempt=self.exempt,
             )
         except InvalidTransaction as error:
             raise _named(error) from error
-        self._refuse_beside(record, event)
-        return event_known(event, receipt_ms(record))
+        self._refuse_beside(record, told)
+        return told
 
     def _refuse_beside(self, record: Any, told: Label | LifecycleEvent) -> None:
         # The key of a follow-up alone may be a card's token, or its customer's.

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scoring.doors.stream.admission import Patience, Revoked, admitted
-from scoring.doors.stream.dead_letters import (
-    RECORD_BYTES_MAX,
-    is_refusal,
-    letter_record,
-)
+from scoring.doors.stream.dead_letters import LetterWriter, is_refusal
 from scoring.doors.stream.input_fingerprint import source_headers
 from scoring.doors.stream.output_dedup import Outputs
 from scoring.doors.stream.poll_consumer import Poll
@@ -24,7 +20,6 @@ from scoring.pipeline.answer import Answer
 from scoring.pipeline.micro_batcher import MicroBatcher, Pacing
 from scoring.pipeline.scorer import Scorer
 from scoring.ports.check import Check
-from scoring.ports.events import Event
 from scoring.ports.log import DecisionLog, LogRecord
 from scoring.ports.telemetry import Telemetry
 
@@ -67,7 +62,7 @@ class TransactionWork:
     telemetry: Telemetry
     progress: Progress
     records: DecisionRecords
-    letter_bytes_max: int = RECORD_BYTES_MAX
+    letters: LetterWriter
 
     async def __call__(self, poll: Poll) -> None:
         """Finish one poll; leave it unfinished where it was revoked meanwhile."""
@@ -115,7 +110,7 @@ class TransactionWork:
             )
         except RecordsRefused as refused:
             letters = [
-                self._letter(answered[i][0], error)
+                self.letters.letter(answered[i][0], error)
                 for i, error in refused.refused.items()
             ]
             await patience.acknowledged(poll, self.log.append(letters))
@@ -127,20 +122,9 @@ class TransactionWork:
         if isinstance(answer, ScoringError):
             if not is_refusal(answer):
                 raise answer
-            return self._letter(record, answer)
+            return self.letters.letter(record, answer)
         assert isinstance(item, Check)
         if answer.logged is None:
             return None
         came_from = CameFrom(record.partition, source_headers(record))
         return self.records.record(answer.logged, item.transaction, came_from)
-
-    def _letter(self, record: Any, error: ScoringError) -> LogRecord:
-        self.telemetry.count(Event.DEAD_LETTER)
-        self.telemetry.dead_letter("transactions", error.code)
-        return letter_record(
-            record,
-            error,
-            topic=self.records.topics.transactions_dead_letter,
-            content_type=self.records.content_type,
-            bytes_max=self.letter_bytes_max,
-        )

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from scoring.doors.stream.dead_letters import RECORD_BYTES_MAX
+from scoring.doors.stream.dead_letters import LetterWriter
 from scoring.doors.stream.faust_app import StreamOptions, stream_until
 from scoring.doors.stream.follow_ups import FollowUpWork
 from scoring.doors.stream.output_dedup import Outputs, OutputTail
@@ -173,7 +173,6 @@ class StreamDoor:
         self, progress: Progress, found: Mapping[str, TopicDescription]
     ) -> TransactionWork:
         topics = self.options.topics
-        letters = found[topics.transactions_dead_letter]
         return TransactionWork(
             batcher=MicroBatcher(PollDecider(self.scorer), POLL_PACING),
             log=self.log,
@@ -186,7 +185,18 @@ class StreamDoor:
             telemetry=self.telemetry,
             progress=progress,
             records=self.records(),
-            letter_bytes_max=min(letters.record_bytes_max, RECORD_BYTES_MAX),
+            letters=self._letters(
+                "transactions", found[topics.transactions_dead_letter]
+            ),
+        )
+
+    def _letters(self, source: str, topic: TopicDescription) -> LetterWriter:
+        return LetterWriter(
+            source=source,
+            topic=topic.name,
+            content_type=self.options.content_type,
+            telemetry=self.telemetry,
+            bytes_max=topic.record_bytes_max,
         )
 
     def _follow_ups(
@@ -212,15 +222,12 @@ class StreamDoor:
             return FollowUpWork(
                 follow_ups=FollowUps(self.store, self.store, self.telemetry),
                 admit=admit,
-                source=source,
-                letters=letters,
+                letters=self._letters(source, found[letters]),
                 search=search,
                 log=self.log,
                 outputs=self._outputs(progress, letters),
                 telemetry=self.telemetry,
                 progress=progress,
-                content_type=self.options.content_type,
-                letter_bytes_max=min(found[letters].record_bytes_max, RECORD_BYTES_MAX),
             )
 
         return {
