@@ -41,7 +41,7 @@ cases: setup ## Run the situations as people really have them
 	@$(RUN) pytest tests/cases
 
 check: setup ## Format, lint (Lua too), types, architecture, protos: what CI checks first
-	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports && $(RUN) buf lint protos && $(RUN) buf breaking protos --against protos/released.binpb && $(RUN) python tests/lua_lint.py
+	@$(RUN) ruff format --check . && $(RUN) ruff check . && $(RUN) mypy && $(RUN) lint-imports --no-logo && $(RUN) buf lint protos && $(RUN) buf breaking protos --against protos/released.binpb && $(RUN) python tests/lua_lint.py
 	@$(MAKE) -s protos-check
 
 fmt: setup ## Format the code and sort imports

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from small_policy import SMALL
+from small_policy import LARGE
 
 from scoring.core.decision.decision import ComputeTarget, Door
 from scoring.core.features.catalogue import default_catalogue
@@ -18,24 +18,12 @@ from scoring.ports.model import Scores
 
 CATALOGUE = default_catalogue()
 NOW_MS = 1_700_000_000_000
-TEXT = (
-    SMALL
-    + """  LET_THROUGH: The payment was let through to learn from it.
-lists:
-  blocked: {field: card, then: decline, reason_code: BLOCKED, entries: [{token: c9}]}
-rules:
-  - id: large
-    when: transaction.amount_minor > 1000
-    then: decline
-    reason_code: TOO_LARGE
-"""
-)
 SAMPLE = (
     "let_through: {share: 0.5, amount_minor_max: 2000, budget_minor_per_day: 20000}\n"
 )
 
 
-def policy(text: str = TEXT):
+def policy(text: str = LARGE):
     return load_policy(text, catalogue=CATALOGUE, name="p")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from small_policy import busy
 
 FEATURES = """
 name: declines
@@ -23,20 +24,7 @@ features:
      windows: [7d], filter: event == 'REFUNDED', reason_group: BUSY,
      description: refunded}
 """
-POLICY = """
-version: 1
-name: declines
-thresholds: {default: {challenge: 0.9, review: 0.95, decline: 0.99}}
-default: {outcome: review, reason_code: NOT_SCORED}
-reasons:
-  NOT_SCORED: The payment could not be scored.
-  NO_RISK_FOUND: Nothing unusual was found.
-  BUSY: Too much is happening at once.
-approved: NO_RISK_FOUND
-rules:
-  - {id: issuer_says_no, when: features.card_declines_1h > 0.0, then: decline,
-     reason_code: BUSY}
-"""
+POLICY = busy(issuer_says_no="features.card_declines_1h > 0.0")
 FIRST_MS = 1_522_540_800_000
 HOUR_MS = 3_600_000
 COUNT = 240

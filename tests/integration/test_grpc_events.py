@@ -6,6 +6,7 @@ import grpc
 import pytest
 from grpc_parts import at, event, fresh_id, label, now_ms, open_door, payment
 from small_model import noise_bundle
+from small_policy import busy
 
 from scoring import wire
 from scoring.core.features.catalogue import load_catalogue
@@ -26,21 +27,7 @@ features:
   - {name: 'card_declines_{window}', entity: card, statistic: count, windows: [1h],
      filter: issuer_outcome == 'DECLINED', reason_group: BUSY, description: declines}
 """
-POLICY = """
-version: 1
-name: declines
-thresholds: {default: {challenge: 0.9, review: 0.95, decline: 0.99}}
-default: {outcome: review, reason_code: NOT_SCORED}
-reasons:
-  NOT_SCORED: The payment could not be scored.
-  NO_RISK_FOUND: Nothing unusual was found.
-  AMOUNT: The amount is unusual.
-  BUSY: Too much is happening at once.
-approved: NO_RISK_FOUND
-rules:
-  - {id: issuer_says_no, when: features.card_declines_1h > 0.0, then: decline,
-     reason_code: BUSY}
-"""
+POLICY = busy(issuer_says_no="features.card_declines_1h > 0.0")
 
 
 @pytest.fixture(params=["log", "store"])

@@ -68,6 +68,14 @@ async def settled(stream, n: int) -> None:
         await asyncio.sleep(0.1)
 
 
+async def worked_off(stream) -> None:
+    """A worker decides the first payments, and ends."""
+    worker = await stream.worker().ready()
+    await stream.send(payments(0))
+    await settled(stream, COUNT)
+    worker.terminate()
+
+
 async def decided_once(stream, expected: list[str]) -> None:
     counted = await stream.count(len(expected))
     assert not counted.lost(expected)
@@ -75,10 +83,7 @@ async def decided_once(stream, expected: list[str]) -> None:
 
 
 async def test_new_payments_at_the_offsets_of_a_topic_made_again_are_decided(stream):
-    worker = await stream.worker().ready()
-    await stream.send(payments(0))
-    await settled(stream, COUNT)
-    worker.terminate()
+    await worked_off(stream)
     await remade(stream, "transactions")
     await stream.send(payments(COUNT))
     stream.worker()
@@ -87,10 +92,7 @@ async def test_new_payments_at_the_offsets_of_a_topic_made_again_are_decided(str
 
 async def test_commits_of_the_topic_that_was_are_not_believed(stream):
     """A worker that outlives its topic commits to the new one what it had read."""
-    worker = await stream.worker().ready()
-    await stream.send(payments(0))
-    await settled(stream, COUNT)
-    worker.terminate()
+    await worked_off(stream)
     await remade(stream, "transactions")
     await stream.send(payments(COUNT))
     old = OffsetAndMetadata(20, committed_in("0" * 32))
@@ -116,10 +118,7 @@ async def test_a_running_worker_whose_topic_is_made_again_says_so_and_loses_none
 
 
 async def test_decisions_made_again_lose_nothing_that_comes_after(stream):
-    worker = await stream.worker().ready()
-    await stream.send(payments(0))
-    await settled(stream, COUNT)
-    worker.terminate()
+    await worked_off(stream)
     await remade(stream, "decisions")
     await stream.send(payments(COUNT))
     stream.worker()
@@ -127,10 +126,7 @@ async def test_decisions_made_again_lose_nothing_that_comes_after(stream):
 
 
 async def test_decisions_made_again_are_written_again_where_the_group_is_reset(stream):
-    worker = await stream.worker().ready()
-    await stream.send(payments(0))
-    await settled(stream, COUNT)
-    worker.terminate()
+    await worked_off(stream)
     await remade(stream, "decisions")
     await commits(stream, dict.fromkeys(range(4), OffsetAndMetadata(0, "")))
     stream.worker()
@@ -153,10 +149,7 @@ async def test_a_group_that_is_reset_writes_nothing_twice(stream):
 
 async def test_a_mirror_with_other_offsets_writes_what_lacks_and_nothing_twice(stream):
     """The inputs come under other offsets, the decisions as they were."""
-    worker = await stream.worker().ready()
-    await stream.send(payments(0))
-    await settled(stream, COUNT)
-    worker.terminate()
+    await worked_off(stream)
     await remade(stream, "transactions")
     await stream.send(payments(COUNT, 100))
     await stream.send(payments(0))
@@ -167,10 +160,7 @@ async def test_a_mirror_with_other_offsets_writes_what_lacks_and_nothing_twice(s
 async def test_what_was_recorded_and_not_logged_reaches_the_log_of_a_mirror(stream):
     """The store outlives the cluster: its decisions name offsets that mean nothing
     there, and no other worker will append them."""
-    worker = await stream.worker().ready()
-    await stream.send(payments(0))
-    await settled(stream, COUNT)
-    worker.terminate()
+    await worked_off(stream)
     await remade(stream, "transactions", "decisions")
     await stream.send(payments(COUNT, 100))
     await stream.send(payments(0))

@@ -1,4 +1,4 @@
-"""The port of the door: closed before its connections go."""
+"""The port of the gRPC door, closed to new connections before those it has end."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Port:
         return cls(int(port) if port.isdecimal() else 0)
 
     def close(self) -> None:
-        """Take no more connections; those that stand go on."""
+        """Take no more connections; the ones there are stay."""
         for each in self._sockets():
             if _listens(each):
                 each.shutdown(socket.SHUT_RD)
 
     @property
     def connected(self) -> bool:
-        """Whether a connection stands; looked for on the loop that still serves."""
+        """Whether a connection is left; asked on the loop that still serves."""
         return any(_is_connected(each) for each in self._sockets())
 
     def _sockets(self) -> Iterator[socket.socket]:

@@ -153,6 +153,15 @@ class Process:
         await self.provisional.close()
 
 
+def answering_without_the_store(store, log, directory):
+    """A process that has given one answer since it lost the store."""
+    process = Process(store, log, directory)
+    process.begin()
+    lose_the_store(process.provisional)
+    process.give(answer())
+    return process
+
+
 async def until(condition):
     async with asyncio.timeout(20):
         while not condition():
@@ -163,10 +172,7 @@ async def test_what_was_reconciled_and_never_logged_stands_in_the_outbox(
     store, log, tmp_path
 ):
     log.unavailable = store.unavailable = True
-    process = Process(store, log, tmp_path)
-    process.begin()
-    lose_the_store(process.provisional)
-    process.give(answer())
+    process = answering_without_the_store(store, log, tmp_path)
     store.unavailable = False
     await until(lambda: process.provisional.count == 0)
     await process.crash()
@@ -178,10 +184,7 @@ async def test_what_was_logged_meanwhile_is_not_carried_to_the_log_again(
     store, log, tmp_path
 ):
     store.unavailable = True
-    process = Process(store, log, tmp_path)
-    process.begin()
-    lose_the_store(process.provisional)
-    process.give(answer())
+    process = answering_without_the_store(store, log, tmp_path)
     await until(lambda: log.of("d"))
     store.unavailable = False
     await until(lambda: process.provisional.count == 0)
@@ -193,10 +196,7 @@ async def test_what_is_logged_after_it_was_reconciled_leaves_the_outbox(
     store, log, tmp_path
 ):
     log.unavailable = store.unavailable = True
-    process = Process(store, log, tmp_path)
-    process.begin()
-    lose_the_store(process.provisional)
-    process.give(answer())
+    process = answering_without_the_store(store, log, tmp_path)
     store.unavailable = False
     await until(lambda: process.provisional.count == 0)
     assert await outbox_of(store)

@@ -10,7 +10,6 @@ from safeguards_parts import (
     CATALOGUE,
     NOW_MS,
     SAMPLE,
-    TEXT,
     Counting,
     Quiet,
     Replica,
@@ -19,6 +18,7 @@ from safeguards_parts import (
     outcomes,
     policy,
 )
+from small_policy import LARGE
 from streams import DAY_MS
 
 from scoring import wire
@@ -152,7 +152,7 @@ async def test_a_new_version_of_the_file_is_armed(replica):
     await own.pays(60)
     await exchanged(own)
     artifacts = own.scorer.artifacts
-    corrected = policy(TEXT.replace("> 1000", "> 900000"))
+    corrected = policy(LARGE.replace("> 1000", "> 900000"))
     other = replace(artifacts.in_force, policy=corrected)
     own.scorer.artifacts = replace(artifacts, in_force=other)
     assert own.scorer.artifacts.in_force.held == ()
@@ -232,7 +232,7 @@ async def test_repeats_and_dry_runs_are_not_counted(replica):
 
 
 async def test_of_two_arms_only_the_one_that_declines_too_much_is_stopped(replica):
-    good = policy(TEXT.replace("> 1000", "> 900000"))
+    good = policy(LARGE.replace("> 1000", "> 900000"))
     own = replica(InForce(good, policy(), 0.5))
     await exchanged(own)
     await own.pays(200)
@@ -249,7 +249,7 @@ async def test_of_two_arms_only_the_one_that_declines_too_much_is_stopped(replic
 
 
 async def test_a_share_of_would_be_declines_is_approved_and_flagged(replica):
-    own = replica(InForce(policy(TEXT + SAMPLE)))
+    own = replica(InForce(policy(LARGE + SAMPLE)))
     answers = await own.pays(100, amount=1_500)
     cores = [wire.decision_from_bytes(a.decision).core for a in answers]
     through = [core for core in cores if core.HasField("let_through")]
@@ -267,11 +267,11 @@ async def test_a_share_of_would_be_declines_is_approved_and_flagged(replica):
 async def test_replicas_share_the_budget_and_what_one_reserved_dies_with_it(replica):
     spent = 0
     for i in range(8):
-        own = replica(InForce(policy(TEXT + SAMPLE)))
+        own = replica(InForce(policy(LARGE + SAMPLE)))
         answers = await own.pays(4, amount=1_500, prefix=f"r{i}/")
         spent += 1_500 * outcomes(answers).count(Outcome.APPROVE)
     assert 0 < spent <= 20_000
-    other = replica(InForce(policy(TEXT + SAMPLE)))
+    other = replica(InForce(policy(LARGE + SAMPLE)))
     assert Outcome.APPROVE not in outcomes(await other.pays(50, amount=1_500))
     tomorrow = await other.pays(
         20, amount=1_500, at_ms=NOW_MS + DAY_MS // 2, prefix="n"
@@ -280,7 +280,7 @@ async def test_replicas_share_the_budget_and_what_one_reserved_dies_with_it(repl
 
 
 async def test_a_store_that_forgot_what_was_reserved_lets_none_through(replica, store):
-    one, two = (replica(InForce(policy(TEXT + SAMPLE))) for _ in range(2))
+    one, two = (replica(InForce(policy(LARGE + SAMPLE))) for _ in range(2))
     assert Outcome.APPROVE in outcomes(await one.pays(2, amount=1_500, prefix="c"))
     store.tallies = MemoryTallies()
     through = outcomes(await one.pays(40, amount=1_500)).count(Outcome.APPROVE)
@@ -290,7 +290,7 @@ async def test_a_store_that_forgot_what_was_reserved_lets_none_through(replica, 
 
 
 async def test_without_the_store_none_is_let_through(replica, monkeypatch):
-    own = replica(InForce(policy(TEXT + SAMPLE)))
+    own = replica(InForce(policy(LARGE + SAMPLE)))
 
     async def away(*_args, **_options):
         raise StoreUnavailable("planted")
@@ -300,7 +300,7 @@ async def test_without_the_store_none_is_let_through(replica, monkeypatch):
 
 
 async def test_lists_large_amounts_and_dry_runs_are_never_let_through(replica):
-    own = replica(InForce(policy(TEXT + SAMPLE)))
+    own = replica(InForce(policy(LARGE + SAMPLE)))
     declined = await own.pays(40, amount=1_500, card="c9")
     declined += await own.pays(40, amount=2_001, prefix="big")
     t = Transaction("shop", "d", occurred_at_ms=NOW_MS, amount_minor=1_500, card="c",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_policy import SMALL
 
 from scoring.core.decision.decision import (
     Degradation,
@@ -21,7 +22,6 @@ from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import load_policy
 from scoring.core.policy.restraint import restrained
 from scoring.core.transaction.transaction import Transaction
-from tests.small_policy import SMALL
 
 CATALOGUE = default_catalogue()
 TEXT = (

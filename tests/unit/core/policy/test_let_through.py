@@ -6,6 +6,7 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from small_policy import LARGE
 
 from scoring.core.decision.decision import (
     Degradation,
@@ -18,23 +19,14 @@ from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import load_policy
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import BadArtifact
-from tests.small_policy import SMALL
 
 CATALOGUE = default_catalogue()
 SAMPLE = """
 let_through: {share: 0.02, amount_minor_max: 10000, budget_minor_per_day: 50000}
 """
 TEXT = (
-    SMALL
-    + """  LET_THROUGH: The payment was let through to learn from it.
-lists:
-  blocked: {field: card, then: decline, reason_code: BLOCKED, entries: [{token: c9}]}
-rules:
-  - id: large
-    when: transaction.amount_minor > 1000
-    then: decline
-    reason_code: TOO_LARGE
-fallbacks:
+    LARGE
+    + """fallbacks:
   - {degradation: model_unavailable, then: decline, reason_code: NOT_SCORED}
 """
 )

@@ -8,6 +8,7 @@ from math import sqrt
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from small_policy import SMALL
 
 from scoring.core.decision.decision import Outcome, RuleMode
 from scoring.core.features.catalogue import default_catalogue
@@ -15,7 +16,6 @@ from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import load_policy
 from scoring.core.policy.rollout import point_of
 from scoring.core.transaction.transaction import Transaction
-from tests.small_policy import SMALL
 
 CATALOGUE = default_catalogue()
 PAYMENTS = 20_000
