@@ -105,7 +105,7 @@ def _serve(settings: Settings, worker: int) -> None:
 
 
 def _say_briefly(_loop: object, context: dict[str, object]) -> None:
-    """One line and no values: what a caller sent may stand in the exception."""
+    """One line and no values: what a caller sent may be in the exception."""
     import logging
 
     error = context.get("exception")
@@ -185,7 +185,7 @@ def _doors(
 def _explainer(source: ModelSource, version: str) -> TreeExplainer:
     """The explainer of any version that is still kept; blocks.
 
-    Raises `ImportError` without xgboost, `BadArtifact` where it is gone.
+    Raises `ImportError` without xgboost, `BadArtifact` where it is not there.
     """
     from scoring.models.explainer import TreeExplainer
 

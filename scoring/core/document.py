@@ -76,7 +76,7 @@ def _decimal(loader: Any, node: yaml.ScalarNode) -> float:
 
 _LOADER.add_constructor("tag:yaml.org,2002:int", _whole)
 _LOADER.add_constructor("tag:yaml.org,2002:float", _decimal)
-# pydantic's words where they speak of Python; the rest of them stand as they are.
+# pydantic's words where they speak of Python; the rest of them stay as they are.
 _PLAIN = {
     "missing": "is required",
     "model_type": "must be a mapping of fields, {field: value}",
@@ -148,7 +148,7 @@ def load(text: str, model: type[M], *, name: str) -> M:
 
 
 def refusal(problems: Iterable[str], *, name: str) -> BadArtifact:
-    """The error of a file: its problems, each "name:line: …", as its lines stand.
+    """The error of a file: its problems, each "name:line: …", in their order.
 
     >>> str(refusal(["f.yaml:12: b: is empty", "f.yaml:3: a: is empty"], name="f.yaml"))
     'f.yaml:3: a: is empty\\nf.yaml:12: b: is empty'

@@ -25,7 +25,7 @@ class DeliveryAudit:
     with an error that their caller was told; `duplicated` are records of the decisions
     topic beyond one an id; `conflicting` are ids with differing cores, in the topic or
     between a reply and the topic. A reply that says it is provisional, and then another
-    decision stands, is `superseded`: it said that this may be.
+    decision is recorded, is `superseded`: it said that this may be.
     """
 
     sent_ids: set[str] = field(default_factory=set)

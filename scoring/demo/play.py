@@ -35,7 +35,7 @@ _ONE_SIGNAL_S = 1.0
 
 @dataclass(slots=True)
 class Play:
-    """One run of the demo: its parts, its figures, and whether it goes on."""
+    """One run of the demo: its parts, its figures, and whether it continues."""
 
     kafka: DemoKafkaDoor
     grpc: GrpcDoor

@@ -52,7 +52,7 @@ class Screen:
         return cls(Console(), sys.stdout.isatty())
 
     def say(self, line: str) -> None:
-        """One line of what is going on."""
+        """One line of what happens."""
         self.console.print(f"[dim]·[/] {line}", highlight=False, soft_wrap=True)
 
     @contextmanager

@@ -7,7 +7,7 @@
     DIR/forgotten.json                               what must not come back
 
 A file is named for the partition and the offsets it was made of. Offsets are noted
-after their files stand, so what a crash leaves is made again under the same offsets.
+after their files are complete: what a crash leaves is made again under the same ones.
 They count on where a topic was made again: `log_offset` is the broker's own plus what
 was taken of the topics that had its name before.
 """
@@ -44,7 +44,7 @@ _DAY_OF = {
     "labels": "known_at_ms",
     "events": "known_at_ms",
 }
-# Which of several records of one transaction, version of a label or event stands.
+# Which of several records of one transaction, version of a label or event counts.
 FIRST = {
     "decisions": """row_number() OVER (PARTITION BY tenant, id
         ORDER BY provisional, log_partition, log_offset) = 1""",
@@ -53,7 +53,7 @@ FIRST = {
     "events": """row_number() OVER (PARTITION BY tenant, transaction_id, event_id
         ORDER BY received_at_ms, log_partition, log_offset) = 1""",
 }
-# A label that was known before its payment is none, whatever stands in the topic.
+# A label that was known before its payment is none, whatever is in the topic.
 _LABELS_IN_ORDER = """SELECT * FROM archived_labels l WHERE NOT EXISTS (
     SELECT 1 FROM archived_decisions d WHERE d.tenant = l.tenant
         AND d.id = l.transaction_id AND d.occurred_at_ms > l.known_at_ms)"""
@@ -83,7 +83,7 @@ class Archive:
     directory: Path
 
     def prepare(self) -> None:
-        """Create it, or clear away what an interrupted run left half done."""
+        """Create it, or clear what an interrupted run left half done."""
         self.directory.mkdir(parents=True, exist_ok=True)
         for kind in SCHEMAS:
             taken = self.offsets(kind)
@@ -142,7 +142,7 @@ class Archive:
         """Make the views `decisions` (one row a transaction), `labels` and `events`,
         and `archived_decisions` and so on, which have every record.
 
-        A transaction that was logged twice stands once: where a provisional answer
+        A transaction that was logged twice is there once: where a provisional answer
         and a final one are there, the final one is what was recorded.
         """
         for kind in SCHEMAS:
@@ -265,7 +265,7 @@ def _columns(con: Any, table: str) -> list[tuple[str, ...]]:
 
 
 def write(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file that stands whole or not at all."""
+    """Write a Parquet file that is there whole or not at all."""
     fresh = path.with_suffix(".part")
     pq.write_table(table, fresh, compression="zstd")
     fresh.replace(path)

@@ -80,7 +80,7 @@ def examples(
 
     Without `label_delay_ms` it is the longest that a label took, in whole days. A
     payment without a label is taken as legitimate only with `legitimate_after_ms`,
-    where the archive goes on so long after it; that then is when it is known, and
+    where the archive continues so long after it; that then is when it is known, and
     the delay is at least that. Raises `BadArtifact` where nothing is labelled.
     """
     if not archive.files("decisions"):
@@ -206,7 +206,7 @@ def _taken(con: Any, catalogue: Catalogue, delay_ms: int) -> Examples:
 
 
 def _left_out(con: Any) -> tuple[tuple[int, int, str], ...]:
-    """Where each record stands of which nothing is learned or counted, and why."""
+    """Where each record is of which nothing is learned or counted, and why."""
     found = con.execute(
         f"""SELECT log_partition, log_offset, '{_TOO_LATE}' FROM judged
         WHERE what = 'too_late'

@@ -31,7 +31,7 @@ Offsets = Mapping[int, int]
 _FETCHED_ROWS = 5_000
 _FIELDS = selected()
 _THREADS = 1  # figures are by the core
-# Where an answer given without the store stands among those that have a number.
+# Where an answer given without the store is among those that have a number.
 _PLACE = """CASE WHEN processed_seq > 0 THEN processed_seq
     ELSE coalesce(max(processed_seq) OVER (ORDER BY decided_at_ms, processed_seq
         ROWS UNBOUNDED PRECEDING), 0) END"""
@@ -82,7 +82,7 @@ class Ledger:
     """What an archive holds between two sets of offsets, in processing order.
 
     `n` counts from 0. A store numbers what it processes; an answer given without
-    the store has no number and stands where it was decided, by the wall clock. The
+    the store has no number; its place is where it was decided, by the wall clock. The
     table `other_rates` has the `n` of what other exchange rates converted. Whatever
     reads the files raises `BadArtifact` where they are not the archive's own.
     """

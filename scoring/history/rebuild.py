@@ -1,6 +1,6 @@
 """Fills a store from the history: state, decisions, follow-ups, then what came since.
 
-While it runs, a word stands in the store where transactions are numbered, and no
+While it runs, a word is in the store where transactions are numbered, and no
 server reads or counts: gRPC answers are degraded and provisional, the stream waits.
 What they append meanwhile is replayed before the number is put back, and once after,
 for what slipped in between: both are harmless to repeat. Traffic goes on, so that there

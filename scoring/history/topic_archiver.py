@@ -35,7 +35,7 @@ class Taken:
     account: RowAccount = field(default_factory=RowAccount)
     expired: int = 0  # records that the topic dropped before we came
     remade: list[str] = field(default_factory=list)  # topics that were made again
-    short: list[str] = field(default_factory=list)  # that end before where we stand
+    short: list[str] = field(default_factory=list)  # that end before where we are
 
     def __str__(self) -> str:
         """One line for the operator.
@@ -110,7 +110,7 @@ class _Run:
     read: dict[int, int] = field(default_factory=dict)
 
     async def over(self, reader: LogReader, topic: str, progress: Progress) -> None:
-        """Take the whole topic from where the archive stands."""
+        """Take the whole topic from where the archive is."""
         extents = await reader.extents(topic)
         self._recognise(topic, await reader.topic_id(topic))
         spans = {

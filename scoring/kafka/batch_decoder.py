@@ -34,7 +34,7 @@ class Unread(bytes):
 
     @classmethod
     def because(cls, why: str) -> Unread:
-        """The value of a record that stands for what could not be read."""
+        """The value of a record in place of what could not be read."""
         unread = cls()
         unread.why = why
         return unread
@@ -59,7 +59,7 @@ class Record(NamedTuple):
 
 
 class BoundedRecords:
-    """The batches of one fetched partition; stands for aiokafka's `MemoryRecords`."""
+    """The batches of one fetched partition; replaces aiokafka's `MemoryRecords`."""
 
     def __init__(self, fetched: bytes) -> None:
         self._fetched = memoryview(fetched)

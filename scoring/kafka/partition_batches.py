@@ -64,7 +64,7 @@ class PartitionQueue:
 
     A batch that failed left a gap in its producer's numbers, so whatever was the
     reason, the next one goes by another producer. Where the broker refused what is
-    in it, it is halved until the record at fault stands alone; the others go on.
+    in it, it is halved until the record at fault is alone; the others continue.
     Anything else is the log's trouble, and passes.
     """
 
@@ -162,7 +162,7 @@ class PartitionQueue:
         sent.result()
 
     def _judge(self, taken: Sequence[WaitingRecord], error: Exception) -> float:
-        """What becomes of a batch that failed; returns when to go on, seconds."""
+        """What becomes of a batch that failed; returns when to continue, seconds."""
         doubtful = isinstance(error, _DOUBTFUL)
         if not doubtful and not isinstance(error, _REFUSALS):
             self._failures += 1

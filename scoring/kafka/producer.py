@@ -91,7 +91,7 @@ class KafkaLog:
     ) -> KafkaLog:
         """A log that is unavailable until `contact`; raises `BadArtifact`.
 
-        `count` is told `log_unavailable` and `log_recovered`. One request may take
+        `count` gets `log_unavailable` and `log_recovered`. One request may take
         `request_timeout_s`; then the client asks again.
         """
         trouble = Trouble(count)

@@ -21,7 +21,7 @@ _LOOK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class TopicsAwaited:
-    """Looks for the topics every second; `waits` is told what is missing.
+    """Looks for the topics every second; `waits` gets what is missing.
 
     `contact` is the log's own: without it there is nothing to write to.
     """

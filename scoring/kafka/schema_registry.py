@@ -40,7 +40,7 @@ class SchemaRegistry:
     registers: bool = True
 
     def frames(self, topics: Topics, *, content_type: str) -> dict[str, bytes]:
-        """What stands before the values that we write, by topic; blocks.
+        """What is before the values that we write, by topic; blocks.
 
         Raises `LogUnavailable` without an answer, and `BadArtifact` where a schema
         is refused or missing.

@@ -136,7 +136,7 @@ async def appended_ends(
 def _refuse_address(bootstrap: str) -> None:
     """Raises `BadArtifact` for a URL, whose scheme would be taken for a host's name."""
     for place in bootstrap.split(","):
-        if set(place) & set("/@"):  # not repeated: a password may stand in it
+        if set(place) & set("/@"):  # not repeated: a password may be in it
             raise BadArtifact(
                 "SCORING_KAFKA_BOOTSTRAP: write host:port, comma separated, without a "
                 "scheme, user or path; users and passwords go to SCORING_KAFKA_OPTIONS"

@@ -27,7 +27,7 @@ OPERATORS = frozenset(
 )  # fmt: skip
 
 # What our exporter writes, by the numbers of onnx.proto: the fields of each message,
-# and which message stands in a field. Nothing else is let in, so that there is no
+# and which message is in a field. Nothing else is let in, so that there is no
 # tensor, graph or function in any corner of a file that was not looked at.
 _PARTS: dict[str, dict[int, str]] = {
     "model": {1: "", 2: "", 7: "graph", 8: ""},
@@ -82,7 +82,7 @@ def check_graph(raw: bytes, *, name: str) -> None:
 
 
 def _foreign(raw: bytes, kind: str, operators: set[str]) -> Iterator[str]:
-    """Yield what stands in a message that is not ours; add up its operators."""
+    """Yield what is in a message that is not ours; add up its operators."""
     parts = _PARTS[kind]
     if kind == "node":
         operators.add(_operator(raw))

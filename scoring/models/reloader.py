@@ -19,9 +19,9 @@ POLL_S = 1.0  # a promotion is a human act: a second later is at once
 class ModelWatch:
     """Follows a directory of models and hands over each newly promoted one.
 
-    `load` proves and warms a bundle in a worker thread while the old model goes on
+    `load` proves and warms a bundle in a worker thread while the old model continues
     deciding; `take` then gets it on the event loop, to swap one reference.
-    `refused` is told why a bundle was not taken, once until it changes; the old one
+    `refused` gets why a bundle was not taken, once until it changes; the old one
     stays. `refresh` brings the directory up to date before each look.
     """
 

@@ -154,7 +154,7 @@ class RemoteModelRegistry:
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """A local directory to write a bundle to, gone afterwards."""
+        """A local directory to write a bundle to, removed afterwards."""
         with TemporaryDirectory(prefix="bundle-") as directory:
             yield Path(directory) / "bundle"
 

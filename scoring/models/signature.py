@@ -28,7 +28,7 @@ _OWNER_ONLY = 0o600
 class Trust:
     """Public keys; a bundle signed by any of them may decide.
 
-    Several keys stand in one file while one replaces another.
+    Several keys are in one file while one replaces another.
     """
 
     keys: tuple[Ed25519PublicKey, ...]
@@ -120,7 +120,7 @@ class Signer:
 def write_key_pair(directory: Path) -> tuple[Path, Path]:
     """Make a pair: (private key readable by its owner only, public key).
 
-    Raises `BadArtifact` where one of the files stands already.
+    Raises `BadArtifact` where one of the files is there already.
     """
     private, public = directory / "model-signing.pem", directory / "model-trust.pem"
     for path in (private, public):

@@ -1,4 +1,4 @@
-"""What a check is answered: a decision as it stands, or an error."""
+"""What a check is answered: a decision as it is, or an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scoring.ports.check import Check
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision, as it stands in the record (or provisionally, without one).
+    """A decision, as it is in the record (or provisionally, without one).
 
     `decision` is the encoded Decision: a repeat returns it byte for byte. `logged`
     is the record for the decisions topic, where this call is the one that must
@@ -34,7 +34,7 @@ Answer = Decided | ScoringError
 
 
 def recorded_answer(check: Check, decision: bytes) -> Decided:
-    """What stands in the record; ours to append only if this input record made it.
+    """What is in the record; ours to append only if this input record made it.
 
     Or if one did that no worker will see again: of a topic that was made again since,
     or of the cluster that this one mirrors.

@@ -144,7 +144,7 @@ class Dispatcher:
     async def _share(self, check: Check, flight: Flight, to: Waiting) -> None:
         try:
             answer = await self._answer_of(check, flight)
-        except Exception as error:  # noqa: BLE001 - whoever waits is told
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it
             if not to.done():
                 to.set_exception(error)
             return

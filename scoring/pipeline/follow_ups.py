@@ -65,7 +65,7 @@ class FollowUps:
     async def attest(
         self, follow_ups: Sequence[Joined], *, timeout_s: float | None = None
     ) -> list[ScoringError | None]:
-        """Why one does not stand; None where it does. Nothing is applied yet.
+        """Why one does not count; None where it does. Nothing is applied yet.
 
         Raises `StoreUnavailable`.
         """

@@ -27,7 +27,7 @@ class Decider(Protocol):
     async def decide(
         self, checks: Sequence[Check], slot: AbstractContextManager[object]
     ) -> list[Answer]:
-        """One answer a check, in order; what it raises is told to all of them.
+        """One answer a check, in order; what it raises is raised to all of them.
 
         `slot` is left once the next micro-batch may be decided: answers may be held
         back for longer.
@@ -137,7 +137,7 @@ class MicroBatcher:
             self._listen(turns, 0)
 
     def _is_hurried(self, now: float) -> bool:
-        """Whether the newest has no time to give away."""
+        """Whether the newest has no time to spare."""
         deadline = self._waiting[-1][0][-1].deadline
         return deadline is not None and deadline - now < _PATIENT * self.pacing.gather_s
 
@@ -181,7 +181,7 @@ class MicroBatcher:
     ) -> None:
         try:
             answers = await self.decider.decide(checks, slot)
-        except Exception as error:  # noqa: BLE001 - whoever waits is told, and decides
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it, and decides
             for _, to in batch:
                 if not to.done():
                     to.set_exception(error)

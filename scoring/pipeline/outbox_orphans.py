@@ -50,7 +50,7 @@ class Pace:
         return cls(asyncio.get_running_loop().time())
 
     async def rest(self) -> None:
-        """Let the others go on."""
+        """Let the others continue."""
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(min(2.0 * (now - self._began_at), _REST_S_MAX))
         self._began_at = asyncio.get_running_loop().time()
@@ -73,7 +73,7 @@ class OrphanRelay:
     `held` says what this process appends itself. `set_aside` takes a record
     that the log refused, and returns when nothing of it can be lost. An entry that
     cannot be read stays where it is, is counted (`outbox_unreadable`) and named once:
-    a later release may read it, and the others go on.
+    a later release may read it, and the others continue.
     """
 
     outbox: Outbox

@@ -54,7 +54,7 @@ class OutboxRelay:
     left to the outbox and provisional ones are counted as `log_overflow`. Sends begin
     at least `gather_s` apart: what they cost is shared by many decisions.
     `record_of` makes the log's record; without a transaction it reads it from there.
-    `logged` is told of each provisional decision that the log has, and says whether it
+    `logged` gets each provisional decision that the log has, and says whether it
     still waits to become the record: until then no outbox holds it. `letter_of` makes
     the dead letter of a record that the log refuses for good.
     """

@@ -95,8 +95,8 @@ class Provisional:
 
     While the circuit is open nobody waits for the store: one probe at a time asks
     whether it has recovered. Then every kept answer becomes the record (unless
-    another stands there) and its transaction is observed, before new work. An answer
-    leaves the spool when it stands in the record and is in the log, or in the outbox
+    another is there) and its transaction is observed, before new work. An answer
+    leaves the spool when it is in the record and is in the log, or in the outbox
     beside the record (where its door has one), which carries it there. Bounded by
     `count_max`; what the spool does not take is counted as `provisional_overflow`.
     """

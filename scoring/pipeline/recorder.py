@@ -1,4 +1,4 @@
-"""Makes decisions final where it can, and answers with what stands."""
+"""Makes decisions final where it can, and answers with what is recorded."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class Recorder:
         """Flag the decision and keep it until it is reconciled.
 
         Where recording was tried, or only this check's time did not suffice to ask, a
-        decision may stand in the record: then nothing goes to the log before it is
-        reconciled with what stands.
+        decision may be in the record: then nothing goes to the log before it is
+        reconciled with what is recorded.
         """
         check = batch.checks[i]
         (kept,) = self.provisional.answers([check])  # by a batch beside this one

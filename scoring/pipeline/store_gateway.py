@@ -27,7 +27,7 @@ T = TypeVar("T")
 Key = tuple[str, str]  # tenant and transaction id
 # The least time an exchange to record is given, seconds: a loopback round trip.
 _LAST_MOMENT_S = 0.001
-# Asking again pays for those who have as much time again as was just spent in vain.
+# Asking again pays for checks that have as much time again as was just spent in vain.
 _AGAIN = 2
 # Of the time left: the exchange to record needs the rest.
 _CLEARING_SHARE = 0.5
@@ -98,7 +98,7 @@ class StoreGateway:
     async def record(
         self, batch: Batch, recordings: dict[int, Recording]
     ) -> dict[int, Recorded]:
-        """What stands, by place; nothing where it could not be asked in time.
+        """What is recorded, by place; nothing where it could not be asked in time.
 
         Raises `StoreUnavailable` where nobody waits.
         """
@@ -136,7 +136,7 @@ class StoreGateway:
         """The replies by place, of those that could be had in time.
 
         The one with the least time decides how long an exchange may take; where that
-        was too short, those who have more are asked for again, which is harmless.
+        was too short, checks that have more are asked for again, which is harmless.
         """
         places, spent_s = list(range(count)), 0.0
         while True:

@@ -62,7 +62,7 @@ FollowUp = LabelledTransaction | TransactionEvent
 
 
 class Attested(IntEnum):
-    """Whether a follow-up stands: the first of its version, or its event id, does."""
+    """Whether a follow-up counts: the first of its version, or its event id, does."""
 
     STANDS = 1
     CONFLICTS = 0  # something else was said under its version or id
@@ -82,16 +82,16 @@ class FollowUpStore(Protocol):
     async def attest(
         self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None
     ) -> list[Attested]:
-        """Whether each stands: the first of a version, or of an event id, does.
+        """Whether each counts: the first of a version, or of an event id, does.
 
-        Kept as long as it can matter. What stands is not learned yet.
+        Kept as long as it can matter. What counts is not learned yet.
         """
         ...
 
     async def learn(
         self, follow_ups: Sequence[FollowUp], *, timeout_s: float | None = None
     ) -> list[Attested]:
-        """Apply those that stand; idempotent by version or event id.
+        """Apply those that count; idempotent by version or event id.
 
         Returns which do, as `attest`.
         """
@@ -100,5 +100,5 @@ class FollowUpStore(Protocol):
     async def lives(
         self, keys: Sequence[tuple[str, str]], *, timeout_s: float | None = None
     ) -> list[Life]:
-        """What stands of payments by (tenant, transaction id)."""
+        """What is known of payments by (tenant, transaction id)."""
         ...

@@ -15,7 +15,7 @@ class Outbox(Protocol):
         """What is recorded but unpublished, (tenant, id, logged bytes), in pages of
         about `count`.
 
-        What stands there from the first page to the last comes at least once.
+        What is there from the first page to the last comes at least once.
         """
         ...
 

@@ -37,9 +37,9 @@ class Recording:
 @fast_init
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What stands in the record after `record`: the first writer's bytes.
+    """What is in the record after `record`: the first writer's bytes.
 
-    `first` is true where ours is what stands; `conflict` where another payload is.
+    `first` is true where ours is the record; `conflict` where another payload is.
     Where `reached` is false, what is recorded is not known: its part of the
     store was unavailable.
     """

@@ -29,7 +29,7 @@ class TallyAsk:
 class Tallied:
     """What all processes counted, in the order asked for; `newest` is the latest now.
 
-    `trips` are those that stand, by name, as they were told.
+    `trips` are those that hold, by name, as they were told.
     """
 
     window: list[Counts]
@@ -49,7 +49,7 @@ class TallyStore(Protocol):
         ...
 
     async def trip(self, trips: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """Note what tripped, the first to say so stands; returns all that stand."""
+        """Note what tripped, the first to say so counts; returns all that hold."""
         ...
 
     async def reserve(

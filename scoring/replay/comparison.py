@@ -20,7 +20,7 @@ _POLICIES = (".yaml", ".yml")
 def compared(first: Path, second: Path, decisions: Path | None, told: Told) -> bool:
     """Print what flipped; returns whether two runs have equal decision cores.
 
-    A side that is a policy (.yaml) decides again what stands in `decisions`, or in
+    A side that is a policy (.yaml) decides again what is in `decisions`, or in
     the other side; then the answer is True. Raises `BadArtifact`.
     """
     policies = [path.suffix.lower() in _POLICIES for path in (first, second)]

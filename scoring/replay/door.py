@@ -248,7 +248,7 @@ class GrpcReplayDoor:
             )
         except grpc.aio.AioRpcError as error:
             _raise_unless_late(error)
-            for row in rows:  # others go on; what was decided all the same stays so
+            for row in rows:  # others continue; what was decided all the same stays so
                 self.collector.refuse(row.transaction.id, _MISSED)
             return
         for result in response.results:

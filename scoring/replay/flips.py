@@ -29,7 +29,7 @@ class Flips:
     """Payments in both files whose outcome differs.
 
     `outcomes` is by "approve → decline", `rules` by (rule, what differs of it, the
-    flip); the rule "" stands for payments of which no rule says anything else: the
+    flip); the rule "" is for payments of which no rule says anything else: the
     score, the thresholds or a fallback made the difference.
     """
 

@@ -190,7 +190,7 @@ def _learned(catalogue: Catalogue, terms: RunTerms) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Offline:
-    """Rows scored offline: where each id stands, and what was found there.
+    """Rows scored offline: where each id is, and what was found there.
 
     `scores` are of the first look; a second one is taken where it was recorded.
     """

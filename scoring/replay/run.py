@@ -80,7 +80,7 @@ async def play(
 ) -> ReplayTally:
     """Send everything and wait for every answer.
 
-    `progress` is told how many rows are answered. Raises `Unavailable` when
+    `progress` gets how many rows are answered. Raises `Unavailable` when
     nothing comes back any more.
     """
     tally, due = ReplayTally(), _due(plan)

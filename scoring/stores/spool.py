@@ -60,7 +60,7 @@ class FileSpool:
     `left` names is then anybody's: whoever gets the lock takes it over, and removes
     the file with `clear`. Not synced to the disk: it survives the process, not the
     machine. `whole` says of bytes without a checksum whether they are a record;
-    `damaged` is told of each piece that is none.
+    `damaged` gets each piece that is none.
     """
 
     directory: Path

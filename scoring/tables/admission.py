@@ -46,7 +46,7 @@ class Row:
     `fraud` is None where the table has no label; `known_at_ms` is when the label
     became known. `outcome` is what was decided at the time (approve, challenge,
     review, decline), empty where the table does not say it. `place` is where the row
-    stands in its file.
+    is in its file.
     """
 
     transaction: Transaction

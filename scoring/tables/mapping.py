@@ -68,7 +68,7 @@ class MoneyReading(BaseModel):
     """How amounts are written that are no plain numbers such as 1234.56.
 
     `decimal` is the mark before the fraction, the other one then parts thousands;
-    `symbol` may stand before or after an amount.
+    `symbol` may be before or after an amount.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

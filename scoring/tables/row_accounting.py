@@ -39,7 +39,7 @@ class RowAccount:
     _listed: Any = field(default_factory=_spool)
 
     def __del__(self) -> None:
-        """The list is gone with the account."""
+        """The list ends with the account."""
         self._listed.close()
 
     def refuse(self, place: Place, name: str, reason: str) -> None:
@@ -124,9 +124,9 @@ def _cause(name: str, reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row stands: its file and its number there, without the header.
+    """Where a row is: its file and its number there, without the header.
 
-    A record stands in a partition of a topic at an offset, which counts from 0.
+    A record is in a partition of a topic at an offset, which counts from 0.
     """
 
     file: str = ""

@@ -19,7 +19,7 @@ _DOCUMENT_CHARACTERS_MAX = 2**28  # one document is read into memory whole
 class JsonFile:
     """One file of JSON objects, a line each, or all in one array.
 
-    The array may stand alone, or under `data` as lists of an API do.
+    The array may be alone, or under `data` as lists of an API do.
     """
 
     floats: frozenset[str] = frozenset()

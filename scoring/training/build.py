@@ -40,7 +40,7 @@ class Recipe:
     """How to train. `label_delay_ms`: labels become known that much later.
 
     With `candidates` the best of them is taken in place of `boosting`, chosen on
-    the rows to fit alone; how each did stands in the manifest. With `second_look` a
+    the rows to fit alone; how each did is in the manifest. With `second_look` a
     larger model is trained too, and the scores for which it is asked are chosen.
     """
 

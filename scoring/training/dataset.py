@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scoring.errors import BadArtifact
 
 DAY_MS = 86_400_000
-# How many payments each row stands for; None: itself alone.
+# How many payments each row counts for; None: itself alone.
 Weights = NDArray[np.float64] | None
 AMOUNT_UNKNOWN = -1  # no payment has it: a slice by amount leaves such rows out
 # Columns that are, or betray, the answer: never features, whatever their case.
@@ -53,7 +53,7 @@ class Dataset:
     counts, never a feature; `amount_minor` (n,), AMOUNT_UNKNOWN where it is, and
     `segments` (n,), the channel's name where the table tells it, for slices of the
     model card. `weights` (n,) are 1 but for payments of the let-through sample, which
-    stand for the declined ones that were not drawn: the inverse of the probability.
+    count for the declined ones that were not drawn: the inverse of the probability.
     """
 
     names: tuple[str, ...]

@@ -5,7 +5,7 @@
                                        └─ contributions                 └ calibrated
 
 The tree operator does nothing but add leaves: ONNX Runtime's classifier and its
-post-transforms have silently wrong cases, so the sigmoid stands apart.
+post-transforms have silently wrong cases, so the sigmoid is a node of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long offline work tells its reader where it stands."""
+"""How long offline work tells its reader where it is."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _refine(
     """Let the parts of every leaf take their shrunken share of what all leave over.
 
     Trees are correlated, so the sum of each one's best is not the best sum. Parts
-    that are zero stay so: what is dropped before, the others learn to stand in for;
+    that are zero stay so: what is dropped before, the others learn to replace;
     dropped after, it is lost.
     """
     kept = [table != 0 for table in tables]

@@ -180,7 +180,7 @@ def _refuse_early_labels(table: Any, delay_ms: int) -> None:
 
 
 def _positions(ids: Any, wanted: NDArray[np.object_]) -> Any:
-    """Where the wanted ids stand; raises `BadArtifact` if one occurs twice."""
+    """Where the wanted ids are; raises `BadArtifact` if one occurs twice."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -190,7 +190,7 @@ def _positions(ids: Any, wanted: NDArray[np.object_]) -> Any:
 
 
 def _weights(table: Any) -> NDArray[np.float64] | None:
-    """How many payments each row stands for; None where the table has no sample."""
+    """How many payments each row counts for; None where the table has no sample."""
     if "let_through" not in table.column_names:
         return None
     chance = table["let_through"]

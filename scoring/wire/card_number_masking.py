@@ -67,7 +67,7 @@ def hides_card_number(raw: bytes) -> bool:
 
 
 def without_card_digits(raw: bytes) -> bytes:
-    """What a fingerprint may be made of: no digit where a card number stands.
+    """What a fingerprint may be made of: no digit where a card number is.
 
     >>> without_card_digits(b"t-1"), without_card_digits(b"4111111111111111")
     (b't-1', b'0000000000000000')
@@ -127,7 +127,7 @@ def _scalars(value: object) -> Iterator[str]:
 
 
 def _masked_message(raw: bytes) -> bytes:
-    """The bytes with what stands in the texts of a message overwritten in place."""
+    """The bytes with what is in the texts of a message overwritten in place."""
     hidden = bytearray(raw)
     for start, end in _message_parts(raw):
         part, found = masked(bytes(hidden[start:end]))
@@ -137,7 +137,7 @@ def _masked_message(raw: bytes) -> bytes:
 
 
 def _message_parts(raw: bytes) -> Iterator[tuple[int, int]]:
-    """Where the texts and bytes of a protobuf message stand; none if it is not one."""
+    """Where the texts and bytes of a protobuf message are; none if it is not one."""
     start = len(raw) - len(unframed(raw))
     try:
         yield from list(_parts(memoryview(raw), start, len(raw), 0))

@@ -20,7 +20,7 @@ from scoring.wire.messages import (
 )
 from scoring.wire.transactions import transaction_from_proto, transaction_to_proto
 
-_SAID_BYTES = 8  # of a digest: by that what is told again is held to what stands
+_SAID_BYTES = 8  # of a digest: by that what is told again is held to what is recorded
 
 
 def label_from_bytes(raw: bytes, *, content_type: str = PROTOBUF) -> Label:

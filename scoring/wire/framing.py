@@ -16,7 +16,7 @@ _PATH_MAX = 16  # messages nest no deeper
 
 
 def frame_of(schema_id: int, message: Descriptor | None = None) -> bytes:
-    """What stands before a value; `message` is None where the value is JSON.
+    """What is before a value; `message` is None where the value is JSON.
 
     The first message of a file has the short path, a single zero.
 

@@ -82,7 +82,7 @@ def _place(recorded: bytes) -> int:
     return len(recorded) - (told & _LENGTH)
 
 
-# Tenant and id stand in the key.
+# Tenant and id are in the key.
 _APART = frozenset({"tenant", "id"})
 _payment_to_proto = writer(
     [field for field in FIELDS if field.name not in _APART],

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _MS_PER_S = 1_000
 # A transport hands over one call every few turns of the loop, and a micro-batch takes a
-# whole turn: begun at each call, micro-batches are of one, and the queue stands in the
+# whole turn: begun at each call, micro-batches are of one, and the queue is in the
 # transport, unseen. So many turns without another call take microseconds where nothing
 # waits.
 _QUIET_TURNS = 8

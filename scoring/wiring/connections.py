@@ -139,7 +139,7 @@ async def contacted(
 async def contact(
     provisional: Provisional, log: KafkaLog | None
 ) -> AsyncIterator[asyncio.Future[None]]:
-    """Ask both once, and go on without what is unavailable; raises `BadArtifact`.
+    """Ask both once, and continue without what is unavailable; raises `BadArtifact`.
 
     The future fails with what a system says later that no waiting makes right.
     """
@@ -168,7 +168,7 @@ def settle(wrong: asyncio.Future[None], error: BadArtifact) -> None:
 
 
 def _frames(settings: Settings) -> dict[str, bytes]:
-    """What stands before the values that we write; nothing without a registry."""
+    """What is before the values that we write; nothing without a registry."""
     if not settings.schema_registry_url:
         return {}
     return SchemaRegistry(

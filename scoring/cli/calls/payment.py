@@ -77,7 +77,7 @@ def time_of(text: str, option: str) -> str:
 
 
 def _option(field: Field) -> str:
-    """Its path as people type it; what stands within another goes by its own name."""
+    """Its path as people type it; what is within another goes by its own name."""
     return field.path.rpartition(".")[2].replace("_", "-")
 
 

@@ -117,7 +117,7 @@ def _aligned(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def _each(name: str, lines: Iterable[str]) -> list[tuple[str, str]]:
-    """The name stands before the first of its lines."""
+    """The name is before the first of its lines."""
     return [(name if not i else "", line) for i, line in enumerate(lines)]
 
 

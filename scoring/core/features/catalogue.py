@@ -63,7 +63,7 @@ class Feature:
 class EntityPlan:
     """What is kept for one kind of entity, and which slots are read from it.
 
-    The slots of a plan stand at `first_slot` and after in `Observation.values`;
+    The slots of a plan are at `first_slot` and after in `Observation.values`;
     `read(transaction, amount)` gives each column's value, as `readings` say.
     """
 

@@ -159,7 +159,7 @@ def _key_in(node: ast.Attribute | ast.Subscript) -> str:
 
 
 def _name_of(node: ast.expr) -> str:
-    """A variable for the node's value: where it stands makes it the node's own."""
+    """A variable for the node's value: its place makes it the node's own."""
     return f"_{node.lineno}_{node.col_offset}_{node.end_col_offset}"
 
 

@@ -29,7 +29,7 @@ _HASHES_MAX = 65_536
 
 @lru_cache(maxsize=_HASHES_MAX)
 def counterpart_hash(text: str) -> int:
-    """48 bits of a text, never 0, which stands for "unknown".
+    """48 bits of a text, never 0, which means "unknown".
 
     >>> 0 < counterpart_hash("merchant-1") < 2**48
     True

@@ -159,7 +159,7 @@ def _cells(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _places(heading: list[str], where: str) -> tuple[int, ...]:
-    """Where each column stands."""
+    """Where each column is."""
     wanted = ",".join(COLUMNS)
     if len(heading) == 1:
         raise BadArtifact(f"{where}: the first line must be {wanted}, with commas")

@@ -103,7 +103,7 @@ _MEASURED_KEY = re.compile(r"\w+\.[\w .:/-]{1,64}")
 
 
 def readable(name: str) -> Readable:
-    """What a name stands for; raises `ValueError` with the nearest right one.
+    """What a name means; raises `ValueError` with the nearest right one.
 
     >>> readable("device").sql
     "nullif(device, '')"

@@ -197,7 +197,7 @@ def event_of(
 def place(
     events: Sequence[CountedTransaction], event: CountedTransaction
 ) -> tuple[int, bool]:
-    """How many events stand before one, and whether it is there.
+    """How many events are before one, and whether it is there.
 
     >>> first, second = CountedTransaction(5, "b", ()), CountedTransaction(5, "a", ())
     >>> place([first], second), place([first, second], first)

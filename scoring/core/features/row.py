@@ -158,7 +158,7 @@ class _OnFloats(ast.NodeTransformer):
         self._stands_for = stands_for
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """What a parameter stands for."""
+        """What a parameter means."""
         text = self._stands_for.get(node.id, node.id)
         return ast.parse(text, mode="eval").body
 

@@ -232,7 +232,7 @@ def hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def rounded(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """Metrics as they stand in a manifest: six digits, None where undefined.
+    """Metrics as they are in a manifest: six digits, None where undefined.
 
     >>> rounded({"auc": 0.12345678, "ece": None})
     {'auc': 0.123457, 'ece': None}

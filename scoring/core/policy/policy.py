@@ -58,7 +58,7 @@ Cuts = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What to do for a degradation; UNSPECIFIED goes on with the score."""
+    """What to do for a degradation; UNSPECIFIED continues with the score."""
 
     outcome: Outcome
     reason: Reason | None
@@ -313,7 +313,7 @@ def _measures(
     for code in DegradationCode:
         written = [f for f in file.fallbacks if code in map(degradation, f.degradation)]
         cases = [(f.where, _fallback(file, f)) for f in written if f.where]
-        # What stands below one without `where` is never reached; load refuses it.
+        # What is below one without `where` is never reached; load refuses it.
         plain = [_fallback(file, f) for f in written if not f.where]
         if written:
             measures[code] = choice(plain[0] if plain else go_on, cases, amount)

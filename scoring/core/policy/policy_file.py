@@ -250,7 +250,7 @@ class Rule(Part):
 class Fallback(Part):
     """What to do where something was missing; the first match wins, by degradation.
 
-    `score` goes on with what there is: the model without history, or the default.
+    `score` continues with what there is: the model without history, or the default.
     """
 
     degradation: Annotated[

@@ -105,7 +105,7 @@ def _unread(file: PolicyFile) -> Iterator[str]:
 
 
 def _tokens(file: PolicyFile) -> Iterator[tuple[str, list[str]]]:
-    """Tokens that are listed together, by where they stand."""
+    """Tokens that are listed together, by where they are."""
     for name, listed in file.lists.items():
         yield f"lists.{name}", [entry.token for entry in listed.entries]
     parts: dict[str, list[Where | None]] = {
@@ -143,7 +143,7 @@ def _codes(file: PolicyFile) -> list[tuple[tuple[str | int, ...], str | None]]:
 
 
 def _texts(path: Path, part: object) -> Iterator[tuple[Path, str]]:
-    """Every text of a file, and where it stands."""
+    """Every text of a file, and where it is."""
     if isinstance(part, str):
         yield path, part
     elif isinstance(part, dict):
@@ -155,7 +155,7 @@ def _texts(path: Path, part: object) -> Iterator[tuple[Path, str]]:
 
 
 def _shadowed(file: PolicyFile, at: Callable[..., str]) -> list[str]:
-    """Segments that stand twice: the first that matches wins."""
+    """Segments that are there twice: the first that matches wins."""
     parts: dict[tuple[str, ...], list[Where]] = {
         ("limits", name, "segments"): [case.where for case in limit.segments]
         for name, limit in file.limits.items()

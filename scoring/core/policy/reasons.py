@@ -35,7 +35,7 @@ class ReasonWording(BaseModel):
 
 
 class ReasonRow(BaseModel):
-    """One reason: the feature group it stands for, its stable code, its wording.
+    """One reason: the feature group it is for, its stable code, its wording.
 
     `when` are predicates over the group's own features: the wording is true where one
     of them is known to hold. Where none is, `otherwise` is said.
@@ -126,7 +126,7 @@ def load_reasons(text: str, *, catalogue: Catalogue, name: str) -> ReasonTable:
 
 
 def _sayings(file: ReasonFile) -> Iterator[tuple[Path, ReasonWording | ReasonRow]]:
-    """Every code with its wording, and where it stands."""
+    """Every code with its wording, and where it is."""
     yield ("score",), file.score
     for i, row in enumerate(file.reasons):
         yield ("reasons", i), row

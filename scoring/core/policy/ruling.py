@@ -49,7 +49,7 @@ class Ruling:
     """What the clauses ask for together.
 
     `outcome` is UNSPECIFIED where none decides. `reasons` and the clauses they come
-    from stand side by side, most important first; a clause is -1 where it was
+    from are side by side, most important first; a clause is -1 where it was
     unknown, so that nothing was observed.
     """
 

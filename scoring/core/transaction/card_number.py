@@ -1,6 +1,6 @@
 """What counts as a card number in a text, and how its digits are overwritten.
 
-A group of 13 to 19 digits that could stand alone, Luhn-valid, with the prefix and
+A group of 13 to 19 digits that could be alone, Luhn-valid, with the prefix and
 length of a large scheme (ISO/IEC 7812). Digits of every script count, and between
 them any punctuation or blank; what is a token of another known shape is none.
 """
@@ -44,7 +44,7 @@ _LAYOUTS: dict[int, list[tuple[int, ...]]] = {
 }
 # Others only where the same is between them all, and are no telephone number.
 _CHUNK_MAX, _UNUSUAL_MIN = 6, 15
-# Numbers stand in lists, too: with these between them, only a whole list is one.
+# Numbers are in lists, too: with these between them, only a whole list is one.
 _LISTING = frozenset(",;|")
 # Zeros before it fill a number up to a fixed width.
 _FILLED_MIN = 15
@@ -207,7 +207,7 @@ class _Chain:
 
 
 def _numbers_in(text: str) -> Iterator[tuple[int, int]]:
-    """Where card numbers stand, from the first digit to past the last."""
+    """Where card numbers are, from the first digit to past the last."""
     for chain in _chains(text):
         yield from _whole(chain)
         for first, last in joined(_printed(chain), _even(chain)):

@@ -51,7 +51,7 @@ class Field:
 
     `number` is the protobuf field's, which orders the payload hash; `path` where the
     message holds it ("location.latitude"), and what errors call it. `absent` is what
-    stands for "not known": "", 0 or None; a required field's is refused. Numbers lie
+    means "not known": "", 0 or None; a required field's is refused. Numbers lie
     between `low` and `high`, texts are at most `characters_max`; one of a `form` is
     read in its canonical spelling. What is `personal` says something of a person, and
     is never written but where payments are kept; who `names_payer` is forgotten with
@@ -257,7 +257,7 @@ def any_of(fields: Iterable[Field]) -> str:
 
 
 def together(fields: Iterable[Field]) -> Iterator[list[Field]]:
-    """The fields that stand within one message of the payload: they share a number."""
+    """The fields that are within one message of the payload: they share a number."""
     for _, group in groupby(fields, key=lambda field: field.number):
         inner = list(group)
         if "." in inner[0].path:

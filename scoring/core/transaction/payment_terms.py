@@ -49,7 +49,7 @@ class Initiator(IntEnum):
 
 
 class Sequence(IntEnum):
-    """Where the payment stands among those of one agreement."""
+    """Where the payment is among those of one agreement."""
 
     UNSPECIFIED = 0
     FIRST = 1

@@ -56,7 +56,7 @@ _LETTERS = re.compile(r"[A-Fa-f]+")
 class Plain:
     """A text in ASCII digits, letters and signs; tokens are letters.
 
-    `spans` says where each character stood in the original; None where that is its own
+    `spans` says where each character was in the original; None where that is its own
     place.
     """
 
@@ -120,7 +120,7 @@ def _unescaped(text: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _said(escape: re.Match[str]) -> str:
-    """The character that an escape stands for; a named one is a blank."""
+    """The character that an escape means; a named one is a blank."""
     kind = escape.lastgroup
     if kind is None:
         return " "

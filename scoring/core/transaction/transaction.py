@@ -122,7 +122,7 @@ _version = _token(43, Role.CATEGORY, form=THREE_DS_VERSION)
 class Transaction:
     """One payment attempt. Empty strings and None mean "not known".
 
-    The one declaration of its fields; all else is derived from it. They stand in the
+    The one declaration of its fields; all else is derived from it. They are in the
     order of their protobuf field numbers, which is that of the payload hash.
     """
 

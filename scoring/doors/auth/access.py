@@ -52,7 +52,7 @@ class Credentials(Protocol):
 
 
 class CallerRule(BaseModel):
-    """What one caller may do. "*" stands for any.
+    """What one caller may do. "*" means any.
 
     A certificate's name and a token's subject are told apart: who can obtain the
     one does not gain the rights of the other.

@@ -172,7 +172,7 @@ class Tokens:
                 "the token keys in use stay: the new file is refused: %s", error
             )
             return
-        self._known.clear()  # who was verified by a key that is gone is unknown again
+        self._known.clear()  # verified by a key that was removed: unknown again
         _log.warning("token keys replaced from %s", self.jwks_file)
 
 

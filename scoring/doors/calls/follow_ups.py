@@ -36,7 +36,7 @@ REPORTS_COUNT_MAX = 1_000
 REPORT_S = 10.0
 # So many share an exchange with the store, and an append: others have their turns.
 _PART_COUNT = 250
-# The end of a caller's time that is kept for saying what stands.
+# The end of a caller's time that is kept for saying what is recorded.
 _REPLY_SHARE, _REPLY_S = 0.2, 0.5
 _JUDGED_S = 1.0  # a store that takes longer is not waited for where there is a log
 # None when a follow-up is safe, else why it was refused.

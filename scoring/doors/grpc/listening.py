@@ -1,4 +1,4 @@
-"""The port of the gRPC door, closed to new connections before those it has end."""
+"""The port of the gRPC door, which takes no more connections before it stops."""
 
 from __future__ import annotations
 

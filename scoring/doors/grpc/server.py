@@ -20,7 +20,7 @@ from scoring.errors import CannotListen
 # gRPC's default is 8 kB; ours are a trace, a token and a few standard ones.
 _METADATA_BYTES_MAX = 8_192
 # Callers ping through an idle connection, most every 10 s or more seldom: a network
-# between us forgets it otherwise. Who pings more often than every 5 s is sent away.
+# between us forgets it otherwise. Who pings more often than every 5 s is disconnected.
 _PINGS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),

@@ -38,7 +38,7 @@ class HttpRequest:
     """A request through HTTP: `calls.requests.Call`, with its content.
 
     Of a header that is given twice, the first counts. `path` are the values that
-    stand in its path; `arrived_at` is an instant of the monotonic clock.
+    are in its path; `arrived_at` is an instant of the monotonic clock.
     """
 
     scope: Scope

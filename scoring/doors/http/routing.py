@@ -30,7 +30,7 @@ class Router(Generic[E]):
     )
 
     def add(self, verb: str, path: str, endpoint: E) -> None:
-        """Serve a path; what stands in braces is a value of that name.
+        """Serve a path; what is in braces is a value of that name.
 
         >>> router = Router(); router.add("GET", "/v1/decisions/{id}", "look up")
         >>> router.at("GET", b"/v1/decisions/a%2Fb")

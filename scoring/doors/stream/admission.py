@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Revoked(Exception):
-    """The poll's partition was taken away: whoever has it now finishes the work."""
+    """The poll's partition was revoked: whoever has it now finishes the work."""
 
 
 def admitted(
@@ -72,7 +72,7 @@ class Patience:
     async def outlast(self, poll: Poll, exchange: Callable[[], Awaitable[T]]) -> T:
         """What the exchange with the store gives, as soon as the store answers.
 
-        Raises `Revoked` where the poll was taken away before it was done.
+        Raises `Revoked` where the poll was revoked before it was done.
         """
         waited = False
         while not poll.revoked:

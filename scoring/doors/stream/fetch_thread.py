@@ -1,6 +1,6 @@
 """The thread that fetches: committed records, and how far each partition is read.
 
-Its client never decides by itself where to go on. An offset that the log no longer
+Its client never decides by itself where to continue. An offset that the log no longer
 has, or does not have yet, is answered here: with a line, and from the first record.
 """
 # Faust is not typed for strict mode: its classes are Any.
@@ -60,7 +60,7 @@ NOTHING = Fetched({}, {})
 
 
 class PollThread(AIOKafkaConsumerThread):
-    """Faust's consumer thread, with what it takes to know where we stand."""
+    """Faust's consumer thread, with what it takes to know where we are."""
 
     _failed_at: float | None = None
 

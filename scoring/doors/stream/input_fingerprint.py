@@ -20,7 +20,7 @@ _OFFSET_DIGITS_MAX = 19  # of a 64-bit number
 def fingerprint(record: Any, *, of_letter: bool = False) -> int:
     """64 bits of all that a record says: key, value and headers.
 
-    `of_letter` leaves card digits out. The letter of the record stands beside it, and
+    `of_letter` leaves card digits out. The letter of the record is beside it, and
     a hash of the digits would tell them; what was decided has none.
 
     >>> from types import SimpleNamespace as Record

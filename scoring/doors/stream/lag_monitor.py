@@ -95,7 +95,7 @@ class Watch:
             )
 
     def _look_for_transactions(self, lags: Sequence[PartitionLag]) -> None:
-        """Say which partition stands behind a transaction that does not end."""
+        """Say which partition is behind a transaction that does not end."""
         for place in lags:
             tp, opened_at = place.tp, place.ends.readable
             if not place.held_back:

@@ -113,7 +113,7 @@ class OutputTail:
     """Reads the tails of output partitions.
 
     `ends_exact` says that the broker's end offsets can be trusted; `forward` is
-    called as it goes on, for a group that is reset reads far.
+    called as it proceeds, for a group that is reset reads far.
     """
 
     bootstrap: str

@@ -26,7 +26,7 @@ class Work(Protocol):
         """Finish the poll now or later, or never where it was revoked.
 
         Anything raised ends the process: an exception that stayed inside would lose
-        the poll, because later ones of the same partition go on.
+        the poll, because later ones of the same partition continue.
         """
         ...
 

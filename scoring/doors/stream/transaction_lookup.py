@@ -135,7 +135,7 @@ class LogSearch:
             max_poll_records=_POLL_RECORDS_MAX,
         ) as consumer:
             scan = _Scan(consumer, keys, known, self.progress, found)
-            # A client waits for ever for a position in a topic that is gone.
+            # A client waits for ever for a position in a topic that was deleted.
             async with asyncio.timeout(self.pass_s + _AGAIN_S):
                 reach = await scan.topic(topic, within_s=self.pass_s)
         if not found.keys() >= keys and (await self._topic()).id != topic.id:

@@ -131,7 +131,7 @@ def _limbs(total: Integers) -> tuple[Integers, Integers]:
 
 
 def _links(value: Reals, place: Integers) -> Integers:
-    """How many events back the nearest larger one stands, 0 for none.
+    """How many events back the nearest larger one is, 0 for none.
 
     >>> _links(np.array([3.0, 1.0, 2.0, 9.0]), np.array([0, 1, 2, 0])).tolist()
     [0, 1, 2, 0]

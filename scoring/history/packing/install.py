@@ -18,7 +18,7 @@ INSTALLED_PER_EXCHANGE = 1_000
 async def proved(packer: Packer, store: RedisHistory) -> bool:
     """Whether what is packed of a sample equals what the program makes of it.
 
-    The sample is replayed in a namespace of its own, which is cleared away.
+    The sample is replayed in a namespace of its own, which is cleared.
     """
     sample = packer.sample()
     async with store.aside("proof") as scratch:

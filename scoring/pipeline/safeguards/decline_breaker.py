@@ -62,7 +62,7 @@ class DeclineBreaker:
 
     Counting takes no time from deciding, and is safe to lose: where the store does
     not answer, what was counted is dropped and nothing trips, and what had tripped
-    stays so. `in_force` is what decides now; `held` is told the names of all that
+    stays so. `in_force` is what decides now; `held` gets the names of all that
     tripped, whenever they change. Nothing is counted before the first exchange.
     """
 

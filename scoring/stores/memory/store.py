@@ -121,7 +121,7 @@ class MemoryStore:
         )
 
     def _forget_before(self, instant_ms: int) -> None:
-        # Claims stand in the order of their receipt, so the oldest come first.
+        # Claims are in the order of their receipt, so the oldest come first.
         for key, claim in list(islice(self._claims.items(), 2)):
             if 0 < claim.claimed_at_ms < instant_ms and key not in self._outbox:
                 del self._claims[key]
@@ -254,7 +254,7 @@ class MemoryStore:
         return forecasts
 
     def _as_of(self, t: Transaction) -> Reference:
-        """The transaction's entities with what stands at or before it."""
+        """The transaction's entities with what is at or before it."""
         view = Reference(self._catalogue, labels=self._engine.labels)
         for _, key in self._engine.entities(t):
             events = self._engine.events.get(key, [])

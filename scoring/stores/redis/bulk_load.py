@@ -55,7 +55,7 @@ class RedisHistory:
         namespace: str,
         terms: Terms,
     ) -> AsyncIterator[RedisHistory]:
-        """Connect; raises as `RedisStore.connect`. What is scratch is cleared away."""
+        """Connect; raises as `RedisStore.connect`. What is scratch is cleared."""
         if isinstance(address, str):
             address = StoreAddress(address)
         claims = f"{namespace}:rebuild"
@@ -87,7 +87,7 @@ class RedisHistory:
 
     @asynccontextmanager
     async def aside(self, name: str) -> AsyncIterator[RedisHistory]:
-        """Another namespace of the same store, gone with the block."""
+        """Another namespace of the same store, removed with the block."""
         async with RedisHistory.open(
             self.address,
             catalogue=self.catalogue,
@@ -103,7 +103,7 @@ class RedisHistory:
     # The mark ----------------------------------------------------------------
 
     async def mark(self) -> str:
-        """What stands where transactions are numbered: a number, a word or nothing."""
+        """What is where transactions are numbered: a number, a word or nothing."""
         (found,) = await self.values([self.layout.claims.processed])
         return (found or b"").decode()
 
@@ -145,7 +145,7 @@ class RedisHistory:
         await self.store.learn(follow_ups, timeout_s=_TIMEOUT_S)
 
     async def install(self, items: Iterable[Item]) -> None:
-        """Put values under their keys, whatever stood there."""
+        """Put values under their keys, whatever was there."""
         await self._send([(b"SET", k, v, b"PX", ttl_ms) for k, v, ttl_ms in items])
 
     def decided(
@@ -167,7 +167,7 @@ class RedisHistory:
         return replies
 
     async def values(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """What stands under keys."""
+        """What is under keys."""
         return await self._send([(b"GET", key) for key in keys])
 
     # Taking away -------------------------------------------------------------

@@ -30,7 +30,7 @@ def observe(
 
     `own` are each entity's keys; `plans` has a byte for each, `inputs` its columns.
     The answer: the mode of what was done, its number in the order of processing,
-    values, inexact slots, corrupt parts, and the recorded decision where one stands.
+    values, inexact slots, corrupt parts, and the recorded decision where there is one.
     """
     given = [mode, payload_hash, order, plans, *inputs]
     return "observe", [claim, processed, *own], given
@@ -93,7 +93,7 @@ def attest(
 ) -> Call:
     """Note what a version of a payment's label says: a `VERDICT`.
 
-    The first verdict of a version stands: the answer is 1 where it is this one. What is
+    The first verdict of a version counts: the answer is 1 where it is this one. What is
     damaged is begun anew: entities keep each version once, too. The label itself is
     kept as by `note`.
     """
@@ -105,7 +105,7 @@ def note(
 ) -> Call:
     """Note what became known of a payment, a `NOTE`, under its name there.
 
-    The first of a name stands. The answer is 1 where this is it, 0 where another is;
+    The first of a name counts. The answer is 1 where this is it, 0 where another is;
     and -1 where the payment has as many as one keeps.
     """
     return "note", [follow_ups, mark], [name, note, ttl_ms]
@@ -114,7 +114,7 @@ def note(
 def learn(*own: bytes, plans: bytes, labels: Sequence[bytes]) -> Call:
     """Keep a label with each entity; of a transaction not yet counted it waits.
 
-    `own` are each entity's events and labels, then the mark where it stands beside
+    `own` are each entity's events and labels, then the mark where it is beside
     them. The answer: the corrupt parts.
     """
     return "learn", own, [plans, *labels]
@@ -132,7 +132,7 @@ def happen(
     """Count a lifecycle event with each entity, once.
 
     `own` are each entity's keys, then the hash of what was counted, and the mark where
-    it stands beside them; `order` is the event's time and the hash of its id. What the
+    it is beside them; `order` is the event's time and the hash of its id. What the
     hash has under this `name`, or comes `again`, was counted by these definitions. The
     answer: the corrupt parts.
     """
@@ -140,7 +140,7 @@ def happen(
 
 
 def probe(mark: bytes) -> Call:
-    """Write what stands there, as any call may have to."""
+    """Write what is there, as any call may have to."""
     return "probe", [mark], []
 
 
@@ -159,7 +159,7 @@ def claim(claim: bytes, mark: bytes, *, mode: bytes, payload_hash: bytes) -> Cal
     """Claim an id.
 
     The answer is as of `observe`, or, where it is to be counted, `Mode.OPEN`, the
-    outcome and the decision that stands unobserved, '', and what is wrong.
+    outcome and the decision that is recorded unobserved, '', and what is wrong.
     """
     return "claim", [claim, mark], [mode, payload_hash]
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from scoring.stores.redis.cluster import SLOTS
 
-# In a cluster claims stand in this many slots, spread evenly: few enough to look
+# In a cluster claims are in this many slots, spread evenly: few enough to look
 # through each one's outbox, many enough that every server has its share.
 PARTS = 256
 
@@ -47,7 +47,7 @@ class ClaimKeys:
         return crc_hqx(f"{tenant}:{id_}".encode(), 0) % len(self._tags)
 
     def decision(self, tenant: str, id_: str) -> bytes:
-        """Where the claim or the decision of a transaction stands."""
+        """Where the claim or the decision of a transaction is."""
         return f"{self._decisions[self._part(tenant, id_)]}{tenant}:{id_}".encode()
 
     def mark(self, tenant: str, id_: str) -> bytes:
@@ -55,16 +55,16 @@ class ClaimKeys:
         return self.marks[self._part(tenant, id_)] if self.marks else self.processed
 
     def verdicts(self, tenant: str, id_: str) -> bytes:
-        """Where the verdicts of a payment's labels stand."""
+        """Where the verdicts of a payment's labels are."""
         return f"{self._verdicts[self._part(tenant, id_)]}{tenant}:{id_}".encode()
 
     def follow_ups(self, tenant: str, id_: str) -> bytes:
-        """Where what became known of a payment stands."""
+        """Where what became known of a payment is."""
         part = self._follow_ups[self._part(tenant, id_)]
         return f"{part}{tenant}:{id_}".encode()
 
     def counted(self, tenant: str, id_: str) -> bytes:
-        """Where it stands which definitions counted what happened to a payment."""
+        """Holds which definitions counted what happened to a payment."""
         return f"{self._counted[self._part(tenant, id_)]}{tenant}:{id_}".encode()
 
     def outbox(self, tenant: str, id_: str) -> bytes:
@@ -72,7 +72,7 @@ class ClaimKeys:
         return self.outboxes[self._part(tenant, id_)]
 
     def lease(self, name: str) -> bytes:
-        """Where it stands which process does a task of all of them."""
+        """Holds which process does a task of all of them."""
         return f"{self._leases}{name}".encode()
 
     @property

@@ -92,7 +92,7 @@ class ClusterConnection:
     ) -> list[Any]:
         """Send each command to the server of its key; replies in order.
 
-        As `Link`, and `StoreUnavailable` stands in the place of a reply whose server
+        As `Link`, and `StoreUnavailable` is in the place of a reply whose server
         is unavailable; it is raised where every server is.
         """
         if not commands:
@@ -316,7 +316,7 @@ class ClusterConnection:
             await asyncio.sleep(_REVIVE_INTERVAL_S)
 
     async def close(self) -> None:
-        """Close every connection; waiting callers are told."""
+        """Close every connection; waiting callers get the error."""
         if self._reviving is not None:
             self._reviving.cancel()
             await asyncio.gather(self._reviving, return_exceptions=True)
@@ -325,7 +325,7 @@ class ClusterConnection:
 
 
 def slot_of(key: bytes) -> int:
-    """The slot of a key: of what stands in its first braces, else of all of it.
+    """The slot of a key: of what is in its first braces, else of all of it.
 
     >>> slot_of(b"live:{card}:e") == slot_of(b"card")
     True

@@ -1,4 +1,4 @@
-"""Forecasts in a cluster, where each entity's part stands on a server of its own."""
+"""Forecasts in a cluster, where each entity's part is on a server of its own."""
 
 from __future__ import annotations
 

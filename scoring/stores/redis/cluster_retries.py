@@ -33,7 +33,7 @@ class Look:
     entities: list[Entity]
     order: bytes
     mode: Mode  # COUNT, LATE or DRY_RUN
-    outcome: int = 0  # of a decision that stands, and was not observed
+    outcome: int = 0  # of a decision that is recorded, and was not observed
     decision: bytes = b""
     wrong: bytes = b""
     parts: list[Any] = field(default_factory=list)  # what each entity's server said

@@ -1,6 +1,6 @@
 """Observing and recording in a cluster, where nothing spans servers.
 
-A transaction's claim and its entities stand in different slots. What one call does on
+A transaction's claim and its entities are in different slots. What one call does on
 one server is here three rounds, each one pipeline a server: claim, count at each
 entity, keep what was observed; the last goes along with the decision, or soon.
 """
@@ -315,5 +315,5 @@ def _mode(check: Check) -> Mode:
 
 
 def told_of(mode: Mode, entity: EntityProgram, outcome: int, order: bytes) -> bytes:
-    """What `count` is told of a transaction: a `TOLD`."""
+    """What `count` is given of a transaction: a `TOLD`."""
     return mode + entity.byte + bytes([outcome]) + order

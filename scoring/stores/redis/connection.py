@@ -75,7 +75,7 @@ class Link(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close every connection; waiting callers are told."""
+        """Close every connection; waiting callers get the error."""
         ...
 
 
@@ -166,7 +166,7 @@ class RedisConnection:
         packed, count = b"".join(map(hiredis.pack_command, commands)), len(commands)
         connection = self._connection
         if connection is not None and _is_closing(connection):
-            # The peer is gone, and the reader has not been told yet.
+            # The peer has closed, and the reader has not been told yet.
             self._lose(connection, "connection lost")
             connection = None
         if connection is None:
@@ -228,7 +228,7 @@ class RedisConnection:
                 owed.done.set_result(owed.replies)
 
     def _lose(self, connection: Any, reason: str) -> None:
-        """Give up the connection; everyone who waits on it is told."""
+        """Give up the connection; everyone who waits on it gets the error."""
         if self._connection is not connection:
             return
         self._connection = None
@@ -264,7 +264,7 @@ class RedisConnection:
         return [self]
 
     async def close(self) -> None:
-        """Close the connection; waiting callers are told."""
+        """Close the connection; waiting callers get the error."""
         if self._connection is not None:
             self._lose(self._connection, "closed")
         if self._reader is not None:

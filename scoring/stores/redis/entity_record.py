@@ -1,4 +1,4 @@
-"""How an entity's columns stand in the bytes of one stored record."""
+"""How an entity's columns are in the bytes of one stored record."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class RecordLayout:
         }
 
     def where(self, column: Column) -> dict[str, Any]:
-        """Where a column's bytes stand in a record, and what none looks like."""
+        """Where a column's bytes are in a record, and what none looks like."""
         before = self._all[: self._all.index(column)]
         return {
             "offset": EVENT.size + 1 + sum(bytes_of(self.code(c)) for c in before),
@@ -103,7 +103,7 @@ class RecordLayout:
         return COLUMNS[column.kind].code
 
     def _zero(self, column: Column) -> tuple[float, ...]:
-        """What stands in a column where nothing is known, number by number."""
+        """What is in a column where nothing is known, number by number."""
         if column.kind is Kind.MAX:  # and its link
             return (_NONE, 0)
         if self.is_sum(column):

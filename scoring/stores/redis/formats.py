@@ -1,6 +1,6 @@
 """The bytes and words of the store, once: for Python, for the Lua parts, for the docs.
 
-What stands here in capitals the Lua parts name in capitals (`WRAP`, `LABEL_SIZE`,
+What is here in capitals the Lua parts name in capitals (`WRAP`, `LABEL_SIZE`,
 `MODE_LATE`), and the program is assembled with the values in their places.
 docs/store-records.md is written from it. What a release stored the next one reads: a
 format that changes is told from the one before, as `RecordLayout` does by its checks.
@@ -51,7 +51,7 @@ class RecordField(NamedTuple):
 
 @dataclass(frozen=True)
 class RecordFormat:
-    """Fields that stand one behind the other."""
+    """Fields that are one behind the other."""
 
     fields: tuple[RecordField, ...]
 
@@ -136,7 +136,7 @@ CLAIM = RecordFormat.of("""
     hash         c32  of the payload
     body         -    nothing, what was observed, or the recorded decision
 """)
-# What a cluster's call `count` is told of one transaction; never stored.
+# What a cluster's call `count` is given of one transaction; never stored.
 TOLD = (
     RecordFormat.of("""
     mode         c1   a `Mode`
@@ -152,7 +152,7 @@ TIME, ID = ORDER.part("time"), ORDER.part("id_high", "id_low")
 COUNT, COUNTERPART = EVENT.part("count"), SIGHTING.part("counterpart")
 SLOT = "I2"  # of an inexact slot its number among all that are replied
 TIME_SIZE, CHECK_SIZE, DIGEST_SIZE = bytes_of(TIME), bytes_of(CHECK), DIGEST.size
-# Where the head's numbers stand in an unpacked record.
+# Where the head's numbers are in an unpacked record.
 TIME_PLACE, ID_HIGH_PLACE, ID_LOW_PLACE, COUNT_PLACE = range(1, 5)
 
 # Columns ---------------------------------------------------------------------
@@ -172,7 +172,7 @@ class ColumnKind(StrEnum):
 
 
 class Stored(NamedTuple):
-    """How a column's numbers stand behind an event's head."""
+    """How a column's numbers are behind an event's head."""
 
     carried: ColumnKind
     code: str
@@ -219,7 +219,7 @@ VERDICTS_MAX = 64  # of one payment; the lowest versions go first
 
 # Words -----------------------------------------------------------------------
 
-# What stands in place of the number of transactions processed, and what is answered.
+# What is in place of the number of transactions processed, and what is answered.
 MARK_LOST, MARK_REBUILDING = "lost", "rebuilding"
 ERROR_LOST, ERROR_REBUILDING = "REBUILD", "REBUILDING"
 
@@ -230,7 +230,7 @@ class Mode(bytes, Enum):
     COUNT = b"N"  # and counted
     LATE = b"L"  # too late to be counted
     DRY_RUN = b"D"  # look, change nothing
-    UNSEEN = b"A"  # count; of a decision that stands nobody asks what is seen
+    UNSEEN = b"A"  # count; of a decision that is recorded nobody asks what is seen
     REPEATED = b"R"
     CONFLICT = b"X"  # the id is claimed by another payload
     OPEN = b"O"  # in a cluster: claimed, and to be counted
@@ -252,7 +252,7 @@ DECIDED_KINDS = f"{Claim.DECIDED.decode()}{Claim.UNOBSERVED.decode()}{_OUTCOMES}
 
 
 class RecordReply(IntEnum):
-    """Whose decision stands, as `record` answers."""
+    """Whose decision is recorded, as `record` answers."""
 
     OURS = 1
     OTHER = 0

@@ -1,4 +1,4 @@
-"""What stands under which key of the store, and what its replies mean."""
+"""What is under which key of the store, and what its replies mean."""
 
 from __future__ import annotations
 

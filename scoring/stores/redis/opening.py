@@ -13,7 +13,7 @@ from scoring.stores.redis.connection import Command
 from scoring.stores.redis.formats import MARK_LOST
 from scoring.stores.redis.script_client import Calls
 
-# What stands in place of the number of transactions processed; the program counts on
+# What is in place of the number of transactions processed; the program counts on
 # from the first, so that 1 means that the key was gone.
 _FIRST = 1
 # How often, and how long apart, marks without a number are looked at again.
@@ -62,7 +62,7 @@ class Opening:
                 return
             if not any(found):
                 break
-            # Another may stand between its marks and its number.
+            # Another may be between its marks and its number.
             await asyncio.sleep(_BEGINNING_S)
             found = await self.calls.ask([(b"EXISTS", key) for key in keys], None)
         lost = any(found) or (self.had_history is not None and await self.had_history())

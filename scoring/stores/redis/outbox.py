@@ -65,5 +65,5 @@ class RedisOutbox:
 def _entries(flat: Sequence[bytes]) -> Iterable[Entry]:
     for name, logged in zip(flat[::2], flat[1::2], strict=True):
         tenant, _, id_ = name.decode(errors="replace").partition(":")
-        # Under a name that is not ours stands nothing that could be carried.
+        # Under a name that is not ours is nothing that could be carried.
         yield tenant, id_, logged if outbox_field(tenant, id_) == name else b""

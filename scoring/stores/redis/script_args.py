@@ -101,7 +101,7 @@ class Arguments:
     def record(self, r: Recording, *, apart: bool = False) -> Call:
         """The decision, and where its outcome is counted.
 
-        With `apart` that is said by `settle`: the entities stand on other servers.
+        With `apart` that is said by `settle`: the entities are on other servers.
         """
         events: list[bytes] = []
         inputs: list[bytes] = []
@@ -183,7 +183,7 @@ class Arguments:
         return [self._happen(one, own, plans, [given for *_, given in found])]
 
     def counted(self, one: TransactionEvent) -> tuple[bytes, bytes]:
-        """Where it stands that an event is counted: a hash, and the name there."""
+        """Says that an event is counted: a hash, and the name there."""
         t, name = one.transaction, self.layout.counted_name(_order_of_event(one))
         return self.layout.counted(t.tenant, t.id), name
 

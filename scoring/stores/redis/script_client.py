@@ -132,7 +132,7 @@ class Calls:
     async def _reload(self, ends: float) -> None:
         """Wait until `ends` for a load, begun here or by another caller.
 
-        It goes on where this caller's time is over. Of a cluster, servers that are
+        It continues where this caller's time is over. Of a cluster, servers that are
         away keep nobody else waiting; raises `StoreUnavailable` where all are.
         """
         if self._loading is None or self._loading.done():

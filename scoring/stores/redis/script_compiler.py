@@ -48,7 +48,7 @@ class Terms:
 
 
 class EntityProgram:
-    """One entity's part: where its columns stand, and what a call carries."""
+    """One entity's part: where its columns are, and what a call carries."""
 
     def __init__(self, plan: EntityPlan, catalogue: Catalogue, number: int) -> None:
         self.plan = plan

@@ -241,7 +241,7 @@ class RedisStore:
     ) -> list[Attested]:
         """See `ports.follow_ups`."""
         ends = ends_at(timeout_s)
-        if self._split is not None:  # the marks stand on other servers than entities
+        if self._split is not None:  # the marks are on other servers than entities
             await self.ping(timeout_s=timeout_s)
         return await self._learning.learn(follow_ups, timeout_s=left_s(ends))
 
@@ -304,7 +304,7 @@ class RedisStore:
 
 
 def _life(reply: dict[bytes, bytes]) -> Life:
-    """What stands under a payment's follow-ups: `NOTE`s by their names."""
+    """What is under a payment's follow-ups: `NOTE`s by their names."""
     notes = [(name[:1], note[NOTE.size :]) for name, note in reply.items()]
     return Life(
         tuple(note for kind, note in notes if kind == NOTE_LABEL),

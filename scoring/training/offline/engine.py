@@ -7,7 +7,7 @@ The transactions view has the field names of `Transaction` (tenant, id,
 occurred_at_ms, amount_minor, currency, card … latitude, longitude); what it lacks
 counts as "not known", only id, occurred_at_ms, amount_minor and currency are
 required, and `outcome` (approve, challenge, review, decline) where a statistic counts
-by outcome. What the caller names himself stands in `attributes`, a map or JSON, or
+by outcome. What the caller names himself is in `attributes`, a map or JSON, or
 each in a column of its own, "attributes.plan". An optional `processed_seq` reproduces
 the order in which a live store processed the rows, and the order of those of one
 instant; without it, event order is used, and the hash of the id breaks ties. An
@@ -89,7 +89,7 @@ def offline_features(
 ) -> OfflineFeatures:
     """Compute every feature of every row.
 
-    `progress` is told each entity as it is begun. Temporary tables named offline_* are
+    `progress` gets each entity as it is begun. Temporary tables named offline_* are
     made in `con`.
     """
     _prepare(con, catalogue, views.transactions, views.labels)

@@ -31,7 +31,7 @@ def _absent(field: Field) -> str:
     return "NULL" if field.absent is None else repr(field.absent)
 
 
-# What stands for "not known" where a table lacks a column. The payment's own id, time
+# What means "not known" where a table lacks a column. The payment's own id, time
 # and amount no table lacks.
 _EMPTY = {
     field.name: f"{_absent(field)}::{SQL_TYPES[field.type]}"

@@ -80,7 +80,7 @@ Inputs = Mapping[
 class Narrowing:
     """Narrows inputs by predicates of one lowering.
 
-    `offset` is where the last predicate stands for which nothing was left.
+    `offset` is where the last predicate is for which nothing was left.
     """
 
     lowering: Lowering

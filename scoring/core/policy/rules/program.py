@@ -53,7 +53,7 @@ class Listed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """What the names in rules stand for: `limits` resolve for a transaction."""
+    """What the names in rules mean: `limits` resolve for a transaction."""
 
     limits: Mapping[str, Callable[[Transaction], float]]
     lists: Mapping[str, Listed]

@@ -34,7 +34,7 @@ class NodeKind(Enum):
 class Node:
     """One node: `value` is the literal, the name, the field or the function.
 
-    `offset` is where it stands in the text, in characters.
+    `offset` is where it is in the text, in characters.
     """
 
     kind: NodeKind
