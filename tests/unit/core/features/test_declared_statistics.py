@@ -72,9 +72,7 @@ def test_a_statistic_has_its_formula(name):
     statistic = STATISTICS[name]
     if name == "value":  # an expression of the definition's own
         return
-    assert statistic.derive in FORMULAS, (
-        f"add {statistic.derive!r} to FORMULAS: a @formula"
-    )
+    assert statistic.derive in FORMULAS, f"add {statistic.derive!r} to FORMULAS"
     formula = inspect.signature(FORMULAS[statistic.derive]).parameters.values()
     slots = [p.name for p in formula if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert len(slots) == len(statistic.slots(WANTED))
