@@ -217,6 +217,9 @@ class Settings(BaseSettings):
     control_token_file: Path | None = Field(
         None, description="your token there; default: control.token in STATE_DIR"
     )
+    control_plain_http: bool = Field(
+        default=False, description="commands send your token over http:// to others"
+    )
     control_ca_file: Path | None = Field(
         None, description="PEM roots of its certificate; default: the system's"
     )

@@ -216,9 +216,19 @@ BAD: dict[str, BadRequest] = {
         body={"policy": 1, **WHY},
         headers={"if_match": "W/17"},
     ),
-    "a rollback of nothing": post("/v1/releases/rollback", 409, "", body=WHY),
+    "a rollback of what was not read": post(
+        "/v1/releases/rollback", 428, "if-match", "releases/current", body=WHY
+    ),
+    "a rollback of nothing": post(
+        "/v1/releases/rollback", 409, "", body=WHY, headers={"if_match": '"0"'}
+    ),
     "a rollback without a reason": post(
-        "/v1/releases/rollback", 422, "why", "reason", body={"why": "  "}
+        "/v1/releases/rollback",
+        422,
+        "why",
+        "reason",
+        body={"why": "  "},
+        headers={"if_match": '"0"'},
     ),
     "a rule that cannot be one": post(
         "/v1/releases/rearmed", 400, "rule", body={"rule": "../etc", **WHY}

@@ -8,11 +8,12 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
-from scoring.errors import ScoringError, Unavailable
+from scoring.errors import BadArtifact, ScoringError, Unavailable
 
 _TIMEOUT_S = 60.0
 _JSON = "application/json"
@@ -153,13 +154,41 @@ def _fault(fault: Mapping[str, Any]) -> str:
     return f"{line}{place}{fault['detail']}{remedy}"
 
 
+def _is_near(host: str | None) -> bool:
+    """Whether it is this machine.
+
+    >>> _is_near("127.0.0.1"), _is_near("::1"), _is_near("control.example.org")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class OverHttp:
-    """A control plane at a URL, by a token; `roots` of its certificate are PEM."""
+    """A control plane at a URL, by a token; `roots` of its certificate are PEM.
+
+    Raises `BadArtifact` for http:// to another machine, where whoever listens would
+    read the token, unless `plain` says that nobody does.
+    """
 
     url: str
     token: str = field(repr=False)
     roots: Path | None = None
+    plain: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse to send a token where it can be read."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "http" and not self.plain and not _is_near(parts.hostname):
+            raise BadArtifact(
+                f"{self.url}: your token would be sent unencrypted; write https://, or "
+                "set SCORING_CONTROL_PLAIN_HTTP=true where nobody else listens"
+            )
 
     def exchange(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +25,9 @@ _REQUEST_BYTES_MAX = 4_194_304
 _REQUEST_TIMEOUT_MS = 5_000
 # Readers wait behind what a relay left open when it was killed; the next one ends it.
 _TRANSACTION_TIMEOUT_MS = 10_000
-_POLL_MS = 500
+_POLL_MS = 200
+_ASKED_MAX = 3
+_ASK_AGAIN_S = 0.2
 
 
 class Fenced(Exception):
@@ -74,15 +77,8 @@ class KafkaRelayTopic:
     async def begin(self) -> TopicHeld:
         """See `RelayTopic`."""
         await self.end()
-        if self._transactional:
-            try:
-                self._producer = await self._started(self.transactional_id)
-            except UnknownError:
-                self._transactional = False
-                log.warning(
-                    "the broker has no transactions: a relay that lost its lease is "
-                    "stopped by the lease alone"
-                )
+        self._producer = await self._fencing()
+        self._transactional = self._producer is not None
         if self._producer is None:
             self._producer = await self._started(None)
         with _translated(self.topic):
@@ -106,6 +102,25 @@ class KafkaRelayTopic:
             with suppress(KafkaError, OSError):
                 await producer.stop()
 
+    async def _fencing(self) -> AIOKafkaProducer | None:
+        """A producer that fences the one before; None at a broker that cannot.
+
+        The embedded broker offers transactions and answers every one of them with an
+        error that it does not name. Kafka may answer one so, too: it is asked again,
+        and each time that a relay begins.
+        """
+        for asked in range(_ASKED_MAX):
+            await asyncio.sleep(asked * _ASK_AGAIN_S)
+            try:
+                return await self._started(self.transactional_id)
+            except UnknownError:
+                continue
+        log.warning(
+            "the broker has no transactions: a relay that lost its lease is stopped by "
+            "the lease alone"
+        )
+        return None
+
     async def _held(self) -> TopicHeld:
         """Read it to its end; nobody else writes meanwhile."""
         async with TopicAdmin(self.bootstrap, self.options) as admin:
@@ -119,10 +134,13 @@ class KafkaRelayTopic:
         ) as consumer:
             consumer.assign([place])
             end = (await consumer.end_offsets([place]))[place]
-            # A transaction marker takes an offset and is never handed out.
-            while await consumer.position(place) < end:
+            # A transaction marker takes an offset and is never handed out; the embedded
+            # broker's end runs behind.
+            records = None
+            while records != [] or await consumer.position(place) < end:
                 polled = await consumer.getmany(place, timeout_ms=_POLL_MS)
-                for record in polled.get(place, []):
+                records = polled.get(place, [])
+                for record in records:
                     held.take(record.key, record.value, record.headers)
         return held
 

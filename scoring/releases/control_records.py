@@ -15,11 +15,15 @@ _KEY_CHARACTERS = 80  # of a key that nobody knows, in a line of the log
 
 @dataclass(frozen=True, slots=True)
 class ControlRecord:
-    """One record: what it is about, and its value; None takes back what was said."""
+    """One record: what it is about, and its value; None takes back what was said.
+
+    Of a list, the value may be why it is not what the control plane wrote: what that
+    list has is then not what it should have.
+    """
 
     key: ControlKey
     name: str  # the key as it is written
-    value: bytes | None
+    value: bytes | CorruptState | None
     sequence: int
 
 
@@ -28,8 +32,8 @@ class ControlIntake:
     """Passes on what the control plane wrote, each record newer than its key's last.
 
     One serves one pass over the topic, from its beginning. `refused` is told of what
-    the control plane did not write. What is deleted is forgotten, so that the memory
-    is bounded as the topic is.
+    the control plane did not write, unless it is of a list. What is deleted is
+    forgotten, so that the memory is bounded as the topic is.
     """
 
     refused: Callable[[str], None]
@@ -42,11 +46,18 @@ class ControlIntake:
             try:
                 admitted = self._admitted(name, record)
             except CorruptState as error:
-                place = f"{record.topic}@{record.offset}"
-                self.refused(f"{place}, key {name[:_KEY_CHARACTERS]!r}: {error}")
-                continue
+                admitted = self._damaged(name, record, str(error))
             if admitted is not None:
                 yield admitted
+
+    def _damaged(self, name: str, record: Any, why: str) -> ControlRecord | None:
+        place = f"{record.topic}@{record.offset}"
+        told = f"{place}, key {name[:_KEY_CHARACTERS]!r}: {why}"
+        key = control_key(name)
+        if key is not None and key.list:
+            return ControlRecord(key, name, CorruptState(told), 0)
+        self.refused(told)
+        return None
 
     def _admitted(self, name: str, record: Any) -> ControlRecord | None:
         seal = seal_of(record.headers)

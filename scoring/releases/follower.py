@@ -91,10 +91,8 @@ class ReleaseFollower:
         return self.keeper.refused, self.keeper.list_refused
 
     def _take_lists(self, records: list[ControlRecord]) -> None:
-        was = self.lists.current.revision
         self.lists.take((record.key, record.value) for record in records)
-        if self.lists.current.revision > was and not self.lists.waiting:
-            self.keeper.list_refused = ""
+        self.keeper.list_refused = self.lists.fault
 
 
 def in_force_of(

@@ -70,11 +70,13 @@ class ReleaseKeeper:
     def take(self, records: Iterable[ControlRecord]) -> None:
         """Note what records say, in their order; nothing comes into force yet."""
         for record in records:
+            if record.key.list or isinstance(record.value, CorruptState):
+                continue
             try:
                 if record.key.version:
-                    self._take_text(record)
-                elif not record.key.list:
-                    self._take_release(record)
+                    self._take_text(record, record.value)
+                else:
+                    self._take_release(record, record.value)
             except CorruptState as error:
                 self.refuse(f"{record.name}: {error}")
 
@@ -101,10 +103,19 @@ class ReleaseKeeper:
             return
         sequence, release = self.current.sequence, self.current.release
         try:
-            write_whole(self.file, b"%d\n" % sequence + release_to_json(release))
+            # Processes share the file, and the slowest writes last.
+            if self._kept_sequence() < sequence:
+                write_whole(self.file, b"%d\n" % sequence + release_to_json(release))
             self._unsaved = False
         except OSError as error:
             self._tell(f"the state directory keeps no release for a restart: {error}")
+
+    def _kept_sequence(self) -> int:
+        """Of the release in the file; -1 where it holds none that can be read."""
+        try:
+            return int((read_whole(self.file) or b"-1").partition(b"\n")[0])
+        except (CorruptState, ValueError):
+            return -1
 
     def refuse(self, why: str) -> None:
         """Say why the newest that was said is not in force."""
@@ -120,10 +131,10 @@ class ReleaseKeeper:
         """Another pass over the topic begins, from its first record."""
         self._newest = 0
 
-    def _take_text(self, record: ControlRecord) -> None:
-        if record.value is None:
+    def _take_text(self, record: ControlRecord, value: bytes | None) -> None:
+        if value is None:
             return  # decisions were made by it: it is kept
-        text = text_from_json(record.value)
+        text = text_from_json(value)
         if text.version != record.key.version:
             raise CorruptState(f"holds the text of {text.version}")
         try:
@@ -132,13 +143,13 @@ class ReleaseKeeper:
             self._tell(f"the state directory keeps no policies: {error}")
         self._due = True
 
-    def _take_release(self, record: ControlRecord) -> None:
+    def _take_release(self, record: ControlRecord, value: bytes | None) -> None:
         self._newest = max(self._newest, record.sequence)
         if record.sequence <= self._sequence:
             return
-        if record.value is None:
+        if value is None:
             raise CorruptState("was deleted; what is in force stays")
-        self._wanted = (record.sequence, release_from_json(record.value))
+        self._wanted = (record.sequence, release_from_json(value))
         self._due = True
 
     @property

@@ -96,7 +96,9 @@ def desk_from(settings: Settings, payments: client.Client, *, secured: bool) -> 
 def control_from(settings: Settings) -> Callable[[str], ControlApi]:
     """The control plane as the holder of a token reaches it."""
     url = settings.control_url or f"http://{settings.control_address}"
-    return lambda token: ControlApi(OverHttp(url, token, settings.control_ca_file))
+    return lambda token: ControlApi(
+        OverHttp(url, token, settings.control_ca_file, settings.control_plain_http)
+    )
 
 
 def _followed(settings: Settings) -> FollowedDecisions:

@@ -209,3 +209,14 @@ def test_the_audit_says_who_what_from_where_and_why_and_is_exported_as_it_was_ha
         "text 1",
     )
     assert json.loads(last["after"])["release"] == 1
+
+
+def test_a_new_database_is_its_owners_alone(tmp_path):
+    file = tmp_path / "control.db"
+    database = Database(f"sqlite:///{file}").migrated()
+    with database.writing() as connection:
+        kept = [file, *tmp_path.glob("control.db-*")]
+        assert len(kept) > 1
+        assert {each.stat().st_mode & 0o777 for each in kept} == {0o600}
+        assert connection
+    database.close()

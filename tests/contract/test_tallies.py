@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from scoring.ports.tallies import TallyAsk
+from scoring.stores.redis.tallies import RedisTallies
 
 
 async def test_counts_of_several_processes_add_up_by_bucket_and_hour(store):
@@ -49,3 +50,18 @@ async def test_money_is_reserved_without_gap_or_overlap(store):
         end = start + minor
     assert await store.tallies.reserve("other", 5, 1) == 0
     assert await store.tallies.reserve("shop", 6, 1) == 0
+
+
+async def test_what_tripped_is_kept_as_long_as_anybody_counts_and_not_for_ever():
+    asked = []
+
+    class Noted:
+        async def ask(self, commands, _timeout_s):
+            asked.append(commands)
+            return [{} if c[0] == b"HGETALL" else 0 for c in commands]
+
+    tallies = RedisTallies(Noted(), "ns")
+    await tallies.trip({"v/r/0": b"told"})
+    await tallies.tally(TallyAsk())
+    for commands in asked:
+        assert (b"EXPIRE", b"{ns:tally}:trips", 30 * 86_400) in commands

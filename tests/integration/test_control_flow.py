@@ -65,6 +65,8 @@ def test_it_takes_two_people_to_release_and_one_to_return(control, people):
         "POST", "/v1/releases/rollback", back, token=people["bob"], **read
     )
     assert late.status == 412
+    unread = control.ask("POST", "/v1/releases/rollback", back, token=people["bob"])
+    assert unread.status == 428
     now = control.ask("GET", "/v1/releases/current").headers["etag"]
     rolled = control.ask(
         "POST", "/v1/releases/rollback", back, token=people["bob"], if_match=now

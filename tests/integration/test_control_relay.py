@@ -1,9 +1,11 @@
 """The topic `control` on a real Apache Kafka: one writer, whole transactions."""
 
 import pytest
+from aiokafka.errors import UnknownError
 
 from scoring.control.control_topic import Fenced, KafkaRelayTopic
 from scoring.control.database.outbox import OutboxRecord
+from scoring.errors import LogUnavailable
 from scoring.kafka.startup_errors import reader
 from scoring.kafka.topic_admin import TopicAdmin, create_topics
 from scoring.kafka.topic_layout import Needs, faults
@@ -76,3 +78,52 @@ async def test_the_topics_that_create_makes_hold_every_guarantee(
     assert found[topics.control].configs["cleanup.policy"] == "compact"
     needs = Needs(dedupe_ms=8 * 86_400_000, rebuild_ms=0, control=True)
     assert faults(topics, found, needs) == []
+
+
+async def test_one_error_without_a_name_does_not_turn_fencing_off(
+    kafka_bootstrap, topics, monkeypatch
+):
+    stale, current = (writer(kafka_bootstrap, topics) for _ in range(2))
+    started, asked = KafkaRelayTopic._started, []
+
+    async def once_refused(self, id_):
+        asked.append(id_)
+        if len(asked) == 1:
+            raise UnknownError
+        return await started(self, id_)
+
+    monkeypatch.setattr(KafkaRelayTopic, "_started", once_refused)
+    await stale.begin()
+    await current.begin()
+    with pytest.raises(Fenced):
+        await stale.append(records(1))
+    for each in (stale, current):
+        await each.end()
+
+
+async def test_a_broker_that_was_found_without_transactions_is_asked_again(
+    kafka_bootstrap, topics, monkeypatch
+):
+    started, asked = KafkaRelayTopic._started, []
+
+    async def refused_at_first(self, id_):
+        asked.append(id_)
+        if id_ and len(asked) <= 3:
+            raise UnknownError
+        return await started(self, id_)
+
+    monkeypatch.setattr(KafkaRelayTopic, "_started", refused_at_first)
+    stale, current = (writer(kafka_bootstrap, topics) for _ in range(2))
+    await stale.begin()  # without
+    await stale.append(records(1))
+    await stale.begin()
+    await current.begin()
+    with pytest.raises(Fenced):
+        await stale.append(records(2))
+    for each in (stale, current):
+        await each.end()
+
+
+async def test_a_missing_topic_is_an_outage_that_says_what_to_do(kafka_bootstrap):
+    with pytest.raises(LogUnavailable, match="scoring topics create"):
+        await KafkaRelayTopic(kafka_bootstrap, {}, "nowhere", "t").begin()

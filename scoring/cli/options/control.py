@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -39,7 +41,7 @@ TokenFile = Annotated[
     typer.Option(
         "--token-file",
         help="Holds your token; default: SCORING_CONTROL_TOKEN_FILE, else "
-        "control.token in SCORING_STATE_DIR.",
+        "control.token in SCORING_STATE_DIR; on a database the system's user.",
     ),
 ]
 
@@ -50,9 +52,9 @@ def control_at(
 ) -> Iterator[ControlApi]:
     """The control plane that a command works with, by one code path.
 
-    By its URL with a token, else by the API in this process on the database: whoever
-    can open that is its admin, by their name at the shell. Raises `BadArtifact`,
-    `Unavailable` and `Refused`.
+    By its URL with a token, else by the API in this process on the database: as whoever
+    a named token is of, else as the system's user, who is its admin, as whoever can
+    open it is. Raises `BadArtifact`, `Unavailable` and `Refused`.
     """
     from scoring.cli.plane.in_process import InProcess
     from scoring.client.control_plane import ControlApi, OverHttp
@@ -60,14 +62,22 @@ def control_at(
 
     settings = Settings()
     url = control or ("" if database else settings.control_url)
+    own = settings.state_dir / "control.token"
     if url:
-        token = _token(settings, token_file)
-        yield ControlApi(OverHttp(url, token, settings.control_ca_file))
+        token = _token(token_file or settings.control_token_file or own)
+        plain = settings.control_plain_http
+        yield ControlApi(OverHttp(url, token, settings.control_ca_file, plain))
         return
     from scoring.control.api.app import control_api
+    from scoring.control.api.identity import Identity
 
+    named = token_file or (None if database else settings.control_token_file)
     with plane_at(settings, database) as plane:
-        yield ControlApi(InProcess(control_api(plane)))
+        if named is None:
+            yield ControlApi(InProcess(control_api(plane)))
+            return
+        known = replace(plane, person=None, identity=Identity(people=plane.people))
+        yield ControlApi(InProcess(control_api(known), _token(named)))
 
 
 def _options(
@@ -116,18 +126,25 @@ def plane_at(settings: Settings, database: str = "") -> Iterator[Plane]:
     from scoring.wiring.control_parts import database_from
 
     opened = database_from(settings, database)
-    person = Person(getpass.getuser(), frozenset({PersonRole.ADMIN}), "shell")
+    person = Person(_at_the_shell(), frozenset({PersonRole.ADMIN}), "shell")
     try:
         yield plane_from(settings, opened, person=person)
     finally:
         opened.close()
 
 
-def _token(settings: Settings, named: Path | None) -> str:
+def _at_the_shell() -> str:
+    """The operating system's name for who runs this; no variable can say another."""
+    user = os.getuid()
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:  # a container may run as anybody
+        return f"uid {user}"
+
+
+def _token(file: Path) -> str:
     from scoring.errors import BadArtifact
 
-    file = named or settings.control_token_file
-    file = file or settings.state_dir / "control.token"
     try:
         token = file.read_text().strip()
     except OSError as error:

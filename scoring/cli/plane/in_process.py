@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InProcess:
-    """The API in this process, on a database that it opened."""
+    """The API in this process, on a database that it opened; by a token if one is."""
 
     app: AsgiApp
+    token: str = field(default="", repr=False)
 
     def exchange(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -30,6 +31,8 @@ class InProcess:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> Reply:
         path, _, query = target.partition("?")
+        if self.token:
+            headers = {**headers, "authorization": f"Bearer {self.token}"}
         scope = {
             "type": "http",
             # By 2.4 nobody listens for a caller who leaves: a stream is sent whole.
@@ -42,7 +45,7 @@ class InProcess:
             "query_string": query.encode(),
             "root_path": "",
             "headers": [(k.encode(), v.encode("latin-1")) for k, v in headers.items()],
-            "client": None,
+            "client": ("shell", 0),
             "server": None,
             "state": {},
         }

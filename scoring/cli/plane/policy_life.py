@@ -150,7 +150,10 @@ def rollback(
     ] = None,
 ) -> None:
     """Return to the version before at once, as a new version with the reason."""
-    _act(api, {"why": why, "to": to}, "rollback")
+    read = api.get("releases", "current").etag
+    body = {"why": why, "to": to}
+    done = api.post("releases", "rollback", body=body, etag=read)
+    show.show_done(done.json)
 
 
 @with_control

@@ -158,17 +158,31 @@ class Identity:
                     f"{header} is there twice; have the proxy remove what a caller "
                     "sends"
                 )
-        name = headers.get(proxy.person_header, "")
+        name = _read(headers, proxy.person_header)
         if not name:
             raise Unauthenticated(
                 f"the proxy names nobody; have it set {proxy.person_header}, or send a "
                 "token"
             )
-        given = headers.get(proxy.roles_header, "").replace(",", " ").split()
+        given = _read(headers, proxy.roles_header).replace(",", " ").split()
         # The last is what the proxy itself saw; those before it a caller can write.
         seen = ",".join(headers.getlist(proxy.origin_header))
         before = seen.rpartition(",")[2].strip()
         return _with_role(name, self.provider.roles(given), _address(before) or address)
+
+
+def _read(headers: Headers, name: str) -> str:
+    """A header's text, in UTF-8; raises `Unauthenticated`.
+
+    Read as Latin-1, as HTTP once had it, one person would have two names: what a token
+    calls josé, a proxy would call josÃ©, and the one could approve the other's work.
+    """
+    try:
+        return headers.get(name, "").encode("latin-1").decode()
+    except UnicodeError as error:
+        raise Unauthenticated(
+            f"{name} is not UTF-8; have the proxy send it so"
+        ) from error
 
 
 def _address(written: str) -> str:

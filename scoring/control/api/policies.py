@@ -21,6 +21,7 @@ from scoring.control.api.problems import problem
 from scoring.control.api.requests import StrictRoute
 from scoring.control.desks.policy_steps import PolicyAnswer
 from scoring.control.domain.approvals import Act, ProposalStage
+from scoring.control.domain.people import Right
 from scoring.control.domain.policy_life import (
     PolicyState,
     PolicyVersion,
@@ -277,6 +278,15 @@ def roll_back(
     if_match: IfMatch = "",
 ) -> views.DoneView:
     """Return to the version before at once; to an earlier one by a proposal."""
+    by.person.needs(Right.ROLL_BACK)
+    if not if_match:  # repeated after a lost answer, it would go back twice
+        raise problem(
+            HTTPStatus.PRECONDITION_REQUIRED,
+            "precondition-required",
+            "a rollback says from which release",
+            field="if-match",
+            remedy="send the ETag of GET /v1/releases/current as If-Match",
+        )
     answer = by.policies.rollback(
         by.because(wish.why), to=wish.to, read=_release_read(if_match)
     )

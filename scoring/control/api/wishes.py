@@ -113,9 +113,9 @@ class RollbackWish(Wish):
 
 
 class RearmWish(Wish):
-    """A rule whose breaker begins anew."""
+    """A rule whose breaker begins anew; `*` is the policy as a whole."""
 
-    rule: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
+    rule: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,63}|\*)$")]
     why: Why
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from alembic import command
@@ -18,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from scoring.errors import BadArtifact, DatabaseUnavailable
 
 _MIGRATIONS = "scoring.control.database:migrations"
+_OWNER_ONLY = 0o600
 _BUSY_MS = 10_000  # how long one writer waits for another
 _CONNECT_S = 10
 _CACHE_KB = 32_768  # of SQLite's pages, by connection: a large import writes many
@@ -65,6 +67,8 @@ class Database:
 
         Raises `BadArtifact` where a newer release has written it.
         """
+        if self.is_sqlite:
+            _own(self.url.database or "")
         config = Config()
         config.set_main_option("script_location", _MIGRATIONS)
         script = ScriptDirectory.from_config(config)
@@ -112,6 +116,12 @@ def _checked(url: str) -> URL:
         f"the control plane's database: {parsed.drivername}:// names none that is "
         "kept; write sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
     )
+
+
+def _own(file: str) -> None:
+    """Make a new file readable by its owner alone: whoever opens it is an admin."""
+    with suppress(OSError):  # there already, or SQLite says what is wrong
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY))
 
 
 def _sqlite(url: URL) -> Engine:

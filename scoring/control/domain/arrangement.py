@@ -28,12 +28,17 @@ class Arrangement:
     def releasing(self, number: int) -> Arrangement:
         """The version in force; it ends a candidate, which was compared with another.
 
+        What was re-armed stays so: a rule that tripped in a version of this hash would
+        be stopped again by a rollback to it, though a person has armed it since.
+
         >>> Arrangement(policy=1, candidate=2, share=0.1, shadows=(3, 4)).releasing(3)
         Arrangement(policy=3, candidate=None, share=None, shadows=(4,), rearmed={})
         """
         if number == self.policy:
             raise NotPossible(f"version {number} is in force already")
-        return Arrangement(policy=number, shadows=self._without(number))
+        return Arrangement(
+            policy=number, shadows=self._without(number), rearmed=self.rearmed
+        )
 
     def trying(self, number: int, share: float) -> Arrangement:
         """The version as candidate, with a share of payments."""

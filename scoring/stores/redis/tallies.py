@@ -11,6 +11,7 @@ from scoring.stores.redis.script_client import Calls
 
 _BUCKET_S = 7_200  # of the wall clock: twice what is looked back at
 _HOUR_S = 9 * 86_400  # a day more than the history that is read
+_TRIPS_S = 30 * 86_400  # as long as any process counts, it is put off
 _BUDGET_S = 100 * 86_400  # no payment that is still counted is later than this
 _NEWEST = b"newest"
 
@@ -40,6 +41,7 @@ class RedisTallies:
         newest = self._key("newest")
         if own.newest:
             commands.append((b"ZADD", newest, b"GT", own.newest, _NEWEST))
+        commands.append((b"EXPIRE", self._key("trips"), _TRIPS_S))
         added = len(commands)
         commands += [(b"HGETALL", self._key(f"b:{bucket}")) for bucket in own.window]
         commands += [(b"HGETALL", self._key(f"h:{hour}")) for hour in own.history]
@@ -57,7 +59,8 @@ class RedisTallies:
         commands: list[Command] = [
             (b"HSETNX", key, name.encode(), told) for name, told in trips.items()
         ]
-        *_, standing = await self.calls.ask([*commands, (b"HGETALL", key)], None)
+        commands += [(b"EXPIRE", key, _TRIPS_S), (b"HGETALL", key)]
+        *_, standing = await self.calls.ask(commands, None)
         return _named(standing)
 
     async def reserve(

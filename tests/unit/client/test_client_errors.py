@@ -23,8 +23,10 @@ from scoring.client import (
     Unavailable,
     UnknownTransaction,
 )
+from scoring.client.control_plane import OverHttp
 from scoring.client.messages import error_of_item
 from scoring.doors.calls.refusals import KINDS, refusal_of
+from scoring.errors import BadArtifact
 from scoring.v1.fraud_scoring_pb2 import CheckError
 
 
@@ -93,3 +95,16 @@ def test_an_error_comes_back_as_what_it_was_with_all_that_it_says(error):
         getattr(error, name) for name in told
     ]
     assert str(found) == refusal.message
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8090", "http://[::1]:1", "http://localhost", "https://h"]
+)
+def test_a_token_is_sent_where_nobody_can_read_it(url):
+    assert OverHttp(url, "t").url == url
+
+
+def test_a_token_is_sent_unencrypted_to_another_machine_only_where_one_says_so():
+    with pytest.raises(BadArtifact, match="SCORING_CONTROL_PLAIN_HTTP"):
+        OverHttp("http://control.example.org:8090", "t")
+    assert OverHttp("http://control.example.org:8090", "t", plain=True).plain

@@ -194,3 +194,14 @@ def test_an_address_that_is_none_is_refused_with_what_to_write(address):
 @pytest.mark.parametrize("name", ["Ann", "ANN", "\uff21nn", "a\u207fn"])
 def test_a_person_is_the_same_however_the_name_is_written(name):
     assert Person(name, frozenset()).name == "ann"
+
+
+def test_a_person_has_one_name_by_a_token_and_by_a_proxy(identity):
+    sent = "José@example.org".encode().decode("latin-1")
+    person = by_proxy(identity, x_forwarded_user=sent, x_forwarded_groups="author")
+    assert person.name == "josé@example.org"
+
+
+def test_a_name_in_another_encoding_is_refused(identity):
+    with pytest.raises(Unauthenticated, match="UTF-8"):
+        by_proxy(identity, x_forwarded_user="José", x_forwarded_groups="author")

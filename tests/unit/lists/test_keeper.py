@@ -11,6 +11,7 @@ from list_parts import base_records, change_record
 
 from scoring.core.release.keys import ControlKey
 from scoring.core.release.list_release import FOREVER_MS, REMOVED_MS
+from scoring.errors import CorruptState
 from scoring.lists.files import ListFiles
 from scoring.lists.keeper import ListKeeper
 
@@ -268,3 +269,36 @@ TestAgainstADict = AgainstADict.TestCase
 TestAgainstADict.settings = settings(
     max_examples=15, stateful_step_count=20, deadline=None
 )
+
+
+DAMAGED = (ControlKey(list="stolen", change=2), CorruptState("is not what it says"))
+
+
+def test_a_list_that_lacks_a_change_is_at_fault_until_a_base_holds_it(keeper):
+    keeper.take([change_record("stolen", 1, {"a": 7})])
+    keeper.take([DAMAGED])
+    keeper.take([change_record("stolen", 3, {"b": 7})])
+    keeper.take([change_record("other", 4, {"b": 7})])
+    assert keeper.fault == "list stolen stays as it is: is not what it says"
+    keeper.take(base_records("stolen", 5, {"a": 7, "b": 7, "c": 7}))
+    assert keeper.fault == ""
+
+
+def test_a_base_makes_nothing_whole_that_was_damaged_after_it(keeper):
+    late = (ControlKey(list="stolen", change=9), b"{")
+    keeper.take([*base_records("stolen", 5, {"a": 7}), late])
+    assert keeper.fault
+    keeper.take([late, *base_records("stolen", 9, {"a": 7, "b": 7})])
+    assert keeper.fault == ""
+
+
+def test_whoever_reads_again_what_its_base_holds_lacks_nothing(tmp_path):
+    records = [*base_records("stolen", 5, {"a": 7})]
+    keeper = keeper_of(tmp_path)
+    keeper.take([DAMAGED, *records])
+    keeper.save()
+    again = keeper_of(tmp_path)
+    again.take([DAMAGED])
+    assert again.fault == ""
+    again.take([(BASE, b"{"), *records])
+    assert again.fault == ""

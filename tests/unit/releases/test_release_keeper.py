@@ -10,6 +10,7 @@ from release_parts import CATALOGUE, Outbox, Record, policy_text
 
 from scoring.core.features.shipped_catalogues import shipped_catalogues
 from scoring.core.release.policy_release import POLICY_KEY, CandidateArm
+from scoring.errors import CorruptState
 from scoring.releases import policy_registry
 from scoring.releases.control_records import ControlIntake
 from scoring.releases.policy_registry import PolicyRegistry
@@ -296,3 +297,23 @@ def test_whatever_order_a_log_has_the_newest_loadable_release_is_in_force(
     replica = Replica(tmp_path)
     replica.read(*outbox.records)
     assert replica.release == 5
+
+
+def test_a_damaged_record_of_a_list_is_told_by_the_list_not_the_release(
+    replica, outbox
+):
+    replica.read(*outbox.publish(1))
+    damaged = Record(b"list/stolen/change/7", b"{}", (("sequence", b"9"),))
+    (record,) = replica.intake.admitted([damaged])
+    assert isinstance(record.value, CorruptState)
+    assert replica.keeper.refused == ""
+
+
+def test_a_slower_process_does_not_overwrite_a_newer_release(outbox, tmp_path):
+    slow, quick = Replica(tmp_path), Replica(tmp_path)
+    first, second = outbox.publish(1), outbox.publish(2)
+    slow.keeper.take(slow.intake.admitted(first))
+    slow.keeper.settle()
+    quick.read(*first, *second)
+    slow.keeper.save()
+    assert Replica(tmp_path).release == 2
