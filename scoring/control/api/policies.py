@@ -258,10 +258,7 @@ def get_release(by: Visiting, response: Response) -> views.ReleaseView:
 
 @router.post("/releases", operation_id="release", status_code=HTTPStatus.CREATED)
 def release(
-    by: Visiting,
-    wish: wishes.ActWish,
-    response: Response,
-    if_match: IfMatch = "",
+    by: Visiting, wish: wishes.ActWish, response: Response, if_match: IfMatch = ""
 ) -> views.DoneView:
     """Do what was approved: release a version, or run it as candidate or shadow."""
     answer = _acted(by, wish, _release_read(if_match))
@@ -272,21 +269,12 @@ def release(
     "/releases/rollback", operation_id="rollBack", status_code=HTTPStatus.CREATED
 )
 def roll_back(
-    by: Visiting,
-    wish: wishes.RollbackWish,
-    response: Response,
-    if_match: IfMatch = "",
+    by: Visiting, wish: wishes.RollbackWish, response: Response, if_match: IfMatch = ""
 ) -> views.DoneView:
     """Return to the version before at once; to an earlier one by a proposal."""
     by.person.needs(Right.ROLL_BACK)
     if not if_match:  # repeated after a lost answer, it would go back twice
-        raise problem(
-            HTTPStatus.PRECONDITION_REQUIRED,
-            "precondition-required",
-            "a rollback says from which release",
-            field="if-match",
-            remedy="send the ETag of GET /v1/releases/current as If-Match",
-        )
+        raise _unread("a rollback says from which release", "/v1/releases/current")
     answer = by.policies.rollback(
         by.because(wish.why), to=wish.to, read=_release_read(if_match)
     )
@@ -297,10 +285,7 @@ def roll_back(
     "/releases/rearmed", operation_id="rearmBreaker", status_code=HTTPStatus.CREATED
 )
 def rearm_breaker(
-    by: Visiting,
-    wish: wishes.RearmWish,
-    response: Response,
-    if_match: IfMatch = "",
+    by: Visiting, wish: wishes.RearmWish, response: Response, if_match: IfMatch = ""
 ) -> views.DoneView:
     """Let the breaker of a rule begin anew."""
     answer = by.policies.rearm(
@@ -313,10 +298,7 @@ def rearm_breaker(
     "/releases/republish", operation_id="republish", status_code=HTTPStatus.CREATED
 )
 def republish(
-    by: Visiting,
-    wish: wishes.WhyWish,
-    response: Response,
-    if_match: IfMatch = "",
+    by: Visiting, wish: wishes.WhyWish, response: Response, if_match: IfMatch = ""
 ) -> views.DoneView:
     """Release what is in force here once more: after a restore from a backup."""
     answer = by.policies.republish(by.because(wish.why), read=_release_read(if_match))
@@ -347,6 +329,16 @@ def _done(
     return views.DoneView.of(answer)
 
 
+def _unread(why: str, path: str) -> Exception:
+    return problem(
+        HTTPStatus.PRECONDITION_REQUIRED,
+        "precondition-required",
+        why,
+        field="if-match",
+        remedy=f"send the ETag of GET {path} as If-Match",
+    )
+
+
 def _revision(if_match: str, policy: PolicyVersion) -> int:
     """The revision that was read.
 
@@ -354,13 +346,7 @@ def _revision(if_match: str, policy: PolicyVersion) -> int:
     the desk says.
     """
     if not if_match:
-        raise problem(
-            HTTPStatus.PRECONDITION_REQUIRED,
-            "precondition-required",
-            "an edit says which revision it is of",
-            field="if-match",
-            remedy="send the ETag of GET as If-Match",
-        )
+        raise _unread("an edit says which revision it is of", "/v1/policies/{number}")
     tag = _TAG.fullmatch(if_match)
     if tag is None or int(tag["number"]) != policy.number:
         raise InvalidTransaction(
