@@ -124,7 +124,7 @@ def compiled(
             node = checked(clause.when)
             if not pieces[-1].has_room(node):
                 pieces.append(_Piece(i, Lowering(schema)))
-            if pieces[-1].took(i, clause, node):
+            if pieces[-1].add(i, clause, node):
                 always.add(i)
             nodes.append(node)
         except RuleProblem as problem:
@@ -155,8 +155,8 @@ class _Piece:
     def has_room(self, node: Node) -> bool:
         return self.nodes + node.count() <= _PIECE_NODES_MAX
 
-    def took(self, i: int, clause: Clause, node: Node) -> bool:
-        """Whether clause i, now one of them, always holds; raises `RuleProblem`."""
+    def add(self, i: int, clause: Clause, node: Node) -> bool:
+        """Add clause i; returns whether it always holds. Raises `RuleProblem`."""
         truth = self.lowering.truth(node)
         always = always_holds(node, self.lowering)
         bit = 1 << i - self.first
