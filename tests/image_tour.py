@@ -288,6 +288,9 @@ def _list(tour: Tour) -> None:
     tour.run("lists add stolen card-9 --reason case")
     tour.run("lists import stolen cards.csv")
     tour.run("lists show")
+    tour.run("lists imports stolen")
+    tour.run("lists entries stolen --prefix card")
+    tour.run("lists export stolen --out stolen.jsonl")
     tour.run("lists undo stolen 1")
     tour.run("lists remove stolen card-9")
 

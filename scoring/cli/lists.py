@@ -153,6 +153,28 @@ def imports(api: ControlApi, name: Name) -> None:
 
 @app.command()
 @with_control
+def entries(
+    api: ControlApi,
+    name: Name,
+    *,
+    prefix: Annotated[str, typer.Option(help="how their tokens begin")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="show so many")] = 50,
+) -> None:
+    """Show entries in the order of their tokens: until when, why and by whom."""
+    from itertools import islice
+
+    from scoring.cli.plane.show import time_of
+
+    found = api.items("lists", name, "entries", prefix=prefix, limit=min(limit, 200))
+    for each in islice(found, limit):
+        until = each["until_ms"]
+        ends = "for ever" if until is None else f"until {time_of(until)}"
+        why = f"  {each['reason']}" if each["reason"] else ""
+        typer.echo(f"{each['token']}  {ends}{why}  by {each['author']}")
+
+
+@app.command()
+@with_control
 def export(
     api: ControlApi,
     name: Name,

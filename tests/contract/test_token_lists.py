@@ -175,3 +175,20 @@ def test_random_work_is_a_dict_in_the_data_plane_at_every_moment(bench, monkeypa
             until = held.get(f"c{n}", 0)
             assert until == model.get(f"c{n}", 0)
         assert held.count == bench.info().count == len(model)
+
+
+def test_entries_are_found_by_how_their_tokens_begin(bench):
+    for token in ("tok_1", "tok_5a", "tok_5f", "Tok_5", "tok%5", "tok_6", "tok"):
+        put(bench, token)
+    with bench.desk.read(EVE) as work:
+        for prefix, found in (
+            ("tok_5", ["tok_5a", "tok_5f"]),
+            ("tok%", ["tok%5"]),
+            ("T", ["Tok_5"]),
+            ("x", []),
+            ("", ["Tok_5", "tok", "tok%5"]),
+        ):
+            told = work.lists.entries("stolen", after="", count_max=3, prefix=prefix)
+            assert [each.token for each in told] == found
+        told = work.lists.entries("stolen", after="tok_5a", count_max=9, prefix="tok_5")
+        assert [each.token for each in told] == ["tok_5f"]

@@ -75,7 +75,9 @@ def followed(
     from scoring.client.control_plane import Refused
 
     found: dict[str, Any] = api.post(*path, body={**body, "wait_s": _AT_ONCE_S}).json
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    shown = console.is_terminal
+    with Progress(console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task(told, total=None)
         while found["running"]:
             progress = found["progress"]

@@ -169,11 +169,17 @@ def list_entries(
             max_length=_TOKEN_CHARACTERS_MAX, description="`next` of the page before."
         ),
     ] = "",
+    prefix: Annotated[
+        str,
+        Query(max_length=_TOKEN_CHARACTERS_MAX, description="How their tokens begin."),
+    ] = "",
 ) -> Page[ListedView]:
     """List entries in the order of their tokens."""
     with by.lists.read(by.person) as work:
         work.lists.named(name)
-        found = work.lists.entries(name, after=cursor, count_max=limit + 1)
+        found = work.lists.entries(
+            name, after=cursor, count_max=limit + 1, prefix=prefix
+        )
     items = [ListedView.of(each) for each in found[:limit]]
     return Page(items=items, next=items[-1].token if len(found) > limit else None)
 

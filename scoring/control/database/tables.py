@@ -226,9 +226,13 @@ LIST_CHANGES = Table(
 _BY_KEY: dict[str, Any] = {"sqlite_with_rowid": False}
 
 
+# Compared byte by byte on every engine, so that a prefix is a range of the key.
+_TOKEN = String(256).with_variant(String(256, collation="C"), "postgresql")
+
+
 def _entry_columns() -> tuple[Column[Any], ...]:
     return (
-        Column("token", String(256), primary_key=True),
+        Column("token", _TOKEN, primary_key=True),
         Column("hash", BigInteger, nullable=False),  # signed: its 64 bits
         _ms("until_ms"),
         _text("reason"),

@@ -45,6 +45,7 @@ _E, _B = LIST_ENTRIES.c, LIST_BEFORE.c
 ORIGIN = ("author", "source", "added_at_ms", "import_number")
 COPIED = ("token", "hash", "until_ms", "reason")
 _PAGE = 50_000
+_LAST = chr(0x10FFFF)  # after every character of a token: it is not printable
 
 
 class TokenLists:
@@ -134,9 +135,14 @@ class TokenLists:
         row = self._connection.execute(found).first()
         return None if row is None else _entry(row)
 
-    def entries(self, name: str, *, after: str, count_max: int) -> list[ListedEntry]:
-        """Entries in the order of their tokens, after one."""
+    def entries(
+        self, name: str, *, after: str, count_max: int, prefix: str = ""
+    ) -> list[ListedEntry]:
+        """Entries in the order of their tokens, after one; those with a prefix."""
         found = select(LIST_ENTRIES).where(_E.list == name, _E.token > after)
+        if prefix:
+            last = prefix + _LAST
+            found = found.where(_E.token >= prefix, _E.token < last)
         rows = self._connection.execute(found.order_by(_E.token).limit(count_max))
         return [_entry(row) for row in rows]
 
