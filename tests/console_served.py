@@ -20,7 +20,7 @@ from scoring.embedded.child import free_port
 from scoring.embedded.service import parts, services
 from scoring.kafka.topic_names import Topics
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _ROLES = {
     "ann": ("author",),

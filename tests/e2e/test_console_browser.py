@@ -9,6 +9,7 @@ import pytest
 from console_served import chromium, console_serving, until, violations
 
 from scoring.core.policy.shipped_policy import shipped_text
+from scoring.v1 import decision_pb2
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
@@ -258,6 +259,41 @@ def test_a_device_is_on_a_list_until_friday_in_a_few_clicks(console, come):
     assert not console.admin.get("lists", "stolen", "entries").json["items"]
 
 
+def test_a_case_comes_to_the_queue_and_its_closing_is_a_label(console, come):
+    decided = console.pay(amount_minor=30_000, merchant="shop-case")
+    assert decided.core.outcome == decision_pb2.OUTCOME_REVIEW
+    page = come("fay", "/cases?merchant=shop-case")
+    until(lambda: page.reload() and page.locator("tbody a").count() == 1)
+    assert violations(page) == []
+    page.locator("tbody a").click()
+    page.get_by_role("button", name="Take it").click()
+    page.get_by_text("The case is yours").wait_for()
+    page.get_by_label("Why").fill("the customer called")
+    assert violations(page) == []
+    page.get_by_role("button", name="Close the case").click()
+    page.get_by_text("Label 1: fraud").wait_for()
+    page.get_by_role("link", name=decided.core.transaction_id).click()
+    page.get_by_text("decided: review").wait_for()
+
+
+def a_policy(console) -> str:
+    """The page of a version, drafted where there is none."""
+    for each in console.admin.items("policies"):
+        return f"/policy/{each['number']}"
+    made = console.admin.post("policies", body={"text": good(9)}).json
+    return f"/policy/{made['policy']['number']}"
+
+
+def a_list(console) -> str:
+    """The page of a list with an entry."""
+    names = [each["name"] for each in console.admin.items("lists")]
+    if "shown" not in names:
+        body = {"name": "shown", "kind": "block", "field": "device"}
+        console.admin.post("lists", body=body)
+        console.admin.post("lists", "shown", "entries", body={"token": "device-1"})
+    return "/lists/shown"
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_is_accessible_in_both_themes_and_fits_a_telephone(
     console, come, theme
@@ -266,8 +302,11 @@ def test_every_page_is_accessible_in_both_themes_and_fits_a_telephone(
     page = come("eve", color_scheme=theme)
     row_of(page, decided).wait_for()
     payment = f"/d/default/{decided.core.transaction_id}"
-    pages = ("/policy", "/policy/1", "/policy/history", "/lists", "/lists/stolen")
-    for path in ("/live", payment, "/health", "/cases", *pages):
+    pages = ("/policy", a_policy(console), "/policy/history", "/lists", a_list(console))
+    page.goto("/cases")
+    page.get_by_role("link", name="Next open case").click()
+    case = urlsplit(page.url).path
+    for path in ("/live", payment, "/health", "/cases", case, *pages):
         page.goto(path)
         if path == payment:
             page.locator("#explanation table").wait_for()
