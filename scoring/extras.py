@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "cases": (CONTROL,),
     "console": (CONSOLE,),
     "control": (CONTROL,),
+    "control judge": (CONTROL, TRAIN),
     "demo": (EMBEDDED, TRAIN),
     "dev": (CONSOLE, CONTROL, EMBEDDED, TRAIN),
     "evaluate": (TRAIN,),

@@ -208,6 +208,9 @@ class Settings(BaseSettings):
         le=100,
         description="of 100 accepted payments: declining more asks for a reason",
     )
+    control_backtest_memory_mb: int = Field(
+        2_048, ge=256, description="of a backtest there; what is beyond goes to disk"
+    )
     control_address: str = Field(
         "127.0.0.1:8090", description="host:port of `scoring control`; port 0: any"
     )

@@ -61,6 +61,10 @@ def put(status, at="", remedy="", **more):
     )
 
 
+def backtest(status, at="", remedy="", **body):
+    return post("/v1/backtests", status, at, remedy, body=body)
+
+
 def by(token, path="/v1/me", status=401, remedy="send", **headers):
     return BadRequest("GET", path, status, "", remedy, token=token, headers=headers)
 
@@ -235,6 +239,24 @@ BAD: dict[str, BadRequest] = {
     ),
     "a re-arming of nothing": post(
         "/v1/releases/rearmed", 409, "", body={"rule": "velocity", **WHY}
+    ),
+    # Backtests
+    "a backtest where there is no archive": backtest(
+        409, "", "SCORING_ARCHIVE_DIR", policy=1
+    ),
+    "a backtest of a number in quotes": backtest(400, "policy", policy="1"),
+    "a backtest of no days": backtest(400, "days", policy=1, days=0),
+    "a backtest of all times": backtest(400, "days", policy=1, days=10**9),
+    "a backtest of half a day": backtest(400, "days", policy=1, days=0.5),
+    "a backtest by another name": backtest(400, "version", "leave", version=1),
+    "a rule of nothing": backtest(400, "rule", rule=""),
+    "a label before its payment": backtest(
+        400, "label_delay_days", policy=1, label_delay_days=-1
+    ),
+    "a backtest that is not there": get("/v1/backtests/999999", 404, "number"),
+    "a backtest of no hash": get("/v1/backtests?version=live", at="version"),
+    "an end of a backtest that is not there": BadRequest(
+        "DELETE", "/v1/backtests/999999", 404, "number"
     ),
     # People
     "a role that there is not": post(

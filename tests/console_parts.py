@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from control_parts import TEXTS, Clock
+from control_parts import TEXTS, Clock, without_archive
 
 from scoring.cli.plane.in_process import InProcess
 from scoring.client.control_plane import ControlApi
@@ -159,6 +159,7 @@ def bench_at(directory: Path, rules: ControlRules | None = None) -> Iterator[Ben
         texts=TEXTS,
         policies=PolicyDesk(database, TEXTS, rules or ControlRules(), clock),
         lists=ListDesk(database, clock),
+        backtests=without_archive(database, clock),
         cases=CaseDesk(database, clock, CaseRules()),
         people=people,
         audit=AuditDesk(database),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scoring.control.database.database import Database
+from scoring.control.database.unit_of_work import writing
+from scoring.control.desks.backtest_desk import BacktestDesk
+from scoring.control.desks.backtest_figures import keep_figures
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.desks.policy_steps import PolicyAnswer
 from scoring.control.desks.policy_texts import PolicyTexts
@@ -14,6 +17,7 @@ from scoring.control.domain.gate import Backtest
 from scoring.control.domain.people import By, Person, PersonRole
 from scoring.control.domain.policy_life import PolicyState
 from scoring.core.features.catalogue import default_catalogue
+from scoring.core.release.policy_release import PolicyText
 
 TEXT = """\
 version: 1
@@ -66,6 +70,13 @@ class Clock:
 TEXTS = PolicyTexts(default_catalogue())
 
 
+def without_archive(database: Database, clock: Clock) -> BacktestDesk:
+    """A desk of backtests that has nothing to judge."""
+    return BacktestDesk(
+        database, TEXTS, clock, settled=lambda: PolicyText("", ""), archived=False
+    )
+
+
 @dataclass
 class ControlBench:
     """A desk with its database and clock, and what most tests do first."""
@@ -100,6 +111,14 @@ class ControlBench:
         """What a version is now."""
         with self.desk.read(EVE) as work:
             return work.policies.policy(number).state
+
+    def ran(self, figures: Backtest) -> Backtest:
+        """A backtest as the control plane keeps one that it ran itself."""
+        with writing(self.database) as work:
+            number, doing = work.backtest_jobs.next_number(), By(FAY).at(self.clock())
+            kept = replace(figures, number=number, by="fay", brought=False)
+            keep_figures(work, kept, doing)
+            return kept
 
     def audit(self):
         """Every entry."""

@@ -68,6 +68,11 @@ class KnownLists:
     lists: Mapping[str, ManagedTokens]
     told: str = ""
 
+    def always(self) -> KnownLists:
+        """The same, each entry as if it had always been there."""
+        found = {name: held.always() for name, held in self.lists.items()}
+        return KnownLists(found, self.told)
+
     def needed(self, name: str) -> ManagedTokens:
         """A list; raises `BadArtifact` where its entries are not known.
 

@@ -119,6 +119,17 @@ def remove(
     typer.echo(f"{name} has no token any more")
 
 
+@app.command(hidden=True)
+def judge(
+    number: Annotated[int, typer.Argument(help="a backtest that the queue has")],
+) -> None:
+    """Judge one backtest of the queue, for the control plane that started this."""
+    from scoring.cli.plane.backtest_job import judge_job
+    from scoring.settings import Settings
+
+    judge_job(Settings(), number)
+
+
 @app.command()
 def replicas(*, control: ControlUrl = "", token_file: TokenFile = None) -> None:
     """Show which process runs what; exit status 1 when one is not as it should be.

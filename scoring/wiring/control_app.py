@@ -26,10 +26,12 @@ from scoring.control.api.identity import (
 )
 from scoring.control.api.plane import Plane
 from scoring.control.api.requests import AsgiApp, Message, Receive, Scope, Send
+from scoring.control.backtest_runner import BacktestRunner
 from scoring.control.control_topic import KafkaRelayTopic
 from scoring.control.database.database import Database
 from scoring.control.database.relaying import LeaseTable, RelayedOutbox
 from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.backtest_desk import BacktestDesk
 from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
@@ -49,6 +51,7 @@ from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
 from scoring.telemetry.control_metrics import ControlMetrics
 from scoring.telemetry.http_port import Liveness, open_metrics_port
+from scoring.wiring.backtest_work import backtest_runner_from
 from scoring.wiring.calls import certificates_from, tokens_from
 from scoring.wiring.control_cases import case_work_from
 from scoring.wiring.control_parts import (
@@ -57,6 +60,7 @@ from scoring.wiring.control_parts import (
     database_from,
     policy_texts_from,
 )
+from scoring.wiring.definitions import policy_text_from
 from scoring.wiring.services import now_ms
 
 log = logging.getLogger(__name__)
@@ -116,6 +120,13 @@ def plane_from(
         texts=texts,
         policies=PolicyDesk(database, texts, control_rules_from(settings), now_ms),
         lists=ListDesk(database, now_ms),
+        backtests=BacktestDesk(
+            database,
+            texts,
+            now_ms,
+            settled=partial(policy_text_from, settings),
+            archived=settings.archive_dir is not None,
+        ),
         cases=CaseDesk(database, now_ms, case_rules_from(settings)),
         people=PeopleDesk(database, now_ms=now_ms),
         audit=AuditDesk(database),
@@ -135,7 +146,9 @@ async def control_process_from(settings: Settings) -> AsyncIterator[ControlProce
     plane = plane_from(settings, database)
     cases = case_work_from(settings, database, holder_name())
     identity, token_file = identity_from(settings, plane.people)
-    plane = replace(plane, identity=identity, committed=_waker(relay, cases.labels))
+    runner = backtest_runner_from(plane.backtests, database, holder_name())
+    committed = _waker(relay, cases.labels, runner)
+    plane = replace(plane, identity=identity, committed=committed)
     liveness = Liveness(outside=_outside(relay) | cases.outside)
     metrics = ControlMetrics()
     server = HttpServer(_app_from(plane, liveness, metrics), _options(settings))
@@ -143,6 +156,7 @@ async def control_process_from(settings: Settings) -> AsyncIterator[ControlProce
         open_metrics_port(settings.metrics_host, settings.metrics_port, liveness)
     tasks = [
         asyncio.create_task(_look(plane, relay, metrics)),
+        asyncio.create_task(runner.run()),
         *cases.begin(metrics),
     ]
     if relay is not None:
@@ -179,10 +193,10 @@ async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
     """Nothing yet."""
 
 
-def _waker(*relays: Relay | None) -> Callable[[], None]:
-    """Wakes the relays from any thread."""
+def _waker(*woken: Relay | BacktestRunner | None) -> Callable[[], None]:
+    """Wakes what waits for writes, from any thread."""
     loop = asyncio.get_running_loop()
-    wakes = [relay.wake for relay in relays if relay is not None]
+    wakes = [each.wake for each in woken if each is not None]
 
     def waking() -> None:
         for wake in wakes:

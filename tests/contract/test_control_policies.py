@@ -236,7 +236,7 @@ def test_without_a_backtest_of_this_hash_an_approval_needs_a_written_reason(
     answer = bench.proposed(1)
     with pytest.raises(ReasonRequired, match="no backtest of"):
         desk.approve(By(BOB), answer.proposal.number, answer.policy.version)
-    desk.keep_backtest(By(FAY), backtest(answer.policy.version, in_force))
+    bench.ran(backtest(answer.policy.version, in_force))
     proposal = desk.propose(By(ANN), answer.policy.number).proposal
     done = desk.approve(By(BOB), proposal.number, proposal.version)
     assert done.policy.state is PolicyState.APPROVED
@@ -254,7 +254,7 @@ def test_declining_more_than_the_gate_allows_needs_a_written_reason(
     figures = backtest(
         policy.version, in_force, points=points, amount_points=amount_points
     )
-    desk.keep_backtest(By(ANN), figures)
+    bench.ran(figures)
     proposal = desk.propose(By(ANN), policy.number).proposal
     if asked:
         with pytest.raises(ReasonRequired, match=asked):

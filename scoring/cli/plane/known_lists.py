@@ -22,7 +22,6 @@ def known_lists(
     """
     from scoring.backtest.managed import (
         NO_LISTS,
-        KnownLists,
         lists_in_database,
         lists_in_directory,
         names_of,
@@ -45,7 +44,4 @@ def known_lists(
         found = lists_in_directory(settings.state_dir / "lists", names)
     else:
         return NO_LISTS
-    if not as_now:
-        return found
-    always = {name: held.always() for name, held in found.lists.items()}
-    return KnownLists(always, found.told)
+    return found.always() if as_now else found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.cli.options.control import DatabaseUrl
+from scoring.cli.options.control import ControlUrl, DatabaseUrl, TokenFile
 
 if TYPE_CHECKING:
     from scoring.backtest.result import BacktestResult
@@ -64,7 +64,9 @@ def backtest(
         int | None,
         typer.Option(help="a version by its number; its figures are kept for the gate"),
     ] = None,
+    control: ControlUrl = "",
     database: DatabaseUrl = "",
+    token_file: TokenFile = None,
     archive: ArchiveDir = None,
     decisions: Decisions = None,
     days: Days = 90,
@@ -83,56 +85,123 @@ def backtest(
 ) -> None:
     """Judge the same decided payments by a new version and by the old one.
 
-    With --proposal the new version is one of the control plane's database, and the old
-    one is in force there; propose it then: the proposal carries the newest backtest.
+    With --control the control plane runs it over its own archive, and keeps the figures
+    for the gate; Ctrl-C cancels it. With --proposal and a database it runs here: the
+    figures are brought, and the gate then asks for a written reason.
 
     Exit status: 0 judged, 1 the new version declines more than --decline-more-max of
     what the old one does not decline, 2 nothing could be judged.
     """
-    from scoring.backtest.page import backtest_sheets, remarks
-    from scoring.backtest.result import backtest_json
     from scoring.backtest.run import BacktestOptions
-    from scoring.cli.options.control import plane_at
-    from scoring.cli.plane.kept_backtest import kept_backtest
-    from scoring.errors import BadArtifact
-    from scoring.replay.sheet import show
     from scoring.settings import Settings
     from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
-    catalogue = catalogue_from(settings)
-    options = BacktestOptions(days, label_delay_days, memory_mb, tenant=tenant)
+    named = Named(file, rule, proposal, against)
+    if control or (settings.control_url and not (archive or decisions or database)):
+        from scoring.cli.plane.backtest_there import run_there
+
+        scope = {
+            "days": days,
+            "label_delay_days": label_delay_days,
+            "tenant": tenant,
+            "rolled_out": rolled_out,
+            "lists_as_now": lists_as_now,
+        }
+        body = named.asked_for(bool(archive or decisions)) | scope
+        figures = run_there((control, token_file), body, as_json=as_json)
+        _hold(max(_shares(figures)), decline_more_max)
+        return
     judge = Judge(
         settings,
-        source(settings, catalogue, archive, decisions),
-        options,
+        source(settings, catalogue_from(settings), archive, decisions),
+        BacktestOptions(days, label_delay_days, memory_mb, tenant=tenant),
         database=database,
         lists_as_now=lists_as_now,
         rolled_out=rolled_out,
     )
-    if proposal is None:
-        old, new = _versions(settings, catalogue, (file, rule), against)
+    found = _found_here(judge, named, as_json=as_json)
+    _hold(max(found.accepted_then_declined), decline_more_max)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The versions that a command line names."""
+
+    file: Path | None
+    rule: Path | None
+    proposal: int | None
+    against: str
+
+    def asked_for(self, elsewhere: bool) -> dict[str, Any]:
+        """The request to a control plane; raises `BadArtifact`.
+
+        `elsewhere`: other payments are named than those of its archive.
+        """
+        from scoring.errors import BadArtifact
+
+        if elsewhere:
+            raise BadArtifact(
+                "--control judges the control plane's own archive: leave out --archive "
+                "and --decisions"
+            )
+        named = [each for each in (self.file, self.rule, self.proposal) if each]
+        if len(named) != 1:
+            raise BadArtifact("name one of the new version's file, --rule, --proposal")
+        found: dict[str, Any] = {"policy": self.proposal}
+        if self.file or self.rule:
+            path = self.file or self.rule
+            assert path is not None
+            found = {"text" if self.file else "rule": read_text(path)}
+        if self.against == LIVE:
+            return found
+        if not self.against.isdigit():
+            raise BadArtifact(
+                f"--against {self.against}: with --control, name a version's number, "
+                "or leave it out for what is in force"
+            )
+        return found | {"against": int(self.against)}
+
+
+def _found_here(judge: Judge, named: Named, *, as_json: bool) -> BacktestResult:
+    """Judge, keep what a proposal needs, and print."""
+    from scoring.backtest.page import backtest_sheets, remarks
+    from scoring.backtest.result import backtest_json
+    from scoring.cli.options.control import plane_at
+    from scoring.cli.plane.kept_backtest import kept_backtest
+    from scoring.errors import BadArtifact
+    from scoring.replay.sheet import show
+
+    settings, catalogue = judge.settings, judge.source.catalogue
+    if named.proposal is None:
+        files = (named.file, named.rule)
+        old, new = _versions(settings, catalogue, files, named.against)
         found = judge(new, old)
     else:
-        if file or rule or against != LIVE:
+        if named.file or named.rule or named.against != LIVE:
             raise BadArtifact(
                 "--proposal compares with what is in force: leave out the file, --rule "
                 "and --against"
             )
-        with plane_at(settings, database) as plane:
-            found = kept_backtest(plane, proposal, catalogue, settings, judge)
+        with plane_at(settings, judge.database) as plane:
+            found = kept_backtest(plane, named.proposal, catalogue, settings, judge)
     if as_json:
         typer.echo(backtest_json(found), nl=False)
     else:
         show(backtest_sheets(found))
         for line in remarks(found):
             typer.echo(line)
-    _hold(found, decline_more_max)
+    return found
 
 
-def _hold(found: BacktestResult, decline_more_max: float | None) -> None:
+def _shares(figures: dict[str, Any]) -> tuple[float, float]:
+    more = figures["newly_declined"]
+    return more["share_by_count"], more["share_by_amount"]
+
+
+def _hold(share: float, decline_more_max: float | None) -> None:
     """End with status 1 where more is declined than is allowed, in per cent."""
-    more = max(found.accepted_then_declined) * 100
+    more = share * 100
     if decline_more_max is not None and more > decline_more_max:
         limit = f"beyond --decline-more-max {decline_more_max:g}"
         told = f"declines {more:.2f} % of what the old version accepts"
@@ -198,7 +267,7 @@ def _versions(
     against: str,
 ) -> tuple[Policy, Policy]:
     """The old version and the new."""
-    from scoring.backtest.versions import with_rule
+    from scoring.core.policy.rule_file import with_rule
     from scoring.errors import BadArtifact
     from scoring.wiring.definitions import policy_from
 

@@ -13,7 +13,14 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from scoring.control.api import cases, list_imports, lists, policies, records
+from scoring.control.api import (
+    backtests,
+    cases,
+    list_imports,
+    lists,
+    policies,
+    records,
+)
 from scoring.control.api.health import Condition, health_router
 from scoring.control.api.openapi import document_of
 from scoring.control.api.plane import Plane
@@ -58,14 +65,8 @@ def _routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for router in (
-        policies.router,
-        lists.router,
-        list_imports.router,
-        cases.router,
-        records.router,
-    ):
-        app.include_router(router)
+    for subject in (policies, backtests, lists, list_imports, cases, records):
+        app.include_router(subject.router)
     app.add_exception_handler(HTTPException, _unrouted)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign] # documented so
     return app

@@ -14,6 +14,7 @@ from scoring.control.api.identity import Identity
 from scoring.control.api.import_jobs import ImportJobs
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
+from scoring.control.desks.backtest_desk import BacktestDesk
 from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
@@ -44,6 +45,7 @@ class Plane:
     policies: PolicyDesk
     lists: ListDesk
     cases: CaseDesk
+    backtests: BacktestDesk
     people: PeopleDesk
     audit: AuditDesk
     replicas: Replicas
@@ -89,6 +91,11 @@ class Visitor:
     def lists(self) -> ListDesk:
         """The desk of managed lists."""
         return self.plane.lists
+
+    @property
+    def backtests(self) -> BacktestDesk:
+        """The desk of backtests."""
+        return self.plane.backtests
 
     @property
     def cases(self) -> CaseDesk:

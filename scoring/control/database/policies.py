@@ -148,10 +148,6 @@ class Policies:
             values = rows.proposal_values(each)
             rows.saved(self._connection, PROPOSALS, values, new=False)
 
-    def next_backtest(self) -> int:
-        """The number of the next backtest."""
-        return rows.next_number(self._connection, BACKTESTS.c.number)
-
     def backtest(self, number: int) -> Backtest:
         """A backtest; raises `NotFound`."""
         return rows.backtest_from(self._one(BACKTESTS, number, "backtest"))

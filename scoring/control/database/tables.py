@@ -153,6 +153,7 @@ BACKTESTS = Table(
         for unit in ("count", "amount_minor")
     ),
     _text("figures"),  # JSON
+    Column("brought", Boolean, nullable=False),  # not run by the control plane
     _person(),
     _ms(),
 )

@@ -9,6 +9,7 @@ from functools import cached_property
 from sqlalchemy import Connection, select
 
 from scoring.control.database.audit_log import AuditLog
+from scoring.control.database.backtest_jobs import BacktestJobs
 from scoring.control.database.case_labels import CaseLabels
 from scoring.control.database.case_positions import CasePositions
 from scoring.control.database.cases import Cases
@@ -36,6 +37,11 @@ class UnitOfWork:
     def outbox(self) -> ControlOutbox:
         """Records on their way to the topic `control`."""
         return ControlOutbox(self.connection)
+
+    @cached_property
+    def backtest_jobs(self) -> BacktestJobs:
+        """Backtests that the control plane runs."""
+        return BacktestJobs(self.connection)
 
     @cached_property
     def cases(self) -> Cases:

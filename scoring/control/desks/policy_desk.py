@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from hashlib import sha256
 
 from scoring.control.database.database import Database
 from scoring.control.database.unit_of_work import UnitOfWork, reading, writing
 from scoring.control.desks import policy_steps as steps
+from scoring.control.desks.backtest_figures import keep_figures
 from scoring.control.desks.policy_steps import Asked, PolicyAnswer
 from scoring.control.desks.policy_texts import PolicyTexts
 from scoring.control.desks.releasing import put_in_force
 from scoring.control.domain import approvals, policy_life
 from scoring.control.domain.approvals import Act, PolicyProposal
-from scoring.control.domain.audit_chain import Change
 from scoring.control.domain.control_rules import ControlRules
 from scoring.control.domain.gate import Backtest
 from scoring.control.domain.people import By, Doing, Person, Right
@@ -110,20 +108,15 @@ class PolicyDesk:
             return self._told(steps.propose(work, policy, (act, share), doing))
 
     def keep_backtest(self, by: By, backtest: Backtest) -> Backtest:
-        """Keep the figures of a backtest; its number, author and time are set here."""
+        """Keep figures that somebody brings; number, author and time are set here."""
         by.person.needs(Right.BACKTEST)
         with self._doing(by) as (work, doing):
-            number = work.policies.next_backtest()
+            number = work.backtest_jobs.next_number()
+            who = by.person.name
             kept = replace(
-                backtest, number=number, by=by.person.name, at_ms=doing.at_ms
+                backtest, number=number, by=who, at_ms=doing.at_ms, brought=True
             )
-            work.policies.add_backtest(kept)
-            change = Change(
-                action="policy.backtest",
-                subject=f"backtest {number}",
-                after=_figures(kept),
-            )
-            work.audit.record(change, doing)
+            keep_figures(work, kept, doing)
             return kept
 
     # Four eyes -----------------------------------------------------------------
@@ -317,17 +310,3 @@ class PolicyDesk:
 
     def _told(self, answer: PolicyAnswer) -> PolicyAnswer:
         return replace(answer, notices=self.rules.notices)
-
-
-def _figures(kept: Backtest) -> dict[str, object]:
-    """What the gate reads of a backtest, and the hash of all that it says."""
-    report = json.dumps(dict(kept.figures), sort_keys=True)
-    return {
-        "version": kept.version,
-        "against": kept.against,
-        "accepted_count": kept.accepted_count,
-        "accepted_amount_minor": kept.accepted_amount_minor,
-        "declined_count": kept.declined_count,
-        "declined_amount_minor": kept.declined_amount_minor,
-        "figures_sha256": sha256(report.encode()).hexdigest(),
-    }

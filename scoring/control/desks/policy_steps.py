@@ -17,7 +17,7 @@ from scoring.control.domain.approvals import Act, PolicyProposal
 from scoring.control.domain.arrangement import Arrangement
 from scoring.control.domain.audit_chain import Change
 from scoring.control.domain.control_rules import ControlRules
-from scoring.control.domain.gate import asks_why
+from scoring.control.domain.gate import asks_why, best_of
 from scoring.control.domain.people import Doing, Right
 from scoring.control.domain.policy_life import (
     PolicyState,
@@ -75,8 +75,7 @@ def propose(
     """Propose a version for an act, with the newest backtest of its exact hash."""
     tests = work.policies.backtests(policy.version)
     kept = work.policies.in_force()
-    fitting = [t for t in tests if kept is not None and t.against == kept.version]
-    carried = next(iter([*fitting, *tests]), None)
+    carried = best_of(tests, None if kept is None else kept.version)
     proposal = approvals.proposed(
         work.policies.next_proposal(),
         policy,
@@ -95,10 +94,15 @@ def gate_asks(
     work: UnitOfWork, proposal: PolicyProposal, rules: ControlRules
 ) -> tuple[str, ...]:
     """What the gate asks a written reason for, by what is in force now."""
-    carried = proposal.backtest
-    backtest = None if carried is None else work.policies.backtest(carried)
     kept = work.policies.in_force()
     in_force = None if kept is None else kept.version
+    carried = proposal.backtest
+    # What it lacked when it was proposed may have been run since.
+    backtest = (
+        best_of(work.policies.backtests(proposal.version), in_force)
+        if carried is None
+        else work.policies.backtest(carried)
+    )
     return asks_why(proposal.act, proposal.version, backtest, in_force, rules)
 
 

@@ -8,9 +8,10 @@ from functools import lru_cache
 
 from scoring.control.domain.policy_life import CheckedText
 from scoring.core.features.catalogue import Catalogue
-from scoring.core.policy.policy import load_policy
+from scoring.core.policy.policy import Policy, load_policy
 from scoring.core.policy.policy_problems import remarks
 from scoring.core.policy.reasons import load_reasons
+from scoring.core.policy.rule_file import with_rule
 from scoring.errors import BadArtifact
 
 _REMEMBERED_MAX = 32  # of up to 4 MB each
@@ -44,15 +45,13 @@ class PolicyTexts:
         """A good text and what it means; raises `BadArtifact` with every mistake."""
         return self._remembered(text, self._reasons if reasons is None else reasons)
 
+    def with_rule(self, text: str, reasons: str | None, rule: str) -> Policy:
+        """What a good text becomes by one rule more; raises `BadArtifact`."""
+        base = self._policy(text, self._reasons if reasons is None else reasons)
+        return with_rule(base, rule, catalogue=self._catalogue, name="rule")
+
     def _loaded(self, text: str, table: str | None) -> CheckedText:
-        policy = load_policy(
-            text,
-            catalogue=self._catalogue,
-            name="policy",
-            reasons=None
-            if table is None
-            else load_reasons(table, catalogue=self._catalogue, name="reasons"),
-        )
+        policy = self._policy(text, table)
         return CheckedText(
             text=text,
             reasons=table,
@@ -60,6 +59,14 @@ class PolicyTexts:
             name=policy.name,
             lists=tuple(policy.file.lists),
             remarks=tuple(remarks(policy.file, policy.program.always)),
+        )
+
+    def _policy(self, text: str, table: str | None) -> Policy:
+        reasons = None
+        if table is not None:
+            reasons = load_reasons(table, catalogue=self._catalogue, name="reasons")
+        return load_policy(
+            text, catalogue=self._catalogue, name="policy", reasons=reasons
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,8 @@ class Backtest:
 
     `accepted_*` is what `against` accepted; `declined_*` what of that the version
     would decline, by count and amount (reference currency, minor units). `figures` is
-    the whole report.
+    the whole report. Where it was `brought`, somebody ran it elsewhere, and nobody
+    here can tell how.
     """
 
     number: int
@@ -29,6 +30,17 @@ class Backtest:
     by: str
     at_ms: int
     figures: Mapping[str, Any] = field(default_factory=dict)
+    brought: bool = True
+
+    @property
+    def told(self) -> str:
+        """Who worked the figures out."""
+        return f"brought by {self.by}" if self.brought else "the control plane"
+
+    @property
+    def tenant(self) -> str:
+        """The one tenant whose payments it judged; "" for every one."""
+        return str(self.figures.get("span", {}).get("tenant") or "")
 
 
 def asks_why(
@@ -52,6 +64,32 @@ def asks_why(
         )
     if backtest.accepted_count <= 0:
         return (f"the backtest saw no payment that {backtest.against} accepted",)
+    return (*_weak(backtest), *_declining(backtest, rules))
+
+
+def _weak(backtest: Backtest) -> tuple[str, ...]:
+    """Why its figures say less than they seem to."""
+    found = []
+    if backtest.brought:
+        told = "not run by the control plane"
+        found.append(f"the backtest was brought by {backtest.by}, {told}")
+    if backtest.tenant:
+        found.append(f"the backtest is of tenant {backtest.tenant} alone")
+    return tuple(found)
+
+
+def best_of(backtests: Sequence[Backtest], in_force: str | None) -> Backtest | None:
+    """The one that tells a gate most: against what is in force, of every tenant, run
+    by the control plane; then the newest. `backtests` have the newest first.
+    """
+    return min(
+        backtests,
+        key=lambda one: (one.against != in_force, bool(one.tenant), one.brought),
+        default=None,
+    )
+
+
+def _declining(backtest: Backtest, rules: ControlRules) -> tuple[str, ...]:
     return tuple(
         f"it would decline {points:.2f} of 100 accepted payments by {by}, more than "
         f"the {rules.gate_points:g} that the gate allows"

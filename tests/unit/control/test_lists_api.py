@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from control_parts import FAY, TEXTS, Clock
+from control_parts import FAY, TEXTS, Clock, without_archive
 
 from scoring.cli.plane.in_process import InProcess
 from scoring.cli.plane.list_files import ImportOf, followed, imported, moved_from
@@ -38,6 +38,7 @@ def plane(tmp_path):
         texts=TEXTS,
         policies=PolicyDesk(database, TEXTS, ControlRules(), clock),
         lists=ListDesk(database, clock),
+        backtests=without_archive(database, clock),
         cases=CaseDesk(database, clock, CaseRules()),
         people=PeopleDesk(database, now_ms=clock),
         audit=AuditDesk(database),

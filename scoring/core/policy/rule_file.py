@@ -1,4 +1,4 @@
-"""The versions that a backtest compares, from files: a policy, or one with a rule."""
+"""A rule in a file of its own, and the version that it makes of another."""
 
 from __future__ import annotations
 
