@@ -4,7 +4,7 @@
 
 A database of each kind holds 100,000 cases that are not closed and a fifth as many that
 are. Pages of 50 are read as the API reads them, in each order and by each filter: the
-first, one in the middle and the last; of five times the least counts, for the machine
+first, one in the middle and the last; of three times the least counts, for the machine
 may be shared. Beside them the yardstick: a page by the primary
 key alone. The last line is JSON. Another count may be named.
 """
@@ -43,7 +43,7 @@ from scoring.control.domain.cases import (
     opened,
 )
 
-OPEN, PAGE, AGAIN, LIMIT_MS = 100_000, 50, 5, 100.0
+OPEN, PAGE, AGAIN, LIMIT_MS = 100_000, 50, 3, 100.0
 NOW_MS, HOUR_MS = 1_767_225_600_000, 3_600_000
 RAW = b"d" * 2_000  # a logged decision without its features
 _CHUNK = 5_000

@@ -269,6 +269,7 @@ def _govern(tour: Tour) -> None:
     tour.run("policy rollback --why harm")
     tour.run("policy history")
     _list(tour)
+    _cases(tour)
     tour.run("control people add ann --role author")
     tour.run("control people list")
     tour.run("control people remove ann")
@@ -293,6 +294,13 @@ def _list(tour: Tour) -> None:
     tour.run("lists export stolen --out stolen.jsonl")
     tour.run("lists undo stolen 1")
     tour.run("lists remove stolen card-9")
+
+
+def _cases(tour: Tour) -> None:
+    tour.run("cases figures")
+    tour.run("cases list --order largest")
+    for words in ("take 17", "show 17", "close 17 --verdict fraud"):
+        assert "no case 17" in tour.run(f"cases {words}", ends=2)
 
 
 def _explain(address: str, ids: list[str]) -> None:

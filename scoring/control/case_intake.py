@@ -134,12 +134,13 @@ class CaseIntake:
         self._incarnation, self._ends = found.id, {}
         kept = await asyncio.to_thread(self.admission.positions, name, found.id)
         if kept is None:
+            # The ends first: what is appended meanwhile is found by its time.
+            ends = await consumer.end_offsets(places)
             since_ms = self.now_ms() - self.topic.backlog_ms
             wanted = await consumer.offsets_for_times(dict.fromkeys(places, since_ms))
             kept = {
                 p.partition: at.offset for p, at in wanted.items() if at is not None
             }
-            ends = await consumer.end_offsets(places)
             kept = {p.partition: ends[p] for p in places} | kept
         await self._seek(consumer, places, kept)
         return places

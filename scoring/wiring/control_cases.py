@@ -126,8 +126,8 @@ def case_work_from(settings: Settings, database: Database, holder: str) -> CaseW
         fetch_wait_ms=settings.fetch_wait_ms,
         backlog_ms=round(settings.case_backlog_days * _MS_PER_DAY),
     )
-    reads = _lease(database, f"{topics.decisions}-cases", holder)
-    writes = _lease(database, f"{topics.labels}-cases", holder)
+    reads = _lease(database, "cases", holder)
+    writes = _lease(database, "case labels", holder)
     intake = CaseIntake(
         topic, admission, catalogue_from(settings).amount, reads, now_ms
     )
