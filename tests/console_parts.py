@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 from control_parts import TEXTS, Clock, without_archive
@@ -148,10 +150,20 @@ class Browser:
         return self.client.cookies.get("scoring_console", "")
 
 
+@cache
+def _migrated() -> bytes:
+    """A database of today's tables: to make them takes longer than most tests."""
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "control.db"
+        Database(f"sqlite:///{file}").migrated().close()
+        return file.read_bytes()
+
+
 @contextmanager
 def bench_at(directory: Path, rules: ControlRules | None = None) -> Iterator[Bench]:
     """A console before a control plane with a database of its own."""
-    database = Database(f"sqlite:///{directory / 'control.db'}").migrated()
+    (directory / "control.db").write_bytes(_migrated())
+    database = Database(f"sqlite:///{directory / 'control.db'}")
     clock, seconds, payments = Clock(), Seconds(), KeptPayments()
     people = PeopleDesk(database, now_ms=clock)
     plane = Plane(
