@@ -1,0 +1,142 @@
+"""What being watched costs: metrics and lines all on against all off, in turns.
+
+`make bench NAME=telemetry`. The pipeline on a real store, with what a gRPC call counts
+around each batch; all on has every hundredth decision in a line of JSON. What a scrape
+costs is shown beside: it comes by the clock, not by the payment. Ratios are of CPU
+time, which others on the machine disturb least: medians over pairs of turns.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import statistics
+import time
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import uvloop
+from prometheus_client import CollectorRegistry, generate_latest
+
+from benchmarks.pipeline import MODEL, Laps, Run, messages
+from scoring.core.decision.decision import Door
+from scoring.core.features.catalogue import default_catalogue
+from scoring.doors.calls.call_watch import CallWatch
+from scoring.embedded.store import embedded_store
+from scoring.settings import Settings
+from scoring.telemetry.call_metrics import SilentCalls
+from scoring.telemetry.decision_lines import DecisionLines
+from scoring.telemetry.logs import begin_logs
+from scoring.telemetry.prometheus import PrometheusTelemetry, SilentTelemetry
+from scoring.training.progress import bar
+from scoring.training.train import ensure_demo_model
+from scoring.wiring.services import service_from
+
+TURNS = int(os.environ.get("BENCH_ROUNDS", "15"))
+TRANSACTIONS = {1: 200, 100: 2_000}
+WARMED = 2_000
+SHARE = 0.01
+
+
+class _Silent(SilentTelemetry):
+    """All off; the run's own laps are not asked for."""
+
+    us: ClassVar[Counter[str]] = Counter()
+
+
+class _Watched(PrometheusTelemetry):
+    """All on."""
+
+    us: ClassVar[Counter[str]] = Counter()
+
+
+@dataclass(slots=True)
+class Turn:
+    """One way of being watched."""
+
+    telemetry: Any
+    watch: CallWatch
+
+    async def cpu_us(self, scorer: Any, raws: list[bytes], size: int) -> float:
+        """CPU time of one transaction, microseconds."""
+        scorer.telemetry = self.telemetry
+        run = Run(scorer, self.telemetry, Counter())
+        began = time.process_time()
+        for start in range(0, len(raws), size):
+            began_at = self.watch.began(Door.GRPC)
+            await run.batch(raws[start : start + size])
+            self.watch.ended_rpc("CheckTransaction", "OK", began_at)
+        return (time.process_time() - began) * 1e6 / len(raws)
+
+
+async def measure(url: str, scratch: Path) -> dict[str, Any]:
+    """Both batch sizes, on and off in turns."""
+    settings = Settings(
+        redis_url=url, model_dir=MODEL, state_dir=scratch, kafka_bootstrap=""
+    )
+    registry, source = CollectorRegistry(), messages()
+    on = _Watched(registry, lines=DecisionLines(SHARE))
+    begin_logs("json", "info", io.StringIO())
+    async with service_from(settings, name="bench") as service:
+        scorer = service.scorer
+        on.expect(scorer.artifacts.model)
+        ways = {
+            "on": Turn(on, CallWatch(on.calls)),
+            "off": Turn(_Silent(), CallWatch(SilentCalls())),
+        }
+        warming = Run(scorer, Laps(), Counter())
+        scorer.telemetry = warming.laps
+        for _ in range(WARMED // 100):
+            await warming.batch(list(islice(source, 100)))
+        found: dict[int, dict[str, list[float]]] = {
+            size: {"on": [], "off": []} for size in TRANSACTIONS
+        }
+        for turn in range(TURNS):
+            for size, count in TRANSACTIONS.items():
+                for name in ("on", "off") if turn % 2 else ("off", "on"):
+                    raws = list(islice(source, count))
+                    spent = await ways[name].cpu_us(scorer, raws, size)
+                    found[size][name].append(spent)
+    logging.getLogger().handlers.clear()
+    began = time.process_time()
+    shown = generate_latest(registry).decode().splitlines()
+    scrape_ms = (time.process_time() - began) * 1e3
+    return figures(found) | {
+        "scrape_cpu_ms": round(scrape_ms, 1),
+        "series_per_process": sum(not line.startswith("#") for line in shown),
+    }
+
+
+def figures(found: dict[int, dict[str, list[float]]]) -> dict[str, Any]:
+    """Ratios of pairs of turns; the throughput of a busy core is one over its time."""
+    ratios = {
+        size: statistics.median(
+            off / on for on, off in zip(ways["on"], ways["off"], strict=True)
+        )
+        for size, ways in found.items()
+    }
+    told: dict[str, Any] = {
+        f"throughput_ratio_batch_{size}": round(ratio, 3)
+        for size, ratio in ratios.items()
+    }
+    for size, ways in found.items():
+        for name, spent in ways.items():
+            told[f"cpu_us_{name}_batch_{size}"] = round(statistics.median(spent), 1)
+    return {"throughput_ratio": round(min(ratios.values()), 3), **told}
+
+
+def main() -> None:
+    with bar(transient=True) as report:
+        ensure_demo_model(MODEL, default_catalogue(), report)
+    with embedded_store() as url, TemporaryDirectory() as scratch:
+        print(json.dumps(uvloop.run(measure(url, Path(scratch)))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

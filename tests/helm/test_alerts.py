@@ -1,0 +1,127 @@
+"""Every alert fires for its cause, keeps still without it, and has its page."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from test_tidy import ROOT
+
+FILE = ROOT / "helm" / "alerts" / "alerts.yaml"
+RULES = [
+    rule
+    for group in yaml.safe_load(FILE.read_text())["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+]
+RPC, HTTP = "rpc_server_calls_total", "http_server_requests_total"
+CALLS = {
+    f'{HTTP}{{http_response_status_code="200"}}': "0+6x480",
+    f'{HTTP}{{http_response_status_code="503"}}': "0x480",
+}
+FAILED = f'{RPC}{{rpc_response_status_code="UNAVAILABLE"}}'
+WELL = f'{RPC}{{rpc_response_status_code="OK"}}'
+FULL, WITHOUT = (
+    f'fraud_decisions_by_rung_total{{rung="{rung}"}}'
+    for rung in ("full", "without_history")
+)
+STORE, LOG = (
+    'fraud_available{system="store",instance="a"}',
+    'fraud_available{system="log"}',
+)
+LOST = 'fraud_unavailable_state{system="store",reason="history_lost"}'
+AGE, LAG = 'fraud_provisional_age_seconds{instance="a"}', "fraud_stream_lag_records"
+LETTERS = 'fraud_dead_letters_total{input="labels",problem="invalid"}'
+REFUSED = 'fraud_events_total{event="model_refused"}'
+SHED = 'fraud_events_total{event="shed_late"}'
+EXPIRY = 'fraud_certificate_expiry_timestamp_seconds{certificate="server"}'
+USED, LIMIT = "fraud_store_memory_bytes", "fraud_store_memory_limit_bytes"
+POLICY = 'fraud_policy_info{{arm="policy",policy="{}",instance="{}"}}'
+# Of each alert: the series with its cause, and those without it, a value a minute.
+SERIES = {
+    "AnswersFailFast": (
+        {**CALLS, WELL: "0+100x480", FAILED: "0+5x480"},
+        {**CALLS, WELL: "0+10000x480", FAILED: "0+5x480"},
+    ),
+    "AnswersFailSlowly": (
+        {**CALLS, WELL: "0+1000x480", FAILED: "0+8x480"},
+        {**CALLS, WELL: "0+1000x480", FAILED: "0+8x60 480+0x420"},
+    ),
+    "AnswersDegradedFast": (
+        {FULL: "0+100x480", WITHOUT: "0+20x480"},
+        {FULL: "0+100x480", WITHOUT: "0+20x300 6000+0x180"},
+    ),
+    "AnswersDegradedSlowly": (
+        {FULL: "0+100x480", WITHOUT: "0+8x480"},
+        {FULL: "0+100x480", WITHOUT: "0+1x480"},
+    ),
+    "StoreUnavailable": ({STORE: "0x480"}, {STORE: "1x480"}),
+    "HistoryLost": ({LOST: "1x480"}, {LOST: "0x480"}),
+    "LogUnavailable": ({LOG: "0x480"}, {LOG: "1x480"}),
+    "ProvisionalKept": (
+        {AGE: "400x480", STORE: "1x480"}, {AGE: "400x480", STORE: "0x480"}
+    ),
+    "DeadLetters": ({LETTERS: "0x475 1x5"}, {LETTERS: "7x480"}),
+    "StreamLagGrows": ({LAG: "0+100x480"}, {LAG: "50000-100x480"}),
+    "SwapRefused": ({REFUSED: "0x475 1x5"}, {REFUSED: "3x480"}),
+    "CertificateExpires": ({EXPIRY: "100000x480"}, {EXPIRY: "10000000000x480"}),
+    "StoreMemoryLow": (
+        {USED: "90x480", LIMIT: "100x480"}, {USED: "90x480", LIMIT: "0x480"}
+    ),
+    "ChecksShed": (
+        {FULL: "0+100x480", SHED: "0+1x480"}, {FULL: "0+100x480", SHED: "0x480"}
+    ),
+    "ReplicasDiffer": (
+        {POLICY.format("p1", "a"): "1x480", POLICY.format("p2", "b"): "1x480"},
+        {POLICY.format("p1", "a"): "1x480", POLICY.format("p1", "b"): "1x480"},
+    ),
+}  # fmt: skip
+
+
+def promtool(*arguments):
+    found = shutil.which("promtool")
+    assert found, "install the Debian package prometheus: .ci/tools does"
+    return subprocess.run(
+        [found, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_rules_are_rules():
+    checked = promtool("check", "rules", str(FILE))
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_fires_for_its_cause_and_keeps_still_without_it(rule, tmp_path):
+    name = rule["alert"]
+    firing = f'count(ALERTS{{alertname="{name}",alertstate="firing"}})'
+    cases = []
+    for series, fires in zip(SERIES[name], (True, False), strict=True):
+        cases.append(
+            {
+                "interval": "1m",
+                "input_series": [{"series": s, "values": v} for s, v in series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": firing,
+                        "eval_time": "7h58m",
+                        "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+                    }
+                ],
+            }
+        )
+    file = tmp_path / "test.yaml"
+    rules = {"rule_files": [str(FILE)], "evaluation_interval": "1m", "tests": cases}
+    file.write_text(yaml.safe_dump(rules))
+    tested = promtool("test", "rules", str(file))
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_has_its_section_and_is_about_metrics_there_are(rule):
+    page = (ROOT / "docs" / "alerts.md").read_text()
+    assert f"\n## {rule['alert']}\n" in page
+    declared = (ROOT / "docs" / "metrics.md").read_text()
+    for used in re.findall(r"\b(?:fraud|rpc|http)_\w+", rule["expr"]):
+        assert f"`{used}" in declared, used
