@@ -20,6 +20,7 @@ from scoring.ports.check import Check
 from scoring.ports.metrics import decisions
 from scoring.telemetry.families import counter_of
 
+_DOORS = 2 * len(Door)  # with and without provisional
 _PROVISIONAL = {False: "false", True: "true"}
 # Outcome, door, provisional, policy and model.
 Key = tuple[Outcome, Door, bool, str, str]
@@ -64,8 +65,9 @@ class DecisionMetrics:
         answers: Sequence[object],
     ) -> None:
         """Count those that are made here, and are no dry run."""
-        made: Tally[Key] = Tally()
-        rungs: Tally[Rung] = Tally()
+        # By plain numbers: the hash of an enum's member is a call of its own.
+        made: dict[tuple[int, str, str], int] = {}
+        rungs = [0] * len(Rung)
         missing: Tally[DegradationCode] = Tally()
         for check, core, answer in zip(checks, cores, answers, strict=True):
             if check.dry_run or not isinstance(answer, Decided):
@@ -73,17 +75,21 @@ class DecisionMetrics:
             if not (answer.first or answer.provisional):
                 continue
             versions = core.versions
-            key = (core.outcome, check.door, answer.provisional)
-            made[(*key, versions.policy, versions.model)] += 1
+            number = core.outcome * _DOORS + check.door * 2 + answer.provisional
+            place = (number, versions.policy, versions.model)
+            made[place] = made.get(place, 0) + 1
             rungs[core.rung] += 1
             for degradation in core.degradations:
                 missing[degradation.code] += 1
             if answer.provisional and not core.provisional:  # found out when recording
                 missing[DegradationCode.NOT_RECORDED] += 1
-        for key_, count in made.items():
-            self._child(key_).inc(count)
-        for rung, count in rungs.items():
-            self._rungs[rung].inc(count)
+        for (number, policy, model), count in made.items():
+            outcome, door = Outcome(number // _DOORS), Door(number % _DOORS // 2)
+            key = (outcome, door, bool(number % 2), policy, model)
+            self._child(key).inc(count)
+        for rung, count in enumerate(rungs):
+            if count and rung:
+                self._rungs[Rung(rung)].inc(count)
         for code, count in missing.items():
             self._missing[code].inc(count)
 
