@@ -3,28 +3,44 @@
 Every transaction is evaluated by the generated function, by the library rule by
 rule, and by the library with all rules in one list expression (its fastest form).
 The masks are compared first, so that a fast wrong answer does not count. `decide` is
-the whole decision by the shipped policy: rules, thresholds, reasons.
+the whole decision by the shipped policy: rules, thresholds, reasons. The last two lines
+are the same 50 rules alone, and with three managed lists of a million and the breaker's
+counting.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from cel_expr_python import cel
 from rich.console import Console
 from rich.table import Table
 
+from scoring.core.decision.decision import DecisionCore, Outcome
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.policy.decide import Evidence, decide
+from scoring.core.policy.in_force import InForce
+from scoring.core.policy.policy import Policy, load_policy
 from scoring.core.policy.rules.inputs import MEMBERS, Schema
 from scoring.core.policy.rules.program import Bindings, Clause, RuleProgram, compiled
 from scoring.core.policy.shipped_policy import default_policy
 from scoring.core.transaction.transaction import Transaction
+from scoring.lists.base import ROW, open_base, write_base
+from scoring.lists.managed import ManagedList
+from scoring.pipeline.answer import Decided
+from scoring.pipeline.safeguards.decline_breaker import DeclineBreaker
+from scoring.stores.memory.tallies import MemoryTallies
 
 RULES, TRANSACTIONS, ROUNDS = 50, 200, 15
+LISTED, LIST_FIELDS = 1_000_000, ("card", "device", "merchant")
 CATALOGUE = default_catalogue()
 SHAPES = (
     "transaction.amount_minor > {n}000 && features.card_count_1h >= {k}.0",
@@ -129,6 +145,90 @@ def us_per_transaction(runs: dict[str, Callable[[], object]]) -> dict[str, float
     return {name: min(taken) for name, taken in rounds.items()}
 
 
+def text_of(texts: list[str], more: str) -> str:
+    """A policy of these rules, and more."""
+    written = "".join(
+        f"  - {{id: r{n}, when: {json.dumps(text)}, then: review, reason_code: RULE}}\n"
+        for n, text in enumerate(texts)
+    )
+    watched = ", ".join(f"{{token: {each}}}" for each in WATCHED)
+    return (
+        "version: 1\nname: bench\nthresholds: {default: {decline: 0.9}}\n"
+        f"rules:\n{written}default: {{outcome: review, reason_code: RULE}}\n"
+        "reasons: {RULE: It was asked for., NO_RISK_FOUND: Nothing was found.}\n"
+        f"lists:\n  watched: {{entries: [{watched}]}}\n{more}"
+    )
+
+
+def managed(directory: Path, seed: int) -> ManagedList:
+    """A list of a million, mapped from its file."""
+    chance = np.random.default_rng(seed)
+    hashes = np.unique(chance.integers(0, 2**64, LISTED, np.uint64))
+    rows = np.zeros(len(hashes), ROW)
+    rows["hash"], rows["until_ms"] = hashes, 2**62
+    path = directory / f"{seed}.base"
+    write_base(path, len(rows), [rows.tobytes()])
+    return ManagedList.of(1, open_base(path), ())
+
+
+def with_and_without(texts: list[str], directory: Path) -> tuple[Policy, Policy]:
+    """The same rules alone, and with three lists of a million and the breaker."""
+    lists = "".join(
+        f"  of_{field}: {{field: {field}, then: decline, reason_code: RULE, "
+        "managed: true}\n"
+        for field in LIST_FIELDS
+    )
+    alone = text_of(texts, "breaker: {off: true}\n")
+    guarded = load_policy(text_of(texts, lists), catalogue=CATALOGUE, name="guarded")
+    held = {
+        f"of_{field}": managed(directory, seed)
+        for seed, field in enumerate(LIST_FIELDS)
+    }
+    return (
+        load_policy(alone, catalogue=CATALOGUE, name="alone"),
+        guarded.with_lists(held),
+    )
+
+
+def counting(policy: Policy) -> DeclineBreaker:
+    """The breaker of a process that counts from now on."""
+    breaker = DeclineBreaker(
+        tallies=MemoryTallies(),
+        telemetry=SimpleNamespace(count=lambda *_: None),  # type: ignore[arg-type]
+        now_ms=lambda: 1_700_000_000_000,
+        in_force=lambda: InForce(policy),
+        held=lambda _: None,
+    )
+    asyncio.run(breaker.exchange())
+    return breaker
+
+
+def guarded_us(
+    inputs: list[tuple[Transaction, list[float], float]], evidence: list[Evidence]
+) -> dict[str, float]:
+    """The whole decision by 50 rules, alone and with lists and breaker."""
+    with TemporaryDirectory(prefix="policy-") as directory:
+        alone, guarded = with_and_without(rules(RULES), Path(directory))
+    breaker, answer = counting(guarded), Decided(b"", Outcome.APPROVE, first=True)
+    checks: list[Any] = [
+        SimpleNamespace(dry_run=False, transaction=t) for t, *_ in inputs
+    ]
+
+    def decided(policy: Policy) -> list[DecisionCore]:
+        return [
+            decide(t, b"h" * 32, policy=policy, evidence=e)
+            for (t, _, _), e in zip(inputs, evidence, strict=True)
+        ]
+
+    def counted() -> None:
+        cores = decided(guarded)
+        breaker.count([guarded] * len(cores), checks, cores, [answer] * len(cores))
+
+    return us_per_transaction(
+        {"rules_us": lambda: decided(alone), "guarded_us": counted}
+    )
+
+
 def measure() -> dict[str, float]:
     texts, inputs = rules(RULES), payments(0)
     start = perf_counter()
@@ -168,6 +268,7 @@ def measure() -> dict[str, float]:
         }
     )
     ratio = figures["function_us"] / figures["library_list_us"]
+    figures |= guarded_us(inputs, evidence)
     return {**figures, "ratio": ratio, "load_ms": load_ms}
 
 
@@ -181,6 +282,8 @@ def main() -> None:
         ("CEL library, all rules in one list", "library_list_us"),
         ("CEL library, rule by rule", "library_each_us"),
         ("whole decision, shipped policy", "decide_us"),
+        (f"whole decision, {RULES} rules", "rules_us"),
+        ("… with three lists of a million, and the breaker", "guarded_us"),
     ):
         table.add_row(label, f"{figures[key]:.2f}")
     console = Console()
