@@ -285,10 +285,10 @@ def where(wanted: CaseFilter, at_ms: int) -> list[ColumnElement[bool]]:
             named = tagged.where(CASE_TAGS.c.tag == f"{kind}:{name}")
             conditions.append(_C.number.in_(named))
     conditions += _spans(wanted)
-    if wanted.is_overdue is not None:
-        late = (_C.due_at_ms < at_ms, ~_C.is_closed)
-        in_time = or_(_C.due_at_ms >= at_ms, _C.is_closed)
-        conditions += late if wanted.is_overdue else (in_time,)
+    if wanted.is_overdue:
+        conditions += (_C.due_at_ms < at_ms, ~_C.is_closed)
+    elif wanted.is_overdue is not None and wanted.state is not CaseState.CLOSED:
+        conditions.append(_C.due_at_ms >= at_ms)
     return conditions
 
 
