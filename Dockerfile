@@ -1,6 +1,6 @@
 # One image for every workload and every command of the guides: `serve`, `stream`,
 # `control`, `console`, `rebuild` … are its arguments.
-# docker build -t fraud-scoring:0.1.0 .
+# docker build -t fraud-scoring .
 # Without training, archive, rebuild and control plane it is half as large: --build-arg EXTRAS=
 
 FROM python:3.11-slim-bookworm AS build

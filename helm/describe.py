@@ -17,7 +17,7 @@ for people whom your identity provider knows). Redis, Kafka and PostgreSQL are y
 credential is ever written into a value.
 
 ```sh
-docker build -t registry.example.com/fraud-scoring:0.1.0 . # then push it
+docker build -t registry.example.com/fraud-scoring:VERSION . # then push it
 helm install pay helm/fraud-scoring \\
   --set image.repository=registry.example.com/fraud-scoring \\
   --set redis.url=redis://redis:6379/0 \\
@@ -70,7 +70,8 @@ def described() -> str:
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     table = [*rows(schema, values), *setting_rows(schema)]
-    return INTRODUCTION + "".join(table)
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    return INTRODUCTION.replace("VERSION", version) + "".join(table)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import architecture
 import pytest
+from toolbox import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 # Of code: doctests, prose and blank lines are not counted.
@@ -201,6 +202,11 @@ def test_nothing_large_is_committed():
         and (size := (ROOT / name).stat().st_size) > FILE_BYTES_MAX
     }
     assert not large, f"over {FILE_BYTES_MAX} bytes: {large}"
+
+
+def test_package_and_chart_have_one_version():
+    chart = (ROOT / "helm" / "fraud-scoring" / "Chart.yaml").read_text()
+    assert f'\nappVersion: "{VERSION}"\n' in chart
 
 
 def test_no_work_is_left_behind_in_a_comment():

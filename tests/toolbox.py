@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,8 @@ REDOCLY = "2.77.0"
 KUBERNETES_VALIDATE = "1.37.0"
 ENVOY = "1.40.0"
 ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+VERSION: str = PROJECT["version"]
 
 
 class Missing(Exception):

@@ -85,7 +85,7 @@ def test_its_help_lists_every_command_and_how_to_install_what_it_needs(light):
     assert all(f"\n  {name} " in shown.stdout for name in every)
     assert all(extra in shown.stdout for extra in [*MODULES, "train-gpu"])
     assert "pip install 'fraud-scoring[NAME]'" in shown.stdout
-    assert light.scoring("--version").stdout.strip() == "0.1.0"
+    assert light.scoring("--version").stdout.strip() == toolbox.VERSION
 
 
 @pytest.mark.parametrize("command", [*commands(), "features audit"])

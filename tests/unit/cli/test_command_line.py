@@ -7,6 +7,7 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
+from toolbox import VERSION
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.extras import MODULES, SERVE
@@ -26,7 +27,7 @@ def run(*arguments, **environment):
 
 
 def test_it_says_its_version():
-    assert run("--version").stdout.strip() == "0.1.0"
+    assert run("--version").stdout.strip() == VERSION
 
 
 @pytest.mark.parametrize(
