@@ -122,6 +122,7 @@ NEEDS = {
     "fastapi": ("audit verify", "control"),
     "sqlalchemy": ("audit verify", "control"),
     "starlette": ("audit verify", "control"),
+    "jinja2": ("console", "console"),
     "psycopg": (
         "audit verify --database postgresql://127.0.0.1/none",
         "control,postgres",
