@@ -129,6 +129,18 @@ def test_every_page_is_linked_from_the_list_of_pages():
     assert not {page for page in pages - {"README.md"} if f"({page})" not in listed}
 
 
+def test_every_decision_is_listed_and_begins_with_what_was_decided():
+    listed = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    pages = [ROOT / n for n in ours(".md") if n.startswith("docs/decisions/")]
+    odd_ones = {
+        page.name
+        for page in pages
+        if page.name != "README.md"
+        and (f"({page.name})" not in listed or "**Deci" not in page.read_text()[:200])
+    }
+    assert not odd_ones
+
+
 def test_the_readme_is_short():
     lines = (ROOT / "README.md").read_text().splitlines()
     assert len(lines) <= 200

@@ -228,7 +228,7 @@ def close(
     expires: Expires = "",
     reason: Annotated[str, typer.Option(help="kept beside the tokens")] = "",
     label_version: Annotated[
-        int, typer.Option(min=0, help="above those that others reported; 0: the next")
+        int, typer.Option(min=0, help="above what others reported; 0: the next")
     ] = 0,
     revision: Revision = None,
     why: WhyOption = "",

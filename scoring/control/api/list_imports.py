@@ -30,7 +30,7 @@ WaitS = Annotated[
         ge=0,
         le=_WAIT_S_MAX,
         description="Seconds to wait for the end; what takes longer is answered 202, "
-        "goes on, and is asked for by its number.",
+        "continues, and is asked for by its number.",
     ),
 ]
 
@@ -85,7 +85,7 @@ class GoOnWish(DoWish):
 
 
 _LATER: dict[int | str, dict[str, Any]] = {
-    HTTPStatus.ACCEPTED: {"model": ImportView, "description": "It goes on."}
+    HTTPStatus.ACCEPTED: {"model": ImportView, "description": "It continues."}
 }
 
 
