@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -62,6 +62,7 @@ from scoring.wiring.control_parts import (
 )
 from scoring.wiring.definitions import policy_text_from
 from scoring.wiring.services import now_ms
+from scoring.wiring.supervision import kept_running
 
 log = logging.getLogger(__name__)
 TOKEN_FILE = "control.token"  # noqa: S105 - the name of a file
@@ -155,15 +156,14 @@ async def control_process_from(settings: Settings) -> AsyncIterator[ControlProce
     if settings.metrics_port:
         open_metrics_port(settings.metrics_host, settings.metrics_port, liveness)
     tasks = [
-        asyncio.create_task(_look(plane, relay, metrics)),
-        asyncio.create_task(runner.run()),
+        _kept("the look at replicas", lambda: _look(plane, relay, metrics)),
+        _kept("the runner of backtests", runner.run),
         *cases.begin(metrics),
     ]
     if relay is not None:
-        tasks.append(asyncio.create_task(relay.run()))
-        tasks.append(
-            asyncio.create_task(_reports(settings).follow(plane.replicas.heard))
-        )
+        follow = partial(_reports(settings).follow, plane.replicas.heard)
+        tasks.append(_kept("the relay", relay.run))
+        tasks.append(_kept("the reports of replicas", follow))
     else:
         log.warning(
             "SCORING_KAFKA_BOOTSTRAP is not set: releases wait here, and reach nobody"
@@ -181,6 +181,10 @@ async def control_process_from(settings: Settings) -> AsyncIterator[ControlProce
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         database.close()
+
+
+def _kept(what: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    return asyncio.create_task(kept_running(what, run))
 
 
 def _app_from(plane: Plane, liveness: Liveness, metrics: ControlMetrics) -> ControlApp:

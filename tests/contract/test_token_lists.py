@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from control_parts import ANN, EVE, FAY, ControlBench, text
+from control_parts import ANN, BOB, EVE, FAY, ControlBench, text
 from token_list_parts import NOON_MS, WHO, following, put
 
 from scoring.control.domain.people import By
@@ -106,6 +106,20 @@ def test_a_list_that_a_live_policy_names_is_not_deleted(bench):
         bench.desk.delete(By(FAY, "a try"), "blocked")
     with pytest.raises(Denied):
         bench.desk.delete(By(EVE, "a try"), "stolen")
+
+
+def test_a_list_that_a_rollback_would_need_is_not_deleted(bench):
+    bench.desk.create(WHO, "blocked", kind="block", field="card")
+    policies = ControlBench(bench.database)
+    policies.released(1)
+    needless = text(2).replace("blocked:", "other:")
+    drafted = policies.desk.draft(By(ANN), needless).policy
+    proposal = policies.desk.propose(By(ANN), drafted.number).proposal
+    policies.desk.approve(By(BOB, "no backtest"), proposal.number, drafted.version)
+    policies.desk.release(By(BOB), drafted.number)
+    with pytest.raises(NotPossible, match="what a rollback returns to"):
+        bench.desk.delete(By(FAY, "a try"), "blocked")
+    policies.desk.rollback(By(BOB, "it was needed"))
 
 
 def test_it_is_not_however_many_drafts_came_after_that_policy(bench):

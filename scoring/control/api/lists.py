@@ -24,6 +24,7 @@ from scoring.errors import NotFound
 T = TypeVar("T")
 router = APIRouter(prefix="/v1", tags=["lists"], route_class=StrictRoute)
 _NAME_CHARACTERS_MAX, _TOKEN_CHARACTERS_MAX, REVISION_MAX = 64, 256, 2**53
+_EXPORTED_MAX = 5_000  # entries that are in memory at once
 NDJSON = "application/x-ndjson"
 ListName = Annotated[str, Path(max_length=_NAME_CHARACTERS_MAX)]
 Text = Annotated[str, Field(max_length=_TOKEN_CHARACTERS_MAX * 4)]
@@ -228,9 +229,17 @@ def export_list(by: Visiting, name: ListName) -> StreamingResponse:
 
 
 def _lines(by: Visitor, name: str) -> Iterator[str]:
-    with by.lists.read(by.person) as work:
-        for entry in work.lists.all_entries(name):
+    # By pages: whoever reads slowly would keep a connection of the few there are. What
+    # is changed meanwhile is there or not, each entry whole.
+    after = ""
+    while True:
+        with by.lists.read(by.person) as work:
+            page = work.lists.entries(name, after=after, count_max=_EXPORTED_MAX)
+        for entry in page:
             yield json.dumps(entry.as_line()) + "\n"
+        if len(page) < _EXPORTED_MAX:
+            return
+        after = page[-1].token
 
 
 def committed(by: Visitor, told: T) -> T:

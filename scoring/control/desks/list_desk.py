@@ -29,6 +29,7 @@ from scoring.control.domain.managed_lists import (
     unchanged_since,
 )
 from scoring.control.domain.people import By, Doing, Person, Right
+from scoring.control.domain.policy_life import PolicyVersion
 from scoring.control.domain.wordings import checked_why
 from scoring.core.release.list_release import REMOVED_MS, token_hash
 from scoring.errors import InvalidTransaction, NotPossible
@@ -104,7 +105,7 @@ class ListDesk:
         """Delete a list and its entries, unless a policy that runs names it."""
         with self._doing(by, "a list is deleted with its reason") as (work, doing):
             info = self._read(work, name, revision)
-            deletable(name, work.policies.in_states(HOLDING))
+            deletable(name, _that_may_run(work))
             work.lists.empty(name)
             revise(work, info, "deleted", None, doing)
             work.lists.delete(name)
@@ -297,6 +298,16 @@ def put_entry(
 def _is_told(import_: ListImport) -> bool:
     """Whether the topic is told each entry that it changes, and no new base."""
     return import_.diff.touched <= managed_lists.CHANGED_MAX
+
+
+def _that_may_run(work: UnitOfWork) -> list[PolicyVersion]:
+    """Every version that runs or may at once; a rollback asks no second person."""
+    holding = work.policies.in_states(HOLDING)
+    kept = work.policies.in_force()
+    if kept is None or kept.arrangement.policy is None:
+        return holding
+    before = work.policies.policy(kept.arrangement.policy).before
+    return holding if before is None else [*holding, work.policies.policy(before)]
 
 
 def _record(

@@ -11,23 +11,15 @@ from scoring.errors import NotPossible
 HOLDING = frozenset({*RUNNING, PolicyState.APPROVED})
 
 
-def kept_for(name: str, policies: Iterable[PolicyVersion]) -> list[int]:
-    """The numbers of the versions for which a list must stay."""
-    return sorted(
-        policy.number
-        for policy in policies
-        if policy.state in HOLDING and name in policy.checked.lists
-    )
-
-
 def deletable(name: str, policies: Iterable[PolicyVersion]) -> None:
-    """Raise `NotPossible` while a version that runs or is approved names the list.
+    """Raise `NotPossible` while one of these versions names the list.
 
     >>> deletable("blocked_cards", [])
     """
-    if numbers := kept_for(name, policies):
+    numbers = sorted(p.number for p in policies if name in p.checked.lists)
+    if numbers:
         named = ", ".join(map(str, numbers))
         raise NotPossible(
-            f"list {name!r} is named by version {named} of the policy, which runs or "
-            "is approved; release one without it first"
+            f"list {name!r} is named by version {named} of the policy, which runs, is "
+            "approved, or is what a rollback returns to; release one without it first"
         )

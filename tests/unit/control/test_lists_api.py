@@ -13,18 +13,20 @@ from control_parts import FAY, TEXTS, Clock, without_archive
 from scoring.cli.plane.in_process import InProcess
 from scoring.cli.plane.list_files import ImportOf, followed, imported, moved_from
 from scoring.client.control_plane import ControlApi, Refused
+from scoring.control.api import lists
 from scoring.control.api.app import control_api
 from scoring.control.api.identity import Identity
-from scoring.control.api.plane import Plane
+from scoring.control.api.plane import Plane, Visitor
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.case_desk import CaseDesk
-from scoring.control.desks.list_desk import ListDesk
+from scoring.control.desks.list_desk import EntryWish, ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.domain.cases import CaseRules
 from scoring.control.domain.control_rules import ControlRules
 from scoring.control.domain.list_file import ListFile
+from scoring.control.domain.people import By
 from scoring.control.replicas import Replicas
 from scoring.errors import BadArtifact
 
@@ -193,3 +195,16 @@ def test_the_entries_of_a_policy_move_to_managed_lists(api, tmp_path):
     assert tokens(api, "blocked") == ["c1", "c2"]
     with pytest.raises(BadArtifact, match="no list of it has entries"):
         moved_from(ImportOf(api), file, "other")
+
+
+def test_an_export_that_is_read_slowly_keeps_nobody_from_the_database(
+    plane, monkeypatch
+):
+    monkeypatch.setattr(plane.database._engine.pool, "_timeout", 0.01)
+    monkeypatch.setattr(lists, "_EXPORTED_MAX", 2)
+    plane.lists.create(By(FAY), "many", kind="plain", field="card")
+    for token in "abcde":
+        plane.lists.put(By(FAY), "many", EntryWish(token=token))
+    begun = [lists._lines(Visitor(plane, FAY), "many") for _ in range(20)]
+    assert len([next(each) for each in begun]) == 20
+    assert [json.loads(line)["token"] for line in begun[0]] == list("bcde")
