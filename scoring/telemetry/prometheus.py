@@ -66,8 +66,7 @@ class PrometheusTelemetry:
         self._made = DecisionMetrics(definitions, registry)
         self._repeats = counter_of(decisions.REPEATS, registry)
         self._conflicts = counter_of(decisions.CONFLICTS, registry)
-        self._stages = histogram_of(decisions.STAGES, registry)
-        self._stage = {s: self._stages.labels(s) for s in decisions.STAGE_NAMES}
+        self._stages = BulkHistogram(decisions.STAGES, registry)
         self._seconds = BulkHistogram(decisions.SECONDS, registry)
         self._batch = histogram_of(decisions.BATCH, registry)
         events = counter_of(decisions.EVENTS, registry)
@@ -99,7 +98,7 @@ class PrometheusTelemetry:
         now = self._monotonic()
         self._batch.observe(len(checks))
         for stage, duration_us in durations_us.items():
-            self._stage[stage].observe(duration_us / _US_PER_S)
+            self._stages.observe(stage, (duration_us / _US_PER_S,))
         seconds: defaultdict[Door, list[float]] = defaultdict(list)
         batch_s = sum(durations_us.values()) / _US_PER_S
         for check, answer in zip(checks, answers, strict=True):
