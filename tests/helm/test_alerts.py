@@ -8,7 +8,7 @@ import pytest
 import yaml
 from test_tidy import ROOT
 
-FILE = ROOT / "helm" / "alerts" / "alerts.yaml"
+FILE = ROOT / "helm" / "fraud-scoring" / "files" / "alerts.yaml"
 RULES = [
     rule
     for group in yaml.safe_load(FILE.read_text())["groups"]
@@ -38,6 +38,11 @@ SHED = 'fraud_events_total{event="shed_late"}'
 EXPIRY = 'fraud_certificate_expiry_timestamp_seconds{certificate="server"}'
 USED, LIMIT = "fraud_store_memory_bytes", "fraud_store_memory_limit_bytes"
 POLICY = 'fraud_policy_info{{arm="policy",policy="{}",instance="{}"}}'
+TRIPPED = 'fraud_events_total{event="breaker_tripped"}'
+NOT_TAKEN, RELEASE = "fraud_refused_releases", 'fraud_release_number{{instance="{}"}}'
+CONTROL = 'fraud_available{system="control"}'
+STANDING = 'fraud_control_replicas{{standing="{}"}}'
+WAITING, RELAY = "fraud_control_waiting_records", "fraud_control_relay_available"
 # Of each alert: the series with its cause, and those without it, a value a minute.
 SERIES = {
     "AnswersFailFast": (
@@ -71,6 +76,19 @@ SERIES = {
     ),
     "ChecksShed": (
         {FULL: "0+100x480", SHED: "0+1x480"}, {FULL: "0+100x480", SHED: "0x480"}
+    ),
+    "BreakerTripped": ({TRIPPED: "0x475 1x5"}, {TRIPPED: "2x480"}),
+    "ReleaseRefused": ({NOT_TAKEN: "1x480"}, {NOT_TAKEN: "0x480"}),
+    "ReplicaLags": (
+        {RELEASE.format("a"): "7x480", RELEASE.format("b"): "6x480"},
+        {RELEASE.format("a"): "7x480", RELEASE.format("file"): "0x480"},
+    ),
+    "ReleasesDoNotCome": ({CONTROL: "0x480"}, {CONTROL: "1x480"}),
+    "ReplicaAmiss": (
+        {STANDING.format("silent"): "1x480"}, {STANDING.format("current"): "4x480"}
+    ),
+    "ReleasesWait": (
+        {WAITING: "3x480", RELAY: "1x480"}, {WAITING: "0x480", RELAY: "1x480"}
     ),
     "ReplicasDiffer": (
         {POLICY.format("p1", "a"): "1x480", POLICY.format("p2", "b"): "1x480"},
