@@ -4,15 +4,17 @@ import json
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from control_parts import ANN, BOB, EVE, ControlBench, text
-from sqlalchemy import delete, event, update
+from sqlalchemy import delete, event, inspect, update
 from sqlalchemy import text as sql
 from sqlalchemy.exc import DatabaseError
 
+from scoring.control.database import migrations
 from scoring.control.database.database import Database
 from scoring.control.database.outbox import ControlOutbox
 from scoring.control.database.tables import AUDIT, METADATA
@@ -21,6 +23,8 @@ from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.domain.audit_chain import Change
 from scoring.control.domain.people import By, Doing
 from scoring.errors import BadArtifact, ChangedMeanwhile, DatabaseUnavailable
+
+VERSIONS = Path(migrations.__file__).parent / "versions"
 
 
 @pytest.fixture
@@ -34,6 +38,65 @@ def test_the_migrations_make_the_tables_that_the_code_declares(control_database)
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
         assert compare_metadata(context, METADATA) == []
+
+
+@pytest.fixture
+def declared_database(control_database, tmp_path, request):
+    """A database of the same engine that holds what the code declares, made at once."""
+    if control_database.is_sqlite:
+        url = f"sqlite:///{tmp_path / 'declared.db'}"
+    else:
+        url = request.getfixturevalue("postgres").database()
+    database = Database(url)
+    with database.writing() as connection:
+        METADATA.create_all(connection)
+    yield database
+    database.close()
+
+
+def test_migrations_and_the_code_agree_on_keys_checks_collations_and_storage(
+    control_database, declared_database
+):
+    migrated = shape_of(control_database)
+    assert migrated.pop("alembic_version")
+    assert migrated == shape_of(declared_database)
+
+
+def test_no_migration_reads_the_tables_that_a_later_release_changes():
+    files = list(VERSIONS.glob("*.py"))
+    assert len(files) > 3
+    for file in files:
+        assert "control.database" not in file.read_text(), file.name
+
+
+def shape_of(database):
+    """Every table as the engine itself tells of it, in no order of its own."""
+    with database.reading() as connection:
+        inspector = inspect(connection)
+        return {
+            table: {
+                "columns": told(inspector.get_columns(table)),
+                "key": told([inspector.get_pk_constraint(table)]),
+                "foreign": told(inspector.get_foreign_keys(table)),
+                "unique": told(inspector.get_unique_constraints(table)),
+                "checks": told(inspector.get_check_constraints(table)),
+                "indexes": told(inspector.get_indexes(table)),
+                "options": told([inspector.get_table_options(table)]),
+            }
+            for table in inspector.get_table_names()
+        }
+
+
+def told(parts):
+    return sorted(str(sorted(each_told(part).items())) for part in parts)
+
+
+def each_told(part):
+    """Its values as texts; a clause of SQL says its text only so."""
+    return {
+        name: each_told(value) if isinstance(value, dict) else str(value)
+        for name, value in part.items()
+    }
 
 
 def test_what_a_newer_release_has_written_is_refused_with_what_to_do(control_database):

@@ -87,19 +87,33 @@ def _indexes() -> None:
     _index("customer", "customer")
     _index("device", "device")
     _index("payment", "payment_id")
-    _index("kept", "closed_at_ms", where="is_closed AND NOT erased")
-    _index("provisional", "number", where="provisional AND NOT is_closed")
+    _index(
+        "kept",
+        "closed_at_ms",
+        where=("is_closed = 1 AND erased = 0", "is_closed AND NOT erased"),
+    )
+    _index(
+        "provisional",
+        "number",
+        where=("provisional = 1 AND is_closed = 0", "provisional AND NOT is_closed"),
+    )
 
 
-def _index(name: str, *columns: object, where: str = "", unique: bool = False) -> None:
-    some = sa.text(where) if where else None
+def _index(
+    name: str, *columns: object, where: tuple[str, str] = ("", ""), unique: bool = False
+) -> None:
+    """An index of cases, of some of them `where`: as SQLite and PostgreSQL say it.
+
+    Each in the words of its queries: SQLite passes over an index whose differ.
+    """
+    on_sqlite, on_postgresql = (sa.text(some) if some else None for some in where)
     op.create_index(
         f"ix_cases_{name}",
         "cases",
         list(columns),  # type: ignore[arg-type]
         unique=unique,
-        sqlite_where=some,
-        postgresql_where=some,
+        sqlite_where=on_sqlite,
+        postgresql_where=on_postgresql,
     )
 
 
