@@ -109,23 +109,51 @@ def _decision(row: dict[str, str], i: int, catalogue: Catalogue) -> Row:
         card_country=row["card_country"],
         merchant_country=row["merchant_country"],
     )
-    return {name: getattr(t, name) for name in TRANSACTION_FIELDS} | {
-        "payload_hash": b"hash",
-        "received_at_ms": at_ms,
-        "decided_at_ms": at_ms,
-        "processed_seq": i + 1,
-        "door": "grpc",
+    return recorded(t, i, catalogue) | {
         "outcome": row["recorded"],
         "score": float(row["score"]) if row["score"] else None,
-        "provisional": False,
         "degradations": [row["degradation"]] if row["degradation"] else [],
         "features_version": (
             catalogue.version if row["definitions"] == "same" else "another"
         ),
         "features": features,
+    }
+
+
+def recorded(t: Transaction, i: int, catalogue: Catalogue, **more: object) -> Row:
+    """An approved payment as the archive has it; `more` are columns that differ."""
+    return {name: getattr(t, name) for name in TRANSACTION_FIELDS} | {
+        "payload_hash": b"hash",
+        "received_at_ms": t.occurred_at_ms,
+        "decided_at_ms": t.occurred_at_ms,
+        "processed_seq": i + 1,
+        "door": "grpc",
+        "outcome": "approve",
+        "score": 0.01,
+        "provisional": False,
+        "degradations": [],
+        "features_version": catalogue.version,
+        "features": [float("nan")] * len(catalogue.names),
         "decision": b"decision",
         "log_partition": 0,
         "log_offset": i,
+        **more,
+    }
+
+
+def labelled(id_: str, i: int, at_ms: int, **more: object) -> Row:
+    """A chargeback as the archive has it; `more` are columns that differ."""
+    return {
+        "tenant": "default",
+        "transaction_id": id_,
+        "version": 1,
+        "verdict": "fraud",
+        "fraud": True,
+        "known_at_ms": at_ms,
+        "source": "chargeback",
+        "log_partition": 0,
+        "log_offset": i,
+        **more,
     }
 
 

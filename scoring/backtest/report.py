@@ -6,6 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from scoring.backtest.intervals import wilson
+from scoring.backtest.let_through import (
+    PRECISION_FORMULA,
+    REALISED_FORMULA,
+    SampleFigures,
+)
 from scoring.backtest.result import BacktestResult, RuleFigures, SegmentFigures
 from scoring.backtest.yardsticks import (
     DISPUTES_FORMULA,
@@ -15,6 +20,7 @@ from scoring.backtest.yardsticks import (
 )
 from scoring.core.decision.decision import Outcome
 from scoring.core.policy.policy import Policy
+from scoring.core.policy.sample_figures import Estimate
 from scoring.replay.sheet import Sheet, money, percent
 from scoring.replay.slices import GENUINE, PaymentClass, sum_of
 
@@ -23,7 +29,10 @@ _MERCHANTS = 20  # shown: those with the highest ratios
 
 
 def report_json(
-    found: BacktestResult, policy: Policy, beside: Yardsticks | None
+    found: BacktestResult,
+    policy: Policy,
+    beside: Yardsticks | None,
+    sample: SampleFigures | None = None,
 ) -> dict[str, Any]:
     """The reports for a program; shares from 0 to 1, amounts in minor units."""
     return {
@@ -34,6 +43,7 @@ def report_json(
         "rules": [rule_json(line, found, policy) for line in found.rules],
         "segments": [_segment_json(segment) for segment in found.segments],
         "yardsticks": None if beside is None else _yardsticks_json(beside),
+        "let_through": None if sample is None else _sample_json(sample),
     }
 
 
@@ -115,12 +125,33 @@ def _yardsticks_json(found: Yardsticks) -> dict[str, Any]:
     }
 
 
+def _sample_json(found: SampleFigures) -> dict[str, Any]:
+    return {
+        "set_share": found.share,
+        "eligible": found.eligible,
+        "let_through": found.let_through,
+        "realised_share": _estimate_json(found.realised, REALISED_FORMULA),
+        "precision_of_declines": _estimate_json(found.precision, PRECISION_FORMULA),
+    }
+
+
+def _estimate_json(found: Estimate | None, formula: str) -> dict[str, Any]:
+    return {
+        "formula": formula,
+        "count": found.count if found else 0,
+        "share": found.share if found else None,
+        "interval": (found.low, found.high) if found else None,
+    }
+
+
 def report_sheets(written: dict[str, Any]) -> list[Sheet]:
     """The reports as tables, from what `report_json` says."""
     currency = written["reference_currency"]
     sheets = [_rules(written["rules"], currency), _segments(written["segments"])]
     if written["yardsticks"]:
         sheets += _yardsticks(written["yardsticks"], currency)
+    if written["let_through"]:
+        sheets += _sample(written["let_through"])
     return [sheet for sheet in sheets if sheet.rows]
 
 
@@ -205,16 +236,47 @@ def _yardsticks(found: dict[str, Any], currency: str) -> list[Sheet]:
     ]
 
 
+def _sample(found: dict[str, Any]) -> list[Sheet]:
+    realised, precision = found["realised_share"], found["precision_of_declines"]
+    return [
+        Sheet(
+            f"Let-through sample: {realised['formula']}",
+            ("share as set", "eligible payments", "let through", "realised share"),
+            (
+                (
+                    percent(found["set_share"]),
+                    f"{found['eligible']:,}",
+                    f"{found['let_through']:,}",
+                    _sure(realised["share"], realised["interval"], digits=2),
+                ),
+            ),
+        ),
+        Sheet(
+            f"Let-through sample: {precision['formula']}",
+            ("old enough to be labelled", "precision of the declines"),
+            (
+                (
+                    f"{precision['count']:,}",
+                    _sure(precision["share"], precision["interval"]),
+                ),
+            ),
+        ),
+    ]
+
+
 def _hits(one: dict[str, Any]) -> str:
     if not one["shadow_hits"]:
         return f"{one['hits']:,}"
     return f"{one['hits']:,}, shadow {one['shadow_hits']:,}"
 
 
-def _sure(share: float | None, interval: tuple[float, float] | None) -> str:
+def _sure(
+    share: float | None, interval: tuple[float, float] | None, *, digits: int = 1
+) -> str:
     if share is None or interval is None:
         return "–"
-    return f"{share:.1%} ({interval[0]:.1%}–{interval[1]:.1%})"
+    of, low, high = (f"{edge:.{digits}%}" for edge in (share, *interval))
+    return f"{of} ({low}–{high})"
 
 
 def _bps(share: float | None) -> str:

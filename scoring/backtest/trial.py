@@ -147,7 +147,7 @@ class Trial:
     def _eligible(self) -> str:
         ours = f"policy_version = '{self.old.policy.version}' AND let_through IS NULL"
         return f"""SELECT *, occurred_at_ms AS at_ms, amount_minor AS minor,
-            {_truth(self.span)} AS truth, {ours} AS by_old,
+            {truth_sql(self.span)} AS truth, {ours} AS by_old,
             CASE WHEN let_through > 0 THEN 1.0 / let_through ELSE 1.0 END AS weight
         FROM paid WHERE unfit IS NULL"""  # noqa: S608
 
@@ -208,7 +208,7 @@ _GATHER = (
 )
 
 
-def _truth(span: JudgedSpan) -> str:
+def truth_sql(span: JudgedSpan) -> str:
     """What became of a payment; see `PaymentClass`."""
     told = "coalesce(told_fraud::VARCHAR, '')"
     declined = f"recorded = {int(Outcome.DECLINE)} AND let_through IS NULL"

@@ -38,6 +38,7 @@ def report(
     """
     import json
 
+    from scoring.backtest.let_through import sample_figures
     from scoring.backtest.report import report_json, report_sheets
     from scoring.backtest.run import BacktestOptions
     from scoring.backtest.source import ArchiveSource
@@ -54,10 +55,11 @@ def report(
     asked = version(settings, catalogue, policy)
     judge = Judge(settings, chosen, options, database=database)
     found = judge(asked, asked)
-    beside = None
+    beside = sample = None
     if isinstance(chosen, ArchiveSource):
         beside = yardsticks(chosen, options)
-    written = report_json(found, asked, beside)
+        sample = sample_figures(chosen, asked, options)
+    written = report_json(found, asked, beside, sample)
     if as_json:
         typer.echo(json.dumps(written, indent=1))
         return
