@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from scoring.core.release.policy_release import PolicyRelease
-from scoring.core.release.replica import ReplicaReport
+from scoring.core.release.replica import ReplicaReport, Trip
 from scoring.errors import BadArtifact, CorruptState, LogUnavailable
 from scoring.kafka.startup_errors import reader
 from scoring.wire.control_json import report_from_json
@@ -152,6 +152,11 @@ class Replicas:
         )
         standing = standing_of(report, self.newest, ages)
         return ReplicaState(report, heard_at_ms, standing, since_ms)
+
+    @property
+    def trips(self) -> set[Trip]:
+        """What the breaker holds back, by the last report of each replica."""
+        return {trip for report, _ in self._reports.values() for trip in report.tripped}
 
     def counted(self) -> Mapping[Standing, int]:
         """How many there are of each standing."""

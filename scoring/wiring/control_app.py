@@ -38,6 +38,7 @@ from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.desks.releasing import unknown_release
 from scoring.control.desks.topic_agreement import agree
+from scoring.control.desks.trip_desk import TripDesk
 from scoring.control.domain.people import Person, role_named
 from scoring.control.domain.tokens import new_token, token_digest
 from scoring.control.lease import Lease
@@ -247,8 +248,9 @@ def _reports(settings: Settings) -> ReplicaReports:
 
 
 async def _look(plane: Plane, relay: Relay | None, metrics: ControlMetrics) -> None:
-    """Look every second which release is newest, and whether a replica lags."""
+    """Look every second which release is newest, and what replicas report."""
     replicas, outbox = plane.replicas, RelayedOutbox(plane.database)
+    trips = TripDesk(plane.database, now_ms)
     while True:
         with suppress(DatabaseUnavailable):
             replicas.newest = await asyncio.to_thread(_newest, plane.database)
@@ -256,6 +258,7 @@ async def _look(plane: Plane, relay: Relay | None, metrics: ControlMetrics) -> N
             relays = relay is not None and relay.relays
             counted = replicas.counted()
             metrics.looked(waiting=waiting, relays=relays, replicas=counted)
+            await asyncio.to_thread(trips.record, replicas.trips)
         replicas.watch()
         await asyncio.sleep(_LOOK_S)
 

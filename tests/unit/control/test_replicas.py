@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from scoring.control.replicas import FORGOTTEN_MS, SILENT_MS, Newest, Replicas, Standing
-from scoring.core.release.replica import ReplicaReport
+from scoring.core.release.replica import ReplicaReport, Trip
 
 LAG_MS = 10_000
 
@@ -113,3 +113,15 @@ def test_two_processes_of_one_name_are_two_and_the_one_that_lags_is_seen(
     replicas.heard(report("vm/stream", process=2, release=1), clock.ms)
     counted = replicas.counted()
     assert (counted[Standing.CURRENT], counted[Standing.LAGGING]) == (1, 1)
+
+
+def test_what_the_breaker_stopped_is_one_trip_however_many_replicas_tell_of_it(
+    replicas, clock
+):
+    trip = Trip("6d9c6ec5a8a4f7a1", "velocity", 5, 50, 60, 0.8)
+    for name in ("a", "b"):
+        replicas.heard(report(replica=name, tripped=(trip,)), clock.ms)
+    assert replicas.trips == {trip}
+    for name in ("a", "b"):
+        replicas.heard(report(replica=name), clock.ms)
+    assert replicas.trips == set()
