@@ -139,6 +139,26 @@ def test_keys_certificates_and_rates_are_mounted_so_that_a_change_is_seen(newest
         assert "subPath" not in mounts[volume]
 
 
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_every_file_that_a_pod_is_told_of_is_mounted_there(newest_helm, values):
+    manifests = rendered(newest_helm, *with_values(values))
+    shared = one(manifests, "ConfigMap", "-settings")["data"]
+    files = one(manifests, "ConfigMap", "-files").get("data") or {}
+    for pod in pods(manifests):
+        container = pod["spec"]["containers"][0]
+        told = {e["name"]: e.get("value") for e in container.get("env", [])}
+        if "envFrom" in container:
+            told = shared | told
+        mounted = {m["mountPath"]: m["name"] for m in container.get("volumeMounts", [])}
+        volumes = {one["name"] for one in pod["spec"].get("volumes", [])}
+        assert set(mounted.values()) <= volumes
+        for name, path in told.items():
+            if name.endswith("_FILE"):
+                folder, _, file = path.rpartition("/")
+                assert folder in mounted, f"{container['name']}: {name}={path}"
+                assert mounted[folder] != "files" or file in files
+
+
 def test_the_kubelet_asks_the_plaintext_health_port(newest_helm):
     manifests = rendered(newest_helm, *with_values(CHART / "ci/secrets-values.yaml"))
     serve = one(manifests, "Deployment", "-serve")["spec"]["template"]["spec"]
