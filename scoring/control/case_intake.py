@@ -142,6 +142,9 @@ class CaseIntake:
                 p.partition: at.offset for p, at in wanted.items() if at is not None
             }
             kept = {p.partition: ends[p] for p in places} | kept
+            # At once: of a partition without a position everything would be read.
+            begun = DecisionBatch(topic=name, incarnation=found.id, ends=kept)
+            await asyncio.to_thread(self.admission.admit, begun)
         await self._seek(consumer, places, kept)
         return places
 

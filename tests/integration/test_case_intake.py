@@ -161,6 +161,23 @@ async def test_a_topic_that_is_not_there_is_said_and_a_new_one_is_read_from_its_
         await until(lambda: found(bench) == ["t1", "t2", "t3"])
 
 
+async def test_what_the_first_start_left_out_is_no_case_of_a_later_start(
+    kafka_bootstrap, topics, bench
+):
+    await append(kafka_bootstrap, topics, decision("old"))
+    await asyncio.sleep(0.1)
+    bench.clock.now_ms = time.time_ns() // 1_000_000 + DAY_MS
+    for transaction in ("t1", "t2"):  # nothing is new in the partition of what is old
+        async with running(intake(bench, kafka_bootstrap, topics, transaction)):
+            await append(kafka_bootstrap, topics, decision(transaction), partition=1)
+            await until(lambda t=transaction: t in found(bench))
+    assert found(bench) == ["t1", "t2"]
+    async with running(intake(bench, kafka_bootstrap, topics, "three")):
+        await append(kafka_bootstrap, topics, decision("t3"))
+        await until(lambda: "t3" in found(bench))
+    assert found(bench) == ["t1", "t2", "t3"]
+
+
 async def test_without_a_broker_it_says_so_and_goes_on_trying(topics, bench):
     async with running(intake(bench, "127.0.0.1:1", topics)) as reads:
         await until(lambda: "no broker answers" in reads.fault)
