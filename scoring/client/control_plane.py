@@ -6,6 +6,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -15,7 +16,6 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from scoring.errors import BadArtifact, ScoringError, Unavailable
 
-_TIMEOUT_S = 60.0
 _JSON = "application/json"
 
 
@@ -43,8 +43,19 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The content as JSON; None where there is none."""
-        return json.loads(self.body) if self.body else None
+        """The content, a JSON object; None where there is none.
+
+        Raises `Unavailable` for what no control plane says.
+        """
+        if not self.body:
+            return None
+        try:
+            content = json.loads(self.body)
+        except ValueError as error:
+            raise Unavailable(_no_control_plane("no JSON")) from error
+        if not isinstance(content, dict):
+            raise Unavailable(_no_control_plane("JSON that is no object"))
+        return content
 
     @property
     def etag(self) -> str:
@@ -114,6 +125,7 @@ class ControlApi:
         if reply.status >= HTTPStatus.BAD_REQUEST:
             problem = _problem(reply)
             raise Refused(_told(reply.status, problem), reply.status, problem)
+        _refuse_of_others(reply)
         return reply
 
 
@@ -126,12 +138,30 @@ def _target(path: tuple[str | int, ...]) -> str:
     return "/v1/" + "/".join(quote(str(part), safe="") for part in path)
 
 
+def _refuse_of_others(reply: Reply) -> None:
+    """Raise `Unavailable` for an answer that only something else can have given.
+
+    A proxy sends on to another address, or to its own page of a login.
+    """
+    if reply.status >= HTTPStatus.MULTIPLE_CHOICES:
+        leads = reply.headers.get("location", "")
+        told = f"{reply.status}" + (f", which leads to {leads}" if leads else "")
+        raise Unavailable(_no_control_plane(told))
+    kind = reply.headers.get("content-type", "")
+    if reply.status != HTTPStatus.NO_CONTENT and "json" not in kind:
+        raise Unavailable(_no_control_plane(kind or "no content"))
+
+
+def _no_control_plane(told: str) -> str:
+    return f"the answer is {told}; is there a control plane at this address?"
+
+
 def _problem(reply: Reply) -> Mapping[str, Any]:
     try:
-        problem = reply.json
-    except ValueError:
+        problem = reply.json or {}
+    except Unavailable:
         return {}
-    return problem if isinstance(problem, dict) and "detail" in problem else {}
+    return problem if "detail" in problem else {}
 
 
 def _told(status: int, problem: Mapping[str, Any]) -> str:
@@ -173,17 +203,23 @@ class OverHttp:
     """A control plane at a URL, by a token; `roots` of its certificate are PEM.
 
     Raises `BadArtifact` for http:// to another machine, where whoever listens would
-    read the token, unless `plain` says that nobody does.
+    read the token, unless `plain` says that nobody does, and for what is no URL.
+    Raises `Unavailable` where no answer comes, or nothing more for `timeout_s`.
     """
 
     url: str
     token: str = field(repr=False)
     roots: Path | None = None
     plain: bool = False
+    timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
         """Refuse to send a token where it can be read."""
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port  # which is read no sooner
+        except ValueError as error:
+            raise BadArtifact(f"{self.url}: is no URL: {error}") from error
         if parts.scheme == "http" and not self.plain and not _is_near(parts.hostname):
             raise BadArtifact(
                 f"{self.url}: your token would be sent unencrypted; write https://, or "
@@ -195,27 +231,26 @@ class OverHttp:
     ) -> Reply:
         """See `Transport`."""
         parts = urlsplit(self.url)
-        connection = self._connection(parts.scheme, parts.netloc)
         known = {**headers, "authorization": f"Bearer {self.token}"}
         try:
-            connection.request(method, parts.path.rstrip("/") + target, body, known)
-            answer = connection.getresponse()
-            told = {name.lower(): value for name, value in answer.getheaders()}
-            return Reply(answer.status, told, answer.read())
-        except (OSError, http.client.HTTPException) as error:
+            with closing(self._connection(parts.scheme, parts.netloc)) as connection:
+                connection.request(method, parts.path.rstrip("/") + target, body, known)
+                answer = connection.getresponse()
+                told = {name.lower(): value for name, value in answer.getheaders()}
+                return Reply(answer.status, told, answer.read())
+        # UnicodeError: a host that cannot be a name of the DNS.
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise Unavailable(
                 f"{self.url}: the control plane does not answer: {error}; does "
                 "`scoring control` run there?"
             ) from error
-        finally:
-            connection.close()
 
     def _connection(self, scheme: str, place: str) -> http.client.HTTPConnection:
         if scheme == "http":
-            return http.client.HTTPConnection(place, timeout=_TIMEOUT_S)
+            return http.client.HTTPConnection(place, timeout=self.timeout_s)
         if scheme == "https":
             context = ssl.create_default_context(cafile=self.roots)
             return http.client.HTTPSConnection(
-                place, timeout=_TIMEOUT_S, context=context
+                place, timeout=self.timeout_s, context=context
             )
         raise Unavailable(f"{self.url}: write http://host:port or https://host:port")

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from scoring.client.control_plane import Refused
 from scoring.console.edge import local_path
 from scoring.console.visit import LOGIN, PageRoute, Visit
+from scoring.errors import Unavailable
 
 COOKIE = "scoring_console"
 _TOKEN_CHARACTERS_MAX = 8_192
@@ -29,9 +30,12 @@ def log_in(visit: Visit) -> Response:
     if not token.isprintable() or " " in token:
         return _form(visit, wanted=wanted, problem="a token has no blanks")
     try:
-        visit.desk.control(token).get("me")
-    except Refused as error:
+        me = visit.desk.control(token).get("me").json
+    except (Refused, Unavailable) as error:
         return _form(visit, wanted=wanted, problem=str(error))
+    if not me or not me.get("name"):
+        told = "the control plane names nobody; is one at SCORING_CONTROL_URL?"
+        return _form(visit, wanted=wanted, problem=told)
     visit.desk.sessions.end(visit.session_id)
     response = visit.to(wanted)
     _keep(visit, response, visit.desk.sessions.begin(token))
