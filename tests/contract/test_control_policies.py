@@ -255,11 +255,14 @@ def test_declining_more_than_the_gate_allows_needs_a_written_reason(
         policy.version, in_force, points=points, amount_points=amount_points
     )
     bench.ran(figures)
-    proposal = desk.propose(By(ANN), policy.number).proposal
+    answer = desk.propose(By(ANN), policy.number)
+    proposal = answer.proposal
+    assert bool(answer.gate) == bool(asked)
     if asked:
         with pytest.raises(ReasonRequired, match=asked):
             desk.approve(By(BOB), proposal.number, policy.version)
         assert asked in desk.gate(EVE, proposal.number)[0]
+    assert desk.gate(EVE, proposal.number) == answer.gate
     why = "fraud of last week" if asked else ""
     desk.approve(By(BOB, why), proposal.number, policy.version)
     with desk.read(EVE) as work:

@@ -48,6 +48,8 @@ def show_done(done: Item) -> None:
     if done["release"] is not None:
         said += f"; release {done['release']} is on its way to every process"
     typer.echo(said)
+    for because in done["gate"]:
+        typer.echo(f"an approval needs a written reason: {because}")
 
 
 def policies_table(items: Iterable[Item]) -> None:

@@ -153,12 +153,16 @@ class ReleaseView(View):
 
 
 class DoneView(View):
-    """What has become of a version; `release` is the number of the one it made."""
+    """What has become of a version; `release` is the number of the one it made.
+
+    Of a new proposal, `gate` is what its approval would need a written reason for.
+    """
 
     policy: PolicyView
     proposal: ProposalView | None
     release: int | None
     notices: list[str]
+    gate: list[str]
 
     @classmethod
     def of(cls, answer: PolicyAnswer) -> DoneView:
@@ -169,6 +173,7 @@ class DoneView(View):
             proposal=None if proposal is None else ProposalView.of(proposal),
             release=None if release is None else release.release,
             notices=list(answer.notices),
+            gate=list(answer.gate),
         )
 
 

@@ -105,7 +105,7 @@ class PolicyDesk:
         with self._doing(by) as (work, doing):
             policy = work.policies.policy(number)
             self._still_means(policy)
-            return self._told(steps.propose(work, policy, (act, share), doing))
+            return self._proposed(work, policy, (act, share), doing)
 
     def keep_backtest(self, by: By, backtest: Backtest) -> Backtest:
         """Keep figures that somebody brings; number, author and time are set here."""
@@ -204,7 +204,7 @@ class PolicyDesk:
             steps.keep_text(work, None, policy, doing)
             if target != before:
                 asked = (Act.RELEASE, None)
-                return self._told(steps.propose(work, policy, asked, doing))
+                return self._proposed(work, policy, asked, doing)
             wanted = steps.with_policy(work, arrangement, policy)
             release = put_in_force(work, "policy.rollback", new, wanted, doing)
             return self._told(
@@ -278,6 +278,18 @@ class PolicyDesk:
             return steps.gate_asks(work, found, self.rules)
 
     # ---------------------------------------------------------------------------
+
+    def _proposed(
+        self,
+        work: UnitOfWork,
+        policy: policy_life.PolicyVersion,
+        asked: Asked,
+        doing: Doing,
+    ) -> PolicyAnswer:
+        """A proposal, with what its approval will need: whoever proposes can act."""
+        policy, proposal = steps.propose(work, policy, asked, doing)
+        gate = steps.gate_asks(work, proposal, self.rules)
+        return self._told(PolicyAnswer(policy=policy, proposal=proposal, gate=gate))
 
     def _perform(
         self, by: By, number: int, asked: Asked, read: int | None

@@ -34,13 +34,15 @@ Asked = tuple[Act, float | None]
 class PolicyAnswer:
     """What has become of a version; `notices` belong into every answer.
 
-    `proposal` and `release` are what the action made, where it made one.
+    `proposal` and `release` are what the action made, where it made one. Of a new
+    proposal, `gate` is what its approval would need a written reason for.
     """
 
     policy: PolicyVersion
     proposal: PolicyProposal | None = None
     release: PolicyRelease | None = None
     notices: tuple[str, ...] = ()
+    gate: tuple[str, ...] = ()
 
 
 def keep_text(
@@ -71,7 +73,7 @@ def changes_since(
 
 def propose(
     work: UnitOfWork, policy: PolicyVersion, asked: Asked, doing: Doing
-) -> PolicyAnswer:
+) -> tuple[PolicyVersion, PolicyProposal]:
     """Propose a version for an act, with the newest backtest of its exact hash."""
     tests = work.policies.backtests(policy.version)
     kept = work.policies.in_force()
@@ -87,7 +89,7 @@ def propose(
         policy = moved(work, policy, PolicyState.PROPOSED)
     work.policies.add_proposal(proposal)
     record_decision(work, "policy.propose", proposal, {}, doing)
-    return PolicyAnswer(policy=policy, proposal=proposal)
+    return policy, proposal
 
 
 def gate_asks(
