@@ -214,6 +214,7 @@ def _yardsticks(found: dict[str, Any], currency: str) -> list[Sheet]:
     merchants = tuple(
         (
             one["merchant"],
+            one["tenant"],
             one["month"],
             f"{one['accepted']:,}",
             f"{one['early_warnings']:,}",
@@ -230,7 +231,10 @@ def _yardsticks(found: dict[str, Any], currency: str) -> list[Sheet]:
         ),
         Sheet(
             f"Merchants: {disputes['formula']}",
-            ("merchant", "month", "accepted", "early warnings", "chargebacks", "ratio"),
+            (
+                *("merchant", "tenant", "month", "accepted", "early warnings"),
+                *("chargebacks", "ratio"),
+            ),
             merchants,
         ),
     ]

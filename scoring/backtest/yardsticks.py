@@ -19,8 +19,8 @@ SCA_FORMULA = (
     "accepted remote payments, of the last 90 days; remote: channel ECOMMERCE"
 )
 DISPUTES_FORMULA = (
-    "ratio = (early warnings + chargebacks that became known in the month) / payments "
-    "accepted in the month, by count; a payment with both counts twice"
+    "ratio = (early warnings + chargebacks that first became known in the month) / "
+    "payments accepted in the month, by count; a payment with both counts twice"
 )
 _ACCEPTED = (
     f"recorded <> {int(Outcome.DECLINE)} AND coalesce(unfit, '') <> "
@@ -67,6 +67,7 @@ class RemoteFraud:
 class MerchantMonth:
     """Disputes and fraud reports of one merchant that became known in one month."""
 
+    tenant: str
     merchant: str
     month: str
     accepted: int
@@ -77,7 +78,7 @@ class MerchantMonth:
     def ratio(self) -> float | None:
         """The dispute and fraud ratio; None in a month without payments.
 
-        >>> MerchantMonth("m", "2026-01", 200, 1, 2).ratio
+        >>> MerchantMonth("default", "m", "2026-01", 200, 1, 2).ratio
         0.015
         """
         told = self.early_warnings + self.chargebacks
@@ -114,8 +115,9 @@ def yardsticks(
 
 _TABLES = (
     "remote (amount HUGEINT, fraud HUGEINT)",
-    "accepted (merchant VARCHAR, month VARCHAR, count BIGINT)",
-    "told_in (merchant VARCHAR, month VARCHAR, source VARCHAR, count BIGINT)",
+    "accepted (tenant VARCHAR, merchant VARCHAR, month VARCHAR, count BIGINT)",
+    """told_in (tenant VARCHAR, merchant VARCHAR, month VARCHAR, source VARCHAR,
+    count BIGINT)""",
 )
 _MONTH = "strftime(make_timestamp({} * 1000), '%Y-%m')"
 _REMOTE = (
@@ -124,14 +126,17 @@ _REMOTE = (
     f"WHERE channel = {int(Channel.ECOMMERCE)}"
 )
 _BY_MONTH = (
-    f"SELECT merchant, {_MONTH.format('occurred_at_ms')}, count(*) "  # noqa: S608
+    f"SELECT tenant, merchant, {_MONTH.format('occurred_at_ms')}, count(*) "  # noqa: S608
     "FROM {} WHERE merchant <> '' GROUP BY ALL"
 )
+# Once for each payment and source: a later version of a label is no other dispute.
 _TOLD = (
-    f"SELECT merchant, {_MONTH.format('known_at_ms')}, source, count(DISTINCT l.id) "  # noqa: S608
-    """FROM labels_known l JOIN {} p ON p.tenant = l.tenant AND p.id = l.id
-    WHERE merchant <> '' AND l.source IN ('chargeback', 'early_warning')
-        AND l.verdict <> 'withdrawn' GROUP BY ALL"""
+    f"SELECT p.tenant, merchant, {_MONTH.format('first_ms')}, source, count(*) "  # noqa: S608
+    """FROM (SELECT tenant, id, source, min(known_at_ms) AS first_ms FROM labels_known
+        WHERE source IN ('chargeback', 'early_warning') AND verdict <> 'withdrawn'
+        GROUP BY ALL) l
+    JOIN {} p ON p.tenant = l.tenant AND p.id = l.id WHERE merchant <> ''
+    GROUP BY ALL"""
 )
 
 
@@ -140,16 +145,17 @@ def _found(con: Any) -> Yardsticks:
         "SELECT coalesce(sum(amount), 0), coalesce(sum(fraud), 0) FROM remote"
     ).fetchall()
     rows = con.execute(
-        """WITH t AS (SELECT merchant, month,
+        """WITH t AS (SELECT tenant, merchant, month,
             coalesce(sum(count) FILTER (source = 'early_warning'), 0) AS early,
             coalesce(sum(count) FILTER (source = 'chargeback'), 0) AS charged
             FROM told_in GROUP BY ALL),
-        a AS (SELECT merchant, month, sum(count) AS count FROM accepted GROUP BY ALL)
-        SELECT t.merchant, t.month, coalesce(a.count, 0)::BIGINT, early::BIGINT,
-            charged::BIGINT
-        FROM t LEFT JOIN a USING (merchant, month)
+        a AS (SELECT tenant, merchant, month, sum(count) AS count FROM accepted
+            GROUP BY ALL)
+        SELECT t.tenant, t.merchant, t.month, coalesce(a.count, 0)::BIGINT,
+            early::BIGINT, charged::BIGINT
+        FROM t LEFT JOIN a USING (tenant, merchant, month)
         ORDER BY (early + charged) / greatest(coalesce(a.count, 0), 1) DESC,
-            t.merchant, t.month"""
+            t.tenant, t.merchant, t.month"""
     ).fetchall()
     return Yardsticks(
         RemoteFraud(int(amount), int(fraud)), tuple(MerchantMonth(*r) for r in rows)
