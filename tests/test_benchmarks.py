@@ -2,7 +2,10 @@
 
 import ast
 import importlib
+import json
 from pathlib import Path
+
+from benchmarks.backtest import main as backtest_figures
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +23,15 @@ def test_benchmarks_and_drills_import_what_there_is():
         if not imports(node.module or "", alias.name)
     ]
     assert not missing
+
+
+def test_the_backtests_benchmark_ends_with_its_figures_and_no_difference(capsys):
+    """A small archive: what it says of time is of no worth here."""
+    backtest_figures(20_000)
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["differences"] == 0
+    for figure in ("seconds_10m_rows_50_rules", "over_scan", "memory_mb"):
+        assert found[figure] > 0
 
 
 def imports(module: str, name: str) -> bool:
