@@ -15,6 +15,7 @@ from scoring.errors import Denied, InvalidTransaction, MessageTooLarge
 FORM_BYTES_MAX = 4_194_304
 _FIELDS_MAX = 50
 _FORM = "application/x-www-form-urlencoded"
+_NUMBER = re.compile("[0-9]{1,15}")  # JSON's numbers are whole so far
 _LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
 
 # Everything is of this process; nothing that a text could hold is run or loaded.
@@ -44,6 +45,17 @@ def local_path(wanted: str, otherwise: str = "/") -> str:
     ('/', '/')
     """
     return wanted if _LOCAL.fullmatch(wanted) else otherwise
+
+
+def whole_number(field: str, written: str) -> int:
+    """A number of something; raises `InvalidTransaction`.
+
+    >>> whole_number("revision", "12")
+    12
+    """
+    if not _NUMBER.fullmatch(written):
+        raise InvalidTransaction(field, "is a whole number")
+    return int(written)
 
 
 def refuse_other_sites(request: Request) -> None:

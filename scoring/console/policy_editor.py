@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from scoring.client.control_plane import Refused, Reply
+from scoring.console.edge import whole_number
 from scoring.console.policy_acts import done_of
 from scoring.console.policy_pages import in_force
 from scoring.console.visit import PageRight, PageRoute, Visit, writes
@@ -74,8 +75,10 @@ def edit(visit: Visit) -> Response:
 
 def check(visit: Visit) -> Response:
     """What is wrong with a text as it is now: a part of the editor's page."""
+    base = visit.form.get("number", "") or visit.form.get("based_on", "")
     try:
-        said = visit.api.post("policy-check", body={"text": visit.form.get("text", "")})
+        body = {"text": visit.form.get("text", ""), "reasons": _reasons(visit, base)}
+        said = visit.api.post("policy-check", body=body)
     except Refused as error:
         if not error.problem:
             raise
@@ -86,14 +89,19 @@ def check(visit: Visit) -> Response:
 
 
 def keep_new(visit: Visit) -> Response:
-    """Keep a new draft."""
+    """Keep a new draft, with the table of reasons of what it is based on."""
     based_on = visit.form.get("based_on", "")
-    body = {
-        "text": visit.form.get("text", ""),
-        "based_on": int(based_on) if based_on.isdecimal() else None,
-        "why": visit.form.get("why", "").strip(),
-    }
-    return _kept(visit, lambda: visit.api.post("policies", body=body))
+
+    def keep() -> Reply:
+        body = {
+            "text": visit.form.get("text", ""),
+            "reasons": _reasons(visit, based_on),
+            "based_on": whole_number("based_on", based_on) if based_on else None,
+            "why": visit.form.get("why", "").strip(),
+        }
+        return visit.api.post("policies", body=body)
+
+    return _kept(visit, keep)
 
 
 def keep_edit(visit: Visit) -> Response:
@@ -107,6 +115,18 @@ def keep_edit(visit: Visit) -> Response:
     }
     tag = visit.form.get("tag", "")
     return _kept(visit, lambda: visit.api.put("policies", number, body=body, etag=tag))
+
+
+def _reasons(visit: Visit, based_on: str) -> str | None:
+    """A version's own table of reasons, which no form carries; None where it has none.
+
+    Raises `InvalidTransaction` for what is no version's number.
+    """
+    if not based_on:
+        return None
+    base = visit.api.get("policies", whole_number("based_on", based_on)).json
+    table: str | None = base["reasons"]
+    return table
 
 
 def _kept(visit: Visit, keep: Callable[[], Reply]) -> Response:

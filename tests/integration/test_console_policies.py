@@ -61,6 +61,46 @@ async def test_a_draft_keeps_its_own_table_of_reasons_when_its_text_is_edited(be
     assert "Its table of reasons" in (await author.get("/policy/1")).text
 
 
+async def test_a_draft_made_from_a_version_keeps_its_table_and_its_diff_shows_it(
+    bench,
+):
+    shipped = files("scoring.defaults").joinpath("reasons.yaml").read_text()
+    table = shipped.replace("resembles fraud", "looks like fraud")
+    by = By(Person("ann", frozenset({PersonRole.AUTHOR})))
+    bench.plane.policies.draft(by, text(1), reasons=table)
+    author = await bench.logged_in("ann", "author")
+    await author.get("/policy/new")
+    made = await author.post("/policy/new", text=text(2), based_on="1")
+    assert made.headers["location"] == "/policy/2", made.text
+    assert "looks like fraud" in (await author.get("/policy/2")).text
+    assert "table of reasons" not in (await author.get("/policy/2/diff")).text
+    bench.plane.policies.draft(by, text(1), reasons=shipped, based_on=1)
+    seen = (await author.get("/policy/3/diff")).text
+    assert "its table of reasons:" in seen
+    assert "-  wording: The payment as a whole looks like fraud." in seen
+
+
+@pytest.mark.parametrize("of", ["number", "based_on"])
+async def test_a_text_is_checked_with_the_table_that_it_will_be_kept_with(bench, of):
+    shipped = files("scoring.defaults").joinpath("reasons.yaml").read_text()
+    table = shipped.replace("resembles fraud", "looks like fraud")
+    by = By(Person("ann", frozenset({PersonRole.AUTHOR})))
+    kept = bench.plane.policies.draft(by, text(1), reasons=table).policy
+    author = await bench.logged_in("ann", "author")
+    page = await author.get("/policy/1/edit")
+    assert 'name="number" value="1"' in page.text
+    said = await author.post("/policy/check", text=text(1), **{of: "1"})
+    assert kept.version in said.text
+
+
+@pytest.mark.parametrize("based_on", ["9999", "x", "٣", "9" * 5_000])
+async def test_a_draft_of_what_is_no_version_is_refused(bench, based_on):
+    author = await bench.logged_in("ann", "author")
+    await author.get("/policy/new")
+    said = await author.post("/policy/new", text=text(1), based_on=based_on)
+    assert said.status_code in {400, 404, 422}
+
+
 async def test_releasing_over_a_release_that_was_not_read_is_refused(bench):
     author = await bench.logged_in("ann", "author")
     approver = await bench.logged_in("bob", "approver")

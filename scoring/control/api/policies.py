@@ -25,7 +25,7 @@ from scoring.control.domain.people import Right
 from scoring.control.domain.policy_life import (
     PolicyState,
     PolicyVersion,
-    differing_lines,
+    differing,
 )
 from scoring.errors import ChangedMeanwhile, InvalidTransaction
 
@@ -146,9 +146,7 @@ def diff_policies(
             other = in_force.arrangement.policy
         if other is None:
             raise InvalidTransaction("against", "name a version to compare with")
-        lines = differing_lines(
-            work.policies.policy(other).checked.text, policy.checked.text
-        )
+        lines = differing(work.policies.policy(other).checked, policy.checked)
     return views.DiffView(policy=number, against=other, lines=list(lines))
 
 

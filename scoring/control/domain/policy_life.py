@@ -133,6 +133,16 @@ def differing_lines(read: str, now: str) -> tuple[str, ...]:
     return tuple(lines)[2:]
 
 
+def differing(read: CheckedText, now: CheckedText) -> tuple[str, ...]:
+    """What is different between two versions: their texts, then their reasons' tables.
+
+    The installation's table, where a version has none of its own, counts as empty.
+    """
+    tables = differing_lines(read.reasons or "", now.reasons or "")
+    heading = ("its table of reasons:",) if tables else ()
+    return (*differing_lines(read.text, now.text), *heading, *tables)
+
+
 def restored(number: int, content: PolicyVersion, doing: Doing) -> PolicyVersion:
     """A new version with the content of one that was in force before.
 
