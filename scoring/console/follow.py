@@ -43,6 +43,9 @@ class FollowedDecisions:
                 if feed.fault != str(error):
                     log.warning("no decisions can be shown: %s", error)
                 feed.fault = str(error)
+            except Exception as error:
+                feed.fault = f"of a fault of ours: {error!r}"
+                raise
             await asyncio.sleep(_AGAIN_S)
 
     async def _read(self, feed: LiveFeed) -> None:

@@ -72,6 +72,9 @@ class Relay:
                     await self._stopped(str(error))
                     await asyncio.sleep(pause_s)
                     pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+                except Exception as error:
+                    self.fault = f"of a fault of ours: {error!r}"
+                    raise
                 else:
                     pause_s = _PAUSE_S
         finally:

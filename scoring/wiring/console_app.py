@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from scoring import client
 from scoring.client.control_plane import ControlApi, OverHttp
@@ -27,6 +28,7 @@ from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
 from scoring.wiring.calls import certificates_from
 from scoring.wiring.definitions import catalogue_from
+from scoring.wiring.supervision import kept_running
 
 _CONNECTIONS_MAX = 256
 
@@ -64,12 +66,13 @@ async def console_process_from(
         idle_s=settings.http_idle_s,
         certificates=context_of(files) if files else None,
     )
-    tasks = [asyncio.create_task(tick(desk.live, desk.pages))]
+    work = [kept_running("the live figures", lambda: tick(desk.live, desk.pages))]
     if settings.kafka_bootstrap:
-        followed = _followed(settings)
-        tasks.append(asyncio.create_task(followed.follow(desk.live)))
+        follow = partial(_followed(settings).follow, desk.live)
+        work.append(kept_running("the reading of decisions", follow))
     else:
         desk.live.fault = "SCORING_KAFKA_BOOTSTRAP is not set: name your brokers"
+    tasks = [asyncio.create_task(each) for each in work]
     try:
         yield ConsoleProcess(HttpServer(app, options), desk)
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,8 +28,7 @@ from scoring.wiring.connections import unconnected_log
 from scoring.wiring.control_parts import case_rules_from
 from scoring.wiring.definitions import catalogue_from
 from scoring.wiring.services import now_ms
-
-log = logging.getLogger(__name__)
+from scoring.wiring.supervision import kept_running
 
 _LOOK_S = 5.0
 _ERASE_S = 3_600.0
@@ -62,13 +60,11 @@ class CaseWork:
 
     def begin(self, metrics: ControlMetrics) -> list[asyncio.Task[None]]:
         """Work, until these are cancelled."""
-        work = [self._look(metrics)]
+        work = [kept_running("the look at cases", lambda: self._look(metrics))]
         if self.intake is not None and self.labels is not None:
-            work += [self.intake.run(), self.labels.run()]
-        tasks = [asyncio.create_task(each) for each in work]
-        for task in tasks:
-            task.add_done_callback(_ended)
-        return tasks
+            work.append(kept_running("the intake of cases", self.intake.run))
+            work.append(kept_running("the relay of labels", self.labels.run))
+        return [asyncio.create_task(each) for each in work]
 
     async def _look(self, metrics: ControlMetrics) -> None:
         """Look how the queue is, and erase what has been kept long enough."""
@@ -100,17 +96,6 @@ class CaseWork:
                 behind=intake.behind,
                 passed_over={"unreadable": intake.unreadable, "missed": intake.missed},
             )
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    """Say that one of those that go on for ever has failed: nothing awaits them."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        log.critical(
-            "cases are not worked on until this process is restarted: %r",
-            error,
-            exc_info=error,
-        )
 
 
 def case_work_from(settings: Settings, database: Database, holder: str) -> CaseWork:

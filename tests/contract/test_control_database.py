@@ -15,7 +15,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.exc import DatabaseError
 
 from scoring.control.database import migrations
-from scoring.control.database.database import Database
+from scoring.control.database.database import Database, _translated
 from scoring.control.database.outbox import ControlOutbox
 from scoring.control.database.tables import AUDIT, METADATA
 from scoring.control.database.unit_of_work import reading, writing
@@ -24,6 +24,7 @@ from scoring.control.domain.audit_chain import Change
 from scoring.control.domain.people import By, Doing
 from scoring.errors import BadArtifact, ChangedMeanwhile, DatabaseUnavailable
 
+_STANDS_BY = "SET TRANSACTION READ ONLY"
 VERSIONS = Path(migrations.__file__).parent / "versions"
 
 
@@ -129,6 +130,14 @@ def test_a_database_that_does_not_answer_is_an_outage_that_hides_the_password(tm
         Database(url).migrated()
     assert "secret" not in str(raised.value)
     assert "secret" not in Database(url).told
+
+
+def test_a_database_that_takes_no_writes_is_an_outage(control_database):
+    only = "PRAGMA query_only=ON" if control_database.is_sqlite else _STANDS_BY
+    with writing(control_database) as work:
+        work.connection.exec_driver_sql(only)
+        with pytest.raises(DatabaseUnavailable), _translated():
+            work.outbox.add("key", b"value")
 
 
 def test_a_database_whose_connections_are_all_busy_is_an_outage(

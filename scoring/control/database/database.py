@@ -13,7 +13,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from scoring.errors import BadArtifact, DatabaseUnavailable
@@ -23,6 +29,7 @@ _OWNER_ONLY = 0o600
 _BUSY_MS = 10_000  # how long one writer waits for another
 _CONNECT_S = 10
 _CACHE_KB = 32_768  # of SQLite's pages, by connection: a large import writes many
+_READ_ONLY = "25006"  # PostgreSQL's code: it stands by, or is being failed over
 _LOCK = 0x5C0_21_46  # of migrations, any number that is ours alone
 
 
@@ -166,6 +173,12 @@ def _translated() -> Iterator[None]:
     except (OperationalError, InterfaceError) as error:
         raise DatabaseUnavailable(
             f"the control plane's database does not answer: {_first_line(error)}"
+        ) from error
+    except InternalError as error:
+        if getattr(error.orig, "sqlstate", "") != _READ_ONLY:
+            raise
+        raise DatabaseUnavailable(
+            f"the control plane's database takes no writes: {_first_line(error)}"
         ) from error
     except PoolTimeout as error:
         raise DatabaseUnavailable(

@@ -269,3 +269,13 @@ async def test_who_ends_lets_another_copy_have_the_lease():
     topic = KeptTopic()
     await until(lambda: topic.begun, relay_of(KeptOutbox(), topic, lease))
     assert not lease.held
+
+
+async def test_a_failure_that_nobody_foresaw_is_a_fault_until_it_is_well_again():
+    outbox = KeptOutbox(fails=[ZeroDivisionError("odd")])
+    relay = relay_of(outbox, KeptTopic())
+    with pytest.raises(ZeroDivisionError):
+        await relay.run()
+    assert "ZeroDivisionError('odd')" in relay.fault
+    relay.lease = FreeLease()
+    await until(lambda: not relay.fault, relay)
