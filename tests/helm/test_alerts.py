@@ -42,6 +42,7 @@ NOT_TAKEN, RELEASE = "fraud_refused_releases", 'fraud_release_number{{instance="
 CONTROL = 'fraud_available{system="control"}'
 STANDING = 'fraud_control_replicas{{standing="{}"}}'
 WAITING, RELAY = "fraud_control_waiting_records", "fraud_control_relay_available"
+BUILD = 'fraud_build_info{version="1"}'
 # Of each alert: the series with its cause, and those without it, a value a minute.
 SERIES = {
     "AnswersFailFast": (
@@ -60,6 +61,7 @@ SERIES = {
         {FULL: "0+100x480", WITHOUT: "0+8x480"},
         {FULL: "0+100x480", WITHOUT: "0+1x480"},
     ),
+    "ServiceGone": ({BUILD: "1x400"}, {BUILD: "1x480"}),
     "StoreUnavailable": ({STORE: "0x480"}, {STORE: "1x480"}),
     "HistoryLost": ({LOST: "1x480"}, {LOST: "0x480"}),
     "LogUnavailable": ({LOG: "0x480"}, {LOG: "1x480"}),
@@ -86,6 +88,9 @@ SERIES = {
     "ReplicaAmiss": (
         {STANDING.format("silent"): "1x480"}, {STANDING.format("current"): "4x480"}
     ),
+    "ControlPlaneGone": (
+        {RELEASE.format("a"): "7x480"}, {RELEASE.format("a"): "7x480", RELAY: "1x480"}
+    ),
     "ReleasesWait": (
         {WAITING: "3x480", RELAY: "1x480"}, {WAITING: "0x480", RELAY: "1x480"}
     ),
@@ -94,6 +99,16 @@ SERIES = {
         {POLICY.format("p1", "a"): "1x480", POLICY.format("p1", "b"): "1x480"},
     ),
 }  # fmt: skip
+
+
+def of(**installations):
+    """The series of several installations, each with its namespace."""
+    return {
+        f'{name}{{namespace="{namespace}",{labels or "}"}': values
+        for namespace, series in installations.items()
+        for name, _, labels in (one.partition("{") for one in series)
+        for values in [series[name + (f"{{{labels}" if labels else "")]]
+    }
 
 
 # What might be taken for a cause, and is none.
@@ -110,6 +125,18 @@ HARMLESS = {
         "AnswersFailFast",
         {WELL.replace("grpc", "kafka"): "0+100x480", FAILED: "0x480"},
     ),
+    "staging has fewer releases than production": (
+        "ReplicaLags",
+        of(prod={RELEASE.format("a"): "7x480"}, staging={RELEASE.format("b"): "3x480"}),
+    ),
+    "staging decides by another policy than production": (
+        "ReplicasDiffer",
+        of(
+            prod={POLICY.format("p1", "a"): "1x480"},
+            staging={POLICY.format("p2", "b"): "1x480"},
+        ),
+    ),
+    "nobody releases": ("ControlPlaneGone", {RELEASE.format("a"): "0x480"}),
 }
 
 
@@ -154,6 +181,24 @@ def test_an_alert_fires_for_its_cause_and_keeps_still_without_it(rule, tmp_path)
     name = rule["alert"]
     cause, none = SERIES[name]
     held(tmp_path, (name, cause, 1), (name, none, 0))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_of_two_installations_the_one_with_the_cause_fires(rule, tmp_path):
+    name = rule["alert"]
+    cause, none = SERIES[name]
+    held(tmp_path, (name, of(prod=cause, staging=none), 1))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_names_its_installation(rule):
+    assert "on ()" not in rule["expr"].replace("or on () absent", "")
+    for labels in re.findall(r"(?:by|on) \(([^)]*)\)", rule["expr"]):
+        assert not labels or labels.startswith("namespace")
+
+
+def test_an_outage_of_all_fires_even_where_nothing_was_ever_seen(tmp_path):
+    held(tmp_path, ("ServiceGone", {"up": "0x480"}, 1))
 
 
 @pytest.mark.parametrize("what", HARMLESS)
