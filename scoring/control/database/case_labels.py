@@ -73,10 +73,11 @@ class LabelOutbox:
             return [OutboxRecord(row.sequence, row.key, row.value) for row in rows]
 
     def published(self, sequences: Sequence[int], *, at_ms: int) -> None:
-        """Note that these are in the topic; their contents are not kept."""
+        """Note that these are in the topic; neither contents nor keys are kept."""
         of_them = update(CASE_LABELS).where(_L.sequence.in_(sequences))
         with self._database.writing() as connection:
-            connection.execute(of_them.values(published_at_ms=at_ms, value=None))
+            told = of_them.values(published_at_ms=at_ms, key="", value=None)
+            connection.execute(told)
 
     def waiting(self) -> int:
         """How many are not published yet."""

@@ -113,7 +113,7 @@ CASE_NOTES = Table(
     Column("text", Text, nullable=False),
 )
 
-# Labels on their way to their topic. `value` is NULL once it is there.
+# Labels on their way to their topic. `value` is NULL once it is there, `key` is "".
 CASE_LABELS = Table(
     "case_labels",
     METADATA,

@@ -163,11 +163,13 @@ class CaseDesk:
                     "it is not the selection that was shown; look at it again",
                     (f"it has {found.count} cases now",),
                 )
-            for number in numbers:
-                self._act(work, work.cases.case(number), act, doing)
-            work.cases.add_bulk(
-                selection, by=by.person.name, at_ms=doing.at_ms, count=len(numbers)
-            )
+            done_with = [self._act(work, number, act, doing) for number in numbers]
+            # Where no revision rose the same selection is met again, by whoever asks:
+            # leases that are renewed anew.
+            if any(done_with):
+                work.cases.add_bulk(
+                    selection, by=by.person.name, at_ms=doing.at_ms, count=len(numbers)
+                )
             return len(numbers)
 
     def _selection(
@@ -191,13 +193,18 @@ class CaseDesk:
         named = selection_of(found, f"{wanted.said}\n{act.said}")
         return Selection(len(found), named), [number for number, _ in found]
 
-    def _act(self, work: UnitOfWork, case: Case, act: BulkAct, doing: Doing) -> None:
+    def _act(self, work: UnitOfWork, number: int, act: BulkAct, doing: Doing) -> bool:
+        """Do it with one case; whether its revision rose."""
+        case = work.cases.case(number)
         if act.closing is not None:
-            close_case(work, case, replace(act.closing, why=doing.why), doing)
+            wish = replace(act.closing, why=doing.why)
+            after = close_case(work, case, wish, doing)
         elif act.release:
-            _released(work, case, doing)
+            after = _released(work, case, doing)
         else:
-            self._assigned(work, case, _named(act.to or doing.person.name), doing)
+            to = _named(act.to or doing.person.name)
+            after = self._assigned(work, case, to, doing)
+        return after.revision != case.revision
 
     # Reading -------------------------------------------------------------------
 
