@@ -41,6 +41,12 @@ class Entity:
     token: str
 
 
+_CASES = (
+    "the control plane's cases are not touched: `scoring cases find` names them; close "
+    "those that are open, and SCORING_CASE_KEPT_DAYS later what is personal is erased"
+)
+
+
 @dataclass(slots=True)
 class Forgotten:
     """What was erased, and what was not."""
@@ -63,6 +69,7 @@ class Forgotten:
                 for topic, kept_ms in self.topics.items()
                 if self.newest_ms
             ),
+            _CASES,
         ]
         return "\n".join(lines)
 
