@@ -36,17 +36,15 @@ from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
-from scoring.control.desks.releasing import unknown_release
 from scoring.control.desks.topic_agreement import agree
-from scoring.control.desks.trip_desk import TripDesk
 from scoring.control.domain.people import Person, role_named
 from scoring.control.domain.tokens import new_token, token_digest
 from scoring.control.lease import Lease
 from scoring.control.relay import Relay
-from scoring.control.replicas import Newest, ReplicaReports, Replicas
+from scoring.control.replicas import ReplicaReports, Replicas
 from scoring.doors.http.server import HttpOptions, HttpServer
 from scoring.doors.http.tls import context_of
-from scoring.errors import BadArtifact, DatabaseUnavailable, InvalidTransaction
+from scoring.errors import BadArtifact, InvalidTransaction
 from scoring.kafka.client_options import client_options
 from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
@@ -61,13 +59,13 @@ from scoring.wiring.control_parts import (
     database_from,
     policy_texts_from,
 )
+from scoring.wiring.control_upkeep import looking, pruning
 from scoring.wiring.definitions import policy_text_from
 from scoring.wiring.services import now_ms
 from scoring.wiring.supervision import kept_running
 
 log = logging.getLogger(__name__)
 TOKEN_FILE = "control.token"  # noqa: S105 - the name of a file
-_LOOK_S = 1.0
 _MS_PER_S = 1_000
 _OWNER_ONLY = 0o600
 _CONNECTIONS_MAX = 256
@@ -157,13 +155,14 @@ async def control_process_from(settings: Settings) -> AsyncIterator[ControlProce
     if settings.metrics_port:
         open_metrics_port(settings.metrics_host, settings.metrics_port, liveness)
     tasks = [
-        _kept("the look at replicas", lambda: _look(plane, relay, metrics)),
+        _kept("the look at replicas", lambda: looking(plane, relay, metrics)),
         _kept("the runner of backtests", runner.run),
         *cases.begin(metrics),
     ]
     if relay is not None:
         follow = partial(_reports(settings).follow, plane.replicas.heard)
         tasks.append(_kept("the relay", relay.run))
+        tasks.append(_kept("the pruning", lambda: pruning(database, relay)))
         tasks.append(_kept("the reports of replicas", follow))
     else:
         log.warning(
@@ -245,32 +244,6 @@ def _reports(settings: Settings) -> ReplicaReports:
         settings.fetch_wait_ms,
         now_ms,
     )
-
-
-async def _look(plane: Plane, relay: Relay | None, metrics: ControlMetrics) -> None:
-    """Look every second which release is newest, and what replicas report."""
-    replicas, outbox = plane.replicas, RelayedOutbox(plane.database)
-    trips = TripDesk(plane.database, now_ms)
-    while True:
-        with suppress(DatabaseUnavailable):
-            replicas.newest = await asyncio.to_thread(_newest, plane.database)
-            waiting = await asyncio.to_thread(outbox.waiting)
-            relays = relay is not None and relay.relays
-            counted = replicas.counted()
-            metrics.looked(waiting=waiting, relays=relays, replicas=counted)
-            await asyncio.to_thread(trips.record, replicas.trips)
-        replicas.watch()
-        await asyncio.sleep(_LOOK_S)
-
-
-def _newest(database: Database) -> Newest:
-    from scoring.control.database.unit_of_work import reading
-
-    with reading(database) as work:
-        kept, unknown = work.policies.in_force(), unknown_release(work)
-    if kept is None:
-        return Newest(unknown=unknown)
-    return Newest(kept.number, kept.at_ms, unknown)
 
 
 # Who is let in --------------------------------------------------------------------

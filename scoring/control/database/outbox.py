@@ -134,6 +134,30 @@ class ControlOutbox:
         self._connection.execute(delete(OUTBOX).where(~_WAITS, ~kept))
         self._connection.execute(update(OUTBOX).values(published_at_ms=None))
 
+    def prune(self, *, published_before_ms: int, count_max: int) -> int:
+        """Delete some of what was published before a time; how many, 0: all are gone.
+
+        Every text stays, the newest release, and the highest record: all that `agree`
+        compares with the topic, or that a topic which was lost is told again.
+        """
+        of_releases = func.coalesce(func.max(OUTBOX.c.sequence), 0)
+        newest = select(of_releases).where(OUTBOX.c.key == POLICY_KEY, ~_WAITS)
+        # Its time lies behind a value of half a megabyte: few rows are asked for it.
+        oldest = (
+            select(OUTBOX.c.sequence)
+            .where(
+                OUTBOX.c.key.not_like(f"{POLICY_KEY}/%"),
+                OUTBOX.c.sequence < self.last_published,
+                OUTBOX.c.sequence != newest.scalar_subquery(),
+            )
+            .order_by(OUTBOX.c.sequence)
+            .limit(count_max)
+        )
+        old = OUTBOX.c.published_at_ms < published_before_ms
+        sequences = self._connection.execute(oldest).scalars().all()
+        of_them = delete(OUTBOX).where(OUTBOX.c.sequence.in_(sequences), old)
+        return self._connection.execute(of_them).rowcount
+
     def unpublished(self, *, count_max: int) -> list[OutboxRecord]:
         """The next records to publish, in order."""
         rows = self._connection.execute(

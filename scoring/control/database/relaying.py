@@ -37,6 +37,13 @@ class RelayedOutbox:
         with self._database.writing() as connection:
             ControlOutbox(connection).published(sequences, at_ms=at_ms)
 
+    def prune(self, *, published_before_ms: int, count_max: int = 100) -> int:
+        """Delete some of what was published long ago; 0 where all of it is gone."""
+        with self._database.writing() as connection:
+            return ControlOutbox(connection).prune(
+                published_before_ms=published_before_ms, count_max=count_max
+            )
+
     def waiting(self) -> int:
         """How many are not published yet."""
         with self._database.reading() as connection:
