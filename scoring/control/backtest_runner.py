@@ -29,7 +29,8 @@ class BacktestRunner:
 
     A process tells its progress, {"stage": …, "done": …}, and at its end either
     {"refused": …} or {"backtest": …}. It is killed where its job was cancelled, where
-    the lease is lost, and where this copy ends.
+    another copy took the lease and called the job interrupted, and where this copy
+    ends; it goes on while the database does not answer.
     """
 
     desk: BacktestDesk
@@ -80,11 +81,13 @@ class BacktestRunner:
                 if not await self._goes_on(job, last):
                     return
         except asyncio.CancelledError:
-            await asyncio.shield(asyncio.to_thread(self.desk.failed, job, INTERRUPTED))
+            with suppress(DatabaseUnavailable):  # the next copy calls it so
+                failed = asyncio.to_thread(self.desk.failed, job, INTERRUPTED)
+                await asyncio.shield(failed)
             raise
         finally:
             await _ended(process, reading)
-        await asyncio.to_thread(self._settle, job, last, process.returncode)
+        await self._kept(job, last, process.returncode)
 
     async def _read(
         self, process: asyncio.subprocess.Process, last: dict[str, Any]
@@ -97,12 +100,31 @@ class BacktestRunner:
                     last.update(told)
 
     async def _goes_on(self, job: BacktestJob, last: dict[str, Any]) -> bool:
-        """Keep how far it is; whether it is still asked for, and this copy's."""
+        """Keep how far it is; whether it is still asked for, and this copy's.
+
+        The job's own row decides: whoever takes the lease calls it interrupted there.
+        """
         told = str(last.get("stage", "")), float(last.get("done", 0.0))
-        if not await asyncio.to_thread(self.lease.hold):
-            log.warning("another copy runs backtests now; %d ends here", job.number)
-            return False
-        return await asyncio.to_thread(self.desk.moved, job, *told)
+        try:
+            await asyncio.to_thread(self.lease.hold)
+            goes_on = await asyncio.to_thread(self.desk.moved, job, *told)
+        except DatabaseUnavailable as error:
+            log.warning("backtest %d goes on: %s", job.number, error)
+            return True
+        if not goes_on:
+            log.warning("backtest %d was cancelled or taken; it ends here", job.number)
+        return goes_on
+
+    async def _kept(
+        self, job: BacktestJob, last: dict[str, Any], status: int | None
+    ) -> None:
+        """Keep what came of it, once the database answers."""
+        while True:
+            try:
+                return await asyncio.to_thread(self._settle, job, last, status)
+            except DatabaseUnavailable as error:
+                log.warning("what backtest %d found waits: %s", job.number, error)
+                await asyncio.sleep(self.look_s)
 
     def _settle(
         self, job: BacktestJob, last: dict[str, Any], status: int | None

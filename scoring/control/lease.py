@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from scoring.control.database.relaying import LeaseRow
+from scoring.errors import DatabaseUnavailable
 
 
 class LeaseRows(Protocol):
@@ -16,9 +17,19 @@ class LeaseRows(Protocol):
         """The lease; None where nobody ever had it."""
         ...
 
-    def replace(self, seen: LeaseRow | None, new: LeaseRow) -> bool:
-        """Put a lease in place of the one that was seen; False where it is another."""
+    def replace(
+        self, seen: LeaseRow | None, new: LeaseRow, clock: Callable[[], float]
+    ) -> float | None:
+        """Put a lease in place of the one that was seen; None where it is another.
+
+        Returns the clock's time once nobody else could write any more and before
+        anybody could read it: however long it waited, nobody counts from earlier.
+        """
         ...
+
+
+TTL_S = 5.0
+TTL_MS = 5_000
 
 
 @dataclass(slots=True)
@@ -27,13 +38,14 @@ class Lease:
 
     No clock is compared with another machine's: whoever waits takes the lease when its
     epoch did not rise for `ttl_s` of the waiting copy's own monotonic clock, and
-    whoever has it lets go a third earlier by its own.
+    whoever has it lets go a third earlier by its own. While a copy cannot read the
+    lease it does not wait either: the holder could not renew it.
     """
 
     rows: LeaseRows
     holder: str
     monotonic: Callable[[], float]
-    ttl_s: float = 5.0
+    ttl_s: float = TTL_S
     _seen: LeaseRow | None = field(default=None, init=False)
     _seen_at: float = field(default=float("-inf"), init=False)
     _mine_at: float = field(default=float("-inf"), init=False)
@@ -51,12 +63,17 @@ class Lease:
         at = self.monotonic()
         if at < self._mine_at + self.ttl_s / 3:
             return True
-        row = self.rows.read()
+        try:
+            row = self.rows.read()
+        except DatabaseUnavailable:
+            self._seen = None
+            raise
         if row is not None and row.holder != self.holder and not self._is_over(row, at):
             self._mine_at = float("-inf")
             return False
         new = LeaseRow(self.holder, 1 if row is None else row.epoch + 1)
-        self._mine_at = at if self.rows.replace(row, new) else float("-inf")
+        mine_at = self.rows.replace(row, new, self.monotonic)
+        self._mine_at = float("-inf") if mine_at is None else mine_at
         return self.held
 
     def let_go(self) -> None:
@@ -64,7 +81,7 @@ class Lease:
         self._mine_at = float("-inf")
         row = self.rows.read()
         if row is not None and row.holder == self.holder:
-            self.rows.replace(row, LeaseRow("", row.epoch + 1))
+            self.rows.replace(row, LeaseRow("", row.epoch + 1), self.monotonic)
 
     def _is_over(self, row: LeaseRow, at: float) -> bool:
         if not row.holder:

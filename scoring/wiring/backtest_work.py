@@ -10,18 +10,17 @@ from scoring.control.backtest_runner import LINE_BYTES_MAX, BacktestRunner
 from scoring.control.database.database import Database
 from scoring.control.database.relaying import LeaseTable
 from scoring.control.desks.backtest_desk import BacktestDesk
-from scoring.control.lease import Lease
+from scoring.control.lease import TTL_MS, Lease
 from scoring.wiring.services import now_ms
 
 LEASE = "backtests"
-_MS_PER_S = 1_000
 
 
 def backtest_runner_from(
     desk: BacktestDesk, database: Database, holder: str
 ) -> BacktestRunner:
     """What runs the backtests that wait, under the name of this copy."""
-    rows = LeaseTable(database, LEASE, lambda: now_ms() + _MS_PER_S)
+    rows = LeaseTable(database, LEASE, lambda: now_ms() + TTL_MS)
     return BacktestRunner(desk, Lease(rows, holder, time.monotonic), _judging)
 
 

@@ -39,7 +39,7 @@ from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.desks.topic_agreement import agree
 from scoring.control.domain.people import Person, role_named
 from scoring.control.domain.tokens import new_token, token_digest
-from scoring.control.lease import Lease
+from scoring.control.lease import TTL_MS, Lease
 from scoring.control.relay import Relay
 from scoring.control.replicas import ReplicaReports, Replicas
 from scoring.doors.http.server import HttpOptions, HttpServer
@@ -224,7 +224,7 @@ def relay_from(settings: Settings, database: Database) -> Relay | None:
         topics.control,
         f"{topics.control}-relay",
     )
-    rows = LeaseTable(database, topics.control, lambda: now_ms() + _MS_PER_S)
+    rows = LeaseTable(database, topics.control, lambda: now_ms() + TTL_MS)
     lease = Lease(rows, holder_name(), time.monotonic)
     return Relay(
         RelayedOutbox(database), topic, lease, now_ms, partial(agree, database)

@@ -16,7 +16,7 @@ from scoring.control.database.unit_of_work import reading
 from scoring.control.desks.case_admission import CaseAdmission
 from scoring.control.domain.topic_held import TopicHeld
 from scoring.control.labels_topic import LabelsTopic
-from scoring.control.lease import Lease
+from scoring.control.lease import TTL_MS, Lease
 from scoring.control.relay import Relay
 from scoring.errors import DatabaseUnavailable
 from scoring.kafka.client_options import client_options
@@ -134,5 +134,5 @@ def _unconnected(settings: Settings) -> KafkaLog:
 
 
 def _lease(database: Database, name: str, holder: str) -> Lease:
-    rows = LeaseTable(database, name, lambda: now_ms() + _MS_PER_S)
+    rows = LeaseTable(database, name, lambda: now_ms() + TTL_MS)
     return Lease(rows, holder, time.monotonic)

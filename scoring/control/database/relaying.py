@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Insert, Update, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from scoring.control.database.database import Database
@@ -70,27 +70,32 @@ class LeaseTable:
             row = connection.execute(found).one_or_none()
         return None if row is None else LeaseRow(row.holder, row.epoch)
 
-    def replace(self, seen: LeaseRow | None, new: LeaseRow) -> bool:
-        """Put a lease in place of the one that was seen; False where it is another."""
+    def replace(
+        self, seen: LeaseRow | None, new: LeaseRow, clock: Callable[[], float]
+    ) -> float | None:
+        """Put a lease in place of the one that was seen; None where it is another.
+
+        Returns the clock's time in the transaction, once it waits for no writer.
+        """
+        try:
+            with self._database.writing() as connection:
+                written = connection.execute(self._put(seen, new)).rowcount == 1
+                return clock() if written else None
+        except IntegrityError:  # nobody had it, and another copy was first
+            return None
+
+    def _put(self, seen: LeaseRow | None, new: LeaseRow) -> Insert | Update:
         values = {
+            "name": self._name,
             "holder": new.holder,
             "epoch": new.epoch,
             "until_ms": self._until_ms(),
         }
         if seen is None:
-            return self._insert(values)
+            return insert(LEASE).values(values)
         of_it = update(LEASE).where(
             LEASE.c.name == self._name,
             LEASE.c.holder == seen.holder,
             LEASE.c.epoch == seen.epoch,
         )
-        with self._database.writing() as connection:
-            return connection.execute(of_it.values(values)).rowcount == 1
-
-    def _insert(self, values: dict[str, object]) -> bool:
-        try:
-            with self._database.writing() as connection:
-                connection.execute(insert(LEASE).values(name=self._name, **values))
-        except IntegrityError:  # another copy was first
-            return False
-        return True
+        return of_it.values(values)

@@ -18,6 +18,7 @@ from scoring.control.domain.backtest_jobs import JobState
 from scoring.control.domain.people import By
 from scoring.control.lease import Lease
 from scoring.core.release.policy_release import PolicyText
+from scoring.errors import DatabaseUnavailable
 
 DONE = {name: getattr(backtest("a" * 16, "b" * 16), name)
         for name in ("version", "against", "accepted_count", "declined_count",
@@ -164,6 +165,67 @@ async def test_a_second_copy_runs_nothing_while_the_first_has_the_lease(desk):
             assert len(first.processes) == 1
             assert not second.processes
             assert job(desk, number).holder == "copy 1"
+
+
+async def test_a_writer_that_takes_longer_than_the_lease_interrupts_nothing(desk):
+    judges = Judges(f"import sys\n{PROGRESS}\nsys.stdin.readline()\nprint({TOLD!r})")
+    number = asked(desk)
+    async with running(runner(desk, judges, ttl_s=0.3)):
+        await until(lambda: job(desk, number).done == 0.5)
+        with desk._database.writing():
+            await asyncio.sleep(0.6)
+        await asyncio.sleep(0.1)
+        assert job(desk, number).state is JobState.RUNNING
+        judges.processes[0].stdin.write(b"\n")
+        await until(lambda: job(desk, number).state is JobState.DONE)
+
+
+async def test_an_outage_of_the_database_ends_no_backtest_and_loses_none(
+    desk, monkeypatch
+):
+    judges = Judges(f"import sys\n{PROGRESS}\nsys.stdin.readline()\nprint({TOLD!r})")
+    number = asked(desk)
+    down, refused = False, 0
+    begun = Database._begun
+
+    def answered(database, **options):
+        nonlocal refused
+        if down:
+            refused += 1
+            raise DatabaseUnavailable("the database does not answer")
+        return begun(database, **options)
+
+    monkeypatch.setattr(Database, "_begun", answered)
+    async with running(runner(desk, judges, ttl_s=0.3)):
+        await until(lambda: job(desk, number).done == 0.5)
+        down = True
+        await until(lambda: refused > 5)
+        assert judges.run_on()
+        judges.processes[0].stdin.write(b"\n")
+        await until(lambda: not judges.run_on())
+        tried = refused
+        await until(lambda: refused > tried + 2)
+        down = False
+        await until(lambda: job(desk, number).state is JobState.DONE)
+    assert len(judges.processes) == 1
+    assert desk.told(EVE, number).figures.accepted_count == 100_000
+
+
+async def test_a_copy_that_ends_during_an_outage_ends(desk, monkeypatch):
+    judges = Judges(FOR_EVER)
+    number = asked(desk)
+    one = runner(desk, judges)
+    async with running(one) as tasks:
+        await until(lambda: job(desk, number).done == 0.5)
+
+        def unanswered(*_, **__):
+            raise DatabaseUnavailable("the database does not answer")
+
+        monkeypatch.setattr(Database, "_begun", unanswered)
+        tasks[0].cancel()
+        await asyncio.wait(tasks, timeout=10)
+        assert tasks[0].cancelled()
+    assert not judges.run_on()
 
 
 async def test_a_copy_that_lost_the_lease_ends_its_process_and_keeps_nothing(desk):

@@ -1,5 +1,7 @@
 """The lease: one holder at a time, whatever is killed, without comparing clocks."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from scoring.control.database.relaying import LeaseRow
 from scoring.control.lease import Lease
+from scoring.errors import DatabaseUnavailable
 
 TTL_S = 5.0
 
@@ -16,16 +19,21 @@ TTL_S = 5.0
 class KeptLease:
     row: LeaseRow | None = None
     writes: int = 0
+    down: bool = False
+    waits: Callable[[], None] = lambda: None
 
     def read(self):
+        if self.down:
+            raise DatabaseUnavailable("the database does not answer")
         return self.row
 
-    def replace(self, seen, new):
+    def replace(self, seen, new, clock):
+        self.waits()
         if seen != self.row:
-            return False
+            return None
         self.row = new
         self.writes += 1
-        return True
+        return clock()
 
 
 @dataclass
@@ -103,6 +111,31 @@ def test_who_ends_hands_it_over_at_once():
     a.let_go()
     assert b.hold()
     assert not a.hold()
+
+
+def test_who_waited_for_another_writer_has_it_from_when_it_was_written():
+    copies = TwoCopies()
+    a, b = copies.leases
+    a.hold()
+    copies.passes(TTL_S / 3)
+    copies.rows.waits = lambda: copies.passes(TTL_S * 2)
+    assert a.hold()
+    assert a.held
+    assert not b.hold()
+
+
+def test_an_outage_of_the_database_takes_it_from_nobody():
+    copies = TwoCopies()
+    a, b = copies.leases
+    a.hold()
+    assert not b.hold()
+    copies.rows.down = True
+    copies.passes(TTL_S * 2)
+    with suppress(DatabaseUnavailable):
+        b.hold()
+    copies.rows.down = False
+    assert not b.hold()
+    assert a.hold()
 
 
 @pytest.mark.parametrize("loser", [0, 1])
