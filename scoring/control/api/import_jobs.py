@@ -70,14 +70,17 @@ class ImportJobs:
     ) -> ListImport | None:
         """Begin some work, and what came of it; None where it takes longer than that.
 
-        Raises what the work raises within that time, and `NotPossible` where too much
+        Where work on this import runs already it is joined: of one import one thing at
+        a time can be done, whoever asks has looked at which. Raises what the work raises within that time, and `NotPossible` where too much
         waits already.
         """
-        job = ImportJob(steps)
         with self._lock:
-            self._make_room()
-            self._jobs[number] = job
-        job.future = self._threads.submit(work, job.tell)
+            job = self._jobs.get(number)
+            if job is None or not job.running:
+                self._make_room()
+                job = ImportJob(steps)
+                job.future = self._threads.submit(work, job.tell)
+                self._jobs[number] = job
         try:
             return job.future.result(wait_s)
         except TimeoutError:

@@ -18,6 +18,7 @@ from scoring.control.api.views import Page, View
 from scoring.control.api.wishes import Why, Wish
 from scoring.control.desks.list_desk import FileWish
 from scoring.control.domain.list_imports import ImportState, ListImport
+from scoring.control.domain.people import Right
 
 router = APIRouter(prefix="/v1", tags=["lists"], route_class=StrictRoute)
 # Of a file in JSON: a million entries of 60 characters, twice over.
@@ -146,7 +147,7 @@ def apply_import(
         applied = by.lists.apply(who, name, number, revision=wish.revision)
         return committed(by, applied)
 
-    before = _numbered(by, name, number)
+    before = _changeable(by, name, number).to_be_applied()
     done = by.plane.jobs.done(number, apply, wait_s=wish.wait_s)
     return _answered(by, before, done, response)
 
@@ -169,9 +170,15 @@ def undo_import(
     def undo(_: Callable[[int], None]) -> ListImport:
         return committed(by, by.lists.undo(who, name, number))
 
-    before = _numbered(by, name, number)
+    before = _changeable(by, name, number).to_be_undone()
     done = by.plane.jobs.done(number, undo, wait_s=wish.wait_s)
     return _answered(by, before, done, response)
+
+
+def _changeable(by: Visitor, name: str, number: int) -> ListImport:
+    """An import, for whoever may change it: before any work on it is begun."""
+    by.person.needs(Right.CHANGE_LISTS)
+    return _numbered(by, name, number)
 
 
 def _numbered(by: Visitor, name: str, number: int) -> ListImport:

@@ -57,8 +57,14 @@ class ListImport:
 
     def undone(self, at_ms: int) -> ListImport:
         """The import, undone; raises `NotPossible` unless it is applied."""
+        return replace(
+            self.to_be_undone(), state=ImportState.UNDONE, undone_at_ms=at_ms
+        )
+
+    def to_be_undone(self) -> ListImport:
+        """Itself; raises `NotPossible` unless it is applied."""
         self._must_be(ImportState.APPLIED, "can be undone")
-        return replace(self, state=ImportState.UNDONE, undone_at_ms=at_ms)
+        return self
 
     def _must_be(self, state: ImportState, for_what: str) -> None:
         if self.state is not state:

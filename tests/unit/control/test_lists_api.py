@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from control_parts import FAY, TEXTS, Clock, without_archive
+from control_parts import EVE, FAY, TEXTS, Clock, without_archive
 
 from scoring.cli.plane.in_process import InProcess
 from scoring.cli.plane.list_files import ImportOf, followed, imported, moved_from
@@ -166,6 +166,46 @@ def test_a_file_that_takes_long_is_answered_at_once_and_asked_for_by_its_number(
     assert (read["state"], read["added"]) == ("read", 1)
     done = followed(api, (*of_it, "application"), {}, told="applying")
     assert (done["state"], done["running"]) == ("applied", False)
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Holds each application of an import until it is set."""
+    on = threading.Event()
+    apply = ListDesk.apply
+
+    def slow(*given, **named):
+        assert on.wait(30)
+        return apply(*given, **named)
+
+    monkeypatch.setattr(ListDesk, "apply", slow)
+    yield on
+    on.set()
+
+
+def read_import(api):
+    body = {"source": "a.csv", "content": "token\nc1\n"}
+    told = api.post("lists", "stolen", "imports", body=body).json
+    return ("lists", "stolen", "imports", told["number"])
+
+
+def test_an_import_that_is_being_applied_is_hidden_by_nobody_who_asks_again(
+    api, plane, held
+):
+    of_it = read_import(api)
+    assert api.post(*of_it, "application", body={"wait_s": 0}).json["running"]
+    viewer = ControlApi(InProcess(control_api(replace(plane, person=EVE))))
+    with pytest.raises(Refused, match="may not"):
+        viewer.post(*of_it, "application", body={"wait_s": 0})
+    with pytest.raises(Refused, match="only one that is applied can be undone"):
+        api.post(*of_it, "undoing", body={"wait_s": 0})
+    again = api.post(*of_it, "application", body={"wait_s": 0})
+    assert (again.status, again.json["running"]) == (202, True)
+    assert api.get(*of_it).json["running"]
+    held.set()
+    done = followed(api, (*of_it, "application"), {}, told="applying")
+    assert (done["state"], done["problems"]) == ("applied", [])
+    assert api.get("lists", "stolen").json["revision"] == 2
 
 
 def test_why_a_file_was_refused_is_told_whenever_it_is_asked_for(api, monkeypatch):
