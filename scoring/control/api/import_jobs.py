@@ -70,9 +70,9 @@ class ImportJobs:
     ) -> ListImport | None:
         """Begin some work, and what came of it; None where it takes longer than that.
 
-        Where work on this import runs already it is joined: of one import one thing at
-        a time can be done, whoever asks has looked at which. Raises what the work raises within that time, and `NotPossible` where too much
-        waits already.
+        Where work on this import runs already it is joined: its state, which whoever
+        asks has looked at, lets one thing be done at a time. Raises what the work
+        raises within that time, and `NotPossible` where too much waits already.
         """
         with self._lock:
             job = self._jobs.get(number)
