@@ -136,7 +136,10 @@ def undo(
     why: WhyOption = "",
 ) -> None:
     """Bring back what an import changed; what was changed since stays as it is."""
-    api.post("lists", name, "imports", number, "undoing", body={"why": why})
+    from scoring.cli.plane.list_files import followed
+
+    undoing = ("lists", name, "imports", number, "undoing")
+    followed(api, undoing, {"why": why}, told="undoing")
     told = api.get("lists", name).json
     typer.echo(f"import {number} is undone: {told['count']:,} entries")
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE_S = 0.5  # what takes no longer is answered with its end
 _LOOK_S = 0.25
+_SILENT_S = 60.0  # so long nobody need say that it runs: another copy may answer
+_ENDS = {"reading": "read", "applying": "applied", "undoing": "undone"}
 _UNPROCESSABLE = 422
 _KIND_OF = {"approve": "allow", None: "plain"}
 
@@ -64,8 +66,9 @@ def followed(
 ) -> dict[str, Any]:
     """Ask for something that may take long, and show how far it is until it ended.
 
-    Raises `Refused` where it fails, `Unavailable` where the process that did it has
-    ended.
+    `told` names it, one of `_ENDS`. Only its state says that it is done: a copy of the
+    control plane that does not do it knows nothing else. Raises `Refused` where it
+    fails, `Unavailable` where nobody says for a while what became of it.
     """
     import time
 
@@ -75,11 +78,18 @@ def followed(
     from scoring.client.control_plane import Refused
 
     found: dict[str, Any] = api.post(*path, body={**body, "wait_s": _AT_ONCE_S}).json
+    before, ran_at = found["state"], time.monotonic()
     console = Console(stderr=True)
     shown = console.is_terminal
     with Progress(console=console, transient=True, disable=not shown) as bar:
         task = bar.add_task(told, total=None)
-        while found["running"]:
+        while found["running"] or (
+            found["state"] == before != _ENDS[told]
+            and not found["problems"]
+            and time.monotonic() < ran_at + _SILENT_S
+        ):
+            if found["running"]:
+                ran_at = time.monotonic()
             progress = found["progress"]
             total = None if progress is None else 1.0
             bar.update(task, completed=progress or 0.0, total=total)
@@ -87,9 +97,22 @@ def followed(
             found = api.get(*path[:3], found["number"]).json
     if found["problems"]:
         raise Refused("\n".join(found["problems"]), _UNPROCESSABLE)
-    if found["state"] == "reading":
-        raise Unavailable("the control plane was restarted: import the file again")
+    if found["state"] != _ENDS[told]:
+        raise Unavailable(_unknown(found, told, path[1]))
     return found
+
+
+def _unknown(found: Mapping[str, Any], told: str, name: str | int) -> str:
+    if found["state"] == "refused":
+        return (
+            f"import {found['number']}: the file has a mistake, and the copy of the "
+            "control plane that read it did not answer; import it again to see which"
+        )
+    return (
+        f"import {found['number']} is {found['state']} and not known to be "
+        f"{_ENDS[told]}: the control plane was restarted, or another copy of it "
+        f"answers; look by `scoring lists imports {name}`, then try again"
+    )
 
 
 def moved_from(of_it: ImportOf, file: Path, only: str = "") -> None:

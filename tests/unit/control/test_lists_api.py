@@ -16,6 +16,7 @@ from scoring.client.control_plane import ControlApi, Refused
 from scoring.control.api import lists
 from scoring.control.api.app import control_api
 from scoring.control.api.identity import Identity
+from scoring.control.api.import_jobs import ImportJobs
 from scoring.control.api.plane import Plane, Visitor
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
@@ -28,7 +29,7 @@ from scoring.control.domain.control_rules import ControlRules
 from scoring.control.domain.list_file import ListFile
 from scoring.control.domain.people import By
 from scoring.control.replicas import Replicas
-from scoring.errors import BadArtifact
+from scoring.errors import BadArtifact, Unavailable
 
 
 @pytest.fixture
@@ -206,6 +207,61 @@ def test_an_import_that_is_being_applied_is_hidden_by_nobody_who_asks_again(
     done = followed(api, (*of_it, "application"), {}, told="applying")
     assert (done["state"], done["problems"]) == ("applied", [])
     assert api.get("lists", "stolen").json["revision"] == 2
+
+
+class TwoCopies:
+    """A balancer: one copy is asked to do things, the other how far they are."""
+
+    def __init__(self, plane, looked):
+        other = replace(plane, jobs=ImportJobs())
+        self.does, self.tells = (InProcess(control_api(p)) for p in (plane, other))
+        self.looked = looked
+
+    def exchange(self, method, target, headers, body):
+        if method == "GET":
+            self.looked()
+            return self.tells.exchange(method, target, headers, body)
+        return self.does.exchange(method, target, headers, body)
+
+
+@pytest.mark.usefixtures("api")
+def test_an_import_that_another_copy_applies_is_waited_for(
+    plane, held, monkeypatch, capsys
+):
+    monkeypatch.setattr("scoring.cli.plane.list_files._AT_ONCE_S", 0.0)
+    applying = threading.Event()
+    jobs = ImportJobs.done
+
+    def done(*given, **named):
+        if plane.jobs.of(given[1]) is not None:
+            applying.set()
+        return jobs(*given, **named)
+
+    monkeypatch.setattr(ImportJobs, "done", done)
+    looks = []
+
+    def looked():
+        looks.append(applying.is_set())
+        if sum(looks) == 3:
+            held.set()
+
+    copies = ControlApi(TwoCopies(plane, looked))
+    imported(ImportOf(copies), "stolen", "a.csv", b"token\nc1\n")
+    assert "stolen: import 1: 1 added" in capsys.readouterr().out
+    assert tokens(copies) == ["c1"]
+    assert sum(looks) >= 3
+
+
+@pytest.mark.usefixtures("held")
+def test_an_import_that_is_not_known_to_be_applied_is_no_success(
+    api, plane, monkeypatch
+):
+    monkeypatch.setattr("scoring.cli.plane.list_files._AT_ONCE_S", 0.0)
+    monkeypatch.setattr("scoring.cli.plane.list_files._SILENT_S", 0.5)
+    of_it = read_import(api)
+    copies = ControlApi(TwoCopies(plane, lambda: None))
+    with pytest.raises(Unavailable, match="is read and not known to be applied"):
+        followed(copies, (*of_it, "application"), {}, told="applying")
 
 
 def test_why_a_file_was_refused_is_told_whenever_it_is_asked_for(api, monkeypatch):
