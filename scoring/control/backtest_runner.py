@@ -17,7 +17,8 @@ from scoring.control.lease import Lease
 from scoring.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
-LINE_BYTES_MAX = 256 * 1024 * 1024  # a report with curves of thousands of segments
+LINE_BYTES_MAX = 32 * 1024 * 1024  # a report with curves of thousands of segments
+END_S = 10.0  # so long a process may take to end, once it has told everything
 LOOK_S = 1.0  # how late a cancellation, or another copy's request, is seen
 # Starts the process that judges a job: it tells lines of JSON, and ends with its input.
 Start = Callable[[int], Awaitable[asyncio.subprocess.Process]]
@@ -37,6 +38,7 @@ class BacktestRunner:
     lease: Lease
     start: Start
     look_s: float = LOOK_S
+    end_s: float = END_S
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
@@ -86,18 +88,22 @@ class BacktestRunner:
                 await asyncio.shield(failed)
             raise
         finally:
-            await _ended(process, reading)
+            await _ended(process, reading, self.end_s)
         await self._kept(job, last, process.returncode)
 
     async def _read(
         self, process: asyncio.subprocess.Process, last: dict[str, Any]
     ) -> None:
         assert process.stdout is not None
-        async for line in process.stdout:
-            with suppress(ValueError):  # whatever else a library prints
-                told = json.loads(line)
-                if isinstance(told, dict):
-                    last.update(told)
+        try:
+            async for line in process.stdout:
+                last.update(await asyncio.to_thread(_told, line))
+        except ValueError:  # of the stream: a line over its limit
+            last["refused"] = (
+                f"what it found is longer than {LINE_BYTES_MAX >> 20} MiB; judge by "
+                "fewer segments"
+            )
+            raise
 
     async def _goes_on(self, job: BacktestJob, last: dict[str, Any]) -> bool:
         """Keep how far it is; whether it is still asked for, and this copy's.
@@ -144,13 +150,29 @@ class BacktestRunner:
                 await self._woken.wait()
 
 
+def _told(line: bytes) -> dict[str, Any]:
+    """What a line tells; nothing where it is what a library prints."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
 async def _ended(
-    process: asyncio.subprocess.Process, reading: asyncio.Task[None]
+    process: asyncio.subprocess.Process, reading: asyncio.Task[None], within_s: float
 ) -> None:
-    """End the process, if it has not, and what reads from it."""
-    if process.returncode is None and not reading.done():
+    """End what reads from the process, and the process.
+
+    One that was read to its end may end by itself within that time.
+    """
+    reading.cancel()
+    (stopped,) = await asyncio.gather(reading, return_exceptions=True)
+    if stopped is None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await process.wait()
+    if process.returncode is None:
         with suppress(ProcessLookupError):
             process.kill()
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
     await process.wait()

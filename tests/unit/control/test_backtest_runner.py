@@ -167,6 +167,26 @@ async def test_a_second_copy_runs_nothing_while_the_first_has_the_lease(desk):
             assert job(desk, number).holder == "copy 1"
 
 
+async def test_a_report_that_is_too_long_fails_with_its_reason(desk):
+    judges = Judges("import time\nprint('x' * 200_000, flush=True)\ntime.sleep(600)")
+    number = asked(desk)
+    async with running(runner(desk, judges)):
+        await until(lambda: job(desk, number).state is JobState.FAILED)
+        assert not judges.run_on()
+    assert "longer than 32 MiB" in job(desk, number).failed
+
+
+async def test_a_process_that_told_everything_and_does_not_end_is_ended(desk):
+    code = f"import os, time\nprint({TOLD!r}, flush=True)\nos.close(1)\ntime.sleep(600)"
+    judges = Judges(code)
+    number = asked(desk)
+    one = runner(desk, judges)
+    one.end_s = 0.2
+    async with running(one):
+        await until(lambda: job(desk, number).state is JobState.DONE)
+        assert not judges.run_on()
+
+
 async def test_a_writer_that_takes_longer_than_the_lease_interrupts_nothing(desk):
     judges = Judges(f"import sys\n{PROGRESS}\nsys.stdin.readline()\nprint({TOLD!r})")
     number = asked(desk)
