@@ -71,15 +71,24 @@ class Sink(logging.StreamHandler[TextIO]):
         self._repetition = Repetition()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it when it is due."""
+        """Write it when it is due; who logs badly is told so here, and never fails."""
+        try:
+            due = self._due(record)
+        except Exception:  # noqa: BLE001 - whatever a library's text raises
+            self.handleError(record)
+            return
+        if due:
+            super().emit(record)
+
+    def _due(self, record: logging.LogRecord) -> bool:
         cause = _cause(record)
         if cause is not None:
             kept_back = self._repetition.due(cause, self._monotonic())
             if kept_back is None:
-                return
+                return False
             if kept_back:
                 record.count = kept_back
-        super().emit(record)
+        return True
 
 
 def begin_logs(style: str, level: str, stream: TextIO | None = None) -> None:

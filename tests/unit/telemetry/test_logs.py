@@ -75,6 +75,17 @@ def test_what_a_library_repeats_is_counted_and_each_change_of_ours_is_said():
     assert sum(line["event"] == "store recovered" for line in lines) == 3
 
 
+def test_a_library_that_logs_badly_does_not_fail_by_it():
+    stream = io.StringIO()
+    sink = Sink("json", stream)
+    bad = record(THEIRS.name, "%d brokers")
+    bad.args = ("no",)
+    sink.handle(bad)
+    sink.handle(record(THEIRS.name, "down"))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["down"]
+
+
 def fail(text):
     try:
         int(f"x {text}")
