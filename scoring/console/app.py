@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from asyncio import to_thread
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from traceback import extract_tb
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import (
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+)
 from starlette.routing import Route
 
 from scoring.client.control_plane import Refused
@@ -30,14 +37,17 @@ from scoring.console import (
     policy_pages,
 )
 from scoring.console.edge import (
+    FORM_BYTES_MAX,
     HEADERS,
     NO_STORE,
     SECURED,
+    STRANGERS_FORM_BYTES_MAX,
     form_of,
     refuse_other_sites,
     status_of,
 )
 from scoring.console.live_pages import STREAM_PATH, stream
+from scoring.console.sessions import LoginSession
 from scoring.console.visit import LOGIN, Desk, PageRoute, Visit
 from scoring.errors import Denied, NotFound, ScoringError, Unavailable
 
@@ -46,6 +56,12 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+T = TypeVar("T")
+# Each waits for the control plane at most some seconds; the last of all that wait, for
+# those before it in its thread.
+_THREADS = 32
+WAITING_MAX = 128
+_FAILED = "the page failed; the console's log says where"
 HEALTH_PATH = "/healthz"
 _CROSS_SITE = b"""<!doctype html><html lang="en"><title>Opening</title>
 <meta http-equiv="refresh" content="0"></html>"""
@@ -100,7 +116,8 @@ def console_app(desk: Desk) -> ConsoleApp:
         for path, answers in by_path.items()
     ]
     app.pages = Starlette(
-        routes=routes, exception_handlers={HTTPException: doors.no_page}
+        routes=routes,
+        exception_handlers={HTTPException: doors.no_page, Exception: doors.failed},
     )
     return app
 
@@ -116,19 +133,28 @@ class _Doors:
         self._desk = desk
         secured = SECURED if desk.secured else {}
         self._headers = {**HEADERS, **secured}
+        self._threads = ThreadPoolExecutor(_THREADS, "page")
+        self._waiting = 0
 
     # What needs no session ------------------------------------------------------
 
     async def asset(self, request: Request) -> Response:
         """A file that pages load."""
         found = self._desk.assets.get(request.path_params["name"])
-        if found is None:
+        if found is None or found.tag != request.path_params["tag"]:
+            # Of another release, under the wrong name for good in every cache.
             raise HTTPException(HTTPStatus.NOT_FOUND)
         response = Response(found.content, media_type=found.kind)
         # Its path changes with its content.
         return self._with_headers(
             response, {"cache-control": "public, max-age=31536000, immutable"}
         )
+
+    async def failed(self, _request: Request, error: Exception) -> Response:
+        """What failed before there was a page to say so, or while it was made."""
+        _log_failure(error)
+        response = PlainTextResponse(_FAILED + "\n", HTTPStatus.INTERNAL_SERVER_ERROR)
+        return self._with_headers(response, NO_STORE)
 
     async def no_page(self, request: Request, error: Exception) -> Response:
         """A path or a method that is not there."""
@@ -149,36 +175,62 @@ class _Doors:
             route = answers[method]
             visit = Visit(self._desk, request, _session_id(request))
             try:
-                if method == "POST":
-                    visit.form = await self._form(visit)
-                response = await to_thread(self._answered, route, visit)
+                response = await self._response(method, route, visit)
             except Exception as error:  # noqa: BLE001 - the edge: all becomes a page
                 response = _page_of(visit, error)
             return self._with_headers(response, NO_STORE)
 
         return answered
 
+    async def _response(self, method: str, route: PageRoute, visit: Visit) -> Response:
+        if method == "POST":
+            refuse_other_sites(visit.request)
+            if route.path != LOGIN and self._session_of(visit) is None:
+                return _to_login(visit)  # before a stranger's form is read
+            visit.form = await self._form(route, visit)
+        elif not route.needs:  # asks nobody, so that nothing holds it up
+            return self._answered(route, visit)
+        return await self._waited(self._answered, route, visit)
+
+    async def _waited(self, answer: Callable[..., T], *given: Any) -> T:
+        """Have what asks others run in a thread; raises `Unavailable` for too many."""
+        if self._waiting >= WAITING_MAX:
+            raise Unavailable(
+                f"{WAITING_MAX} requests wait for answers of the control plane and the "
+                "service; is one of them slow? Try again in a moment"
+            )
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, answer, *given)
+        finally:
+            self._waiting -= 1
+
     async def stream(self, request: Request) -> Response:
         """The live stream, for as long as its viewer stays."""
         visit = Visit(self._desk, request, _session_id(request))
         try:
-            refused = await to_thread(self._known, visit, live_pages.NEEDED)
+            refused = await self._waited(self._known, visit, live_pages.NEEDED)
             response = stream(visit) if refused is None else refused
         except Exception as error:  # noqa: BLE001 - the edge: all becomes a page
             response = _page_of(visit, error)
         return self._with_headers(response, NO_STORE)
 
-    async def _form(self, visit: Visit) -> dict[str, str]:
-        refuse_other_sites(visit.request)
-        form = await form_of(visit.request)
+    async def _form(self, route: PageRoute, visit: Visit) -> dict[str, str]:
+        known = FORM_BYTES_MAX if route.needs else STRANGERS_FORM_BYTES_MAX
+        form = await form_of(visit.request, known)
         sent = form.pop("form_token", "")
         if not self._desk.sessions.is_form_token(visit.session_id, sent):
             raise Denied("this form is too old; open the page again, and send it anew")
         return form
 
+    def _session_of(self, visit: Visit) -> LoginSession | None:
+        visit.session = self._desk.sessions.of(visit.session_id)
+        return visit.session
+
     def _answered(self, route: PageRoute, visit: Visit) -> Response:
         if not route.needs:
-            visit.session = self._desk.sessions.of(visit.session_id)
+            self._session_of(visit)
             return route.answer(visit)
         refused = self._known(visit, route.needs)
         return route.answer(visit) if refused is None else refused
@@ -188,8 +240,7 @@ class _Doors:
 
         At each request: what somebody may no longer do ends at once.
         """
-        visit.session = self._desk.sessions.of(visit.session_id)
-        if visit.session is None:
+        if self._session_of(visit) is None:
             return _to_login(visit)
         try:
             visit.me = visit.api.get("me").json
@@ -242,9 +293,15 @@ def _page_of(visit: Visit, error: Exception) -> Response:
         return _refusal(visit, HTTPStatus.SERVICE_UNAVAILABLE, str(error))
     if isinstance(error, ScoringError):
         return _refusal(visit, status_of(error), str(error))
-    log.error("a page failed; the request was not carried out", exc_info=error)
-    told = "the page failed; the console's log says where"
-    return _refusal(visit, HTTPStatus.INTERNAL_SERVER_ERROR, told)
+    _log_failure(error)
+    return _refusal(visit, HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED)
+
+
+def _log_failure(error: Exception) -> None:
+    place = extract_tb(error.__traceback__)[-1]
+    repeats = f"{type(error).__name__} at {place.filename}:{place.lineno}"
+    told = "a page failed; the request may not have been carried out"
+    log.error(told, exc_info=error, extra={"repeats": repeats})
 
 
 def _refusal(visit: Visit, status: int, told: str) -> Response:

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from scoring.console.edge import whole_number
 from scoring.console.list_pages import instant_of
 from scoring.console.live import OUTCOMES
 from scoring.console.visit import PageRight, PageRoute, Visit, reads, writes
@@ -104,9 +105,10 @@ def reopen(visit: Visit) -> Response:
 def _done(visit: Visit, act: str, body: dict[str, Any], notice: str) -> Response:
     """Do something with a case as it was read, and return to it."""
     number, revision = visit.path["number"], visit.form.get("revision", "")
-    if not (revision.isascii() and revision.isdecimal()):
+    if not revision:
         raise InvalidTransaction("revision", "is missing; open the case again")
-    visit.api.post("cases", number, act, body={**body, "revision": int(revision)})
+    read = whole_number("revision", revision)
+    visit.api.post("cases", number, act, body={**body, "revision": read})
     return visit.to(f"/cases/{number}", notice)
 
 
@@ -125,10 +127,10 @@ _WORK = PageRight.WORK_CASES
 ROUTES: tuple[PageRoute, ...] = (
     reads("/cases", queue),
     reads("/cases/next", following),
-    reads("/cases/{number:int}", case),
-    writes("/cases/{number:int}/take", take, _WORK),
-    writes("/cases/{number:int}/give-back", give_back, _WORK),
-    writes("/cases/{number:int}/note", note, _WORK),
-    writes("/cases/{number:int}/close", close, _WORK),
-    writes("/cases/{number:int}/reopen", reopen, _WORK),
+    reads("/cases/{number:number}", case),
+    writes("/cases/{number:number}/take", take, _WORK),
+    writes("/cases/{number:number}/give-back", give_back, _WORK),
+    writes("/cases/{number:number}/note", note, _WORK),
+    writes("/cases/{number:number}/close", close, _WORK),
+    writes("/cases/{number:number}/reopen", reopen, _WORK),
 )

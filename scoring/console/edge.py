@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from asyncio import to_thread
 from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
@@ -13,6 +14,8 @@ from scoring.errors import Denied, InvalidTransaction, MessageTooLarge
 
 # A policy and its reasons, percent-encoded: three bytes for one.
 FORM_BYTES_MAX = 4_194_304
+# A token, and where to go on to: all that a stranger may send.
+STRANGERS_FORM_BYTES_MAX = 16_384
 _FIELDS_MAX = 50
 _FORM = "application/x-www-form-urlencoded"
 _NUMBER = re.compile("[0-9]{1,15}")  # JSON's numbers are whole so far
@@ -72,7 +75,7 @@ def refuse_other_sites(request: Request) -> None:
         )
 
 
-async def form_of(request: Request) -> dict[str, str]:
+async def form_of(request: Request, bytes_max: int) -> dict[str, str]:
     """The fields of a form; raises `MessageTooLarge` and `InvalidTransaction`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _FORM:
@@ -80,8 +83,13 @@ async def form_of(request: Request) -> dict[str, str]:
     content = bytearray()
     async for part in request.stream():
         content += part
-        if len(content) > FORM_BYTES_MAX:
-            raise MessageTooLarge(FORM_BYTES_MAX)
+        if len(content) > bytes_max:
+            raise MessageTooLarge(bytes_max)
+    # Of a whole policy this takes long, and nobody else shall wait for it.
+    return await to_thread(_fields, bytes(content))
+
+
+def _fields(content: bytes) -> dict[str, str]:
     try:
         fields = parse_qsl(
             content.decode("ascii"),

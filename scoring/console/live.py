@@ -47,7 +47,7 @@ class Second:
         core, stages = decision.core, decision.trace.stages
         self.count += 1
         self.outcomes[word_in(decisions.Outcome, core.outcome)] += 1
-        if core.HasField("score"):
+        if core.HasField("score") and 0 <= core.score <= 1:  # what is none is nowhere
             place = min(int(core.score * SCORE_PARTS), SCORE_PARTS - 1)
             self.scores[place] += 1
         if stages:

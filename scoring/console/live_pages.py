@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from scoring.client.control_plane import Refused
 from scoring.console.charts import score_histogram
+from scoring.console.edge import whole_number
 from scoring.console.live import OUTCOMES, LiveFeed, LiveRow
 from scoring.console.pages import Pages
 from scoring.console.visit import PageRight, PageRoute, Visit, reads
@@ -104,7 +105,7 @@ def stream(visit: Visit) -> Response:
     """What comes from now on, as events."""
     query, feed = visit.query, visit.desk.live
     known = visit.request.headers.get("last-event-id", "") or query.get("after", "")
-    after = int(known) if known.isascii() and known.isdecimal() else feed.newest
+    after = whole_number("after", known) if known else feed.newest
     # After a restart of ours the numbers began anew.
     after = min(after, feed.newest)
     events = _events(visit.desk.pages, feed, _wanted(query), after)

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from scoring.client.control_plane import Reply
+from scoring.console.edge import whole_number
 from scoring.console.visit import PageRight, PageRoute, Visit, writes
 from scoring.errors import InvalidTransaction
 
@@ -58,9 +59,8 @@ def retire(visit: Visit) -> Response:
 def roll_back(visit: Visit) -> Response:
     """Back to the version before, or to an earlier one by a proposal."""
     wanted = visit.form.get("to", "").strip()
-    if wanted and not (wanted.isascii() and wanted.isdecimal()):
-        raise InvalidTransaction("to", "is the number of a version, or empty")
-    body = {"why": _why(visit), "to": int(wanted) if wanted else None}
+    to = whole_number("to", wanted) if wanted else None
+    body = {"why": _why(visit), "to": to}
     said = visit.api.post("releases", "rollback", body=body, etag=_tag(visit))
     return _done(visit, said)
 
@@ -127,9 +127,9 @@ _REFUSE = (PageRight.APPROVE, PageRight.WRITE_POLICY)
 ROUTES: tuple[PageRoute, ...] = (
     writes("/policy/rollback", roll_back, PageRight.ROLL_BACK),
     writes("/policy/rearm", rearm, PageRight.ROLL_BACK),
-    writes("/policy/{number:int}/propose", propose, PageRight.WRITE_POLICY),
-    writes("/policy/{number:int}/release", release, PageRight.RELEASE),
-    writes("/policy/{number:int}/retire", retire, *_STOP),
-    writes("/proposals/{proposal:int}/approve", approve, PageRight.APPROVE),
-    writes("/proposals/{proposal:int}/reject", reject, *_REFUSE),
+    writes("/policy/{number:number}/propose", propose, PageRight.WRITE_POLICY),
+    writes("/policy/{number:number}/release", release, PageRight.RELEASE),
+    writes("/policy/{number:number}/retire", retire, *_STOP),
+    writes("/proposals/{proposal:number}/approve", approve, PageRight.APPROVE),
+    writes("/proposals/{proposal:number}/reject", reject, *_REFUSE),
 )

@@ -172,9 +172,9 @@ ROUTES: tuple[PageRoute, ...] = (
     writes("/policy/check", check, PageRight.READ),
     PageRoute(
         "GET",
-        "/policy/{number:int}/edit",
+        "/policy/{number:number}/edit",
         frozenset({PageRight.WRITE_POLICY}),
         edit,
     ),
-    writes("/policy/{number:int}/edit", keep_edit, PageRight.WRITE_POLICY),
+    writes("/policy/{number:number}/edit", keep_edit, PageRight.WRITE_POLICY),
 )

@@ -116,6 +116,6 @@ ROUTES: tuple[PageRoute, ...] = (
     reads("/policy", policies),
     reads("/policy/history", history),
     reads("/policy/version/{version}", version),
-    reads("/policy/{number:int}", policy),
-    reads("/policy/{number:int}/diff", diff),
+    reads("/policy/{number:number}", policy),
+    reads("/policy/{number:number}/diff", diff),
 )

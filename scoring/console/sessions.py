@@ -85,7 +85,9 @@ class Sessions:
     def is_form_token(self, session_id: str, sent: str) -> bool:
         """Whether a form is of a page that we gave to this browser."""
         known = self.form_token(session_id)
-        return bool(session_id) and hmac.compare_digest(known, sent)
+        return bool(session_id) and hmac.compare_digest(
+            known.encode(), sent.encode(errors="replace")
+        )
 
 
 def _lives(session: LoginSession, now_s: float) -> bool:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -20,6 +21,15 @@ from scoring.v1.decision_pb2 import Decision
 from scoring.v1.fraud_scoring_pb2 import ExplainDecisionResponse, GetDecisionResponse
 
 LOGIN = "/login"
+
+
+class _Number(IntegerConvertor):
+    """A number in a path; what is longer than any of ours leads nowhere."""
+
+    regex = "[0-9]{1,15}"
+
+
+register_url_convertor("number", _Number())
 
 
 class PageRight(StrEnum):

@@ -98,16 +98,17 @@ async def reader(
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer that commits nothing by itself and is given committed records only.
 
-    Raises `LogUnavailable`.
+    Raises as `first_contact`.
     """
-    consumer = AIOKafkaConsumer(
-        *topics,
-        bootstrap_servers=bootstrap,
-        enable_auto_commit=False,
-        isolation_level="read_committed",
-        **options,
-        **settings,
-    )
+    with first_contact(bootstrap):  # options are refused as early as here
+        consumer = AIOKafkaConsumer(
+            *topics,
+            bootstrap_servers=bootstrap,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            **options,
+            **settings,
+        )
     await started(consumer, bootstrap)
     try:
         yield consumer

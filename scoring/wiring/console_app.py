@@ -31,6 +31,8 @@ from scoring.wiring.definitions import catalogue_from
 from scoring.wiring.supervision import kept_running
 
 _CONNECTIONS_MAX = 256
+_CONNECTIONS_PER_ADDRESS_MAX = 64
+_CONTROL_S = 5.0  # a page that takes longer has failed its reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,10 @@ async def console_process_from(
     options = HttpOptions(
         address=settings.console_address,
         connections_max=_CONNECTIONS_MAX,
+        # A proxy's connections are everybody's.
+        connections_per_address_max=(
+            0 if settings.console_behind_tls else _CONNECTIONS_PER_ADDRESS_MAX
+        ),
         idle_s=settings.http_idle_s,
         certificates=context_of(files) if files else None,
     )
@@ -99,9 +105,8 @@ def desk_from(settings: Settings, payments: client.Client, *, secured: bool) -> 
 def control_from(settings: Settings) -> Callable[[str], ControlApi]:
     """The control plane as the holder of a token reaches it."""
     url = settings.control_url or f"http://{settings.control_address}"
-    return lambda token: ControlApi(
-        OverHttp(url, token, settings.control_ca_file, settings.control_plain_http)
-    )
+    roots, plain = settings.control_ca_file, settings.control_plain_http
+    return lambda token: ControlApi(OverHttp(url, token, roots, plain, _CONTROL_S))
 
 
 def _followed(settings: Settings) -> FollowedDecisions:

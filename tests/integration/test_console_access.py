@@ -37,8 +37,8 @@ def filled(path: str) -> str:
         "{tenant}": "default",
         "{id:path}": "t1",
         "{version}": "0123456789abcdef",
-        "{number:int}": "1",
-        "{proposal:int}": "1",
+        "{number:number}": "1",
+        "{proposal:number}": "1",
         "{name}": "stolen",
     }.items():
         path = path.replace(place, value)
