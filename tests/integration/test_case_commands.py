@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 from case_parts import CaseBench, decision
@@ -23,7 +24,7 @@ def bench(tmp_path, monkeypatch):
     """Three cases of now, and a list; commands are the person dan's."""
     url = f"sqlite:///{tmp_path / 'control.db'}"
     monkeypatch.setenv("SCORING_CONTROL_DATABASE_URL", url)
-    monkeypatch.setenv("LOGNAME", "dan")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: SimpleNamespace(pw_name="dan"))
     database = Database(url).migrated()
     now_ms = time.time_ns() // 1_000_000
     bench = CaseBench(database, Clock(now_ms))
