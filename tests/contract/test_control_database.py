@@ -107,6 +107,41 @@ def test_what_a_newer_release_has_written_is_refused_with_what_to_do(control_dat
         control_database.migrated()
 
 
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        ("DROP TABLE case_tags", "case_tags"),
+        (
+            "ALTER TABLE backtest_jobs RENAME COLUMN stage TO phase",
+            "backtest_jobs.stage",
+        ),
+    ],
+)
+def test_tables_of_another_version_are_refused_at_the_start_with_what_to_do(
+    control_database, change, lacks
+):
+    with control_database.writing() as connection:
+        connection.execute(sql(change))
+    with pytest.raises(BadArtifact, match=f"lacks {lacks}. Run the version that made"):
+        control_database.migrated()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "SELECT * FROM never_made",
+        "SELECT never_made FROM heads",
+        "INSERT INTO heads (never_made) VALUES (1)",
+    ],
+)
+def test_a_table_or_column_that_lacks_is_no_outage(control_database, asked):
+    with (
+        pytest.raises(DatabaseError, match="never_made"),
+        control_database.writing() as connection,
+    ):
+        connection.execute(sql(asked))
+
+
 def test_two_copies_that_start_at_once_migrate_once(tmp_path, postgres):
     for url in (f"sqlite:///{tmp_path / 'new.db'}", postgres.database()):
         databases = [Database(url) for _ in range(3)]

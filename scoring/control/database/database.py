@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from scoring.control.database.lacking import lacking
 from scoring.errors import BadArtifact, DatabaseUnavailable
 
 _MIGRATIONS = "scoring.control.database:migrations"
@@ -31,6 +32,8 @@ _CONNECT_S = 10
 _CACHE_KB = 32_768  # of SQLite's pages, by connection: a large import writes many
 _READ_ONLY = "25006"  # PostgreSQL's code: it stands by, or is being failed over
 _LOCK = 0x5C0_21_46  # of migrations, any number that is ours alone
+# What SQLite calls operational, and no wait mends; PostgreSQL's is no outage either.
+_OTHER_TABLES = ("no such table", "no such column", "has no column named")
 
 
 class Database:
@@ -72,7 +75,8 @@ class Database:
     def migrated(self) -> Database:
         """Itself, with the tables of this release; blocks while another migrates.
 
-        Raises `BadArtifact` where a newer release has written it.
+        Raises `BadArtifact` where a newer release has written it, or another version
+        that calls its tables the same.
         """
         if self.is_sqlite:
             _own(self.url.database or "")
@@ -92,6 +96,12 @@ class Database:
             if found != script.get_current_head():
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+            if lacks := lacking(connection):
+                raise BadArtifact(
+                    f"{self.told}: was made by another version of this software; it "
+                    f"lacks {', '.join(lacks)}. Run the version that made it, restore "
+                    "a backup that this one made, or name a new database"
+                )
         return self
 
     @property
@@ -167,10 +177,12 @@ def _postgresql(url: URL) -> Engine:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """What the database's driver raises for an outage, as ours."""
+    """What the database's driver raises for an outage, as ours; no mistake is one."""
     try:
         yield
     except (OperationalError, InterfaceError) as error:
+        if any(said in str(error.orig) for said in _OTHER_TABLES):
+            raise
         raise DatabaseUnavailable(
             f"the control plane's database does not answer: {_first_line(error)}"
         ) from error
