@@ -208,6 +208,12 @@ class Settings(BaseSettings):
         le=100,
         description="of 100 accepted payments: declining more asks for a reason",
     )
+    control_gate_days: int = Field(
+        28, ge=1, description="a backtest of fewer days asks for a reason"
+    )
+    control_gate_payments: int = Field(
+        600, ge=1, description="a backtest of fewer accepted payments asks for a reason"
+    )
     control_backtest_memory_mb: int = Field(
         2_048, ge=256, description="of a backtest there; what is beyond goes to disk"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-from control_parts import TEXTS, Clock, without_archive
+from control_parts import TEXTS, Clock, settled, without_archive
 
 from scoring.cli.plane.in_process import InProcess
 from scoring.client.control_plane import ControlApi
@@ -169,7 +169,9 @@ def bench_at(directory: Path, rules: ControlRules | None = None) -> Iterator[Ben
     plane = Plane(
         database=database,
         texts=TEXTS,
-        policies=PolicyDesk(database, TEXTS, rules or ControlRules(), clock),
+        policies=PolicyDesk(
+            database, TEXTS, rules or ControlRules(), clock, settled=settled
+        ),
         lists=ListDesk(database, clock),
         backtests=without_archive(database, clock),
         cases=CaseDesk(database, clock, CaseRules()),

@@ -116,11 +116,15 @@ class MemoryDesk(PolicyDesk):
     """The desk itself; only where it keeps things is another."""
 
     def __init__(self, rules, clock) -> None:
-        super().__init__(None, AnyText(), rules, clock)
+        super().__init__(None, AnyText(), rules, clock, settled=lambda: "settled")
         self.work = MemoryWork()
 
     @contextmanager
     def read(self, person) -> Iterator[MemoryWork]:
+        yield self.work
+
+    @contextmanager
+    def _reading(self) -> Iterator[MemoryWork]:
         yield self.work
 
     @contextmanager

@@ -70,6 +70,14 @@ class Clock:
 TEXTS = PolicyTexts(default_catalogue())
 
 
+SETTLED = text(600)  # the settings' version, in force before the first release
+
+
+def settled() -> str:
+    """Its hash."""
+    return TEXTS.checked(SETTLED).version
+
+
 def without_archive(database: Database, clock: Clock) -> BacktestDesk:
     """A desk of backtests that has nothing to judge."""
     return BacktestDesk(
@@ -88,7 +96,9 @@ class ControlBench:
 
     @property
     def desk(self) -> PolicyDesk:
-        return PolicyDesk(self.database, self.texts, self.rules, self.clock)
+        return PolicyDesk(
+            self.database, self.texts, self.rules, self.clock, settled=settled
+        )
 
     def proposed(self, n: int, act: Act = Act.RELEASE, share=None) -> PolicyAnswer:
         """Ann's draft, proposed by her."""
@@ -132,7 +142,12 @@ class ControlBench:
 
 
 def backtest(
-    version: str, against: str, *, points: float = 0.0, amount_points: float = 0.0
+    version: str,
+    against: str,
+    *,
+    points: float = 0.0,
+    amount_points: float = 0.0,
+    days: int = 90,
 ) -> Backtest:
     """One of 100,000 accepted payments of 10.00 each."""
     return Backtest(
@@ -145,5 +160,8 @@ def backtest(
         declined_amount_minor=round(amount_points * 1_000_000),
         by="",
         at_ms=0,
-        figures={"of": "a test"},
+        figures={
+            "of": "a test",
+            "span": {"tenant": None, "from_ms": 0, "until_ms": days * 86_400_000},
+        },
     )

@@ -118,7 +118,13 @@ def plane_from(
     return Plane(
         database=database,
         texts=texts,
-        policies=PolicyDesk(database, texts, control_rules_from(settings), now_ms),
+        policies=PolicyDesk(
+            database,
+            texts,
+            control_rules_from(settings),
+            now_ms,
+            settled=lambda: texts.of(policy_text_from(settings)).version,
+        ),
         lists=ListDesk(database, now_ms),
         backtests=BacktestDesk(
             database,

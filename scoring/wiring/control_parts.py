@@ -28,6 +28,8 @@ def control_rules_from(settings: Settings) -> ControlRules:
         single_user=settings.control_single_user,
         approval_days=settings.control_approval_days,
         gate_points=settings.control_gate_points,
+        gate_days=settings.control_gate_days,
+        gate_payments=settings.control_gate_payments,
     )
 
 

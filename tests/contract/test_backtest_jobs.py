@@ -189,7 +189,8 @@ def test_a_gate_opens_by_what_was_run_here_and_not_by_what_was_brought(bench, de
 def test_one_of_a_single_tenant_opens_no_gate(bench, desk):
     bench.released(1)
     policy = bench.desk.draft(By(ANN), text(2)).policy
-    ran(desk, policy, figures={"span": {"tenant": "shop"}})
+    span = {"tenant": "shop", "from_ms": 0, "until_ms": 90 * 86_400_000}
+    ran(desk, policy, figures={"span": span})
     proposal = bench.desk.propose(By(ANN), policy.number).proposal
     assert bench.desk.gate(EVE, proposal.number) == (
         "the backtest is of tenant shop alone",

@@ -1,7 +1,6 @@
 """A policy's life at the desk, on SQLite and on PostgreSQL."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from control_parts import (
@@ -224,76 +223,3 @@ def test_a_role_does_its_own_and_the_refusal_names_the_roles_that_may(bench, who
     ):
         done(bench.desk)
     assert len(bench.audit()) == entries
-
-
-# The gate -------------------------------------------------------------------------
-
-
-def test_without_a_backtest_of_this_hash_an_approval_needs_a_written_reason(
-    bench, desk
-):
-    in_force = bench.released(0).policy.version
-    answer = bench.proposed(1)
-    with pytest.raises(ReasonRequired, match="no backtest of"):
-        desk.approve(By(BOB), answer.proposal.number, answer.policy.version)
-    bench.ran(backtest(answer.policy.version, in_force))
-    proposal = desk.propose(By(ANN), answer.policy.number).proposal
-    done = desk.approve(By(BOB), proposal.number, proposal.version)
-    assert done.policy.state is PolicyState.APPROVED
-
-
-@pytest.mark.parametrize(
-    ("points", "amount_points", "asked"),
-    [(0.5, 0.5, ""), (0.501, 0.0, "by count"), (0.0, 0.6, "by amount")],
-)
-def test_declining_more_than_the_gate_allows_needs_a_written_reason(
-    bench, desk, points, amount_points, asked
-):
-    in_force = bench.released(0).policy.version
-    policy = desk.draft(By(ANN), text(1)).policy
-    figures = backtest(
-        policy.version, in_force, points=points, amount_points=amount_points
-    )
-    bench.ran(figures)
-    answer = desk.propose(By(ANN), policy.number)
-    proposal = answer.proposal
-    assert bool(answer.gate) == bool(asked)
-    if asked:
-        with pytest.raises(ReasonRequired, match=asked):
-            desk.approve(By(BOB), proposal.number, policy.version)
-        assert asked in desk.gate(EVE, proposal.number)[0]
-    assert desk.gate(EVE, proposal.number) == answer.gate
-    why = "fraud of last week" if asked else ""
-    desk.approve(By(BOB, why), proposal.number, policy.version)
-    with desk.read(EVE) as work:
-        assert work.policies.proposal(proposal.number).reason == why
-
-
-def test_a_backtest_of_no_accepted_payment_opens_no_gate(bench, desk):
-    in_force = bench.released(0).policy.version
-    policy = desk.draft(By(ANN), text(1)).policy
-    empty = replace(
-        backtest(policy.version, in_force), accepted_count=0, accepted_amount_minor=0
-    )
-    desk.keep_backtest(By(ANN), empty)
-    proposal = desk.propose(By(ANN), policy.number).proposal
-    with pytest.raises(ReasonRequired, match="saw no payment"):
-        desk.approve(By(BOB), proposal.number, policy.version)
-
-
-def test_the_audit_holds_what_a_backtest_said(bench, desk):
-    desk.keep_backtest(By(FAY), backtest("a" * 16, "b" * 16, points=0.4))
-    (entry,) = bench.audit()
-    written = json.loads(entry.after)
-    assert (written["accepted_count"], written["declined_count"]) == (100_000, 400)
-    assert len(written["figures_sha256"]) == 64
-
-
-def test_a_backtest_against_what_is_no_longer_in_force_opens_no_gate(bench, desk):
-    in_force = bench.released(0).policy.version
-    policy = desk.draft(By(ANN), text(1)).policy
-    desk.keep_backtest(By(ANN), backtest(policy.version, in_force))
-    proposal = desk.propose(By(ANN), policy.number).proposal
-    bench.released(2)
-    with pytest.raises(ReasonRequired, match="the backtest compares with"):
-        desk.approve(By(BOB), proposal.number, policy.version)

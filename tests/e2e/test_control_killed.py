@@ -18,7 +18,7 @@ import grpc
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from control_parts import ANN, BOB, EVE, TEXTS, text
+from control_parts import ANN, BOB, EVE, TEXTS, settled, text
 from grpc_parts import payment, request
 from postgres_cluster import PostgresCluster
 from served import serving
@@ -78,7 +78,11 @@ def data_plane(kafka, store_url, store_namespace, model_dir, tmp_path):
 
 def desk_on(database):
     return PolicyDesk(
-        database, TEXTS, ControlRules(), lambda: round(time.time() * 1_000)
+        database,
+        TEXTS,
+        ControlRules(),
+        lambda: round(time.time() * 1_000),
+        settled=settled,
     )
 
 

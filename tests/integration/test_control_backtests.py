@@ -29,7 +29,8 @@ def place(tmp_path_factory):
 
 def serving(place, directory):
     settings = {"archive_dir": place / "archive", "policy_file": place / "old.yaml"}
-    return control_serving(directory, drain_s=3, **settings)
+    few = {"control_gate_payments": 1}
+    return control_serving(directory, drain_s=3, **settings, **few)
 
 
 @pytest.fixture(scope="module")

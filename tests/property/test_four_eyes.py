@@ -273,7 +273,9 @@ def test_random_actions_succeed_exactly_where_the_rules_allow_them():
 def test_the_database_answers_as_the_dictionaries_do(seed, tmp_path):
     clock = Clock()
     database = Database(f"sqlite:///{tmp_path / 'control.db'}").migrated()
-    desk = PolicyDesk(database, AnyText(), ControlRules(), clock)
+    desk = PolicyDesk(
+        database, AnyText(), ControlRules(), clock, settled=lambda: "settled"
+    )
     played(desk, clock, Random(seed)).proved()
     with desk.read(PEOPLE[0]) as work:
         assert verified(work.audit.entries()) == []

@@ -26,8 +26,10 @@ from scoring.errors import ChangedMeanwhile, NotPossible
 class PolicyDesk:
     """Every action on policies: each is one transaction with its audit entry.
 
-    `now_ms` is the clock (UTC). Where an action takes `read`, it is the number of the
-    release that the person read; another one in force then raises `ChangedMeanwhile`.
+    `now_ms` is the clock (UTC); `settled` tells the settings' version (a hash), which
+    is in force before the first release, and raises `BadArtifact`. Where an action
+    takes `read`, it is the number of the release that the person read; another one in
+    force then raises `ChangedMeanwhile`.
 
     Blocks on the database. Raises `Denied`, `NotFound`, `NotPossible` (with
     `ChangedMeanwhile` and `ReasonRequired`), `InvalidTransaction`, `BadArtifact` for a
@@ -40,10 +42,13 @@ class PolicyDesk:
         texts: PolicyTexts,
         rules: ControlRules,
         now_ms: Callable[[], int],
+        *,
+        settled: Callable[[], str],
     ) -> None:
         self._database = database
         self._texts = texts
         self._now_ms = now_ms
+        self._settled = settled
         self.rules = rules
 
     # Writing -------------------------------------------------------------------
@@ -98,14 +103,15 @@ class PolicyDesk:
     def propose(
         self, by: By, number: int, act: Act = Act.RELEASE, share: float | None = None
     ) -> PolicyAnswer:
-        """Propose a version for an act, with the newest backtest of its exact hash.
+        """Propose a version for an act, with the best backtest of its exact hash.
 
         From then on its text never changes.
         """
+        settled = self._settled_now()
         with self._doing(by) as (work, doing):
             policy = work.policies.policy(number)
             self._still_means(policy)
-            return self._proposed(work, policy, (act, share), doing)
+            return self._proposed(work, policy, (act, share), doing, settled)
 
     def keep_backtest(self, by: By, backtest: Backtest) -> Backtest:
         """Keep figures that somebody brings; number, author and time are set here."""
@@ -128,6 +134,7 @@ class PolicyDesk:
 
         A reason is required where the gate asks for it.
         """
+        settled = self._settled_now()
         with self._doing(by) as (work, doing):
             found = work.policies.proposal(proposal)
             if found.version != version:
@@ -135,14 +142,18 @@ class PolicyDesk:
                     f"version: proposal {proposal} is of {found.version}, you approve "
                     f"{version}; read it again"
                 )
-            because = steps.gate_asks(work, found, self.rules)
+            because, read = steps.gate_asks(work, found, self.rules, settled)
             writers = policy_life.writers(work.policies.of_version(version))
             approval = approvals.approved(found, writers, because, self.rules, doing)
             work.policies.save_proposals([approval])
             policy = work.policies.policy(found.policy)
             if policy.state is PolicyState.PROPOSED:
                 policy = steps.moved(work, policy, PolicyState.APPROVED)
-            beside = {"gate": list(because), "single_user": self.rules.single_user}
+            beside = {
+                "backtest": None if read is None else read.number,
+                "gate": list(because),
+                "single_user": self.rules.single_user,
+            }
             steps.record_decision(work, "policy.approve", approval, beside, doing)
             if not at_once:
                 return self._told(PolicyAnswer(policy=policy, proposal=approval))
@@ -268,14 +279,16 @@ class PolicyDesk:
     def read(self, person: Person) -> Iterator[UnitOfWork]:
         """What is kept, as of one instant, for whoever may read."""
         person.needs(Right.READ)
-        with reading(self._database) as work:
+        with self._reading() as work:
             yield work
 
     def gate(self, person: Person, proposal: int) -> tuple[str, ...]:
         """What the gate would ask a written reason for."""
-        with self.read(person) as work:
+        person.needs(Right.READ)
+        settled = self._settled_now()
+        with self._reading() as work:
             found = work.policies.proposal(proposal)
-            return steps.gate_asks(work, found, self.rules)
+            return steps.gate_asks(work, found, self.rules, settled)[0]
 
     # ---------------------------------------------------------------------------
 
@@ -285,10 +298,11 @@ class PolicyDesk:
         policy: policy_life.PolicyVersion,
         asked: Asked,
         doing: Doing,
+        settled: str = "",
     ) -> PolicyAnswer:
         """A proposal, with what its approval will need: whoever proposes can act."""
-        policy, proposal = steps.propose(work, policy, asked, doing)
-        gate = steps.gate_asks(work, proposal, self.rules)
+        policy, proposal = steps.propose(work, policy, asked, doing, settled)
+        gate, _ = steps.gate_asks(work, proposal, self.rules, settled)
         return self._told(PolicyAnswer(policy=policy, proposal=proposal, gate=gate))
 
     def _perform(
@@ -300,6 +314,14 @@ class PolicyDesk:
             self._still_means(policy)
             approvals.checked_share(*asked)
             return self._told(steps.perform(work, policy, asked, doing))
+
+    def _settled_now(self) -> str:
+        """The settings' version where nothing was released; compiled before a writer
+        holds the others up.
+        """
+        with self._reading() as work:
+            released = work.policies.in_force() is not None
+        return "" if released else self._settled()
 
     def _still_means(self, policy: policy_life.PolicyVersion) -> None:
         """Raise where the definitions of today refuse or read a text otherwise."""
@@ -319,6 +341,9 @@ class PolicyDesk:
 
     def _writing(self) -> AbstractContextManager[UnitOfWork]:
         return writing(self._database)
+
+    def _reading(self) -> AbstractContextManager[UnitOfWork]:
+        return reading(self._database)
 
     def _told(self, answer: PolicyAnswer) -> PolicyAnswer:
         return replace(answer, notices=self.rules.notices)

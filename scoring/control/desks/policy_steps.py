@@ -17,7 +17,7 @@ from scoring.control.domain.approvals import Act, PolicyProposal
 from scoring.control.domain.arrangement import Arrangement
 from scoring.control.domain.audit_chain import Change
 from scoring.control.domain.control_rules import ControlRules
-from scoring.control.domain.gate import asks_why, best_of
+from scoring.control.domain.gate import Backtest, asks_why, best_of
 from scoring.control.domain.people import Doing, Right
 from scoring.control.domain.policy_life import (
     PolicyState,
@@ -72,12 +72,17 @@ def changes_since(
 
 
 def propose(
-    work: UnitOfWork, policy: PolicyVersion, asked: Asked, doing: Doing
+    work: UnitOfWork,
+    policy: PolicyVersion,
+    asked: Asked,
+    doing: Doing,
+    settled: str = "",
 ) -> tuple[PolicyVersion, PolicyProposal]:
-    """Propose a version for an act, with the newest backtest of its exact hash."""
-    tests = work.policies.backtests(policy.version)
-    kept = work.policies.in_force()
-    carried = best_of(tests, None if kept is None else kept.version)
+    """Propose a version for an act, with the best backtest of its exact hash.
+
+    `settled` is the settings' version, in force before the first release.
+    """
+    carried = best_backtest(work, policy.version, settled)
     proposal = approvals.proposed(
         work.policies.next_proposal(),
         policy,
@@ -92,20 +97,27 @@ def propose(
     return policy, proposal
 
 
+def best_backtest(work: UnitOfWork, version: str, settled: str) -> Backtest | None:
+    """What tells the gate of a version most, of all that is kept by now."""
+    return best_of(work.policies.backtests(version), _in_force(work, settled))
+
+
 def gate_asks(
-    work: UnitOfWork, proposal: PolicyProposal, rules: ControlRules
-) -> tuple[str, ...]:
-    """What the gate asks a written reason for, by what is in force now."""
+    work: UnitOfWork, proposal: PolicyProposal, rules: ControlRules, settled: str
+) -> tuple[tuple[str, ...], Backtest | None]:
+    """What the gate asks a written reason for now, and the backtest that it read.
+
+    Not only the one that the proposal carries: a better one may have been run since,
+    or another version have come into force.
+    """
+    best = best_backtest(work, proposal.version, settled)
+    now = _in_force(work, settled)
+    return asks_why(proposal.act, proposal.version, best, now, rules), best
+
+
+def _in_force(work: UnitOfWork, settled: str) -> str:
     kept = work.policies.in_force()
-    in_force = None if kept is None else kept.version
-    carried = proposal.backtest
-    # What it lacked when it was proposed may have been run since.
-    backtest = (
-        best_of(work.policies.backtests(proposal.version), in_force)
-        if carried is None
-        else work.policies.backtest(carried)
-    )
-    return asks_why(proposal.act, proposal.version, backtest, in_force, rules)
+    return settled if kept is None else kept.version
 
 
 def perform(

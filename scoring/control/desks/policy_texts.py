@@ -12,6 +12,7 @@ from scoring.core.policy.policy import Policy, load_policy
 from scoring.core.policy.policy_problems import remarks
 from scoring.core.policy.reasons import load_reasons
 from scoring.core.policy.rule_file import with_rule
+from scoring.core.release.policy_release import PolicyText
 from scoring.errors import BadArtifact
 
 _REMEMBERED_MAX = 32  # of up to 4 MB each
@@ -44,6 +45,10 @@ class PolicyTexts:
     def checked(self, text: str, reasons: str | None = None) -> CheckedText:
         """A good text and what it means; raises `BadArtifact` with every mistake."""
         return self._remembered(text, self._reasons if reasons is None else reasons)
+
+    def of(self, text: PolicyText) -> CheckedText:
+        """A good text as the settings or a release have it; raises `BadArtifact`."""
+        return self.checked(text.text, text.reasons)
 
     def with_rule(self, text: str, reasons: str | None, rule: str) -> Policy:
         """What a good text becomes by one rule more; raises `BadArtifact`."""

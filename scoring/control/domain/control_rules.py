@@ -16,12 +16,16 @@ class ControlRules:
     """How strict this installation is.
 
     An approval lapses after `approval_days`. The gate asks for a reason where more
-    than `gate_points` of 100 accepted payments, or of their amount, would be declined.
+    than `gate_points` of 100 accepted payments, or of their amount, would be declined,
+    and where a backtest judged fewer than `gate_days` days, or fewer than
+    `gate_payments` payments that are accepted today.
     """
 
     single_user: bool = False
     approval_days: float = 7.0
     gate_points: float = 0.5
+    gate_days: int = 28  # each day of the week four times
+    gate_payments: int = 600  # none declined of 600: at most 0.5 of 100 (95 %)
 
     @property
     def approval_ms(self) -> int:

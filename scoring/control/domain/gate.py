@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scoring.control.domain.approvals import Act
-from scoring.control.domain.control_rules import ControlRules
+from scoring.control.domain.control_rules import DAY_MS, ControlRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,32 +42,41 @@ class Backtest:
         """The one tenant whose payments it judged; "" for every one."""
         return str(self.figures.get("span", {}).get("tenant") or "")
 
+    @property
+    def days(self) -> int:
+        """How many whole days of payments it judged; 0 where it does not say."""
+        span = self.figures.get("span", {})
+        return int((span.get("until_ms", 0) - span.get("from_ms", 0)) // DAY_MS)
+
 
 def asks_why(
     act: Act,
     version: str,
     backtest: Backtest | None,
-    in_force: str | None,
+    in_force: str,
     rules: ControlRules,
 ) -> tuple[str, ...]:
     """What the gate asks a written reason for; empty where it opens by itself.
 
+    `in_force` is what decides now: the settings' version before the first release.
     A shadow declines nothing, and passes.
     """
     if act is Act.SHADOW:
         return ()
     if backtest is None or backtest.version != version:
         return (f"no backtest of {version} comes with the proposal",)
-    if in_force is not None and backtest.against != in_force:
+    if backtest.against == version:
+        return (f"the backtest compares {version} with itself",)
+    if backtest.against != in_force:
         return (
             f"the backtest compares with {backtest.against}; {in_force} is in force",
         )
     if backtest.accepted_count <= 0:
         return (f"the backtest saw no payment that {backtest.against} accepted",)
-    return (*_weak(backtest), *_declining(backtest, rules))
+    return (*_weak(backtest, rules), *_declining(backtest, rules))
 
 
-def _weak(backtest: Backtest) -> tuple[str, ...]:
+def _weak(backtest: Backtest, rules: ControlRules) -> tuple[str, ...]:
     """Why its figures say less than they seem to."""
     found = []
     if backtest.brought:
@@ -75,16 +84,34 @@ def _weak(backtest: Backtest) -> tuple[str, ...]:
         found.append(f"the backtest was brought by {backtest.by}, {told}")
     if backtest.tenant:
         found.append(f"the backtest is of tenant {backtest.tenant} alone")
+    if backtest.days < rules.gate_days:
+        found.append(
+            f"the backtest is of {backtest.days} whole days, fewer than the "
+            f"{rules.gate_days} that the gate asks for"
+        )
+    if backtest.accepted_count < rules.gate_payments:
+        found.append(
+            f"the backtest saw {backtest.accepted_count} payments that "
+            f"{backtest.against} accepted, fewer than the {rules.gate_payments} that "
+            "the gate asks for"
+        )
     return tuple(found)
 
 
-def best_of(backtests: Sequence[Backtest], in_force: str | None) -> Backtest | None:
+def best_of(backtests: Sequence[Backtest], in_force: str) -> Backtest | None:
     """The one that tells a gate most: against what is in force, of every tenant, run
-    by the control plane; then the newest. `backtests` have the newest first.
+    by the control plane, of most days; then the newest.
+
+    `backtests` have the newest first.
     """
     return min(
         backtests,
-        key=lambda one: (one.against != in_force, bool(one.tenant), one.brought),
+        key=lambda one: (
+            one.against != in_force,
+            bool(one.tenant),
+            one.brought,
+            -one.days,
+        ),
         default=None,
     )
 

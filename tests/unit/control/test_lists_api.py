@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from control_parts import EVE, FAY, TEXTS, Clock, without_archive
+from control_parts import EVE, FAY, TEXTS, Clock, settled, without_archive
 
 from scoring.cli.plane.in_process import InProcess
 from scoring.cli.plane.list_files import ImportOf, followed, imported, moved_from
@@ -39,7 +39,7 @@ def plane(tmp_path):
     yield Plane(
         database=database,
         texts=TEXTS,
-        policies=PolicyDesk(database, TEXTS, ControlRules(), clock),
+        policies=PolicyDesk(database, TEXTS, ControlRules(), clock, settled=settled),
         lists=ListDesk(database, clock),
         backtests=without_archive(database, clock),
         cases=CaseDesk(database, clock, CaseRules()),
