@@ -204,8 +204,9 @@ def test_an_import_that_is_being_applied_is_hidden_by_nobody_who_asks_again(
     assert (again.status, again.json["running"]) == (202, True)
     assert api.get(*of_it).json["running"]
     held.set()
-    done = followed(api, (*of_it, "application"), {}, told="applying")
-    assert (done["state"], done["problems"]) == ("applied", [])
+    done = plane.jobs.of(of_it[-1]).future.result(20)
+    assert done.state == "applied"
+    assert api.get(*of_it).json["problems"] == []
     assert api.get("lists", "stolen").json["revision"] == 2
 
 
