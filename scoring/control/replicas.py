@@ -123,6 +123,9 @@ class Replicas:
     def heard(self, report: ReplicaReport, at_ms: int) -> None:
         """Take a report, which reached the broker then; they come in order."""
         name = process_of(report)
+        if report.ended:
+            self._forget(name)
+            return
         self._reports[name] = report, at_ms
         release, _ = self._since.get(name, (-1, 0))
         if release != report.release:
@@ -133,12 +136,15 @@ class Replicas:
         now_ms = self.now_ms()
         for name, (_, heard_at_ms) in list(self._reports.items()):
             if now_ms - heard_at_ms > FORGOTTEN_MS:
-                del self._reports[name], self._since[name]
-                self._alarmed.pop(name, None)
+                self._forget(name)
         return [
             self._state(name, report, heard_at_ms, now_ms)
             for name, (report, heard_at_ms) in sorted(self._reports.items())
         ]
+
+    def _forget(self, name: Process) -> None:
+        for known in (self._reports, self._since, self._alarmed):
+            known.pop(name, None)
 
     def _state(
         self, name: Process, report: ReplicaReport, heard_at_ms: int, now_ms: int

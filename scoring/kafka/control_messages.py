@@ -155,6 +155,10 @@ CONTROL_CHANNELS: dict[str, ControlChannel] = {
                     list_revision=_COUNT,
                     refused=_TEXT,
                     tripped={"type": "array", "items": _TRIPPED},
+                    ended={
+                        "type": "boolean",
+                        "description": "The process ends; this is its last report.",
+                    },
                 ),
             )
         },

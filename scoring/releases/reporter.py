@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -18,6 +19,7 @@ from scoring.wire.control_json import report_to_json
 _EVERY_S = 1.0
 _RETRY_S = 5.0
 _ACKNOWLEDGED_S = 5.0
+_LAST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,21 @@ class Reporter:
                 self.changed.clear()
                 told = self.report()
                 async with asyncio.timeout(_ACKNOWLEDGED_S):
-                    await producer.send_and_wait(
-                        self.topic, report_to_json(told), key=told.replica.encode()
-                    )
+                    await self._send(producer, told)
                 await self._until_due()
+        except asyncio.CancelledError:
+            # Whoever ends as it should is not missed.
+            with suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_LAST_S):
+                    await self._send(producer, replace(self.report(), ended=True))
+            raise
         finally:
             await producer.stop()
+
+    async def _send(self, producer: AIOKafkaProducer, told: ReplicaReport) -> None:
+        await producer.send_and_wait(
+            self.topic, report_to_json(told), key=told.replica.encode()
+        )
 
     async def _until_due(self) -> None:
         try:

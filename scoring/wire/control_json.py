@@ -117,6 +117,7 @@ def report_from_json(value: bytes) -> ReplicaReport:
         list_revision=_optional(read, "list_revision", 0),
         refused=_optional(read, "refused", ""),
         tripped=tuple(map(_trip, _values(read, "tripped"))),
+        ended=_optional(read, "ended", False),
     )
 
 

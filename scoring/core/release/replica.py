@@ -22,7 +22,8 @@ class ReplicaReport:
     """What one process of the data plane runs at an instant; times are wall clock, ms.
 
     `release` is 0 where none was ever taken: a file decides. `refused` says why the
-    newest release was not taken, "" where it was.
+    newest release was not taken, "" where it was. `ended` is said once, by a process
+    that ends as it should.
     """
 
     replica: str
@@ -36,3 +37,4 @@ class ReplicaReport:
     list_revision: int = 0
     refused: str = ""
     tripped: tuple[Trip, ...] = ()
+    ended: bool = False

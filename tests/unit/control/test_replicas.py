@@ -72,6 +72,16 @@ def test_one_that_reports_no_more_is_silent_and_then_forgotten(replicas, clock):
     assert standings(replicas) == {"a": Standing.CURRENT}
 
 
+def test_one_that_says_that_it_ends_is_missed_by_nobody(replicas, clock):
+    replicas.heard(report(), clock.ms)
+    replicas.heard(report("b"), clock.ms)
+    replicas.heard(report(ended=True), clock.ms)
+    assert standings(replicas) == {"b": Standing.CURRENT}
+    replicas.watch()
+    replicas.heard(report(process=8), clock.ms)
+    assert standings(replicas) == {"a": Standing.CURRENT, "b": Standing.CURRENT}
+
+
 def test_since_when_a_release_runs_is_when_it_was_first_reported(replicas, clock):
     replicas.heard(report(), clock.ms)
     first = clock.ms

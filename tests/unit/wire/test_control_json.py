@@ -99,6 +99,7 @@ REPORT = ReplicaReport(
     list_revision=4,
     refused="no",
     tripped=(Trip("6d9c6ec5a8a4f7a1", "rule", 3, 50, 60, 0.8),),
+    ended=True,
 )
 
 
