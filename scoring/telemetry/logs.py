@@ -19,6 +19,8 @@ FORMATS = ("console", "json")
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _OURS = "scoring"
 _NUMBER = re.compile(r"\d+")
+# What would begin another line, or move the cursor of who reads it.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Of the same cause, so many in a minute; see `Sink`.
 _REPEATS = "repeats"
 
@@ -46,7 +48,7 @@ class Lines(logging.Formatter):
         }
         for name, value in vars(record).items():
             if name not in _USUAL and name != _REPEATS:
-                said[name] = _plain(value)
+                said.setdefault(name, _plain(value))
         if record.exc_info:
             said["traceback"] = _without_cards(self.formatException(record.exc_info))
         return self._write(said)
@@ -131,9 +133,19 @@ def _console(said: dict[str, Any]) -> str:
 
     >>> _console({"time": "t", "level": "info", "logger": "l", "event": "e", "n": 1})
     't INFO l: e n=1'
+
+    A line is one line, whatever a text holds.
+
+    >>> _console({"time": "t", "level": "info", "logger": "l", "event": "a\\nb"})
+    't INFO l: a\\\\nb'
     """
     known = ("time", "level", "logger", "event", "traceback")
     more = "".join(f" {n}={v}" for n, v in said.items() if n not in known)
     trace = f"\n{said['traceback']}" if "traceback" in said else ""
     level = said["level"].upper()
-    return f"{said['time']} {level} {said['logger']}: {said['event']}{more}{trace}"
+    line = f"{said['time']} {level} {said['logger']}: {said['event']}{more}"
+    return f"{_CONTROL.sub(_escaped, line)}{trace}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return repr(found.group())[1:-1]

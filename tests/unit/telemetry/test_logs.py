@@ -46,6 +46,23 @@ def test_a_line_has_its_time_its_level_what_happened_and_why(said):
     }
 
 
+def test_no_field_of_a_call_replaces_what_a_line_says_itself(said):
+    OURS.warning("store gone", extra={"level": "info", "event": "all is well"})
+    (line,) = said()
+    assert (line["level"], line["event"]) == ("warning", "store gone")
+
+
+def test_a_text_for_people_begins_no_line_of_its_own():
+    stream = io.StringIO()
+    record = OURS.makeRecord(
+        OURS.name, logging.ERROR, "", 0, "a\n2026 INFO scoring: b", (), None
+    )
+    record.peer = "x\u2028\x1b[2J"
+    Sink("console", stream).emit(record)
+    (line,) = stream.getvalue().splitlines()
+    assert "a\\n2026 INFO scoring: b peer=x\\u2028\\x1b[2J" in line
+
+
 def test_an_error_keeps_its_traceback(said):
     fail("it broke")
     assert "it broke" in said()[0]["traceback"]
