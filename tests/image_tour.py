@@ -267,6 +267,7 @@ def _govern(tour: Tour) -> None:
     tour.run("policy propose 2")
     tour.run(f"policy approve 3 {second} --release --why all")
     tour.run("policy rollback --why harm")
+    tour.run("policy republish --why restored")
     tour.run("policy history")
     _list(tour)
     _cases(tour)
@@ -299,7 +300,9 @@ def _list(tour: Tour) -> None:
 def _cases(tour: Tour) -> None:
     tour.run("cases figures")
     tour.run("cases list --order largest")
-    for words in ("take 17", "show 17", "close 17 --verdict fraud"):
+    tour.run("cases find card card-9")
+    assert "0 cases" in tour.run("cases bulk --close fraud --dry-run")
+    for words in ("take 17", "show 17", "note 17 called", "close 17 --verdict fraud"):
         assert "no case 17" in tour.run(f"cases {words}", ends=2)
 
 
