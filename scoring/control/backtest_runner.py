@@ -115,7 +115,7 @@ class BacktestRunner:
             await asyncio.to_thread(self.lease.hold)
             goes_on = await asyncio.to_thread(self.desk.moved, job, *told)
         except DatabaseUnavailable as error:
-            log.warning("backtest %d goes on: %s", job.number, error)
+            log.warning("backtest %d continues: %s", job.number, error)
             return True
         if not goes_on:
             log.warning("backtest %d was cancelled or taken; it ends here", job.number)
