@@ -43,7 +43,7 @@ class Entity:
 
 _CASES = (
     "the control plane's cases are not touched: `scoring cases find` names them; close "
-    "those that are open, and SCORING_CASE_KEPT_DAYS later what is personal is erased"
+    "open ones, and SCORING_CASE_KEPT_DAYS later what is personal is erased"
 )
 
 
