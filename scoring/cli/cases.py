@@ -24,12 +24,7 @@ from scoring.cli.options.cases import (
     hours_ago_ms,
     said,
 )
-from scoring.cli.options.control import (
-    ControlUrl,
-    DatabaseUrl,
-    TokenFile,
-    control_at,
-)
+from scoring.cli.options.control import with_control
 
 if TYPE_CHECKING:
     from scoring.client.control_plane import ControlApi
@@ -55,7 +50,9 @@ Expires = Annotated[
 
 
 @app.command("list")
+@with_control
 def list_(
+    api: ControlApi,
     *,
     state: State = "",
     overdue: Overdue = None,
@@ -72,9 +69,6 @@ def list_(
     order: Annotated[str, typer.Option(help="oldest, newest or largest")] = "oldest",
     limit: Annotated[int, typer.Option(min=1, help="at most so many")] = 50,
     as_json: Json = False,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Show the queue, the oldest first."""
     from scoring.cli.plane.show_cases import cases_shown
@@ -93,26 +87,19 @@ def list_(
         decided_before_ms=hours_ago_ms(older_than),
         decided_from_ms=hours_ago_ms(newer_than),
     )
-    with control_at(control, database, token_file) as api:
-        found = api.items("cases", **wanted, order=order, limit=min(limit, 200))
-        cases_shown(list(islice(found, limit)), as_json=as_json)
+    found = api.items("cases", **wanted, order=order, limit=min(limit, 200))
+    cases_shown(list(islice(found, limit)), as_json=as_json)
 
 
 @app.command()
-def figures(
-    *,
-    as_json: Json = False,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
-) -> None:
+@with_control
+def figures(api: ControlApi, *, as_json: Json = False) -> None:
     """Show how many cases wait, and since when the oldest does."""
     import json
 
     from scoring.cli.plane.show import time_of
 
-    with control_at(control, database, token_file) as api:
-        told = api.get("case-figures").json
+    told = api.get("case-figures").json
     if as_json:
         typer.echo(json.dumps(told))
         return
@@ -124,103 +111,92 @@ def figures(
 
 
 @app.command()
+@with_control
 def show(
+    api: ControlApi,
     number: Number,
     *,
     as_json: Json = False,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Show a case with its notes and labels, and other cases of its tokens."""
     from scoring.cli.plane.show_cases import detail_shown
 
-    with control_at(control, database, token_file) as api:
-        detail_shown(api.get("cases", number).json, as_json=as_json)
+    detail_shown(api.get("cases", number).json, as_json=as_json)
 
 
 @app.command()
+@with_control
 def find(
+    api: ControlApi,
     shared: Annotated[str, typer.Argument(help="card, customer, device or payment")],
     token: Annotated[str, typer.Argument(help="its token, never a card number")],
     *,
     tenant: Tenant = "",
     as_json: Json = False,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Show the newest cases of a token, closed ones too."""
     from scoring.cli.plane.show_cases import cases_shown
 
     body = {"shared": shared, "token": token, "tenant": tenant}
-    with control_at(control, database, token_file) as api:
-        cases_shown(api.post("case-look-up", body=body).json["items"], as_json=as_json)
+    cases_shown(api.post("case-look-up", body=body).json["items"], as_json=as_json)
 
 
 @app.command()
+@with_control
 def take(
+    api: ControlApi,
     number: Number,
     *,
     revision: Revision = None,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Take a case, or keep it for longer."""
-    with control_at(control, database, token_file) as api:
-        _do(api, number, "assignment", said(revision=revision))
+    _do(api, number, "assignment", said(revision=revision))
 
 
 @app.command()
+@with_control
 def assign(
+    api: ControlApi,
     number: Number,
     person: Annotated[str, typer.Argument(help="who shall have it")],
     *,
     revision: Revision = None,
     why: WhyOption = "",
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Assign a case to somebody."""
     body = {"to": person, "why": why} | said(revision=revision)
-    with control_at(control, database, token_file) as api:
-        _do(api, number, "assignment", body)
+    _do(api, number, "assignment", body)
 
 
 @app.command()
+@with_control
 def release(
+    api: ControlApi,
     number: Number,
     *,
     revision: Revision = None,
     why: WhyOption = "",
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Give a case back to the queue."""
-    with control_at(control, database, token_file) as api:
-        _do(api, number, "release", {"why": why} | said(revision=revision))
+    _do(api, number, "release", {"why": why} | said(revision=revision))
 
 
 @app.command()
+@with_control
 def note(
+    api: ControlApi,
     number: Number,
     text: Annotated[str, typer.Argument(help="never a card number")],
-    *,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Write beside a case."""
-    with control_at(control, database, token_file) as api:
-        told = api.post("cases", number, "notes", body={"text": text}).json
+    told = api.post("cases", number, "notes", body={"text": text}).json
     typer.echo(f"case {number} has note {told['note']}")
 
 
 @app.command()
+@with_control
 def close(
+    api: ControlApi,
     number: Number,
     *,
     verdict: Verdict,
@@ -232,34 +208,30 @@ def close(
     ] = 0,
     revision: Revision = None,
     why: WhyOption = "",
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Close a case: write its label, and put its tokens on lists, in one step."""
     body = _closing(verdict, on_lists, expires, reason) | {"why": why}
     body |= {"label_version": label_version} | said(revision=revision)
-    with control_at(control, database, token_file) as api:
-        _do(api, number, "closing", body)
+    _do(api, number, "closing", body)
 
 
 @app.command()
+@with_control
 def reopen(
+    api: ControlApi,
     number: Number,
     *,
     why: Annotated[str, typer.Option("--why", help="the reason, for the audit")],
     revision: Revision = None,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Open a closed case again; its label stays until it is closed otherwise."""
-    with control_at(control, database, token_file) as api:
-        _do(api, number, "reopening", {"why": why} | said(revision=revision))
+    _do(api, number, "reopening", {"why": why} | said(revision=revision))
 
 
 @app.command()
+@with_control
 def bulk(
+    api: ControlApi,
     *,
     close_as: Annotated[
         str, typer.Option("--close", metavar="VERDICT", help="close each of them")
@@ -288,9 +260,6 @@ def bulk(
     why: WhyOption = "",
     dry_run: Annotated[bool, typer.Option(help="only say how many")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
 ) -> None:
     """Do one thing with every case of a filter, once their number is shown."""
     wanted = said(
@@ -314,16 +283,13 @@ def bulk(
         body["assign_to"] = assign_to
     if release_each:
         body["release"] = True
-    with control_at(control, database, token_file) as api:
-        shown = api.post("case-bulks", body=body).json
-        typer.echo(f"{shown['count']:,} cases are meant")
-        if dry_run or not shown["count"]:
-            return
-        if not yes:
-            typer.confirm("Do it with all of them?", abort=True)
-        done = api.post(
-            "case-bulks", body=body | {"selection": shown["selection"]}
-        ).json
+    shown = api.post("case-bulks", body=body).json
+    typer.echo(f"{shown['count']:,} cases are meant")
+    if dry_run or not shown["count"]:
+        return
+    if not yes:
+        typer.confirm("Do it with all of them?", abort=True)
+    done = api.post("case-bulks", body=body | {"selection": shown["selection"]}).json
     typer.echo(f"done with {done['count']:,} cases")
 
 

@@ -80,15 +80,6 @@ def control_at(
         yield ControlApi(InProcess(control_api(known), _token(named)))
 
 
-def _options(
-    *,
-    control: ControlUrl = "",
-    database: DatabaseUrl = "",
-    token_file: TokenFile = None,
-) -> None:
-    """What every command of a control plane takes beside its own."""
-
-
 P = ParamSpec("P")
 _WHICH = {
     name: Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
