@@ -27,6 +27,7 @@ _STATUS = {code: grpc.StatusCode[code.name] for code in Code}
 def metadata_of(refusal: Refusal) -> tuple[tuple[str, str], ...]:
     """Trailing metadata: which kind it is, the field, and when a retry is welcome.
 
+    >>> from scoring.doors.calls.refusals import refusal_of
     >>> from scoring.errors import CardNumberRefused, Overloaded
     >>> metadata_of(refusal_of(CardNumberRefused("card")))
     (('scoring-problem', 'card-number'), ('scoring-field', 'card'))
