@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-from control_parts import TEXTS, Clock, settled, without_archive
+from control_parts import TEXTS, Clock, settled, with_archive
 
 from scoring.cli.plane.in_process import InProcess
 from scoring.client.control_plane import ControlApi
@@ -173,7 +173,7 @@ def bench_at(directory: Path, rules: ControlRules | None = None) -> Iterator[Ben
             database, TEXTS, rules or ControlRules(), clock, settled=settled
         ),
         lists=ListDesk(database, clock),
-        backtests=without_archive(database, clock),
+        backtests=with_archive(database, clock),
         cases=CaseDesk(database, clock, CaseRules()),
         people=people,
         audit=AuditDesk(database),

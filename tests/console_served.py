@@ -11,10 +11,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import toolbox
+from backtest_parts import ledger_archive
 from playwright.sync_api import Page, sync_playwright
 
 from scoring import client
 from scoring.client.control_plane import ControlApi, OverHttp
+from scoring.core.features.catalogue import default_catalogue
 from scoring.core.transaction.transaction import Channel, Transaction
 from scoring.embedded.child import free_port
 from scoring.embedded.service import parts, services
@@ -66,6 +68,7 @@ def console_serving(directory: Path, model_dir: Path) -> Iterator[ServedConsole]
             "SCORING_TOPIC_PREFIX": "console.",
             "SCORING_MODEL_DIR": str(model_dir),
             "SCORING_STATE_DIR": str(directory),
+            "SCORING_ARCHIVE_DIR": str(directory / "archive"),
             "SCORING_POLICY_FROM": "control",
             "SCORING_BUDGET_MS": "2000",
             "SCORING_STORE_BUDGET_MS": "1000",
@@ -76,6 +79,7 @@ def console_serving(directory: Path, model_dir: Path) -> Iterator[ServedConsole]
         }
         environment["SCORING_TARGET"] = environment["SCORING_GRPC_ADDRESS"]
         _create_topics(running)
+        ledger_archive(directory / "archive", default_catalogue())
         commands = ("serve", "control", "console")
         started = services(commands, environment, directory=directory)
         serve, control, console = stack.enter_context(started)

@@ -78,6 +78,13 @@ def settled() -> str:
     return TEXTS.checked(SETTLED).version
 
 
+def with_archive(database: Database, clock: Clock) -> BacktestDesk:
+    """A desk of backtests whose queue a test works off itself."""
+    return BacktestDesk(
+        database, TEXTS, clock, settled=lambda: PolicyText("", SETTLED), archived=True
+    )
+
+
 def without_archive(database: Database, clock: Clock) -> BacktestDesk:
     """A desk of backtests that has nothing to judge."""
     return BacktestDesk(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scoring.backtest.intervals import wilson
 from scoring.backtest.source import JudgedSpan
 from scoring.core.decision.decision import Outcome
 from scoring.replay.flips import Flips
@@ -273,12 +274,18 @@ def _rule(line: RuleFigures) -> dict[str, Any]:
 
 
 def slice_json(part: Slice) -> dict[str, Any]:
-    """A slice by truth, with its precision."""
+    """A slice by truth, with its precision and the 95 % interval of that."""
     by_truth = {
         t.value: sum_json(part.tallies[t]) for t in PaymentClass if t in part.tallies
     }
-    precision = None if part.precision is None else round(part.precision, 9)
-    return {"count": part.count, "precision": precision, "by_truth": by_truth}
+    frauds = part.of(PaymentClass.FRAUD).weight
+    sure = wilson(frauds, frauds + part.of(*GENUINE).weight)
+    return {
+        "count": part.count,
+        "precision": None if part.precision is None else round(part.precision, 9),
+        "precision_interval": sure and [round(edge, 9) for edge in sure],
+        "by_truth": by_truth,
+    }
 
 
 def sum_json(tally: PaymentSum) -> dict[str, Any]:

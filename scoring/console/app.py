@@ -26,6 +26,7 @@ from starlette.routing import Route
 
 from scoring.client.control_plane import Refused
 from scoring.console import (
+    backtest_pages,
     case_pages,
     decision_pages,
     health_pages,
@@ -74,6 +75,7 @@ ROUTES: tuple[PageRoute, ...] = (
     *policy_pages.ROUTES,
     *policy_editor.ROUTES,
     *policy_acts.ROUTES,
+    *backtest_pages.ROUTES,
     *list_pages.ROUTES,
     *case_pages.ROUTES,
     *health_pages.ROUTES,

@@ -37,8 +37,10 @@ class Pages:
         self._templates.filters |= {
             "time": time_of,
             "amount": amount_of,
+            "money": money_of,
             "number": number_of,
             "share": share_of,
+            "fine_share": fine_share_of,
             "age": age_of,
             "part": part_of,
             "word": word_of,
@@ -72,6 +74,15 @@ def amount_of(minor: int | None, currency: str) -> str:
     return f"{minor / 10**digits:,.{digits}f} {currency}"
 
 
+def money_of(minor: Mapping[str, int]) -> str:
+    """Money in several currencies, which are never added up.
+
+    >>> money_of({"EUR": 123456, "JPY": 500}), money_of({})
+    ('1,234.56 EUR, 500 JPY', '–')
+    """
+    return ", ".join(amount_of(n, currency) for currency, n in minor.items()) or "–"
+
+
 def number_of(value: float | None) -> str:
     """A number in as many digits as a reader compares.
 
@@ -90,6 +101,15 @@ def share_of(value: float | None) -> str:
     ('99.9 %', '–')
     """
     return "–" if value is None else f"{value:.1%}".replace("%", " %")
+
+
+def fine_share_of(value: float | None) -> str:
+    """A share that is small, and compared with limits in hundredths of a percent.
+
+    >>> fine_share_of(0.00512)
+    '0.51 %'
+    """
+    return "–" if value is None else f"{value:.2%}".replace("%", " %")
 
 
 def part_of(text: str) -> str:

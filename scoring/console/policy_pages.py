@@ -12,7 +12,7 @@ from scoring.console.visit import PageRoute, Visit, reads
 NOT_FOUND = 404
 ACTS = ("release", "candidate", "shadow")
 # Of a version in one of these states another act may be proposed, or it may be ended.
-_PROPOSABLE = frozenset({"draft", "proposed", "approved", "live", "shadow"})
+PROPOSABLE = frozenset({"draft", "proposed", "approved", "live", "shadow"})
 _ENDED = frozenset({"rejected", "retired"})
 
 
@@ -66,10 +66,11 @@ def policy(visit: Visit) -> Response:
         policy=found,
         proposals=proposals,
         gates=gates,
+        backtests=visit.api.get("backtests", version=found["version"]).json["items"],
         release=release,
         tag=tag,
         acts=ACTS,
-        proposable=found["state"] in _PROPOSABLE,
+        proposable=found["state"] in PROPOSABLE,
         ended=found["state"] in _ENDED,
         is_in_force=release is not None and release["policy"] == found["number"],
     )

@@ -38,6 +38,7 @@ class PageRight(StrEnum):
     READ = "read"
     WORK_CASES = "work on cases"
     CHANGE_LISTS = "change lists"
+    BACKTEST = "run a backtest"
     WRITE_POLICY = "write policies"
     APPROVE = "approve or reject policies"
     RELEASE = "release an approved policy"

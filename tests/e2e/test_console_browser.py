@@ -176,7 +176,10 @@ def test_a_change_goes_from_a_draft_by_a_second_person_to_the_next_decision(
     console, browser, come
 ):
     writer = come("cat", "/policy")
-    path = drafted(writer, good(1))
+    path = drafted(writer, good(1).replace("decline: 0.50", "decline: 0.45"))
+    writer.get_by_role("button", name="Backtest it").click()
+    writer.get_by_role("heading", name="What becomes of the payments").wait_for()
+    assert violations(writer) == []
     writer.get_by_role("button", name="Propose").click()
     writer.get_by_text("proposal 1 is open").wait_for()
     assert violations(writer) == []
