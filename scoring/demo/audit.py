@@ -1,15 +1,12 @@
-"""An independent consumer: what was sent against what the topics hold.
+"""An independent account: what was sent against what the topics hold.
 
-It reads the topics' JSON with a plain Kafka client and shares no code with the
-service, so that it cannot share its mistakes.
+It shares no code with the service, so that it cannot share its mistakes.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 from base64 import b64decode
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -37,6 +34,7 @@ class DeliveryAudit:
     replies: dict[str, bytes] = field(default_factory=dict)
     conflicting_ids: set[str] = field(default_factory=set)
     provisional: set[tuple[str, bytes]] = field(default_factory=set)
+    failures: dict[str, str] = field(default_factory=dict)
 
     def sent(self, transaction_id: str) -> None:
         """Note that a transaction went out; repeats count once."""
@@ -45,6 +43,10 @@ class DeliveryAudit:
     def refused(self, transaction_id: str) -> None:
         """Note a transaction that its caller gave up, told why by an error."""
         self.refused_ids.add(transaction_id)
+
+    def failed(self, transaction_id: str, why: str) -> None:
+        """Note what the last attempt to send a transaction ended with."""
+        self.failures[transaction_id] = why
 
     def replied(self, core: dict[str, Any]) -> None:
         """Note the core that a caller was given."""
@@ -88,8 +90,13 @@ class DeliveryAudit:
     @property
     def lost(self) -> int:
         """Transactions accepted, or perhaps accepted, of which no topic knows."""
+        return len(self.lost_ids)
+
+    @property
+    def lost_ids(self) -> set[str]:
+        """Their ids."""
         known = self.cores.keys() | self.dead_ids | self.refused_ids
-        return len(self.sent_ids - known)
+        return self.sent_ids - known
 
     @property
     def refused_count(self) -> int:
@@ -152,38 +159,3 @@ def dead_letter_id(value: bytes) -> str:
         return str(json.loads(b64decode(json.loads(value)["value"]))["id"])
     except (ValueError, KeyError, TypeError):
         return ""
-
-
-# Told of every record: topic, value, broker timestamp in milliseconds.
-OnRecord = Callable[[str, bytes, int], None]
-
-
-async def read_topics(
-    client: dict[str, Any],
-    topics: tuple[str, ...],
-    *,
-    fetch_wait_ms: int,
-    on_record: OnRecord,
-) -> None:
-    """Read topics from their beginning, every partition, until cancelled."""
-    from aiokafka import AIOKafkaConsumer
-
-    consumer = AIOKafkaConsumer(
-        *topics,
-        **client,
-        group_id=None,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=fetch_wait_ms,
-    )
-    await consumer.start()
-    try:
-        while True:
-            polled = await consumer.getmany(timeout_ms=200, max_records=1_000)
-            for partition, records in polled.items():
-                for record in records:
-                    on_record(partition.topic, record.value, record.timestamp)
-            await asyncio.sleep(0)
-    finally:
-        await consumer.stop()

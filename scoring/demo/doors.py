@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
@@ -39,16 +40,22 @@ class DemoKafkaDoor:
 
     producer: Any
     topics: Topics
+    audit: DeliveryAudit
 
     async def check(self, transaction: Transaction) -> None:
         """Queue one transaction; keyed by card, else customer."""
         message = wire.transaction_to_proto(transaction)
-        await self.producer.send(
+        sent = await self.producer.send(
             self.topics.transactions,
             json_bytes(message),
             key=key_of(transaction),
             headers=_JSON_HEADER,
         )
+        sent.add_done_callback(partial(self._settled, transaction.id))
+
+    def _settled(self, transaction_id: str, sent: asyncio.Future[Any]) -> None:
+        if not sent.cancelled() and (error := sent.exception()) is not None:
+            self.audit.failed(transaction_id, f"Kafka: {error!r}")
 
     async def learn(self, labels: list[Label]) -> None:
         """Queue labels, keyed like their transactions."""
@@ -97,6 +104,8 @@ class GrpcDoor:
         async with self._slots:
             for pause_s in _PAUSES_S:
                 code = await self._attempt(request)
+                if code is not grpc.StatusCode.OK:
+                    self.audit.failed(transaction.id, f"gRPC: {code.name}")
                 if code not in _WORTH_ANOTHER:
                     return
                 codes.add(code)

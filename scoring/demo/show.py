@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from scoring.demo.audit import DeliveryAudit
 from scoring.demo.play import Play
 from scoring.demo.view import screen
 
 _REFRESH_S = 0.25
 _LINE_S = 2.0
+_LOST_NAMED = 5
 _EXPLAINED = {
     "sent": "unique transactions sent, through either door",
     "decided": "with a decision in the topic",
@@ -113,5 +115,16 @@ class Screen:
             "repeats", f"{tally.repeats_sent:,}", "sent again through either door"
         )
         self.console.print(table)
+        for line in lost_ones(play.audit) if figures["lost"] else ():
+            self.say(line)
         sys.stdout.flush()
         print(json.dumps(figures), flush=True)  # noqa: T201 the promised last line
+
+
+def lost_ones(audit: DeliveryAudit) -> list[str]:
+    """The first few that were lost, each with what is known of it."""
+    named = sorted(audit.lost_ids)[:_LOST_NAMED]
+    return [
+        f"lost: {id_}: {audit.failures.get(id_, 'it was sent, and no topic has it')}"
+        for id_ in named
+    ]

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from scoring.demo.audit import DeliveryAudit, read_topics
+from scoring.demo.audit import DeliveryAudit
 from scoring.demo.doors import DemoKafkaDoor, GrpcDoor
 from scoring.demo.play import Play
+from scoring.demo.reading import read_topics
 from scoring.demo.tally import Tally
 from scoring.demo.world import payments
 from scoring.embedded.service import Parts, ServiceProcess, services
@@ -78,7 +79,7 @@ async def playing(stage: Stage, *, rate: float, seed: int) -> Any:
     try:
         async with grpc.aio.insecure_channel(stage.serve.address) as channel:
             yield Play(
-                DemoKafkaDoor(producer, stage.topics),
+                DemoKafkaDoor(producer, stage.topics, audit),
                 GrpcDoor(channel, audit, tally),
                 audit,
                 tally,

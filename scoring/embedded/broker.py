@@ -2,7 +2,8 @@
 
 It keeps everything in memory. Its long-poll is not woken by new records, so use
 `FETCH_WAIT_MS`; it has no transactions and no idempotent producer for aiokafka, and
-reports end offsets too low.
+reports end offsets too low. Where two producers write to one partition at once, it can
+show a record before an earlier one: a consumer that only goes forward misses that one.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from scoring.demo.reading import read_topics
 from scoring.embedded.broker import embedded_broker
 from scoring.embedded.child import Child, accepts
 from scoring.embedded.store import EmbeddedStore, embedded_store
@@ -131,3 +133,32 @@ def test_a_server_that_cannot_start_says_why(tmp_path):
     )
     with pytest.raises(RuntimeError, match="no room"):
         child.start()
+
+
+async def test_the_demos_reader_misses_no_record_of_several_writers():
+    """The broker shows a record before an earlier one that is still being written."""
+    sent, read = set(), []
+
+    async def write(broker, name):
+        async with AIOKafkaProducer(bootstrap_servers=broker, acks="all") as producer:
+            for number in range(400):
+                value = f"{name}-{number}".encode()
+                await producer.send_and_wait("raced", value, partition=0)
+                sent.add(value)
+
+    with embedded_broker() as broker:
+        await write(broker, "first")
+        reading = asyncio.create_task(
+            read_topics(
+                {"bootstrap_servers": broker},
+                ("raced",),
+                fetch_wait_ms=5,
+                on_record=lambda _topic, value, _at_ms: read.append(value),
+            )
+        )
+        await asyncio.gather(*(write(broker, name) for name in "abc"))
+        async with asyncio.timeout(30):
+            while not sent <= set(read):
+                await asyncio.sleep(0.05)
+        reading.cancel()
+    assert len(read) == len(set(read))

@@ -6,12 +6,16 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scoring.core.transaction.transaction import Transaction
 from scoring.demo import doors, play
 from scoring.demo.audit import DeliveryAudit
 from scoring.demo.doors import GrpcDoor
 from scoring.demo.play import Play
+from scoring.demo.reading import Positions
+from scoring.demo.show import lost_ones
 from scoring.demo.tally import Tally
 from scoring.v1 import decision_pb2, fraud_scoring_pb2
 
@@ -99,6 +103,23 @@ async def test_what_is_refused_to_the_last_is_refused_and_not_lost(called):
 async def test_what_may_have_been_taken_in_stays_lost_until_it_is_found(called):
     audit, _ = await called(BUSY, LATER, BUSY)
     assert (audit.refused_count, audit.lost) == (0, 1)
+
+
+async def test_what_is_lost_is_named_with_what_its_last_attempt_ended_with(called):
+    audit, _ = await called(LATER, grpc.StatusCode.INTERNAL)
+    assert lost_ones(audit) == ["lost: t1: gRPC: INTERNAL"]
+
+
+@given(st.permutations(range(12)), st.integers(1, 4))
+def test_a_record_shown_late_is_read_once_more_and_every_one_counts_once(shown, each):
+    """The broker shows records in any order; a look reads from a place to its end."""
+    seen, positions, place = [], Positions(0), 0
+    for count in [*range(each, len(shown), each), len(shown), len(shown)]:
+        there = sorted(shown[:count])
+        seen += [o for o in there if o >= place and positions.is_new(o)]
+        back = positions.look_again()
+        place = positions.next_offset if back is None else back
+    assert sorted(seen) == list(range(12))
 
 
 def begun():
