@@ -45,6 +45,8 @@ def dev(
     settings by which other commands find all of it. Exit status 1 when a process ends
     by itself.
     """
+    from scoring.cli.demo import model_and_past
+    from scoring.demo.people import invite
     from scoring.embedded.child import free_port
     from scoring.embedded.service import parts, service, services
     from scoring.embedded.store import embedded_store
@@ -53,13 +55,13 @@ def dev(
     settings = Settings()
     store = directory.resolve() / "store"
     store.mkdir(parents=True, exist_ok=True)
-    model_dir = _model(settings, directory)
+    model_dir, archive_dir = model_and_past(settings, directory, _named(settings))
     with ExitStack() as stack:
         url = settings.redis_url or stack.enter_context(embedded_store(store))
         running = stack.enter_context(
             parts(url, settings.kafka_bootstrap, options=_client(settings))
         )
-        environment = _environment(settings, running, model_dir, directory)
+        environment = _environment(settings, running, directory, model_dir, archive_dir)
         _create_topics(running)
         own = {name: {"SCORING_METRICS_PORT": str(free_port())} for name in _COMMANDS}
         own["serve"]["SCORING_GRPC_ADDRESS"] = grpc or settings.grpc_address
@@ -71,6 +73,7 @@ def dev(
         metrics = {name: each["SCORING_METRICS_PORT"] for name, each in own.items()}
         serve, _, plane = started
         environment |= {_URL: plane.address, _TARGET: serve.address}
+        invite(plane.address, directory)
         at = {"SCORING_CONSOLE_ADDRESS": console or settings.console_address}
         pages = stack.enter_context(
             service("console", environment | at, directory=directory)
@@ -82,17 +85,10 @@ def dev(
     raise typer.Exit(0 if dead is None else 1)
 
 
-def _model(settings: Settings, directory: Path) -> Path:
-    """The model that is named, or a small one of the demo's kind."""
-    if "model_dir" in settings.model_fields_set:
-        return settings.model_dir.resolve()
-    from scoring.training.progress import bar
-    from scoring.training.train import ensure_demo_model
-    from scoring.wiring.definitions import catalogue_from
-
-    catalogue = catalogue_from(settings)
-    with bar(transient=True) as report:
-        return ensure_demo_model(directory / "model", catalogue, report).resolve()
+def _named(settings: Settings) -> Path | None:
+    """The model of the user's own; None where none is named."""
+    is_named = "model_dir" in settings.model_fields_set
+    return settings.model_dir if is_named else None
 
 
 def _client(settings: Settings) -> dict[str, object]:
@@ -102,7 +98,11 @@ def _client(settings: Settings) -> dict[str, object]:
 
 
 def _environment(
-    settings: Settings, running: Parts, model_dir: Path, directory: Path
+    settings: Settings,
+    running: Parts,
+    directory: Path,
+    model_dir: Path,
+    archive_dir: Path,
 ) -> dict[str, str]:
     """Settings by which every command finds what runs here."""
     return {
@@ -110,7 +110,7 @@ def _environment(
         **running.environment_of(_NAME, model_dir=model_dir, state_dir=directory),
         # What is released here decides; until then the file does.
         "SCORING_POLICY_FROM": "control",
-        "SCORING_CONTROL_SINGLE_USER": "true",
+        "SCORING_ARCHIVE_DIR": str(archive_dir.resolve()),
     }
 
 
@@ -134,6 +134,8 @@ def _show(
     """Write the settings down, and print where everything is."""
     from shlex import quote
 
+    from scoring.demo.people import PEOPLE
+
     env = directory / "env"
     doors = {"GRPC": serve.address, "HTTP": serve.http_address}
     lines = {**environment, **doors}.items()
@@ -144,7 +146,11 @@ def _show(
         "Kafka": f"{environment['SCORING_KAFKA_BOOTSTRAP']}, topics {_NAME}.…",
         "store": environment["SCORING_REDIS_URL"],
         "console": console,
-        "control": f"{environment[_URL]}, token in {directory / 'control.token'}",
+        "control": environment[_URL],
+        "tokens": ", ".join(
+            f"{directory}/{name}.token ({role})"
+            for name, role in {**PEOPLE, "control": "admin"}.items()
+        ),
         **{
             f"{name} metrics": f"http://127.0.0.1:{port}/metrics"
             for name, port in metrics.items()

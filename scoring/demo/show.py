@@ -21,6 +21,7 @@ from scoring.demo.view import screen
 _REFRESH_S = 0.25
 _LINE_S = 2.0
 _LOST_NAMED = 5
+_TOKENS_FROM_LINES = 36
 _EXPLAINED = {
     "sent": "unique transactions sent, through either door",
     "decided": "with a decision in the topic",
@@ -58,12 +59,19 @@ class Screen:
         self.console.print(f"[dim]·[/] {line}", highlight=False, soft_wrap=True)
 
     @contextmanager
-    def live(self, play: Play, *, door: str) -> Iterator[Show]:
-        """Yield what shows the play until it is cancelled."""
-        self.say(door)
+    def live(self, play: Play, *, door: str, console: list[str]) -> Iterator[Show]:
+        """Yield what shows the play until it is cancelled.
+
+        `door` and `console` say where a reader can look for themselves.
+        """
+        for line in (*console, door):
+            self.say(line)
         if not self.live_view:
             yield self._lines
             return
+        # A low terminal keeps its lines for the payments; the tokens are above it.
+        tall = self.console.height >= _TOKENS_FROM_LINES
+        door = "\n".join([*(console if tall else console[:1]), door])
         with Live(
             screen(play.tally, play.audit, elapsed_s=0, door=door),
             console=self.console,

@@ -24,6 +24,7 @@ _BAR_CELLS = 16
 _STAGES = ("observe", "vectorise", "predict", "decide")
 _SPARK_SECONDS = 48
 _REASONS_SHOWN = 2
+_FRAME_LINES = 3  # of the footer: its border, and the first line
 
 
 def screen(
@@ -35,7 +36,11 @@ def screen(
         Layout(_headline(tally, audit, elapsed_s), name="headline", size=5),
         Layout(name="middle", size=10),
         Layout(_declines(tally), name="declines", ratio=1, minimum_size=5),
-        Layout(_footer(audit, tally, door), name="footer", size=4),
+        Layout(
+            _footer(audit, tally, door),
+            name="footer",
+            size=_FRAME_LINES + len(door.splitlines()),
+        ),
     )
     layout["middle"].split_row(
         Layout(_outcomes(tally), name="outcomes"),

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 FIGURES = {
@@ -77,7 +78,7 @@ def eventually(check, *, within_s):
 def test_the_demo_ends_by_itself_with_everything_accounted_for(directory):
     done = subprocess.run(
         command(directory),
-        env={**without_settings(), "DEMO_SECONDS": "6"},
+        env={**without_settings(), "DEMO_SECONDS": "4"},
         capture_output=True,
         text=True,
         timeout=240,
@@ -90,6 +91,25 @@ def test_the_demo_ends_by_itself_with_everything_accounted_for(directory):
     assert figures["lost"] == figures["duplicated"] == figures["conflicting"] == 0
     assert figures["grpc_p50_ms"] > 0
     assert figures["tx_per_s"] > 0
+
+
+def shown_to_people(said):
+    """The console answers, and a token of each role does what the role may."""
+    (console,) = set(re.findall(r"console  (http://127\.0\.0\.1:\d+)", said))
+    tokens = dict(re.findall(r"(\w+) +(fsc_[\w-]+)", said))
+    assert set(tokens) == {"author", "approver", "analyst", "viewer"}
+    with httpx.Client(base_url=console, timeout=30) as visitor:
+        form = visitor.get("/login").text
+        hidden = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+        answer = visitor.post(
+            "/login",
+            data={**hidden, "token": tokens["viewer"]},
+            headers={"origin": console},
+            follow_redirects=True,
+        )
+        assert answer.status_code == 200
+        assert "large amounts to a person" in visitor.get("/policy").text
+        assert "stolen_cards" in visitor.get("/lists").text
 
 
 @pytest.mark.timeout(280)
@@ -115,7 +135,8 @@ def test_ctrl_c_leaves_no_process_behind(directory):
     try:
         assert eventually(lambda: showing(b"decisions/s"), within_s=120), bytes(seen)
         children = descendants(demo.pid)
-        assert len(children) >= 4  # store, broker, server, worker
+        assert len(children) >= 6  # store, broker, server, worker, control, console
+        shown_to_people(bytes(seen).decode(errors="replace"))
         os.killpg(demo.pid, signal.SIGINT)
         assert eventually(
             lambda: showing(b"tx_per_s") and demo.poll() is not None, within_s=120
@@ -131,7 +152,7 @@ def test_ctrl_c_leaves_no_process_behind(directory):
 @pytest.mark.timeout(280)
 def test_killing_the_demo_outright_leaves_no_process_behind(directory):
     demo = subprocess.Popen(
-        command(directory),
+        command(directory, "--no-console"),
         env=without_settings(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -153,7 +174,7 @@ def test_killing_the_demo_outright_leaves_no_process_behind(directory):
 @pytest.mark.timeout(280)
 def test_a_worker_that_dies_is_named_with_its_last_words(directory):
     demo = subprocess.Popen(
-        command(directory),
+        command(directory, "--no-console"),
         env=without_settings(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

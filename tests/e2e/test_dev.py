@@ -14,7 +14,9 @@ import pytest
 import redis
 
 from scoring import client
+from scoring.client.control_plane import ControlApi, OverHttp
 from scoring.core.transaction.transaction import Transaction
+from scoring.demo.people import PEOPLE
 
 NOW_MS = time.time_ns() // 1_000_000
 PAYMENT = Transaction(
@@ -99,6 +101,11 @@ def test_it_says_where_everything_is_and_what_it_decided_outlasts_it(
         first = decided(settings["GRPC"])
         assert redis.Redis.from_url(settings["SCORING_REDIS_URL"]).dbsize() > 0
         assert len(re.findall(r"http://\S+/metrics", said)) == 3
+        for name, role in {**PEOPLE, "control": "admin"}.items():
+            assert f"{name}.token ({role})" in said
+            token = (directory / f"{name}.token").read_text().strip()
+            control = ControlApi(OverHttp(settings["SCORING_CONTROL_URL"], token))
+            assert control.get("me").json["roles"] == [role]
         assert "Traceback" not in ended(process)
     with working(directory, model_dir) as (process, settings, _):
         assert decided(settings["GRPC"]) == first
