@@ -54,6 +54,11 @@ def get(path, status=400, at="", remedy="", **more):
     return BadRequest("GET", path, status, at, remedy, **more)
 
 
+def look_up(status, at="", remedy="", **more):
+    body = {"transaction": "t1", **more}
+    return post("/v1/payment-look-up", status, at, remedy, body=body)
+
+
 def put(status, at="", remedy="", **more):
     body = more.pop("body", {"text": GOOD_TEXT})
     return BadRequest(
@@ -257,6 +262,14 @@ BAD: dict[str, BadRequest] = {
     "a backtest of no hash": get("/v1/backtests?version=live", at="version"),
     "an end of a backtest that is not there": BadRequest(
         "DELETE", "/v1/backtests/999999", 404, "number"
+    ),
+    # Archived payments
+    "a payment where there is no archive": look_up(409, "", "SCORING_ARCHIVE_DIR"),
+    "a payment of no id": look_up(400, "transaction", transaction=""),
+    "a payment of all times": look_up(400, "days", days=10**9),
+    "a payment of a time in words": look_up(400, "near_ms", near_ms="yesterday"),
+    "a payment by a token that links none": look_up(
+        400, "tokens.colour", tokens={"colour": "red"}
     ),
     # People
     "a role that there is not": post(

@@ -29,6 +29,7 @@ from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
+from scoring.control.desks.payment_desk import PaymentArchive, PaymentDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.domain.cases import CaseRules
@@ -66,6 +67,7 @@ class KeptPayments:
     explained: dict[tuple[str, str], ExplainDecisionResponse] = field(
         default_factory=dict
     )
+    asked: list = field(default_factory=list)
 
     def decision_of(self, tenant, transaction_id):
         try:
@@ -78,6 +80,16 @@ class KeptPayments:
             return self.explained[tenant, transaction_id]
         except KeyError:
             raise NotExplainable("its model is not kept any more") from None
+
+    def asked_again(self, payments):
+        self.asked += payments
+        return [self.again(payment) for payment in payments]
+
+    @staticmethod
+    def again(payment):
+        """A large amount is declined, whatever else."""
+        outcome = "DECLINE" if payment.amount_minor > 100_000 else "APPROVE"
+        return decision(payment.id, outcome=outcome)
 
 
 class Seconds:
@@ -160,7 +172,12 @@ def _migrated() -> bytes:
 
 
 @contextmanager
-def bench_at(directory: Path, rules: ControlRules | None = None) -> Iterator[Bench]:
+def bench_at(
+    directory: Path,
+    rules: ControlRules | None = None,
+    *,
+    archive: PaymentArchive | None = None,
+) -> Iterator[Bench]:
     """A console before a control plane with a database of its own."""
     (directory / "control.db").write_bytes(_migrated())
     database = Database(f"sqlite:///{directory / 'control.db'}")
@@ -175,6 +192,7 @@ def bench_at(directory: Path, rules: ControlRules | None = None) -> Iterator[Ben
         lists=ListDesk(database, clock),
         backtests=with_archive(database, clock),
         cases=CaseDesk(database, clock, CaseRules()),
+        payments=PaymentDesk(archive),
         people=people,
         audit=AuditDesk(database),
         replicas=Replicas(clock, 5_000),

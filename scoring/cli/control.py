@@ -10,6 +10,7 @@ from scoring.cli.options.control import ControlUrl, TokenFile, control_at, with_
 
 if TYPE_CHECKING:
     from scoring.client.control_plane import ControlApi
+    from scoring.history.payment_search import PaymentSearch
     from scoring.settings import Settings
     from scoring.wiring.control_app import ControlProcess
 
@@ -62,7 +63,8 @@ async def _serve_until_told(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    async with control_process_from(settings) as process:
+    archive = _archive_from(settings)
+    async with control_process_from(settings, archive) as process:
         await serve_until(
             [process.server],
             told.wait,
@@ -70,6 +72,15 @@ async def _serve_until_told(settings: Settings) -> None:
             notice_s=settings.drain_notice_s,
             grace_s=settings.drain_s,
         )
+
+
+def _archive_from(settings: Settings) -> PaymentSearch | None:
+    if settings.archive_dir is None:
+        return None
+    from scoring.history.archive import Archive
+    from scoring.history.payment_search import PaymentSearch
+
+    return PaymentSearch(Archive(settings.archive_dir))
 
 
 def _say_ready(process: ControlProcess) -> None:

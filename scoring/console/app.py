@@ -30,12 +30,14 @@ from scoring.console import (
     case_pages,
     decision_pages,
     health_pages,
+    link_pages,
     list_pages,
     live_pages,
     login_pages,
     policy_acts,
     policy_editor,
     policy_pages,
+    what_if_pages,
 )
 from scoring.console.edge import (
     FORM_BYTES_MAX,
@@ -72,6 +74,8 @@ ROUTES: tuple[PageRoute, ...] = (
     *login_pages.ROUTES,
     *live_pages.ROUTES,
     *decision_pages.ROUTES,
+    *link_pages.ROUTES,
+    *what_if_pages.ROUTES,
     *policy_pages.ROUTES,
     *policy_editor.ROUTES,
     *policy_acts.ROUTES,

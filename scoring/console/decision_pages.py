@@ -10,19 +10,20 @@ from starlette.responses import Response
 from scoring.client.control_plane import Refused
 from scoring.console.charts import two_sided
 from scoring.console.decisions import (
-    conditions_in,
     features_of,
     fields_of,
     rules_seen,
     values_of,
+    words_of,
 )
+from scoring.console.payment_life import PaymentLife, life_of
+from scoring.console.timeline import timeline_of
 from scoring.console.visit import PageRoute, Visit, reads
+from scoring.console.what_if_pages import editable_of
 from scoring.console.words import word_in
 from scoring.errors import ScoringError
 from scoring.v1 import decision_pb2 as decisions
-from scoring.v1 import transaction_pb2 as transactions
 from scoring.v1.decision_pb2 import Decision
-from scoring.v1.fraud_scoring_pb2 import GetDecisionResponse
 
 _US_PER_MS = 1_000
 _BARS_MAX = 15
@@ -31,17 +32,13 @@ _BARS_MAX = 15
 def decision(visit: Visit) -> Response:
     """The page of a decision."""
     tenant, transaction_id = visit.path["tenant"], visit.path["id"]
-    life = visit.desk.payments.decision_of(tenant, transaction_id)
-    found = life.decision
-    # What the service keeps is the decision; the topic has the payment beside it.
-    fell = visit.desk.live.named(tenant, transaction_id)
-    payment = fell.transaction if fell is not None else None
+    known = life_of(visit, tenant, transaction_id)
+    found = known.life.decision
     names = visit.desk.names.names_of(found)
     features = features_of(found, names)
-    version = found.core.versions.policy
-    conditions = conditions_in(_text(visit, version))
-    values = values_of(features, payment)
-    shadows = fell.shadows if fell is not None else ()
+    policy = words_of(_text(visit, found.core.versions.policy))
+    values = {**values_of(features, known.payment), **policy.limits}
+    place = f"{quote(tenant, safe='')}/{quote(transaction_id)}"
     return visit.page(
         "decision.html",
         title=transaction_id,
@@ -50,18 +47,22 @@ def decision(visit: Visit) -> Response:
         trace=found.trace,
         words=_words(found),
         reasons=[_reason(each) for each in found.core.reasons],
-        rules=rules_seen(found.core.rule_hits, conditions, values),
-        shadows=[_shadow(visit, each, values) for each in shadows],
+        rules=rules_seen(found.core.rule_hits, policy.conditions, values),
+        shadows=_shadows(visit, known, values),
         lacked=[
             (word_in(decisions.DegradationCode, each.code), each.detail)
             for each in found.core.degradations
         ],
         features=features,
         named=names is not None,
-        payment=None if payment is None else list(fields_of(payment)),
-        timeline=_timeline(life),
+        payment=None if known.payment is None else list(fields_of(known.payment)),
+        lacks=known.lacks,
+        timeline=timeline_of(known),
         stages=_stages(found),
-        explained=f"/explanation/{quote(tenant, safe='')}/{quote(transaction_id)}",
+        explained=f"/explanation/{place}",
+        linked=f"/links/{place}?near={known.near_ms}",
+        what_if=f"/what-if/{place}",
+        editable=editable_of(known.payment),
     )
 
 
@@ -71,7 +72,7 @@ def explanation(visit: Visit) -> Response:
     try:
         found = visit.desk.payments.explanation_of(tenant, transaction_id)
     except ScoringError as error:
-        return visit.page("explanation.html", problem=str(error))
+        return visit.page("explanation.html", title=transaction_id, problem=str(error))
     every = found.contributions
     rest = sum(each.contribution for each in every[_BARS_MAX:])
     shown = [(each.feature, each.contribution) for each in every[:_BARS_MAX]]
@@ -79,6 +80,7 @@ def explanation(visit: Visit) -> Response:
         shown.append((f"{len(every) - _BARS_MAX} others", rest))
     return visit.page(
         "explanation.html",
+        title=f"What made the score of {transaction_id}",
         problem="",
         bars=two_sided(shown),
         values={each.feature: each.value for each in every},
@@ -123,38 +125,24 @@ def _reason(reason: decisions.Reason) -> dict[str, Any]:
     }
 
 
-def _shadow(
-    visit: Visit, shadow: decisions.ShadowOutcome, values: dict[str, str]
-) -> dict[str, Any]:
-    conditions = conditions_in(_text(visit, shadow.policy))
-    return {
-        "policy": shadow.policy,
-        "outcome": word_in(decisions.Outcome, shadow.outcome),
-        "rules": rules_seen(shadow.rule_hits, conditions, values),
-    }
-
-
-def _timeline(life: GetDecisionResponse) -> list[tuple[int, str, str]]:
-    """What happened, the earliest first: when, what, and more of it."""
-    core, trace = life.decision.core, life.decision.trace
-    outcome = word_in(decisions.Outcome, core.outcome)
-    attempt = f"attempt {trace.attempt}" if trace.attempt else "the first attempt"
-    decided = (trace.decided_at.ToMilliseconds(), f"decided: {outcome}", attempt)
-    moments = [decided, *map(_event, life.events), *map(_label, life.labels)]
-    return sorted(moments, key=lambda moment: moment[0])
-
-
-def _event(event: transactions.LifecycleEvent) -> tuple[int, str, str]:
-    code = f", issuer's code {event.issuer_code}" if event.issuer_code else ""
-    kind = word_in(transactions.LifecycleKind, event.kind)
-    return event.occurred_at.ToMilliseconds(), kind, f"event {event.event_id}{code}"
-
-
-def _label(label: transactions.Label) -> tuple[int, str, str]:
-    verdict = word_in(transactions.Verdict, label.verdict)
-    source = word_in(transactions.LabelSource, label.source)
-    more = f"version {label.version}, by {source}"
-    return label.known_at.ToMilliseconds(), f"label: {verdict}", more
+def _shadows(
+    visit: Visit, known: PaymentLife, values: dict[str, str]
+) -> list[dict[str, Any]] | None:
+    """What policies in shadow would have said; None where nobody knows it here."""
+    if known.shadows is None:
+        return None
+    shown = []
+    for shadow in known.shadows:
+        policy = words_of(_text(visit, shadow.policy))
+        named = {**values, **policy.limits}
+        shown.append(
+            {
+                "policy": shadow.policy,
+                "outcome": word_in(decisions.Outcome, shadow.outcome),
+                "rules": rules_seen(shadow.rule_hits, policy.conditions, named),
+            }
+        )
+    return shown
 
 
 def _stages(found: Decision) -> list[dict[str, Any]]:

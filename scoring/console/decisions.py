@@ -6,19 +6,24 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 from google.protobuf.json_format import MessageToDict
 
 from scoring import client
 from scoring.console.words import word_in
+from scoring.core.transaction.transaction import Transaction
+from scoring.errors import ScoringError
 from scoring.v1 import decision_pb2 as decisions
 from scoring.v1 import transaction_pb2 as transactions
 from scoring.v1.decision_pb2 import Decision
 from scoring.v1.fraud_scoring_pb2 import ExplainDecisionResponse, GetDecisionResponse
 from scoring.wire.decision_json import FeatureNames
 
-_NAMED = re.compile(r"\b(features|transaction)\.([a-z][a-z0-9_]*)")
+_NAMED = re.compile(r"\b(features|transaction|limits)\.([a-z][a-z0-9_]*)")
+NOT_HERE = "not known here"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # An explanation may have to load a model first.
 _EXPLAIN_S = 30.0
 
@@ -40,6 +45,12 @@ class ServicePayments:
         return self.service.explanation(
             transaction_id, tenant=tenant, timeout_s=_EXPLAIN_S
         )
+
+    def asked_again(
+        self, payments: Sequence[Transaction]
+    ) -> list[Decision | ScoringError]:
+        """See `DecidedPayments`."""
+        return self.service.check_many(payments, dry_run=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ def rules_seen(
     conditions: Mapping[str, str],
     values: Mapping[str, str],
 ) -> list[RuleSeen]:
-    """Each with the values of what its condition names, or "unknown"."""
+    """Each with the values of what its condition names, or that nobody knows them."""
     return [
         RuleSeen(
             hit.rule,
@@ -102,7 +113,7 @@ def rules_seen(
             hit.unknown,
             conditions.get(hit.rule, ""),
             tuple(
-                (name, values.get(name, "unknown"))
+                (name, values.get(name, _unknown(name, values)))
                 for name in named_in(conditions.get(hit.rule, ""))
             ),
         )
@@ -110,31 +121,62 @@ def rules_seen(
     ]
 
 
-def named_in(condition: str) -> list[str]:
-    """Features and fields that a condition names, in its order, each once.
+def _unknown(name: str, values: Mapping[str, str]) -> str:
+    """Whether a value was unknown to the rule, or its value is not known here."""
+    room = name.partition(".")[0]
+    return (
+        "unknown" if any(each.startswith(f"{room}.") for each in values) else NOT_HERE
+    )
 
-    >>> named_in("features.card_count_1h > 3.0 && has(transaction.device)")
-    ['features.card_count_1h', 'transaction.device']
+
+def named_in(condition: str) -> list[str]:
+    """Features, fields and limits that a condition names, in its order, each once.
+
+    >>> named_in("features.card_count_1h > limits.card && has(transaction.device)")
+    ['features.card_count_1h', 'limits.card', 'transaction.device']
     """
     return list(dict.fromkeys(found[0] for found in _NAMED.finditer(condition)))
 
 
-def conditions_in(text: str) -> dict[str, str]:
-    """The condition of each rule of a policy's text, by the rule's id.
+@dataclass(frozen=True, slots=True)
+class PolicyWords:
+    """What a policy's text says of its rules and limits, as people read it."""
 
-    >>> conditions_in("rules: [{id: a, when: 'score > 0.5'}]")
-    {'a': 'score > 0.5'}
+    conditions: Mapping[str, str]
+    limits: Mapping[str, str]
+
+
+def words_of(text: str) -> PolicyWords:
+    """The condition of each rule by its id, and each limit by its name.
+
+    >>> read = words_of("{limits: {a: {default: 5}}, rules: [{id: r, when: 'x > 1'}]}")
+    >>> read.conditions, read.limits
+    ({'r': 'x > 1'}, {'limits.a': '5'})
     """
     try:
-        read = yaml.safe_load(text)
+        read = yaml.load(text, _LOADER)  # noqa: S506 - the safe one, in C where it is
     except yaml.YAMLError:
-        return {}
-    rules = read.get("rules") if isinstance(read, dict) else None
-    return {
-        str(rule["id"]): str(rule.get("when", "")).strip()
-        for rule in rules or ()
-        if isinstance(rule, dict) and "id" in rule
-    }
+        read = None
+    policy = read if isinstance(read, dict) else {}
+    rules, limits = policy.get("rules"), policy.get("limits")
+    return PolicyWords(
+        {
+            str(rule["id"]): str(rule.get("when", "")).strip()
+            for rule in (rules if isinstance(rules, list) else ())
+            if isinstance(rule, dict) and "id" in rule
+        },
+        {
+            f"limits.{name}": _limit(limit)
+            for name, limit in (limits if isinstance(limits, dict) else {}).items()
+            if isinstance(limit, dict)
+        },
+    )
+
+
+def _limit(limit: Mapping[str, Any]) -> str:
+    segments = limit.get("segments") or ()
+    told = f"{limit.get('default', 'unknown')}"
+    return f"{told}, or its segment's" if segments else told
 
 
 def values_of(

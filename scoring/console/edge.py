@@ -16,7 +16,7 @@ from scoring.errors import Denied, InvalidTransaction, MessageTooLarge
 FORM_BYTES_MAX = 4_194_304
 # A token, and where to go on to: all that a stranger may send.
 STRANGERS_FORM_BYTES_MAX = 16_384
-_FIELDS_MAX = 50
+_FIELDS_MAX = 100  # of a payment with all its fields, beside our own
 _FORM = "application/x-www-form-urlencoded"
 _NUMBER = re.compile("[0-9]{1,15}")  # JSON's numbers are whole so far
 _LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scoring.console.words import word_in
@@ -122,6 +122,20 @@ class LiveFeed:
             if (core.tenant, core.transaction_id) == (tenant, transaction_id):
                 return row.decision
         return None
+
+    def sharing(
+        self, tenant: str, transaction_id: str, tokens: Mapping[str, str]
+    ) -> dict[str, list[Decision]]:
+        """Other payments with the same tokens, by their field, the newest first."""
+        found: dict[str, list[Decision]] = {}
+        for row in reversed(list(self._rows) if tokens else []):
+            core, payment = row.decision.core, row.decision.transaction
+            if core.tenant != tenant or core.transaction_id == transaction_id:
+                continue
+            for name, token in tokens.items():
+                if getattr(payment, name) == token:
+                    found.setdefault(name, []).append(row.decision)
+        return found
 
     @property
     def age_s(self) -> float | None:

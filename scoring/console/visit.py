@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
@@ -17,6 +17,8 @@ from scoring.console.assets import Asset
 from scoring.console.live import LiveFeed
 from scoring.console.pages import Pages
 from scoring.console.sessions import LoginSession, Sessions
+from scoring.core.transaction.transaction import Transaction
+from scoring.errors import ScoringError
 from scoring.v1.decision_pb2 import Decision
 from scoring.v1.fraud_scoring_pb2 import ExplainDecisionResponse, GetDecisionResponse
 
@@ -56,6 +58,12 @@ class DecidedPayments(Protocol):
         self, tenant: str, transaction_id: str
     ) -> ExplainDecisionResponse:
         """What each feature added to its score; raises `ScoringError`."""
+        ...
+
+    def asked_again(
+        self, payments: Sequence[Transaction]
+    ) -> list[Decision | ScoringError]:
+        """What would be decided of each; nothing is changed or kept by it."""
         ...
 
 

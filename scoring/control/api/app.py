@@ -18,6 +18,7 @@ from scoring.control.api import (
     cases,
     list_imports,
     lists,
+    payments,
     policies,
     records,
 )
@@ -65,7 +66,8 @@ def _routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for subject in (policies, backtests, lists, list_imports, cases, records):
+    subjects = (policies, backtests, lists, list_imports, cases, payments, records)
+    for subject in subjects:
         app.include_router(subject.router)
     app.add_exception_handler(HTTPException, _unrouted)
     app.openapi = lambda: document_of(app)  # type: ignore[method-assign] # documented so

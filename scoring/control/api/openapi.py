@@ -23,6 +23,7 @@ _TAGS = {
     "policies": "Versions, proposals, four eyes, and what runs.",
     "lists": "Tokens that policies name: one entry, or a million by a file.",
     "cases": "Payments that a person looks at: the queue, and how each ended.",
+    "payments": "Archived ones, and others of the same card, device or customer.",
     "backtests": "What a version would have done with the archive's payments.",
     "audit": "Who did what, when and why; each entry holds the hash of the one before.",
     "people": "Who has a token of ours, and what they may do.",

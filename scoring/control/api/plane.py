@@ -17,6 +17,7 @@ from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.backtest_desk import BacktestDesk
 from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
+from scoring.control.desks.payment_desk import PaymentDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.desks.policy_texts import PolicyTexts
@@ -49,6 +50,7 @@ class Plane:
     people: PeopleDesk
     audit: AuditDesk
     replicas: Replicas
+    payments: PaymentDesk = field(default_factory=PaymentDesk)
     identity: Identity | None = None
     person: Person | None = None
     committed: Callable[[], None] = field(default=_nobody)
