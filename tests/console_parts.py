@@ -210,6 +210,7 @@ def bench_at(
         sessions=Sessions(seconds),
         assets=files,
         pages=Pages({name: file.tag for name, file in files.items()}),
+        now_ms=clock,
     )
     yield Bench(plane, desk, console_app(desk), seconds, payments)
     database.close()

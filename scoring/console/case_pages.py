@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from scoring.console.edge import whole_number
-from scoring.console.list_pages import instant_of
+from scoring.console.list_ends import end_in, ends_from
 from scoring.console.live import OUTCOMES
 from scoring.console.visit import PageRight, PageRoute, Visit, reads, writes
 from scoring.errors import InvalidTransaction
@@ -15,14 +18,29 @@ from scoring.errors import InvalidTransaction
 ORDERS = ("oldest", "largest", "newest")
 STATES = ("open", "assigned", "closed")
 VERDICTS = ("fraud", "legitimate", "inconclusive")
+# What may be done with many, and what a person reads of it.
+BULK_ACTS = (
+    ("take", "take them"),
+    ("release", "give them back"),
+    *((verdict, f"close them as {verdict}") for verdict in VERDICTS),
+)
 _FILTERS = ("state", "outcome", "rule", "merchant", "assignee", "order")
+# So far into the queue the next case is looked for.
+_LOOKED_THROUGH_MAX = 1_000
+_PAGE = 200
+
+
+def asked_in(said: Mapping[str, str]) -> dict[str, str]:
+    """Which cases somebody works through, of a query or a form."""
+    asked = {name: said[name] for name in _FILTERS if said.get(name)}
+    if said.get("overdue"):
+        asked["overdue"] = "true"
+    return asked
 
 
 def queue(visit: Visit) -> Response:
     """The queue, by what is asked for."""
-    asked = {name: visit.query[name] for name in _FILTERS if visit.query.get(name)}
-    if "overdue" in visit.query:
-        asked["overdue"] = "true"
+    asked = asked_in(visit.query)
     page = visit.api.get("cases", **asked, cursor=visit.query.get("cursor", "")).json
     return visit.page(
         "cases.html",
@@ -31,6 +49,8 @@ def queue(visit: Visit) -> Response:
         items=page["items"],
         more=page["next"],
         asked=asked,
+        along=_along(asked),
+        acts=BULK_ACTS,
         orders=ORDERS,
         states=STATES,
         outcomes=OUTCOMES,
@@ -39,10 +59,11 @@ def queue(visit: Visit) -> Response:
 
 def case(visit: Visit) -> Response:
     """A case with what helps to judge it."""
-    number = visit.path["number"]
+    number, asked = visit.path["number"], asked_in(visit.query)
     found = visit.api.get("cases", number).json
     lists = visit.api.get("lists").json["items"]
     shown = found["case"]
+    fitting = [each for each in lists if shown.get(each["field"])]
     return visit.page(
         "case.html",
         title=f"Case {number}",
@@ -52,16 +73,46 @@ def case(visit: Visit) -> Response:
         labels=found["labels"],
         links=found["links"],
         verdicts=VERDICTS,
-        lists=[each for each in lists if shown.get(each["field"])],
+        lists=fitting,
+        blocks=[each for each in fitting if each["kind"] == "block"],
+        ends=ends_from(visit.desk.now_ms()),
+        asked=asked,
+        along=_along(asked),
     )
 
 
 def following(visit: Visit) -> Response:
-    """The next case that nobody has: the oldest."""
-    items = visit.api.get("cases", state="open", limit=1).json["items"]
-    if not items:
-        return visit.to("/cases", "No case is open.")
-    return visit.to(f"/cases/{items[0]['number']}")
+    """The next case that nobody has, by what is asked for; behind `after` if named."""
+    asked = asked_in(visit.query)
+    after = visit.query.get("after", "")
+    number = _next(visit, asked, whole_number("after", after) if after else 0)
+    if number is None:
+        return visit.to(f"/cases{_along(asked)}", "No case is open.")
+    return visit.to(f"/cases/{number}{_along(asked)}")
+
+
+def _next(visit: Visit, asked: Mapping[str, str], after: int) -> int | None:
+    """The first that is open; behind one that still is, or else the first of all."""
+    first, seen = None, False
+    wanted = {"state": "open", **asked}
+    waiting = visit.api.items("cases", **wanted, limit=_PAGE)
+    for each in islice(waiting, _LOOKED_THROUGH_MAX):
+        number: int = each["number"]
+        if seen:
+            return number
+        seen = number == after
+        if not seen and first is None:
+            first = number
+    return first
+
+
+def _along(asked: Mapping[str, str]) -> str:
+    """What is asked for, as the end of a path.
+
+    >>> _along({"merchant": "a b"}), _along({})
+    ('?merchant=a+b', '')
+    """
+    return f"?{urlencode(asked)}" if asked else ""
 
 
 def take(visit: Visit) -> Response:
@@ -84,16 +135,31 @@ def note(visit: Visit) -> Response:
 
 def close(visit: Visit) -> Response:
     """Close a case: its label is written, and its token listed where that is asked."""
-    why = visit.form.get("why", "").strip()
-    body: dict[str, Any] = {"verdict": visit.form.get("verdict", ""), "why": why}
-    if visit.form.get("list"):
-        listing = {
-            "list": visit.form["list"],
-            "expires": instant_of(visit.form.get("expires", "")),
-            "reason": why,
-        }
-        body["listings"] = [listing]
-    return _done(visit, "closing", body, f"Closed: {body['verdict']}.")
+    said = closing_in(visit.form)
+    return _done(visit, "closing", said, f"Closed: {said['verdict']}.")
+
+
+def triage(visit: Visit) -> Response:
+    """Close a case, and on to the next of those that somebody works through."""
+    number, said = visit.path["number"], closing_in(visit.form)
+    visit.api.post("cases", number, "closing", body={**said, **_as_read(visit)})
+    asked = asked_in(visit.form)
+    following_one = _next(visit, asked, 0)
+    listed = "".join(f", on list {each['list']}" for each in said.get("listings", ()))
+    done = f"Case {number} is closed: {said['verdict']}{listed}."
+    if following_one is None:
+        return visit.to(f"/cases{_along(asked)}", f"{done} No case is open.")
+    return visit.to(f"/cases/{following_one}{_along(asked)}", done)
+
+
+def closing_in(form: Mapping[str, str]) -> dict[str, Any]:
+    """How a case shall end, of a form."""
+    why = form.get("why", "").strip()
+    said: dict[str, Any] = {"verdict": form.get("verdict", ""), "why": why}
+    if form.get("list"):
+        expires = end_in(form)
+        said["listings"] = [{"list": form["list"], "expires": expires, "reason": why}]
+    return said
 
 
 def reopen(visit: Visit) -> Response:
@@ -104,12 +170,56 @@ def reopen(visit: Visit) -> Response:
 
 def _done(visit: Visit, act: str, body: dict[str, Any], notice: str) -> Response:
     """Do something with a case as it was read, and return to it."""
-    number, revision = visit.path["number"], visit.form.get("revision", "")
+    number = visit.path["number"]
+    visit.api.post("cases", number, act, body={**body, **_as_read(visit)})
+    return visit.to(f"/cases/{number}{_along(asked_in(visit.form))}", notice)
+
+
+def _as_read(visit: Visit) -> dict[str, int]:
+    revision = visit.form.get("revision", "")
     if not revision:
         raise InvalidTransaction("revision", "is missing; open the case again")
-    read = whole_number("revision", revision)
-    visit.api.post("cases", number, act, body={**body, "revision": read})
-    return visit.to(f"/cases/{number}", notice)
+    return {"revision": whole_number("revision", revision)}
+
+
+# Many at once ----------------------------------------------------------------------
+
+
+def bulk(visit: Visit) -> Response:
+    """Say how many cases an act would be done with; do it once that was confirmed."""
+    asked, act = asked_in(visit.form), visit.form.get("act", "")
+    why, selection = visit.form.get("why", "").strip(), visit.form.get("selection", "")
+    wanted: dict[str, Any] = {k: v for k, v in asked.items() if k != "order"}
+    if "overdue" in wanted:
+        wanted["overdue"] = True
+    body = {"filter": wanted, **_act(act), "selection": selection, "why": why}
+    told = visit.api.post("case-bulks", body=body).json
+    if told["done"]:
+        return visit.to(f"/cases{_along(asked)}", f"Done with {_cases(told['count'])}.")
+    return visit.page(
+        "case_bulk.html",
+        title="Many cases at once",
+        count=told["count"],
+        said=_cases(told["count"]),
+        selection=told["selection"],
+        act=act,
+        acts=dict(BULK_ACTS),
+        why=why,
+        asked=asked,
+        along=_along(asked),
+    )
+
+
+def _act(act: str) -> dict[str, Any]:
+    if act in VERDICTS:
+        return {"closing": {"verdict": act}}
+    if act not in dict(BULK_ACTS):
+        raise InvalidTransaction("act", f"is one of {', '.join(dict(BULK_ACTS))}")
+    return {"assign_to": ""} if act == "take" else {"release": True}
+
+
+def _cases(count: int) -> str:
+    return "1 case" if count == 1 else f"{count} cases"
 
 
 def _fields(decision: dict[str, Any] | None) -> list[tuple[str, str]]:
@@ -127,10 +237,12 @@ _WORK = PageRight.WORK_CASES
 ROUTES: tuple[PageRoute, ...] = (
     reads("/cases", queue),
     reads("/cases/next", following),
+    writes("/cases/bulk", bulk, _WORK),
     reads("/cases/{number:number}", case),
     writes("/cases/{number:number}/take", take, _WORK),
     writes("/cases/{number:number}/give-back", give_back, _WORK),
     writes("/cases/{number:number}/note", note, _WORK),
     writes("/cases/{number:number}/close", close, _WORK),
+    writes("/cases/{number:number}/triage", triage, _WORK),
     writes("/cases/{number:number}/reopen", reopen, _WORK),
 )

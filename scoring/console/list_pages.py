@@ -7,11 +7,11 @@ from typing import Any
 from starlette.responses import Response
 
 from scoring.client.control_plane import Refused
+from scoring.console.list_ends import instant_of
 from scoring.console.policy_pages import NOT_FOUND
 from scoring.console.visit import PageRight, PageRoute, Visit, reads, writes
 
 KINDS = ("block", "allow", "plain")
-_MINUTES = len("2026-12-04T18:00")
 
 
 def lists(visit: Visit) -> Response:
@@ -100,16 +100,6 @@ def _path(name: str) -> str:
 def _revision(done: dict[str, Any]) -> int:
     revision: int = done["list"]["revision"]
     return revision
-
-
-def instant_of(written: str) -> str:
-    """An expiry as the API takes it: a browser's field of date and time has no zone.
-
-    >>> instant_of("2026-12-04T18:00"), instant_of("")
-    ('2026-12-04T18:00:00Z', '')
-    """
-    written = written.strip()
-    return f"{written}:00Z" if len(written) == _MINUTES else written
 
 
 _CHANGE = PageRight.CHANGE_LISTS

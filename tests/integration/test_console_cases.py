@@ -40,7 +40,7 @@ async def test_the_queue_is_in_the_order_and_of_the_kind_that_is_asked_for(
     numbers = re.findall('href="/cases/([0-9]+)"', (await browser.get("/cases")).text)
     assert numbers == ["1", "2", "3"]
     page = await browser.get("/cases?order=largest&rule=velocity")
-    assert re.findall('href="/cases/([0-9]+)"', page.text)[0] == "3"
+    assert re.findall(r'href="/cases/([0-9]+)\?order', page.text)[0] == "3"
     assert "There is none." in (await browser.get("/cases?state=closed")).text
     assert cases.case().closing is None
 
@@ -116,3 +116,95 @@ async def test_what_is_planted_in_a_case_is_shown_as_text(bench, cases):
         said = await browser.get(path)
         assert str(escape(PLANTED)) in said.text
         assert PLANTED not in said.text
+
+
+# From one to the next ----------------------------------------------------------------
+
+
+async def closed(browser, number, verdict, **more):
+    revision = await revision_of(browser, number)
+    said = {"revision": revision, "verdict": verdict, **more}
+    return await browser.post(f"/cases/{number}/triage", **said)
+
+
+async def test_closing_in_triage_leads_to_the_next_that_is_asked_for(bench, cases):
+    browser = await bench.logged_in("fay", "analyst")
+    said = await closed(browser, 3, "legitimate", order="largest")
+    assert said.headers["location"] == "/cases/2?order=largest"
+    page = await browser.get(said.headers["location"])
+    assert "Case 3 is closed: legitimate." in page.text
+    assert cases.case(3).closing.wish.verdict == "legitimate"
+    for number in (1, 2):
+        said = await closed(browser, number, "fraud")
+    assert said.headers["location"] == "/cases"
+    assert "No case is open." in (await browser.get("/cases")).text
+
+
+async def test_next_is_behind_the_case_that_is_open_and_begins_anew_at_the_end(
+    bench, cases
+):
+    browser = await bench.logged_in("eve", "viewer")
+    led = []
+    for after in ("1", "2", "3", "99"):
+        said = await browser.get(f"/cases/next?after={after}")
+        led.append(said.headers["location"])
+    assert led == ["/cases/2", "/cases/3", "/cases/1", "/cases/1"]
+    said = await browser.get("/cases/next?after=1&rule=other")
+    assert said.headers["location"] == "/cases?rule=other"
+    assert cases.case().closing is None
+
+
+async def test_one_key_refuses_a_payment_and_lists_its_device(bench, cases):
+    browser = await bench.logged_in("fay", "analyst")
+    await browser.get("/lists")
+    await browser.post("/lists", name="stolen", kind="block", field="device")
+    page = await browser.get("/cases/1")
+    assert re.findall('data-key="([a-z])"', page.text) == ["n", "a", "r", "l", "t"]
+    assert "Fraud, and device on stolen" in page.text
+    said = await closed(browser, 1, "fraud", list="stolen", until="2026-12-05T00:00")
+    assert cases.case().closing.listed
+    assert "on list stolen" in (await browser.get(said.headers["location"])).text
+    listed = (await browser.get("/lists/stolen")).text
+    assert "device-1" in listed
+    assert "2026-12-05 00:00:00" in listed
+
+
+async def test_a_viewer_is_offered_no_key_that_closes(bench, cases):
+    browser = await bench.logged_in("eve", "viewer")
+    page = await browser.get("/cases/1")
+    assert re.findall('data-key="([a-z])"', page.text) == ["n"]
+    assert cases.case().closing is None
+
+
+async def test_many_are_counted_before_anything_is_done_with_them(bench, cases):
+    browser = await bench.logged_in("fay", "analyst")
+    await browser.get("/cases")
+    known = {"act": "fraud", "why": "one gang", "rule": "velocity"}
+    page = await browser.post("/cases/bulk", **known)
+    assert "<strong>3 cases</strong> are meant" in page.text
+    assert cases.case().closing is None
+    selection = re.search('name="selection" value="([0-9a-f]{64})"', page.text)[1]
+    done = await browser.post("/cases/bulk", **known, selection=selection)
+    assert done.headers["location"] == "/cases?rule=velocity"
+    assert {cases.case(n).closing.wish.why for n in (1, 2, 3)} == {"one gang"}
+
+
+async def test_of_many_that_changed_since_they_were_counted_nothing_is_done(
+    bench, cases
+):
+    fay = await bench.logged_in("fay", "analyst")
+    await fay.get("/cases")
+    page = await fay.post("/cases/bulk", act="take")
+    selection = re.search('name="selection" value="([0-9a-f]{64})"', page.text)[1]
+    await closed(fay, 2, "fraud")
+    said = await fay.post("/cases/bulk", act="take", selection=selection)
+    assert said.status_code == 409
+    assert not cases.case(1).assignee
+
+
+@pytest.mark.parametrize("act", ["", "delete", "closed"])
+async def test_what_cannot_be_done_with_many_is_refused(bench, cases, act):
+    browser = await bench.logged_in("fay", "analyst")
+    await browser.get("/cases")
+    assert (await browser.post("/cases/bulk", act=act)).status_code == 400
+    assert cases.case().closing is None

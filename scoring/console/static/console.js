@@ -1,5 +1,5 @@
-// What the pages do beside loading parts of themselves: the theme, and the pause of the
-// live page. Without this script every page works, but nothing moves.
+// What the pages do beside loading parts of themselves: the theme, the pause of the
+// live page, and the keys of a case. Without this script every page works, but nothing moves.
 (() => {
   "use strict";
   const ROWS_MAX = 50;
@@ -102,6 +102,39 @@
     });
   };
 
+  // A case by the keyboard: single keys press what names them. Off while somebody writes,
+  // with a modifier, and for as long as they are switched off.
+  const offerKeys = () => {
+    const shown = document.getElementById("shortcuts");
+    if (!shown) return;
+    const button = document.getElementById("shortcuts-switch");
+    const stored = (value) => {
+      try {
+        if (value !== undefined) localStorage.setItem("keys", value);
+        return localStorage.getItem("keys");
+      } catch {
+        return value; // a browser that keeps nothing
+      }
+    };
+    let on = stored() !== "off";
+    const say = () => {
+      button.setAttribute("aria-pressed", String(on));
+      document.getElementById("shortcuts-told").hidden = !on;
+    };
+    shown.hidden = false;
+    say();
+    button.addEventListener("click", () => {
+      on = !on;
+      stored(on ? "on" : "off");
+      say();
+    });
+    document.addEventListener("keydown", (event) => {
+      if (!on || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+      if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+      document.querySelector(`[data-key="${CSS.escape(event.key)}"]`)?.click();
+    });
+  };
+
   // A session that has ended: the whole page, anew, asks who it is.
   const leave = (status) => {
     if (status === 401) location.reload();
@@ -115,5 +148,6 @@
     offerThemes();
     offerPause();
     offerLines();
+    offerKeys();
   });
 })();
