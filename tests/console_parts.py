@@ -17,9 +17,9 @@ from scoring.cli.plane.in_process import InProcess
 from scoring.client.control_plane import ControlApi
 from scoring.console import assets
 from scoring.console.app import console_app
-from scoring.console.decisions import CatalogueNames
 from scoring.console.live import LiveFeed
 from scoring.console.pages import Pages
+from scoring.console.payments.decisions import CatalogueNames
 from scoring.console.sessions import Sessions
 from scoring.console.visit import Desk
 from scoring.control.api.app import control_api
@@ -29,7 +29,7 @@ from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
-from scoring.control.desks.payment_desk import PaymentArchive, PaymentDesk
+from scoring.control.desks.payment_desk import ArchivedPayments, PaymentDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.domain.cases import CaseRules
@@ -176,7 +176,7 @@ def bench_at(
     directory: Path,
     rules: ControlRules | None = None,
     *,
-    archive: PaymentArchive | None = None,
+    archive: ArchivedPayments | None = None,
 ) -> Iterator[Bench]:
     """A console before a control plane with a database of its own."""
     (directory / "control.db").write_bytes(_migrated())

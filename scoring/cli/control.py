@@ -10,7 +10,7 @@ from scoring.cli.options.control import ControlUrl, TokenFile, control_at, with_
 
 if TYPE_CHECKING:
     from scoring.client.control_plane import ControlApi
-    from scoring.history.payment_search import PaymentSearch
+    from scoring.history.archive_look_up import ArchiveLookUp
     from scoring.settings import Settings
     from scoring.wiring.control_app import ControlProcess
 
@@ -74,13 +74,13 @@ async def _serve_until_told(settings: Settings) -> None:
         )
 
 
-def _archive_from(settings: Settings) -> PaymentSearch | None:
+def _archive_from(settings: Settings) -> ArchiveLookUp | None:
     if settings.archive_dir is None:
         return None
     from scoring.history.archive import Archive
-    from scoring.history.payment_search import PaymentSearch
+    from scoring.history.archive_look_up import ArchiveLookUp
 
-    return PaymentSearch(Archive(settings.archive_dir))
+    return ArchiveLookUp(Archive(settings.archive_dir))
 
 
 def _say_ready(process: ControlProcess) -> None:

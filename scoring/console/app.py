@@ -28,16 +28,12 @@ from scoring.client.control_plane import Refused
 from scoring.console import (
     backtest_pages,
     case_pages,
-    decision_pages,
     health_pages,
-    link_pages,
-    list_pages,
     live_pages,
     login_pages,
     policy_acts,
     policy_editor,
     policy_pages,
-    what_if_pages,
 )
 from scoring.console.edge import (
     FORM_BYTES_MAX,
@@ -49,7 +45,9 @@ from scoring.console.edge import (
     refuse_other_sites,
     status_of,
 )
+from scoring.console.lists import list_pages
 from scoring.console.live_pages import STREAM_PATH, stream
+from scoring.console.payments import decision_pages, link_pages, what_if_pages
 from scoring.console.sessions import LoginSession
 from scoring.console.visit import LOGIN, Desk, PageRoute, Visit
 from scoring.errors import Denied, NotFound, ScoringError, Unavailable

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from scoring.console.edge import whole_number
-from scoring.console.list_ends import end_in, ends_from
+from scoring.console.lists.list_ends import end_in, ends_from
 from scoring.console.live import OUTCOMES
 from scoring.console.visit import PageRight, PageRoute, Visit, reads, writes
 from scoring.errors import InvalidTransaction

@@ -14,10 +14,10 @@ from scoring import client
 from scoring.client.control_plane import ControlApi, OverHttp
 from scoring.console import assets
 from scoring.console.app import console_app
-from scoring.console.decisions import CatalogueNames, ServicePayments
 from scoring.console.follow import FollowedDecisions, tick
 from scoring.console.live import LiveFeed
 from scoring.console.pages import Pages
+from scoring.console.payments.decisions import CatalogueNames, ServicePayments
 from scoring.console.sessions import Sessions
 from scoring.console.visit import Desk
 from scoring.doors.http.server import HttpOptions, HttpServer

@@ -34,7 +34,7 @@ from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.backtest_desk import BacktestDesk
 from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
-from scoring.control.desks.payment_desk import PaymentArchive, PaymentDesk
+from scoring.control.desks.payment_desk import ArchivedPayments, PaymentDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.desks.topic_agreement import agree
@@ -144,7 +144,7 @@ def plane_from(
 
 @asynccontextmanager
 async def control_process_from(
-    settings: Settings, archive: PaymentArchive | None = None
+    settings: Settings, archive: ArchivedPayments | None = None
 ) -> AsyncIterator[ControlProcess]:
     """The process with its relay at work, until the block ends.
 
@@ -154,17 +154,12 @@ async def control_process_from(
     """
     database = await asyncio.to_thread(database_from, settings)
     relay = relay_from(settings, database)
-    plane = plane_from(settings, database)
+    plane = replace(plane_from(settings, database), payments=PaymentDesk(archive))
     cases = case_work_from(settings, database, holder_name())
     identity, token_file = identity_from(settings, plane.people)
     runner = backtest_runner_from(plane.backtests, database, holder_name())
     committed = _waker(relay, cases.labels, runner)
-    plane = replace(
-        plane,
-        payments=PaymentDesk(archive),
-        identity=identity,
-        committed=committed,
-    )
+    plane = replace(plane, identity=identity, committed=committed)
     liveness = Liveness(outside=_outside(relay) | cases.outside)
     metrics = ControlMetrics()
     server = HttpServer(_app_from(plane, liveness, metrics), _options(settings))

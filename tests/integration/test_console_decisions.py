@@ -14,7 +14,7 @@ from markupsafe import escape
 from scoring.core.policy.shipped_policy import shipped_text
 from scoring.core.transaction.transaction import Transaction
 from scoring.history.archive import Archive
-from scoring.history.payment_search import PaymentSearch
+from scoring.history.archive_look_up import ArchiveLookUp
 from scoring.v1.fraud_scoring_pb2 import GetDecisionResponse
 
 AT_MS = 1_700_000_000_000
@@ -45,7 +45,7 @@ def search(tmp_path_factory):
     ]
     archive.take("decisions", 0, rows, (0, 3))
     archive.take("labels", 0, [labelled("old", 0, AT_MS)], (0, 1))
-    return PaymentSearch(archive)
+    return ArchiveLookUp(archive)
 
 
 @pytest.fixture

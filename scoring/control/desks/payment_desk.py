@@ -61,7 +61,7 @@ class FoundPayment:
     links: Sequence[PaymentLink]
 
 
-class PaymentArchive(Protocol):
+class ArchivedPayments(Protocol):
     """Where decided payments are kept."""
 
     def found(self, wish: PaymentWish) -> FoundPayment:
@@ -73,7 +73,7 @@ class PaymentArchive(Protocol):
 class PaymentDesk:
     """What people ask of archived payments; raises `Denied` and `NotPossible`."""
 
-    archive: PaymentArchive | None = None
+    archive: ArchivedPayments | None = None
 
     def look_up(self, person: Person, wish: PaymentWish) -> FoundPayment:
         """A payment and its links; blocks, and raises `Unavailable`."""

@@ -10,7 +10,7 @@ from scoring.core.features.catalogue import default_catalogue
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import Unavailable
 from scoring.history.archive import Archive
-from scoring.history.payment_search import PaymentSearch
+from scoring.history.archive_look_up import ArchiveLookUp
 from scoring.v1.decision_pb2 import OUTCOME_DECLINE, Decision
 from scoring.v1.fraud_scoring_pb2 import GetDecisionResponse
 
@@ -68,7 +68,7 @@ def life(found):
 def test_a_payment_is_found_with_its_decision_its_fields_and_what_was_told_since(
     archive,
 ):
-    told = life(PaymentSearch(archive).found(wish()))
+    told = life(ArchiveLookUp(archive).found(wish()))
     assert told.decision.core.outcome == OUTCOME_DECLINE
     assert told.decision.transaction.device == "device-5"
     (label,) = told.labels
@@ -76,7 +76,7 @@ def test_a_payment_is_found_with_its_decision_its_fields_and_what_was_told_since
 
 
 def test_others_of_its_tokens_are_counted_once_each_and_the_newest_are_named(archive):
-    found = links(PaymentSearch(archive).found(wish()))
+    found = links(ArchiveLookUp(archive).found(wish()))
     assert set(found) == {"payment_id", "card", "device"}
     assert found["card"].count == 9
     newest = [each.transaction_id for each in found["card"].newest]
@@ -87,44 +87,44 @@ def test_others_of_its_tokens_are_counted_once_each_and_the_newest_are_named(arc
 
 
 def test_no_more_days_are_looked_through_than_are_asked_for(archive):
-    found = links(PaymentSearch(archive).found(wish(days=1)))
+    found = links(ArchiveLookUp(archive).found(wish(days=1)))
     assert {each.transaction_id for each in found["card"].newest} == {"t4", "t6"}
 
 
 def test_a_payment_is_found_whose_day_nobody_knows(archive):
-    found = PaymentSearch(archive).found(wish("t9", near_ms=None))
+    found = ArchiveLookUp(archive).found(wish("t9", near_ms=None))
     assert life(found).decision.core.transaction_id == "t9"
     assert links(found)["card"].count == 9
 
 
 def test_others_are_found_of_a_payment_that_is_not_archived_yet(archive):
-    found = PaymentSearch(archive).found(wish("new", tokens={"card": "card-2"}))
+    found = ArchiveLookUp(archive).found(wish("new", tokens={"card": "card-2"}))
     assert found.life is None
     (link,) = found.links
     assert [each.transaction_id for each in link.newest] == ["t5-first"]
 
 
 def test_what_is_unknown_of_a_payment_links_it_to_none(archive):
-    assert PaymentSearch(archive).found(wish("alone")).links == ()
+    assert ArchiveLookUp(archive).found(wish("alone")).links == ()
 
 
 def test_of_an_archive_without_payments_there_is_nothing(tmp_path):
-    found = PaymentSearch(Archive(tmp_path / "none")).found(wish())
+    found = ArchiveLookUp(Archive(tmp_path / "none")).found(wish())
     assert (found.life, found.links) == (None, ())
 
 
 def test_a_search_that_takes_too_long_ends_and_says_what_to_do(archive):
     with pytest.raises(Unavailable, match="fewer days"):
-        PaymentSearch(archive, within_s=0.0).found(wish())
+        ArchiveLookUp(archive, within_s=0.0).found(wish())
 
 
 def test_one_search_runs_at_a_time(archive):
-    search = PaymentSearch(archive, within_s=0.05)
+    search = ArchiveLookUp(archive, within_s=0.05)
     with search._lock, pytest.raises(Unavailable, match="others look"):
         search.found(wish())
 
 
 @pytest.mark.parametrize("token", ["' OR 1=1 --", '"; DROP TABLE others', "$id", ""])
 def test_a_token_is_a_value_and_never_a_part_of_the_question(archive, token):
-    found = PaymentSearch(archive).found(wish("new", tokens={"card": token}))
+    found = ArchiveLookUp(archive).found(wish("new", tokens={"card": token}))
     assert sum(each.count for each in found.links) == 0

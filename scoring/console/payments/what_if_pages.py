@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from scoring import wire
-from scoring.console.payment_life import life_of
+from scoring.console.payments.payment_life import life_of
 from scoring.console.visit import PageRight, PageRoute, Visit, writes
 from scoring.console.words import word_in
 from scoring.core.transaction.fields import Field, FieldType, Role

@@ -46,7 +46,7 @@ _SHOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentSearch:
+class ArchiveLookUp:
     """Looks through an archive, one request at a time, each for some seconds at most.
 
     Reads only the files of the days that are asked for, and the columns it needs.
@@ -57,7 +57,7 @@ class PaymentSearch:
     _lock: Lock = field(default_factory=Lock)
 
     def found(self, wish: PaymentWish) -> FoundPayment:
-        """See `PaymentArchive`."""
+        """See `ArchivedPayments`."""
         if not self._lock.acquire(timeout=self.within_s):
             raise Unavailable("others look through the archive; try again in a moment")
         try:

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from scoring.client.control_plane import Refused
-from scoring.console.list_ends import instant_of
+from scoring.console.lists.list_ends import instant_of
 from scoring.console.policy_pages import NOT_FOUND
 from scoring.console.visit import PageRight, PageRoute, Visit, reads, writes
 

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from scoring.console.edge import whole_number
-from scoring.console.payment_life import LINKED_DAYS, links_of
+from scoring.console.payments.payment_life import LINKED_DAYS, links_of
 from scoring.console.visit import PageRoute, Visit, reads
 
 _WIDTH = 720
@@ -21,7 +21,7 @@ _CHARACTERS_MAX = 26
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class GraphNode:
     """A text at a place; `kind` is how it is drawn."""
 
     x: int
@@ -35,7 +35,7 @@ class Node:
 class LinkGraph:
     """A payment, its tokens, and other payments: lines are between those that share."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[GraphNode, ...]
     lines: tuple[tuple[float, float, float, float], ...]
     summary: str
     width: int
@@ -77,9 +77,9 @@ def graph_of(
         return None
     others = _others(linked)
     height = _ROW * (max(len(linked), len(others)) + 1)
-    own = Node(_LEFT, height / 2, _OWN_WIDTH, _cut(transaction_id), "own")
+    own = GraphNode(_LEFT, height / 2, _OWN_WIDTH, _cut(transaction_id), "own")
     tokens = {
-        link["shared"]: Node(
+        link["shared"]: GraphNode(
             _MIDDLE, y, _NODE_WIDTH, _cut(f"{link['shared']} {link['token']}"), "token"
         )
         for link, y in zip(linked, _rows(len(linked), height), strict=True)
@@ -87,7 +87,7 @@ def graph_of(
     drawn, lines = [], [_line(own, token) for token in tokens.values()]
     for (other, shared), y in zip(others, _rows(len(others), height), strict=True):
         text = f"{_cut(other['transaction_id'])}: {other['outcome']}"
-        node = Node(_RIGHT, y, _NODE_WIDTH, text, other["outcome"])
+        node = GraphNode(_RIGHT, y, _NODE_WIDTH, text, other["outcome"])
         drawn.append(node)
         lines += [_line(tokens[name], node) for name in shared]
     return LinkGraph(
@@ -123,7 +123,7 @@ def _rows(count: int, height: float) -> list[float]:
     return [height * (place + 1) / (count + 1) for place in range(count)]
 
 
-def _line(one: Node, other: Node) -> tuple[float, float, float, float]:
+def _line(one: GraphNode, other: GraphNode) -> tuple[float, float, float, float]:
     return one.x + one.width, one.y, other.x, other.y
 
 

@@ -9,17 +9,17 @@ from starlette.responses import Response
 
 from scoring.client.control_plane import Refused
 from scoring.console.charts import two_sided
-from scoring.console.decisions import (
+from scoring.console.payments.decisions import (
     features_of,
     fields_of,
     rules_seen,
     values_of,
     words_of,
 )
-from scoring.console.payment_life import PaymentLife, life_of
-from scoring.console.timeline import timeline_of
+from scoring.console.payments.payment_life import PaymentLife, life_of
+from scoring.console.payments.timeline import timeline_of
+from scoring.console.payments.what_if_pages import editable_of
 from scoring.console.visit import PageRoute, Visit, reads
-from scoring.console.what_if_pages import editable_of
 from scoring.console.words import word_in
 from scoring.errors import ScoringError
 from scoring.v1 import decision_pb2 as decisions

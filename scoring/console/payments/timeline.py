@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from scoring.console.payment_life import PaymentLife
+from scoring.console.payments.payment_life import PaymentLife
 from scoring.console.words import word_in
 from scoring.v1 import decision_pb2 as decisions
 from scoring.v1 import transaction_pb2 as transactions
