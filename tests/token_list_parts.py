@@ -9,6 +9,7 @@ from pathlib import Path
 
 from control_parts import EVE, FAY, Clock
 
+from scoring.control.database.database import Database
 from scoring.control.database.unit_of_work import writing
 from scoring.control.desks.list_desk import EntryWish, FileWish, ListDesk
 from scoring.control.domain.people import By
@@ -79,3 +80,15 @@ def following(database, directory: Path) -> Iterator[Bench]:
     bench.desk.create(WHO, "stolen", kind="block", field="card", about="From the bank")
     yield bench
     assert told == []
+
+
+def listed(url: str, name: str, *tokens: str, at_ms: int) -> None:
+    """Make a list of cards in a database of its own, its entries added then."""
+    database = Database(url).migrated()
+    try:
+        desk = ListDesk(database, Clock(at_ms))
+        desk.create(WHO, name, kind="block", field="card")
+        for token in tokens:
+            desk.put(WHO, name, EntryWish(token=token))
+    finally:
+        database.close()

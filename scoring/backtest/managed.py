@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from scoring.core.policy.dated_lists import DatedList, DatedLists
 from scoring.core.policy.policy import Policy
 from scoring.core.release.list_release import token_hash
 from scoring.errors import BadArtifact, NotFound
@@ -46,6 +48,13 @@ class ManagedTokens:
         since = pa.array(np.zeros(len(self.rows), np.int64))
         rows = self.rows.set_column(1, "since", since)
         return ManagedTokens(self.name, self.revision, rows, self.hashed, dated=False)
+
+    @property
+    def dated_list(self) -> DatedList:
+        """The same, as one payment at a time asks it."""
+        tokens, since, until = (column.to_pylist() for column in self.rows.columns)
+        hashes = tokens if self.hashed else map(token_hash, tokens)
+        return DatedList.of(zip(hashes, since, until, strict=True))
 
     @property
     def told(self) -> dict[str, Any]:
@@ -87,8 +96,24 @@ class KnownLists:
             "or a SCORING_STATE_DIR in which a replica keeps its lists"
         )
 
+    def dated(self, names: Iterable[str]) -> DatedLists:
+        """These lists, each entry from when it was added; raises as `needed`."""
+        found = {name: self.needed(name) for name in names}
+        revision = max((held.revision for held in found.values()), default=0)
+        return DatedLists(revision, {name: h.dated_list for name, h in found.items()})
+
 
 NO_LISTS = KnownLists({})
+
+
+def list_line(told: Mapping[str, Any]) -> str:
+    """A list in words, of what a result says of it."""
+    line = f"list {told['list']} as of revision {told['revision']}: "
+    line += f"{told['entries']:,} entries, asked as of {told['as_of']}"
+    if told["first_added_ms"] is not None:
+        added = datetime.fromtimestamp(max(told["first_added_ms"], 0) / 1_000, UTC)
+        line += f"; the first of them was added on {added.date().isoformat()}"
+    return line
 
 
 def names_of(policies: Iterable[Policy]) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
+from scoring.backtest.managed import list_line
 from scoring.backtest.result import BacktestResult, RuleFigures
 from scoring.backtest.source import DAY_MS
 from scoring.core.decision.decision import Outcome
@@ -55,7 +55,7 @@ def remarks(found: BacktestResult) -> list[str]:
         f"not yet labelled: {percent(found.unlabelled_share)}; {usual}",
     ]
     lines += [f"skipped, {cause}: {n:,}" for cause, n in found.skipped.items()]
-    lines += [_list_line(told) for told in found.lists]
+    lines += [list_line(told) for told in found.lists]
     lines += [f"taken for granted: {told}" for told in found.assumes]
     if found.decided_by_old:
         lines.append(
@@ -63,14 +63,6 @@ def remarks(found: BacktestResult) -> list[str]:
             f"{found.differing:,} were recorded with another outcome"
         )
     return lines
-
-
-def _list_line(told: Mapping[str, Any]) -> str:
-    line = f"list {told['list']} as of revision {told['revision']}: "
-    line += f"{told['entries']:,} entries, asked as of {told['as_of']}"
-    if told["first_added_ms"] is not None:
-        line += f"; the first of them was added on {_day(told['first_added_ms'])}"
-    return line
 
 
 def _day(at_ms: int) -> str:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scoring.cli.options.control import ControlUrl, DatabaseUrl, TokenFile
 from scoring.cli.plane import policy_life
 from scoring.cli.plane.policy_backtest import backtest
 from scoring.cli.plane.policy_report import report
 from scoring.cli.plane.policy_thresholds import thresholds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
 
     from scoring.core.policy.policy import Policy
@@ -40,8 +43,16 @@ def check(
     file: Annotated[Path, typer.Argument(help="the policy to check")],
     *,
     features: Features = None,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
 ) -> None:
-    """Check a policy; each mistake comes with its line, its field and a remedy."""
+    """Check a policy; each mistake comes with its line, its field and a remedy.
+
+    Managed lists are named, with what the control plane has of them where one is
+    named. Exit status: 0 good, 1 it lacks one, 2 the policy is refused.
+    """
+    from scoring.cli.plane.managed_lists import managed_said
     from scoring.core.policy.policy_problems import remarks
 
     policy = _loaded(file, features)
@@ -52,7 +63,13 @@ def check(
     )
     for remark in remarks(policy.file, policy.program.always):
         typer.echo(f"{file}: remark: {remark}")
+    managed = managed_said(policy, control, database, token_file)
+    for one in managed:
+        lacking = one.held is False
+        typer.echo(f"{file}: managed list {one.name}: {one.words}", err=lacking)
     typer.echo(f"{file}: good. Version {policy.version}; rules: {modes}.")
+    if any(one.held is False for one in managed):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -66,20 +83,26 @@ def show(
     source: Annotated[
         bool, typer.Option("--source", help="print the generated function instead")
     ] = False,
+    control: ControlUrl = "",
+    database: DatabaseUrl = "",
+    token_file: TokenFile = None,
 ) -> None:
     """Show thresholds, limits, lists, rules and fallbacks as tables."""
     from rich.console import Console
+
+    from scoring.cli.plane.managed_lists import managed_said
 
     policy = _loaded(file, features)
     if source:
         typer.echo(policy.program.source)
         return
+    managed = managed_said(policy, control, database, token_file)
     console = Console()
     console.print(f"[bold]{policy.name}[/bold]  version {policy.version}")
     for table in (
         _thresholds(policy),
         _limits(policy),
-        _lists(policy),
+        _lists(policy, {one.name: one.words for one in managed}),
         _rules(policy),
         _fallbacks(policy),
     ):
@@ -186,11 +209,14 @@ def _limits(policy: Policy) -> Table:
     return table
 
 
-def _lists(policy: Policy) -> Table:
+def _lists(policy: Policy, managed: Mapping[str, str]) -> Table:
     table = _table("Lists", "list", "field", "then", "entries")
     for name, listed in policy.file.lists.items():
         then = listed.then or "used by rules"
-        table.add_row(name, listed.field or "", then, str(len(listed.entries)))
+        entries = str(len(listed.entries))
+        if name in managed:
+            entries = f"managed: {managed[name]}"
+        table.add_row(name, listed.field or "", then, entries)
     return table
 
 

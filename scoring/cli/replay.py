@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from scoring.cli.options.control import DatabaseUrl, ListsAsNow
 from scoring.cli.options.lifecycle import EventsFile, EventsMapping, events_at
 
 if TYPE_CHECKING:
@@ -128,6 +129,8 @@ def play(
     out: Out = _OUT,
     namespace: Annotated[str, typer.Option(help="Default: a fresh one.")] = "",
     into_live: IntoLive = False,
+    database: DatabaseUrl = "",
+    lists_as_now: ListsAsNow = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="End at the first row that is refused.")
     ] = False,
@@ -136,16 +139,19 @@ def play(
 
     In the order of event time, unless --unordered. Each run has its own namespace,
     topics and processes, unless --into-live. A store and a broker are started unless
-    SCORING_REDIS_URL and SCORING_KAFKA_BOOTSTRAP name yours. Every row is decided,
+    SCORING_REDIS_URL and SCORING_KAFKA_BOOTSTRAP name yours. Managed lists are those of
+    the control plane, each entry from when it was added. Every row is decided,
     refused or skipped (the same payment again, or outside --from and --to); the
     latter are listed beside the decisions. Exit status: 0 no row was refused, 1 some
     were, 2 the table cannot be played.
     """
+    from scoring.cli.plane.known_lists import dated_lists
+    from scoring.core.policy.dated_lists import NO_LISTS
     from scoring.replay.run import Plan
     from scoring.replay.session import Session, replay
     from scoring.settings import Settings
     from scoring.tables.table import Span
-    from scoring.wiring.definitions import catalogue_from
+    from scoring.wiring.definitions import catalogue_from, policy_from
 
     if describe:
         _describe(file, encoding)
@@ -158,10 +164,11 @@ def play(
         raise typer.BadParameter(
             "--label-lead needs --unordered: in order, each label comes when it is due"
         )
+    settings = Settings()
     table = _table(file, mapping, encoding, Span(from_, to), strict=strict)
     plan = Plan(
         table=table,
-        catalogue=catalogue_from(Settings()),
+        catalogue=catalogue_from(settings),
         ordered=ordered,
         feed_labels=labels,
         label_delay_ms=label_delay,
@@ -170,7 +177,11 @@ def play(
         rate=rate,
         time_lapse=time_lapse,
     )
-    session = Session(Settings(), through.value, namespace, into_live, out)
+    lists = NO_LISTS  # a live service has its own
+    if not into_live:
+        policy = policy_from(settings, plan.catalogue)
+        lists = dated_lists(policy, database, as_now=lists_as_now)
+    session = Session(settings, through.value, namespace, into_live, out, lists)
     if not replay(plan, session, judge_from_ms=judge_from):
         raise typer.Exit(1)
 
@@ -216,16 +227,27 @@ def compare(
     decisions: Annotated[
         Path | None, typer.Option(help="The run that two policies decide again.")
     ] = None,
+    database: DatabaseUrl = "",
+    lists_as_now: ListsAsNow = False,
 ) -> None:
     """Say which outcomes flipped, by rule and amount, with the fraud among them.
 
     Two runs: exit 1 unless every transaction has an equal decision core. A policy
     (.yaml) decides again, on the vectors and scores of a run: the other argument, or
-    --decisions.
+    --decisions. Managed lists are those of the control plane, each entry from when it
+    was added.
     """
+    from scoring.cli.plane.known_lists import dated_lists
     from scoring.replay.comparison import compared
 
-    if not compared(first, second, decisions, typer.echo):
+    same = compared(
+        first,
+        second,
+        decisions,
+        told=typer.echo,
+        lists_of=lambda policy: dated_lists(policy, database, as_now=lists_as_now),
+    )
+    if not same:
         raise typer.Exit(1)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scoring.cli.options.control import DatabaseUrl
+
 if TYPE_CHECKING:
     from scoring.doors.stream.shadow import Shadow
     from scoring.pipeline.challenger import Challenger
@@ -36,6 +38,7 @@ def shadow(
             help="where models are kept: a directory or a URL; default: the services'",
         ),
     ] = "",
+    database: DatabaseUrl = "",
     from_beginning: Annotated[
         bool, typer.Option(help="Begin with what was decided before, the first time.")
     ] = False,
@@ -48,7 +51,8 @@ def shadow(
     A challenger is another model, a proposed policy, or both together.
 
     Reads the vectors on the decisions topic and appends each challenger's decision
-    to decisions.challenger, until SIGTERM. Compare them with `scoring models
+    to decisions.challenger, until SIGTERM. Managed lists are those of the control plane
+    when it begins, each entry from when it was added. Compare them with `scoring models
     compare CHAMPION CHALLENGER`.
     """
     import asyncio
@@ -63,7 +67,7 @@ def shadow(
         raise BadArtifact("name a challenger: a model's version, or --policy FILE")
     proposed = settings.model_copy(update={"policy_file": policy}) if policy else None
     challengers = [
-        _challenger(proposed or settings, directory, version)
+        _challenger(proposed or settings, directory, version, database)
         for version in versions or [""]
     ]
     asyncio.run(
@@ -73,8 +77,11 @@ def shadow(
     )
 
 
-def _challenger(settings: Settings, directory: str, version: str) -> Challenger:
+def _challenger(
+    settings: Settings, directory: str, version: str, database: str
+) -> Challenger:
     from scoring.cli.models import registry_at
+    from scoring.cli.plane.known_lists import dated_lists
     from scoring.models.onnx_model import load_model
     from scoring.models.signature import Trust
     from scoring.pipeline.challenger import Challenger
@@ -83,16 +90,18 @@ def _challenger(settings: Settings, directory: str, version: str) -> Challenger:
 
     catalogue = catalogue_from(settings)
     policy = policy_from(settings, catalogue)
+    lists = dated_lists(policy, database, as_now=False)
     if not version:
         source = models_from(settings)
-        return Challenger(source.load(source.first(), catalogue=catalogue), policy)
+        model = source.load(source.first(), catalogue=catalogue)
+        return Challenger(model, policy, lists)
     trusted = settings.model_trust_file
     model = load_model(
         registry_at(directory).path(version),
         catalogue=catalogue,
         trust=Trust.from_file(trusted) if trusted else None,
     )
-    return Challenger(model, policy)
+    return Challenger(model, policy, lists)
 
 
 async def _shadow(

@@ -16,6 +16,7 @@ from scoring.core.decision.decision import (
     Rung,
     rung_of,
 )
+from scoring.core.policy.dated_lists import NO_LISTS, DatedLists
 from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import Policy
 from scoring.errors import ModelUnavailable
@@ -26,10 +27,14 @@ from scoring.wire.shadow_decisions import Judged
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """A model, or a proposed policy, that only records."""
+    """A model, or a proposed policy, that only records.
+
+    `lists` are the policy's managed lists, as they were when it began.
+    """
 
     model: Model
     policy: Policy
+    lists: DatedLists = NO_LISTS
 
     def takes(self, judged: Judged) -> bool:
         """Whether the vector is of the definitions that this model was trained on."""
@@ -67,10 +72,11 @@ class Challenger:
         evidence = self._evidence(judged.evidence, i, scores)
         if looked is not None:
             evidence = self._after(evidence, i, looked)
+        lists = self.lists.as_of(judged.transaction.occurred_at_ms)
         core = decide(
             judged.transaction,
             judged.payload_hash,
-            policy=self.policy,
+            policy=self.policy.with_lists(lists),
             evidence=evidence,
         )
         return replace(core, features=b"")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from scoring.core.policy.dated_lists import DatedLists
+from scoring.core.policy.policy import Policy
 from scoring.errors import BadArtifact
 from scoring.replay.flips import flip_sheets, flips, redecide
 from scoring.replay.report import compare, features_that_differ
@@ -14,14 +16,23 @@ from scoring.settings import Settings
 from scoring.wiring.definitions import catalogue_from, policy_from
 
 Told = Callable[[str], object]
+ListsOf = Callable[[Policy], DatedLists]
 _POLICIES = (".yaml", ".yml")
 
 
-def compared(first: Path, second: Path, decisions: Path | None, told: Told) -> bool:
+def compared(
+    first: Path,
+    second: Path,
+    decisions: Path | None,
+    *,
+    told: Told,
+    lists_of: ListsOf,
+) -> bool:
     """Print what flipped; returns whether two runs have equal decision cores.
 
     A side that is a policy (.yaml) decides again what is in `decisions`, or in
-    the other side; then the answer is True. Raises `BadArtifact`.
+    the other side, by the managed lists that `lists_of` gives; then the answer is
+    True. Raises `BadArtifact`.
     """
     policies = [path.suffix.lower() in _POLICIES for path in (first, second)]
     if all(policies) and decisions is None:
@@ -32,7 +43,8 @@ def compared(first: Path, second: Path, decisions: Path | None, told: Told) -> b
         sides = [first, second]
         for i in (i for i in range(2) if policies[i]):
             again = Path(scratch) / f"{i}.parquet"
-            _redecide(sides[i], decisions, again, told)
+            for line in _redecide(sides[i], decisions, again, lists_of):
+                told(line)
             sides[i] = again
         found = flips(*sides)
     show(flip_sheets(found))
@@ -40,12 +52,16 @@ def compared(first: Path, second: Path, decisions: Path | None, told: Told) -> b
     return any(policies) or _proved(first, second, told)
 
 
-def _redecide(policy_file: Path, decisions: Path, out: Path, told: Told) -> None:
+def _redecide(
+    policy_file: Path, decisions: Path, out: Path, lists_of: ListsOf
+) -> Iterator[str]:
+    """Decide again; gives what a reader must know."""
     settings = Settings().model_copy(update={"policy_file": policy_file})
     catalogue = catalogue_from(settings)
-    redecide(decisions, policy_from(settings, catalogue), out)
+    policy = policy_from(settings, catalogue)
+    redecide(decisions, policy, out, lists_of(policy))
     if any(plan.by_outcome for plan in catalogue.plans):
-        told(
+        yield (
             f"{policy_file}: the definitions count outcomes, so that this policy would "
             "have changed later vectors, taken here as they were; to be exact, replay "
             "with it"

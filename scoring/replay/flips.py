@@ -12,6 +12,7 @@ import numpy as np
 
 from scoring import wire
 from scoring.core.decision.decision import DecisionCore, Degradation, DegradationCode
+from scoring.core.policy.dated_lists import NO_LISTS, DatedLists
 from scoring.core.policy.decide import Evidence, decide
 from scoring.core.policy.policy import Policy
 from scoring.errors import BadArtifact
@@ -126,12 +127,15 @@ def _cells(part: Slice) -> tuple[str, ...]:
     )
 
 
-def redecide(decisions: Path, policy: Policy, out: Path) -> None:
+def redecide(
+    decisions: Path, policy: Policy, out: Path, lists: DatedLists = NO_LISTS
+) -> None:
     """Write what a policy decides on the vectors and scores of a run.
 
-    Reasons are those of rules, lists and fallbacks: what each feature added to a
-    score is in no decisions file. Raises `BadArtifact` where the file is of an
-    earlier release or of other definitions.
+    `lists` are those that it names and does not hold itself. Reasons are those of
+    rules, lists and fallbacks: what each feature added to a score is in no decisions
+    file. Raises `BadArtifact` where the file is of an earlier release or of other
+    definitions.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -143,7 +147,14 @@ def redecide(decisions: Path, policy: Policy, out: Path) -> None:
         found = con.sql(f"SELECT {columns} FROM run")  # noqa: S608 our own names
         with pq.ParquetWriter(out, schema, compression="zstd") as writer:
             for batch in found.to_arrow_reader(_ROWS_PER_BATCH):
-                rows = [_redecided(row, policy, decisions) for row in batch.to_pylist()]
+                rows = [
+                    _redecided(
+                        row,
+                        policy.with_lists(lists.as_of(row["occurred_at_ms"])),
+                        decisions,
+                    )
+                    for row in batch.to_pylist()
+                ]
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 

@@ -12,9 +12,11 @@ from uuid import uuid4
 
 from rich.console import Console
 
+from scoring.core.policy.dated_lists import NO_LISTS, DatedLists
 from scoring.embedded.service import Parts, ServiceProcess, parts, service
 from scoring.errors import BadArtifact, Unavailable
 from scoring.kafka.topic_names import Topics
+from scoring.lists.dated_file import keep_dated_lists
 from scoring.replay.collect import Collector
 from scoring.replay.decisions import write_csv
 from scoring.replay.fitted import fitted_remarks
@@ -56,13 +58,17 @@ _ORDERED = {"SCORING_COMMIT_INTERVAL_S": "0.02"}  # its commits pace the labels
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """How and where a replay runs; an empty namespace means a fresh one."""
+    """How and where a replay runs; an empty namespace means a fresh one.
+
+    `lists` are what the policy's managed lists hold; a live service has its own.
+    """
 
     settings: Settings
     through: str
     namespace: str
     into_live: bool
     out: Path
+    lists: DatedLists = NO_LISTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +212,7 @@ def _target(
             _create_topics(running, topics, plan)
         directory = settings.state_dir / "replay" / run
         directory.mkdir(parents=True, exist_ok=True)
+        keep_dated_lists(session.lists, directory)
         console.print(f"[dim]·[/] logs in {directory}")
         started = stack.enter_context(
             service(
@@ -278,6 +285,7 @@ def _environment(
         "SCORING_DECISION_FORMAT": "protobuf",
         "SCORING_SCHEMA_REGISTRY_URL": "",  # topics of a moment have no subjects
         "SCORING_GRPC_ADDRESS": "127.0.0.1:0",
+        "SCORING_POLICY_FROM": "file",  # nothing is released to a run
     }
     return environment | settings.absolute_files() | (_ORDERED if plan.ordered else {})
 

@@ -18,6 +18,7 @@ from scoring.core.release.replica import ReplicaReport
 from scoring.errors import BadArtifact, CorruptState
 from scoring.kafka.client_options import client_options
 from scoring.kafka.topic_names import Topics
+from scoring.lists.dated_file import dated_lists_in
 from scoring.lists.files import ListFiles
 from scoring.lists.keeper import ListKeeper
 from scoring.pipeline.scorer import Scorer
@@ -84,7 +85,7 @@ class PolicyVersions:
         Raises `BadArtifact`.
         """
         if not self.released:
-            return InForce(self.from_file())
+            return self._filed()
         try:
             self.lists.open()
         except BadArtifact as error:  # releases and lists are then kept in memory alone
@@ -92,6 +93,18 @@ class PolicyVersions:
         released = self.keeper.open()
         begun = InForce(released.policy if released else self.from_file())
         return in_force_of(released, self.lists.current, begun)
+
+    def _filed(self) -> InForce:
+        """What files say: the policy, and where a replay left them, dated lists."""
+        policy, dated = self.from_file(), dated_lists_in(self.settings.state_dir)
+        if policy.managed and dated is None:
+            log.warning(
+                "SCORING_POLICY_FROM is file: managed lists come by releases alone, so "
+                "that nothing is on %s",
+                ", ".join(sorted(policy.managed)),
+            )
+        revision = 0 if dated is None else dated.revision
+        return InForce(policy, lists_revision=revision, dated=dated)
 
     def policy(self, version: str, held: InForce) -> Policy | None:
         """A version, compiled; None where nobody here has it, or it cannot run.

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from small_policy import busy
+from token_list_parts import listed
 
 FEATURES = """
 name: declines
@@ -24,10 +25,21 @@ features:
      windows: [7d], filter: event == 'REFUNDED', reason_group: BUSY,
      description: refunded}
 """
-POLICY = busy(issuer_says_no="features.card_declines_1h > 0.0")
+LISTED = """lists:
+  stolen: {field: card, then: review, reason_code: BUSY, managed: true}
+rules:
+"""
+POLICY = busy(issuer_says_no="features.card_declines_1h > 0.0").replace(
+    "rules:\n", LISTED, 1
+)
 FIRST_MS = 1_522_540_800_000
 HOUR_MS = 3_600_000
 COUNT = 240
+ADDED_MS = FIRST_MS + COUNT // 2 * 600_000
+
+
+LIST = "lists.stolen"
+LISTS = ("--database", "sqlite:///kept.db")
 
 
 def scoring(directory: Path, *arguments: str, code: int = 0) -> str:
@@ -47,7 +59,7 @@ def scoring(directory: Path, *arguments: str, code: int = 0) -> str:
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout + done.stderr if code else done.stdout
 
 
 def payments(rnd: random.Random) -> list[dict]:
@@ -92,6 +104,7 @@ def place(tmp_path) -> Path:
     pq.write_table(happened.slice(0, 0), tmp_path / "none.parquet")
     (tmp_path / "features.yaml").write_text(FEATURES)
     (tmp_path / "policy.yaml").write_text(POLICY)
+    listed(f"sqlite:///{tmp_path / 'kept.db'}", "stolen", "c1", at_ms=ADDED_MS)
     scoring(
         tmp_path,
         *("train", "paid.parquet", "--events", "events.parquet"),
@@ -104,7 +117,7 @@ def place(tmp_path) -> Path:
 def test_events_are_applied_in_their_time_whatever_the_door(place):
     told = ("--events", "events.parquet")
     for door in ("grpc", "kafka"):
-        play = ("replay", "paid.parquet", "--through", door, *told)
+        play = ("replay", "paid.parquet", "--through", door, *told, *LISTS)
         report = scoring(place, *play, "--out", f"{door}.parquet")
         assert "events fed back" in report
         said = scoring(
@@ -112,11 +125,28 @@ def test_events_are_applied_in_their_time_whatever_the_door(place):
         )
         assert f"{COUNT:,} transactions scored offline too, 0 without" in said
         assert "values differ" not in said
+    listed_is_reviewed_since_it_was_added(place)
+    again = scoring(place, "replay", "compare", "grpc.parquet", "policy.yaml", *LISTS)
+    assert f"0 of {COUNT} outcomes flipped" in again
     same = scoring(place, "replay", "compare", "kafka.parquet", "grpc.parquet")
     assert "equal decision cores for every transaction" in same
     decided = pq.read_table(place / "grpc.parquet").to_pylist()
     held = [row for row in decided if row["outcome"] == "DECLINE"]
     assert 10 < len(held) < COUNT
+    assert "list 'stolen' is managed" in scoring(
+        place, "replay", "paid.parquet", code=2
+    )
     check = ("replay", "offline", "paid.parquet", "grpc.parquet")
     unfed = scoring(place, *check, "--events", "none.parquet", code=1)
     assert "card_declines_1h:" in unfed
+
+
+def listed_is_reviewed_since_it_was_added(place):
+    """What the list holds back is what the card paid from when it was put there."""
+    paid = pq.read_table(place / "grpc.parquet").to_pylist()
+    held = {row["id"] for row in paid for hit in row["rules"] if hit["rule"] == LIST}
+    cards = {row["id"]: row["card"] for row in payments(random.Random(3))}
+    own = [row for row in paid if cards[row["id"]] == "c1"]
+    later = {row["id"] for row in own if row["occurred_at_ms"] >= ADDED_MS}
+    assert 0 < len(later) < len(own)
+    assert held == later

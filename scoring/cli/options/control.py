@@ -44,6 +44,13 @@ TokenFile = Annotated[
         "control.token in SCORING_STATE_DIR; on a database the system's user.",
     ),
 ]
+ListsAsNow = Annotated[
+    bool,
+    typer.Option(
+        "--lists-as-now",
+        help="Managed lists as they are now, not as they were for each payment.",
+    ),
+]
 
 
 @contextmanager

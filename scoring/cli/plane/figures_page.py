@@ -19,6 +19,8 @@ def figures_sheets(figures: Figures) -> list[Sheet]:
 
 def figures_remarks(figures: Figures) -> list[str]:
     """What a reader must know beside the tables."""
+    from scoring.backtest.managed import list_line
+
     span, more = figures["span"], figures["newly_declined"]
     days = f"{_day(span['from_ms'])} to {_day(span['until_ms'] - 1)}"
     tenant = f", of tenant {span['tenant']}" if span["tenant"] else ""
@@ -30,11 +32,7 @@ def figures_remarks(figures: Figures) -> list[str]:
         f"not yet labelled: {figures['not_yet_labelled_share']:.1%}",
     ]
     lines += [f"skipped, {cause}: {n:,}" for cause, n in figures["skipped"].items()]
-    lines += [
-        f"list {told['list']} as of revision {told['revision']}: "
-        f"{told['entries']:,} entries, asked as of {told['as_of']}"
-        for told in figures["lists"]
-    ]
+    lines += [list_line(told) for told in figures["lists"]]
     return lines + [f"taken for granted: {told}" for told in figures["assumes"]]
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     from scoring.backtest.managed import KnownLists
+    from scoring.core.policy.dated_lists import DatedLists
     from scoring.core.policy.policy import Policy
     from scoring.settings import Settings
 
@@ -26,14 +29,15 @@ def known_lists(
         lists_in_directory,
         names_of,
     )
-    from scoring.control.database.unit_of_work import reading
-    from scoring.wiring.control_parts import database_from
 
     names = names_of(policies)
     if not names:
         return NO_LISTS
     named = database or settings.control_database_url.get_secret_value()
     if named or (settings.state_dir / "control.db").exists():
+        from scoring.control.database.unit_of_work import reading
+        from scoring.wiring.control_parts import database_from
+
         opened = database_from(settings, database)
         try:
             with reading(opened) as work:
@@ -45,3 +49,22 @@ def known_lists(
     else:
         return NO_LISTS
     return found.always() if as_now else found
+
+
+def dated_lists(policy: Policy, database: str = "", *, as_now: bool) -> DatedLists:
+    """A policy's managed lists for past payments; says on stderr as of when they are.
+
+    Raises `BadArtifact` where the entries of one are not known.
+    """
+    from scoring.core.policy.dated_lists import NO_LISTS
+    from scoring.settings import Settings
+
+    if not policy.managed:
+        return NO_LISTS
+    from scoring.backtest.managed import list_line
+
+    known = known_lists(Settings(), database, [policy], as_now=as_now)
+    dated = known.dated(sorted(policy.managed))
+    for name in sorted(policy.managed):
+        typer.echo(f"· {list_line(known.lists[name].told)}", err=True)
+    return dated

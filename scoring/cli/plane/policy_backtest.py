@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scoring.cli.options.control import ControlUrl, DatabaseUrl, TokenFile
+from scoring.cli.options.control import ControlUrl, DatabaseUrl, ListsAsNow, TokenFile
 
 if TYPE_CHECKING:
     from scoring.backtest.result import BacktestResult
@@ -38,13 +38,6 @@ LabelDelay = Annotated[
 ]
 MemoryMb = Annotated[
     int, typer.Option("--memory-mb", min=256, help="What lies beyond goes to disk.")
-]
-ListsAsNow = Annotated[
-    bool,
-    typer.Option(
-        "--lists-as-now",
-        help="Managed lists as they are now, not as they were for each payment.",
-    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 

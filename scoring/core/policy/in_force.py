@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from scoring.core.decision.decision import Arm
 from scoring.core.policy.breaker import WHOLE
+from scoring.core.policy.dated_lists import DatedLists
 from scoring.core.policy.policy import Policy
 from scoring.core.policy.restraint import restrained
 from scoring.core.policy.rollout import point_of
@@ -22,6 +23,7 @@ class InForce:
     lists, 0 where there are none. `tripped` names what the breaker stopped, as
     `trip_name` does: it is held back until `rearmed` says that a person armed that
     rule again, and when, ms. Carry both over to the next arrangement (`replace`).
+    With `dated` lists, as a replay has them, each payment meets those of its own time.
     `samples` tells whether a policy that decides lets some would-be declines through.
     """
 
@@ -32,6 +34,7 @@ class InForce:
     lists_revision: int = 0
     tripped: frozenset[str] = frozenset()
     rearmed: Mapping[str, int] = field(default_factory=dict)
+    dated: DatedLists | None = None
     samples: bool = field(init=False, repr=False)
     _current: Policy = field(init=False, repr=False)
     _other: Policy | None = field(init=False, repr=False)
@@ -76,18 +79,21 @@ class InForce:
 
     @property
     def sole(self) -> Policy | None:
-        """The policy that decides every payment, as `of` has it; None where two do."""
-        return self._current if self._other is None else None
+        """The policy that decides every payment, as `of` has it; None for several."""
+        alike = self._other is None and self.dated is None
+        return self._current if alike else None
 
     def of(self, transaction: Transaction) -> Policy:
         """The policy that decides a payment: the same for each of its attempts.
 
         As it acts now: it knows its arm, and lacks what the breaker holds back.
         """
-        other = self._other
-        if other is None or point_of(transaction, other.version) >= self.share:
-            return self._current
-        return other
+        policy, other = self._current, self._other
+        if other is not None and point_of(transaction, other.version) < self.share:
+            policy = other
+        if self.dated is None:
+            return policy
+        return policy.with_lists(self.dated.as_of(transaction.occurred_at_ms))
 
 
 def trip_name(version: str, rule: str, rearmed: Mapping[str, int]) -> str:

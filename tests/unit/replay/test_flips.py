@@ -3,6 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 from replayed import FIRST_MS, played
+from token_list_parts import listed
 from typer.testing import CliRunner
 
 from scoring.__main__ import assemble
@@ -103,6 +104,34 @@ def test_two_policies_are_compared_over_one_run_by_one_command(run, tmp_path):
     assert "2 of 4 outcomes flipped" in done.output
     assert "holds now" in done.output
     assert "60.00 EUR" in done.output
+
+
+MANAGED = (
+    POLICY
+    + """lists:
+  stolen: {field: card, then: decline, reason_code: DEAR, managed: true}
+"""
+)
+
+
+def test_a_managed_list_holds_for_payments_since_each_entry_was_added(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.yaml").write_text(POLICY)
+    (tmp_path / "new.yaml").write_text(MANAGED)
+    words = ["replay", "compare", "old.yaml", "new.yaml", "--decisions", str(run)]
+    refused = CliRunner().invoke(assemble(), words)
+    assert isinstance(refused.exception, BadArtifact)
+    assert "list 'stolen' is managed" in str(refused.exception)
+    url = f"sqlite:///{tmp_path / 'lists.db'}"
+    listed(url, "stolen", "c1", at_ms=FIRST_MS + 2)
+    for more, flipped in (([], 1), (["--lists-as-now"], 3)):
+        done = CliRunner().invoke(assemble(), [*words, "--database", url, *more])
+        assert done.exit_code == 0, done.output
+        # Of four payments of the card the last is declined as dear already.
+        assert f"{flipped} of 4 outcomes flipped" in done.output
+        assert "list stolen as of revision" in done.output
 
 
 def test_a_run_of_other_definitions_is_refused(tmp_path):
