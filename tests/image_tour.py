@@ -259,7 +259,7 @@ def _govern(tour: Tour) -> None:
     tour.run("policy diff 2")
     tour.run("policy text 2")
     tour.run("policy backtest milder.yaml --against policy.yaml")
-    tour.run("policy report --policy milder.yaml")
+    tour.run("policy report --policy milder.yaml --cost costs.yaml --csv tables")
     tour.run("policy thresholds --policy policy.yaml --cost costs.yaml")
     tour.run("policy propose 2 --for candidate --share 0.5")
     tour.run(f"policy approve 2 {second} --why half")

@@ -88,6 +88,19 @@ class CostFile(Part):
     costs: Costs
     segments: dict[str, Costs] = Field(default_factory=dict, max_length=1_000)
 
+    def of(self, segment: str) -> Costs:
+        """The costs of a segment of the thresholds, by its name."""
+        return self.segments.get(segment, self.costs)
+
+    def refuse_unknown(self, known: Sequence[str]) -> None:
+        """Raises `BadArtifact` for costs of a segment that is none of these."""
+        for name in self.segments:
+            if name not in known:
+                raise BadArtifact(
+                    f"costs: segments: {name!r} is no segment of the thresholds; "
+                    f"known: {'; '.join(known)}"
+                )
+
 
 @dataclass(frozen=True, slots=True)
 class Cheapest:
@@ -118,14 +131,8 @@ def cheapest(curves: Sequence[Curve], costs: CostFile) -> list[Cheapest]:
     Only payments count of which it is known whether they were fraud, and whose outcome
     the score can change. Raises `BadArtifact` for costs of a segment that is none.
     """
-    known = [curve.segment for curve in curves]
-    for name in costs.segments:
-        if name not in known:
-            raise BadArtifact(
-                f"costs: segments: {name!r} is no segment of the thresholds; known: "
-                + "; ".join(known)
-            )
-    return [_cheapest(c, costs.segments.get(c.segment, costs.costs)) for c in curves]
+    costs.refuse_unknown([curve.segment for curve in curves])
+    return [_cheapest(curve, costs.of(curve.segment)) for curve in curves]
 
 
 def _cheapest(curve: Curve, costs: Costs) -> Cheapest:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from scoring.backtest.managed import list_line
-from scoring.backtest.result import BacktestResult, RuleFigures
+from scoring.backtest.result import BacktestResult, RuleFigures, precision_interval
 from scoring.backtest.source import DAY_MS
 from scoring.core.decision.decision import Outcome
 from scoring.replay.flips import flip_sheets
-from scoring.replay.sheet import Sheet, money, percent, share
+from scoring.replay.sheet import Sheet, money, percent, share, sure
 from scoring.replay.slices import GENUINE, PaymentClass, PaymentSum
 
 # The classes in words, in order; see `SideFigures.classes`.
@@ -54,6 +54,11 @@ def remarks(found: BacktestResult) -> list[str]:
         f"declined of what the old version does not decline: {more}",
         f"not yet labelled: {percent(found.unlabelled_share)}; {usual}",
     ]
+    if span.newest_label_days is not None:
+        lines.append(
+            f"newest label: {_day(span.newest_label_ms or 0)}, "
+            f"{span.newest_label_days:g} days before the newest record"
+        )
     lines += [f"skipped, {cause}: {n:,}" for cause, n in found.skipped.items()]
     lines += [list_line(told) for told in found.lists]
     lines += [f"taken for granted: {told}" for told in found.assumes]
@@ -105,7 +110,7 @@ def _outcomes(found: BacktestResult) -> Sheet:
                 share(old.count, found.eligible),
                 f"{new.count:,}",
                 share(new.count, found.eligible),
-                percent(new.precision),
+                sure(new.precision, precision_interval(new)),
             )
         )
     columns = ("outcome", "old", "share", "new", "share", "precision, new")
@@ -137,7 +142,7 @@ def _rule(line: RuleFigures) -> tuple[str, ...]:
         f"{line.hits.count:,}",
         f"{line.hits.of(PaymentClass.FRAUD).count:,}",
         f"{line.hits.of(*GENUINE).count:,}",
-        percent(line.hits.precision),
+        sure(line.hits.precision, precision_interval(line.hits)),
         money(line.hits.amounts),
         f"{line.alone.count:,}",
         f"{line.alone.frauds:,}",

@@ -40,7 +40,8 @@ class ReplayedSource:
         """As `PaidSource`."""
         view(con, "run", self.path)
         ((newest, known, usual, count, old),) = con.execute(
-            f"""SELECT max(occurred_at_ms), max(known_at_ms), quantile_disc(
+            f"""SELECT max(occurred_at_ms),
+                max(known_at_ms) FILTER (fraud IS NOT NULL), quantile_disc(
                 known_at_ms - occurred_at_ms, {_USUAL}) FILTER (fraud),
                 count(*), count(*) FILTER (transaction IS NULL) FROM run"""  # noqa: S608
         ).fetchall()
@@ -55,7 +56,10 @@ class ReplayedSource:
             delay_ms = delay_days * DAY_MS
         until = int(newest) + 1
         now = max(int(newest), int(known or 0))
-        return JudgedSpan(until - days * DAY_MS, until, now, delay_ms)
+        newest_ms = None if known is None else int(known)
+        return JudgedSpan(
+            until - days * DAY_MS, until, now, delay_ms, newest_label_ms=newest_ms
+        )
 
     def chunks(self, con: Any, span: JudgedSpan) -> Iterator[float]:
         """As `PaidSource`; the payments are read from their messages."""

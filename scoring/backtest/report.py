@@ -1,10 +1,12 @@
-"""Reports on a policy: its rules, its segments, the schemes' yardsticks, as tables."""
+"""Reports on a policy: its rules, its segments, the schemes' yardsticks, as JSON."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
+from scoring.backtest.costs import CostFile
+from scoring.backtest.formulas import COST_FORMULAS, FORMULAS
 from scoring.backtest.intervals import wilson
 from scoring.backtest.let_through import (
     PRECISION_FORMULA,
@@ -16,33 +18,56 @@ from scoring.backtest.yardsticks import (
     DISPUTES_FORMULA,
     SCA_BANDS,
     SCA_FORMULA,
+    SCA_SOURCE,
     Yardsticks,
 )
 from scoring.core.decision.decision import Outcome
 from scoring.core.policy.policy import Policy
 from scoring.core.policy.sample_figures import Estimate
-from scoring.replay.sheet import Sheet, money, percent
-from scoring.replay.slices import GENUINE, PaymentClass, sum_of
+from scoring.replay.slices import GENUINE, PaymentClass, Slice, sum_of
 
 _DAY_S = 86_400
-_MERCHANTS = 20  # shown: those with the highest ratios
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a report has beside the backtest's figures; None where it is not known."""
+
+    yardsticks: Yardsticks | None = None
+    sample: SampleFigures | None = None
+    costs: CostFile | None = None
+
+
+_NOTHING = Beside()
 
 
 def report_json(
-    found: BacktestResult,
-    policy: Policy,
-    beside: Yardsticks | None,
-    sample: SampleFigures | None = None,
+    found: BacktestResult, policy: Policy, beside: Beside = _NOTHING
 ) -> dict[str, Any]:
-    """The reports for a program; shares from 0 to 1, amounts in minor units."""
+    """The reports for a program; shares from 0 to 1, amounts in minor units.
+
+    Raises `BadArtifact` for costs of a segment that the policy has not.
+    """
+    costs, sample, yardsticks = beside.costs, beside.sample, beside.yardsticks
+    if costs is not None:
+        costs.refuse_unknown([segment.segment for segment in found.segments])
     return {
         "version": found.new.version,
         "reference_currency": found.currency,
         "eligible": found.eligible,
         "skipped": dict(found.skipped),
-        "rules": [rule_json(line, found, policy) for line in found.rules],
-        "segments": [_segment_json(segment) for segment in found.segments],
-        "yardsticks": None if beside is None else _yardsticks_json(beside),
+        "newest_label_ms": found.span.newest_label_ms,
+        "newest_label_age_days": found.span.newest_label_days,
+        "formulas": {**FORMULAS, **(COST_FORMULAS if costs else {})},
+        "rules": [
+            rule_json(line, found, policy) | {"cost": costs and _rule_cost(line, costs)}
+            for line in found.rules
+        ],
+        "segments": [
+            _segment_json(one) | {"cost": costs and _segment_cost(one, costs)}
+            for one in found.segments
+        ],
+        "yardsticks": None if yardsticks is None else _yardsticks_json(yardsticks),
         "let_through": None if sample is None else _sample_json(sample),
     }
 
@@ -77,6 +102,48 @@ def rule_json(
     }
 
 
+def _rule_cost(line: RuleFigures, costs: CostFile) -> dict[str, int]:
+    """What the payments cost that it declines, by their segments; minor units."""
+    parts = [(costs.of(name), part) for name, part in line.declined_in.items()]
+    return {
+        "refused_customers_minor": round(
+            sum(
+                own.refused_customer.of(*_weighed(part, *GENUINE))
+                for own, part in parts
+            )
+        ),
+        "fraud_stopped_minor": round(
+            sum(
+                own.missed_fraud.of(*_weighed(part, PaymentClass.FRAUD))
+                for own, part in parts
+            )
+        ),
+    }
+
+
+def _segment_cost(segment: SegmentFigures, costs: CostFile) -> dict[str, int]:
+    """What the outcomes of a segment cost; minor units."""
+    own = costs.of(segment.segment)
+    by_outcome = {
+        outcome: own.of(
+            outcome, _weighed(part, PaymentClass.FRAUD), _weighed(part, *GENUINE)
+        )
+        for outcome, part in segment.outcomes.items()
+    }
+    held = by_outcome[Outcome.CHALLENGE] + by_outcome[Outcome.REVIEW]
+    return {
+        "missed_fraud_minor": round(by_outcome[Outcome.APPROVE]),
+        "refused_customers_minor": round(by_outcome[Outcome.DECLINE]),
+        "held_minor": round(held),
+        "total_minor": round(sum(by_outcome.values())),
+    }
+
+
+def _weighed(part: Slice, *classes: PaymentClass) -> tuple[float, float]:
+    known = part.of(*classes)
+    return known.weight, known.weighted_minor
+
+
 def _age_days(rule: str, policy: Policy, until_ms: int) -> float | None:
     """The days since it starts, where its file says that."""
     starts = next((r.starts for r in policy.file.rules if r.id == rule), None)
@@ -97,6 +164,7 @@ def _segment_json(segment: SegmentFigures) -> dict[str, Any]:
         "segment": segment.segment,
         "payments": every.count,
         "approval_rate": approved.count / every.count if every.count else None,
+        "approval_rate_interval": wilson(approved.count, every.count),
         "fraud_rate_by_count": fraud.weight / known.weight if known.weight else None,
         "fraud_rate_by_count_interval": wilson(fraud.weight, known.weight),
         "fraud_rate_by_value": value,
@@ -108,6 +176,7 @@ def _yardsticks_json(found: Yardsticks) -> dict[str, Any]:
     return {
         "remote_fraud": {
             "formula": SCA_FORMULA,
+            "source": SCA_SOURCE,
             "bands_bps": {str(eur): bps for eur, bps in SCA_BANDS},
             "amount_minor": remote.amount_minor,
             "fraud_minor": remote.fraud_minor,
@@ -142,152 +211,3 @@ def _estimate_json(found: Estimate | None, formula: str) -> dict[str, Any]:
         "share": found.share if found else None,
         "interval": (found.low, found.high) if found else None,
     }
-
-
-def report_sheets(written: dict[str, Any]) -> list[Sheet]:
-    """The reports as tables, from what `report_json` says."""
-    currency = written["reference_currency"]
-    sheets = [_rules(written["rules"], currency), _segments(written["segments"])]
-    if written["yardsticks"]:
-        sheets += _yardsticks(written["yardsticks"], currency)
-    if written["let_through"]:
-        sheets += _sample(written["let_through"])
-    return [sheet for sheet in sheets if sheet.rows]
-
-
-def _rules(rules: list[dict[str, Any]], currency: str) -> Sheet:
-    rows = tuple(
-        (
-            one["rule"],
-            one["mode"],
-            _hits(one),
-            money({currency: one["declined_minor"]}),
-            _sure(one["precision"], one["precision_interval"]),
-            _sure(one["recall"], one["recall_interval"]),
-            f"{one['false_refusals']:,}",
-            money({currency: one["false_refusals_minor"]}),
-            _day(one["last_hit_ms"]),
-            one["owner"],
-            "–" if one["age_days"] is None else f"{one['age_days']:g} d",
-        )
-        for one in rules
-    )
-    columns = (
-        *("rule", "mode", "hits", "declined", "precision", "recall"),
-        *("legitimate refused", "their amount", "last hit", "owner", "age"),
-    )
-    return Sheet("Rules", columns, rows)
-
-
-def _segments(segments: list[dict[str, Any]]) -> Sheet:
-    rows = tuple(
-        (
-            one["segment"],
-            f"{one['payments']:,}",
-            percent(one["approval_rate"]),
-            _bps(one["fraud_rate_by_count"]),
-            _bps(one["fraud_rate_by_value"]),
-        )
-        for one in segments
-        if one["payments"]
-    )
-    columns = (
-        *("segment", "payments", "approved", "fraud by count, bps"),
-        "fraud by value, bps",
-    )
-    return Sheet("Segments", columns, rows)
-
-
-def _yardsticks(found: dict[str, Any], currency: str) -> list[Sheet]:
-    remote, disputes = found["remote_fraud"], found["disputes"]
-    bands = tuple(
-        (
-            f"up to {eur} EUR: {bps:g} bps",
-            money({currency: remote["fraud_minor"]}),
-            money({currency: remote["amount_minor"]}),
-            _bps(None if remote["rate_bps"] is None else remote["rate_bps"] / 10_000),
-            "–" if remote["rate_bps"] is None
-            else "within" if remote["rate_bps"] <= bps else "above",
-        )
-        for eur, bps in remote["bands_bps"].items()
-    )  # fmt: skip
-    merchants = tuple(
-        (
-            one["merchant"],
-            one["tenant"],
-            one["month"],
-            f"{one['accepted']:,}",
-            f"{one['early_warnings']:,}",
-            f"{one['chargebacks']:,}",
-            percent(one["ratio"]),
-        )
-        for one in disputes["merchants"][:_MERCHANTS]
-    )
-    return [
-        Sheet(
-            f"Remote payments: {remote['formula']}",
-            ("band", "fraud", "all", "rate, bps", "is"),
-            bands,
-        ),
-        Sheet(
-            f"Merchants: {disputes['formula']}",
-            (
-                *("merchant", "tenant", "month", "accepted", "early warnings"),
-                *("chargebacks", "ratio"),
-            ),
-            merchants,
-        ),
-    ]
-
-
-def _sample(found: dict[str, Any]) -> list[Sheet]:
-    realised, precision = found["realised_share"], found["precision_of_declines"]
-    return [
-        Sheet(
-            f"Let-through sample: {realised['formula']}",
-            ("share as set", "eligible payments", "let through", "realised share"),
-            (
-                (
-                    percent(found["set_share"]),
-                    f"{found['eligible']:,}",
-                    f"{found['let_through']:,}",
-                    _sure(realised["share"], realised["interval"], digits=2),
-                ),
-            ),
-        ),
-        Sheet(
-            f"Let-through sample: {precision['formula']}",
-            ("old enough to be labelled", "precision of the declines"),
-            (
-                (
-                    f"{precision['count']:,}",
-                    _sure(precision["share"], precision["interval"]),
-                ),
-            ),
-        ),
-    ]
-
-
-def _hits(one: dict[str, Any]) -> str:
-    if not one["shadow_hits"]:
-        return f"{one['hits']:,}"
-    return f"{one['hits']:,}, shadow {one['shadow_hits']:,}"
-
-
-def _sure(
-    share: float | None, interval: tuple[float, float] | None, *, digits: int = 1
-) -> str:
-    if share is None or interval is None:
-        return "–"
-    of, low, high = (f"{edge:.{digits}%}" for edge in (share, *interval))
-    return f"{of} ({low}–{high})"
-
-
-def _bps(share: float | None) -> str:
-    return "–" if share is None else f"{share * 10_000:.1f}"
-
-
-def _day(at_ms: int | None) -> str:
-    if at_ms is None:
-        return "never"
-    return datetime.fromtimestamp(at_ms / 1_000, UTC).date().isoformat()

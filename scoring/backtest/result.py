@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scoring.backtest.intervals import wilson
+from scoring.backtest.intervals import Interval, wilson
 from scoring.backtest.source import JudgedSpan
 from scoring.core.decision.decision import Outcome
 from scoring.replay.flips import Flips
@@ -62,7 +62,8 @@ class RuleFigures:
     """One rule or list of the new version.
 
     `quiet` are the hits outside its rollout's share, where it acts as shadow;
-    `declined` the hits that are declined, by this rule or for another reason;
+    `declined` the hits that are declined, by this rule or for another reason, and
+    `declined_in` the same by the thresholds' segments, currencies aside;
     `alone` the payments whose outcome is milder without it; `unknown` how many left it
     unknown; `overlaps` the others that held with it, most frequent first.
     """
@@ -74,6 +75,7 @@ class RuleFigures:
     hits: Slice
     quiet: Slice
     declined: Slice
+    declined_in: Mapping[str, Slice]
     alone: Slice
     unknown: int
     overlaps: Mapping[str, int]
@@ -194,6 +196,7 @@ def plain(found: BacktestResult) -> dict[str, Any]:
             "until_ms": found.span.until_ms,
             "now_ms": found.span.now_ms,
             "label_delay_ms": found.span.delay_ms,
+            "newest_label_ms": found.span.newest_label_ms,
         },
         "eligible": found.eligible,
         "skipped": dict(found.skipped),
@@ -278,14 +281,20 @@ def slice_json(part: Slice) -> dict[str, Any]:
     by_truth = {
         t.value: sum_json(part.tallies[t]) for t in PaymentClass if t in part.tallies
     }
-    frauds = part.of(PaymentClass.FRAUD).weight
-    sure = wilson(frauds, frauds + part.of(*GENUINE).weight)
+    precision = None if part.precision is None else round(part.precision, 9)
+    sure = precision_interval(part)
     return {
         "count": part.count,
-        "precision": None if part.precision is None else round(part.precision, 9),
+        "precision": precision,
         "precision_interval": sure and [round(edge, 9) for edge in sure],
         "by_truth": by_truth,
     }
+
+
+def precision_interval(part: Slice) -> Interval | None:
+    """How sure a slice's precision is: 95 %; None where nothing of it is known."""
+    frauds = part.of(PaymentClass.FRAUD).weight
+    return wilson(frauds, frauds + part.of(*GENUINE).weight)
 
 
 def sum_json(tally: PaymentSum) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from scoring.backtest.result import RuleFigures
+from scoring.backtest.segments import segment_name
 from scoring.backtest.trial import Combination, Trial
 from scoring.core.decision.decision import Outcome
 from scoring.replay.slices import Slice
 
+SegmentParts = dict[tuple[int, int], Slice]  # by (segment, combination)
 _OVERLAPS = 10  # of each rule: the others that held with it most often
 
 
@@ -20,6 +22,7 @@ class RuleCount:
     hits: Slice = field(default_factory=Slice)
     quiet: Slice = field(default_factory=Slice)
     declined: Slice = field(default_factory=Slice)
+    declined_in: dict[str, Slice] = field(default_factory=dict)
     alone: Slice = field(default_factory=Slice)
     unknown: int = 0
     overlaps: Counter[str] = field(default_factory=Counter)
@@ -32,7 +35,9 @@ class RuleCount:
         return dict(ordered[:_OVERLAPS])
 
 
-def rule_figures(trial: Trial, parts: dict[int, Slice]) -> tuple[RuleFigures, ...]:
+def rule_figures(
+    trial: Trial, parts: dict[int, Slice], in_segments: SegmentParts
+) -> tuple[RuleFigures, ...]:
     """The figures of each rule and list; `parts` are payments by combination."""
     asks = trial.new.policy.asks
     counts = [RuleCount() for _ in asks]
@@ -44,6 +49,7 @@ def rule_figures(trial: Trial, parts: dict[int, Slice]) -> tuple[RuleFigures, ..
         _count(trial, counts, found, part)
         for i in _bits(trial.new.read(found.key)[0]):
             counts[i].last_ms = max(counts[i].last_ms or 0, newest[combination])
+    _count_in_segments(trial, counts, in_segments)
     owners = {rule.id: rule.owner for rule in trial.new.policy.file.rules}
     return tuple(
         RuleFigures(
@@ -54,6 +60,7 @@ def rule_figures(trial: Trial, parts: dict[int, Slice]) -> tuple[RuleFigures, ..
             hits=own.hits,
             quiet=own.quiet,
             declined=own.declined,
+            declined_in=own.declined_in,
             alone=own.alone,
             unknown=own.unknown,
             overlaps=own.most_with,
@@ -83,6 +90,19 @@ def _count(
                 own.overlaps[name] += part.count
     for i in _bits(unknowns):
         counts[i].unknown += part.count
+
+
+def _count_in_segments(
+    trial: Trial, counts: list[RuleCount], in_segments: SegmentParts
+) -> None:
+    """What is declined, by the segments whose costs may differ."""
+    for (segment, combination), part in in_segments.items():
+        found = trial.found["new"][combination]
+        if found.outcome is not Outcome.DECLINE:
+            continue
+        name = segment_name(trial.new.policy, segment)
+        for i in _bits(trial.new.read(found.key)[0]):
+            counts[i].declined_in.setdefault(name, Slice()).add(part)
 
 
 def _bits(mask: int) -> list[int]:

@@ -18,7 +18,8 @@ from scoring.backtest.result import (
     SegmentFigures,
     SideFigures,
 )
-from scoring.backtest.rule_figures import rule_figures
+from scoring.backtest.rule_figures import SegmentParts, rule_figures
+from scoring.backtest.segments import segment_name
 from scoring.backtest.side import AS_WRITTEN, Judging, Side
 from scoring.backtest.source import DAYS, PaidSource
 from scoring.backtest.trial import Trial
@@ -107,6 +108,7 @@ def _found(trial: Trial) -> BacktestResult:
         "SELECT cause, sum(count) FROM skipped GROUP BY 1 ORDER BY 1"
     ).fetchall()
     flips, samples = _flips(trial)
+    in_segments = _by_segment(trial)
     return BacktestResult(
         old=figures[0],
         new=figures[1],
@@ -117,8 +119,8 @@ def _found(trial: Trial) -> BacktestResult:
         skipped={cause: int(count) for cause, count in skipped},
         flips=flips,
         samples=samples,
-        rules=rule_figures(trial, parts["new"]),
-        segments=_segments(trial),
+        rules=rule_figures(trial, parts["new"], in_segments),
+        segments=_segments(trial, in_segments),
         curves=_curves(trial),
         decided_by_old=int(decided),
         differing=int(differing),
@@ -257,20 +259,27 @@ def _because(
 # Curves --------------------------------------------------------------------------
 
 
-def _segments(trial: Trial) -> tuple[SegmentFigures, ...]:
-    rows = trial.con.execute(
-        """SELECT segment, outcome, truth, '', sum(count)::BIGINT, 0, sum(amount),
-            sum(weight), sum(weighted)
-        FROM segments GROUP BY ALL ORDER BY ALL"""
-    ).fetchall()
+def _segments(trial: Trial, parts: SegmentParts) -> tuple[SegmentFigures, ...]:
     count = len(trial.new.policy.file.thresholds.segments) + 1
     found = [{o: Slice() for o in Outcome if o} for _ in range(count)]
-    for segment, outcome, *sums in rows:
-        found[segment][Outcome(outcome)].add(_slice(sums))
+    for (segment, combination), part in parts.items():
+        found[segment][trial.outcome("new", combination)].add(part)
     return tuple(
         SegmentFigures(segment_name(trial.new.policy, i), outcomes)
         for i, outcomes in enumerate(found)
     )
+
+
+def _by_segment(trial: Trial) -> SegmentParts:
+    rows = trial.con.execute(
+        """SELECT segment, new, truth, '', sum(count)::BIGINT, 0, sum(amount),
+            sum(weight), sum(weighted)
+        FROM segments GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    found: SegmentParts = {}
+    for segment, combination, *sums in rows:
+        found.setdefault((segment, combination), Slice()).add(_slice(sums))
+    return found
 
 
 def _curves(trial: Trial) -> tuple[Curve, ...]:
@@ -294,16 +303,4 @@ def _curves(trial: Trial) -> tuple[Curve, ...]:
             tuple(cells[i]),
         )
         for i, levels in enumerate(cuts)
-    )
-
-
-def segment_name(policy: Policy, place: int) -> str:
-    """A segment of the thresholds in words: "channel ATM", or "all others"."""
-    segments = policy.file.thresholds.segments
-    if place == len(segments):
-        return "all others"
-    written = segments[place].where.model_dump(exclude_unset=True)
-    return ", ".join(
-        f"{name} {'/'.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in written.items()
     )

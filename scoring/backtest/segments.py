@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scoring.backtest.predicates import field_sql, text_sql
+from scoring.core.policy.policy import Policy
 from scoring.core.policy.segments import Where, texts_of
 
 # Fields of which policies name thousands: their cases are joined, not asked in turn.
@@ -90,3 +91,15 @@ def condition(where: Where) -> str:
 
 def _listed(texts: Sequence[str]) -> str:
     return ", ".join(map(text_sql, texts))
+
+
+def segment_name(policy: Policy, place: int) -> str:
+    """A segment of the thresholds in words: "channel ATM", or "all others"."""
+    segments = policy.file.thresholds.segments
+    if place == len(segments):
+        return "all others"
+    written = segments[place].where.model_dump(exclude_unset=True)
+    return ", ".join(
+        f"{name} {'/'.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in written.items()
+    )

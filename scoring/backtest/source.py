@@ -43,7 +43,8 @@ class JudgedSpan:
 
     Labels are usually known `delay_ms` after their payment; None: no label says fraud.
     A payment younger than that, at `now_ms`, is not yet labelled. Where a `tenant` is
-    named, it is of that one alone.
+    named, it is of that one alone. `newest_label_ms` is when the newest label became
+    known, None where there is none.
     """
 
     from_ms: int
@@ -51,6 +52,14 @@ class JudgedSpan:
     now_ms: int
     delay_ms: int | None
     tenant: str = ""
+    newest_label_ms: int | None = None
+
+    @property
+    def newest_label_days(self) -> float | None:
+        """How old the newest label is beside the newest of everything, days."""
+        if self.newest_label_ms is None:
+            return None
+        return round((self.now_ms - self.newest_label_ms) / DAY_MS, 1)
 
     @property
     def where(self) -> str:
@@ -115,7 +124,10 @@ class ArchiveSource:
             delay_ms = self._delay_ms(con, delay_days, files)
         until = int(newest) + 1
         now = max(int(newest), int(known or 0))
-        return JudgedSpan(until - days * DAY_MS, until, now, delay_ms)
+        newest_ms = None if known is None else int(known)
+        return JudgedSpan(
+            until - days * DAY_MS, until, now, delay_ms, newest_label_ms=newest_ms
+        )
 
     def chunks(self, con: Any, span: JudgedSpan) -> Iterator[float]:
         """As `PaidSource`: whole days together, so that repeats meet."""

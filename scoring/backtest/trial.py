@@ -43,8 +43,9 @@ class Trial:
     """Both policies over one connection; results are in tables of it.
 
     `groups` (old, new, truth, currency, count, minor, amount, weight, weighted),
-    `curves` (segment, bin, floor, truth, count, amount, weight, weighted), `samples`,
-    `skipped` and `differing` gather over the chunks.
+    `curves` (segment, bin, floor, truth, count, amount, weight, weighted), `segments`
+    (segment, new, truth, count, amount, weight, weighted), `samples`, `skipped` and
+    `differing` gather over the chunks.
     """
 
     con: Any
@@ -181,7 +182,7 @@ _TABLES = (
     minor HUGEINT, amount HUGEINT, weight DOUBLE, weighted DOUBLE, last_ms BIGINT)""",
     """curves (segment INTEGER, bin SMALLINT, floor TINYINT, truth VARCHAR,
     count BIGINT, amount HUGEINT, weight DOUBLE, weighted DOUBLE)""",
-    """segments (segment INTEGER, outcome TINYINT, truth VARCHAR, count BIGINT,
+    """segments (segment INTEGER, new INTEGER, truth VARCHAR, count BIGINT,
     amount HUGEINT, weight DOUBLE, weighted DOUBLE)""",
     "samples (old INTEGER, new INTEGER, tenant VARCHAR, id VARCHAR)",
     "skipped (cause VARCHAR, count BIGINT)",
@@ -195,7 +196,7 @@ _GATHER = (
     """INSERT INTO curves SELECT segment, bin, new_floor, truth, count(*),
         coalesce(sum(amount), 0), sum(weight), coalesce(sum(amount * weight), 0)
     FROM settled WHERE bin IS NOT NULL AND new_floor > 0 GROUP BY ALL""",
-    """INSERT INTO segments SELECT segment, new_outcome, truth, count(*),
+    """INSERT INTO segments SELECT segment, new, truth, count(*),
         coalesce(sum(amount), 0), sum(weight), coalesce(sum(amount * weight), 0)
     FROM settled GROUP BY ALL""",
     f"""INSERT INTO samples SELECT old, new, one.tenant, one.id FROM (

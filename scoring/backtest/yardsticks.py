@@ -11,8 +11,11 @@ from scoring.core.decision.decision import Outcome
 from scoring.core.transaction.transaction import Channel
 from scoring.training.offline.rates import with_amounts
 
-# Article 19 and the annex of the regulation on strong customer authentication
-# (EU 2018/389): up to an amount in EUR, for card payments, in basis points.
+SCA_SOURCE = (
+    "Regulation (EU) 2018/389 on strong customer authentication, article 19 and annex, "
+    "card payments"
+)
+# Up to an amount in EUR, in basis points.
 SCA_BANDS = ((500, 1.0), (250, 6.0), (100, 13.0))
 SCA_FORMULA = (
     "fraud rate = amount of the fraudulent accepted remote payments / amount of all "

@@ -94,6 +94,20 @@ def percent(ratio: float | None) -> str:
     return "–" if ratio is None else f"{ratio:.2%}"
 
 
+def sure(
+    ratio: float | None, interval: tuple[float, float] | None, *, digits: int = 1
+) -> str:
+    """A ratio in per cent with its interval, a dash where there is none.
+
+    >>> sure(0.5, (0.25, 0.75)), sure(None, None)
+    ('50.0% (25.0%–75.0%)', '–')
+    """
+    if ratio is None or interval is None:
+        return "–"
+    of, low, high = (f"{edge:.{digits}%}" for edge in (ratio, *interval))
+    return f"{of} ({low}–{high})"
+
+
 def number(ratio: float | None) -> str:
     """A ratio as a number, a dash for None.
 

@@ -31,7 +31,7 @@ POLICY = (
     + """  HELD: A rule of the test held.
   UNSEEN: A rule of the test could not be asked.
 limits:
-  most:
+  most_minor:
     default: 250
     segments: [{where: {merchant: m1}, limit: 100}]
 lists:
@@ -45,7 +45,7 @@ rules:
   - {id: often, when: features.card_count_1h >= 4.0, then: decline, reason_code: HELD,
      on_missing: review, missing_reason_code: UNSEEN}
   - {id: summed, when: features.card_sum_1d > 5000.0, then: review, reason_code: HELD}
-  - {id: limited, when: transaction.amount_minor > limits.most, then: challenge,
+  - {id: limited, when: transaction.amount_minor > limits.most_minor, then: challenge,
      reason_code: HELD}
   - {id: partly, when: transaction.amount_minor >= 250, then: decline,
      reason_code: HELD, rollout: 0.3}

@@ -39,6 +39,12 @@ LabelDelay = Annotated[
 MemoryMb = Annotated[
     int, typer.Option("--memory-mb", min=256, help="What lies beyond goes to disk.")
 ]
+Csv = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv", metavar="DIR", help="Write each table there too, for a spreadsheet."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 

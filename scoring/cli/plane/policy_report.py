@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,12 +11,19 @@ from scoring.cli.options.control import DatabaseUrl
 from scoring.cli.plane.policy_backtest import (
     LIVE,
     ArchiveDir,
+    Csv,
     Days,
     Decisions,
     Json,
     LabelDelay,
     MemoryMb,
 )
+
+if TYPE_CHECKING:
+    from scoring.backtest.costs import CostFile
+    from scoring.backtest.report import Beside
+    from scoring.backtest.run import BacktestOptions
+    from scoring.cli.plane.judged_version import JudgedVersion
 
 
 def report(
@@ -29,6 +37,11 @@ def report(
     days: Days = 90,
     label_delay_days: LabelDelay = None,
     memory_mb: MemoryMb = 2_048,
+    cost: Annotated[
+        Path | None,
+        typer.Option(help="what each outcome costs (YAML): adds what was paid"),
+    ] = None,
+    csv: Csv = None,
     as_json: Json = False,
 ) -> None:
     """Report on a version's rules and segments over decided payments.
@@ -38,32 +51,48 @@ def report(
     """
     import json
 
-    from scoring.backtest.let_through import sample_figures
-    from scoring.backtest.report import report_json, report_sheets
+    from scoring.backtest.costs import load_costs
+    from scoring.backtest.report import report_json
+    from scoring.backtest.report_page import (
+        report_remarks,
+        report_sheets,
+        report_tables,
+    )
     from scoring.backtest.run import BacktestOptions
-    from scoring.backtest.source import ArchiveSource
-    from scoring.backtest.yardsticks import yardsticks
-    from scoring.cli.plane.policy_backtest import Judge, source, version
+    from scoring.cli.plane.judged_version import Paid, judged_version, write_tables
+    from scoring.cli.plane.policy_backtest import read_text
     from scoring.replay.sheet import show
-    from scoring.settings import Settings
-    from scoring.wiring.definitions import catalogue_from
 
-    settings = Settings()
-    catalogue = catalogue_from(settings)
-    chosen = source(settings, catalogue, archive, decisions)
+    costs = None if cost is None else load_costs(read_text(cost), name=str(cost))
     options = BacktestOptions(days, label_delay_days, memory_mb)
-    asked = version(settings, catalogue, policy)
-    judge = Judge(settings, chosen, options, database=database)
-    found = judge(asked, asked)
-    beside = sample = None
-    if isinstance(chosen, ArchiveSource):
-        beside = yardsticks(chosen, options)
-        sample = sample_figures(chosen, asked, options)
-    written = report_json(found, asked, beside, sample)
+    judged = judged_version(policy, Paid(archive, decisions, database), options)
+    beside = _beside(judged, options, costs)
+    written = report_json(judged.found, judged.policy, beside)
+    if csv is not None:
+        write_tables(csv, report_tables(written))
     if as_json:
         typer.echo(json.dumps(written, indent=1))
         return
     show(report_sheets(written))
-    typer.echo(f"{found.eligible:,} payments; skipped: {dict(found.skipped) or 'none'}")
-    if beside is None:
+    for line in report_remarks(written):
+        typer.echo(line)
+    if beside.yardsticks is None:
         typer.echo("the schemes' yardsticks need an archive, which --archive names")
+
+
+def _beside(
+    judged: JudgedVersion, options: BacktestOptions, costs: CostFile | None
+) -> Beside:
+    """What only an archive tells, and the costs."""
+    from scoring.backtest.let_through import sample_figures
+    from scoring.backtest.report import Beside
+    from scoring.backtest.source import ArchiveSource
+    from scoring.backtest.yardsticks import yardsticks
+
+    if not isinstance(judged.source, ArchiveSource):
+        return Beside(costs=costs)
+    return Beside(
+        yardsticks(judged.source, options),
+        sample_figures(judged.source, judged.policy, options),
+        costs,
+    )

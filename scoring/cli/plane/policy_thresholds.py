@@ -11,6 +11,7 @@ from scoring.cli.options.control import DatabaseUrl
 from scoring.cli.plane.policy_backtest import (
     LIVE,
     ArchiveDir,
+    Csv,
     Days,
     Decisions,
     Json,
@@ -42,6 +43,7 @@ def thresholds(
     days: Days = 90,
     label_delay_days: LabelDelay = None,
     memory_mb: MemoryMb = 2_048,
+    csv: Csv = None,
     as_json: Json = False,
 ) -> None:
     """Choose the thresholds that cost least on decided payments, by segment.
@@ -53,19 +55,19 @@ def thresholds(
 
     from scoring.backtest.costs import cheapest, load_costs
     from scoring.backtest.run import BacktestOptions
-    from scoring.cli.plane.policy_backtest import Judge, read_text, source, version
+    from scoring.cli.plane.judged_version import Paid, judged_version, write_tables
+    from scoring.cli.plane.policy_backtest import read_text
     from scoring.core.policy.policy import load_policy
     from scoring.settings import Settings
     from scoring.wiring.definitions import catalogue_from
 
-    settings = Settings()
-    catalogue = catalogue_from(settings)
+    catalogue = catalogue_from(Settings())
     asked = load_costs(read_text(cost), name=str(cost))
-    now = version(settings, catalogue, policy)
     options = BacktestOptions(days, label_delay_days, memory_mb)
-    paid = source(settings, catalogue, archive, decisions)
-    found = Judge(settings, paid, options, database=database)(now, now)
-    chosen = cheapest(found.curves, asked)
+    judged = judged_version(policy, Paid(archive, decisions, database), options)
+    chosen = cheapest(judged.found.curves, asked)
+    if csv is not None:
+        write_tables(csv, {"thresholds": [_record(one) for one in chosen]})
     if as_json:
         typer.echo(json.dumps([_plain(one) for one in chosen], indent=1))
     else:
@@ -123,6 +125,24 @@ def _levels(levels: Sequence[float | None]) -> str:
 
 def _plain(one: Cheapest) -> dict[str, object]:
     return {name: getattr(one, name) for name in one.__slots__}
+
+
+def _record(one: Cheapest) -> dict[str, object]:
+    """A segment for a spreadsheet: no level is an empty cell."""
+    names = ("challenge", "review", "decline")
+    levels = {
+        f"{name}_{when}": level
+        for when, own in (("now", one.now), ("cheapest", one.chosen))
+        for name, level in zip(names, own, strict=True)
+    }
+    return {
+        "segment": one.segment,
+        **levels,
+        "frauds_known": one.frauds,
+        "cost_now_minor": round(one.cost_now_minor),
+        "cost_cheapest_minor": round(one.cost_minor),
+        "kept_because": one.kept,
+    }
 
 
 def _chart(chosen: Sequence[Cheapest]) -> str:

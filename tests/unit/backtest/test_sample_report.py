@@ -10,7 +10,8 @@ from small_policy import LARGE
 from scoring import wire
 from scoring.backtest.intervals import wilson
 from scoring.backtest.let_through import sample_figures
-from scoring.backtest.report import report_json, report_sheets
+from scoring.backtest.report import Beside, report_json
+from scoring.backtest.report_page import report_sheets
 from scoring.backtest.run import BacktestOptions, backtest
 from scoring.backtest.source import source_of
 from scoring.core.decision.decision import Degradation, DegradationCode, Outcome
@@ -134,7 +135,7 @@ def test_the_precision_weighs_each_by_its_inverse_probability(found):
 
 def test_the_report_shows_the_sample_with_its_formulas(source, found):
     same = backtest(source, POLICY, POLICY, options=OPTIONS)
-    written = report_json(same, POLICY, None, found)
+    written = report_json(same, POLICY, Beside(sample=found))
     assert written["let_through"]["realised_share"]["share"] == 7 / 48
     assert (
         "1 / probability" in written["let_through"]["precision_of_declines"]["formula"]

@@ -109,15 +109,27 @@ def test_a_report_and_cheapest_thresholds_come_from_the_same_archive(place, tmp_
     done = CliRunner().invoke(app, ["report", "--policy", old, *archive])
     assert done.exit_code == 0, done.output
     assert "legitimate refused" in done.output
+    assert "newest label: " in done.output
     (tmp_path / "costs.yaml").write_text(COSTS)
+    words = ["--cost", str(tmp_path / "costs.yaml"), "--csv", str(tmp_path / "tables")]
+    done = CliRunner().invoke(app, ["report", "--policy", old, *words, *archive])
+    assert done.exit_code == 0, done.output
+    assert "Costs by segment" in done.output
+    assert {path.name for path in (tmp_path / "tables").iterdir()} == {
+        *("rules.csv", "segments.csv", "formulas.csv"),
+        *("remote-fraud.csv", "disputes.csv"),
+    }
     out, plot = tmp_path / "new.yaml", tmp_path / "costs.svg"
     words = ["--cost", str(tmp_path / "costs.yaml"), "--policy", old]
     words += ["--out", str(out), "--plot", str(plot)]
+    words += ["--csv", str(tmp_path / "levels")]
     done = CliRunner().invoke(app, ["thresholds", *words, *archive])
     assert done.exit_code == 0, done.output
     assert "frauds are known: 30 are needed" in done.output
     assert out.read_text() == OLD_POLICY, "levels that were kept change nothing"
     assert plot.read_text().startswith("<svg")
+    levels = (tmp_path / "levels" / "thresholds.csv").read_text("utf-8-sig")
+    assert levels.startswith("segment,challenge_now,review_now,decline_now,")
 
 
 def test_a_version_of_the_control_plane_keeps_its_figures_for_the_gate(place, tmp_path):
