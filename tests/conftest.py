@@ -20,6 +20,7 @@ from image import Image
 from kafka_cluster import kafka_cluster, why_not
 from light import LightInstall
 from postgres_cluster import PostgresCluster
+from slow_work import watched
 from sqlalchemy import make_url
 from stream_bench import StreamBench
 from stream_parts import create_topics
@@ -169,8 +170,11 @@ def control_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def control_database(control_url: str) -> Iterator[Database]:
-    """The control plane's database with its tables, of each kind."""
-    database = Database(control_url).migrated()
+    """The control plane's database with its tables, of each kind.
+
+    Whoever parses or compiles while they write fails: nobody else can write then.
+    """
+    database = watched(Database(control_url).migrated())
     yield database
     database.close()
 

@@ -10,17 +10,20 @@ from control_parts import (
     DAN,
     EVE,
     FAY,
+    TEXTS,
     ControlBench,
     backtest,
     person,
     text,
 )
 
-from scoring.control.desks.policy_texts import mistakes
+from scoring.control.database.unit_of_work import writing
+from scoring.control.desks.policy_texts import PolicyTexts, mistakes
 from scoring.control.domain.approvals import Act
 from scoring.control.domain.control_rules import ControlRules
 from scoring.control.domain.people import By
 from scoring.control.domain.policy_life import PolicyState
+from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import (
     BadArtifact,
     ChangedMeanwhile,
@@ -41,6 +44,26 @@ def desk(bench):
 
 
 # Texts ----------------------------------------------------------------------------
+
+
+def test_who_compiles_while_others_wait_to_write_is_found(control_database):
+    with pytest.raises(AssertionError, match="slow work"), writing(control_database):
+        TEXTS.checked(text(1))
+
+
+def test_a_draft_that_is_edited_while_it_is_compiled_is_not_proposed(bench):
+    number = bench.desk.draft(By(ANN), text(1)).policy.number
+
+    class EditedMeanwhile(PolicyTexts):
+        def checked(self, content, reasons=None):
+            bench.texts = TEXTS
+            bench.desk.edit(By(CAT), number, text(2), revision=1)
+            return TEXTS.checked(content, reasons)
+
+    bench.texts = EditedMeanwhile(default_catalogue())
+    with pytest.raises(ChangedMeanwhile):
+        bench.desk.propose(By(ANN), number)
+    assert bench.state(number) is PolicyState.DRAFT
 
 
 def test_a_text_with_mistakes_is_refused_whole_with_the_line_of_each(bench, desk):

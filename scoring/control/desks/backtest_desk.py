@@ -90,12 +90,12 @@ class BacktestDesk:
             )
         if sum(map(bool, (wish.policy, wish.text, wish.rule))) != 1:
             raise InvalidTransaction("policy", "send one of policy, text and rule")
+        new, old = self._judged_texts(wish)
         with self._doing(by) as (work, doing):
             queued(work.backtest_jobs.waiting())
-            old = self._old(work, wish.against)
             job = BacktestJob(
                 number=work.backtest_jobs.next_number(),
-                new=self._new(work, wish, old),
+                new=new,
                 old=old,
                 scope=wish.scope,
                 by=by.person.name,
@@ -200,25 +200,25 @@ class BacktestDesk:
 
     # ---------------------------------------------------------------------------
 
-    def _old(self, work: UnitOfWork, against: int | None) -> JudgedText:
-        if against is not None:
-            return _judged(work.policies.policy(against))
-        kept = work.policies.in_force()
-        if kept is not None and kept.arrangement.policy is not None:
-            return _judged(work.policies.policy(kept.arrangement.policy))
-        settled = self._settled()
-        checked = self._texts.checked(settled.text, settled.reasons)
-        return JudgedText(
-            version=checked.version, text=checked.text, reasons=checked.reasons
-        )
-
-    def _new(self, work: UnitOfWork, wish: BacktestWish, old: JudgedText) -> JudgedText:
-        if wish.policy is not None:
-            return _judged(work.policies.policy(wish.policy))
+    def _judged_texts(self, wish: BacktestWish) -> tuple[JudgedText, JudgedText]:
+        """The new text and the old one, compiled before a writer holds others up."""
+        with reading(self._database) as work:
+            old = _old(work, wish.against)
+            new = None
+            if wish.policy is not None:
+                new = _judged(work.policies.policy(wish.policy))
+        if old is None:
+            settled = self._settled()
+            old = self._sent(settled.text, settled.reasons)
+        if new is not None:
+            return new, old
         if wish.rule:
             version = self._texts.with_rule(old.text, old.reasons, wish.rule).version
-            return replace(old, version=version, policy=None, rule=wish.rule)
-        checked = self._texts.checked(wish.text, wish.reasons)
+            return replace(old, version=version, policy=None, rule=wish.rule), old
+        return self._sent(wish.text, wish.reasons), old
+
+    def _sent(self, text: str, reasons: str | None) -> JudgedText:
+        checked = self._texts.checked(text, reasons)
         return JudgedText(
             version=checked.version, text=checked.text, reasons=checked.reasons
         )
@@ -228,6 +228,14 @@ class BacktestDesk:
         why = checked_why(by.why, because=())
         with writing(self._database) as work:
             yield work, replace(by, why=why).at(self._now_ms())
+
+
+def _old(work: UnitOfWork, against: int | None) -> JudgedText | None:
+    """A version, by default the one in force; None before the first release."""
+    if against is None:
+        kept = work.policies.in_force()
+        against = None if kept is None else kept.arrangement.policy
+    return None if against is None else _judged(work.policies.policy(against))
 
 
 def _judged(policy: PolicyVersion) -> JudgedText:

@@ -40,12 +40,13 @@ class PeopleDesk:
         person.needs(Right.ADMINISTER)
         name = _named(name)
         token, at_ms = new_token(), self._now_ms()
+        digest = token_digest(token)
         holder = TokenHolder(name, roles, at_ms, person.name)
         with writing(self._database) as work:
             holders = TokenHolders(work.connection)
             before = holders.named(name)
             holders.withdraw(name, at_ms)
-            holders.add(token_digest(token), holder)
+            holders.add(digest, holder)
             self._record(work, person, "people.give", (before, holder))
         return token
 

@@ -107,10 +107,10 @@ class PolicyDesk:
 
         From then on its text never changes.
         """
-        settled = self._settled_now()
+        by.person.needs(Right.WRITE_POLICY)
+        settled, understood = self._settled_now(), self._understood(number)
         with self._doing(by) as (work, doing):
-            policy = work.policies.policy(number)
-            self._still_means(policy)
+            policy = steps.as_understood(work, number, understood)
             return self._proposed(work, policy, (act, share), doing, settled)
 
     def keep_backtest(self, by: By, backtest: Backtest) -> Backtest:
@@ -134,7 +134,12 @@ class PolicyDesk:
 
         A reason is required where the gate asks for it.
         """
+        by.person.needs(Right.APPROVE)
         settled = self._settled_now()
+        if at_once:
+            with self._reading() as work:
+                number = work.policies.proposal(proposal).policy
+            self._understood(number)  # what was proposed never changes
         with self._doing(by) as (work, doing):
             found = work.policies.proposal(proposal)
             if found.version != version:
@@ -157,7 +162,6 @@ class PolicyDesk:
             steps.record_decision(work, "policy.approve", approval, beside, doing)
             if not at_once:
                 return self._told(PolicyAnswer(policy=policy, proposal=approval))
-            self._still_means(policy)
             done = steps.perform(work, policy, (found.act, found.share), doing)
             return self._told(replace(done, proposal=work.policies.proposal(proposal)))
 
@@ -200,16 +204,13 @@ class PolicyDesk:
         """
         by.person.needs(Right.ROLL_BACK)
         because = "a rollback is recorded with its reason"
+        checked_why(by.why, because=(because,))
+        with self._reading() as work:
+            _, _, target = steps.returning_to(work, to, read)
+        understood = self._understood(target)
         with self._doing(by, because) as (work, doing):
-            arrangement = steps.arrangement_at(work, read)
-            if arrangement.policy is None:
-                raise NotPossible("no policy was released yet: nothing to return to")
-            before = work.policies.policy(arrangement.policy).before
-            target = before if to is None else to
-            if target is None:
-                raise NotPossible("nothing was in force before this version")
-            content = work.policies.policy(target)
-            self._still_means(content)
+            arrangement, before, target = steps.returning_to(work, to, read)
+            content = steps.as_understood(work, target, understood)
             new = work.policies.next_number()
             policy = policy_life.restored(new, content, doing)
             steps.keep_text(work, None, policy, doing)
@@ -308,11 +309,13 @@ class PolicyDesk:
     def _perform(
         self, by: By, number: int, asked: Asked, read: int | None
     ) -> PolicyAnswer:
+        approvals.checked_share(*asked)
+        with self._reading() as work:
+            steps.arrangement_at(work, read)
+        understood = self._understood(number)
         with self._doing(by) as (work, doing):
             steps.arrangement_at(work, read)
-            policy = work.policies.policy(number)
-            self._still_means(policy)
-            approvals.checked_share(*asked)
+            policy = steps.as_understood(work, number, understood)
             return self._told(steps.perform(work, policy, asked, doing))
 
     def _settled_now(self) -> str:
@@ -323,14 +326,21 @@ class PolicyDesk:
             released = work.policies.in_force() is not None
         return "" if released else self._settled()
 
-    def _still_means(self, policy: policy_life.PolicyVersion) -> None:
-        """Raise where the definitions of today refuse or read a text otherwise."""
+    def _understood(self, number: int) -> policy_life.PolicyVersion:
+        """A version that means today what it meant; compiled before a writer holds
+        the others up, who checks that it is still the same one.
+
+        Raises where the definitions of today refuse or read its text otherwise.
+        """
+        with self._reading() as work:
+            policy = work.policies.policy(number)
         checked = self._texts.checked(policy.checked.text, policy.checked.reasons)
         if checked.version != policy.version:
             raise NotPossible(
                 f"version {policy.number} was {policy.version} and means "
                 f"{checked.version} by the definitions of today; draft it again"
             )
+        return policy
 
     @contextmanager
     def _doing(self, by: By, *because: str) -> Iterator[tuple[UnitOfWork, Doing]]:

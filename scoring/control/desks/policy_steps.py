@@ -25,7 +25,7 @@ from scoring.control.domain.policy_life import (
     differing_lines,
 )
 from scoring.core.release.policy_release import PolicyRelease
-from scoring.errors import ChangedMeanwhile
+from scoring.errors import ChangedMeanwhile, NotPossible
 
 Asked = tuple[Act, float | None]
 
@@ -178,6 +178,32 @@ def arrangement_at(work: UnitOfWork, read: int | None) -> Arrangement:
             f"release: {now} is in force, you read {read}; read it again", said
         )
     return arrangement_in_force(work)
+
+
+def as_understood(
+    work: UnitOfWork, number: int, understood: PolicyVersion
+) -> PolicyVersion:
+    """A version, if it is the one that was compiled; raises `ChangedMeanwhile`."""
+    policy = work.policies.policy(number)
+    if (policy.number, policy.checked) != (understood.number, understood.checked):
+        raise ChangedMeanwhile(
+            f"version {understood.number} was changed just now; read it again"
+        )
+    return policy
+
+
+def returning_to(
+    work: UnitOfWork, to: int | None, read: int | None
+) -> tuple[Arrangement, int | None, int]:
+    """What runs, which version was before it, and to which one a rollback returns."""
+    arrangement = arrangement_at(work, read)
+    if arrangement.policy is None:
+        raise NotPossible("no policy was released yet: nothing to return to")
+    before = work.policies.policy(arrangement.policy).before
+    target = before if to is None else to
+    if target is None:
+        raise NotPossible("nothing was in force before this version")
+    return arrangement, before, target
 
 
 def moved(work: UnitOfWork, policy: PolicyVersion, state: PolicyState) -> PolicyVersion:
