@@ -23,10 +23,14 @@ from scoring.core.policy.rules.terms import flipped, opposite
 from scoring.core.transaction.transaction import Transaction
 
 _NAMES = "f, t, at, score"
+_WORD = re.compile(r"\w+")
 _LOADED = re.compile(r"\bf_[0-9]+\b")  # the local name of a feature
-# Of the clauses that one function holds, some 30 usual rules. Python compiles it in one
-# go, a millisecond, during which no other thread runs, the event loop's neither.
+# Of the clauses that one function holds, some 30 usual rules; of those that its careful
+# part does, which is more code and called where something is missing. Python compiles
+# a function in one go, during which no other thread runs, the event loop's neither.
 _PIECE_NODES_MAX = NODES_MAX
+_CAREFUL_NODES_MAX = NODES_MAX // 3
+_CAREFUL = "CAREFUL"
 
 Row = list[float]
 # (feature, observed, limit) of the velocity comparison that made a rule hold.
@@ -60,18 +64,37 @@ class Bindings:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Some clauses, from `first` on, as functions; bit 0 of their masks is `first`.
+
+    `evaluate` asks the `careful` ones, each with its place in the masks, where
+    something that the clauses read is missing.
+    """
+
+    first: int
+    evaluate: Evaluate
+    careful: tuple[tuple[int, Evaluate], ...]
+
+    def with_names(self, names: Mapping[str, Any]) -> Piece:
+        """The same, seeing other values under names that it reads."""
+        careful = tuple((at, rebound(part, names)) for at, part in self.careful)
+        seen = {**names, _CAREFUL: _together(careful)}
+        return replace(self, evaluate=rebound(self.evaluate, seen), careful=careful)
+
+
+@dataclass(frozen=True, slots=True)
 class RuleProgram:
     """The rules, ready to run.
 
     `evaluate(row, transaction, at_ms, score)` returns two masks, bit i for clause
     i: known to hold, and unknown. The row is the vector as Python floats, NaN
-    unknown; so is the score. Each of `pieces` does so for the clauses from its first
-    on. `witness[i]`, called with the same where clause i holds, names the velocity
-    comparison that made it hold, or returns None. `always` are the clauses that hold
+    unknown; so is the score. The `pieces` do so together. `witness[i]`, called with the
+    same where clause i holds, names the velocity comparison that made it hold, or
+    returns None. `always` are the clauses that hold
     for every payment whose inputs are known.
     """
 
-    pieces: tuple[tuple[int, Evaluate], ...]
+    pieces: tuple[Piece, ...]
     witness: tuple[Callable[[Row, Transaction, int, float], Witness | None], ...]
     source: str
     always: frozenset[int]
@@ -79,14 +102,15 @@ class RuleProgram:
 
     def __post_init__(self) -> None:
         """Put the pieces together."""
-        object.__setattr__(self, "evaluate", _together(self.pieces))
+        parts = [(piece.first, piece.evaluate) for piece in self.pieces]
+        object.__setattr__(self, "evaluate", _together(parts))
 
     def with_lists(self, lists: Mapping[str, Listed]) -> RuleProgram:
         """The same rules over other lists, by name; nothing is compiled again."""
         names = _lists(lists)
         return replace(
             self,
-            pieces=tuple((at, rebound(piece, names)) for at, piece in self.pieces),
+            pieces=tuple(piece.with_names(names) for piece in self.pieces),
             witness=tuple(rebound(witness, names) for witness in self.witness),
         )
 
@@ -118,12 +142,12 @@ def compiled(
     problems: list[tuple[int, RuleProblem]] = []
     nodes: list[Node | None] = []
     always: set[int] = set()
-    pieces = [_Piece(0, Lowering(schema))]
+    pieces = [_Source(0, Lowering(schema))]
     for i, clause in enumerate(clauses):
         try:
             node = checked(clause.when)
             if not pieces[-1].has_room(node):
-                pieces.append(_Piece(i, Lowering(schema)))
+                pieces.append(_Source(i, Lowering(schema)))
             if pieces[-1].add(i, clause, node):
                 always.add(i)
             nodes.append(node)
@@ -131,26 +155,28 @@ def compiled(
             problems.append((i, problem))
             nodes.append(None)
     namespace = _namespace(bindings)
-    sources = [piece.source() for piece in pieces]
-    functions = [function_from(text, "evaluate", namespace) for text in sources]
     program = RuleProgram(
-        tuple((piece.first, f) for piece, f in zip(pieces, functions, strict=True)),
+        tuple(piece.compiled(namespace) for piece in pieces),
         tuple(_witness(node, schema, namespace) for node in nodes),
-        "\n".join(sources),
+        "\n".join(text for piece in pieces for text in piece.texts()),
         frozenset(always),
     )
     return program, problems
 
 
 @dataclass(slots=True)
-class _Piece:
-    """Clauses that become one function; bit 0 of its masks is clause `first`."""
+class _Source:
+    """Clauses that become one piece.
+
+    `careful` has the lines of each careful function, with its place in the masks.
+    """
 
     first: int
     lowering: Lowering
     plain: list[str] = field(default_factory=list)
-    careful: list[str] = field(default_factory=list)
+    careful: list[tuple[int, list[str]]] = field(default_factory=lambda: [(0, [])])
     nodes: int = 0
+    careful_nodes: int = 0
 
     def has_room(self, node: Node) -> bool:
         return self.nodes + node.count() <= _PIECE_NODES_MAX
@@ -159,9 +185,16 @@ class _Piece:
         """Add clause i; returns whether it always holds. Raises `RuleProblem`."""
         truth = self.lowering.truth(node)
         always = always_holds(node, self.lowering)
-        bit = 1 << i - self.first
-        self.plain += _timed(clause, [f"if {truth.plain}:", f"    h += {bit}"])
-        self.careful += _timed(
+        place = i - self.first
+        self.plain += _timed(clause, [f"if {truth.plain}:", f"    h += {1 << place}"])
+        if self.careful_nodes and (
+            self.careful_nodes + node.count() > _CAREFUL_NODES_MAX
+        ):
+            self.careful.append((place, []))
+            self.careful_nodes = 0
+        at, careful = self.careful[-1]
+        bit = 1 << place - at
+        careful += _timed(
             clause,
             [
                 f"if {truth.true}:",
@@ -171,16 +204,30 @@ class _Piece:
             ],
         )
         self.nodes += node.count()
+        self.careful_nodes += node.count()
         return always
 
-    def source(self) -> str:
+    def texts(self) -> list[str]:
+        """The function, and its careful ones."""
+        lowering = self.lowering
         body = [
-            "h = u = 0",
-            *_if_all_is_known(self.lowering, [*self.plain, "return h, 0"]),
-            *self.careful,
-            "return h, u",
+            *_if_all_is_known(lowering, ["h = 0", *self.plain, "return h, 0"]),
+            f"return {_CAREFUL}({_NAMES})",
         ]
-        return _function("evaluate", self.lowering.loads, body)
+        texts = [_function("evaluate", lowering.loads, body)]
+        for _, lines in self.careful:
+            body = ["h = u = 0", *lines, "return h, u"]
+            texts.append(_function("careful", _read(lowering.loads, lines), body))
+        return texts
+
+    def compiled(self, namespace: Mapping[str, Any]) -> Piece:
+        text, *texts = self.texts()
+        careful = tuple(
+            (at, function_from(part, "careful", namespace))
+            for (at, _), part in zip(self.careful, texts, strict=True)
+        )
+        seen = {**namespace, _CAREFUL: _together(careful)}
+        return Piece(self.first, function_from(text, "evaluate", seen), careful)
 
 
 def supporting(texts: Sequence[str], schema: Schema) -> Callable[[Row], bool]:
@@ -246,6 +293,15 @@ def _namespace(bindings: Bindings) -> dict[str, Any]:
 
 def _lists(lists: Mapping[str, Listed]) -> dict[str, Any]:
     return {f"LISTS_{name}": listed.get for name, listed in lists.items()}
+
+
+def _read(loads: Mapping[str, str], lines: list[str]) -> dict[str, str]:
+    """Those of the loads that some lines read, and that these read in turn."""
+    read = set(_WORD.findall("\n".join(lines)))
+    for name, source in reversed([*loads.items()]):
+        if name in read:
+            read.update(_WORD.findall(source))
+    return {name: source for name, source in loads.items() if name in read}
 
 
 def _function(name: str, loads: Mapping[str, str], body: list[str]) -> str:
