@@ -53,7 +53,14 @@ def one(manifests: list[Manifest], kind: str, ending: str = "") -> Manifest:
 
 
 def pods(manifests: list[Manifest]) -> list[Manifest]:
-    templates = [m["spec"]["template"] for m in manifests if m["kind"] == "Deployment"]
+    templates = [
+        m["spec"]["template"] for m in manifests if m["kind"] in {"Deployment", "Job"}
+    ]
+    templates += [
+        m["spec"]["jobTemplate"]["spec"]["template"]
+        for m in manifests
+        if m["kind"] == "CronJob"
+    ]
     return [*templates, *(m for m in manifests if m["kind"] == "Pod")]
 
 

@@ -8,15 +8,19 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
+import confluent_kafka
 import httpx
 import pytest
 import redis
+from prometheus_server import empty_panels, prometheus
 
 from scoring import client
 from scoring.client.control_plane import ControlApi, OverHttp
 from scoring.core.transaction.transaction import Transaction
 from scoring.demo.people import PEOPLE
+from scoring.wire.transactions import transaction_to_proto
 
 NOW_MS = time.time_ns() // 1_000_000
 PAYMENT = Transaction(
@@ -82,6 +86,27 @@ def ended(process):
     return rest
 
 
+def busy(settings):
+    """Payments over gRPC and Kafka, and what became of one."""
+    payments = [
+        replace(PAYMENT, id=f"busy-{n}", card=f"c{n % 50}", amount_minor=100 + n)
+        for n in range(1_200)
+    ]
+    kafka = confluent_kafka.Producer(
+        {"bootstrap.servers": settings["SCORING_KAFKA_BOOTSTRAP"]}
+    )
+    topic = f"{settings['SCORING_TOPIC_PREFIX']}transactions"
+    for payment in payments[-100:]:
+        record = transaction_to_proto(payment).SerializeToString()
+        kafka.produce(topic, record, key=payment.card)
+    assert kafka.flush(30) == 0
+    with client.Client(settings["GRPC"], timeout_s=30) as channel:
+        for begin in range(0, 1_100, 100):
+            channel.check_many(payments[begin : begin + 100])
+        label = client.Label("default", "busy-0", 1, client.Verdict.FRAUD, NOW_MS)
+        assert channel.report([label]) == [None]
+
+
 def decided(address):
     with client.Client(address, timeout_s=10) as channel:
         return channel.check(PAYMENT, timeout_s=30)
@@ -100,12 +125,16 @@ def test_it_says_where_everything_is_and_what_it_decided_outlasts_it(
         assert "Your token of the control plane" in page.text
         first = decided(settings["GRPC"])
         assert redis.Redis.from_url(settings["SCORING_REDIS_URL"]).dbsize() > 0
-        assert len(re.findall(r"http://\S+/metrics", said)) == 3
         for name, role in {**PEOPLE, "control": "admin"}.items():
             assert f"{name}.token ({role})" in said
             token = (directory / f"{name}.token").read_text().strip()
             control = ControlApi(OverHttp(settings["SCORING_CONTROL_URL"], token))
             assert control.get("me").json["roles"] == [role]
+        ports = dict(re.findall(r"(\w+) metrics  http://(\S+)/metrics", said))
+        assert set(ports) == {"serve", "stream", "control"}
+        with prometheus(tmp_path / "prometheus", ports) as url:
+            busy(settings)
+            assert empty_panels(url) == []
         assert "Traceback" not in ended(process)
     with working(directory, model_dir) as (process, settings, _):
         assert decided(settings["GRPC"]) == first

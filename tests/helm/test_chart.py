@@ -22,13 +22,14 @@ from chart import (
     with_values,
 )
 
+from scoring.cli.calls.target import VARIABLES
 from scoring.models.signature import Trust
 from scoring.settings import Settings
 
 VALIDATE = ("-m", "kubernetes_validate", "--strict")
 KUBERNETES = ("1.27.0", "1.29.0", "1.31.0", "1.34.0", "1.37.0")
 # Their schemas come with the operators that define them.
-FOREIGN_KINDS = {"PodMonitor", "PrometheusRule"}
+FOREIGN_KINDS = {"PodMonitor", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
 
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
@@ -112,7 +113,7 @@ def test_models_from_storage_are_mirrored_where_a_pod_may_write(helm, tmp_path):
 
 def test_every_environment_name_is_a_setting_of_the_service(newest_helm):
     known = {f"SCORING_{name.upper()}" for name in Settings.model_fields} | {"TZ"}
-    known |= {"ORT_DISABLE_TELEMETRY"}
+    known |= {"ORT_DISABLE_TELEMETRY", *VARIABLES}
     for values in VALUES:
         manifests = rendered(newest_helm, *with_values(values))
         named = set(one(manifests, "ConfigMap", "-settings")["data"])
@@ -139,8 +140,7 @@ def test_the_schema_offers_every_setting_that_the_chart_does_not_own(newest_helm
         if manifest["kind"] in {"ConfigMap", "Deployment"}
         for name in chart_names(manifest)
     }
-    # Who calls the control plane, or a proxy before it, is told by extraEnv; the
-    # console is a workload that this chart does not run.
+    # Who calls the control plane, or a proxy before it, is told by extraEnv.
     others = ("control_", "console_")
     run = {name for name in Settings.model_fields if not name.startswith(others)}
     unknown = run - offered - owned
@@ -215,6 +215,19 @@ def test_every_default_is_a_value_that_the_schema_knows():
             "control.enabled=true,control.database.existingSecret.name=db",
             "control.identity",
         ),
+        ("console.enabled=true", "console.behindTls"),
+        ("console.enabled=true,console.behindTls=true", "console.controlUrl"),
+        ("cron.audit.schedule=@daily", "archive.existingClaim"),
+        (
+            "archive.existingClaim=a,cron.rebuildDrill.schedule=@daily",
+            "cron.rebuildDrill.redisSecret.name",
+        ),
+        ("jobs.promotion.version=7,model.source=baked", "jobs.promotion.version"),
+        (
+            "metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true",
+            "not both",
+        ),
+        ("metrics.objectives.answered=99.9", "metrics.objectives"),
         ("control.identity.roles.leads=boss", "control.identity.roles"),
         ("networkPolicy.redis.ports[0]=redis", "networkPolicy"),
     ],

@@ -1,4 +1,7 @@
-"""The dashboards are what their panels declare, and read metrics that there are."""
+"""The dashboards are what their panels declare, and read metrics that there are.
+
+That no query is empty is shown in tests/e2e/test_dev.py, on a service at work.
+"""
 
 import json
 import subprocess

@@ -1,7 +1,7 @@
 """Asks a running service for its health and for one dry-run check; `helm test`.
 
-Usage: ask.py HOST:PORT [CA_FILE]. Changes nothing: a dry run is neither counted nor
-recorded. Ends with status 0 and one line, or with an error.
+Usage: ask.py HOST:PORT [CA_FILE [CERT_FILE KEY_FILE]]. Changes nothing: a dry run is
+neither counted nor recorded. Ends with status 0 and one line, or with an error.
 """
 
 import sys
@@ -17,12 +17,14 @@ from scoring.v1 import decision_pb2, fraud_scoring_pb2, fraud_scoring_pb2_grpc
 DEADLINE_S = 10.0
 
 
-def channel_to(target: str, ca_file: str) -> grpc.Channel:
-    """A channel to `target`, verified against `ca_file` where one is given."""
-    if not ca_file:
+def channel_to(target: str, *files: str) -> grpc.Channel:
+    """A channel to `target`, by the roots, the certificate and its key, if any."""
+    if not files:
         return grpc.insecure_channel(target)
-    roots = Path(ca_file).read_bytes()
-    return grpc.secure_channel(target, grpc.ssl_channel_credentials(roots))
+    roots, *own = [Path(file).read_bytes() for file in files]
+    certificate, key = own or (None, None)
+    credentials = grpc.ssl_channel_credentials(roots, key, certificate)
+    return grpc.secure_channel(target, credentials)
 
 
 def request() -> fraud_scoring_pb2.CheckTransactionRequest:
@@ -38,9 +40,9 @@ def request() -> fraud_scoring_pb2.CheckTransactionRequest:
     return asked
 
 
-def main(target: str, ca_file: str = "") -> None:
+def main(target: str, *files: str) -> None:
     """Ask, and say what came."""
-    with channel_to(target, ca_file) as channel:
+    with channel_to(target, *files) as channel:
         health = health_pb2_grpc.HealthStub(channel).Check(
             health_pb2.HealthCheckRequest(), timeout=DEADLINE_S, wait_for_ready=True
         )

@@ -22,6 +22,9 @@ app.kubernetes.io/component: {{ .component }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- with .root.Values.labels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* The service's image. */}}
@@ -30,6 +33,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{ printf "%s@%s" .Values.image.repository .Values.image.digest }}
 {{- else -}}
 {{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end -}}
+{{- end -}}
+
+{{/* Not empty where a job or cron job is installed. */}}
+{{- define "scoring.hasJobs" -}}
+{{- if or .Values.jobs.topics.enabled .Values.jobs.promotion.version .Values.cron.archive.schedule .Values.cron.audit.schedule .Values.cron.rebuildDrill.schedule -}}
+yes
 {{- end -}}
 {{- end -}}
 
@@ -69,9 +79,38 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- fail "control.database.existingSecret.name: required while control.enabled is true" -}}
 {{- end -}}
 {{- with .Values.control.identity -}}
-{{- if or (not .jwksConfigMap.name) (not .issuer) (not .audience) -}}
-{{- fail "control.identity: jwksConfigMap.name, issuer and audience are required while control.enabled is true" -}}
+{{- if .jwksConfigMap.name -}}
+{{- if or (not .issuer) (not .audience) -}}
+{{- fail "control.identity: issuer and audience are required with jwksConfigMap.name" -}}
+{{- end -}}
+{{- else if not .proxies -}}
+{{- fail "control.identity: jwksConfigMap.name, or proxies, is required while control.enabled is true" -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if .Values.console.enabled -}}
+{{- if not .Values.kafka.bootstrap -}}
+{{- fail "kafka.bootstrap: required while console.enabled is true: it shows what is decided" -}}
+{{- end -}}
+{{- if and (not .Values.tls.existingSecret) (not .Values.console.behindTls) -}}
+{{- fail "console.behindTls: or tls.existingSecret, is required while console.enabled is true: people's tokens are never sent in the clear" -}}
+{{- end -}}
+{{- if and (not .Values.control.enabled) (not .Values.console.controlUrl) -}}
+{{- fail "console.controlUrl: required while console.enabled is true and control.enabled is not" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled -}}
+{{- fail "metrics: podMonitor or serviceMonitor, not both: every series would be counted twice" -}}
+{{- end -}}
+{{- if and .Values.jobs.promotion.version (not (has .Values.model.source (list "claim" "url"))) -}}
+{{- fail "jobs.promotion.version: needs model.source claim or url; an image is promoted by its name" -}}
+{{- end -}}
+{{- range $name := list "archive" "audit" "rebuildDrill" -}}
+{{- if and (index $.Values.cron $name "schedule") (not $.Values.archive.existingClaim) -}}
+{{- fail (printf "archive.existingClaim: required with cron.%s.schedule" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.cron.rebuildDrill.schedule (not .Values.cron.rebuildDrill.redisSecret.name) -}}
+{{- fail "cron.rebuildDrill.redisSecret.name: required with its schedule: a store of its own, which the drill clears" -}}
 {{- end -}}
 {{- end -}}

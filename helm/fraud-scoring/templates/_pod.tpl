@@ -5,6 +5,55 @@
 {{- include (print .Template.BasePath "/config.yaml") . | sha256sum -}}
 {{- end -}}
 
+{{/* A hash of the secrets that a pod reads only as it starts; of what the cluster has. */}}
+{{- define "scoring.secrets" -}}
+{{- $found := list -}}
+{{- range $name := list .Values.redis.existingSecret.name .Values.redis.sentinelSecret.name .Values.redis.tls.caSecret.name .Values.redis.tls.clientSecret .Values.kafka.existingSecret.name .Values.kafka.tls.caSecret.name .Values.kafka.tls.clientSecret .Values.control.database.existingSecret.name -}}
+{{- if $name -}}
+{{- with lookup "v1" "Secret" $.Release.Namespace $name -}}
+{{- $found = append $found .data -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $found -}}
+{{ toJson . | sha256sum }}
+{{- end -}}
+{{- end -}}
+
+{{/* (dict "root" $ "component" "serve" "workload" .Values.serve) */}}
+{{- define "scoring.accountName" -}}
+{{- .workload.serviceAccount.name | default (printf "%s-%s" (include "scoring.name" .root) .component) -}}
+{{- end -}}
+
+{{- define "scoring.account" -}}
+{{- if not .workload.serviceAccount.name -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "scoring.accountName" . }}
+  labels:
+    {{- include "scoring.labels" . | nindent 4 }}
+  {{- with .workload.serviceAccount.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+automountServiceAccountToken: false
+---
+{{ end -}}
+{{- end -}}
+
+{{/* How every pod of ours runs. */}}
+{{- define "scoring.pod" -}}
+serviceAccountName: {{ include "scoring.accountName" . }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with .workload.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+securityContext:
+  {{- include "scoring.podSecurity" .root | nindent 2 }}
+{{- end -}}
+
 {{- define "scoring.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 10001
@@ -53,7 +102,82 @@ capabilities:
       name: {{ .Values.kafka.existingSecret.name }}
       key: {{ .Values.kafka.existingSecret.key }}
 {{- end }}
+{{- if and (or .Values.kafka.tls.caSecret.name .Values.kafka.tls.clientSecret) (not .Values.kafka.existingSecret.name) }}
+{{- $options := dict "security_protocol" "SSL" }}
+{{- if .Values.kafka.tls.caSecret.name }}
+{{- $_ := set $options "ssl_cafile" "/etc/scoring-kafka/ca.crt" }}
+{{- end }}
+{{- if .Values.kafka.tls.clientSecret }}
+{{- $_ := set $options "ssl_certfile" "/etc/scoring-kafka/tls.crt" }}
+{{- $_ := set $options "ssl_keyfile" "/etc/scoring-kafka/tls.key" }}
+{{- end }}
+- {name: SCORING_KAFKA_OPTIONS, value: {{ toJson $options | quote }}}
+{{- end }}
 {{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The store's URL, with the files of its certificates where they are mounted. */}}
+{{- define "scoring.redisUrl" -}}
+{{- $files := list -}}
+{{- if .Values.redis.tls.caSecret.name -}}
+{{- $files = append $files "ssl_ca_certs=/etc/scoring-redis/ca.crt" -}}
+{{- end -}}
+{{- if .Values.redis.tls.clientSecret -}}
+{{- $files = append $files "ssl_certfile=/etc/scoring-redis/tls.crt&ssl_keyfile=/etc/scoring-redis/tls.key" -}}
+{{- end -}}
+{{- .Values.redis.url -}}
+{{- with $files }}{{ ternary "&" "?" (contains "?" $.Values.redis.url) }}{{ join "&" . }}{{ end -}}
+{{- end -}}
+
+{{/* What every workload reads beside its own files. */}}
+{{- define "scoring.sharedMounts" -}}
+{{- range $system := list "redis" "kafka" }}
+{{- $tls := (index $.Values $system).tls }}
+{{- if or $tls.caSecret.name $tls.clientSecret }}
+- {name: {{ $system }}-tls, mountPath: /etc/scoring-{{ $system }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "scoring.sharedVolumes" -}}
+{{- range $system := list "redis" "kafka" }}
+{{- $tls := (index $.Values $system).tls }}
+{{- if or $tls.caSecret.name $tls.clientSecret }}
+- name: {{ $system }}-tls
+  projected:
+    sources:
+      {{- with $tls.caSecret.name }}
+      - secret:
+          name: {{ . }}
+          items: [{key: {{ $tls.caSecret.key }}, path: ca.crt}]
+      {{- end }}
+      {{- with $tls.clientSecret }}
+      - secret:
+          name: {{ . }}
+          items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The names of a workload's ports of metrics: each of its processes has its own. */}}
+{{- define "scoring.metricsPorts" -}}
+{{- range $number := until (int (.workers | default 1)) -}}
+{{ if $number }} {{ end }}metrics{{ if $number }}-{{ $number }}{{ end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "scoring.envFrom" -}}
+- configMapRef: {name: {{ include "scoring.name" . }}-settings}
+{{- with .Values.extraEnvFrom }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -62,20 +186,27 @@ capabilities:
 {{- if eq .Values.model.source "baked" }}{{ .Values.model.path }}{{ else }}/model{{ end -}}
 {{- end -}}
 
+{{/* (dict "root" $ "workload" .Values.serve) */}}
 {{- define "scoring.initContainers" -}}
-{{- if eq .Values.model.source "image" }}
+{{- $copies := eq .root.Values.model.source "image" -}}
+{{- if or $copies .workload.initContainers }}
 initContainers:
+  {{- if $copies }}
   - name: model
-    image: {{ required "model.image: required with model.source=image" .Values.model.image }}
-    imagePullPolicy: {{ .Values.image.pullPolicy }}
-    command: [cp, -R, {{ printf "%s/." .Values.model.path | quote }}, /target]
+    image: {{ required "model.image: required with model.source=image" .root.Values.model.image }}
+    imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+    command: [cp, -R, {{ printf "%s/." .root.Values.model.path | quote }}, /target]
     securityContext:
-      {{- include "scoring.containerSecurity" . | nindent 6 }}
+      {{- include "scoring.containerSecurity" .root | nindent 6 }}
     resources:
       requests: {cpu: 50m, memory: 64Mi}
       limits: {memory: 256Mi}
     volumeMounts:
       - {name: model, mountPath: /target}
+  {{- end }}
+  {{- with .workload.initContainers }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end -}}
 
@@ -94,6 +225,7 @@ initContainers:
   subPath: {{ .Values.model.subPath }}
   {{- end }}
 {{- end }}
+{{- include "scoring.sharedMounts" . }}
 {{- end -}}
 
 {{/* (dict "root" $ "workload" .Values.serve) */}}
@@ -118,6 +250,7 @@ initContainers:
 - name: model
   emptyDir: {sizeLimit: 1Gi}
 {{- end }}
+{{- include "scoring.sharedVolumes" .root }}
 {{- end -}}
 
 {{/* (dict "root" $ "component" "serve" "workload" .Values.serve) */}}
@@ -144,6 +277,9 @@ affinity:
 priorityClassName: {{ . }}
 {{- end }}
 topologySpreadConstraints:
+  {{- if .workload.topologySpread }}
+  {{- toYaml .workload.topologySpread | nindent 2 }}
+  {{- else }}
   {{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
   - maxSkew: 1
     topologyKey: {{ $key }}
@@ -151,6 +287,7 @@ topologySpreadConstraints:
     labelSelector:
       matchLabels:
         {{- include "scoring.selector" $ | nindent 8 }}
+  {{- end }}
   {{- end }}
 {{- end -}}
 
@@ -162,6 +299,9 @@ labels:
   {{- end }}
 annotations:
   checksum/config: {{ include "scoring.checksum" .root }}
+  {{- with include "scoring.secrets" .root }}
+  checksum/secrets: {{ . }}
+  {{- end }}
   {{- with .workload.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
