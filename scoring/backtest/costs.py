@@ -153,10 +153,7 @@ def _cheapest(curve: Curve, costs: Costs) -> Cheapest:
         cost_minor=_cost(by_band, edges),
         frauds=frauds,
         kept=kept,
-        costs=tuple(
-            _cost(by_band, (min(edges[0], d), min(edges[1], d), d))
-            for d in range(1, BINS + 1)
-        ),
+        costs=_by_decline(by_band, edges),
     )
 
 
@@ -179,10 +176,7 @@ def _by_band(curve: Curve, costs: Costs) -> NDArray[np.float64]:
 
 def _best(by_band: NDArray[np.float64]) -> tuple[int, ...]:
     """The bins from which each outcome applies, at least cost; milder where equal."""
-    # What the bins below an edge cost under an outcome, for each edge.
-    below = np.concatenate(
-        [np.zeros((len(by_band), 1)), by_band.cumsum(axis=1)], axis=1
-    )
+    below = _below(by_band)
     first = np.arange(BINS + 1)
     cost, edges = below[0].copy(), []
     cost[0] = np.inf  # a level is above 0: the first bin is approved
@@ -206,6 +200,25 @@ def _cost(by_band: NDArray[np.float64], edges: Sequence[int]) -> float:
     return float(
         sum(by_band[i, first:end].sum() for i, (first, end) in enumerate(spans))
     )
+
+
+def _by_decline(
+    by_band: NDArray[np.float64], edges: Sequence[int]
+) -> tuple[float, ...]:
+    """What each level of decline costs, the other levels as chosen, or at it."""
+    below = _below(by_band)
+    decline = np.arange(1, BINS + 1)
+    places = [np.minimum(edge, decline) for edge in edges[:-1]]
+    places = [np.zeros_like(decline), *places, decline, np.full_like(decline, BINS)]
+    spans = zip(below, pairwise(places), strict=True)
+    costs = sum(band[end] - band[first] for band, (first, end) in spans)
+    return tuple(np.asarray(costs).tolist())
+
+
+def _below(by_band: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the bins below an edge cost under an outcome, for each edge."""
+    none = np.zeros((len(by_band), 1))
+    return np.concatenate([none, by_band.cumsum(axis=1)], axis=1)
 
 
 def _edge(level: float | None) -> int:

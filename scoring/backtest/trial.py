@@ -141,7 +141,7 @@ class Trial:
         inputs AS (SELECT {kept}, score {inputs} FROM rows {segments}),
         listed AS (SELECT inputs.* {untils} FROM inputs {joins}),
         asked AS (SELECT * {asked} FROM listed)
-        SELECT {kept}, {_bin("score")} AS bin, {self._segment}::INTEGER AS segment,
+        SELECT {kept}, {bin_sql("score")} AS bin, {self._segment}::INTEGER AS segment,
             {keys}
         FROM asked"""  # noqa: S608
 
@@ -226,7 +226,7 @@ def truth_sql(span: JudgedSpan) -> str:
     return f"CASE {asked} ELSE '{PaymentClass.UNKNOWN.value}' END"
 
 
-def _bin(score: str) -> str:
+def bin_sql(score: str) -> str:
     """The bin of a score: it is at least bin / 1,000 and below the next, exactly."""
     first = f"floor({score} * {BINS})"
     edge = f"({first} + {{}}) / {BINS}.0::DOUBLE"

@@ -54,6 +54,7 @@ async def _serve_until_told(settings: Settings) -> None:
     import asyncio
     import signal
 
+    from scoring.backtest.levels import levels_by_cost
     from scoring.doors.calls.serving import serve_until
     from scoring.telemetry.logs import begin_logs
     from scoring.wiring.control_app import control_process_from
@@ -64,7 +65,9 @@ async def _serve_until_told(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     archive = _archive_from(settings)
-    async with control_process_from(settings, archive) as process:
+    async with control_process_from(
+        settings, archive, levels=levels_by_cost
+    ) as process:
         await serve_until(
             [process.server],
             told.wait,

@@ -37,6 +37,7 @@ from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.payment_desk import ArchivedPayments, PaymentDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
+from scoring.control.desks.threshold_desk import LevelsByCost
 from scoring.control.desks.topic_agreement import agree
 from scoring.control.domain.people import Person, role_named
 from scoring.control.domain.tokens import new_token, token_digest
@@ -58,6 +59,7 @@ from scoring.wiring.control_parts import (
     case_rules_from,
     control_rules_from,
     database_from,
+    model_desk_from,
     policy_texts_from,
 )
 from scoring.wiring.control_upkeep import looking, pruning
@@ -134,6 +136,7 @@ def plane_from(
             settled=partial(policy_text_from, settings),
             archived=settings.archive_dir is not None,
         ),
+        models=model_desk_from(settings, database),
         cases=CaseDesk(database, now_ms, case_rules_from(settings)),
         people=PeopleDesk(database, now_ms=now_ms),
         audit=AuditDesk(database),
@@ -144,11 +147,15 @@ def plane_from(
 
 @asynccontextmanager
 async def control_process_from(
-    settings: Settings, archive: ArchivedPayments | None = None
+    settings: Settings,
+    archive: ArchivedPayments | None = None,
+    *,
+    levels: LevelsByCost | None = None,
 ) -> AsyncIterator[ControlProcess]:
     """The process with its relay at work, until the block ends.
 
-    Archived payments are looked up in the `archive`.
+    Archived payments are looked up in the `archive`; `levels` chooses thresholds by
+    cost.
 
     Raises `BadArtifact`, `DatabaseUnavailable` and `CannotListen`.
     """
@@ -159,7 +166,7 @@ async def control_process_from(
     identity, token_file = identity_from(settings, plane.people)
     runner = backtest_runner_from(plane.backtests, database, holder_name())
     committed = _waker(relay, cases.labels, runner)
-    plane = replace(plane, identity=identity, committed=committed)
+    plane = replace(plane, identity=identity, committed=committed, levels=levels)
     liveness = Liveness(outside=_outside(relay) | cases.outside)
     metrics = ControlMetrics()
     server = HttpServer(_app_from(plane, liveness, metrics), _options(settings))

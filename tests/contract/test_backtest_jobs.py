@@ -218,3 +218,23 @@ def test_the_audit_says_who_asked_who_worked_it_out_and_its_hash(bench, desk):
     written = json.loads(kept.after)
     assert written["computed_by"] == "the control plane"
     assert len(written["figures_sha256"]) == 64
+
+
+def test_a_report_judges_the_old_version_itself_and_is_listed_apart(desk):
+    report = desk.ask(By(FAY), BacktestWish(report=True)).job
+    assert report.is_report
+    assert report.new == report.old
+    other = asked(desk).job
+    assert not other.is_report
+
+    def numbers(reports):
+        told = desk.listed(EVE, version="", below=None, count_max=9, reports=reports)
+        return [each.number for each in told]
+
+    assert numbers(reports=True) == [report.number]
+    assert numbers(reports=False) == [other.number]
+    assert numbers(reports=None) == [other.number, report.number]
+    with pytest.raises(
+        InvalidTransaction, match="one of policy, text, rule and report"
+    ):
+        asked(desk, report=True)

@@ -95,6 +95,34 @@ def test_it_runs_beside_the_api_and_its_figures_stand_at_the_gate(control):
     assert listed["figures"] is None
 
 
+def test_a_report_has_rules_merchants_and_models_beside_its_figures(control):
+    asked = control.ask("POST", "/v1/backtests", {"report": True, "days": 50})
+    assert asked.json["report"]
+    done = until(control, asked.json["number"], lambda now: now["state"] not in OPEN)
+    assert done["state"] == "done", done["failed"]
+    assert done["version"] == done["against"]
+    report = done["figures"]["report"]
+    assert {rule["rule"] for rule in report["rules"]} == {"trusted", "many"}
+    assert report["yardsticks"]["disputes"]["formula"]
+    assert done["figures"]["models"]["models"] == []  # the ledger names no model
+    loss = {"share": 1.0}
+    costs = {
+        "missed_fraud": loss,
+        "refused_customer": loss,
+        "challenge": {"genuine_abandons": 0.1, "fraud_passes": 0.1},
+        "review": {"fixed_minor": 300, "fraud_found": 0.9},
+    }
+    path = f"/v1/backtests/{done['number']}/thresholds"
+    chosen = control.ask("POST", path, {"costs": costs}).json
+    assert [one["segment"] for one in chosen["segments"]] == [
+        *("channel ATM", "all others"),
+    ]
+    assert chosen["text"] == OLD_POLICY  # too few frauds are known to move a level
+    wrong = {**costs, "review": {"fixed_minor": 300, "fraud_found": 2}}
+    refused = control.ask("POST", path, {"costs": wrong})
+    assert (refused.status, refused.json["field"]) == (400, "costs.review.fraud_found")
+
+
 def shell(place, control, *words):
     outside = {k: v for k, v in os.environ.items() if not k.startswith("SCORING_")}
     return subprocess.Popen(

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scoring.backtest.managed import KnownLists
+    from scoring.backtest.model_figures import Baselines
+    from scoring.backtest.result import BacktestResult
+    from scoring.backtest.run import BacktestOptions
+    from scoring.backtest.source import PaidSource
     from scoring.control.domain.backtest_jobs import BacktestJob, JudgedText
     from scoring.core.features.catalogue import Catalogue
+    from scoring.core.model.bundle import Baseline
     from scoring.core.policy.policy import Policy
     from scoring.settings import Settings
     from scoring.training.progress import Report
@@ -90,7 +95,50 @@ def _judged(settings: Settings, number: int) -> dict[str, object]:
         judging=Judging(lists, everyone=scope.rolled_out),
     )
     found = backtest(source, new, old, options=options, report=_progress())
-    return asdict(backtest_for_gate(found))
+    told = asdict(backtest_for_gate(found))
+    if job.is_report:
+        _tell({"stage": "reporting", "done": 0.0})
+        told["figures"] |= _reported(source, found, new, options)
+    return told
+
+
+def _reported(
+    source: PaidSource,
+    found: BacktestResult,
+    policy: Policy,
+    options: BacktestOptions,
+) -> dict[str, object]:
+    """What a report has beside a backtest's figures: yardsticks, and the models."""
+    from scoring.backtest.let_through import sample_figures
+    from scoring.backtest.model_figures import model_figures
+    from scoring.backtest.report import report_json
+    from scoring.backtest.source import ArchiveSource
+    from scoring.backtest.yardsticks import yardsticks
+
+    assert isinstance(source, ArchiveSource)  # its directory is the setting's
+    beside = yardsticks(source, options)
+    sample = sample_figures(source, policy, options)
+    return {
+        "report": report_json(found, policy, beside, sample),
+        "models": model_figures(source, _baselines(), options),
+    }
+
+
+def _baselines() -> Baselines:
+    """What models looked like when they were judged, by the services' registry."""
+    from scoring.cli.models import registry_at
+    from scoring.errors import ModelRegistryUnavailable
+
+    registry = registry_at("")
+
+    def known(version: str) -> tuple[Baseline, tuple[str, ...]] | None:
+        try:
+            manifest = registry.manifest(version)
+        except (BadArtifact, ModelRegistryUnavailable):
+            return None  # it is not kept any more
+        return manifest.baseline, manifest.feature_names
+
+    return known
 
 
 def _progress() -> Report:

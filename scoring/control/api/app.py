@@ -18,9 +18,11 @@ from scoring.control.api import (
     cases,
     list_imports,
     lists,
+    models,
     payments,
     policies,
     records,
+    thresholds,
 )
 from scoring.control.api.health import Condition, health_router
 from scoring.control.api.openapi import document_of
@@ -66,7 +68,8 @@ def _routed() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    subjects = (policies, backtests, lists, list_imports, cases, payments, records)
+    tested = (backtests, thresholds, models)
+    subjects = (policies, *tested, lists, list_imports, cases, payments, records)
     for subject in subjects:
         app.include_router(subject.router)
     app.add_exception_handler(HTTPException, _unrouted)

@@ -24,7 +24,7 @@ BacktestNumber = Annotated[int, Path(ge=1, le=NUMBER_MAX)]
 
 
 class AskWish(Wish):
-    """A backtest to be run: of one of `policy`, `text` and `rule`."""
+    """A backtest to be run: of one of `policy`, `text`, `rule` and `report`."""
 
     policy: Annotated[Number | None, Field(description="A version's number.")] = None
     text: PolicyYaml | None = None
@@ -37,6 +37,9 @@ class AskWish(Wish):
             description="A rule as YAML, added to the old version.",
         ),
     ] = None
+    report: Annotated[
+        bool, Field(description="Report on the old version itself: rules, models.")
+    ] = False
     against: Annotated[
         Number | None, Field(description="The old version's number; null: in force.")
     ] = None
@@ -78,11 +81,15 @@ class ScopeView(View):
 class BacktestView(View):
     """A backtest; `done` is the share of its `stage`, `ahead` how many run before it.
 
+    A `report` judges a version against itself: its figures also have `report` and
+    `models`.
+
     `figures` only where it alone was asked for, once it is done: the JSON that
     `scoring policy backtest --json` prints. `computed_by` says who worked them out.
     """
 
     number: int
+    report: bool
     state: JobState
     stage: str
     done: float
@@ -108,6 +115,7 @@ class BacktestView(View):
         figures = told.figures
         own: dict[str, Any] = {
             "number": told.number,
+            "report": told.job is not None and told.job.is_report,
             "ahead": told.ahead,
             "computed_by": figures.told if figures else "",
             "figures_sha256": digest_of(figures) if figures else "",
@@ -160,12 +168,19 @@ def list_backtests(
     version: Annotated[
         str, Query(pattern="^([0-9a-f]{16})?$", description="Of this version alone.")
     ] = "",
+    reports: Annotated[
+        bool | None, Query(description="True: reports alone. False: none of them.")
+    ] = None,
     cursor: Cursor = "",
     limit: Limit = 50,
 ) -> Page[BacktestView]:
     """List what the control plane runs or ran, the newest first."""
     found = by.backtests.listed(
-        by.person, version=version, below=place_of(cursor), count_max=limit + 1
+        by.person,
+        version=version,
+        reports=reports,
+        below=place_of(cursor),
+        count_max=limit + 1,
     )
     more = cursor_at(found[limit - 1].number) if len(found) > limit else None
     return Page(items=[BacktestView.of(each) for each in found[:limit]], next=more)
@@ -182,6 +197,7 @@ def ask_backtest(by: Visiting, wish: AskWish, response: Response) -> BacktestVie
         text=wish.text or "",
         reasons=wish.reasons,
         rule=wish.rule or "",
+        report=wish.report,
         against=wish.against,
         scope=scope,
     )

@@ -25,6 +25,7 @@ _TAGS = {
     "cases": "Payments that a person looks at: the queue, and how each ended.",
     "payments": "Archived ones, and others of the same card, device or customer.",
     "backtests": "What a version would have done with the archive's payments.",
+    "models": "The registry's models, and which of them decides.",
     "audit": "Who did what, when and why; each entry holds the hash of the one before.",
     "people": "Who has a token of ours, and what they may do.",
     "replicas": "Which process runs what.",

@@ -17,10 +17,12 @@ from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.backtest_desk import BacktestDesk
 from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
+from scoring.control.desks.model_desk import ModelDesk
 from scoring.control.desks.payment_desk import PaymentDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.desks.policy_texts import PolicyTexts
+from scoring.control.desks.threshold_desk import LevelsByCost, ThresholdDesk
 from scoring.control.domain.people import By, Person
 from scoring.control.replicas import Replicas
 from scoring.errors import InvalidTransaction, Unauthenticated
@@ -47,14 +49,21 @@ class Plane:
     lists: ListDesk
     cases: CaseDesk
     backtests: BacktestDesk
+    models: ModelDesk
     people: PeopleDesk
     audit: AuditDesk
     replicas: Replicas
     payments: PaymentDesk = field(default_factory=PaymentDesk)
+    levels: LevelsByCost | None = None
     identity: Identity | None = None
     person: Person | None = None
     committed: Callable[[], None] = field(default=_nobody)
     jobs: ImportJobs = field(default_factory=ImportJobs)
+
+    @property
+    def thresholds(self) -> ThresholdDesk:
+        """The desk of thresholds."""
+        return ThresholdDesk(self.backtests, self.levels)
 
 
 def plane_of(request: Request) -> Plane:

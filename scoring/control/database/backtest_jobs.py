@@ -48,14 +48,25 @@ class BacktestJobs:
         return None if row is None else _job(row)
 
     def jobs(
-        self, *, version: str = "", below: int | None = None, count_max: int
+        self,
+        *,
+        version: str = "",
+        below: int | None = None,
+        count_max: int,
+        reports: bool | None = None,
     ) -> list[BacktestJob]:
-        """Jobs, the newest first; of one version (a hash) where one is named."""
+        """Jobs, the newest first; of one version (a hash) where one is named.
+
+        Reports, of a version against itself, alone or none, where that is said.
+        """
         found = select(BACKTEST_JOBS).order_by(_C.number.desc()).limit(count_max)
         if version:
             found = found.where(_C.version == version)
         if below is not None:
             found = found.where(_C.number < below)
+        if reports is not None:
+            itself = _C.version == _C.against
+            found = found.where(itself if reports else ~itself)
         return [_job(row) for row in self._connection.execute(found)]
 
     def in_state(self, state: JobState) -> list[BacktestJob]:

@@ -16,6 +16,7 @@ from scoring.control.database.cases import Cases
 from scoring.control.database.database import Database
 from scoring.control.database.list_imports import ListImports
 from scoring.control.database.list_revisions import ListRevisions
+from scoring.control.database.model_proposals import ModelProposals
 from scoring.control.database.outbox import ControlOutbox
 from scoring.control.database.policies import Policies
 from scoring.control.database.tables import HEADS
@@ -67,6 +68,11 @@ class UnitOfWork:
     def imports(self) -> ListImports:
         """Imports of files into managed lists."""
         return ListImports(self.connection)
+
+    @cached_property
+    def model_proposals(self) -> ModelProposals:
+        """Models that were proposed as the champion."""
+        return ModelProposals(self.connection)
 
     @cached_property
     def revisions(self) -> ListRevisions:

@@ -31,14 +31,16 @@ from scoring.errors import InvalidTransaction, NotPossible
 class BacktestWish:
     """What somebody wants judged.
 
-    One of: a `policy` (its number), a `text` with its `reasons`, or a `rule` to be
-    added to the old version. `against` is the old version's number; None: in force.
+    One of: a `policy` (its number), a `text` with its `reasons`, a `rule` to be added
+    to the old version, or a `report` on the old version itself. `against` is the old
+    version's number; None: in force.
     """
 
     policy: int | None = None
     text: str = ""
     reasons: str | None = None
     rule: str = ""
+    report: bool = False
     against: int | None = None
     scope: BacktestScope = field(default_factory=BacktestScope)
 
@@ -88,8 +90,10 @@ class BacktestDesk:
                 "where it runs, or bring figures by `scoring policy backtest "
                 "--proposal`"
             )
-        if sum(map(bool, (wish.policy, wish.text, wish.rule))) != 1:
-            raise InvalidTransaction("policy", "send one of policy, text and rule")
+        wanted = (wish.policy, wish.text, wish.rule, wish.report)
+        if sum(map(bool, wanted)) != 1:
+            told = "send one of policy, text, rule and report"
+            raise InvalidTransaction("policy", told)
         new, old = self._judged_texts(wish)
         with self._doing(by) as (work, doing):
             queued(work.backtest_jobs.waiting())
@@ -126,13 +130,22 @@ class BacktestDesk:
             return _told(work, number)
 
     def listed(
-        self, person: Person, *, version: str, below: int | None, count_max: int
+        self,
+        person: Person,
+        *,
+        version: str,
+        below: int | None,
+        count_max: int,
+        reports: bool | None = None,
     ) -> list[ToldBacktest]:
-        """The newest that the control plane runs or ran, without figures."""
+        """The newest that the control plane runs or ran, without figures.
+
+        Reports alone, or none, where that is said.
+        """
         person.needs(Right.READ)
         with reading(self._database) as work:
             jobs = work.backtest_jobs.jobs(
-                version=version, below=below, count_max=count_max
+                version=version, below=below, count_max=count_max, reports=reports
             )
             return [ToldBacktest(j.number, j, None, _ahead(work, j)) for j in jobs]
 
@@ -212,6 +225,8 @@ class BacktestDesk:
             old = self._sent(settled.text, settled.reasons)
         if new is not None:
             return new, old
+        if wish.report:
+            return old, old
         if wish.rule:
             version = self._texts.with_rule(old.text, old.reasons, wish.rule).version
             return replace(old, version=version, policy=None, rule=wish.rule), old

@@ -74,6 +74,11 @@ class BacktestJob:
     started_at_ms: int | None = None
     ended_at_ms: int | None = None
 
+    @property
+    def is_report(self) -> bool:
+        """Whether a version is judged against itself: what it does is reported then."""
+        return self.new.version == self.old.version
+
     def begun(self, holder: str, at_ms: int) -> BacktestJob:
         """The same, running in a copy."""
         return replace(self, state=JobState.RUNNING, holder=holder, started_at_ms=at_ms)

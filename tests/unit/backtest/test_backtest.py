@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 import pytest
 from backtest_parts import NEW_POLICY, OLD_POLICY, ledger, ledger_archive
 
+from scoring.backtest.costs import CostFile, cheapest
+from scoring.backtest.levels import levels_by_cost
 from scoring.backtest.page import backtest_sheets, remarks
 from scoring.backtest.result import plain
 from scoring.backtest.run import BacktestOptions, backtest
@@ -159,3 +161,22 @@ def test_the_page_names_every_class_and_how_much_more_is_declined(found):
     declines = found.new.outcomes[Outcome.DECLINE].count
     assert found.accepted_then_declined[0] > 0
     assert declines > found.old.outcomes[Outcome.DECLINE].count
+
+
+def test_levels_are_chosen_by_kept_figures_as_by_the_ones_just_found(found):
+    loss = {"share": 1.0, "fixed_minor": 100.0}
+    costs = {
+        "missed_fraud": loss,
+        "refused_customer": loss,
+        "challenge": {"genuine_abandons": 0.1, "fraud_passes": 0.1},
+        "review": {"fixed_minor": 300.0, "fraud_found": 0.9},
+    }
+    asked = CostFile.model_validate({"version": 1, "costs": costs})
+    kept = json.loads(json.dumps(plain(found)))
+    chosen = levels_by_cost(kept, NEW_POLICY, {"costs": costs})
+    for one, known in zip(chosen.segments, cheapest(found.curves, asked), strict=True):
+        assert one.costs == pytest.approx(known.costs)
+        assert (one.segment, one.now, one.chosen, one.kept, one.frauds) == (
+            *(known.segment, known.now, known.chosen, known.kept),
+            known.frauds,
+        )

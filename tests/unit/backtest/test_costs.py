@@ -9,6 +9,7 @@ from scoring.backtest.costs import (
     Cheapest,
     Costs,
     _best,
+    _by_decline,
     _cost,
     cheapest,
     load_costs,
@@ -39,6 +40,16 @@ def test_the_cheapest_levels_are_those_that_trying_all_finds(seed, monkeypatch):
     every = combinations_with_replacement(range(1, 13), 3)
     least = min(_cost(by_band, edges) for edges in every)
     assert _cost(by_band, _best(by_band)) == least
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_level_of_decline_costs_is_what_deciding_by_it_costs(seed, monkeypatch):
+    monkeypatch.setattr("scoring.backtest.costs.BINS", 12)
+    by_band = np.random.default_rng(seed).integers(0, 50, (4, 12)).astype(float)
+    edges = _best(by_band)
+    assert _by_decline(by_band, edges) == tuple(
+        _cost(by_band, (min(edges[0], d), min(edges[1], d), d)) for d in range(1, 13)
+    )
 
 
 def test_an_outcome_costs_what_is_worked_out_by_hand():

@@ -22,6 +22,7 @@ from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import EntryWish, ListDesk
+from scoring.control.desks.model_desk import ModelDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.domain.cases import CaseRules
@@ -42,6 +43,7 @@ def plane(tmp_path):
         policies=PolicyDesk(database, TEXTS, ControlRules(), clock, settled=settled),
         lists=ListDesk(database, clock),
         backtests=without_archive(database, clock),
+        models=ModelDesk(database=database, now_ms=clock, rules=ControlRules()),
         cases=CaseDesk(database, clock, CaseRules()),
         people=PeopleDesk(database, now_ms=clock),
         audit=AuditDesk(database),
