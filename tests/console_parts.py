@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import httpx
 from control_parts import TEXTS, Clock, settled, with_archive
 
+from scoring.backtest.levels import levels_by_cost
 from scoring.cli.plane.in_process import InProcess
 from scoring.client.control_plane import ControlApi
 from scoring.console import assets
@@ -29,15 +30,18 @@ from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.case_desk import CaseDesk
 from scoring.control.desks.list_desk import ListDesk
+from scoring.control.desks.model_desk import ModelDesk
 from scoring.control.desks.payment_desk import ArchivedPayments, PaymentDesk
 from scoring.control.desks.people_desk import PeopleDesk
 from scoring.control.desks.policy_desk import PolicyDesk
 from scoring.control.domain.cases import CaseRules
 from scoring.control.domain.control_rules import ControlRules
+from scoring.control.domain.gate import Backtest
 from scoring.control.domain.people import Person, PersonRole
 from scoring.control.replicas import Replicas
 from scoring.core.features.catalogue import default_catalogue
 from scoring.errors import NotExplainable, NotFound
+from scoring.models.registry import ModelRegistry
 from scoring.v1 import decision_pb2 as decisions
 from scoring.v1.fraud_scoring_pb2 import ExplainDecisionResponse, GetDecisionResponse
 
@@ -191,11 +195,18 @@ def bench_at(
         ),
         lists=ListDesk(database, clock),
         backtests=with_archive(database, clock),
+        models=ModelDesk(
+            database=database,
+            now_ms=clock,
+            rules=rules or ControlRules(),
+            registry=lambda: ModelRegistry(directory / "models"),
+        ),
         cases=CaseDesk(database, clock, CaseRules()),
         payments=PaymentDesk(archive),
         people=people,
         audit=AuditDesk(database),
         replicas=Replicas(clock, 5_000),
+        levels=levels_by_cost,
         identity=Identity(people=people),
     )
     inner = InProcess(control_api(plane))
@@ -243,3 +254,22 @@ def decision(
     said.trace.decided_at.FromMilliseconds(1_700_000_000_040)
     said.trace.stages.add(stage="observe", duration_us=1_200)
     return said
+
+
+def ended(bench: Bench, figures: dict) -> None:
+    """Have the queue's oldest end with these figures."""
+    desk = bench.plane.backtests
+    job = desk.begin("of a test")
+    found = Backtest(
+        number=job.number,
+        version=job.new.version,
+        against=job.old.version,
+        accepted_count=1,
+        accepted_amount_minor=1,
+        declined_count=0,
+        declined_amount_minor=0,
+        by="",
+        at_ms=0,
+        figures=figures,
+    )
+    assert desk.finished(job, found)

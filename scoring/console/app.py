@@ -31,9 +31,12 @@ from scoring.console import (
     health_pages,
     live_pages,
     login_pages,
+    model_pages,
     policy_acts,
     policy_editor,
     policy_pages,
+    report_pages,
+    threshold_pages,
 )
 from scoring.console.edge import (
     FORM_BYTES_MAX,
@@ -78,6 +81,9 @@ ROUTES: tuple[PageRoute, ...] = (
     *policy_editor.ROUTES,
     *policy_acts.ROUTES,
     *backtest_pages.ROUTES,
+    *threshold_pages.ROUTES,
+    *report_pages.ROUTES,
+    *model_pages.ROUTES,
     *list_pages.ROUTES,
     *case_pages.ROUTES,
     *health_pages.ROUTES,

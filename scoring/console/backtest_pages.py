@@ -18,7 +18,8 @@ _DAYS = 90
 
 def backtests(visit: Visit) -> Response:
     """What the control plane runs or ran, the newest first."""
-    page = visit.api.get("backtests", cursor=visit.query.get("cursor", "")).json
+    cursor = visit.query.get("cursor", "")
+    page = visit.api.get("backtests", reports="false", cursor=cursor).json
     return visit.page(
         "backtests.html", title="Backtests", items=page["items"], more=page["next"]
     )
@@ -34,6 +35,7 @@ def backtest(visit: Visit) -> Response:
         "backtest.html",
         title=f"Backtest {told['number']}",
         told=told,
+        place=f"{PATH}/{told['number']}",
         is_open=told["state"] in OPEN,
         found=found_by(told["figures"]) if told["figures"] else None,
         policy=policy,
@@ -46,7 +48,10 @@ def progress(visit: Visit) -> Response:
     """How far one is: a part of its page, which loads the page once it has ended."""
     told = _told(visit)
     return visit.page(
-        "backtest_progress.html", told=told, is_open=told["state"] in OPEN
+        "backtest_progress.html",
+        told=told,
+        place=f"{PATH}/{told['number']}",
+        is_open=told["state"] in OPEN,
     )
 
 

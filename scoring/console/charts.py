@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log1p
 
@@ -96,3 +96,70 @@ def two_sided(values: Iterable[tuple[str, float]]) -> list[Bar]:
         told = f"{'+' if value > 0 else ''}{number_of(value)}"
         bars.append(Bar(name, value, told, left, width, value > 0))
     return bars
+
+
+Points = Sequence[tuple[float, float]]
+_LEFT, _TOP, _BOTTOM = 6.0, 6.0, 114.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line through points, (x, y) in their own units, and what it is called."""
+
+    name: str
+    points: Points
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnLine:
+    """A line in the coordinates of the drawing; `kind` is its style's number."""
+
+    name: str
+    path: str
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineChart:
+    """Lines over 0 to `x_max`, upright marks on them, and the largest value."""
+
+    lines: tuple[DrawnLine, ...]
+    marks: tuple[tuple[str, float], ...]
+    x_max: float
+    y_max: float
+    width: int = _WIDTH
+    height: int = _HEIGHT
+
+
+def line_chart(
+    lines: Sequence[Line],
+    marks: Mapping[str, float] | None = None,
+    *,
+    x_max: float = 1.0,
+    y_max: float | None = None,
+) -> LineChart:
+    """Lines from 0 to `x_max` and from 0 to the largest value, or to `y_max`.
+
+    >>> drawn = line_chart([Line("a", [(0.0, 0.0), (1.0, 4.0)])], {"now": 0.5})
+    >>> drawn.lines[0].path, drawn.marks, drawn.y_max
+    ('6.0,114.0 594.0,6.0', (('now', 300.0),), 4.0)
+    """
+    values = [y for line in lines for _, y in line.points]
+    top = (max(values, default=0.0) if y_max is None else y_max) or 1.0
+
+    def across(x: float) -> float:
+        return _LEFT + min(max(x / x_max, 0.0), 1.0) * (_WIDTH - 2 * _LEFT)
+
+    def up(y: float) -> float:
+        return _BOTTOM - min(max(y / top, 0.0), 1.0) * (_BOTTOM - _TOP)
+
+    drawn = tuple(
+        DrawnLine(
+            line.name,
+            " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line.points),
+            kind,
+        )
+        for kind, line in enumerate(lines)
+    )
+    upright = tuple((name, round(across(x), 1)) for name, x in (marks or {}).items())
+    return LineChart(drawn, upright, x_max, top)

@@ -41,6 +41,7 @@ class Pages:
             "number": number_of,
             "share": share_of,
             "fine_share": fine_share_of,
+            "bps": basis_points_of,
             "age": age_of,
             "part": part_of,
             "word": word_of,
@@ -110,6 +111,15 @@ def fine_share_of(value: float | None) -> str:
     '0.51 %'
     """
     return "–" if value is None else f"{value:.2%}".replace("%", " %")
+
+
+def basis_points_of(value: float | None) -> str:
+    """A share of 1 in basis points; a dash where there is nothing to share.
+
+    >>> basis_points_of(0.00134), basis_points_of(None)
+    ('13.4', '–')
+    """
+    return "–" if value is None else f"{value * 10_000:,.1f}"
 
 
 def part_of(text: str) -> str:

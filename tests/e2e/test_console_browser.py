@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from console_served import chromium, console_serving, until, violations
 
+from scoring.console.threshold_pages import FIELDS
 from scoring.core.policy.shipped_policy import shipped_text
 from scoring.v1 import decision_pb2
 
@@ -287,6 +288,19 @@ def a_policy(console) -> str:
     return f"/policy/{made['policy']['number']}"
 
 
+def a_backtest(console, **of) -> int:
+    """The number of a backtest that is done, asked for where there is none."""
+    wanted = "true" if "report" in of else "false"
+    for each in console.admin.items("backtests", reports=wanted):
+        return each["number"]
+    asked = console.admin.post("backtests", body={"days": 50, **of}).json["number"]
+    until(lambda: console.admin.get("backtests", asked).json["state"] == "done")
+    return asked
+
+
+COSTS = urlencode({name: example for name, _, _, example in FIELDS})
+
+
 def a_list(console) -> str:
     """The page of a list with an entry."""
     names = [each["name"] for each in console.admin.items("lists")]
@@ -305,7 +319,14 @@ def test_every_page_is_accessible_in_both_themes_and_fits_a_telephone(
     page = come("eve", color_scheme=theme)
     row_of(page, decided).wait_for()
     payment = f"/d/default/{decided.core.transaction_id}"
-    pages = ("/policy", a_policy(console), "/policy/history", "/lists", a_list(console))
+    policy = a_policy(console)
+    tried = a_backtest(console, policy=int(policy.rpartition("/")[2]))
+    backtest = f"/policy/backtests/{tried}"
+    report = f"/reports/{a_backtest(console, report=True)}"
+    pages = (
+        *("/policy", policy, "/policy/history", "/lists", a_list(console)),
+        *(backtest, f"{backtest}/thresholds?{COSTS}", "/models", report),
+    )
     page.goto("/cases")
     page.get_by_role("link", name="Next open case").click()
     case = urlsplit(page.url).path

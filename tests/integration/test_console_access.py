@@ -40,6 +40,7 @@ def filled(path: str) -> str:
         "{number:number}": "1",
         "{proposal:number}": "1",
         "{name}": "stolen",
+        "{table}": "rules",
     }.items():
         path = path.replace(place, value)
     assert "{" not in path, path

@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from backtest_parts import NEW_POLICY, OLD_POLICY, ledger_archive
-from console_parts import bench_at
+from console_parts import bench_at, ended
 from markupsafe import escape
 
 from scoring.backtest.result import plain
 from scoring.backtest.run import BacktestOptions, backtest
 from scoring.backtest.source import ArchiveSource
-from scoring.control.domain.gate import Backtest
+from scoring.console.threshold_pages import FIELDS
 from scoring.control.domain.people import By, Person, PersonRole
 from scoring.core.features.catalogue import default_catalogue
 from scoring.core.policy.policy import load_policy
@@ -50,25 +50,6 @@ async def asked(bench, name="ann", role="author"):
     said = await browser.post("/policy/backtests", policy="1", days="50", why="a look")
     assert said.headers["location"] == PAGE, said.text
     return browser
-
-
-def ended(bench, figures):
-    """Have the queue's oldest end with these figures."""
-    desk = bench.plane.backtests
-    job = desk.begin("of a test")
-    found = Backtest(
-        number=job.number,
-        version=job.new.version,
-        against=job.old.version,
-        accepted_count=1,
-        accepted_amount_minor=1,
-        declined_count=0,
-        declined_amount_minor=0,
-        by="",
-        at_ms=0,
-        figures=figures,
-    )
-    assert desk.finished(job, found)
 
 
 async def test_one_is_asked_for_on_its_versions_page_and_followed(bench):
@@ -162,6 +143,80 @@ async def test_what_payments_and_rules_are_called_is_shown_as_text(bench):
     page = (await browser.get(PAGE)).text
     assert "<img" not in page
     assert str(escape(payload)) in page
+
+
+# Thresholds ---------------------------------------------------------------------------
+
+COSTS = {name: example for name, _, _, example in FIELDS}
+BY_COST = f"{PAGE}/thresholds"
+
+
+def with_frauds(found, count=300):
+    """The same figures, with frauds at high scores of one segment."""
+    tally = {"amounts_minor": {}, "reference_minor": 5_000, "weighted_minor": 5_000.0}
+    bins = [
+        {
+            "bin": bin_,
+            "floor": "approve",
+            "class": truth,
+            "count": n,
+            "weight": n,
+            **tally,
+        }
+        for bin_, truth, n in (
+            *((place, "assumed_legitimate", 100) for place in range(0, 600, 10)),
+            *((place, "fraud", 10) for place in range(600, 600 + count // 10)),
+        )
+    ]
+    first, *others = found["curves"]
+    return {**found, "curves": [{**first, "bins": bins}, *others]}
+
+
+async def test_the_cheapest_thresholds_are_drawn_and_become_a_draft(bench):
+    browser = await asked(bench)
+    ended(bench, with_frauds(figures()))
+    page = (await browser.get(BY_COST)).text
+    assert "the numbers are examples" in page
+    assert "Make it a draft" not in page
+    query = "&".join(f"{name}={value}" for name, value in COSTS.items())
+    page = (await browser.get(f"{BY_COST}?{query}")).text
+    assert "<polyline" in page
+    assert "only 0 frauds are known: 30 are needed" in page or "known" in page
+    said = await browser.post(BY_COST, **COSTS, why="by cost")
+    assert said.headers["location"] == "/policy/2", said.text
+    drafted = (await browser.get("/policy/2")).text
+    assert "Backtest it, and propose it from there" in drafted
+    changed = (await browser.get("/policy/2/diff")).text
+    assert 'class="removed"' in changed
+    assert changed.count("<pre") < 12  # the levels, and nothing else
+
+
+async def test_thresholds_that_no_other_are_cheaper_than_are_no_draft(bench):
+    browser = await asked(bench)
+    ended(bench, figures())
+    query = "&".join(f"{name}={value}" for name, value in COSTS.items())
+    page = (await browser.get(f"{BY_COST}?{query}")).text
+    assert "No other levels are cheaper" in page
+    assert "are needed" in page
+    assert "Make it a draft" not in page
+
+
+@pytest.mark.parametrize("wrong", ["", "much", "-1", "nan", "1e400"])
+async def test_a_cost_that_is_no_number_is_refused_by_its_words(bench, wrong):
+    browser = await asked(bench)
+    ended(bench, figures())
+    query = "&".join(f"{n}={v}" for n, v in {**COSTS, "look_fixed": wrong}.items())
+    said = await browser.get(f"{BY_COST}?{query}")
+    assert said.status_code == 400
+    assert "Review: its price" in said.text
+
+
+async def test_thresholds_of_what_has_no_figures_say_so(bench):
+    browser = await asked(bench)
+    assert "there are no figures" in (await browser.get(BY_COST)).text
+    said = await browser.post(BY_COST, **COSTS)
+    assert said.status_code == 409
+    assert "has no figures" in said.text
 
 
 def planted(found, payload):
