@@ -35,6 +35,7 @@ from scoring.console import (
     policy_acts,
     policy_editor,
     policy_pages,
+    policy_rules,
     report_pages,
     threshold_pages,
 )
@@ -80,6 +81,7 @@ ROUTES: tuple[PageRoute, ...] = (
     *policy_pages.ROUTES,
     *policy_editor.ROUTES,
     *policy_acts.ROUTES,
+    *policy_rules.ROUTES,
     *backtest_pages.ROUTES,
     *threshold_pages.ROUTES,
     *report_pages.ROUTES,

@@ -49,6 +49,18 @@ def release(visit: Visit) -> Response:
     return _done(visit, visit.api.post("releases", body=body, etag=_tag(visit)))
 
 
+def move_share(visit: Visit) -> Response:
+    """Give the candidate another share: less at once, more by a proposal."""
+    number, wanted = visit.path["number"], _share(visit.form.get("share", ""))
+    running = _number(visit.form.get("running", ""))
+    body: dict[str, Any] = {"act": "candidate", "share": wanted, "why": _why(visit)}
+    if wanted >= running:
+        said = visit.api.post("policies", number, "proposals", body=body)
+        return _done(visit, said)
+    less = body | {"policy": int(number)}
+    return _done(visit, visit.api.post("releases", body=less, etag=_tag(visit)))
+
+
 def retire(visit: Visit) -> Response:
     """Stop a candidate or a shadow, or end a version that does not run."""
     body, number = {"why": _why(visit)}, visit.path["number"]
@@ -129,6 +141,7 @@ ROUTES: tuple[PageRoute, ...] = (
     writes("/policy/rearm", rearm, PageRight.ROLL_BACK),
     writes("/policy/{number:number}/propose", propose, PageRight.WRITE_POLICY),
     writes("/policy/{number:number}/release", release, PageRight.RELEASE),
+    writes("/policy/{number:number}/share", move_share, *_STOP),
     writes("/policy/{number:number}/retire", retire, *_STOP),
     writes("/proposals/{proposal:number}/approve", approve, PageRight.APPROVE),
     writes("/proposals/{proposal:number}/reject", reject, *_REFUSE),

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from scoring.client.control_plane import Refused
+from scoring.console.policy_rules import MODES, figured, rules_of
 from scoring.console.visit import PageRoute, Visit, reads
 
 NOT_FOUND = 404
@@ -53,6 +54,8 @@ def policy(visit: Visit) -> Response:
     found = visit.api.get("policies", number).json
     proposals = visit.api.get("proposals", policy=number).json["items"]
     release, tag = in_force(visit)
+    backtests = visit.api.get("backtests", version=found["version"]).json["items"]
+    judged, figures = figured(visit, backtests)
     gates = {
         each["number"]: visit.api.get("proposals", each["number"], "gate").json[
             "because"
@@ -66,7 +69,13 @@ def policy(visit: Visit) -> Response:
         policy=found,
         proposals=proposals,
         gates=gates,
-        backtests=visit.api.get("backtests", version=found["version"]).json["items"],
+        backtests=backtests,
+        rules=rules_of(found["text"]),
+        judged=judged,
+        figures=figures,
+        modes=MODES,
+        share=_share_of(release, found["number"]),
+        tripped=_tripped(visit),
         release=release,
         tag=tag,
         acts=ACTS,
@@ -74,6 +83,20 @@ def policy(visit: Visit) -> Response:
         ended=found["state"] in _ENDED,
         is_in_force=release is not None and release["policy"] == found["number"],
     )
+
+
+def _share_of(release: dict[str, Any] | None, number: int) -> float | None:
+    """The share of payments that a version decides as the candidate."""
+    candidate = (release or {}).get("candidate")
+    if candidate is None or candidate["policy"] != number:
+        return None
+    return float(candidate["share"])
+
+
+def _tripped(visit: Visit) -> list[str]:
+    """The rules that the breaker holds back in some process."""
+    replicas = visit.api.get("replicas").json["items"]
+    return sorted({trip["rule"] for each in replicas for trip in each["tripped"]})
 
 
 def diff(visit: Visit) -> Response:
@@ -102,14 +125,13 @@ def history(visit: Visit) -> Response:
     """Every release, the newest first, and the ways back."""
     page = visit.api.get("releases", cursor=visit.query.get("cursor", "")).json
     _, tag = in_force(visit)
-    replicas = visit.api.get("replicas").json["items"]
     return visit.page(
         "policy_history.html",
         title="Releases",
         items=page["items"],
         more=page["next"],
         tag=tag,
-        tripped=sorted({t["rule"] for each in replicas for t in each["tripped"]}),
+        tripped=_tripped(visit),
     )
 
 

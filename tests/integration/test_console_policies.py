@@ -120,3 +120,51 @@ async def test_releasing_over_a_release_that_was_not_read_is_refused(bench):
     said = await approver.post("/policy/rollback", why="harm", tag=tag)
     assert said.status_code in {409, 412}
     assert "Nothing was changed" in said.text
+
+
+RULE = "rules: [{id: large, when: score > 0.9, then: review, reason_code: NO_SCORE}]\n"
+
+
+async def test_a_rule_is_drafted_in_another_mode_and_nothing_else_changes(bench):
+    by = By(Person("ann", frozenset({PersonRole.AUTHOR})))
+    bench.plane.policies.draft(by, text(1) + RULE)
+    author = await bench.logged_in("ann", "author")
+    assert (
+        'aria-label="Draft with large as off"' in (await author.get("/policy/1")).text
+    )
+    said = await author.post("/policy/1/mode", rule="large", mode="off", why="it harms")
+    assert said.headers["location"] == "/policy/2", said.text
+    assert "Rule large is off in it" in (await author.get("/policy/2")).text
+    with bench.plane.policies.read(by.person) as work:
+        drafted = work.policies.policy(2)
+    assert drafted.checked.text == text(1) + RULE.replace("{id", "{mode: off, id")
+    for rule, mode in (("none", "off"), ("large", "gone")):
+        refused = await author.post("/policy/1/mode", rule=rule, mode=mode)
+        assert refused.status_code == 400
+
+
+async def test_a_candidates_share_falls_at_once_and_rises_by_a_proposal(bench):
+    author = await bench.logged_in("ann", "author")
+    approver = await bench.logged_in("bob", "approver")
+    await author.get("/policy/new")
+    for number in (1, 2):
+        act = {"act": "release"} if number == 1 else {"act": "candidate", "share": "10"}
+        await author.post("/policy/new", text=text(number))
+        await author.post(f"/policy/{number}/propose", **act)
+        page = (await approver.get(f"/policy/{number}")).text
+        version = re.search('name="version" value="([0-9a-f]+)"', page)[1]
+        await approver.post(
+            f"/proposals/{number}/approve", version=version, why="w", at_once="yes"
+        )
+    page = (await approver.get("/policy/2")).text
+    assert "Share, % (now 10.0 %)" in page
+    tag = unescape(re.search('name="tag" value="([^"]*)"', page)[1])
+    moved = {"running": "0.1", "tag": tag, "why": "too many declines"}
+    said = await approver.post("/policy/2/share", share="4", **moved)
+    assert said.status_code == 303, said.text
+    assert "Share, % (now 4.0 %)" in (await approver.get("/policy/2")).text
+    said = await author.post("/policy/2/share", share="30", running="0.04", why="well")
+    assert said.status_code == 303, said.text
+    page = (await author.get("/policy/2")).text
+    assert "candidate for 30.0 % of payments – open" in page
+    assert "Share, % (now 4.0 %)" in page
