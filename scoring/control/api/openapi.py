@@ -35,7 +35,7 @@ _TAGS = {
 _ANY = ("400", "401", "403", "503")
 _MORE = {
     "post": ("404", "409", "412", "413", "415", "422"),
-    "put": ("404", "409", "412", "413", "415", "422", "428"),
+    "put": ("404", "409", "412", "413", "415", "422"),
     "delete": ("404",),
     "get": ("404",),
 }
@@ -136,6 +136,8 @@ def _finish(verb: str, operation: Schema) -> None:
     opened = operation["operationId"] == "health"
     operation["summary"] = operation.pop("description").partition("\n")[0].rstrip(".")
     refused = ("400", "503") if opened else (*_ANY, *_MORE[verb])
+    if any(each["name"] == "if-match" for each in operation.get("parameters", ())):
+        refused += ("428",)
     if opened:
         operation["security"] = []
     for status in refused:
