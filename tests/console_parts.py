@@ -175,6 +175,16 @@ def _migrated() -> bytes:
         return file.read_bytes()
 
 
+def _models(database: Database, clock: Clock, place: Path) -> ModelDesk:
+    """The desk of models, none of which is ever loaded."""
+    return ModelDesk(
+        database=database,
+        now_ms=clock,
+        rules=ControlRules(),
+        registry=lambda: ModelRegistry(place),
+    )
+
+
 @contextmanager
 def bench_at(
     directory: Path,
@@ -195,12 +205,7 @@ def bench_at(
         ),
         lists=ListDesk(database, clock),
         backtests=with_archive(database, clock),
-        models=ModelDesk(
-            database=database,
-            now_ms=clock,
-            rules=rules or ControlRules(),
-            registry=lambda: ModelRegistry(directory / "models"),
-        ),
+        models=_models(database, clock, directory / "models"),
         cases=CaseDesk(database, clock, CaseRules()),
         payments=PaymentDesk(archive),
         people=people,
