@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scoring.backtest.costs import CostFile, cheapest
 from scoring.backtest.proposal import with_levels
 from scoring.backtest.result import FORMAT, Curve, CurveCell
-from scoring.control.desks.threshold_desk import ChosenLevels, SegmentLevels
+from scoring.control.desks.threshold_desk import CheapestLevels, ChosenLevels
 from scoring.core.decision.decision import Outcome
 from scoring.errors import BadArtifact, InvalidTransaction
 from scoring.replay.slices import PaymentClass, PaymentSum
@@ -36,7 +36,9 @@ def levels_by_cost(
         raise InvalidTransaction(place, first["msg"]) from error
     found = cheapest(curves_of(figures["curves"]), asked)
     segments = [
-        SegmentLevels(**{name: getattr(one, name) for name in SegmentLevels.__slots__})
+        CheapestLevels(
+            **{name: getattr(one, name) for name in CheapestLevels.__slots__}
+        )
         for one in found
     ]
     return ChosenLevels(

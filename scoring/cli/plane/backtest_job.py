@@ -111,15 +111,15 @@ def _reported(
     """What a report has beside a backtest's figures: yardsticks, and the models."""
     from scoring.backtest.let_through import sample_figures
     from scoring.backtest.model_figures import model_figures
-    from scoring.backtest.report import report_json
+    from scoring.backtest.report import Beside, report_json
     from scoring.backtest.source import ArchiveSource
     from scoring.backtest.yardsticks import yardsticks
 
     assert isinstance(source, ArchiveSource)  # its directory is the setting's
-    beside = yardsticks(source, options)
     sample = sample_figures(source, policy, options)
+    beside = Beside(yardsticks(source, options), sample)
     return {
-        "report": report_json(found, policy, beside, sample),
+        "report": report_json(found, policy, beside),
         "models": model_figures(source, _baselines(), options),
     }
 

@@ -12,7 +12,7 @@ from scoring.control.api.plane import Visiting
 from scoring.control.api.requests import StrictRoute
 from scoring.control.api.views import View
 from scoring.control.api.wishes import Wish
-from scoring.control.desks.threshold_desk import SegmentLevels
+from scoring.control.desks.threshold_desk import CheapestLevels
 
 router = APIRouter(prefix="/v1", tags=["backtests"], route_class=StrictRoute)
 CURVES_MAX = 12  # of the segments with most frauds: more nobody reads
@@ -84,7 +84,7 @@ class SegmentLevelsView(View):
     costs_minor: list[float] | None
 
     @classmethod
-    def of(cls, one: SegmentLevels, *, drawn: bool) -> SegmentLevelsView:
+    def of(cls, one: CheapestLevels, *, drawn: bool) -> SegmentLevelsView:
         """As the desk found it."""
         own: dict[str, Any] = {
             name: getattr(one, name)

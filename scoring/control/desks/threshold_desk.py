@@ -14,7 +14,7 @@ Levels = tuple[float | None, float | None, float | None]
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentLevels:
+class CheapestLevels:
     """One segment: its levels now, those that cost least, and what both cost.
 
     Levels are those of challenge, review and decline; None: never. Costs are in minor
@@ -37,7 +37,7 @@ class SegmentLevels:
 class ChosenLevels:
     """The levels of every segment, and the version's text with them."""
 
-    segments: tuple[SegmentLevels, ...]
+    segments: tuple[CheapestLevels, ...]
     text: str
     currency: str
 
