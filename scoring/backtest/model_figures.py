@@ -163,17 +163,15 @@ def calibration(bins: NDArray[np.float64]) -> list[ScoredGroup]:
     >>> [(g.weight, round(g.score, 2), g.fraud) for g in calibration(bins)]
     [(3.0, 0.1, 0.0), (2.0, 0.55, 0.5)]
     """
-    least = (bins[0] + bins[1]).sum() / _GROUPS
+    least = float((bins[0] + bins[1]).sum()) / _GROUPS
     found, sums = [], np.zeros(3)
-    for column in bins.T:
+    for place, column in enumerate(bins.T, 1):
         sums += column
-        weight = float(sums[0] + sums[1])
-        if weight > 0 and weight >= least:
-            found.append(ScoredGroup(weight, sums[2] / weight, sums[0] / weight))
+        fraud, genuine, score = sums.tolist()
+        weight = fraud + genuine
+        if weight > 0 and (weight >= least or place == bins.shape[1]):
+            found.append(ScoredGroup(weight, score / weight, fraud / weight))
             sums = np.zeros(3)
-    weight = float(sums[0] + sums[1])
-    if weight > 0:
-        found.append(ScoredGroup(weight, sums[2] / weight, sums[0] / weight))
     return found
 
 
