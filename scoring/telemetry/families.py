@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from math import nan
 
@@ -14,7 +14,7 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
 )
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from scoring.ports.metrics import Metric
@@ -52,6 +52,21 @@ def histogram_of(metric: Metric, registry: CollectorRegistry) -> Histogram:
 def _begin(made: Counter | Gauge | Histogram, metric: Metric) -> None:
     for values in metric.at_first:
         made.labels(*values)
+
+
+class ReadCounter(Collector):
+    """A counter without labels that is counted elsewhere, and read at a scrape."""
+
+    def __init__(
+        self, metric: Metric, read: Callable[[], int], registry: CollectorRegistry
+    ) -> None:
+        self._metric, self._read = metric, read
+        registry.register(self)
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """As Prometheus wants it; called by the scraper."""
+        name, meaning, _ = self._metric.told
+        yield CounterMetricFamily(name, meaning, value=self._read())
 
 
 class BulkHistogram(Collector):

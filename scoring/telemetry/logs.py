@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from scoring.core.repetition import Repetition
 from scoring.core.transaction.card_number import masked_text
+from scoring.telemetry.line_writer import LineWriter
 
 FORMATS = ("console", "json")
 # What every record has: the rest is what a line says beside its text.
@@ -54,8 +57,20 @@ class Lines(logging.Formatter):
         return self._write(said)
 
 
-class Sink(logging.StreamHandler[TextIO]):
-    """Standard error. What repeats itself is said once a minute, and counted.
+class Output(Protocol):
+    """Where lines go: a text stream, or a `LineWriter`."""
+
+    def write(self, line: str, /) -> object:
+        """Take a line."""
+        ...
+
+    def flush(self) -> object:
+        """Keep nothing back."""
+        ...
+
+
+class Sink(logging.StreamHandler[Output]):
+    """All lines. What repeats itself is said once a minute, and counted.
 
     Alike are lines of a library that differ in their numbers alone, and lines of ours
     whose call names what `repeats`. A change of state names nothing: each is said.
@@ -64,16 +79,16 @@ class Sink(logging.StreamHandler[TextIO]):
     def __init__(
         self,
         style: str,
-        stream: TextIO | None = None,
+        stream: Output,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(stream or sys.stderr)
+        super().__init__(stream)
         self.setFormatter(Lines(style))
         self._monotonic = monotonic
         self._repetition = Repetition()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it when it is due; who logs badly is told so here, and never fails."""
+        """Write it when it is due; who logs badly never fails by it."""
         try:
             due = self._due(record)
         except Exception:  # noqa: BLE001 - whatever a library's text raises
@@ -81,6 +96,16 @@ class Sink(logging.StreamHandler[TextIO]):
             return
         if due:
             super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's
+        """Say who logs badly, without what it would have said: that was not masked."""
+        error = sys.exc_info()[0]
+        kind = error.__name__ if error else "no exception"
+        told = {"name": record.name, "levelname": "ERROR", "levelno": logging.ERROR}
+        line = f"a line of {record.filename}:{record.lineno} cannot be made: {kind}"
+        said = logging.makeLogRecord({**told, "msg": line, "cause": "bad-line"})
+        with suppress(Exception):  # a stream that is closed
+            self.stream.write(self.format(said) + self.terminator)
 
     def _due(self, record: logging.LogRecord) -> bool:
         cause = _cause(record)
@@ -93,16 +118,36 @@ class Sink(logging.StreamHandler[TextIO]):
         return True
 
 
-def begin_logs(style: str, level: str, stream: TextIO | None = None) -> None:
+def begin_logs(style: str, level: str, stream: Output | None = None) -> None:
     """Have all that is said from now on go out as lines, ours from a level on.
 
-    Libraries' warnings go the same way; what they say below is no news.
+    By default to standard error, through a thread: a reader that is stalled holds up
+    nothing. Libraries' warnings go the same way; what they say below is no news.
     """
     root = logging.getLogger()
+    if stream is None:
+        stream = LineWriter(sys.stderr.fileno())
+        atexit.register(stream.drained)
     root.handlers = [Sink(style, stream)]
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level.upper())
     logging.captureWarnings(capture=True)
+
+
+def lines_dropped() -> int:
+    """How many lines of this process nobody will read; see `LineWriter`."""
+    return sum(writer.dropped_count for writer in _writers())
+
+
+def flush_logs() -> None:
+    """Before a process ends without the interpreter's own end: nothing said is lost."""
+    for writer in _writers():
+        writer.drained()
+
+
+def _writers() -> list[LineWriter]:
+    outputs = (getattr(each, "stream", None) for each in logging.getLogger().handlers)
+    return [output for output in outputs if isinstance(output, LineWriter)]
 
 
 def _cause(record: logging.LogRecord) -> tuple[str, str] | None:

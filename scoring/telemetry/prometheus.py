@@ -20,7 +20,7 @@ from scoring.models.drift import ModelDrift
 from scoring.pipeline.answer import Decided
 from scoring.ports.check import Check
 from scoring.ports.events import Event
-from scoring.ports.metrics import Metric, decisions, outside, versions
+from scoring.ports.metrics import Metric, decisions, outside, versions, watching
 from scoring.ports.metrics.decisions import BAND_ENDS, BANDS
 from scoring.ports.model import Matrix, Model, Scores
 from scoring.telemetry.call_metrics import CallMetrics
@@ -28,10 +28,12 @@ from scoring.telemetry.decision_lines import DecisionLines
 from scoring.telemetry.decision_metrics import DecisionMetrics
 from scoring.telemetry.families import (
     BulkHistogram,
+    ReadCounter,
     counter_of,
     gauge_of,
     histogram_of,
 )
+from scoring.telemetry.logs import lines_dropped
 
 _US_PER_S = 1_000_000
 _MS_PER_S = 1_000
@@ -83,6 +85,7 @@ class PrometheusTelemetry:
         self._labelled = counter_of(decisions.LABELLED, registry)
         self._expected = counter_of(decisions.LABELLED_EXPECTED, registry)
         self.loop_lag = histogram_of(versions.LOOP_LAG, registry)
+        ReadCounter(watching.LINES_DROPPED, lines_dropped, registry)
         self._drift = ModelDrift()
         registry.register(self._drift)
         build = (version("fraud-scoring"), platform.python_version(), definitions)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 from scoring.core.transaction.card_number import masked
 from scoring.doors.stream.poll_consumer import Poll
+from scoring.telemetry.logs import flush_logs
+
+_log = logging.getLogger(__name__)
 
 # Polls taken and not finished: enough that a partition's wait for their turn without
 # keeping other partitions from beginning, and few enough to hold in memory.
@@ -81,9 +84,10 @@ def end_process(error: BaseException) -> None:
     """
     frames = "".join(traceback.format_tb(error.__traceback__))
     said = masked(f"{type(error).__name__}: {error}".encode())[0].decode()
-    sys.stderr.write(
-        f"{frames}scoring stream: ended by {' '.join(said.split())}; "
-        "what was not committed is delivered again\n"
+    _log.critical(
+        "scoring stream: ended by %s; what was not committed is delivered again",
+        " ".join(said.split()),
+        extra={"cause": type(error).__name__, "frames": frames},
     )
-    sys.stderr.flush()
+    flush_logs()
     os._exit(1)

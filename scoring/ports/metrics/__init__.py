@@ -12,12 +12,15 @@ from scoring.ports.metrics import (
     outside,
     stream,
     versions,
+    watching,
 )
 from scoring.ports.metrics.metric import Metric, MetricKind, MetricLabel, Unit
 
 __all__ = ["METRICS", "ROOMS", "Metric", "MetricKind", "MetricLabel", "Unit"]
 
-ROOMS: tuple[ModuleType, ...] = (calls, decisions, outside, stream, versions, control)
+ROOMS: tuple[ModuleType, ...] = (
+    calls, decisions, outside, stream, versions, watching, control,
+)  # fmt: skip
 
 
 def declared(room: ModuleType) -> tuple[Metric, ...]:

@@ -37,6 +37,7 @@ class Unit(Enum):
     INFO = "info"
     NUMBER = "number"
     RELEASES = "releases"
+    LINES = "lines"
     TIMES = ""  # how often something happened
 
 

@@ -3,8 +3,12 @@
 import io
 import json
 import logging
+import os
 import random
 import re
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +17,8 @@ from scoring.core.decision.decision import Door, Outcome, Rung, Versions
 from scoring.core.transaction.card_number import is_card_number
 from scoring.pipeline.answer import Decided
 from scoring.telemetry.decision_lines import DecisionLines
-from scoring.telemetry.logs import Sink, begin_logs
+from scoring.telemetry.line_writer import LineWriter
+from scoring.telemetry.logs import Sink, begin_logs, lines_dropped
 
 OURS = logging.getLogger("scoring.some.room")
 THEIRS = logging.getLogger("aiokafka.client.logs-of-this-test")
@@ -92,15 +97,17 @@ def test_what_a_library_repeats_is_counted_and_each_change_of_ours_is_said():
     assert sum(line["event"] == "store recovered" for line in lines) == 3
 
 
-def test_a_library_that_logs_badly_does_not_fail_by_it():
+def test_a_library_that_logs_badly_does_not_fail_by_it(capsys):
     stream = io.StringIO()
     sink = Sink("json", stream)
     bad = record(THEIRS.name, "%d brokers")
-    bad.args = ("no",)
+    bad.args = ("4111111111111111",)
     sink.handle(bad)
     sink.handle(record(THEIRS.name, "down"))
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line["event"] for line in lines] == ["down"]
+    told, down = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (told["logger"], told["cause"]) == (THEIRS.name, "bad-line")
+    assert down["event"] == "down"
+    assert "4111" not in capsys.readouterr().err + stream.getvalue()
 
 
 def fail(text):
@@ -162,3 +169,61 @@ def test_a_share_of_the_decisions_gets_a_line_with_its_id(said):
     assert (found[0]["event"], found[0]["decision"]) == ("decided decline", "t-1")
     DecisionLines().say(checks, [core] * 1_000, [answer] * 1_000)
     assert len(said()) == len(found)
+
+
+def read_all(descriptor, until):
+    """Every line that can be read, up to the first that `until` is true of."""
+    text = b""
+    while not any(map(until, lines := text.decode().splitlines())):
+        text += os.read(descriptor, 65_536)
+    return lines
+
+
+def test_who_logs_never_waits_for_a_pipe_that_nobody_reads():
+    reading, writing = os.pipe()
+    sink = Sink("json", writer := LineWriter(writing, bytes_max=256 * 1024))
+    logging.getLogger().addHandler(sink)
+    try:
+        began = time.monotonic()
+        for number in range(5_000):
+            sink.handle(record(OURS.name, f"{number} " + "x" * 100))
+        assert time.monotonic() - began < 5
+        assert writer.dropped_count > 1_000
+        assert lines_dropped() == writer.dropped_count
+        assert not writer.drained(within_s=0.05)
+        lines = read_all(reading, lambda line: "dropped" in line and line[-1] == "}")
+    finally:
+        logging.getLogger().removeHandler(sink)
+        os.close(writing)
+        os.close(reading)
+    *kept, last = map(json.loads, lines)
+    assert last["count"] == writer.dropped_count == 5_000 - len(kept)
+    numbers = [int(line["event"].split()[0]) for line in kept]
+    assert numbers == sorted(numbers)
+
+
+def test_a_closed_pipe_ends_nothing():
+    reading, writing = os.pipe()
+    os.close(reading)
+    writer = LineWriter(writing)
+    writer.write("nobody\n")
+    assert writer.drained()
+    os.close(writing)
+
+
+@pytest.mark.parametrize(
+    "ends", ["raise SystemExit(1)", "1 / 0", "flush_logs(); os._exit(3)", "pass"]
+)
+def test_nothing_said_is_lost_however_a_process_ends(ends):
+    script = (
+        "import logging, os; from scoring.telemetry.logs import begin_logs, flush_logs;"
+        "begin_logs('json', 'info'); log = logging.getLogger('scoring.start');"
+        f"[log.info('line %d', n) for n in range(2_000)]; {ends}"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    said = [line for line in ran.stderr.splitlines() if line.startswith("{")]
+    assert [json.loads(line)["event"] for line in said] == [
+        f"line {n}" for n in range(2_000)
+    ]
