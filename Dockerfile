@@ -7,7 +7,7 @@ FROM python:3.11-slim-bookworm AS build
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /app
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
-ARG EXTRAS="--extra train --extra remote --extra control --extra console --extra postgres"
+ARG EXTRAS="--extra train --extra remote --extra control --extra console --extra postgres --extra traces"
 # The locked dependencies first: they change less often than the code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN uv sync --frozen --no-dev --no-install-project --extra serve $EXTRAS

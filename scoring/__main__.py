@@ -164,7 +164,7 @@ def _does(command: str) -> str:
 
 
 def _warn_of_unread_settings() -> None:
-    from scoring.settings import unread_settings
+    from scoring.wiring.unread_settings import unread_settings
 
     if "--worker" in sys.argv:  # its supervisor has said it
         return

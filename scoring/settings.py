@@ -6,29 +6,20 @@ arguments. Names in the environment are SCORING_<NAME>.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-_PREFIX = "SCORING_"
-# What Kubernetes sets in every pod for a service whose name begins with "scoring".
-_SERVICE_LINK = re.compile(
-    r".*(_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
-)
-_ALIKE = 0.7  # of 1: two letters in ten may be wrong
-_SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://")
+PREFIX = "SCORING_"
 
 
 class Settings(BaseSettings):
     """Settings with their defaults; each names its unit and limit."""
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, frozen=True, extra="ignore", str_strip_whitespace=True
+        env_prefix=PREFIX, frozen=True, extra="ignore", str_strip_whitespace=True
     )
 
     # Outside systems -------------------------------------------------------
@@ -286,36 +277,25 @@ class Settings(BaseSettings):
     log_decisions_share: float = Field(
         0.0, ge=0, le=1, description="of decisions that get a line, by a hash"
     )
+    traces_endpoint: str = Field(
+        "",
+        description="host:port of an OTLP collector (gRPC), https:// before it "
+        "for TLS; empty: no traces",
+    )
+    traces_share: float = Field(
+        0.1, ge=0, le=1, description="of calls without a parent that are traced"
+    )
+    traces_slow_ms: int = Field(
+        0, ge=0, description="a call that takes longer is traced, too; 0: none is slow"
+    )
 
     def absolute_files(self) -> dict[str, str]:
         """The files that are named, as the environment of a process elsewhere."""
         return {
-            f"{_PREFIX}{name.upper()}": str(path.resolve())
+            f"{PREFIX}{name.upper()}": str(path.resolve())
             for name, path in self
             if name.endswith("_file") and path is not None
         }
-
-
-def unread_settings(environment: Mapping[str, str]) -> list[str]:
-    """A line for each variable that is named like a setting and is none.
-
-    >>> unread_settings({"SCORING_REDIS_ULR": "redis://h", "SCORING_BUDGET_MS": "9"})
-    ['SCORING_REDIS_ULR is no setting and is not read; the nearest: SCORING_REDIS_URL']
-    """
-    known = {name.upper() for name in Settings.model_fields}
-    lines = []
-    for name, value in sorted(environment.items()):
-        written = name.upper()
-        own = written.removeprefix(_PREFIX)
-        if own in known or own == written:
-            continue
-        if _SERVICE_LINK.fullmatch(written) or _SERVICE_LINK_VALUE.match(value):
-            continue
-        line = f"{name} is no setting and is not read"
-        nearest = get_close_matches(own, known, n=1, cutoff=_ALIKE)
-        told = f"; the nearest: {_PREFIX}{nearest[0]}" if nearest else ""
-        lines.append(line + told)
-    return lines
 
 
 def setting_problem(error: ValueError) -> str:
@@ -328,10 +308,10 @@ def setting_problem(error: ValueError) -> str:
     """
     if isinstance(error, SettingsError):
         name = str(error).split('"')[1] if '"' in str(error) else "…"
-        return f"{_PREFIX}{name.upper()}: is not of its type; see scoring/settings.py"
+        return f"{PREFIX}{name.upper()}: is not of its type; see scoring/settings.py"
     if not isinstance(error, ValidationError):
         return ""
     return "\n".join(
-        f"{_PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}"
+        f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}"
         for e in error.errors(include_input=False, include_url=False)
     )

@@ -72,7 +72,7 @@ CHANNELS: dict[str, _Channel] = {
         + _SIDE_BY_SIDE,
         event=DECISION,
         sends=True,
-        headers=("transaction-id", *_SOURCE),
+        headers=("transaction-id", *_SOURCE, "traceparent"),
     ),
     _TOPICS.labels: _Channel(
         says="What turned out to be true of payments. The service reads it, and "
@@ -128,7 +128,7 @@ _HEADERS: dict[str, str] = {
     "model": "The version of the challenger.",
     "src": "The offset of the input in the partition of the same number.",
     "src-print": "64 bits of the input, in hexadecimal: which record it was.",
-    "traceparent": "W3C trace context; the decision keeps it.",
+    "traceparent": "W3C trace context of who sent it; a decision keeps its input's.",
 }
 _EVENT_SAYS: dict[str, str] = {
     "ce_specversion": "The version of CloudEvents.",

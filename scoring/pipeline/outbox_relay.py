@@ -18,9 +18,11 @@ from scoring.errors import (
 )
 from scoring.pipeline.outbox_orphans import INTERVAL_S, Key, OrphanRelay, Pace, portions
 from scoring.pipeline.steps import Step, reached
+from scoring.ports.check import Check
 from scoring.ports.events import Event
 from scoring.ports.log import DecisionLog, LogRecord
 from scoring.ports.outbox import Outbox
+from scoring.ports.spans import PublishSpan
 from scoring.ports.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -37,11 +39,20 @@ class Pending:
     provisional: bool
     done: asyncio.Future[None]
     since: float  # when it was queued, by the loop's clock
+    traceparent: str = ""
+    span: PublishSpan | None = None
 
     @property
     def key(self) -> Key:
         """Tenant and transaction id."""
         return self.transaction.tenant, self.transaction.id
+
+    def trace(self, check: Check) -> None:
+        """Write into the trace of its call, where it has one."""
+        self.traceparent = check.traceparent
+        if check.span is not None:
+            self.span = check.span.publishing()
+            self.traceparent = self.span.traceparent
 
 
 @dataclass(slots=True)
@@ -95,9 +106,18 @@ class OutboxRelay:
         self._tasks = [begin(self._run()), begin(self._clear()), begin(self._watch())]
 
     def publish(
-        self, transaction: Transaction, logged: bytes, *, provisional: bool
+        self,
+        transaction: Transaction,
+        logged: bytes,
+        *,
+        provisional: bool,
+        check: Check | None = None,
     ) -> asyncio.Future[None]:
-        """Queue one decision; never blocks. The future resolves when it is logged."""
+        """Queue one decision; never blocks. The future resolves when it is logged.
+
+        Its record hands on the trace of `check`: ours, or the caller's where we have
+        none.
+        """
         done = asyncio.get_running_loop().create_future()
         if len(self._queue) + len(self._sent) >= self.count_max:
             self.telemetry.count(Event.LOG_OVERFLOW)
@@ -107,6 +127,8 @@ class OutboxRelay:
             return done
         now = asyncio.get_running_loop().time()
         pending = Pending(transaction, logged, provisional, done, now)
+        if check is not None:
+            pending.trace(check)
         self._held[pending.key] += 1
         self._queue.append(pending)
         self._more.set()
@@ -150,7 +172,10 @@ class OutboxRelay:
         pace = Pace.begun()
         for portion in portions(count):
             batch = [self._queue[i] for i in range(portion.stop - portion.start)]
-            records = [self.record_of(p.logged, p.transaction) for p in batch]
+            records = [
+                self.record_of(p.logged, p.transaction).carrying(p.traceparent)
+                for p in batch
+            ]
             reached(Step.SENDING)
             futures = self.log.send(records)
             for pending, record, future in zip(batch, records, futures, strict=True):
@@ -182,6 +207,8 @@ class OutboxRelay:
 
     def _settled(self, pending: Pending, *, is_safe: bool) -> None:
         reached(Step.LOGGED)
+        if pending.span is not None:
+            pending.span.ended("" if is_safe else "refused")
         self._sent.pop(pending, None)
         if is_safe and self._is_out(pending):
             self._to_clear.append(pending.key)

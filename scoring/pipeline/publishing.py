@@ -42,7 +42,10 @@ class Publishing:
             if not isinstance(answer, Decided) or answer.logged is None:
                 continue
             done = self.relay.publish(
-                check.transaction, answer.logged, provisional=answer.provisional
+                check.transaction,
+                answer.logged,
+                provisional=answer.provisional,
+                check=check,
             )
             handed.append(done)
             if not answer.outlives and check.deadline is not None:

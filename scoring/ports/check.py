@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scoring.core.decision.decision import Door
 from scoring.core.fast_init import fast_init
 from scoring.core.transaction.transaction import Transaction
+from scoring.ports.spans import CallSpan
 
 
 @fast_init
@@ -18,7 +19,7 @@ class Check:
     seconds; None means that nobody is waiting (the stream door). `received_at_ms` is
     the broker's timestamp (Kafka) or the receipt (gRPC). `position` is where a Kafka
     record came from, "transactions/3@1234", and `incarnation` which topic of that
-    name; empty and 0 for gRPC.
+    name; empty and 0 for gRPC. `span` is where its trace is written; None without one.
     """
 
     transaction: Transaction
@@ -31,3 +32,4 @@ class Check:
     incarnation: int = 0
     traceparent: str = ""
     dry_run: bool = False
+    span: CallSpan | None = field(default=None, compare=False, repr=False)

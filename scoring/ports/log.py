@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 
@@ -17,6 +17,17 @@ class LogRecord:
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
+
+    def carrying(self, traceparent: str) -> LogRecord:
+        """The same with the header by which its readers carry on a trace, if any.
+
+        >>> LogRecord(topic="t", key=None, value=b"").carrying("00-a").headers
+        (('traceparent', b'00-a'),)
+        """
+        if not traceparent:
+            return self
+        headers = (*self.headers, ("traceparent", traceparent.encode()))
+        return replace(self, headers=headers)
 
 
 class DecisionLog(Protocol):

@@ -64,12 +64,19 @@ class CallTelemetry(Protocol):
         """A call is in flight."""
         ...
 
-    def ended_rpc(self, method: str, status: str, seconds: float) -> None:
-        """A gRPC call that began is over, by the status that its caller got."""
+    def ended_rpc(
+        self, method: str, status: str, seconds: float, trace: str = ""
+    ) -> None:
+        """A gRPC call that began is over, by the status that its caller got.
+
+        `trace` is one in which it can be found, in hexadecimal, or empty.
+        """
         ...
 
-    def ended_request(self, route: str, status: int, seconds: float) -> None:
-        """An HTTP request that began is over."""
+    def ended_request(
+        self, route: str, status: int, seconds: float, trace: str = ""
+    ) -> None:
+        """An HTTP request that began is over; `trace` as for `ended_rpc`."""
         ...
 
     def unheard(self, status: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from math import nan
 
@@ -55,18 +55,28 @@ def _begin(made: Counter | Gauge | Histogram, metric: Metric) -> None:
 
 
 class ReadCounter(Collector):
-    """A counter without labels that is counted elsewhere, and read at a scrape."""
+    """A counter of at most one label that is counted elsewhere, and read at a scrape.
+
+    `read` gives a count for values of the label, "" where it has none.
+    """
 
     def __init__(
-        self, metric: Metric, read: Callable[[], int], registry: CollectorRegistry
+        self,
+        metric: Metric,
+        read: Callable[[], Mapping[str, int]],
+        registry: CollectorRegistry,
     ) -> None:
         self._metric, self._read = metric, read
         registry.register(self)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """As Prometheus wants it; called by the scraper."""
-        name, meaning, _ = self._metric.told
-        yield CounterMetricFamily(name, meaning, value=self._read())
+        name, meaning, labels = self._metric.told
+        family = CounterMetricFamily(name, meaning, labels=labels)
+        counts = self._read()
+        for values in self._metric.at_first or ((),):
+            family.add_metric(values, counts.get("".join(values), 0))
+        yield family
 
 
 class BulkHistogram(Collector):

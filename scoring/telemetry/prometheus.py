@@ -34,6 +34,7 @@ from scoring.telemetry.families import (
     histogram_of,
 )
 from scoring.telemetry.logs import lines_dropped
+from scoring.telemetry.tracing import Tracing
 
 _US_PER_S = 1_000_000
 _MS_PER_S = 1_000
@@ -59,10 +60,16 @@ class PrometheusTelemetry:
         *,
         definitions: str = "",
         lines: DecisionLines = DecisionLines(),  # noqa: B008 - it is frozen
+        tracing: Tracing | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`definitions` is the version of the feature definitions."""
+        """`definitions` is the version of the feature definitions.
+
+        `traced` is what became of calls that are traced, by `watching.FATES`.
+        """
         self._lines = lines
+        self.tracing = tracing
+        self.traced: Mapping[str, int] = {}
         self._monotonic = monotonic
         self.calls = CallMetrics(registry)
         self._made = DecisionMetrics(definitions, registry)
@@ -85,7 +92,8 @@ class PrometheusTelemetry:
         self._labelled = counter_of(decisions.LABELLED, registry)
         self._expected = counter_of(decisions.LABELLED_EXPECTED, registry)
         self.loop_lag = histogram_of(versions.LOOP_LAG, registry)
-        ReadCounter(watching.LINES_DROPPED, lines_dropped, registry)
+        ReadCounter(watching.LINES_DROPPED, lambda: {"": lines_dropped()}, registry)
+        ReadCounter(watching.TRACED, lambda: self.traced, registry)
         self._drift = ModelDrift()
         registry.register(self._drift)
         build = (version("fraud-scoring"), platform.python_version(), definitions)
@@ -114,6 +122,8 @@ class PrometheusTelemetry:
                 self._repeats.inc()
         for door, values in seconds.items():
             self._seconds.observe(door.name.lower(), values)
+        if self.tracing is not None:
+            self.tracing.answered(checks, durations_us)
 
     def decided(
         self,
@@ -124,6 +134,8 @@ class PrometheusTelemetry:
         """Count the decisions of one batch."""
         self._made.decided(checks, cores, answers)
         self._lines.say(checks, cores, answers)
+        if self.tracing is not None:
+            self.tracing.decided(checks, cores, answers)
 
     def dead_letter(self, source: str, problem: str) -> None:
         """Count a dead letter."""

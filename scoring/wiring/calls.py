@@ -49,7 +49,7 @@ def calls_from(
     """What every synchronous door of this process calls; raises `BadArtifact`."""
     settings = service.settings
     intake = _intake_from(service)
-    watch = CallWatch(service.calls)
+    watch = CallWatch(service.calls, traces=service.traces)
     explanations = None
     if load_explainer is not None:
         explanations = _explanations_from(service, load_explainer)

@@ -29,6 +29,7 @@ from scoring.pipeline.store_gateway import StoreGateway
 from scoring.ports.events import Event
 from scoring.ports.model import Model
 from scoring.ports.patience import StorePatience
+from scoring.ports.spans import Traces
 from scoring.ports.store import Store
 from scoring.ports.telemetry import CallTelemetry, Telemetry
 from scoring.settings import Settings
@@ -46,6 +47,7 @@ from scoring.wiring.definitions import catalogue_from, policy_from, rates_from
 from scoring.wiring.file_watch import FileWatch
 from scoring.wiring.publishing import outbox_relay_from, provisional_from
 from scoring.wiring.releases import Following, PolicyVersions
+from scoring.wiring.traces import Traced, send_rest, traces_from
 from scoring.wiring.watching import (
     Shows,
     show_circuit,
@@ -77,6 +79,7 @@ class Service:
     outside: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     liveness: Liveness = field(default_factory=Liveness)
     wrong: asyncio.Future[None] = field(default_factory=asyncio.Future)
+    traces: Traces | None = None
 
     async def until(self, told: Callable[[], Awaitable[object]]) -> None:
         """Return when told to stop; raises `BadArtifact` where a system that failed
@@ -145,7 +148,8 @@ async def service_from(
     catalogue = catalogue_from(settings)
     policies = PolicyVersions.of(settings, name, catalogue, now_ms)
     artifacts = _artifacts(source, catalogue, policies.first())
-    telemetry = _telemetry_from(settings, artifacts)
+    traced = traces_from(settings, name)
+    telemetry = _telemetry_from(settings, artifacts, traced)
     liveness = _liveness_from(settings)
     log = unconnected_log(settings, telemetry)
     store = store_from(settings, artifacts.catalogue, log)
@@ -153,16 +157,14 @@ async def service_from(
     gateway = _gateway(settings, store, telemetry, options)
     provisional = provisional_from(settings, name, gateway, options)
     scorer = Scorer(gateway, artifacts, provisional, telemetry, now_ms, options)
-    relay = None
-    if options.outbox:
-        relay = outbox_relay_from(settings, artifacts.catalogue, provisional, log)
-    outside = systems_outside(provisional, log)
-    liveness.outside = outside
+    carried_by = log if options.outbox else None
+    relay = outbox_relay_from(settings, catalogue, provisional, carried_by)
+    liveness.outside = outside = systems_outside(provisional, log)
     telemetry.watch(outside)
     show_circuit(telemetry.shows, gateway.circuit, log)
     show_kept(telemetry.shows, provisional, relay, now_ms)
-    watching = _watches(settings, source, scorer, telemetry, store)
     following = Following(policies, scorer, telemetry, now_ms())
+    watching = _watches(settings, source, scorer, telemetry, store)
     try:
         async with contact(provisional, log) as wrong, following.running():
             yield Service(
@@ -170,6 +172,7 @@ async def service_from(
                 *(Topics(settings.topic_prefix), telemetry, telemetry.calls),
                 telemetry.shows,
                 *(outside, liveness, wrong),
+                traces=telemetry.tracing,
             )
     finally:
         for task in watching:
@@ -180,12 +183,20 @@ async def service_from(
         if log is not None:
             await log.close()
         await store.close()
+        await send_rest(traced)
 
 
-def _telemetry_from(settings: Settings, artifacts: Artifacts) -> PrometheusTelemetry:
+def _telemetry_from(
+    settings: Settings, artifacts: Artifacts, traced: Traced | None
+) -> PrometheusTelemetry:
     lines = DecisionLines(settings.log_decisions_share)
     definitions = artifacts.catalogue.version
-    telemetry = PrometheusTelemetry(definitions=definitions, lines=lines)
+    tracing = None if traced is None else traced.tracing
+    telemetry = PrometheusTelemetry(
+        definitions=definitions, lines=lines, tracing=tracing
+    )
+    if traced is not None:
+        telemetry.traced = traced.sender.fates
     telemetry.expect(artifacts.model)
     return telemetry
 

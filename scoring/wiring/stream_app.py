@@ -45,4 +45,5 @@ def stream_door_from(
         service.telemetry,
         service.liveness,
         archive,
+        service.traces,
     )

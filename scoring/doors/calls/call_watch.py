@@ -6,13 +6,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from scoring.core.decision.decision import Door
 from scoring.core.repetition import EVERY_S, Repetition
+from scoring.core.transaction.trace_context import accepted_traceparent
 from scoring.doors.calls.refusals import Code, Refusal, refusal_of
 from scoring.errors import ScoringError
 from scoring.ports.metrics.calls import CANCELLED, OTHER
+from scoring.ports.spans import CallSpan, Traces
 from scoring.ports.telemetry import CallTelemetry
 
 log = logging.getLogger(__name__)
@@ -20,6 +23,8 @@ Cause = tuple[Door, str, str]  # door, method, problem
 # Faults of ours, or of a system of ours: the others are the callers'.
 _OURS = frozenset({Code.INTERNAL, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
 LEFT = "the caller left before its answer"
+# Of the call that this task answers; None without traces.
+current_span: ContextVar[CallSpan | None] = ContextVar("current_span", default=None)
 
 
 @dataclass(slots=True)
@@ -32,6 +37,7 @@ class CallWatch:
 
     telemetry: CallTelemetry
     monotonic: Callable[[], float] = time.monotonic
+    traces: Traces | None = None
     _repetition: Repetition = field(default_factory=Repetition)
     _summing_up: dict[Cause, asyncio.TimerHandle] = field(default_factory=dict)
 
@@ -40,13 +46,28 @@ class CallWatch:
         self.telemetry.began(door)
         return self.monotonic()
 
-    def ended_rpc(self, method: str, status: str, began_at: float) -> None:
-        """A gRPC call is over."""
-        self.telemetry.ended_rpc(method, status, self.monotonic() - began_at)
+    def span(self, door: Door, name: str, traceparent: str) -> CallSpan | None:
+        """Where its trace is written from now on, by this task; None without traces."""
+        if self.traces is None:
+            return None
+        span = self.traces.began(door, name, accepted_traceparent(traceparent))
+        current_span.set(span)
+        return span
 
-    def ended_request(self, route: str, status: int, began_at: float) -> None:
+    def ended_rpc(
+        self, method: str, status: str, began_at: float, span: CallSpan | None = None
+    ) -> None:
+        """A gRPC call is over."""
+        trace = _ended(span, status)
+        self.telemetry.ended_rpc(method, status, self.monotonic() - began_at, trace)
+
+    def ended_request(
+        self, route: str, status: int, began_at: float, span: CallSpan | None = None
+    ) -> None:
         """An HTTP request is over."""
-        self.telemetry.ended_request(route, status, self.monotonic() - began_at)
+        trace = _ended(span, str(status))
+        took_s = self.monotonic() - began_at
+        self.telemetry.ended_request(route, status, took_s, trace)
 
     def refused(
         self, door: Door, method: str, error: Exception, peer: Callable[[], str]
@@ -107,3 +128,11 @@ class CallWatch:
             *(method, called, count, problem),
             extra={"cause": problem, "method": method, "door": called, "count": count},
         )
+
+
+def _ended(span: CallSpan | None, status: str) -> str:
+    """The trace that keeps it, or none."""
+    if span is None:
+        return ""
+    span.ended(status)
+    return span.kept_trace

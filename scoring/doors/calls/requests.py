@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol
 
@@ -13,8 +13,10 @@ from scoring.core.transaction.event_time import refuse_future
 from scoring.core.transaction.trace_context import accepted_traceparent
 from scoring.core.transaction.transaction import payload_hash, validate
 from scoring.doors.auth.access import Credentials, KnownCaller, ListedAccess
+from scoring.doors.calls.call_watch import current_span
 from scoring.errors import DeadlineExceeded
 from scoring.ports.check import Check
+from scoring.ports.spans import CallSpan
 from scoring.v1 import transaction_pb2
 
 
@@ -45,7 +47,8 @@ class Caller:
     """What a call brings along: until when it may take, its trace, who it is.
 
     `deadline` is an instant of the monotonic clock, seconds. `identity` is None
-    where access is not restricted. `peer` says where it comes from, for the log.
+    where access is not restricted. `peer` says where it comes from, for the log. In
+    `span` its trace is written; None without one.
     """
 
     deadline: float
@@ -53,10 +56,11 @@ class Caller:
     identity: KnownCaller | None = None
     door: Door = Door.GRPC
     peer: Callable[[], str] = str
+    span: CallSpan | None = None
 
     def until(self, deadline: float) -> Caller:
         """The same caller with another deadline."""
-        return Caller(deadline, self.traceparent, self.identity, self.door, self.peer)
+        return replace(self, deadline=deadline)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +114,7 @@ class Intake:
             self.access.identify(call, method) if self.access else None,
             call.door,
             call.peer,
+            current_span.get(),
         )
 
     def check(
@@ -142,4 +147,5 @@ class Intake:
             deadline=caller.deadline,
             traceparent=caller.traceparent,
             dry_run=dry_run,
+            span=caller.span,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 
@@ -15,6 +15,7 @@ from scoring import wire
 from scoring.core.decision.decision import Door
 from scoring.doors.calls.call_watch import CallWatch
 from scoring.doors.calls.checks import GRACE_S, result_to_bytes
+from scoring.doors.calls.refusals import refusal_of
 from scoring.doors.calls.requests import Caller, Intake
 from scoring.doors.grpc.call import Context, GrpcCall
 from scoring.doors.grpc.status import GuardedCall, refuse
@@ -22,6 +23,8 @@ from scoring.errors import InvalidTransaction, MessageTooLarge, ScoringError
 from scoring.pipeline.answer import Answer
 from scoring.pipeline.dispatcher import Dispatcher
 from scoring.ports.check import Check
+from scoring.ports.metrics.calls import rpc_name
+from scoring.ports.spans import CallSpan
 from scoring.v1 import fraud_scoring_pb2
 
 STREAM = "StreamCheckTransactions"
@@ -129,6 +132,7 @@ class _Item:
         if self.timer is not None:
             self.timer.cancel()
         check = self.check
+        _end_span(check.span, answer)
         if check.admitted_at is not None and check.deadline is not None:
             self.conversation.window.finished(
                 check.admitted_at, self.monotonic(), check.deadline - check.admitted_at
@@ -209,6 +213,7 @@ class Streams:
 
     def _take(self, raw: bytes, caller: Caller, conversation: Conversation) -> None:
         transaction_id = ""
+        span = self._item_span(caller)
         try:
             if len(raw) > self.message_bytes_max:
                 raise MessageTooLarge(self.message_bytes_max)
@@ -216,11 +221,20 @@ class Streams:
                 raw, fraud_scoring_pb2.StreamCheckTransactionsRequest, wire.PROTOBUF
             )
             transaction_id = request.transaction.id
-            check, deadline = self._check(request, caller)
+            check, deadline = self._check(request, replace(caller, span=span))
             item = _Item(check, conversation, self.monotonic)
             item.timer = self.dispatcher.submit(check, item, until=deadline + GRACE_S)
         except ScoringError as error:
+            _end_span(span, error)
             conversation.reply(transaction_id, error)
+
+    def _item_span(self, caller: Caller) -> CallSpan | None:
+        """One item's, below that of its stream; None without traces."""
+        traces = self.watch.traces
+        if traces is None or caller.span is None:
+            return None
+        above = caller.span.context.traceparent
+        return traces.began(Door.GRPC, rpc_name(STREAM), above)
 
     def _refused(self, caller: Caller, error: Exception) -> None:
         self.watch.refused(Door.GRPC, STREAM, error, caller.peer)
@@ -242,6 +256,16 @@ class Streams:
             request.transaction, caller.until(deadline), dry_run=request.dry_run
         )
         return check, deadline
+
+
+def _end_span(span: CallSpan | None, answer: Answer | Exception) -> None:
+    if span is None:
+        return
+    status = "OK"
+    if isinstance(answer, Exception):
+        refusal = refusal_of(answer)
+        status, span.problem = refusal.code.name, refusal.kind.slug
+    span.ended(status)
 
 
 async def _write(context: Context, conversation: Conversation) -> bool:

@@ -12,11 +12,18 @@ import grpc
 
 from scoring.core.decision.decision import Door
 from scoring.core.transaction.trace_context import RETURNED
-from scoring.doors.calls.call_watch import CallWatch
+from scoring.doors.calls.call_watch import CallWatch, current_span
 from scoring.doors.calls.refusals import Code, Refusal
 from scoring.doors.grpc.call import Context, GrpcCall
 from scoring.errors import DeadlineExceeded
-from scoring.wire.headers import FIELD_KEY, PROBLEM_KEY, PUSHBACK_KEY
+from scoring.ports.metrics.calls import CANCELLED, rpc_name
+from scoring.ports.spans import CallSpan
+from scoring.wire.headers import (
+    FIELD_KEY,
+    PROBLEM_KEY,
+    PUSHBACK_KEY,
+    TRACE_RESPONSE,
+)
 
 Unary = Callable[[bytes, Context], Awaitable[bytes]]
 
@@ -43,12 +50,14 @@ def metadata_of(refusal: Refusal) -> tuple[tuple[str, str], ...]:
 
 
 def returned(context: Context) -> tuple[tuple[str, str], ...]:
-    """What a caller finds its own call by: its id and its trace, as sent."""
-    return tuple(
+    """What a caller finds its own call by: its id and its trace, as sent, and ours."""
+    own = tuple(
         (key, value)
         for key, value in context.invocation_metadata() or ()
         if key in RETURNED and isinstance(value, str) and RETURNED[key](value)
     )
+    span = current_span.get()
+    return own if span is None else (*own, (TRACE_RESPONSE, span.context.traceparent))
 
 
 async def refuse(context: Context, refusal: Refusal) -> NoReturn:
@@ -69,9 +78,13 @@ class GuardedCall:
     method: str
     context: Context
     status: str = "OK"
+    span: CallSpan | None = None
     _began_at: float = 0.0
 
     def __enter__(self) -> Self:
+        if self.watch.traces is not None:
+            sent = GrpcCall(self.context).traceparent
+            self.span = self.watch.span(Door.GRPC, rpc_name(self.method), sent)
         if own := returned(self.context):
             self.context.set_trailing_metadata(own)
         self._began_at = self.watch.began(Door.GRPC)
@@ -87,13 +100,15 @@ class GuardedCall:
             self._cancelled()
         elif isinstance(error, Exception) and self.status == "OK":
             self.refused(error)
-        self.watch.ended_rpc(self.method, self.status, self._began_at)
+        self.watch.ended_rpc(self.method, self.status, self._began_at, self.span)
 
     def refused(self, error: Exception) -> Refusal:
         """What the caller learns of an error."""
         peer = GrpcCall(self.context).peer
         refusal = self.watch.refused(Door.GRPC, self.method, error, peer)
         self.status = refusal.code.name
+        if self.span is not None:
+            self.span.problem = refusal.kind.slug
         return refusal
 
     def _cancelled(self) -> None:
@@ -103,6 +118,8 @@ class GuardedCall:
             self.refused(DeadlineExceeded(_NOT_IN_TIME))
         else:
             self.status = "CANCELLED"
+            if self.span is not None:
+                self.span.problem = CANCELLED
             call = GrpcCall(self.context)
             self.watch.left(Door.GRPC, self.method, call.peer)
 

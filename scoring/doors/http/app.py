@@ -14,7 +14,7 @@ from http import HTTPStatus
 from scoring import wire
 from scoring.core.decision.decision import Door
 from scoring.core.transaction.trace_context import RETURNED
-from scoring.doors.calls.call_watch import CallWatch
+from scoring.doors.calls.call_watch import CallWatch, current_span
 from scoring.doors.calls.serving import Outside
 from scoring.doors.http.methods import Endpoint, HttpMethods
 from scoring.doors.http.problems import Header, Problem
@@ -26,8 +26,9 @@ from scoring.doors.http.request import (
     Send,
 )
 from scoring.doors.http.routing import Router
-from scoring.ports.metrics.calls import LEFT, OTHER
-from scoring.wire.headers import PROBLEM_JSON
+from scoring.ports.metrics.calls import CANCELLED, LEFT, OTHER
+from scoring.ports.spans import CallSpan
+from scoring.wire.headers import PROBLEM_JSON, TRACE_RESPONSE
 from scoring.wire.routes import HEALTH_PATH, OPENAPI_PATH
 
 _JSON = (b"content-type", b"application/json")
@@ -68,6 +69,7 @@ class HttpApp:
         connection.unread = True  # until it is
         route = self._router.route_of(scope["raw_path"]) or OTHER
         began_at, status = self.watch.began(Door.HTTP), LEFT
+        span = None if self.watch.traces is None else self._span(scope, route)
         try:
             status = await self._answer(scope, receive, send, route)
         except asyncio.CancelledError:
@@ -78,7 +80,14 @@ class HttpApp:
             self.watch.left(Door.HTTP, route, partial(_host, scope))
         finally:
             connection.running = None
-            self.watch.ended_request(route, status, began_at)
+            if span is not None and status == LEFT:
+                span.problem = CANCELLED
+            self.watch.ended_request(route, status, began_at, span)
+
+    def _span(self, scope: Scope, route: str) -> CallSpan | None:
+        sent = dict(reversed(scope["headers"])).get(b"traceparent", b"")
+        name = f"{scope['method']} {route}"
+        return self.watch.span(Door.HTTP, name, sent.decode("latin-1"))
 
     def unheard(self, problem: Problem, host: str) -> None:
         """A connection was refused before there was a request."""
@@ -122,7 +131,10 @@ class HttpApp:
     def _refused(self, scope: Scope, route: str, error: Exception) -> Problem:
         host = partial(_host, scope)
         if not isinstance(error, Problem):
-            return Problem.of(self.watch.refused(Door.HTTP, route, error, host))
+            problem = Problem.of(self.watch.refused(Door.HTTP, route, error, host))
+            _name_problem(problem.slug)
+            return problem
+        _name_problem(error.slug)
         why = (logging.WARNING, error.detail, host)
         self.watch.told(Door.HTTP, route, error.slug, why)
         return error
@@ -177,13 +189,23 @@ def _host(scope: Scope) -> str:
 
 
 def _returned(headers: Mapping[bytes, bytes]) -> list[Header]:
-    """What a caller finds its own request by: its id and its trace, as sent.
+    """What a caller finds its own request by: id and trace, as sent, and our trace.
 
     >>> _returned({b"x-request-id": b"r-1", b"traceparent": b"none"})
     [(b'x-request-id', b'r-1')]
     """
-    return [
+    own = [
         (name, headers[name])
         for name, accepted in _RETURNED.items()
         if name in headers and accepted(headers[name].decode("latin-1"))
     ]
+    span = current_span.get()
+    if span is not None:
+        own.append((TRACE_RESPONSE.encode(), span.context.traceparent.encode()))
+    return own
+
+
+def _name_problem(slug: str) -> None:
+    span = current_span.get()
+    if span is not None:
+        span.problem = slug

@@ -28,6 +28,7 @@ from scoring.kafka.record_values import (
 from scoring.kafka.topic_names import key_of
 from scoring.ports.check import Check
 from scoring.ports.events import Event
+from scoring.ports.spans import CallSpan, Traces
 from scoring.ports.telemetry import Telemetry
 from scoring.wire.card_number_masking import hides_card_number
 
@@ -47,6 +48,16 @@ class KafkaIntake:
     exempt: frozenset[str]
     telemetry: Telemetry
     incarnation: int = 0
+    traces: Traces | None = None
+
+    def span(self, record: Any) -> CallSpan | None:
+        """Where the trace of one record is written; None without traces."""
+        if self.traces is None:
+            return None
+        name = f"process {record.topic}"
+        span = self.traces.began(Door.KAFKA, name, _traceparent(record))
+        span.place = _place(record)
+        return span
 
     def check(self, record: Any) -> Check:
         """Admit one transaction; raises a `ScoringError` that becomes a dead letter."""
@@ -72,9 +83,10 @@ class KafkaIntake:
             payload_hash=payload_hash(transaction),
             received_at_ms=received_at_ms,
             door=Door.KAFKA,
-            position=f"{record.topic}/{record.partition}@{record.offset}",
+            position=_place(record),
             incarnation=self.incarnation,
             traceparent=_traceparent(record),
+            span=self.span(record),
         )
 
     def label(self, record: Any) -> Label:
@@ -133,6 +145,10 @@ class KafkaIntake:
             told = b"" if value in known else value or b""
             if hides_card_number(name.encode()) or hides_card_number(told):
                 raise CardNumberRefused("headers")
+
+
+def _place(record: Any) -> str:
+    return f"{record.topic}/{record.partition}@{record.offset}"
 
 
 def _traceparent(record: Any) -> str:

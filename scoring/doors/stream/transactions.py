@@ -84,6 +84,8 @@ class TransactionWork:
         await self._append(poll, records, outputs)
         poll.finished = True
         self.progress.judged(missing)
+        if self.intake.traces is not None:
+            self._end_spans(judged)
 
     async def _answers(self, poll: Poll, checks: list[Check]) -> list[Answer]:
         """One answer a check; raises `Revoked`."""
@@ -127,4 +129,21 @@ class TransactionWork:
         if answer.logged is None:
             return None
         came_from = CameFrom(record.partition, source_headers(record))
-        return self.records.record(answer.logged, item.transaction, came_from)
+        made = self.records.record(answer.logged, item.transaction, came_from)
+        if item.span is None:
+            return made.carrying(item.traceparent)
+        return made.carrying(item.span.publishing().traceparent)
+
+    def _end_spans(self, judged: Sequence[tuple[Any, Check | ScoringError]]) -> None:
+        """What came of each is in the log; a refused one has a span of no length."""
+        for record, item in judged:
+            if isinstance(item, Check):
+                span = item.span
+            else:
+                span = self.intake.span(record)
+                if span is not None:
+                    span.problem = item.code
+            if span is not None:
+                if span.publish is not None:
+                    span.publish.ended()
+                span.ended("")

@@ -31,6 +31,7 @@ from scoring.kafka.topic_layout import TopicDescription
 from scoring.pipeline.follow_ups import FollowUps, Reported
 from scoring.pipeline.micro_batcher import MicroBatcher
 from scoring.pipeline.scorer import Scorer
+from scoring.ports.spans import Traces
 from scoring.ports.store import Store
 from scoring.ports.telemetry import Telemetry
 from scoring.telemetry.http_port import Liveness
@@ -54,6 +55,7 @@ class StreamDoor:
     telemetry: Telemetry
     liveness: Liveness
     archive: PaymentArchive | None = None
+    traces: Traces | None = None
 
     async def run(
         self, told: Callable[[], Awaitable[object]], *, ready: Callable[[], None]
@@ -180,7 +182,9 @@ class StreamDoor:
                 progress, topics.transactions_dead_letter, topics.decisions
             ),
             intake=replace(
-                self.intake(), incarnation=short(found[topics.transactions].id)
+                self.intake(),
+                incarnation=short(found[topics.transactions].id),
+                traces=self.traces,
             ),
             telemetry=self.telemetry,
             progress=progress,

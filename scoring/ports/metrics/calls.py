@@ -17,6 +17,17 @@ RPCS = (
     "CheckTransaction", "BatchCheckTransactions", "StreamCheckTransactions",
     "GetDecision", "ExplainDecision", "ReportLabels", "ReportEvents",
 )  # fmt: skip
+
+
+def rpc_name(method: str) -> str:
+    """An RPC as OpenTelemetry names it.
+
+    >>> rpc_name("GetDecision"), rpc_name(OTHER)
+    ('scoring.v1.FraudScoring/GetDecision', '_OTHER')
+    """
+    return OTHER if method == OTHER else f"{_SERVICE}/{method}"
+
+
 STATUSES = (
     "OK", "CANCELLED", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
     "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",

@@ -11,8 +11,9 @@ from toolbox import VERSION
 
 from scoring.core.features.catalogue import default_catalogue
 from scoring.extras import MODULES, SERVE
-from scoring.settings import Settings, unread_settings
+from scoring.settings import Settings
 from scoring.training.simulation.simulate import World, simulate
+from scoring.wiring.unread_settings import unread_settings
 
 
 def run(*arguments, **environment):
