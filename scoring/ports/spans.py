@@ -29,8 +29,8 @@ class SpanContext(NamedTuple):
     def traceparent(self) -> str:
         """The W3C header of what is called from there.
 
-        >>> SpanContext(10, 11, sampled=True).traceparent[-23:]
-        'a-000000000000000b-01'
+        >>> SpanContext(10, 11, sampled=True).traceparent[-22:]
+        '0a-000000000000000b-01'
         """
         flags = _SAMPLED if self.sampled else _UNSAMPLED
         return f"00-{self.trace_id:032x}-{self.span_id:016x}-{flags}"
