@@ -86,3 +86,11 @@ class CallTelemetry(Protocol):
     def refused(self, door: Door, problem: str) -> None:
         """A call, or an item of one, got no answer but this."""
         ...
+
+    def handshake(self, door: Door) -> None:
+        """A TLS handshake begins."""
+        ...
+
+    def tls_failed(self, reason: str) -> None:
+        """One over HTTP failed."""
+        ...

@@ -29,6 +29,10 @@ class CallMetrics:
             for door in self._in_flight
             for problem in calls.PROBLEMS
         }
+        began = counter_of(calls.TLS_HANDSHAKES, registry)
+        self._handshakes = {d: began.labels(d.name.lower()) for d in self._in_flight}
+        failed = counter_of(calls.TLS_FAILURES, registry)
+        self._tls_failures = {r: failed.labels(r) for r in calls.TLS_REASONS}
         self._begin_rpcs(registry)
         self._begin_requests(registry)
 
@@ -90,6 +94,14 @@ class CallMetrics:
         """See `CallTelemetry`."""
         self._refusals[door, problem].inc()
 
+    def handshake(self, door: Door) -> None:
+        """See `CallTelemetry`."""
+        self._handshakes[door].inc()
+
+    def tls_failed(self, reason: str) -> None:
+        """See `CallTelemetry`."""
+        self._tls_failures[reason].inc()
+
 
 def _exemplar(trace: str) -> dict[str, str] | None:
     """By which a bucket names a trace; shown in the OpenMetrics form alone."""
@@ -119,4 +131,10 @@ class SilentCalls:
         """Count nothing."""
 
     def refused(self, door: Door, problem: str) -> None:
+        """Count nothing."""
+
+    def handshake(self, door: Door) -> None:
+        """Count nothing."""
+
+    def tls_failed(self, reason: str) -> None:
         """Count nothing."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
+from scoring.core.decision.decision import Door
 from scoring.doors.calls.shared_calls import SharedCalls
 from scoring.doors.grpc.check_stream import Streams
 from scoring.doors.grpc.methods import GrpcMethods
@@ -28,6 +30,7 @@ def grpc_door_from(
 
 def _server_options(service: Service, *, shares_port: bool) -> ServerOptions:
     settings, files = service.settings, shown_certificates(service)
+    begun = partial(service.calls.handshake, Door.GRPC)
     return ServerOptions(
         address=settings.grpc_address,
         message_bytes_max=settings.message_bytes_max,
@@ -37,5 +40,5 @@ def _server_options(service: Service, *, shares_port: bool) -> ServerOptions:
         connection_grace_s=settings.drain_s,
         health_address=settings.grpc_health_address,
         reflection=settings.reflection,
-        credentials=credentials_of(files) if files else None,
+        credentials=credentials_of(files, begun) if files else None,
     )

@@ -3,15 +3,20 @@
 import asyncio
 import json
 import os
+import socket
 import ssl
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 from certificates import Authority
 from grpc_parts import payment
 from http_parts import message, open_doors, read_reply, said
+from prometheus_client import CollectorRegistry
 
 from scoring.errors import BadArtifact
+from scoring.ports.metrics.calls import TLS_REASONS
+from scoring.telemetry.call_metrics import CallMetrics
 
 CALLS = int(os.environ.get("SCORING_DRILL_ROTATION_CALLS", "100"))
 ROTATIONS = 5
@@ -84,6 +89,51 @@ async def test_a_caller_without_a_certificate_does_not_get_in(
     async with open_doors(model_dir, **known) as door:
         with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
             await health(door, shown_to(authority))
+
+
+def greet(address, context):
+    """Begin a connection, which fails; without a context in plain text."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port))) as plain, suppress(OSError):
+        if context is None:
+            plain.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            plain.recv(1)
+        else:
+            context.wrap_socket(plain)
+
+
+async def test_a_handshake_that_fails_is_counted_by_what_was_wrong(
+    authority, model_dir, tmp_path
+):
+    registry = CollectorRegistry()
+    stranger_home = tmp_path / "strangers"
+    stranger_home.mkdir()
+    stranger = Authority.made(stranger_home, "strangers")
+    fine = authority.leaf("fine")
+    wrong = {
+        "no_certificate": shown_to(authority),
+        "certificate_expired": shown_to(authority, authority.leaf("old", days=-1)),
+        "certificate_untrusted": shown_to(authority, stranger.leaf("unknown")),
+    }
+    known = settings(authority, tmp_path, authority.leaf("server"))
+    calls = CallMetrics(registry)
+
+    def counted(name, **labels):
+        return registry.get_sample_value(f"fraud_tls_{name}_total", labels)
+
+    async with open_doors(model_dir, calls=calls, **known) as door:
+        for context in wrong.values():
+            with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+                await health(door, context)
+        at = door.server.address
+        await asyncio.to_thread(greet, at, shown_to(stranger, fine))
+        await asyncio.to_thread(greet, at, None)
+        assert (await health(door, shown_to(authority, fine)))[0] == 200
+    assert {reason: counted("failures", reason=reason) for reason in TLS_REASONS} == {
+        **dict.fromkeys(TLS_REASONS, 0),
+        **dict.fromkeys((*wrong, "ours_refused", "plain_text"), 1),
+    }
+    assert counted("handshakes", door="http") == 6
 
 
 async def test_a_rotation_is_seen_by_the_next_connection(

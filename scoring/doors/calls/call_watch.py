@@ -112,6 +112,15 @@ class CallWatch:
             extra={"cause": problem, "peer": peer(), "method": method, "door": called},
         )
 
+    def tls_failed(self, reason: str) -> None:
+        """A caller's TLS handshake over HTTP failed; who it was is not known."""
+        self.telemetry.tls_failed(reason)
+        log.warning(
+            "a TLS handshake over http failed: %s",
+            reason,
+            extra={"cause": reason, "door": "http", "repeats": reason},
+        )
+
     def sum_up(self) -> None:
         """Say how many more there were of each cause, as of now."""
         for cause in list(self._summing_up):

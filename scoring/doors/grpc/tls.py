@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import grpc
 
 from scoring.doors.auth.certificates import CertificateFiles, LoadedCertificates
 
 
-def credentials_of(files: CertificateFiles) -> grpc.ServerCredentials:
-    """Credentials that follow the files; raises `BadArtifact`."""
+def credentials_of(
+    files: CertificateFiles, begun: Callable[[], None] = lambda: None
+) -> grpc.ServerCredentials:
+    """Credentials that follow the files; raises `BadArtifact`.
+
+    `begun` hears of each handshake, from a thread of gRPC's; whether it succeeds gRPC
+    tells nobody.
+    """
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
+        begun()
         loaded = files.changed()
         return None if loaded is None else _configuration(loaded)
 

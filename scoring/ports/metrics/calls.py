@@ -56,6 +56,13 @@ def _codes(kind: type[ScoringError]) -> set[str]:
     return {kind.code}.union(*(_codes(each) for each in kind.__subclasses__()))
 
 
+TLS_EXPIRED, TLS_UNTRUSTED = "certificate_expired", "certificate_untrusted"
+TLS_WITHOUT, TLS_REFUSED_OURS = "no_certificate", "ours_refused"
+TLS_PLAIN, TLS_VERSION, TLS_OTHER = "plain_text", "version", "other"
+TLS_REASONS = (
+    TLS_EXPIRED, TLS_UNTRUSTED, TLS_WITHOUT, TLS_PLAIN, TLS_REFUSED_OURS, TLS_VERSION,
+    TLS_OTHER,
+)  # fmt: skip
 PROBLEMS = tuple(sorted({*_codes(ScoringError), *HTTP_PROBLEMS, CANCELLED, "internal"}))
 CALL_DOORS = tuple(door.name.lower() for door in (Door.GRPC, Door.HTTP))
 _DOOR = MetricLabel("door", CALL_DOORS)
@@ -108,4 +115,22 @@ REFUSALS = counter(
     "The log names cause, method and caller once a minute. overloaded: add processes; "
     "deadline-exceeded: see fraud_stage_seconds; invalid, conflict: a caller's fault.",
     _DOOR, MetricLabel("problem", PROBLEMS),
+)  # fmt: skip
+TLS_HANDSHAKES = counter(
+    "fraud_tls_handshakes", Unit.TIMES,
+    "TLS handshakes that began, failed ones too. Of gRPC nothing else is known of one "
+    "that fails: its core tells nobody.",
+    "gRPC: growing while rpc_server_calls_arrived_total does not: callers come and do "
+    "not get in; try one with openssl s_client.",
+    _DOOR,
+)  # fmt: skip
+TLS_FAILURES = counter(
+    "fraud_tls_failures", Unit.TIMES,
+    "TLS handshakes over HTTP that failed, by what was wrong with the caller: its "
+    "certificate expired, untrusted or missing; plain text to a port of TLS; "
+    "ours_refused: it does not trust our certificate; version: no protocol or cipher "
+    "in common.",
+    "certificate_expired, certificate_untrusted: tell the caller; ours_refused: renew "
+    "ours, or give the caller its root.",
+    MetricLabel("reason", TLS_REASONS),
 )  # fmt: skip
