@@ -13,7 +13,7 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,7 @@ from scoring.embedded.store import embedded_store
 from scoring.pipeline.answer import Decided
 from scoring.ports.check import Check
 from scoring.ports.model import Matrix, Scores
+from scoring.ports.spans import CallSpan
 from scoring.settings import Settings
 from scoring.training.progress import bar
 from scoring.training.train import ensure_demo_model
@@ -107,6 +108,7 @@ class Run:
     scorer: Any
     laps: Laps
     work: Counter[str]
+    span: Callable[[], CallSpan | None] = lambda: None
 
     async def batch(self, raws: Sequence[bytes]) -> None:
         """One batch from bytes to recorded bytes, as a door does it."""
@@ -123,11 +125,16 @@ class Run:
                 received_at_ms=now,
                 door=Door.KAFKA,
                 position="transactions/0@0",
+                span=self.span(),
             )
             for t in transactions
         ]
         hashed = time.perf_counter()
         answers = await self.scorer.score_many(checks)
+        for check in checks:
+            if check.span is not None:  # a call and a send of its own
+                check.span.publishing().ended()
+                check.span.ended("OK")
         self.laps.us["validate"] += round((validated - began) * 1e6)
         self.laps.us["hash"] += round((hashed - validated) * 1e6)
         self._count(checks, answers)

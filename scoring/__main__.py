@@ -135,8 +135,8 @@ def overview() -> str:
         f"An extra: {extras.install(['NAME'])}; train-gpu in place of train for",
     ]
     lines += [
-        "an NVIDIA GPU; beside the others, remote for models in object storage and",
-        "postgres for a control plane on PostgreSQL.",
+        "an NVIDIA GPU; beside the others, remote for models in object storage,",
+        "postgres for a control plane on PostgreSQL, traces for OpenTelemetry.",
     ]
     return "\n".join(lines)
 

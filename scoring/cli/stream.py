@@ -27,6 +27,7 @@ def stream(
     anything unforeseen: run it under a supervisor, or with --workers.
     """
     import asyncio
+    import os
 
     import uvloop
 
@@ -34,6 +35,8 @@ def stream(
     from scoring.telemetry.logs import begin_logs
     from scoring.wiring.process_supervisor import end_with_parent
 
+    # Before gRPC is imported, which sends spans: its own logs are no lines of ours.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     settings = Settings()
     begin_logs(settings.log_format, settings.log_level)
     if workers > 1:

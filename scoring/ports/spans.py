@@ -78,7 +78,7 @@ class CallSpan:
     """One call, or one record of the stream door, from its arrival to its end.
 
     `core` is the last decision of it, and `missing` what any of its decisions lacked;
-    `problem` names why it has none.
+    `problem` names why it has none. `publish` is the send of a door that waits for it.
     `ends` decides whether it is kept, and gets publishings that end after it.
     """
 
@@ -107,9 +107,12 @@ class CallSpan:
         self.ends(self)
 
     def publishing(self) -> PublishSpan:
-        """A decision of it is on its way to the log: its `publish` from now on."""
-        self.publish = PublishSpan(self)
-        return self.publish
+        """A decision of it is on its way to the log."""
+        return PublishSpan(self)
+
+    def let_go(self) -> None:
+        """Forget its parts, which name it: nobody but the collector would free them."""
+        self.publish, self.published = None, ()
 
     @property
     def kept_trace(self) -> str:

@@ -91,9 +91,11 @@ class SpanSender:
         self.channel.close()
 
     def _run(self) -> None:
-        while not self._closed:
+        closing = False
+        while not closing:
             self._more.wait(_EVERY_S)
             self._more.clear()
+            closing = self._closed  # before the last look at what waits
             while self._waiting:
                 count = min(len(self._waiting), _AT_ONCE_COUNT)
                 taken = [self._waiting.popleft() for _ in range(count)]
@@ -105,6 +107,9 @@ class SpanSender:
 
     def _send(self, taken: list[Kept]) -> None:
         spans = [span for kept in taken for span in spans_of(kept, self.destination)]
+        for kept in taken:
+            if isinstance(kept, CallSpan):
+                kept.let_go()
         scope = InstrumentationScope(name="scoring", version=self.version)
         scoped = ScopeSpans(scope=scope, spans=spans)
         told = ResourceSpans(resource=self.resource, scope_spans=[scoped])

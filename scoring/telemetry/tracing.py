@@ -95,6 +95,7 @@ class Tracing:
         if isinstance(ended, CallSpan):
             ended.kept = ended.context.sampled or (self._bad(ended) and self._room())
             if not ended.kept:
+                ended.let_go()
                 return
         self.take(ended)
 

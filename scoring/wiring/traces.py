@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from scoring.errors import BadArtifact
-from scoring.extras import TRACES, install
 from scoring.kafka.topic_names import Topics
 from scoring.settings import Settings
 
@@ -36,17 +35,13 @@ async def send_rest(traced: Traced | None) -> None:
 def traces_from(settings: Settings, name: str) -> Traced | None:
     """Traces of a process, begun; None where no collector is named.
 
-    `name` tells the doors apart: grpc-0, stream-1. Raises `BadArtifact`.
+    `name` tells the doors apart: grpc-0, stream-1. Raises `BadArtifact`, and
+    `ImportError` without the extra.
     """
     endpoint = settings.traces_endpoint
     if not endpoint:
         return None
-    try:
-        from scoring.telemetry.otlp import sender_to
-    except ImportError as error:
-        raise BadArtifact(
-            f"SCORING_TRACES_ENDPOINT needs {error.name}: {install([TRACES])}"
-        ) from error
+    from scoring.telemetry.otlp import sender_to
     from scoring.telemetry.tracing import Tracing
 
     door = "stream" if name.startswith("stream") else "serve"

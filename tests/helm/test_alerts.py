@@ -77,6 +77,7 @@ SERIES = {
     ),
     "DeadLetters": ({LETTERS: "0x235 1x5"}, {LETTERS: "7x240"}),
     "StreamLagGrows": ({LAG: "0+100x240"}, {LAG: "50000-100x240"}),
+    "StreamLagUnknown": ({LAG: " ".join(["NaN"] * 241)}, {LAG: "5x240"}),
     "SwapRefused": ({REFUSED: "0x235 1x5"}, {REFUSED: "3x240"}),
     "CertificateExpires": ({EXPIRY: "100000x240"}, {EXPIRY: "10000000000x240"}),
     "StoreMemoryLow": (

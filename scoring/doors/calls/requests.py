@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import Protocol
 
@@ -60,7 +60,10 @@ class Caller:
 
     def until(self, deadline: float) -> Caller:
         """The same caller with another deadline."""
-        return replace(self, deadline=deadline)
+        return Caller(
+            *(deadline, self.traceparent, self.identity),
+            *(self.door, self.peer, self.span),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -221,7 +221,9 @@ class Streams:
                 raw, fraud_scoring_pb2.StreamCheckTransactionsRequest, wire.PROTOBUF
             )
             transaction_id = request.transaction.id
-            check, deadline = self._check(request, replace(caller, span=span))
+            if span is not None:
+                caller = replace(caller, span=span)
+            check, deadline = self._check(request, caller)
             item = _Item(check, conversation, self.monotonic)
             item.timer = self.dispatcher.submit(check, item, until=deadline + GRACE_S)
         except ScoringError as error:

@@ -132,7 +132,8 @@ class TransactionWork:
         made = self.records.record(answer.logged, item.transaction, came_from)
         if item.span is None:
             return made.carrying(item.traceparent)
-        return made.carrying(item.span.publishing().traceparent)
+        item.span.publish = item.span.publishing()
+        return made.carrying(item.span.publish.traceparent)
 
     def _end_spans(self, judged: Sequence[tuple[Any, Check | ScoringError]]) -> None:
         """What came of each is in the log; a refused one has a span of no length."""

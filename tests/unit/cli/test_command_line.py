@@ -124,6 +124,7 @@ NEEDS = {
     "sqlalchemy": ("audit verify", "control"),
     "starlette": ("audit verify", "control"),
     "jinja2": ("console", "console"),
+    "opentelemetry": ("serve", "traces"),
     "psycopg": (
         "audit verify --database postgresql://127.0.0.1/none",
         "control,postgres",
@@ -154,7 +155,8 @@ def test_a_light_install_says_in_one_line_what_a_command_needs(
         timeout=120,
         check=False,
         cwd=tmp_path,
-        env={**os.environ, "SCORING_MODEL_DIR": str(model_dir)},
+        env={**os.environ, "SCORING_MODEL_DIR": str(model_dir)}
+        | {"SCORING_TRACES_ENDPOINT": "127.0.0.1:1"},
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
