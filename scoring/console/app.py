@@ -49,7 +49,7 @@ from scoring.console.edge import (
     refuse_other_sites,
     status_of,
 )
-from scoring.console.lists import list_pages
+from scoring.console.lists import import_pages, list_pages
 from scoring.console.live_pages import STREAM_PATH, stream
 from scoring.console.payments import decision_pages, link_pages, what_if_pages
 from scoring.console.sessions import LoginSession
@@ -87,6 +87,7 @@ ROUTES: tuple[PageRoute, ...] = (
     *report_pages.ROUTES,
     *model_pages.ROUTES,
     *list_pages.ROUTES,
+    *import_pages.ROUTES,
     *case_pages.ROUTES,
     *health_pages.ROUTES,
 )

@@ -53,3 +53,13 @@ def instant_of(written: str) -> str:
     """
     written = written.strip()
     return f"{written}:00Z" if len(written) == _MINUTES else written
+
+
+def iso_of(ms: int) -> str:
+    """An instant as the API takes it.
+
+    >>> iso_of(1_796_407_200_500)
+    '2026-12-04T18:00:00.500Z'
+    """
+    at = datetime.fromtimestamp(ms / _MS_PER_S, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

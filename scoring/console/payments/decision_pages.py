@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from scoring.client.control_plane import Refused
 from scoring.console.charts import two_sided
+from scoring.console.lists.list_ends import ends_from
 from scoring.console.payments.decisions import (
     features_of,
     fields_of,
@@ -19,10 +20,11 @@ from scoring.console.payments.decisions import (
 from scoring.console.payments.payment_life import PaymentLife, life_of
 from scoring.console.payments.timeline import timeline_of
 from scoring.console.payments.what_if_pages import editable_of
-from scoring.console.visit import PageRoute, Visit, reads
+from scoring.console.visit import PageRight, PageRoute, Visit, reads
 from scoring.console.words import word_in
 from scoring.errors import ScoringError
 from scoring.v1 import decision_pb2 as decisions
+from scoring.v1 import transaction_pb2 as transactions
 from scoring.v1.decision_pb2 import Decision
 
 _US_PER_MS = 1_000
@@ -63,7 +65,22 @@ def decision(visit: Visit) -> Response:
         linked=f"/links/{place}?near={known.near_ms}",
         what_if=f"/what-if/{place}",
         editable=editable_of(known.payment),
+        lists=_lists_for(visit, known.payment),
+        ends=ends_from(visit.desk.now_ms()),
     )
+
+
+def _lists_for(
+    visit: Visit, payment: transactions.Transaction | None
+) -> list[dict[str, Any]]:
+    """Lists of a field that the payment says, each with its token; for who may."""
+    if payment is None or not visit.may(PageRight.CHANGE_LISTS):
+        return []
+    said = dict(fields_of(payment))
+    found = visit.api.get("lists").json["items"]
+    fitting = [each for each in found if said.get(each["field"])]
+    fitting.sort(key=lambda each: each["kind"] != "block")
+    return [{**each, "token": said[each["field"]]} for each in fitting]
 
 
 def explanation(visit: Visit) -> Response:

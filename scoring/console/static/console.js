@@ -102,6 +102,19 @@
     });
   };
 
+  // A list's file: read here into the form's own text, which goes without scripts too.
+  const offerFiles = () => {
+    const file = document.getElementById("file");
+    if (!file) return;
+    document.getElementById("file-offered").hidden = false;
+    file.addEventListener("change", async () => {
+      const [chosen] = file.files;
+      if (!chosen) return;
+      document.getElementById("content").value = await chosen.text();
+      document.getElementById("source").value = chosen.name;
+    });
+  };
+
   // A case by the keyboard: single keys press what names them. Off while somebody writes,
   // with a modifier, and for as long as they are switched off.
   const offerKeys = () => {
@@ -149,5 +162,6 @@
     offerPause();
     offerLines();
     offerKeys();
+    offerFiles();
   });
 })();

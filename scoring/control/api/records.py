@@ -8,9 +8,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from scoring.control.api import views, wishes
-from scoring.control.api.plane import Cursor, Limit, Visiting, cursor_at, place_of
+from scoring.control.api.plane import ITEMS_MAX, Visiting, cursor_at, place_of
 from scoring.control.api.requests import StrictRoute
 from scoring.control.domain.people import ROLES_OF, Right
 
@@ -18,7 +19,6 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute)
 NDJSON = "application/x-ndjson"
 _NAME_CHARACTERS_MAX = 200
 _SUBJECT_CHARACTERS_MAX = 300
-Named = Annotated[str, Query(max_length=_SUBJECT_CHARACTERS_MAX)]
 
 
 @router.get("/me", operation_id="getSelf", tags=["people"])
@@ -76,22 +76,32 @@ def remove_person(
     by.plane.people.withdraw(by.person, name)
 
 
+class AuditQuery(BaseModel):
+    """Which entries, in which order, and which part of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    subject: Annotated[str, Field(max_length=_SUBJECT_CHARACTERS_MAX)] = ""
+    action: Annotated[str, Field(max_length=_SUBJECT_CHARACTERS_MAX)] = ""
+    cursor: Annotated[str, Field(max_length=64)] = Field(
+        "", description="`next` of the page before; empty: the first."
+    )
+    limit: int = Field(50, ge=1, le=ITEMS_MAX, description="Items of one page.")
+    newest: bool = Field(False, description="The newest first.")
+
+
 @router.get("/audit", operation_id="listAudit", tags=["audit"])
 def list_audit(
-    by: Visiting,
-    subject: Named = "",
-    action: Named = "",
-    cursor: Cursor = "",
-    limit: Limit = 50,
+    by: Visiting, query: Annotated[AuditQuery, Query()]
 ) -> views.Page[views.EntryView]:
-    """List entries of the audit, the oldest first."""
-    found = by.plane.audit.entries(
-        by.person,
-        after=place_of(cursor) or 0,
-        subject=subject,
-        action=action,
-        count_max=limit + 1,
-    )
+    """List entries of the audit, the oldest first or the newest."""
+    audit, place = by.plane.audit, place_of(query.cursor)
+    named = {"subject": query.subject, "action": query.action}
+    limit = query.limit
+    if query.newest:
+        found = audit.newest(by.person, below=place, **named, count_max=limit + 1)
+    else:
+        found = audit.entries(by.person, after=place or 0, **named, count_max=limit + 1)
     more = cursor_at(found[limit - 1].sequence) if len(found) > limit else None
     items = [views.EntryView.of(each) for each in found[:limit]]
     return views.Page(items=items, next=more)

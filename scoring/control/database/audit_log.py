@@ -56,3 +56,16 @@ class AuditLog:
         rows = self._connection.execute(found.execution_options(yield_per=_PAGE))
         for row in rows:
             yield entry_from(row)
+
+    def newest(
+        self, *, below: int | None, subject: str, action: str, count_max: int
+    ) -> list[AuditEntry]:
+        """The newest entries before a sequence, the newest first."""
+        found = select(AUDIT).order_by(AUDIT.c.sequence.desc()).limit(count_max)
+        if below is not None:
+            found = found.where(AUDIT.c.sequence < below)
+        if subject:
+            found = found.where(AUDIT.c.subject == subject)
+        if action:
+            found = found.where(AUDIT.c.action == action)
+        return [entry_from(row) for row in self._connection.execute(found)]

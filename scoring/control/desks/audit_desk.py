@@ -45,6 +45,22 @@ class AuditDesk:
             )
             return list(found)
 
+    def newest(
+        self,
+        person: Person,
+        *,
+        below: int | None,
+        subject: str,
+        action: str,
+        count_max: int,
+    ) -> list[AuditEntry]:
+        """Entries before a sequence, the newest first; else as `entries`."""
+        person.needs(Right.READ)
+        with reading(self._database) as work:
+            return work.audit.newest(
+                below=below, subject=subject, action=action, count_max=count_max
+            )
+
     def verify(
         self, person: Person, anchors: Mapping[int, str] | None = None
     ) -> AuditVerdict:
