@@ -32,22 +32,18 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import grpc
-import numpy as np
-import pyarrow as pa
 
+from benchmarks.console_archive import DAY_MS, DAYS, archived
 from benchmarks.pipeline import MODEL
 from load_tests.traffic import Traffic
 from scoring.client.control_plane import ControlApi, OverHttp
 from scoring.core.features.catalogue import default_catalogue
 from scoring.embedded.child import free_port
 from scoring.embedded.service import ServiceProcess, parts, service, services
-from scoring.history.archive import write
-from scoring.history.rows import DECISIONS
 from scoring.kafka.topic_admin import create_topics
 from scoring.kafka.topic_names import Topics
 from scoring.training.progress import bar
 from scoring.training.train import ensure_demo_model
-from scoring.v1 import decision_pb2
 from scoring.v1 import fraud_scoring_pb2 as calls
 from scoring.v1 import fraud_scoring_pb2_grpc as stubs
 
@@ -56,72 +52,8 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "20"))
 RATE, BATCH, VIEWERS, AGAIN = 500, 10, 5, 5
 TIMEOUT_S = 1.0
-DAYS, DAY_MS = 28, 86_400_000
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _FORM_TOKEN = re.compile(r'name="form_token" value="([0-9a-f]+)"')
-
-
-# The archive ------------------------------------------------------------------------
-
-
-def archived(directory: Path, rows: int, first_ms: int) -> None:
-    """An archive of that many decisions of 28 days, with vectors and records."""
-    chance, per_day = np.random.default_rng(1), max(rows // DAYS, 1)
-    for day in range(DAYS):
-        folder = directory / "decisions" / f"day={_day(first_ms + day * DAY_MS)}"
-        folder.mkdir(parents=True)
-        table = _day_of_payments(chance, day, per_day, first_ms + day * DAY_MS)
-        write(folder / f"p0-{day * per_day}-{(day + 1) * per_day}.parquet", table)
-    noted = {"decisions": {"0": DAYS * per_day}}
-    (directory / "offsets.json").write_text(json.dumps(noted))
-
-
-def _day_of_payments(
-    chance: np.random.Generator, day: int, count: int, first_ms: int
-) -> pa.Table:
-    def names(prefix: str, different: int) -> list[str]:
-        return [f"{prefix}-{n}" for n in chance.integers(0, different, count)]
-
-    catalogue = default_catalogue()
-    ids = [f"t-{day}-{n}" for n in range(count)]
-    vectors = chance.normal(size=(count, len(catalogue.names))).astype("f4")
-    known: dict[str, Any] = {
-        "tenant": ["default"] * count,
-        "id": ids,
-        "payment_id": [f"p-{each}" for each in ids],
-        "occurred_at_ms": first_ms + chance.integers(0, DAY_MS, count),
-        "amount_minor": chance.integers(100, 100_000, count),
-        "currency": ["EUR"] * count,
-        "card": names("card", 200_000),
-        "customer": names("customer", 150_000),
-        "device": names("device", 100_000),
-        "email": names("mail", 150_000),
-        "ip": names("ip", 80_000),
-        "merchant": names("shop", 500),
-        "outcome": ["decline"] * count,
-        "score": chance.random(count),
-        "provisional": [False] * count,
-        "decision": [_decision(each, catalogue.version, 500) for each in ids],
-        "features": list(vectors),
-        "log_partition": [0] * count,
-        "log_offset": np.arange(count) + day * count,
-    }
-    nothing = [None] * count
-    columns = [pa.array(known.get(f.name, nothing), type=f.type) for f in DECISIONS]
-    return pa.table(columns, schema=DECISIONS)
-
-
-def _decision(transaction_id: str, features: str, trace_bytes: int) -> bytes:
-    told = decision_pb2.Decision()
-    told.core.tenant, told.core.transaction_id = "default", transaction_id
-    told.core.outcome = decision_pb2.OUTCOME_DECLINE
-    told.core.versions.features = features
-    told.core.reasons.add(code="CARD_VELOCITY_LIMIT", wording="x" * trace_bytes)
-    return told.SerializeToString()
-
-
-def _day(ms: int) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(ms / 1_000))
 
 
 # Payments -----------------------------------------------------------------------------
@@ -133,6 +65,7 @@ class Turn:
 
     decided: int = 0
     asked: int = 0
+    took_s: float = 0.0
     latencies_ms: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
     memory_mb: float = 0.0
@@ -162,6 +95,7 @@ def paid(stub: Any, traffic: Traffic, seconds: float) -> Turn:
             time.sleep(max(0.0, due - time.perf_counter()))
             callers.submit(call, request, due)
             turn.asked += BATCH
+    turn.took_s = time.perf_counter() - began
     return turn
 
 
@@ -310,7 +244,7 @@ _PAGES = {
     "cases": "/cases",
     "policy": "/policy",
     "history": "/policy/history",
-    "backtests": "/backtests",
+    "backtests": "/policy/backtests",
     "lists": "/lists",
     "health": "/health",
 }
@@ -356,11 +290,11 @@ def figures(without: Sequence[Turn], beside: Sequence[Turn]) -> dict[str, Any]:
             sum(t.decided for t in beside) / sum(t.asked for t in beside), 4
         ),
         "console_core_share": round(
-            statistics.median(t.cpu_s / SECONDS for t in beside), 4
+            statistics.median(t.cpu_s / t.took_s for t in beside), 4
         ),
         "console_memory_mb": round(max(t.memory_mb for t in beside), 1),
         "events_per_viewer_s": round(
-            statistics.median(t.events / VIEWERS / SECONDS for t in beside), 2
+            statistics.median(t.events / VIEWERS / t.took_s for t in beside), 2
         ),
     }
     for name, turns in (("without", without), ("with", beside)):

@@ -17,7 +17,7 @@ from scoring.console.visit import PageRight, PageRoute, Visit, reads
 from scoring.console.words import word_in
 from scoring.core.decision.decision import Outcome
 from scoring.errors import InvalidTransaction
-from scoring.kafka.tail import TailFilter
+from scoring.kafka.tail import SEGMENTS, TailFilter
 from scoring.v1 import decision_pb2 as decisions
 
 STREAM_PATH = "/live/stream"
@@ -42,6 +42,7 @@ def live(visit: Visit) -> Response:
         stream=f"{STREAM_PATH}?{urlencode({**asked, 'after': newest})}",
         again=f"/live/rows?{urlencode(asked)}",
         outcomes=OUTCOMES,
+        segments=list(SEGMENTS),
         asked=asked,
         **_state(visit),
     )
@@ -80,11 +81,15 @@ def _wanted(query: Mapping[str, str]) -> TailFilter:
     outcome = query.get("outcome", "")
     if outcome and outcome not in OUTCOMES:
         raise InvalidTransaction("outcome", f"is one of {', '.join(OUTCOMES)}")
+    segment = query.get("segment", "")
+    if segment and segment not in SEGMENTS:
+        raise InvalidTransaction("segment", f"is one of {', '.join(SEGMENTS)}")
     return TailFilter(
         outcomes=frozenset({Outcome[outcome.upper()]} if outcome else ()),
         rule=query.get("rule", "").strip()[:_TEXT_CHARACTERS_MAX],
         merchant=query.get("merchant", "").strip()[:_TEXT_CHARACTERS_MAX],
         amount_min=_amount(query.get("amount", "")),
+        segment=(segment, query.get("is", "").strip()[:_TEXT_CHARACTERS_MAX]),
     )
 
 

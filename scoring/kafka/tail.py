@@ -8,12 +8,14 @@ from typing import Any
 
 from scoring.core.decision.decision import Outcome
 from scoring.core.transaction.codes import CURRENCY_DIGITS
-from scoring.core.transaction.fields import Role
+from scoring.core.transaction.fields import FieldType, Role
 from scoring.core.transaction.transaction import FIELDS
 from scoring.kafka.record_values import message_in
 from scoring.kafka.startup_errors import reader
 from scoring.v1 import decision_pb2, transaction_pb2
 
+# What a segment may be of: a category that payments carry themselves.
+SEGMENTS = {field.name: field for field in FIELDS if field.role is Role.CATEGORY}
 _NAMING = ("id", *(field.path for field in FIELDS if field.role is Role.ENTITY))
 
 
@@ -28,6 +30,7 @@ class TailFilter:
     rule: str = ""  # held, or left unknown; shadow rules too
     merchant: str = ""
     amount_min: float = 0.0  # in units of the payment's own currency
+    segment: tuple[str, str] = ("", "")  # one of SEGMENTS, and what it is
 
     def has(self, decision: decision_pb2.Decision) -> bool:
         """Whether a decision is wanted.
@@ -52,10 +55,28 @@ class TailFilter:
             return False
         if self.merchant and self.merchant != payment.merchant:
             return False
+        if self.segment[0] and not _lies_in(payment, *self.segment):
+            return False
         if self.amount_min and not _amounts_to(payment, self.amount_min):
             return False
         named = (getattr(payment, name) for name in _NAMING)
         return not self.entity or self.entity in named
+
+
+def _lies_in(payment: transaction_pb2.Transaction, name: str, value: str) -> bool:
+    """Whether a payment is of a segment: a category of it is a value, of any case.
+
+    >>> payment = transaction_pb2.Transaction(card_country="DE", channel=2)
+    >>> _lies_in(payment, "channel", "ecommerce"), _lies_in(payment, "channel", "")
+    (True, False)
+    >>> _lies_in(payment, "card_country", "de")
+    True
+    """
+    field = SEGMENTS[name]
+    said = getattr(payment, name)
+    if field.type is FieldType.NAME:
+        said = field.member_names.get(said, "")
+    return bool(said.casefold() == value.casefold())
 
 
 def _amounts_to(payment: transaction_pb2.Transaction, amount_min: float) -> bool:

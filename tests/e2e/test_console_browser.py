@@ -7,6 +7,16 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 from console_served import chromium, console_serving, until, violations
+from console_tasks import (  # noqa: F401 - tests of this session
+    CLICKS_MAX,
+    Hand,
+    a_list,
+    test_a_device_is_on_a_list_until_friday_in_a_few_clicks,
+    test_a_file_is_tried_on_a_list_applied_and_undone,
+    test_cases_are_closed_by_single_keys_unless_somebody_writes_or_wants_none,
+    test_many_cases_are_counted_before_anything_is_done,
+    test_why_a_payment_was_declined_is_found_by_its_id_in_a_click,
+)
 
 from scoring.console.threshold_pages import FIELDS
 from scoring.core.policy.shipped_policy import shipped_text
@@ -217,6 +227,24 @@ def test_a_change_goes_from_a_draft_by_a_second_person_to_the_next_decision(
     assert approver.get_by_role("cell", name="looked at together").is_visible()
 
 
+def test_a_rule_that_misbehaves_is_proposed_for_shadow_in_a_few_clicks(console, come):
+    until(lambda: console.admin.get("releases", "current").json["policy"])
+    page = come("cat")
+    hand = Hand(page)
+    hand.click("link", "Policy", exact=True)
+    page.wait_for_url("**/policy")
+    hand.click("link", re.compile("^[0-9]+$"))
+    hand.click("button", "Draft with card_velocity as shadow")
+    page.get_by_role("heading", name="Propose it").wait_for()
+    hand.click("button", "Propose")
+    page.get_by_text("is open").first.wait_for()
+    assert hand.clicks <= CLICKS_MAX
+    assert "mode: shadow" in page.locator("main").inner_text()
+    page.get_by_label("Why not").fill("of a test")
+    page.get_by_role("button", name="Withdraw").click()
+    page.wait_for_load_state()
+
+
 def test_whoever_is_on_call_takes_a_release_back(console, come):
     page = come("cat", "/policy")
     path = drafted(page, good(2).replace("decline: 0.50", "decline: 0.60"))
@@ -229,38 +257,19 @@ def test_whoever_is_on_call_takes_a_release_back(console, come):
     other.get_by_label("Why it may decide").fill("a try")
     other.get_by_role("button", name="Approve").click()
     other.get_by_text("is on its way to every process").wait_for()
-    other.goto("/policy/history")
-    other.get_by_label("Why").fill("too many declines")
-    other.get_by_role("button", name="Roll back").click()
+    other.goto("/live")
+    hand = Hand(other)
+    hand.click("link", "Policy", exact=True)
+    hand.click("link", "Releases and rollback")
+    hand.write("Why", "too many declines")
+    hand.click("button", "Roll back")
     other.get_by_text("is on its way to every process").wait_for()
+    assert hand.clicks <= CLICKS_MAX
     before = console.admin.get("policies", 1).json["version"]
     until(lambda: console.pay().core.versions.policy == before)
     other.goto("/health")
     other.get_by_text("current", exact=True).first.wait_for()
     assert violations(other) == []
-
-
-def test_a_device_is_on_a_list_until_friday_in_a_few_clicks(console, come):
-    page = come("fay", "/lists")
-    page.get_by_label("Name").fill("stolen")
-    page.get_by_label("Field whose values it holds").fill("device")
-    page.get_by_role("button", name="Make it").click()
-    page.wait_for_url("**/lists/stolen")
-    page.get_by_label("Token to add").fill("device-7")
-    page.get_by_label(re.compile("^Until")).fill("2027-01-01T18:00")
-    page.get_by_label("Reason").fill("seen twice")
-    page.get_by_role("button", name="Add").click()
-    page.get_by_text("device-7 is on the list").wait_for()
-    (kept,) = console.admin.get("lists", "stolen", "entries").json["items"]
-    assert (kept["token"], kept["author"]) == ("device-7", "fay")
-    assert kept["until_ms"] == 1_798_826_400_000
-    page.get_by_label("Token", exact=True).fill("device-8")
-    page.get_by_role("button", name="Look up").click()
-    page.get_by_text("device-8 is not on this list").wait_for()
-    assert violations(page) == []
-    page.get_by_role("button", name="Take off device-7").first.click()
-    page.get_by_text("device-7 is off the list").wait_for()
-    assert not console.admin.get("lists", "stolen", "entries").json["items"]
 
 
 def test_a_case_comes_to_the_queue_and_its_closing_is_a_label(console, come):
@@ -301,16 +310,6 @@ def a_backtest(console, **of) -> int:
 COSTS = urlencode({name: example for name, _, _, example in FIELDS})
 
 
-def a_list(console) -> str:
-    """The page of a list with an entry."""
-    names = [each["name"] for each in console.admin.items("lists")]
-    if "shown" not in names:
-        body = {"name": "shown", "kind": "block", "field": "device"}
-        console.admin.post("lists", body=body)
-        console.admin.post("lists", "shown", "entries", body={"token": "device-1"})
-    return "/lists/shown"
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_is_accessible_in_both_themes_and_fits_a_telephone(
     console, come, theme
@@ -334,6 +333,7 @@ def test_every_page_is_accessible_in_both_themes_and_fits_a_telephone(
         page.goto(path)
         if path == payment:
             page.locator("#explanation table").wait_for()
+            page.locator("#linked dl").wait_for()
         assert violations(page) == [], path
         page.set_viewport_size(NARROW)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path

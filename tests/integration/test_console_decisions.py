@@ -147,6 +147,22 @@ async def test_a_rule_is_shown_with_what_it_observed_and_its_limit(bench):
     assert "limits.card_payments_1h: <strong>8</strong>" in page
 
 
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("id=t1", "/d/default/t1"),
+        ("id=a%2Fb", "/d/default/a%2Fb"),
+        ("id=t1&tenant=shop", "/d/shop/t1"),
+        ("id=//evil.example", "/d/default/%2F%2Fevil.example"),
+        ("id=..%2F..%2Flogout", "/d/default/..%2F..%2Flogout"),
+    ],
+)
+async def test_an_id_leads_to_its_page_and_nowhere_else(bench, query, path):
+    browser = await bench.logged_in("eve", "viewer")
+    assert (await browser.get(f"/find?{query}")).headers["location"] == path
+    assert (await browser.get("/find?id=+")).status_code == 400
+
+
 # What if ----------------------------------------------------------------------------
 
 

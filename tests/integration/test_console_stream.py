@@ -79,6 +79,7 @@ async def test_a_row_is_rendered_once_for_all_viewers(bench):
 
 async def test_what_cannot_be_filtered_by_is_refused_before_a_stream_begins(bench):
     browser = await bench.logged_in("eve", "viewer")
-    for query in ("outcome=maybe", "amount=much", "amount=-1", "amount=nan"):
+    odd = ("outcome=maybe", "amount=much", "amount=-1", "amount=nan", "segment=card")
+    for query in odd:
         assert (await browser.get(f"/live/stream?{query}")).status_code == 400
         assert (await browser.get(f"/live?{query}")).status_code == 400

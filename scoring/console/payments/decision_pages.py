@@ -22,7 +22,8 @@ from scoring.console.payments.timeline import timeline_of
 from scoring.console.payments.what_if_pages import editable_of
 from scoring.console.visit import PageRight, PageRoute, Visit, reads
 from scoring.console.words import word_in
-from scoring.errors import ScoringError
+from scoring.core.transaction.transaction import DEFAULT_TENANT
+from scoring.errors import InvalidTransaction, ScoringError
 from scoring.v1 import decision_pb2 as decisions
 from scoring.v1 import transaction_pb2 as transactions
 from scoring.v1.decision_pb2 import Decision
@@ -81,6 +82,15 @@ def _lists_for(
     fitting = [each for each in found if said.get(each["field"])]
     fitting.sort(key=lambda each: each["kind"] != "block")
     return [{**each, "token": said[each["field"]]} for each in fitting]
+
+
+def find(visit: Visit) -> Response:
+    """The page of an id that somebody was told; a tenant may stand beside it."""
+    transaction_id = visit.query.get("id", "").strip()
+    tenant = visit.query.get("tenant", "").strip() or DEFAULT_TENANT
+    if not transaction_id:
+        raise InvalidTransaction("id", "is empty; write the id of a payment")
+    return visit.to(f"/d/{quote(tenant, safe='')}/{quote(transaction_id, safe='')}")
 
 
 def explanation(visit: Visit) -> Response:
@@ -190,6 +200,7 @@ def word_in_stage(name: str) -> str:
 
 
 ROUTES: tuple[PageRoute, ...] = (
+    reads("/find", find),
     reads("/d/{tenant}/{id:path}", decision),
     reads("/explanation/{tenant}/{id:path}", explanation),
 )

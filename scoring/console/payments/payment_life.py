@@ -63,6 +63,7 @@ def life_of(visit: Visit, tenant: str, transaction_id: str) -> PaymentLife:
     """
     sought = _Sought(visit, tenant, transaction_id)
     fell = visit.desk.live.named(tenant, transaction_id)
+    archived = None
     try:
         life = visit.desk.payments.decision_of(tenant, transaction_id)
         found = PaymentLife(life=life)
@@ -76,7 +77,7 @@ def life_of(visit: Visit, tenant: str, transaction_id: str) -> PaymentLife:
         found.payment, found.shadows = fell.transaction, fell.shadows
     found.cases = sought.cases()
     found.payment = found.payment or _of_case(found.cases)
-    _complete(sought, found)
+    _complete(sought, found, archived)
     return found
 
 
@@ -179,13 +180,16 @@ class _Sought:
         return [api.get("cases", each["number"]).json for each in items]
 
 
-def _complete(sought: _Sought, found: PaymentLife) -> None:
-    """Ask the archive for the payment, if nobody else had it, and for its attempts."""
-    one = {"payment_id": found.tokens.get("payment_id", "")}
-    if found.payment is not None and not one["payment_id"]:
-        return
-    tokens = one if one["payment_id"] else {}
-    archived = sought.archived(found.near_ms, tokens)
+def _complete(
+    sought: _Sought, found: PaymentLife, archived: ArchivedPayment | None
+) -> None:
+    """Have the archive's payment, if nobody else had it, and its other attempts."""
+    payment_id = found.tokens.get("payment_id", "")
+    if archived is None:
+        if found.payment is not None and not payment_id:
+            return
+        one = {"payment_id": payment_id} if payment_id else {}
+        archived = sought.archived(found.near_ms, one)
     if found.payment is None and archived.life is not None:
         found.payment = _payment_in(archived.life)
     if archived.lacks:

@@ -6,6 +6,7 @@ from console_parts import Seconds, decision
 from scoring.console.live import ROWS_MAX, SHOWN_MAX, LiveFeed
 from scoring.core.decision.decision import Outcome
 from scoring.kafka.tail import TailFilter
+from scoring.v1 import transaction_pb2
 
 ALL = TailFilter()
 
@@ -54,6 +55,8 @@ def test_memory_is_bounded_however_many_come(feed):
         (TailFilter(outcomes=frozenset({Outcome.APPROVE})), ["well"]),
         (TailFilter(merchant="shop-2"), ["well"]),
         (TailFilter(rule="other"), ["well"]),
+        (TailFilter(segment=("channel", "ecommerce")), ["well"]),
+        (TailFilter(segment=("card_country", "DE")), []),
         (TailFilter(amount_min=100.0), ["well", "dear"]),
         (TailFilter(amount_min=100.01), ["well"]),
     ],
@@ -62,7 +65,9 @@ def test_filters_are_those_of_the_command_line(feed, wanted, found):
     feed.add(decision("cheap", amount_minor=9_999))
     feed.add(decision("dear", amount_minor=10_000))
     well = {"outcome": "APPROVE", "merchant": "shop-2", "rule": "other"}
-    feed.add(decision("well", amount_minor=50_000, **well))
+    large = decision("well", amount_minor=50_000, **well)
+    large.transaction.channel = transaction_pb2.CHANNEL_ECOMMERCE
+    feed.add(large)
     assert ids(feed.since(0, wanted)) == found
 
 
