@@ -228,7 +228,7 @@ def test_a_change_goes_from_a_draft_by_a_second_person_to_the_next_decision(
 
 
 def test_a_rule_that_misbehaves_is_proposed_for_shadow_in_a_few_clicks(console, come):
-    until(lambda: console.admin.get("releases", "current").json["policy"])
+    a_policy(console)
     page = come("cat")
     hand = Hand(page)
     hand.click("link", "Policy", exact=True)
