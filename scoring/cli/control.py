@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,7 @@ from scoring.cli.options.control import ControlUrl, TokenFile, control_at, with_
 
 if TYPE_CHECKING:
     from scoring.client.control_plane import ControlApi
+    from scoring.control.desks.threshold_desk import ChosenLevels
     from scoring.history.archive_look_up import ArchiveLookUp
     from scoring.settings import Settings
     from scoring.wiring.control_app import ControlProcess
@@ -54,7 +56,6 @@ async def _serve_until_told(settings: Settings) -> None:
     import asyncio
     import signal
 
-    from scoring.backtest.levels import levels_by_cost
     from scoring.doors.calls.serving import serve_until
     from scoring.telemetry.logs import begin_logs
     from scoring.wiring.control_app import control_process_from
@@ -65,9 +66,7 @@ async def _serve_until_told(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     archive = _archive_from(settings)
-    async with control_process_from(
-        settings, archive, levels=levels_by_cost
-    ) as process:
+    async with control_process_from(settings, archive, levels=_levels) as process:
         await serve_until(
             [process.server],
             told.wait,
@@ -75,6 +74,15 @@ async def _serve_until_told(settings: Settings) -> None:
             notice_s=settings.drain_notice_s,
             grace_s=settings.drain_s,
         )
+
+
+def _levels(
+    figures: Mapping[str, Any], text: str, costs: Mapping[str, Any]
+) -> ChosenLevels:
+    """The cheapest levels; what works them out is loaded when it is first asked."""
+    from scoring.backtest.levels import levels_by_cost
+
+    return levels_by_cost(figures, text, costs)
 
 
 def _archive_from(settings: Settings) -> ArchiveLookUp | None:
