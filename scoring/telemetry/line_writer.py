@@ -7,11 +7,13 @@ import os
 import threading
 import time
 from collections import deque
+from select import PIPE_BUF
 
 _log = logging.getLogger(__name__)
 # Some ten thousand lines: minutes of a bad day. They are what a stalled reader costs.
 BYTES_MAX = 4 * 1024 * 1024
-_AT_ONCE_BYTES = 64 * 1024
+# What a pipe takes as a whole: workers share one, and no line may land in another.
+_AT_ONCE_BYTES = PIPE_BUF
 # At the end of the process; a reader that is stalled must not hold up a drain.
 FLUSH_S = 2.0
 _LOOKS_S = 0.005

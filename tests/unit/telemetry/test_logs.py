@@ -202,6 +202,20 @@ def test_who_logs_never_waits_for_a_pipe_that_nobody_reads():
     assert numbers == sorted(numbers)
 
 
+def test_lines_of_two_processes_that_share_a_pipe_stay_whole():
+    reading, writing = os.pipe()
+    writers = [LineWriter(writing), LineWriter(os.dup(writing))]
+    sent = [f"{side} {n} " + "x" * 300 for n in range(500) for side in "ab"]
+    for line in sent:
+        writers[line[0] == "b"].write(f"{line}\n")
+    lines, text = [], b""
+    while len(lines) < len(sent):
+        text += os.read(reading, 5_000)
+        *whole, text = text.split(b"\n")
+        lines += whole
+    assert sorted(lines) == sorted(line.encode() for line in sent)
+
+
 def test_a_closed_pipe_ends_nothing():
     reading, writing = os.pipe()
     os.close(reading)
