@@ -38,6 +38,7 @@ _EVERY_S = 1.0
 _TIMEOUT_S = 10.0
 _WAITS_S = (0.5, 1.0, 2.0)
 _CLOSE_S = 3.0
+_LOOKS_S = 0.005
 # OTLP's list of what may be sent again.
 _AGAIN = frozenset(
     {
@@ -66,6 +67,7 @@ class SpanSender:
     fates: Counter[str] = field(default_factory=Counter)
     _waiting: deque[Kept] = field(default_factory=deque)
     _more: threading.Event = field(default_factory=threading.Event)
+    _sending: bool = False
     _closed: bool = False
     _thread: threading.Thread = field(init=False)
 
@@ -83,6 +85,13 @@ class SpanSender:
         if len(self._waiting) == _AT_ONCE_COUNT:
             self._more.set()
 
+    def flush(self, within_s: float = _CLOSE_S) -> None:
+        """Send what waits now, for at most so long. Blocks."""
+        ends = time.monotonic() + within_s
+        self._more.set()
+        while (self._waiting or self._sending) and time.monotonic() < ends:
+            time.sleep(_LOOKS_S)
+
     def close(self, within_s: float = _CLOSE_S) -> None:
         """Send what waits, for at most so long. Blocks."""
         self._closed = True
@@ -98,12 +107,14 @@ class SpanSender:
             closing = self._closed  # before the last look at what waits
             while self._waiting:
                 count = min(len(self._waiting), _AT_ONCE_COUNT)
+                self._sending = True
                 taken = [self._waiting.popleft() for _ in range(count)]
                 try:
                     self._send(taken)
                 except Exception:  # noqa: BLE001 - what one of them holds must not end the others
                     self.fates["failed"] += count
                     _log.exception("spans were dropped")
+                self._sending = False
 
     def _send(self, taken: list[Kept]) -> None:
         spans = [span for kept in taken for span in spans_of(kept, self.destination)]
