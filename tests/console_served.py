@@ -23,6 +23,7 @@ from scoring.embedded.service import parts, services
 from scoring.kafka.topic_names import Topics
 
 WITHIN_S = 60.0
+JUDGED_WITHIN_S = 240.0  # a backtest steps back for whatever else the machine does
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _ROLES = {
     "ann": ("author",),
@@ -176,9 +177,9 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def until(known: Callable[[], bool]) -> None:
+def until(known: Callable[[], bool], within_s: float = WITHIN_S) -> None:
     """Wait until something is so."""
-    ends = time.monotonic() + WITHIN_S
+    ends = time.monotonic() + within_s
     while not known():
         assert time.monotonic() < ends, "it never was so"
         time.sleep(0.05)

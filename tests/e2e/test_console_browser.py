@@ -6,7 +6,7 @@ import re
 from urllib.parse import urlencode, urlsplit
 
 import pytest
-from console_served import chromium, console_serving, until, violations
+from console_served import JUDGED_WITHIN_S, chromium, console_serving, until, violations
 from console_tasks import (  # noqa: F401 - tests of this session
     CLICKS_MAX,
     Hand,
@@ -167,6 +167,14 @@ def drafted(page, content: str) -> str:
     return urlsplit(page.url).path
 
 
+def backtested(page):
+    """Have the version of a page backtested, and wait until its figures are there."""
+    page.get_by_role("button", name="Backtest it").click()
+    found = page.get_by_role("heading", name="What becomes of the payments")
+    found.wait_for(timeout=JUDGED_WITHIN_S * 1_000)
+    assert violations(page) == []
+
+
 def test_a_mistake_is_shown_as_it_is_written_with_line_caret_and_remedy(come):
     page = come("ann", "/policy/new")
     wrong = good(0).replace("features.card_payments_1h >", "features.card_paymnts_1h >")
@@ -188,9 +196,7 @@ def test_a_change_goes_from_a_draft_by_a_second_person_to_the_next_decision(
 ):
     writer = come("cat", "/policy")
     path = drafted(writer, good(1).replace("decline: 0.50", "decline: 0.45"))
-    writer.get_by_role("button", name="Backtest it").click()
-    writer.get_by_role("heading", name="What becomes of the payments").wait_for()
-    assert violations(writer) == []
+    backtested(writer)
     writer.get_by_role("button", name="Propose").click()
     writer.get_by_text("proposal 1 is open").wait_for()
     assert violations(writer) == []
@@ -303,7 +309,10 @@ def a_backtest(console, **of) -> int:
     for each in console.admin.items("backtests", reports=wanted):
         return each["number"]
     asked = console.admin.post("backtests", body={"days": 50, **of}).json["number"]
-    until(lambda: console.admin.get("backtests", asked).json["state"] == "done")
+    until(
+        lambda: console.admin.get("backtests", asked).json["state"] == "done",
+        JUDGED_WITHIN_S,
+    )
     return asked
 
 
