@@ -301,6 +301,7 @@ def _cases(tour: Tour) -> None:
     tour.run("cases figures")
     tour.run("cases list --order largest")
     tour.run("cases find card card-9")
+    assert "erased 0 cases" in tour.run("cases forget card card-9 --yes")
     assert "0 cases" in tour.run("cases bulk --close fraud --dry-run")
     for words in ("take 17", "show 17", "note 17 called", "close 17 --verdict fraud"):
         assert "no case 17" in tour.run(f"cases {words}", ends=2)

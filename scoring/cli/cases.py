@@ -143,6 +143,29 @@ def find(
 
 @app.command()
 @with_control
+def forget(
+    api: ControlApi,
+    shared: Annotated[str, typer.Argument(help="card, customer or device")],
+    token: Annotated[str, typer.Argument(help="its token, never a card number")],
+    *,
+    tenant: Tenant = "",
+    why: WhyOption = "",
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Erase what is personal of a token in cases, and take it off the lists.
+
+    Open cases of it end without a finding. It cannot be undone.
+    """
+    body = {"shared": shared, "token": token, "tenant": tenant, "why": why}
+    if not yes:
+        typer.confirm(f"Erase what is kept of this {shared}?", abort=True)
+    told = api.post("case-forgettings", body=body).json
+    lists = ", ".join(told["lists"]) or "no list"
+    typer.echo(f"erased {told['cases']:,} cases; off {lists}")
+
+
+@app.command()
+@with_control
 def take(
     api: ControlApi,
     number: Number,
@@ -290,7 +313,9 @@ def bulk(
     if not yes:
         typer.confirm("Do it with all of them?", abort=True)
     done = api.post("case-bulks", body=body | {"selection": shown["selection"]}).json
-    typer.echo(f"done with {done['count']:,} cases")
+    typer.echo(f"done with {done['done_count']:,} cases")
+    for left in done["left"]:
+        typer.echo(f"not with case {left['number']}: {left['why']}", err=True)
 
 
 def _closing(

@@ -42,8 +42,8 @@ class Entity:
 
 
 _CASES = (
-    "the control plane's cases are not touched: `scoring cases find` names them; close "
-    "open ones, and SCORING_CASE_KEPT_DAYS later what is personal is erased"
+    "the control plane's cases and lists are another database: "
+    "`scoring cases forget` erases them"
 )
 
 

@@ -27,6 +27,9 @@ class ControlMetrics:
         self._behind = gauge_of(control.CASE_BEHIND, registry)
         self._passed_over = gauge_of(control.CASE_PASSED_OVER, registry)
         self._labels = gauge_of(control.CASE_LABELS, registry)
+        self._entries = gauge_of(control.LIST_ENTRIES, registry)
+        self._changed = gauge_of(control.LIST_CHANGED, registry)
+        self._imports = gauge_of(control.LIST_IMPORTS, registry)
 
     def answered(self, status: int) -> None:
         """Count one request by the status of its answer."""
@@ -53,3 +56,21 @@ class ControlMetrics:
         self._behind.set(behind)
         for why, count in passed_over.items():
             self._passed_over.labels(why).set(count)
+
+    def lists(
+        self,
+        entries: Mapping[str, int],
+        changed_s: Mapping[str, float],
+        *,
+        imports: Mapping[str, int],
+    ) -> None:
+        """Keep how large each list is and how old its last change, and imports.
+
+        A list that was deleted is shown no more.
+        """
+        for family, values in ((self._entries, entries), (self._changed, changed_s)):
+            family.clear()
+            for name, value in values.items():
+                family.labels(name).set(value)
+        for state, count in imports.items():
+            self._imports.labels(state).set(count)

@@ -33,6 +33,7 @@ from scoring.control.database.relaying import LeaseTable, RelayedOutbox
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.backtest_desk import BacktestDesk
 from scoring.control.desks.case_desk import CaseDesk
+from scoring.control.desks.forget_desk import ForgetDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.payment_desk import ArchivedPayments, PaymentDesk
 from scoring.control.desks.people_desk import PeopleDesk
@@ -138,6 +139,7 @@ def plane_from(
         ),
         models=model_desk_from(settings, database),
         cases=CaseDesk(database, now_ms, case_rules_from(settings)),
+        forgetting=ForgetDesk(database, now_ms),
         people=PeopleDesk(database, now_ms=now_ms),
         audit=AuditDesk(database),
         replicas=Replicas(now_ms, round(settings.control_lag_s * _MS_PER_S)),

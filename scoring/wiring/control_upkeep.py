@@ -20,6 +20,7 @@ from scoring.wiring.services import now_ms
 
 _LOOK_S = 1.0
 _PRUNE_S = 60.0
+_MS_PER_S = 1_000
 _KEPT_MS = 7 * 86_400_000
 
 
@@ -35,6 +36,7 @@ async def looking(plane: Plane, relay: Relay | None, metrics: ControlMetrics) ->
             counted = replicas.counted()
             metrics.looked(waiting=waiting, relays=relays, replicas=counted)
             await asyncio.to_thread(trips.record, replicas.trips)
+            await asyncio.to_thread(_lists, plane, metrics)
         replicas.watch()
         await asyncio.sleep(_LOOK_S)
 
@@ -49,6 +51,22 @@ async def pruning(database: Database, relay: Relay) -> None:
                 if not await asyncio.to_thread(old):
                     break
         await asyncio.sleep(_PRUNE_S)
+
+
+def _lists(plane: Plane, metrics: ControlMetrics) -> None:
+    with reading(plane.database) as work:
+        lists, changed_ms = work.lists.all(), work.lists.changed_ms()
+    at_ms, jobs = now_ms(), plane.jobs
+    ages_s = {
+        each.name: max(0, at_ms - changed_ms.get(each.name, each.created_at_ms))
+        / _MS_PER_S
+        for each in lists
+    }
+    metrics.lists(
+        {each.name: each.count for each in lists},
+        ages_s,
+        imports={"running": jobs.running, "failed": jobs.failed},
+    )
 
 
 def _newest(database: Database) -> Newest:

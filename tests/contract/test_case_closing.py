@@ -22,9 +22,9 @@ from scoring import wire
 from scoring.control.database.case_labels import LabelOutbox
 from scoring.control.database.unit_of_work import reading
 from scoring.control.desks.case_desk import BulkAct
+from scoring.control.domain.case_bulks import BULK_MAX
 from scoring.control.domain.case_filter import CaseFilter
 from scoring.control.domain.cases import (
-    BULK_MAX,
     CaseState,
     ListingWish,
 )
@@ -239,10 +239,10 @@ def test_many_are_closed_once_they_were_counted(bench, stolen):
     wanted, act = CaseFilter(merchant="shop"), BulkAct(closing=close(FRAUD, stolen))
     shown = bench.desk.selected(FAY, wanted, act)
     assert shown.count == 5
-    assert bench.desk.bulk(BY_FAY, wanted, act, shown.named) == 5
+    assert bench.desk.bulk(BY_FAY, wanted, act, shown.named).done == 5
     assert len(entries(bench)) == 5
     before = bench.state()
-    assert bench.desk.bulk(BY_FAY, wanted, act, shown.named) == 5
+    assert bench.desk.bulk(BY_FAY, wanted, act, shown.named).done == 5
     assert bench.state() == before
     assert bench.desk.selected(FAY, wanted, act).count == 0
 

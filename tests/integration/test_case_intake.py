@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from case_parts import AMOUNT, CaseBench, decision
+from case_parts import AMOUNT, BY_FAY, CaseBench, close, decision
 from control_parts import Clock
 
+from scoring.control import case_intake
 from scoring.control.case_intake import CaseIntake, DecisionsTopic
+from scoring.control.database import database
 from scoring.control.database.case_labels import LabelOutbox
 from scoring.control.database.database import Database
 from scoring.control.database.outbox import OutboxRecord
@@ -21,6 +24,7 @@ from scoring.control.database.unit_of_work import reading
 from scoring.control.domain.case_filter import CaseFilter
 from scoring.control.labels_topic import LabelsTopic
 from scoring.control.lease import Lease
+from scoring.control.relay import Relay
 from scoring.errors import LogUnavailable
 from scoring.kafka.producer import KafkaLog
 from scoring.kafka.startup_errors import reader
@@ -93,6 +97,40 @@ def found(bench):
             CaseFilter(), at_ms=bench.clock(), free_for=None, count_max=100
         )
         return [work.cases.case(n).decided.transaction_id for n, _ in numbers]
+
+
+async def test_who_writes_for_longer_than_others_wait_stops_neither_intake_nor_relay(
+    kafka_bootstrap, topics, tmp_path, monkeypatch
+):
+    """An import, a migration, a backup: they wait, and go on by themselves."""
+    monkeypatch.setattr(database, "_BUSY_MS", 100)
+    monkeypatch.setattr(case_intake, "_PAUSE_S", 0.1)
+    url = f"sqlite:///{tmp_path / 'control.db'}"
+    bench = CaseBench(Database(url).migrated(), Clock(time.time_ns() // 1_000_000))
+    labels = Relay(
+        LabelOutbox(bench.database),
+        LabelsTopic(topics, lambda: KafkaLog.unconnected(kafka_bootstrap)),
+        Lease(LeaseTable(bench.database, "b", lambda: 0), "one", time.monotonic),
+        bench.clock,
+        lambda _held, _at_ms: None,
+    )
+    async with (
+        running(intake(bench, kafka_bootstrap, topics)) as reads,
+        running(labels),
+    ):
+        await append(kafka_bootstrap, topics, decision("t1"))
+        await until(lambda: len(found(bench)) == 1 and labels.relays)
+        bench.desk.close(BY_FAY, 1, close())
+        with closing(sqlite3.connect(tmp_path / "control.db")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await append(kafka_bootstrap, topics, decision("t2"))
+            await until(lambda: reads.fault and labels.fault)
+            other.rollback()
+        await until(
+            lambda: found(bench) == ["t2"] and bench.labels()[0].published_at_ms
+        )
+        await until(lambda: not reads.fault and not labels.fault)
+    bench.database.close()
 
 
 async def test_each_is_a_case_once_and_what_is_no_decision_is_passed_over(

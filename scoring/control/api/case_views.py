@@ -6,11 +6,14 @@ import json
 from dataclasses import asdict
 from typing import Any, Literal
 
+from pydantic import Field
+
 from scoring import wire
 from scoring.control.api.views import View
 from scoring.control.database.case_labels import CaseLabel
 from scoring.control.database.cases import CaseNote
 from scoring.control.desks.case_desk import Selection
+from scoring.control.domain.case_bulks import CaseBulk
 from scoring.control.domain.cases import (
     Case,
     CaseListed,
@@ -175,20 +178,49 @@ class FiguresView(View):
     oldest_ms: int | None
 
 
+class LeftCaseView(View):
+    """A case with which an act could not be done, and why."""
+
+    number: int
+    why: str
+
+
 class BulkView(View):
     """An act on many: with how many, what names exactly them, and whether it is done.
 
-    Send `selection` back to have it done.
+    Send `selection` back to have it done; again where no answer came. Then it was done
+    with `done_count`, and not with those of `left`, which others changed meanwhile or
+    with which it is not possible.
     """
 
     count: int
     selection: str
     done: bool
+    done_count: int = 0
+    left: list[LeftCaseView] = Field(default_factory=list)
 
     @classmethod
     def of(cls, selection: Selection) -> BulkView:
         """The dry run."""
         return cls(count=selection.count, selection=selection.named, done=False)
+
+    @classmethod
+    def over(cls, bulk: CaseBulk) -> BulkView:
+        """What was done."""
+        return cls(
+            count=bulk.count,
+            selection=bulk.selection,
+            done=True,
+            done_count=bulk.done,
+            left=[LeftCaseView(**asdict(each)) for each in bulk.left],
+        )
+
+
+class ForgottenView(View):
+    """How many cases of a token were erased, and off which lists it came."""
+
+    cases: int
+    lists: list[str]
 
 
 def decision_of(raw: bytes) -> dict[str, Any] | None:

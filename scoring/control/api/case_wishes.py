@@ -12,6 +12,7 @@ from scoring.control.api.plane import ITEMS_MAX, cursor_of, read_cursor
 from scoring.control.api.wishes import Why, Wish, without_card_number
 from scoring.control.database.cases import CasePlace, place_after
 from scoring.control.desks.case_desk import BulkAct
+from scoring.control.desks.forget_desk import ForgetWish
 from scoring.control.domain.case_filter import CaseFilter
 from scoring.control.domain.cases import (
     LISTINGS_MAX,
@@ -127,6 +128,16 @@ class LookUpWish(Wish):
     shared: Annotated[Shared, Field(strict=False)]
     token: Annotated[str, Field(min_length=1, max_length=_TOKEN_MAX)]
     tenant: Name = ""
+
+
+class ForgettingWish(LookUpWish):
+    """A token that is forgotten; `why` is kept in the audit, and must not name it."""
+
+    why: Why = ""
+
+    def wish(self) -> ForgetWish:
+        """The same, as the desk takes it."""
+        return ForgetWish(what=self.shared, token=self.token, tenant=self.tenant)
 
 
 class AssignWish(Wish):

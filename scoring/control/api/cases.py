@@ -13,6 +13,7 @@ from scoring.control.api.case_views import (
     CaseDetailView,
     CaseView,
     FiguresView,
+    ForgottenView,
     LabelView,
     LinkView,
     NoteView,
@@ -23,6 +24,7 @@ from scoring.control.api.case_wishes import (
     BulkWish,
     CaseWish,
     CloseWish,
+    ForgettingWish,
     LookUpWish,
     NoteWish,
     QueueQuery,
@@ -76,14 +78,27 @@ def look_up_cases(by: Visiting, wish: LookUpWish) -> Page[CaseView]:
     return Page(items=[CaseView.of(each, at_ms) for each in found], next=None)
 
 
+@router.post("/case-forgettings", operation_id="forgetToken")
+def forget_token(by: Visiting, wish: ForgettingWish) -> ForgottenView:
+    """Erase what is personal of a token in cases, and take it off the lists.
+
+    Open cases of it end without a finding. The audit tells how many, and not of whom.
+    """
+    told = by.forgetting.forget(by.because(wish.why), wish.wish())
+    return _committed(by, ForgottenView(**asdict(told)))
+
+
 @router.post("/case-bulks", operation_id="actOnCases")
 def act_on_cases(by: Visiting, wish: BulkWish) -> BulkView:
-    """Say how many cases an act would be done with; do it where these are named."""
+    """Say how many cases an act would be done with; do it where these are named.
+
+    It is done in pieces; interrupted, it is continued by asking the same again.
+    """
     act, wanted = wish.act(), wish.filter.filter()
     if not wish.selection:
         return BulkView.of(by.cases.selected(by.person, wanted, act))
-    count = by.cases.bulk(by.because(wish.why), wanted, act, wish.selection)
-    return _committed(by, BulkView(count=count, selection=wish.selection, done=True))
+    bulk = by.cases.bulk(by.because(wish.why), wanted, act, wish.selection)
+    return _committed(by, BulkView.over(bulk))
 
 
 @router.get("/cases/{number}", operation_id="getCase")

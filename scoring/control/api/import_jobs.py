@@ -54,6 +54,7 @@ class ImportJob:
 class ImportJobs:
     """The jobs of this process by the number of their import; threads share it."""
 
+    failed: int = 0  # since the start
     _jobs: dict[int, ImportJob] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
     _threads: ThreadPoolExecutor = field(
@@ -80,6 +81,7 @@ class ImportJobs:
                 self._make_room()
                 job = ImportJob(steps)
                 job.future = self._threads.submit(work, job.tell)
+                job.future.add_done_callback(self._ended)
                 self._jobs[number] = job
         try:
             return job.future.result(wait_s)
@@ -91,6 +93,16 @@ class ImportJobs:
     def of(self, number: int) -> ImportJob | None:
         """The newest work on an import in this process; None where there was none."""
         return self._jobs.get(number)
+
+    @property
+    def running(self) -> int:
+        """How many run or wait."""
+        with self._lock:
+            return sum(job.running for job in self._jobs.values())
+
+    def _ended(self, future: Future[ListImport]) -> None:
+        if not future.cancelled() and future.exception() is not None:
+            self.failed += 1
 
     def _make_room(self) -> None:
         waiting = sum(job.running for job in self._jobs.values())

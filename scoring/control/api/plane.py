@@ -16,6 +16,7 @@ from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.backtest_desk import BacktestDesk
 from scoring.control.desks.case_desk import CaseDesk
+from scoring.control.desks.forget_desk import ForgetDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.model_desk import ModelDesk
 from scoring.control.desks.payment_desk import PaymentDesk
@@ -48,6 +49,7 @@ class Plane:
     policies: PolicyDesk
     lists: ListDesk
     cases: CaseDesk
+    forgetting: ForgetDesk
     backtests: BacktestDesk
     models: ModelDesk
     people: PeopleDesk
@@ -112,6 +114,11 @@ class Visitor:
     def cases(self) -> CaseDesk:
         """The desk of cases."""
         return self.plane.cases
+
+    @property
+    def forgetting(self) -> ForgetDesk:
+        """The desk at which tokens are forgotten."""
+        return self.plane.forgetting
 
     def because(self, why: str) -> By:
         """The same as who asks a desk for an action, and why."""

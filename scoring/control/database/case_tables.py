@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    true,
 )
 
 from scoring.control.database.tables import METADATA
@@ -158,4 +159,8 @@ CASE_BULKS = Table(
     Column("by", String(200), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     Column("count", Integer, nullable=False),
+    Column("cases", Text, nullable=False, server_default="[]"),  # (number, revision)
+    Column("place", Integer, nullable=False, server_default="0"),
+    Column("left", Text, nullable=False, server_default="[]"),  # (number, why)
+    Column("rose", Boolean, nullable=False, server_default=true()),
 )

@@ -26,7 +26,6 @@ from scoring.control.database.case_rows import (
     tags_of,
 )
 from scoring.control.database.case_tables import (
-    CASE_BULKS,
     CASE_DECISIONS,
     CASE_NOTES,
     CASE_TAGS,
@@ -238,21 +237,6 @@ class Cases:
             select(func.count(), held, late, func.min(_C.decided_at_ms)).where(waits)
         ).one()
         return QueueFigures(row[0] - row[1], row[1], row[2], row[3])
-
-    # What was done with many ---------------------------------------------------
-
-    def bulk(self, selection: str, by: str) -> int | None:
-        """How many cases an act of somebody's was done with; None where it was not."""
-        found = select(CASE_BULKS.c.count).where(
-            CASE_BULKS.c.selection == selection, CASE_BULKS.c.by == by
-        )
-        count: int | None = self._connection.execute(found).scalar_one_or_none()
-        return count
-
-    def add_bulk(self, selection: str, *, by: str, at_ms: int, count: int) -> None:
-        """Note that an act was done."""
-        values = {"selection": selection, "by": by, "at_ms": at_ms, "count": count}
-        self._connection.execute(insert(CASE_BULKS).values(values))
 
     # Retention -----------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -28,6 +29,7 @@ from scoring.errors import BadArtifact, DatabaseUnavailable
 _MIGRATIONS = "scoring.control.database:migrations"
 _OWNER_ONLY = 0o600
 _BUSY_MS = 10_000  # how long one writer waits for another
+_WAY_S = 0.05
 _CONNECT_S = 10
 _CACHE_KB = 32_768  # of SQLite's pages, by connection: a large import writes many
 _READ_ONLY = "25006"  # PostgreSQL's code: it stands by, or is being failed over
@@ -64,6 +66,15 @@ class Database:
         """A transaction that is committed at its end, or leaves no trace."""
         with self._begun(writes=True) as connection:
             yield connection
+
+    def give_way(self) -> None:
+        """Let others write before what has more to write; blocks for a moment.
+
+        PostgreSQL lets them in their order; SQLite whoever looks first, and who waits
+        there looks ten times a second.
+        """
+        if self.is_sqlite:
+            time.sleep(_WAY_S)
 
     @contextmanager
     def _begun(self, **options: Any) -> Iterator[Connection]:

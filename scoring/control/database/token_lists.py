@@ -67,6 +67,15 @@ class TokenLists:
             )
         return _kept(row)
 
+    def changed_ms(self) -> dict[str, int]:
+        """When each list was changed last; it is a change that it was made."""
+        newest = and_(
+            LIST_CHANGES.c.list == LISTS.c.name,
+            LIST_CHANGES.c.revision == LISTS.c.revision,
+        )
+        found = select(LISTS.c.name, LIST_CHANGES.c.at_ms).where(newest)
+        return {row.name: row.at_ms for row in self._connection.execute(found)}
+
     def exists(self, name: str) -> bool:
         """Whether there is a list of this name."""
         found = select(exists().where(LISTS.c.name == name))
@@ -165,6 +174,26 @@ class TokenLists:
         self._connection.execute(of_it)
         before = delete(LIST_BEFORE).where(_B.token == token)
         self._connection.execute(before.where(_B.of_import.in_(_imports_of(name))))
+
+    def forget(self, name: str, token: str) -> int | None:
+        """Keep nowhere that a list had or was to have a token.
+
+        Returns how many entries it has then; None where nothing named the token.
+        """
+        of_it = delete(LIST_ENTRIES).where(_E.list == name, _E.token == token)
+        found = self._connection.execute(of_it).rowcount
+        for table in (LIST_BEFORE, LIST_STAGED):
+            of_them = delete(table).where(
+                table.c.token == token, table.c.of_import.in_(_imports_of(name))
+            )
+            found += self._connection.execute(of_them).rowcount
+        for what in ("put on", "taken off"):
+            told = update(LIST_CHANGES).where(
+                LIST_CHANGES.c.list == name, LIST_CHANGES.c.what == f"{token!r} {what}"
+            )
+            forgotten = told.values(what=f"a forgotten token {what}")
+            found += self._connection.execute(forgotten).rowcount
+        return self.count(name) if found else None
 
     def empty(self, name: str) -> None:
         """Take every token off a list."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from scoring.control.database.audit_log import AuditLog
 from scoring.control.database.backtest_jobs import BacktestJobs
+from scoring.control.database.case_bulks import CaseBulks
 from scoring.control.database.case_labels import CaseLabels
 from scoring.control.database.case_positions import CasePositions
 from scoring.control.database.cases import Cases
@@ -46,8 +47,13 @@ class UnitOfWork:
 
     @cached_property
     def cases(self) -> Cases:
-        """Cases, their notes, and what was done with many."""
+        """Cases and their notes."""
         return Cases(self.connection)
+
+    @cached_property
+    def case_bulks(self) -> CaseBulks:
+        """What was done with many cases."""
+        return CaseBulks(self.connection)
 
     @cached_property
     def case_labels(self) -> CaseLabels:

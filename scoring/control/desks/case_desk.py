@@ -12,22 +12,28 @@ from scoring.control.database.database import Database
 from scoring.control.database.unit_of_work import UnitOfWork, reading, writing
 from scoring.control.desks.case_closing import close_case
 from scoring.control.domain.audit_chain import Change
+from scoring.control.domain.case_bulks import (
+    BULK_MAX,
+    CaseBulk,
+    LeftCase,
+    ShownCase,
+    not_shown,
+    selection_of,
+)
 from scoring.control.domain.case_filter import CaseFilter
 from scoring.control.domain.cases import (
-    BULK_MAX,
     NOTES_MAX,
     Case,
     CaseRules,
     ClosingWish,
     checked_note,
-    selection_of,
     unchanged_since,
 )
 from scoring.control.domain.people import By, Doing, Person, PersonRole, Right
 from scoring.control.domain.wordings import checked_why
 from scoring.errors import (
-    ChangedMeanwhile,
     InvalidTransaction,
+    NotFound,
     NotPossible,
     Unauthenticated,
 )
@@ -145,36 +151,79 @@ class CaseDesk:
         with reading(self._database) as work:
             return self._selection(work, person, wanted, act)[0]
 
-    def bulk(self, by: By, wanted: CaseFilter, act: BulkAct, selection: str) -> int:
-        """Do something with every case of a selection, or with none.
+    def bulk(
+        self, by: By, wanted: CaseFilter, act: BulkAct, selection: str
+    ) -> CaseBulk:
+        """Do something with every case of a selection, some in each transaction.
 
-        Returns with how many. Raises `ChangedMeanwhile` where it is not the selection
-        that was shown; done before by the same person, nothing is done again.
+        A case with which it cannot be done is left, with why; where that is so of the
+        whole first piece, why is raised and nothing was changed. Interrupted, it is
+        continued by saying it again; done, nothing is done again. Raises
+        `ChangedMeanwhile` where it is not the selection that was shown.
         """
         if act.closing is not None:
             _may_close(by.person, act.closing)
-        with self._doing(by) as (work, doing):
-            done = work.cases.bulk(selection, by.person.name)
-            if done is not None:
-                return done
-            found, numbers = self._selection(work, by.person, wanted, act)
-            if found.named != selection:
-                raise ChangedMeanwhile(
-                    "it is not the selection that was shown; look at it again",
-                    (f"it has {found.count} cases now",),
-                )
-            done_with = [self._act(work, number, act, doing) for number in numbers]
-            # Where no revision rose the same selection is met again, by whoever asks:
-            # leases that are renewed anew.
-            if any(done_with):
-                work.cases.add_bulk(
-                    selection, by=by.person.name, at_ms=doing.at_ms, count=len(numbers)
-                )
-            return len(numbers)
+        while True:
+            with self._doing(by) as (work, doing):
+                kept = work.case_bulks.of(selection, by.person.name)
+                if kept is None:
+                    bulk = self._begun(work, wanted, act, doing, selection)
+                else:
+                    bulk = kept.same_as(_said(wanted, act))
+                if not bulk.is_over:
+                    bulk = self._further(work, bulk, act, doing)
+            if bulk.is_over:
+                return bulk
+            self._database.give_way()
+
+    def _begun(
+        self,
+        work: UnitOfWork,
+        wanted: CaseFilter,
+        act: BulkAct,
+        doing: Doing,
+        selection: str,
+    ) -> CaseBulk:
+        found, cases = self._selection(work, doing.person, wanted, act)
+        if found.named != selection:
+            raise not_shown((f"it has {found.count} cases now",))
+        bulk = CaseBulk(
+            selection=selection,
+            by=doing.person.name,
+            at_ms=doing.at_ms,
+            count=found.count,
+            cases=tuple(cases),
+        )
+        if cases:
+            work.case_bulks.begin(bulk)
+        return bulk
+
+    def _further(
+        self, work: UnitOfWork, bulk: CaseBulk, act: BulkAct, doing: Doing
+    ) -> CaseBulk:
+        """Do the next piece."""
+        left: list[LeftCase] = []
+        rose = False
+        for shown in bulk.piece:
+            try:
+                with work.connection.begin_nested():
+                    rose |= self._act(work, shown, act, doing)
+            except (NotPossible, NotFound, InvalidTransaction) as error:
+                if len(left) == len(bulk.piece) - 1 and not bulk.place:
+                    raise  # it cannot be done with any of them
+                left.append(LeftCase(shown[0], str(error)))
+        bulk = bulk.further(left, rose=rose)
+        # Where no revision rose the same selection is met again, by whoever asks:
+        # leases that are renewed anew.
+        if bulk.is_over and not bulk.rose:
+            work.case_bulks.forget(bulk)
+        else:
+            work.case_bulks.save(bulk)
+        return bulk
 
     def _selection(
         self, work: UnitOfWork, person: Person, wanted: CaseFilter, act: BulkAct
-    ) -> tuple[Selection, list[int]]:
+    ) -> tuple[Selection, list[ShownCase]]:
         """The open cases that nobody else has; an admin hands on those, too."""
         if act.to:
             _named(act.to)
@@ -190,12 +239,18 @@ class CaseDesk:
                 f"more than {BULK_MAX:,} cases are meant, and one act is done with so "
                 "many at most; narrow the filter"
             )
-        named = selection_of(found, f"{wanted.said}\n{act.said}")
-        return Selection(len(found), named), [number for number, _ in found]
+        named = selection_of(found, _said(wanted, act))
+        return Selection(len(found), named), found
 
-    def _act(self, work: UnitOfWork, number: int, act: BulkAct, doing: Doing) -> bool:
+    def _act(
+        self,
+        work: UnitOfWork,
+        shown: ShownCase,
+        act: BulkAct,
+        doing: Doing,
+    ) -> bool:
         """Do it with one case; whether its revision rose."""
-        case = work.cases.case(number)
+        case = _read(work, *shown)
         if act.closing is not None:
             wish = replace(act.closing, why=doing.why)
             after = close_case(work, case, wish, doing)
@@ -265,6 +320,11 @@ def _may_close(person: Person, wish: ClosingWish) -> None:
     person.needs(Right.WORK_CASES)
     if wish.listings:
         person.needs(Right.CHANGE_LISTS)
+
+
+def _said(wanted: CaseFilter, act: BulkAct) -> str:
+    """What is done with which cases, in words."""
+    return f"{wanted.said}\n{act.said}"
 
 
 def _named(name: str) -> str:

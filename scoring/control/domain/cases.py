@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from hashlib import sha256
 
 from scoring.control.domain.managed_lists import checked_text
 from scoring.control.domain.people import Doing, Person, PersonRole
@@ -16,7 +14,6 @@ from scoring.errors import ChangedMeanwhile, InvalidTransaction, NotPossible
 NOTE_CHARACTERS_MAX = 4_000
 NOTES_MAX = 200  # of one case
 LISTINGS_MAX = 10  # of one closing
-BULK_MAX = 1_000  # cases of one act: more of them are several acts, each looked at
 _MS_PER_H = 3_600_000
 _MS_PER_MIN = 60_000
 _MS_PER_S = 1_000
@@ -285,6 +282,13 @@ class Case:
             )
         return self._changed(closing=None, assignee="", lease_until_ms=0)
 
+    def without_finding(self, doing: Doing) -> Case:
+        """The case ended without a finding or a label; itself where it is closed."""
+        if self.closing is not None:
+            return self
+        wish = ClosingWish(verdict=CaseVerdict.INCONCLUSIVE, why=doing.why)
+        return self.closed(Closing(wish=wish, by=doing.person.name, at_ms=doing.at_ms))
+
     def forgotten(self) -> Case:
         """The case without what is personal: that it was, what of, and how it ended."""
         assert self.closing is not None
@@ -371,16 +375,3 @@ def checked_note(text: str) -> str:
     for line in written.splitlines():
         checked_text("text", line, NOTE_CHARACTERS_MAX)
     return written
-
-
-def selection_of(cases: Iterable[tuple[int, int]], said: str) -> str:
-    """What names a selection of cases, by number and revision, and what is done there.
-
-    >>> one = selection_of([(1, 1), (2, 1)], "close")
-    >>> one == selection_of([(1, 1), (2, 1)], "close")
-    True
-    >>> one == selection_of([(1, 1), (2, 2)], "close")
-    False
-    """
-    named = ";".join(f"{number}.{revision}" for number, revision in cases)
-    return sha256(f"{said}\n{named}".encode()).hexdigest()

@@ -54,3 +54,22 @@ CASE_LABELS = gauge(
     "Labels of closed cases that are not in their topic yet.",
     "Above 0 for seconds: the broker is at fault; the log says why.",
 )  # fmt: skip
+_LIST = MetricLabel("list", bounded_by="the managed lists")
+LIST_ENTRIES = gauge(
+    "fraud_control_list_entries", Unit.TIMES,
+    "Entries of each managed list, those that ended among them.",
+    "It jumps: somebody imported a file; `scoring lists show NAME` says who.",
+    _LIST,
+)  # fmt: skip
+LIST_CHANGED = gauge(
+    "fraud_control_list_changed_seconds", Unit.SECONDS,
+    "How long ago each managed list was changed last.",
+    "Beyond the time in which its feed should bring a file: the feed has ended.",
+    _LIST,
+)  # fmt: skip
+LIST_IMPORTS = gauge(
+    "fraud_control_list_imports", Unit.TIMES,
+    "Imports that this copy reads or applies, and those that failed since its start.",
+    "It failed: `scoring lists imports NAME` and the answer to who began it say why.",
+    MetricLabel("import_state", ("running", "failed")),
+)  # fmt: skip
