@@ -66,6 +66,15 @@ BAD_OF_CASES: dict[str, BadRequest] = {
     "a look-up by what is not shared": post(
         "/v1/case-look-up", 400, "shared", body={"shared": "iban", "token": "t"}
     ),
+    "a payment that is forgotten": post(
+        "/v1/case-forgettings", 400, "shared", body={"shared": "payment", "token": "t"}
+    ),
+    "a token that the audit would keep": post(
+        "/v1/case-forgettings",
+        400,
+        "why",
+        body={"shared": "card", "token": "tok_1", "why": "tok_1 asked"},
+    ),
     "many at once, and nothing to do": post(
         "/v1/case-bulks", 400, "closing", body={"filter": {}}
     ),

@@ -36,7 +36,7 @@ async def looking(plane: Plane, relay: Relay | None, metrics: ControlMetrics) ->
             counted = replicas.counted()
             metrics.looked(waiting=waiting, relays=relays, replicas=counted)
             await asyncio.to_thread(trips.record, replicas.trips)
-            await asyncio.to_thread(_lists, plane, metrics)
+            await asyncio.to_thread(look_at_lists, plane, metrics)
         replicas.watch()
         await asyncio.sleep(_LOOK_S)
 
@@ -53,7 +53,8 @@ async def pruning(database: Database, relay: Relay) -> None:
         await asyncio.sleep(_PRUNE_S)
 
 
-def _lists(plane: Plane, metrics: ControlMetrics) -> None:
+def look_at_lists(plane: Plane, metrics: ControlMetrics) -> None:
+    """Show how large each list is, how old its last change, and what imports do."""
     with reading(plane.database) as work:
         lists, changed_ms = work.lists.all(), work.lists.changed_ms()
     at_ms, jobs = now_ms(), plane.jobs

@@ -14,6 +14,8 @@ from scoring.errors import NotPossible
 _AT_ONCE = 2  # the database takes one writer at a time
 _WAITING_MAX = 8  # each holds its file in memory
 _KEPT_MAX = 100  # of those that ended: what they were refused for
+# It tells its steps.
+Work = Callable[[Callable[[int], None]], ListImport]
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ class ImportJobs:
     def done(
         self,
         number: int,
-        work: Callable[[Callable[[int], None]], ListImport],
+        work: Work,
         *,
         wait_s: float,
         steps: int = 0,
@@ -80,8 +82,7 @@ class ImportJobs:
             if job is None or not job.running:
                 self._make_room()
                 job = ImportJob(steps)
-                job.future = self._threads.submit(work, job.tell)
-                job.future.add_done_callback(self._ended)
+                job.future = self._threads.submit(self._done, work, job.tell)
                 self._jobs[number] = job
         try:
             return job.future.result(wait_s)
@@ -100,9 +101,12 @@ class ImportJobs:
         with self._lock:
             return sum(job.running for job in self._jobs.values())
 
-    def _ended(self, future: Future[ListImport]) -> None:
-        if not future.cancelled() and future.exception() is not None:
+    def _done(self, work: Work, tell: Callable[[int], None]) -> ListImport:
+        try:
+            return work(tell)
+        except BaseException:
             self.failed += 1
+            raise
 
     def _make_room(self) -> None:
         waiting = sum(job.running for job in self._jobs.values())
