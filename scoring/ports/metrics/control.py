@@ -57,7 +57,7 @@ CASE_LABELS = gauge(
 _LIST = MetricLabel("list", bounded_by="the managed lists")
 LIST_ENTRIES = gauge(
     "fraud_control_list_entries", Unit.TIMES,
-    "Entries of each managed list, those that ended among them.",
+    "Entries of each managed list, with expired ones.",
     "It jumps: somebody imported a file; `scoring lists show NAME` says who.",
     _LIST,
 )  # fmt: skip
@@ -69,7 +69,7 @@ LIST_CHANGED = gauge(
 )  # fmt: skip
 LIST_IMPORTS = gauge(
     "fraud_control_list_imports", Unit.TIMES,
-    "Imports that this copy reads or applies, and those that failed since its start.",
+    "Imports that this copy reads or applies, and how many failed since its start.",
     "It failed: `scoring lists imports NAME` and the answer to who began it say why.",
     MetricLabel("import_state", ("running", "failed")),
 )  # fmt: skip
