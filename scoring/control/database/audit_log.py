@@ -31,7 +31,7 @@ class AuditLog:
     def record(self, change: Change, doing: Doing) -> AuditEntry:
         """Add an entry after the last one; only a writing transaction may."""
         entry = chained(self.head, change, doing)
-        self._connection.execute(insert(AUDIT).values(entry_values(entry)))
+        self._connection.execute(insert(AUDIT), entry_values(entry))
         self._connection.execute(
             update(HEADS).values(audit_sequence=entry.sequence, audit_hash=entry.hash)
         )

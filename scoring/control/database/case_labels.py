@@ -47,7 +47,7 @@ class CaseLabels:
         values = {name: getattr(label, name) for name in CaseLabel.__slots__}
         values |= {"case_number": case_number, "key": key, "value": value}
         values["sequence"] = next_number(self._connection, _L.sequence)
-        self._connection.execute(insert(CASE_LABELS).values(values))
+        self._connection.execute(insert(CASE_LABELS), values)
 
     def forget(self, case_number: int) -> None:
         """Forget whose a case's labels are; those that wait keep it until they left."""

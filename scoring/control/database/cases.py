@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
     delete,
     func,
     insert,
@@ -37,6 +38,8 @@ from scoring.control.domain.cases import Case, CaseOrder, CaseState, Shared
 from scoring.errors import NotFound
 
 _C = CASES.c
+# Of values that are given apart, a statement is made once; many cases are saved.
+_SAVE = update(CASES).where(_C.number == bindparam("of_it"))
 _KEYS_MAX = 300  # of one statement: SQLite bounds the values that it is given
 _SHARED = {
     each: _C["payment_id" if each is Shared.PAYMENT else each] for each in Shared
@@ -129,8 +132,7 @@ class Cases:
 
     def save(self, case: Case) -> None:
         """Keep what became of a case."""
-        of_it = update(CASES).where(_C.number == case.number)
-        self._connection.execute(of_it.values(case_values(case)))
+        self._connection.execute(_SAVE, case_values(case) | {"of_it": case.number})
 
     def save_decided(self, before: Case, case: Case, decision: bytes) -> None:
         """The same, where another decision took the place of the one before."""

@@ -44,9 +44,8 @@ class ControlOutbox:
         sequence = self._connection.execute(
             select(HEADS.c.outbox_sequence)
         ).scalar_one()
-        self._connection.execute(
-            insert(OUTBOX).values(sequence=sequence + 1, key=key, value=value)
-        )
+        record = {"sequence": sequence + 1, "key": key, "value": value}
+        self._connection.execute(insert(OUTBOX), record)
         self._connection.execute(update(HEADS).values(outbox_sequence=sequence + 1))
         return int(sequence) + 1
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Row,
     Select,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -45,6 +46,7 @@ _E, _B = LIST_ENTRIES.c, LIST_BEFORE.c
 ORIGIN = ("author", "source", "added_at_ms", "import_number")
 COPIED = ("token", "hash", "until_ms", "reason")
 _PAGE = 50_000
+_SAVE = update(LISTS).where(LISTS.c.name == bindparam("of_it"))
 _LAST = chr(0x10FFFF)  # after every character of a token: it is not printable
 
 
@@ -92,8 +94,7 @@ class TokenLists:
 
     def save(self, info: KeptList) -> None:
         """Keep what became of a list."""
-        of_it = update(LISTS).where(LISTS.c.name == info.name)
-        self._connection.execute(of_it.values(_values(info)))
+        self._connection.execute(_SAVE, _values(info) | {"of_it": info.name})
 
     def delete(self, name: str) -> None:
         """Delete a list with all that is kept of it; the audit stays."""
@@ -111,7 +112,7 @@ class TokenLists:
 
     def add_change(self, name: str, values: dict[str, Any]) -> None:
         """Keep what a revision did."""
-        self._connection.execute(insert(LIST_CHANGES).values(list=name, **values))
+        self._connection.execute(insert(LIST_CHANGES), {"list": name, **values})
 
     def changes_after(self, name: str, revision: int, *, count_max: int) -> list[str]:
         """What was done to a list after a revision, the newest first."""
@@ -166,7 +167,7 @@ class TokenLists:
         """Put one entry on a list, in place of what the token had."""
         self.take_off(name, entry.token)
         values = dict(zip(COPIED, entry_row(entry), strict=True)) | origin
-        self._connection.execute(insert(LIST_ENTRIES).values(list=name, **values))
+        self._connection.execute(insert(LIST_ENTRIES), {"list": name, **values})
 
     def take_off(self, name: str, token: str) -> None:
         """Take a token off a list; no undo of an import brings it back."""
