@@ -10,9 +10,8 @@ from sqlalchemy import Connection, select
 
 from scoring.control.database.audit_log import AuditLog
 from scoring.control.database.backtest_jobs import BacktestJobs
-from scoring.control.database.case_bulks import CaseBulks
 from scoring.control.database.case_labels import CaseLabels
-from scoring.control.database.case_positions import CasePositions
+from scoring.control.database.case_positions import CaseBulks, CasePositions
 from scoring.control.database.cases import Cases
 from scoring.control.database.database import Database
 from scoring.control.database.list_imports import ListImports
