@@ -228,6 +228,14 @@ def test_every_default_is_a_value_that_the_schema_knows():
             "not both",
         ),
         ("metrics.objectives.answered=99.9", "metrics.objectives"),
+        (
+            "stream.autoscaling.enabled=true,stream.autoscaling.minReplicas=13",
+            "stream.autoscaling.partitions",
+        ),
+        (
+            "stream.autoscaling.enabled=true,stream.autoscaling.minReplicas=0",
+            "stream.autoscaling.minReplicas",
+        ),
         ("control.identity.roles.leads=boss", "control.identity.roles"),
         ("networkPolicy.redis.ports[0]=redis", "networkPolicy"),
     ],

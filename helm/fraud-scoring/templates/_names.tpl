@@ -106,6 +106,14 @@ yes
 {{- fail "console.controlUrl: required while console.enabled is true and control.enabled is not" -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.stream.autoscaling -}}
+{{- if and .enabled (gt (mul .minReplicas ($.Values.stream.workers | default 1)) (int64 .partitions)) -}}
+{{- fail "stream.autoscaling.minReplicas: more workers than stream.autoscaling.partitions; the rest would stay idle" -}}
+{{- end -}}
+{{- if and .enabled (gt (int64 .minReplicas) (int64 .maxReplicas)) -}}
+{{- fail "stream.autoscaling.minReplicas: more than maxReplicas" -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.metrics.podMonitor.enabled .Values.metrics.serviceMonitor.enabled -}}
 {{- fail "metrics: podMonitor or serviceMonitor, not both: every series would be counted twice" -}}
 {{- end -}}
