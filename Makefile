@@ -8,7 +8,7 @@ RUN := "$(UV)" run --no-sync
 # would compile all that it imports again: 3.5 s of a core instead of 1.5.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo dev quick test cases check fmt bench protos protos-check protos-release docs dashboards nightly
+.PHONY: help setup demo dev quick test cases check fmt bench protos protos-check protos-release docs dashboards screenshots nightly
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ docs: setup ## Regenerate the generated pages of docs/
 
 dashboards: setup ## Write the chart's dashboards from helm/dashboards.yaml
 	@$(RUN) python helm/dashboards.py
+
+screenshots: setup ## Take the pictures of docs/screenshots (needs Chromium)
+	@$(RUN) python tests/screenshots.py
 
 nightly: setup ## The long profile of the tests
 	@HYPOTHESIS_PROFILE=nightly SCORING_DRILL_KILLS=3 SCORING_DRILL_RECORDS=3000 SCORING_DRILL_SEEDS=3 SCORING_DRILL_RESTARTS=10 SCORING_DRILL_ROTATION_CALLS=20000 SCORING_DRILL_PAIRS=10000 SCORING_DRILL_OUTAGE_S=300 SCORING_DRILL_TABLE_ROWS=50000 SCORING_DRILL_CONTROL_KILLS=50 SCORING_DRILL_STORE_KILLS=10 SCORING_DRILL_RELEASES=50 SCORING_FOUR_EYES_SEQUENCES=100000 $(RUN) pytest

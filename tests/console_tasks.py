@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from console_served import until, violations
+from screenshots import Picture, take
 
 from scoring.v1 import decision_pb2
 
@@ -161,3 +162,10 @@ def test_many_cases_are_counted_before_anything_is_done(console, come):
     assert violations(page) == []
     page.get_by_role("button", name="Do it with 2 cases").click()
     page.get_by_text("Done with 2 cases").wait_for()
+
+
+def test_the_pictures_of_the_readme_can_be_taken(console, browser, tmp_path):
+    console.pay()
+    row = Picture("one", "/live", "dark", "#rows a", "#explanation svg")
+    files = take(browser, console.url, console.tokens["eve"], tmp_path, (row,))
+    assert files[0].read_bytes().startswith(b"\x89PNG")

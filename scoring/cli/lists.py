@@ -141,7 +141,7 @@ def undo(
     undoing = ("lists", name, "imports", number, "undoing")
     followed(api, undoing, {"why": why}, told="undoing")
     told = api.get("lists", name).json
-    typer.echo(f"import {number} is undone: {told['count']:,} entries")
+    typer.echo(f"import {number} is undone; the list's entries: {told['count']:,}")
 
 
 @app.command()

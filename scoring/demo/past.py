@@ -70,22 +70,25 @@ def _make(
     catalogue: Catalogue,
     policy: Policy,
 ) -> None:
+    import pyarrow.compute as pc
+
     archive.prepare()
     table = simulate(
         World(
             seed=11,
             days=DAYS,
             customers=80,
-            terminals=160,
+            terminals=1_600,
             radius=20.0,
             start_ms=end_ms - DAYS * _DAY_MS,
             terminals_compromised_per_day=1,
-            customers_compromised_per_day=1,
-            card_testing_per_day=0.2,
-            takeovers_per_day=0.2,
+            customers_compromised_per_day=0,
+            card_testing_per_day=0.1,
+            takeovers_per_day=0.1,
             id_prefix="past",
         )
     )
+    table = table.filter(pc.less(table["occurred_at_ms"], end_ms))  # no attack to come
     ids, matrix = _features(table, catalogue)
     scores = model.predict(matrix)
     versions = Versions(model.version, policy.version, catalogue.version)

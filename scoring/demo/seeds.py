@@ -111,7 +111,7 @@ def _released(team: Team, text: str, why: str, based_on: int | None = None) -> i
 
 
 def work_cases(team: Team, stopped: Callable[[], bool]) -> None:
-    """Take, note and close one of the first cases, then try the waiting version.
+    """Take, note and close one of the first cases, try what waits, ask for a report.
 
     Blocks until there are some; ends early once `stopped`.
     """
@@ -127,6 +127,7 @@ def work_cases(team: Team, stopped: Callable[[], bool]) -> None:
     analyst.post("cases", closed, "closing", body=closing)
     waiting = next(team[_AUTHOR].items("policies"))["number"]
     team[_AUTHOR].post("backtests", body={"policy": waiting})
+    team[_AUTHOR].post("backtests", body={"report": True})
 
 
 def _first_cases(analyst: ControlApi, stopped: Callable[[], bool]) -> list[int]:

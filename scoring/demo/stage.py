@@ -248,11 +248,12 @@ def try_it(stage: Stage) -> str:
 
 
 def who_may_look(stage: Stage) -> list[str]:
-    """The console's address, and a token of each role to log in with."""
+    """Where console and control plane are, and a token of each role to log in with."""
     if stage.team is None:
         return []
     people = [
         f"{name}  {PEOPLE[name]:<8}  {token}"
         for name, token in stage.team.tokens.items()
     ]
-    return [f"console  {stage.team.console.address}  log in as one of:", *people]
+    at = f"export SCORING_CONTROL_URL={stage.team.control.address}"
+    return [f"console  {stage.team.console.address}  log in as one of:", *people, at]

@@ -15,6 +15,7 @@ from console_tasks import (  # noqa: F401 - tests of this session
     test_a_file_is_tried_on_a_list_applied_and_undone,
     test_cases_are_closed_by_single_keys_unless_somebody_writes_or_wants_none,
     test_many_cases_are_counted_before_anything_is_done,
+    test_the_pictures_of_the_readme_can_be_taken,
     test_why_a_payment_was_declined_is_found_by_its_id_in_a_click,
 )
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from readme import README, block_of
+from screenshots import PICTURES
 
 from scoring.cli.calls import TARGET
 from scoring.demo.stage import Stage, try_it
@@ -28,6 +29,15 @@ def test_the_readme_keeps_its_order():
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)\)", TEXT))
 def test_every_link_leads_somewhere(target):
     assert (README.parent / target).exists()
+
+
+def test_the_pictures_are_those_that_are_taken_and_small():
+    named = set(re.findall(r"\(docs/screenshots/([a-z-]+)\.png\)", TEXT))
+    there = list((README.parent / "docs" / "screenshots").glob("*.png"))
+    assert named == {picture.name for picture in PICTURES}
+    assert named == {file.stem for file in there}
+    assert max(file.stat().st_size for file in there) < 150_000
+    assert sum(file.stat().st_size for file in there) < 1_500_000
 
 
 def paths_of_the_map() -> list[str]:

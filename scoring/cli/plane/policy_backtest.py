@@ -141,8 +141,8 @@ class Named:
 
         if elsewhere:
             raise BadArtifact(
-                "--control judges the control plane's own archive: leave out --archive "
-                "and --decisions"
+                "the control plane (--control, SCORING_CONTROL_URL) judges its own "
+                "archive: leave out --archive and --decisions"
             )
         named = [each for each in (self.file, self.rule, self.proposal) if each]
         if len(named) != 1:
@@ -156,8 +156,9 @@ class Named:
             return found
         if not self.against.isdigit():
             raise BadArtifact(
-                f"--against {self.against}: with --control, name a version's number, "
-                "or leave it out for what is in force"
+                f"--against {self.against}: the control plane (--control, "
+                "SCORING_CONTROL_URL) knows versions by their numbers: name one, or "
+                "leave it out for what is in force"
             )
         return found | {"against": int(self.against)}
 
