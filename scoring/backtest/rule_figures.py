@@ -11,7 +11,8 @@ from scoring.backtest.trial import Combination, Trial
 from scoring.core.decision.decision import Outcome
 from scoring.replay.slices import Slice
 
-SegmentParts = dict[tuple[int, int], Slice]  # by (segment, combination)
+# By segment, and within it by combination or by outcome.
+SegmentParts = dict[tuple[int, int], Slice]
 _OVERLAPS = 10  # of each rule: the others that held with it most often
 
 
@@ -36,9 +37,12 @@ class RuleCount:
 
 
 def rule_figures(
-    trial: Trial, parts: dict[int, Slice], in_segments: SegmentParts
+    trial: Trial, parts: dict[int, Slice], declined: SegmentParts
 ) -> tuple[RuleFigures, ...]:
-    """The figures of each rule and list; `parts` are payments by combination."""
+    """The figures of each rule and list; `parts` are payments by combination.
+
+    `declined` are the declined by segment and combination: costs differ by segment.
+    """
     asks = trial.new.policy.asks
     counts = [RuleCount() for _ in asks]
     newest = dict(
@@ -49,7 +53,7 @@ def rule_figures(
         _count(trial, counts, found, part)
         for i in _bits(trial.new.read(found.key)[0]):
             counts[i].last_ms = max(counts[i].last_ms or 0, newest[combination])
-    _count_in_segments(trial, counts, in_segments)
+    _count_declined(trial, counts, declined)
     owners = {rule.id: rule.owner for rule in trial.new.policy.file.rules}
     return tuple(
         RuleFigures(
@@ -92,14 +96,12 @@ def _count(
         counts[i].unknown += part.count
 
 
-def _count_in_segments(
-    trial: Trial, counts: list[RuleCount], in_segments: SegmentParts
+def _count_declined(
+    trial: Trial, counts: list[RuleCount], declined: SegmentParts
 ) -> None:
     """What is declined, by the segments whose costs may differ."""
-    for (segment, combination), part in in_segments.items():
+    for (segment, combination), part in declined.items():
         found = trial.found["new"][combination]
-        if found.outcome is not Outcome.DECLINE:
-            continue
         name = segment_name(trial.new.policy, segment)
         for i in _bits(trial.new.read(found.key)[0]):
             counts[i].declined_in.setdefault(name, Slice()).add(part)

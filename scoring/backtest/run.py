@@ -108,7 +108,7 @@ def _found(trial: Trial) -> BacktestResult:
         "SELECT cause, sum(count) FROM skipped GROUP BY 1 ORDER BY 1"
     ).fetchall()
     flips, samples = _flips(trial)
-    in_segments = _by_segment(trial)
+    declined = _by_segment(trial, "declined", "new")
     return BacktestResult(
         old=figures[0],
         new=figures[1],
@@ -119,8 +119,8 @@ def _found(trial: Trial) -> BacktestResult:
         skipped={cause: int(count) for cause, count in skipped},
         flips=flips,
         samples=samples,
-        rules=rule_figures(trial, parts["new"], in_segments),
-        segments=_segments(trial, in_segments),
+        rules=rule_figures(trial, parts["new"], declined),
+        segments=_segments(trial),
         curves=_curves(trial),
         decided_by_old=int(decided),
         differing=int(differing),
@@ -259,26 +259,26 @@ def _because(
 # Curves --------------------------------------------------------------------------
 
 
-def _segments(trial: Trial, parts: SegmentParts) -> tuple[SegmentFigures, ...]:
+def _segments(trial: Trial) -> tuple[SegmentFigures, ...]:
     count = len(trial.new.policy.file.thresholds.segments) + 1
     found = [{o: Slice() for o in Outcome if o} for _ in range(count)]
-    for (segment, combination), part in parts.items():
-        found[segment][trial.outcome("new", combination)].add(part)
+    for (segment, outcome), part in _by_segment(trial, "segments", "outcome").items():
+        found[segment][Outcome(outcome)].add(part)
     return tuple(
         SegmentFigures(segment_name(trial.new.policy, i), outcomes)
         for i, outcomes in enumerate(found)
     )
 
 
-def _by_segment(trial: Trial) -> SegmentParts:
+def _by_segment(trial: Trial, table: str, key: str) -> SegmentParts:
     rows = trial.con.execute(
-        """SELECT segment, new, truth, '', sum(count)::BIGINT, 0, sum(amount),
+        f"""SELECT segment, {key}, truth, '', sum(count)::BIGINT, 0, sum(amount),
             sum(weight), sum(weighted)
-        FROM segments GROUP BY ALL ORDER BY ALL"""
+        FROM {table} GROUP BY ALL ORDER BY ALL"""  # noqa: S608 our own names
     ).fetchall()
     found: SegmentParts = {}
-    for segment, combination, *sums in rows:
-        found.setdefault((segment, combination), Slice()).add(_slice(sums))
+    for segment, own, *sums in rows:
+        found.setdefault((segment, own), Slice()).add(_slice(sums))
     return found
 
 

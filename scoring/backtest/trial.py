@@ -44,8 +44,9 @@ class Trial:
 
     `groups` (old, new, truth, currency, count, minor, amount, weight, weighted),
     `curves` (segment, bin, floor, truth, count, amount, weight, weighted), `segments`
-    (segment, new, truth, count, amount, weight, weighted), `samples`, `skipped` and
-    `differing` gather over the chunks.
+    (segment, outcome, truth, and the same sums), `declined` (segment, new, truth, and
+    the same) of what the new policy declines, `samples`, `skipped` and `differing`
+    gather over the chunks.
     """
 
     con: Any
@@ -182,7 +183,9 @@ _TABLES = (
     minor HUGEINT, amount HUGEINT, weight DOUBLE, weighted DOUBLE, last_ms BIGINT)""",
     """curves (segment INTEGER, bin SMALLINT, floor TINYINT, truth VARCHAR,
     count BIGINT, amount HUGEINT, weight DOUBLE, weighted DOUBLE)""",
-    """segments (segment INTEGER, new INTEGER, truth VARCHAR, count BIGINT,
+    """segments (segment INTEGER, outcome TINYINT, truth VARCHAR, count BIGINT,
+    amount HUGEINT, weight DOUBLE, weighted DOUBLE)""",
+    """declined (segment INTEGER, new INTEGER, truth VARCHAR, count BIGINT,
     amount HUGEINT, weight DOUBLE, weighted DOUBLE)""",
     "samples (old INTEGER, new INTEGER, tenant VARCHAR, id VARCHAR)",
     "skipped (cause VARCHAR, count BIGINT)",
@@ -196,9 +199,12 @@ _GATHER = (
     """INSERT INTO curves SELECT segment, bin, new_floor, truth, count(*),
         coalesce(sum(amount), 0), sum(weight), coalesce(sum(amount * weight), 0)
     FROM settled WHERE bin IS NOT NULL AND new_floor > 0 GROUP BY ALL""",
-    """INSERT INTO segments SELECT segment, new, truth, count(*),
+    """INSERT INTO segments SELECT segment, new_outcome, truth, count(*),
         coalesce(sum(amount), 0), sum(weight), coalesce(sum(amount * weight), 0)
     FROM settled GROUP BY ALL""",
+    f"""INSERT INTO declined SELECT segment, new, truth, count(*),
+        coalesce(sum(amount), 0), sum(weight), coalesce(sum(amount * weight), 0)
+    FROM settled WHERE new_outcome = {int(Outcome.DECLINE)} GROUP BY ALL""",  # noqa: S608
     f"""INSERT INTO samples SELECT old, new, one.tenant, one.id FROM (
         SELECT old, new, unnest(arg_min({{'tenant': tenant, 'id': id}}, hash(id),
             {SAMPLE})) AS one

@@ -16,7 +16,9 @@ _COLUMNS = (("hashes", np.uint64), ("since", np.int64), ("until", np.int64))
 
 
 def keep_dated_lists(lists: DatedLists, directory: Path) -> None:
-    """Write the lists into a state directory that no service reads yet; blocks."""
+    """Write the lists, if any, into a state directory that no service reads yet."""
+    if not lists.lists:
+        return
     columns = {
         f"{name}.{column}": np.array(getattr(held, column), kind)
         for name, held in lists.lists.items()
