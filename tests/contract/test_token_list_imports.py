@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
+
 import pytest
 from control_parts import EVE, FAY, Clock
 from token_list_parts import NOON_MS, WHO, following, put
@@ -35,6 +38,25 @@ def test_a_file_says_first_what_it_changes_and_then_changes_it_at_once(bench):
     held = {t: bench.until("stolen", t) for t in ("kept", "later", "new", "gone")}
     assert held == {"kept": FOREVER_MS, "later": NOON_MS, "new": FOREVER_MS, "gone": 0}
     assert bench.info().count == 3
+
+
+def test_the_audit_says_which_file_was_imported_and_how_many_rows_it_had(bench):
+    put(bench, "kept")
+    text = "token,reason\nkept,again\nnew,\nnew,\n"
+    done = bench.imported(text)
+    with bench.desk.read(EVE) as work:
+        told = [json.loads(each.after) for each in work.audit.entries()][-1]
+    assert told == {
+        "import": done.number,
+        "source": "cards.csv",
+        "sha256": sha256(text.encode()).hexdigest(),
+        "rows": 3,
+        "added": 1,
+        "changed": 1,
+        "removed": 0,
+        "unchanged": 0,
+        "repeated": 1,
+    }
 
 
 def test_a_file_adds_to_its_list_unless_it_is_to_replace_it(bench):

@@ -37,7 +37,7 @@ class ImportOf:
 def imported(of_it: ImportOf, name: str, source: str, content: bytes) -> None:
     """Read a file beside its list, and apply it unless that is all; tells each step."""
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode()  # whole, its mark too: its hash is the file's
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         told = f"{source}:{line}: is not UTF-8; save the file as UTF-8"

@@ -39,6 +39,7 @@ WaitS = Annotated[
 class ImportView(View):
     """A file that is read beside its list, and what it changes.
 
+    `sha256` is of the file's bytes, empty until they are read.
     While this process works on it, `running` is true and `progress` the part that is
     done, 0 to 1, null where nobody can say; `problems` say why that failed.
     """
@@ -54,6 +55,7 @@ class ImportView(View):
     removed: int
     unchanged: int
     repeated: int
+    sha256: str
     by: str
     at_ms: int
     running: bool = False

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 # Constraints have names of their own, so that a later migration can change them.
@@ -276,6 +277,8 @@ LIST_IMPORTS = Table(
     _person(),
     _ms(),
     _ms("undone_at_ms", absent=True),
+    # Of the file; of one that an earlier release read nobody knows it.
+    Column("sha256", String(64), nullable=False, server_default=text("''")),
 )
 
 # The entries of an import before it is applied.

@@ -179,6 +179,7 @@ class ListDesk:
                 field = work.lists.named(begun.list).field
             file = ListFile(begun.source, field)
             self._stage(begun, file.entries(lines, progress), progress)
+            read = replace(begun, state=ImportState.READ, sha256=file.sha256)
         except BaseException:
             with self._database.writing() as connection:
                 UnitOfWork(connection).imports.refuse(begun.number)
@@ -186,7 +187,7 @@ class ListDesk:
         with writing(self._database) as work:
             work.imports.numbered(begun.list, begun.number)
             counted = replace(begun.diff, repeated=file.repeated)
-            read = replace(begun, state=ImportState.READ, diff=counted)
+            read = replace(read, diff=counted)
             read = replace(read, diff=work.imports.diff(read))
             work.imports.save(read)
         return read
@@ -211,8 +212,7 @@ class ListDesk:
                 info = revise(work, info, told, touched, doing)
             applied = replace(applied, revision=info.revision)
             work.imports.save(applied)
-            after = {"import": number, "source": import_.source, **asdict(diff)}
-            _record(work, "list.import", info, doing, after=after)
+            _record(work, "list.import", info, doing, after=applied.told)
             return applied
 
     def undo(self, by: By, name: str, number: int) -> ListImport:

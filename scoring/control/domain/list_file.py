@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -31,15 +32,23 @@ class ListFile:
     """The entries of one file, for a list of `field`.
 
     Nothing of a file with a mistake is taken: `entries` raises `BadArtifact`, with up
-    to `PROBLEMS_MAX` lines of the form "name:line: field: what; remedy".
+    to `PROBLEMS_MAX` lines of the form "name:line: field: what; remedy". Once all are
+    read, `sha256` is of the file's bytes, as `sha256sum` says it.
     """
 
     name: str
     field: str
     repeated: int = 0
+    _digest: Any = dataclasses.field(default_factory=sha256)
     _problems: list[str] = dataclasses.field(default_factory=list)
     # By the hash of a token, signed: its end.
     _seen: dict[int, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what was read so far, hexadecimal."""
+        digest: str = self._digest.hexdigest()
+        return digest
 
     def entries(
         self, lines: Iterable[bytes], progress: Callable[[int], None]
@@ -121,6 +130,7 @@ class ListFile:
 
     def _texts(self, lines: Iterable[bytes]) -> Iterator[str]:
         for number, line in enumerate(lines, 1):
+            self._digest.update(line)
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from scoring.control.domain.managed_lists import ListDiff
 from scoring.errors import NotPossible
@@ -26,7 +27,8 @@ class ImportState(StrEnum):
 class ListImport:
     """One import; with `replaces` what the file lacks comes off the list.
 
-    `revision` is the list's that the file was compared with, then that it made.
+    `revision` is the list's that the file was compared with, then that it made;
+    `sha256` the hash of the file's bytes, "" until they are read.
     """
 
     number: int
@@ -39,6 +41,7 @@ class ListImport:
     state: ImportState = ImportState.READING
     diff: ListDiff = field(default_factory=ListDiff)
     undone_at_ms: int | None = None
+    sha256: str = ""
 
     def applied(self, diff: ListDiff, *, revision: int, at_ms: int) -> ListImport:
         """The import, applied; raises `NotPossible` unless it waits for that."""
@@ -65,6 +68,14 @@ class ListImport:
         """Itself; raises `NotPossible` unless it is applied."""
         self._must_be(ImportState.APPLIED, "can be undone")
         return self
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the audit says of it: which file, its rows, and what they changed."""
+        diff = self.diff
+        rows = diff.added + diff.changed + diff.unchanged + diff.repeated
+        file = {"source": self.source, "sha256": self.sha256, "rows": rows}
+        return {"import": self.number, **file, **asdict(diff)}
 
     def _must_be(self, state: ImportState, for_what: str) -> None:
         if self.state is not state:
