@@ -29,6 +29,7 @@ from scoring.control.api.plane import Plane
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.case_desk import CaseDesk
+from scoring.control.desks.forget_desk import ForgetDesk
 from scoring.control.desks.list_desk import ListDesk
 from scoring.control.desks.model_desk import ModelDesk
 from scoring.control.desks.payment_desk import ArchivedPayments, PaymentDesk
@@ -207,6 +208,7 @@ def bench_at(
         backtests=with_archive(database, clock),
         models=_models(database, clock, directory / "models"),
         cases=CaseDesk(database, clock, CaseRules()),
+        forgetting=ForgetDesk(database, clock),
         payments=PaymentDesk(archive),
         people=people,
         audit=AuditDesk(database),

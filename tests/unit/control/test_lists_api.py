@@ -21,6 +21,7 @@ from scoring.control.api.plane import Plane, Visitor
 from scoring.control.database.database import Database
 from scoring.control.desks.audit_desk import AuditDesk
 from scoring.control.desks.case_desk import CaseDesk
+from scoring.control.desks.forget_desk import ForgetDesk
 from scoring.control.desks.list_desk import EntryWish, ListDesk
 from scoring.control.desks.model_desk import ModelDesk
 from scoring.control.desks.people_desk import PeopleDesk
@@ -45,6 +46,7 @@ def plane(tmp_path):
         backtests=without_archive(database, clock),
         models=ModelDesk(database=database, now_ms=clock, rules=ControlRules()),
         cases=CaseDesk(database, clock, CaseRules()),
+        forgetting=ForgetDesk(database, clock),
         people=PeopleDesk(database, now_ms=clock),
         audit=AuditDesk(database),
         replicas=Replicas(clock, 5_000),
