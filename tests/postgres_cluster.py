@@ -94,7 +94,8 @@ def _command(program: str) -> list[str]:
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
     path = str(found[-1]) if found else shutil.which(program)
     assert path, "PostgreSQL is missing: .ci/tools brings it"
-    if os.geteuid() != 0:
-        return [path]
-    as_owner = (f"--reuid={_OWNER}", f"--regid={_OWNER}", "--clear-groups")
-    return ["setpriv", *as_owner, path]
+    # A test that is killed leaves no server behind: it ends with its parent.
+    as_child = ["setpriv", "--pdeathsig=KILL"]
+    if os.geteuid() == 0:
+        as_child += [f"--reuid={_OWNER}", f"--regid={_OWNER}", "--clear-groups"]
+    return [*as_child, path]
