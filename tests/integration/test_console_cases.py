@@ -40,7 +40,7 @@ async def test_the_queue_is_in_the_order_and_of_the_kind_that_is_asked_for(
     numbers = re.findall('href="/cases/([0-9]+)"', (await browser.get("/cases")).text)
     assert numbers == ["1", "2", "3"]
     page = await browser.get("/cases?order=largest&rule=velocity")
-    assert re.findall(r'href="/cases/([0-9]+)\?order', page.text)[0] == "3"
+    assert re.findall(r'href="/cases/([0-9]+)\?rule', page.text)[0] == "3"
     assert "There is none." in (await browser.get("/cases?state=closed")).text
     assert cases.case().closing is None
 
