@@ -28,6 +28,7 @@ _FILTERS = ("state", "outcome", "rule", "merchant", "assignee", "order")
 # So far into the queue the next case is looked for.
 _LOOKED_THROUGH_MAX = 1_000
 _PAGE = 200
+_LEFT_NAMED = 5  # of those that a bulk left: a notice is a line or two
 
 
 def asked_in(said: Mapping[str, str]) -> dict[str, str]:
@@ -195,7 +196,7 @@ def bulk(visit: Visit) -> Response:
     body = {"filter": wanted, **_act(act), "selection": selection, "why": why}
     told = visit.api.post("case-bulks", body=body).json
     if told["done"]:
-        return visit.to(f"/cases{_along(asked)}", f"Done with {_cases(told['count'])}.")
+        return visit.to(f"/cases{_along(asked)}", _done_with(told))
     return visit.page(
         "case_bulk.html",
         title="Many cases at once",
@@ -216,6 +217,21 @@ def _act(act: str) -> dict[str, Any]:
     if act not in dict(BULK_ACTS):
         raise InvalidTransaction("act", f"is one of {', '.join(dict(BULK_ACTS))}")
     return {"assign_to": ""} if act == "take" else {"release": True}
+
+
+def _done_with(told: Mapping[str, Any]) -> str:
+    """With how many it was done, and with which it was not, and why.
+
+    >>> left = [{"number": 7, "why": "it is closed"}]
+    >>> _done_with({"done_count": 1, "left": left})
+    'Done with 1 case. Not with case 7: it is closed.'
+    """
+    left, more = told["left"][:_LEFT_NAMED], len(told["left"]) - _LEFT_NAMED
+    parts = [f"Done with {_cases(told['done_count'])}"]
+    parts += [f"Not with case {each['number']}: {each['why']}" for each in left]
+    if more > 0:
+        parts.append(f"Nor with {_cases(more)} more")
+    return f"{'. '.join(parts)}."
 
 
 def _cases(count: int) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from case_parts import CaseBench, decision
+from case_parts import BY_GUS, CaseBench, decision
 from console_parts import bench_at
 from markupsafe import escape
+
+from scoring.control.domain import case_bulks
 
 PLANTED = "<script>alert(1)</script>"
 
@@ -187,6 +189,21 @@ async def test_many_are_counted_before_anything_is_done_with_them(bench, cases):
     done = await browser.post("/cases/bulk", **known, selection=selection)
     assert done.headers["location"] == "/cases?rule=velocity"
     assert {cases.case(n).closing.wish.why for n in (1, 2, 3)} == {"one gang"}
+
+
+async def test_what_somebody_took_while_many_were_closed_is_named(
+    bench, cases, monkeypatch
+):
+    monkeypatch.setattr(case_bulks, "PIECE_COUNT", 2)
+    database = bench.plane.database
+    monkeypatch.setattr(database, "give_way", lambda: cases.desk.assign(BY_GUS, 3))
+    fay = await bench.logged_in("fay", "analyst")
+    await fay.get("/cases")
+    page = await fay.post("/cases/bulk", act="fraud")
+    selection = re.search('name="selection" value="([0-9a-f]{64})"', page.text)[1]
+    done = await fay.post("/cases/bulk", act="fraud", selection=selection)
+    page = await fay.get(done.headers["location"])
+    assert "Done with 2 cases. Not with case 3: " in page.text
 
 
 async def test_of_many_that_changed_since_they_were_counted_nothing_is_done(
