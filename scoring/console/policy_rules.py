@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from starlette.responses import Response
 
 from scoring.console.backtest_figures import found_by
 from scoring.console.policy_acts import done_of
+from scoring.console.policy_text import policy_in, rules_in
 from scoring.console.visit import PageRight, PageRoute, Visit, writes
 from scoring.core.policy.rule_mode import with_mode
 from scoring.errors import InvalidTransaction
@@ -24,16 +24,10 @@ def rules_of(text: str) -> list[dict[str, Any]]:
     >>> rules_of("rules: [{id: a, when: 'score > 0.5', then: review}]")[0]["mode"]
     'enforce'
     """
-    try:
-        read = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return []
-    rules = read.get("rules") if isinstance(read, dict) else None
     blank = dict.fromkeys(_SHOWN, "") | {"mode": "enforce"}
     return [
         blank | {n: str(rule[n]).strip() for n in _SHOWN if n in rule}
-        for rule in rules or ()
-        if isinstance(rule, dict) and "id" in rule
+        for rule in rules_in(policy_in(text))
     ]
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from google.protobuf.json_format import MessageToDict
 
 from scoring import client
+from scoring.console.policy_text import policy_in, rules_in
 from scoring.console.words import word_in
 from scoring.core.transaction.transaction import Transaction
 from scoring.errors import ScoringError
@@ -23,7 +23,6 @@ from scoring.wire.decision_json import FeatureNames
 
 _NAMED = re.compile(r"\b(features|transaction|limits)\.([a-z][a-z0-9_]*)")
 NOT_HERE = "not known here"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # An explanation may have to load a model first.
 _EXPLAIN_S = 30.0
 
@@ -153,17 +152,12 @@ def words_of(text: str) -> PolicyWords:
     >>> read.conditions, read.limits
     ({'r': 'x > 1'}, {'limits.a': '5'})
     """
-    try:
-        read = yaml.load(text, _LOADER)  # noqa: S506 - the safe one, in C where it is
-    except yaml.YAMLError:
-        read = None
-    policy = read if isinstance(read, dict) else {}
-    rules, limits = policy.get("rules"), policy.get("limits")
+    policy = policy_in(text)
+    limits = policy.get("limits")
     return PolicyWords(
         {
             str(rule["id"]): str(rule.get("when", "")).strip()
-            for rule in (rules if isinstance(rules, list) else ())
-            if isinstance(rule, dict) and "id" in rule
+            for rule in rules_in(policy)
         },
         {
             f"limits.{name}": _limit(limit)

@@ -148,10 +148,7 @@ class _Sought:
                 raise
             return ArchivedPayment(lacks=str(error))
         try:
-            told = found["life"]
-            life = (
-                None if told is None else ParseDict(told, GetDecisionResponse(), True)
-            )
+            life = _read(found["life"], GetDecisionResponse())
         except ParseError as error:
             return ArchivedPayment(lacks=f"its record cannot be read here: {error}")
         return ArchivedPayment(life=life, links=found["links"])
