@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import Response
@@ -60,7 +61,7 @@ def _done(visit: Visit, act: str, body: dict[str, Any], notice: str) -> Response
     name, number = visit.path["name"], visit.path["number"]
     sent = {**body, "wait_s": _WAIT_S, "why": visit.form.get("why", "").strip()}
     reply = visit.api.post("lists", name, "imports", number, act, body=sent)
-    told = notice if reply.status == _DONE else ""
+    told = notice if reply.status == HTTPStatus.OK else ""
     return visit.to(_path(name, number), told)
 
 
@@ -68,7 +69,6 @@ def _path(name: str, number: str | int) -> str:
     return f"/lists/{name}/imports/{number}"
 
 
-_DONE = 200
 _CHANGE = PageRight.CHANGE_LISTS
 ROUTES: tuple[PageRoute, ...] = (
     writes("/lists/{name}/imports", read_file, _CHANGE),

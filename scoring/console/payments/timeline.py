@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from scoring.console.payments.payment_life import PaymentLife
 from scoring.console.words import word_in
+from scoring.core.transaction.transaction import DEFAULT_TENANT
 from scoring.v1 import decision_pb2 as decisions
 from scoring.v1 import transaction_pb2 as transactions
 
@@ -58,7 +59,7 @@ def _label(label: transactions.Label) -> Moment:
 
 def _attempt(known: PaymentLife, other: Mapping[str, Any]) -> Moment:
     id_, tenant = other["transaction_id"], known.life.decision.core.tenant
-    path = f"/d/{quote(tenant or 'default', safe='')}/{quote(id_)}"
+    path = f"/d/{quote(tenant or DEFAULT_TENANT, safe='')}/{quote(id_)}"
     more = f"another attempt of this payment: {other['outcome']}"
     return Moment(other["occurred_at_ms"], id_, more, path)
 

@@ -18,7 +18,7 @@ from scoring.ports.metrics.calls import (
 )
 
 _VERIFY_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
-# OpenSSL's words for each of ours, as they begin.
+# Ours for each of OpenSSL's words; any other is counted as TLS_OTHER.
 _REASONS = {
     "HTTP_REQUEST": TLS_PLAIN,
     "HTTPS_PROXY_REQUEST": TLS_PLAIN,
