@@ -14,6 +14,7 @@ help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
 
 .uv/bin/uv:
+	@echo "no uv here: bringing it into .uv, once"
 	@python3 -m venv .uv && .uv/bin/python -m pip install -q --disable-pip-version-check uv \
 	  || { echo "no uv here and none could be brought: install uv, or python3-venv and a way to PyPI"; exit 1; }
 

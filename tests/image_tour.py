@@ -266,6 +266,7 @@ def _govern(tour: Tour) -> None:
     tour.run("policy rollout 2 0.5")
     tour.run("policy propose 2")
     tour.run(f"policy approve 3 {second} --release --why all")
+    tour.run("policy rearm * --why mended")
     tour.run("policy rollback --why harm")
     tour.run("policy republish --why restored")
     tour.run("policy history")

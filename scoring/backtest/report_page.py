@@ -61,6 +61,7 @@ def report_sheets(written: dict[str, Any]) -> list[Sheet]:
 def report_remarks(written: Record) -> list[str]:
     """What a reader must know beside the tables."""
     lines = [
+        f"version {written['version']}",
         f"{written['eligible']:,} payments; skipped: {written['skipped'] or 'none'}",
         "no label is known yet"
         if written["newest_label_ms"] is None

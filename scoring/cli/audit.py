@@ -33,8 +33,11 @@ def log(
     """Show the entries, the oldest first."""
     from scoring.cli.plane.show import entry_line
 
+    entry = None
     for entry in api.items("audit", subject=subject, action=action):
         typer.echo(entry_line(entry))
+    if entry is None:
+        typer.echo("no entry is of these", err=True)
 
 
 @app.command()

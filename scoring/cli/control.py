@@ -158,7 +158,7 @@ def replicas(*, control: ControlUrl = "", token_file: TokenFile = None) -> None:
 
     A running control plane knows it: name it by --control or SCORING_CONTROL_URL.
     """
-    from scoring.cli.plane.show import replicas_table
+    from scoring.cli.plane.show import held_back_lines, replicas_table
     from scoring.errors import BadArtifact
     from scoring.settings import Settings
 
@@ -178,5 +178,7 @@ def replicas(*, control: ControlUrl = "", token_file: TokenFile = None) -> None:
             fg=typer.colors.RED,
         )
     replicas_table(found["items"])
+    for said in held_back_lines(found["items"]):
+        typer.secho(said, fg=typer.colors.RED)
     if unknown or any(each["standing"] not in healthy for each in found["items"]):
         raise typer.Exit(1)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from scoring.core.csv_text import Record
     from scoring.core.policy.policy import Policy
 
+_NOT_RELEASED = (
+    "this judges the settings' version, which a release of the control plane may have "
+    "replaced: for that one, `scoring policy text NUMBER > FILE` and --policy FILE"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Paid:
@@ -38,11 +43,13 @@ class JudgedVersion:
 
 def judged_version(named: str, paid: Paid, options: BacktestOptions) -> JudgedVersion:
     """Judge a version by itself; raises `BadArtifact`."""
-    from scoring.cli.plane.policy_backtest import Judge, source, version
+    from scoring.cli.plane.policy_backtest import LIVE, Judge, source, version
     from scoring.settings import Settings
     from scoring.wiring.definitions import catalogue_from
 
     settings = Settings()
+    if named == LIVE and settings.policy_from == "control":
+        typer.echo(_NOT_RELEASED, err=True)
     catalogue = catalogue_from(settings)
     asked = version(settings, catalogue, named)
     chosen = source(settings, catalogue, paid.archive, paid.decisions)

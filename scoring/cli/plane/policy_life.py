@@ -159,7 +159,10 @@ def rollback(
 @with_control
 def rearm(
     api: ControlApi,
-    rule: Annotated[str, typer.Argument(help="the rule that the breaker stopped")],
+    rule: Annotated[
+        str,
+        typer.Argument(help="what the breaker stopped: a rule, or * for all declines"),
+    ],
     *,
     why: Why,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -128,6 +129,24 @@ def replicas_table(items: Iterable[Item]) -> None:
             for each in items
         ),
     )
+
+
+def held_back_lines(items: Iterable[Item]) -> list[str]:
+    """What the breaker holds back, each once, and the command that arms it again.
+
+    >>> print(*held_back_lines([{"tripped": [{"rule": "large", "policy": "ab12"}]}]))
+    held back by the breaker: large (ab12); `scoring policy rearm large --why …`
+    >>> print(*held_back_lines([{"tripped": [{"rule": "*", "policy": "ab12"}]}]))
+    held back by the breaker: all declines (ab12); `scoring policy rearm '*' --why …`
+    """
+    held = {
+        (trip["policy"], trip["rule"]) for each in items for trip in each["tripped"]
+    }
+    return [
+        f"held back by the breaker: {rule.replace('*', 'all declines')} ({policy}); "
+        f"`scoring policy rearm {shlex.quote(rule)} --why …`"
+        for policy, rule in sorted(held)
+    ]
 
 
 def _arm(candidate: Item | None) -> str:

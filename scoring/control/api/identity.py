@@ -147,7 +147,8 @@ class Identity:
         found = self.people and self.people.holder(token_digest(token))
         if not found:
             raise Unauthenticated(
-                "the token is refused: nobody holds it; it may have been withdrawn"
+                "the token is refused: nobody holds it; it was withdrawn, or another "
+                "was given in its place: `scoring control people add` gives one"
             )
         return _with_role(*found, address)
 

@@ -6,7 +6,9 @@ import os
 import pwd
 
 import pytest
+from typer.testing import CliRunner
 
+from scoring.cli.audit import app
 from scoring.cli.options.control import control_at
 from scoring.client.control_plane import Refused
 
@@ -46,5 +48,11 @@ def test_whoever_names_a_token_has_its_roles_on_the_database_too(database, monke
     with control_at() as api, pytest.raises(Refused, match="may not administer"):
         api.post("people", body={"name": "eve", "roles": ["admin"]})
     file.write_text("fsc_" + "a" * 43)
-    with control_at() as api, pytest.raises(Refused, match="nobody holds it"):
+    with control_at() as api, pytest.raises(Refused, match="people add"):
         api.get("me")
+
+
+def test_an_audit_without_such_an_entry_says_so():
+    done = CliRunner().invoke(app, ["log", "--action", "policy.trip"])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "no entry" in done.stderr

@@ -10,6 +10,7 @@ from scoring.cli.options.control import plane_at
 from scoring.cli.policy import app
 from scoring.control.domain.people import By
 from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.policy import load_policy
 from scoring.errors import BadArtifact
 from scoring.settings import Settings
 
@@ -103,6 +104,18 @@ costs:
 """
 
 
+def test_a_report_of_the_settings_says_that_a_release_may_have_replaced_them(
+    place, monkeypatch
+):
+    monkeypatch.setenv("SCORING_POLICY_FROM", "control")
+    monkeypatch.setenv("SCORING_POLICY_FILE", str(place / "old.yaml"))
+    archive = ("--archive", str(place / "archive"), "--days", "50")
+    done = CliRunner().invoke(app, ["report", *archive])
+    assert done.exit_code == 0, done.output
+    assert "a release of the control plane may have replaced" in done.output
+    assert "`scoring policy text NUMBER > FILE`" in done.output
+
+
 def test_a_report_and_cheapest_thresholds_come_from_the_same_archive(place, tmp_path):
     archive = ("--archive", str(place / "archive"), "--days", "50")
     old = str(place / "old.yaml")
@@ -110,6 +123,9 @@ def test_a_report_and_cheapest_thresholds_come_from_the_same_archive(place, tmp_
     assert done.exit_code == 0, done.output
     assert "legitimate refused" in done.output
     assert "newest label: " in done.output
+    version = load_policy(OLD_POLICY, catalogue=default_catalogue(), name="old").version
+    assert f"version {version}\n" in done.output
+    assert "which a release" not in done.output
     (tmp_path / "costs.yaml").write_text(COSTS)
     words = ["--cost", str(tmp_path / "costs.yaml"), "--csv", str(tmp_path / "tables")]
     done = CliRunner().invoke(app, ["report", "--policy", old, *words, *archive])
