@@ -23,7 +23,8 @@ class LineWriter:
     """Writes lines in order, from a queue of at most `bytes_max`; drops what is beyond.
 
     `write` and `flush` are those that a `logging.StreamHandler` calls. What was dropped
-    is said as soon as lines flow again.
+    is said as soon as lines flow again; what a closed pipe or a full disk did not take
+    is counted as dropped too.
     """
 
     def __init__(self, descriptor: int, bytes_max: int = BYTES_MAX) -> None:
@@ -65,8 +66,9 @@ class LineWriter:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._lines))
                 taken = self._take()
-            _write_all(self._descriptor, taken)
+            written = _write_all(self._descriptor, taken)
             with self._changed:
+                self.dropped_count += taken.count(b"\n", written)
                 self._bytes -= len(taken)
                 unsaid, self._unsaid_count = self._unsaid_count, 0
             if unsaid:
@@ -83,8 +85,8 @@ class LineWriter:
         return taken
 
 
-def _write_all(descriptor: int, whole: bytes) -> None:
-    """Write to the last byte; nothing where nobody can read it ever again."""
+def _write_all(descriptor: int, whole: bytes) -> int:
+    """Write to the last byte, or as far as it goes; how many bytes were written."""
     left = memoryview(whole)
     while left:
         try:
@@ -92,4 +94,5 @@ def _write_all(descriptor: int, whole: bytes) -> None:
         except BlockingIOError:  # made so by whoever shares it with us
             time.sleep(_LOOKS_S)
         except OSError:  # closed at the other end, or its disk is full
-            return
+            break
+    return len(whole) - len(left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import os
 import re
 import sys
 import time
@@ -126,12 +127,19 @@ def begin_logs(style: str, level: str, stream: Output | None = None) -> None:
     """
     root = logging.getLogger()
     if stream is None:
-        stream = LineWriter(sys.stderr.fileno())
+        stream = LineWriter(_standard_error())
         atexit.register(stream.drained)
     root.handlers = [Sink(style, stream)]
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(level.upper())
     logging.captureWarnings(capture=True)
+
+
+def _standard_error() -> int:
+    """Its descriptor; of the null device where the process was begun without one."""
+    if sys.stderr is None:
+        return os.open(os.devnull, os.O_WRONLY)
+    return sys.stderr.fileno()
 
 
 def lines_dropped() -> int:

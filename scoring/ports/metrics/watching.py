@@ -9,8 +9,8 @@ FATES = ("sent", "full", "failed", "rejected")
 LINES_DROPPED = counter(
     "fraud_log_dropped_lines", Unit.LINES,
     "Lines of the log that were dropped, because nobody read standard error while "
-    "4 MiB of them waited.",
-    "Who reads it is stalled or too slow: the log's collector, or the disk behind it.",
+    "4 MiB of them waited, or because it took them no longer.",
+    "Who reads it is stalled, too slow or gone: the log's collector, or a full disk.",
 )  # fmt: skip
 TRACED = counter(
     "fraud_traced_calls", Unit.CALLS,

@@ -222,7 +222,29 @@ def test_a_closed_pipe_ends_nothing():
     writer = LineWriter(writing)
     writer.write("nobody\n")
     assert writer.drained()
+    assert writer.dropped_count == 1
     os.close(writing)
+
+
+def test_what_a_full_disk_does_not_take_is_counted():
+    full = os.open("/dev/full", os.O_WRONLY)
+    writer = LineWriter(full)
+    for number in range(3):
+        writer.write(f"line {number}\n")
+    assert writer.drained()
+    assert writer.dropped_count == 3
+    os.close(full)
+
+
+def test_a_process_without_standard_error_begins_all_the_same():
+    script = (
+        "import logging; from scoring.telemetry.logs import begin_logs;"
+        "begin_logs('json', 'info'); logging.getLogger('scoring.start').info('line');"
+        "print('began')"
+    )
+    closed = ("sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script)
+    ran = subprocess.run(closed, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "began\n")
 
 
 @pytest.mark.parametrize("ends", ["1 / 0", "flush_logs(); os._exit(3)"])
