@@ -244,3 +244,54 @@ def test_the_control_plane_is_installed_with_its_alarms_where_it_is_wanted(newes
             target = {"answered": 0.9995, "undegraded": 0.99}
             rule["expr"] = f"vector({target[rule['labels']['objective']]})"
     assert one(manifests, "PrometheusRule")["spec"] == alerts
+
+
+UNUSUAL = setting(
+    "fullnameOverride=payments-production-europe-west-fraud-scoring-scores",
+    *("redis.url=", "redis.existingSecret.name=live"),
+    *("model.source=url", "model.url=s3://models/fraud"),
+    *("control.enabled=true", "control.database.existingSecret.name=database"),
+    "control.identity.proxies={10.0.0.7}",
+    *("control.strategy.type=Recreate", "tests.clientSecret=tester"),
+    *("archive.existingClaim=archive", "cron.archive.schedule=1 1 * * *"),
+    *("jobs.topics.enabled=true", "jobs.promotion.version=0f3a5c7e9b1d2f4a"),
+    "cron.rebuildDrill.schedule=1 1 * * *",
+    "cron.rebuildDrill.redisSecret.name=drill",
+    *("metrics.dashboards.enabled=true", "metrics.dashboards.labels=null"),
+)
+
+
+def test_the_longest_name_leaves_room_for_what_kubernetes_adds(newest_helm):
+    for manifest in rendered(newest_helm, *UNUSUAL):
+        name = manifest["metadata"]["name"]
+        assert len(name) <= (52 if manifest["kind"] == "CronJob" else 63)
+
+
+def test_no_container_is_told_a_variable_twice(newest_helm):
+    manifests = rendered(newest_helm, *UNUSUAL)
+    for pod in pods(manifests):
+        for container in containers(pod):
+            names = [entry["name"] for entry in container.get("env", ())]
+            assert len(names) == len(set(names)), container["name"]
+    drill = one(manifests, "CronJob", "-rebuild-drill")["spec"]["jobTemplate"]
+    env = drill["spec"]["template"]["spec"]["containers"][0]["env"]
+    (url,) = [entry for entry in env if entry["name"] == "SCORING_REDIS_URL"]
+    assert url["valueFrom"]["secretKeyRef"] == {"name": "drill", "key": "url"}
+
+
+def test_a_workload_that_is_recreated_is_not_rolled_as_well(newest_helm):
+    control = one(rendered(newest_helm, *UNUSUAL), "Deployment", "-control")
+    assert control["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_control_plane_can_load_a_model_that_is_proposed(newest_helm):
+    control = one(rendered(newest_helm, *UNUSUAL), "Deployment", "-control")
+    (container,) = containers(control["spec"]["template"])
+    mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert not mounts["/model"].get("readOnly", False)
+
+
+def test_a_test_without_tls_shows_no_certificate(newest_helm):
+    test = one(rendered(newest_helm, *UNUSUAL), "Pod", "-test")
+    (asking,) = test["spec"]["containers"]
+    assert asking["command"][-1].endswith(":50051")

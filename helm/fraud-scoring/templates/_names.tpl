@@ -9,6 +9,12 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The name, cut where an ending leaves no room: (dict "root" $ "ending" "topics-1" "most" 63). */}}
+{{- define "scoring.nameBefore" -}}
+{{- $room := sub .most (add1 (len .ending)) | int -}}
+{{- printf "%s-%s" (include "scoring.name" .root | trunc $room | trimSuffix "-") .ending -}}
+{{- end -}}
+
 {{/* What selects the pods of one workload: (dict "root" $ "component" "serve"). */}}
 {{- define "scoring.selector" -}}
 app.kubernetes.io/name: {{ .root.Chart.Name }}

@@ -42,6 +42,11 @@ automountServiceAccountToken: false
 {{ end -}}
 {{- end -}}
 
+{{/* How pods are replaced; Kubernetes refuses a pace of what is not rolled. */}}
+{{- define "scoring.strategy" -}}
+{{- if eq (toString .type) "Recreate" }}type: Recreate{{ else }}{{ toYaml . }}{{ end -}}
+{{- end -}}
+
 {{/* How every pod of ours runs. */}}
 {{- define "scoring.pod" -}}
 serviceAccountName: {{ include "scoring.accountName" . }}
@@ -72,13 +77,23 @@ capabilities:
 {{- end -}}
 
 {{- define "scoring.env" -}}
-{{- if .Values.redis.existingSecret.name }}
+{{- with .Values.redis.existingSecret.name }}
+{{ include "scoring.redisEnv" $.Values.redis.existingSecret }}
+{{- end }}
+{{ include "scoring.otherEnv" . }}
+{{- end -}}
+
+{{/* The store's URL: (dict "name" … "key" …). */}}
+{{- define "scoring.redisEnv" -}}
 - name: SCORING_REDIS_URL
   valueFrom:
     secretKeyRef:
-      name: {{ .Values.redis.existingSecret.name }}
-      key: {{ .Values.redis.existingSecret.key }}
-{{- end }}
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end -}}
+
+{{/* All but the store's URL. */}}
+{{- define "scoring.otherEnv" -}}
 {{- with .Values.redis.sentinelSecret }}
 {{- if .name }}
 - name: SCORING_REDIS_SENTINEL_PASSWORD
