@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from scoring.telemetry.tracing import Tracing
 
 _MS_PER_S = 1_000
+_URL = re.compile(r"https?://[^/\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ def traces_from(settings: Settings, name: str) -> Traced | None:
     endpoint = settings.traces_endpoint
     if not endpoint:
         return None
+    if "://" in endpoint and not _URL.fullmatch(endpoint):
+        raise BadArtifact(
+            f"SCORING_TRACES_ENDPOINT: {endpoint}: host:port, with https:// before it "
+            "for TLS and nothing after it"
+        )
     from scoring.telemetry.otlp import sender_to
     from scoring.telemetry.tracing import Tracing
 

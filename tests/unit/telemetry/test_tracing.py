@@ -16,10 +16,13 @@ from scoring.core.decision.decision import (
     Rung,
     Versions,
 )
+from scoring.errors import BadArtifact
 from scoring.ports.spans import context_of
+from scoring.settings import Settings
 from scoring.telemetry.otlp import sender_to
 from scoring.telemetry.span_messages import spans_of
 from scoring.telemetry.tracing import BAD_PER_S_MAX, Tracing
+from scoring.wiring.traces import traces_from
 
 PARENT = f"00-{'ab' * 16}-{'cd' * 8}-0"
 RPC = "scoring.v1.FraudScoring/CheckTransaction"
@@ -161,3 +164,11 @@ def test_without_traces_nothing_of_opentelemetry_is_imported():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "written", ["HTTPS://c:4317", "grpcs://c:4317", "http://c:4317/"]
+)
+def test_what_looks_like_tls_is_never_sent_in_the_clear(written):
+    with pytest.raises(BadArtifact, match="SCORING_TRACES_ENDPOINT"):
+        traces_from(Settings(traces_endpoint=written), "grpc-0")
