@@ -140,7 +140,7 @@ def _cheapest(curve: Curve, costs: Costs) -> Cheapest:
         cell.sum.count for cell in curve.cells if cell.found is PaymentClass.FRAUD
     )
     by_band = _by_band(curve, costs)
-    now = tuple(_edge(level) for level in curve.levels)
+    now = _edges(curve.levels)
     edges, kept = _best(by_band), ""
     if frauds < FRAUDS_MIN:
         edges, kept = now, f"only {frauds} frauds are known: {FRAUDS_MIN} are needed"
@@ -219,6 +219,19 @@ def _below(by_band: NDArray[np.float64]) -> NDArray[np.float64]:
     """What the bins below an edge cost under an outcome, for each edge."""
     none = np.zeros((len(by_band), 1))
     return np.concatenate([none, by_band.cumsum(axis=1)], axis=1)
+
+
+def _edges(levels: Levels) -> tuple[int, ...]:
+    """The bins from which each outcome applies; a stricter one's level wins.
+
+    A level that is not written lies nowhere: up to the next stricter one's the
+    outcome before it applies.
+
+    >>> _edges((None, None, 0.9)), _edges((0.3, None, 0.9))
+    ((900, 900, 900), (300, 900, 900))
+    """
+    edges = [_edge(level) for level in levels]
+    return tuple(min(edges[place:]) for place in range(len(edges)))
 
 
 def _edge(level: float | None) -> int:

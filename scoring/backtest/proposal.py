@@ -17,7 +17,8 @@ Edit = tuple[int, int, str]  # what lies from .. to of the text is replaced
 def with_levels(text: str, chosen: Sequence[Cheapest]) -> str:
     """The text with the chosen levels; the last are the default's.
 
-    Raises `BadArtifact` where the thresholds are written with aliases.
+    A segment whose levels are kept keeps those of the default's that it does not
+    write, too. Raises `BadArtifact` where the thresholds are written with aliases.
     """
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
@@ -25,10 +26,13 @@ def with_levels(text: str, chosen: Sequence[Cheapest]) -> str:
     thresholds = _value(root, "thresholds")
     segments = _value(thresholds, "segments")
     nodes = [*(segments.value if segments else ()), _value(thresholds, "default")]
+    inherited = not chosen[-1].kept  # the default's levels are others from now on
     edits: list[Edit] = []
     for node, one in zip(nodes, chosen, strict=True):
         if not one.kept:
             edits += _edits(node, one.chosen)
+        elif inherited:
+            edits += _added(node, one.chosen)
     for start, end, written in sorted(edits, reverse=True):
         text = text[:start] + written + text[end:]
     return text
@@ -41,23 +45,31 @@ def _value(mapping: Any, name: str) -> Any:
 
 def _edits(mapping: Any, levels: Levels) -> list[Edit]:
     """The edits of one mapping: levels it has are replaced, others are added."""
-    edits: list[Edit] = []
-    lacking: list[str] = []
-    for name, level in zip(_NAMES, levels, strict=True):
-        written = "null" if level is None else f"{level:g}"
-        value = _value(mapping, name)
-        if value is None:
-            lacking.append(f"{name}: {written}")
-        else:
-            edits.append((value.start_mark.index, value.end_mark.index, written))
+    replaced = [
+        (value.start_mark.index, value.end_mark.index, _written(level))
+        for name, level in zip(_NAMES, levels, strict=True)
+        if (value := _value(mapping, name)) is not None
+    ]
+    return replaced + _added(mapping, levels)
+
+
+def _added(mapping: Any, levels: Levels) -> list[Edit]:
+    """The edit that adds the levels that a mapping lacks, if it lacks any."""
+    lacking = [
+        f"{name}: {_written(level)}"
+        for name, level in zip(_NAMES, levels, strict=True)
+        if _value(mapping, name) is None
+    ]
     if not lacking:
-        return edits
+        return []
     first = mapping.start_mark
     if mapping.flow_style:
         at = first.index + 1
         rest = ", " if mapping.value else ""
-        edits.append((at, at, ", ".join(lacking) + rest))
-    else:
-        lines = f"\n{' ' * first.column}".join(lacking)
-        edits.append((first.index, first.index, f"{lines}\n{' ' * first.column}"))
-    return edits
+        return [(at, at, ", ".join(lacking) + rest)]
+    lines = f"\n{' ' * first.column}".join(lacking)
+    return [(first.index, first.index, f"{lines}\n{' ' * first.column}")]
+
+
+def _written(level: float | None) -> str:
+    return "null" if level is None else f"{level:.15g}"

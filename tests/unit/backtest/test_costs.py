@@ -1,5 +1,6 @@
 """Levels of the score by what outcomes cost, against trying all of them."""
 
+from collections import Counter
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -18,6 +19,7 @@ from scoring.backtest.proposal import with_levels
 from scoring.backtest.result import Curve, CurveCell
 from scoring.core.decision.decision import Outcome
 from scoring.core.features.catalogue import default_catalogue
+from scoring.core.policy.decide import asked_by_score
 from scoring.core.policy.policy import load_policy
 from scoring.core.policy.shipped_policy import shipped_text
 from scoring.errors import BadArtifact
@@ -94,6 +96,33 @@ def test_levels_fall_to_where_fraud_begins():
     assert len(one.costs) == 1_000
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ((None, None, 0.9), (0.9, 0.9, 0.9)),
+        ((None, 0.4, 0.9), (0.4, 0.4, 0.9)),
+        ((0.3, None, 0.9), (0.3, 0.9, 0.9)),
+        ((0.3, None, None), (0.3, 1.0, 1.0)),
+    ],
+)
+def test_a_level_that_is_not_written_counts_no_payment_twice(written, meant):
+    costs = load_costs(COSTS, name="costs.yaml")
+    cells = curve(300).cells
+    one, other = cheapest([Curve("a", written, cells), Curve("b", meant, cells)], costs)
+    assert one.cost_now_minor == pytest.approx(other.cost_now_minor)
+    asked = [
+        (asked_by_score(cell.bin / 1_000, [1.1 if x is None else x for x in written]))
+        for cell in cells
+    ]
+    by_hand = 0.0
+    for outcome, cell in zip(asked, cells, strict=True):
+        own, none = (cell.sum.weight, cell.sum.weighted_minor), (0.0, 0.0)
+        is_fraud = cell.found is PaymentClass.FRAUD
+        both = (own, none) if is_fraud else (none, own)
+        by_hand += costs.costs.of(outcome, *both)
+    assert one.cost_now_minor == pytest.approx(by_hand)
+
+
 def test_few_frauds_keep_the_levels_and_say_so():
     few = Curve("all others", (None, None, 0.9), curve(0).cells)
     (one,) = cheapest([few], load_costs(COSTS, name="costs.yaml"))
@@ -130,14 +159,13 @@ def test_a_proposal_changes_the_levels_and_no_other_character():
     policy = load_policy(proposed, catalogue=catalogue, name="proposal.yaml")
     old = load_policy(text, catalogue=catalogue, name="policy.yaml")
     assert policy.cuts.cases[0][1] == (0.011, 0.3, float("inf"))
-    assert policy.cuts.cases[1][1][0] == old.cuts.cases[1][1][0]
+    # It is kept, and did not write what the default said of it: now it does.
+    assert policy.cuts.cases[1][1] == old.cuts.cases[1][1]
     assert policy.cuts.default == (0.04, 0.21, 0.61)
-    changed = [
-        (before, after)
-        for before, after in zip(text.splitlines(), proposed.splitlines(), strict=True)
-        if before != after
-    ]
-    assert len(changed) == 4
+    before, after = Counter(text.splitlines()), Counter(proposed.splitlines())
+    # Of the kept one the first line moves, behind the two that are added.
+    assert (before - after).total() == 4 + 1
+    assert (after - before).total() == 4 + 1 + 2
     assert proposed.count("#") == text.count("#")
 
 
