@@ -168,6 +168,35 @@ def test_a_registry_that_fails_leaves_the_proposal_open_and_nothing_audited(
     assert registry.promoted() == second
 
 
+def test_an_approval_that_was_cut_off_behind_the_registry_is_recorded_by_the_next(
+    bench, kept
+):
+    registry, (first, second, third) = kept
+
+    class CutOff:
+        place = registry.place
+        versions, history = registry.versions, registry.history
+
+        def promote(self, model):
+            registry.promote(model)
+            raise ModelRegistryUnavailable("the process ended here")
+
+        rollback = registry.rollback
+
+    desk = desk_of(bench, registry)
+    number = desk.propose(By(ANN), second).number
+    with pytest.raises(ModelRegistryUnavailable):
+        desk_of(bench, CutOff()).approve(By(BOB, WHY), number)
+    assert registry.history() == (first, second)
+    done = desk.approve(By(BOB, WHY), number)
+    assert (done.stage, registry.history()) == (ModelStage.PROMOTED, (first, second))
+    assert actions(bench)[-1] == ("model.promote", "bob", f"model {second}")
+    late = desk.propose(By(ANN), third).number
+    registry.rollback()
+    with pytest.raises(ChangedMeanwhile):
+        desk.approve(By(BOB, WHY), late)
+
+
 def test_whoever_is_on_call_returns_to_the_champion_before_with_a_reason(
     bench, desk, kept
 ):

@@ -62,7 +62,8 @@ def promoted(
     """The proposal once it is approved; `champion` is the one that decides now.
 
     Raises `Denied` for who proposed it, `NotPossible` where it has ended or lapsed,
-    `ChangedMeanwhile` where another champion decides, and `ReasonRequired`.
+    `ChangedMeanwhile` where another champion decides, and `ReasonRequired`. The model
+    itself may: an approval before this one moved the registry, and was not recorded.
     """
     doing.person.needs(Right.APPROVE)
     _still_open(proposal)
@@ -72,7 +73,7 @@ def promoted(
     if doing.at_ms >= proposal.at_ms + rules.approval_ms:
         told = f"proposal {proposal.number} has lapsed: propose {proposal.model} again"
         raise NotPossible(told)
-    if champion != proposal.champion:
+    if champion not in {proposal.champion, proposal.model}:
         raise ChangedMeanwhile(
             f"champion: {champion or 'none'} decides now, and proposal "
             f"{proposal.number} is of a change from {proposal.champion or 'none'}; "
