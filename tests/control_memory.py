@@ -111,6 +111,9 @@ class AnyText:
         version = sha256(text.encode()).hexdigest()[:16]
         return CheckedText(text=text, reasons=reasons, version=version, name=text)
 
+    def guarded(self, good):
+        return ("*",)
+
 
 class MemoryDesk(PolicyDesk):
     """The desk itself; only where it keeps things is another."""

@@ -22,7 +22,7 @@ from scoring.core.transaction.transaction import (
     Transaction,
     payload_hash,
 )
-from scoring.history.archive import Archive
+from scoring.history.archive import Archive, Incarnation
 from scoring.history.rows import Row, decision_row
 from scoring.models.onnx_model import OnnxModel, load_model
 from scoring.ports.check import Check
@@ -110,6 +110,8 @@ def _make(
             labels.append(_label(payment, fraud, i))
     archive.take("decisions", 0, decisions, (0, len(decisions)))
     archive.take("labels", 0, labels, (0, len(labels)))
+    for kind in ("decisions", "labels"):  # a topic's own offsets begin behind these
+        archive.begin(kind, Incarnation(base=archive.offsets(kind)))
 
 
 def _features(table: Any, catalogue: Catalogue) -> tuple[Any, Any]:

@@ -116,13 +116,21 @@ def test_two_who_release_at_once_the_second_learns_of_the_first(bench, desk):
 def test_a_breaker_is_rearmed_by_a_release_with_a_reason(bench, desk):
     bench.released(1)
     with pytest.raises(ReasonRequired):
-        desk.rearm(By(BOB), "card_velocity")
-    release = desk.rearm(By(BOB, "the load test is over"), "card_velocity").release
-    assert release.rearmed == {"card_velocity": bench.clock.now_ms}
+        desk.rearm(By(BOB), "*")
+    release = desk.rearm(By(BOB, "the load test is over"), "*").release
+    assert release.rearmed == {"*": bench.clock.now_ms}
     # What tripped in a version of this hash stays armed where one returns to it.
     assert bench.released(2).release.rearmed == release.rearmed
     again = desk.rollback(By(BOB, "too strict")).release
     assert (again.policy, again.rearmed) == (release.policy, release.rearmed)
+
+
+def test_a_rule_that_no_breaker_watches_is_not_rearmed(bench, desk):
+    before = bench.released(1).release.release
+    with pytest.raises(InvalidTransaction, match=r"breakers of: \*"):
+        desk.rearm(By(BOB, "a slip of the pen"), "card_velocty")
+    with desk.read(EVE) as work:
+        assert work.policies.in_force().number == before
 
 
 def test_the_version_in_force_is_not_retired_what_never_ran_is(bench, desk):

@@ -12,6 +12,7 @@ from streams import Shape, transactions
 from scoring import wire
 from scoring.core.decision.decision import Outcome
 from scoring.errors import BadArtifact
+from scoring.history.archive import Incarnation
 from scoring.history.topic_archiver import silent
 from scoring.history.wiring import update_archive
 from scoring.kafka.decision_records import DecisionRecords
@@ -150,3 +151,17 @@ async def test_a_topic_shorter_than_what_was_taken_of_it_is_told(
     assert "ends before what was taken of it" in str(
         await update_archive(settings, archive, silent)
     )
+
+
+async def test_what_an_archive_held_before_it_read_a_topic_hides_nothing_of_it(
+    life, settings, archive
+):
+    """As the archive that `make dev` begins with: of no topic, so counted apart."""
+    archive.prepare()
+    archive.take("decisions", 0, [], (0, 5_000))
+    archive.begin("decisions", Incarnation(base=archive.offsets("decisions")))
+    rnd = random.Random(7)
+    await life.pay(transactions(rnd, Shape(count=20)), rnd)
+    first = await update_archive(settings, archive, silent)
+    assert (first.rows["decisions"], first.short, first.remade) == (20, [], [])
+    assert (await update_archive(settings, archive, silent)).rows["decisions"] == 0

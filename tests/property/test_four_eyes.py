@@ -216,7 +216,7 @@ class Play:
         why = self._why()
         return (
             lambda: self.model.rearm(who.name, roles, why=why),
-            lambda: self.desk.rearm(By(who, why), "rule"),
+            lambda: self.desk.rearm(By(who, why), "*"),
         )
 
     def do_wait(self, _who, _roles):

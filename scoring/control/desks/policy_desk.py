@@ -20,7 +20,7 @@ from scoring.control.domain.gate import Backtest
 from scoring.control.domain.people import By, Doing, Person, Right
 from scoring.control.domain.policy_life import PolicyState
 from scoring.control.domain.wordings import checked_why
-from scoring.errors import ChangedMeanwhile, NotPossible
+from scoring.errors import ChangedMeanwhile, InvalidTransaction, NotPossible
 
 
 class PolicyDesk:
@@ -249,8 +249,12 @@ class PolicyDesk:
             return self._told(PolicyAnswer(policy=retired))
 
     def rearm(self, by: By, rule: str, *, read: int | None = None) -> PolicyAnswer:
-        """Let the breaker of a rule begin anew, in a new release."""
+        """Let the breaker of a rule begin anew, in a new release.
+
+        Raises `InvalidTransaction` where no breaker of what decides watches it.
+        """
         by.person.needs(Right.ROLL_BACK)
+        self._needs_guarded(rule)
         because = "a breaker is re-armed with its reason"
         with self._doing(by, because) as (work, doing):
             wanted = steps.arrangement_at(work, read).rearming(rule, doing.at_ms)
@@ -325,6 +329,18 @@ class PolicyDesk:
         with self._reading() as work:
             released = work.policies.in_force() is not None
         return "" if released else self._settled()
+
+    def _needs_guarded(self, rule: str) -> None:
+        """That a breaker of the policy in force, or of its candidate, watches it."""
+        with self._reading() as work:
+            running = steps.arrangement_at(work, None).deciding
+            texts = [work.policies.policy(number).checked for number in running]
+        watched = {name for each in texts for name in self._texts.guarded(each)}
+        if texts and rule not in watched:
+            known = ", ".join(sorted(watched)) or "none"
+            raise InvalidTransaction(
+                "rule", f"no breaker watches it; what decides has breakers of: {known}"
+            )
 
     def _understood(self, number: int) -> policy_life.PolicyVersion:
         """A version that means today what it meant; compiled before a writer holds

@@ -50,6 +50,10 @@ class PolicyTexts:
         """A good text as the settings or a release have it; raises `BadArtifact`."""
         return self.checked(text.text, text.reasons)
 
+    def guarded(self, good: CheckedText) -> tuple[str, ...]:
+        """The rules that a breaker watches, by a good text; `*` is the whole policy."""
+        return tuple(self._policy(good.text, good.reasons).guards)
+
     def with_rule(self, text: str, reasons: str | None, rule: str) -> Policy:
         """What a good text becomes by one rule more; raises `BadArtifact`."""
         base = self._policy(text, self._reasons if reasons is None else reasons)

@@ -70,13 +70,15 @@ class Arrangement:
         self._needs_policy(None)
         return replace(self, rearmed={**self.rearmed, rule: at_ms})
 
+    @property
+    def deciding(self) -> tuple[int, ...]:
+        """The versions that payments are decided by: the policy and its candidate."""
+        return tuple(n for n in (self.policy, self.candidate) if n is not None)
+
     def states(self) -> dict[int, PolicyState]:
         """The state of each version that runs."""
         running = dict.fromkeys(self.shadows, PolicyState.SHADOW)
-        for number in (self.candidate, self.policy):
-            if number is not None:
-                running[number] = PolicyState.LIVE
-        return running
+        return running | dict.fromkeys(reversed(self.deciding), PolicyState.LIVE)
 
     def states_since(self, earlier: Arrangement) -> dict[int, PolicyState]:
         """The states that a change from an earlier arrangement brings.
