@@ -108,10 +108,14 @@ def _make(
         decisions.append(_decided(payment, seen, policy, i))
         if payment.occurred_at_ms + _LABEL_DELAY_MS < end_ms:
             labels.append(_label(payment, fraud, i))
-    archive.take("decisions", 0, decisions, (0, len(decisions)))
-    archive.take("labels", 0, labels, (0, len(labels)))
-    for kind in ("decisions", "labels"):  # a topic's own offsets begin behind these
-        archive.begin(kind, Incarnation(base=archive.offsets(kind)))
+    _keep(archive, "decisions", decisions)
+    _keep(archive, "labels", labels)
+
+
+def _keep(archive: Archive, kind: str, rows: list[Row]) -> None:
+    archive.take(kind, 0, rows, (0, len(rows)))
+    # The offsets of a topic begin behind these, which were never in one.
+    archive.begin(kind, Incarnation(base=archive.offsets(kind)))
 
 
 def _features(table: Any, catalogue: Catalogue) -> tuple[Any, Any]:

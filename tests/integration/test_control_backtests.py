@@ -102,7 +102,7 @@ def test_a_report_has_rules_merchants_and_models_beside_its_figures(control):
     assert done["state"] == "done", done["failed"]
     assert done["version"] == done["against"]
     report = done["figures"]["report"]
-    assert {rule["rule"] for rule in report["rules"]} == {"trusted", "many"}
+    assert {rule["rule"] for rule in report["rules"]} == {"lists.trusted", "many"}
     assert report["yardsticks"]["disputes"]["formula"]
     assert done["figures"]["models"]["models"] == []  # the ledger names no model
     loss = {"share": 1.0}

@@ -56,8 +56,10 @@ class Replica:
         self.in_force = change(self.in_force)
 
     async def until(self, number):
-        await self.until_it(lambda: self.release == number)
-        assert self.in_force.policy.version == policy_text(number).version
+        version = policy_text(number).version
+        await self.until_it(
+            lambda: self.release == number and self.in_force.policy.version == version
+        )
 
     async def until_it(self, holds):
         async with asyncio.timeout(WITHIN_S):

@@ -10,7 +10,7 @@ LINES_DROPPED = counter(
     "fraud_log_dropped_lines", Unit.LINES,
     "Lines of the log that were dropped, because nobody read standard error while "
     "4 MiB of them waited, or because it took them no longer.",
-    "Who reads it is stalled, too slow or gone: the log's collector, or a full disk.",
+    "Who reads it is stalled or too slow: the log's collector, or a full disk.",
 )  # fmt: skip
 TRACED = counter(
     "fraud_traced_calls", Unit.CALLS,

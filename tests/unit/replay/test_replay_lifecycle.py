@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from scoring.__main__ import assemble
 from scoring.cli.options.lifecycle import events_at
 from scoring.core.features.catalogue import load_catalogue
+from scoring.core.policy.shipped_policy import shipped_text
 from scoring.core.transaction.lifecycle import LifecycleEvent
 from scoring.errors import BadArtifact
 from scoring.history.archive import Archive
@@ -101,6 +102,8 @@ def test_a_replay_whose_definitions_count_events_needs_to_be_told_of_them(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "features.yaml").write_text(FEATURES)
     monkeypatch.setenv("SCORING_FEATURES_FILE", str(tmp_path / "features.yaml"))
+    (tmp_path / "policy.yaml").write_text(shipped_text(CATALOGUE))
+    monkeypatch.setenv("SCORING_POLICY_FILE", str(tmp_path / "policy.yaml"))
     csv_file(tmp_path, *ROWS, header=HEADER)
     (tmp_path / "m.yaml").write_text(MAPPING)
     words = ["replay", "payments.csv", "--mapping", "m.yaml"]
