@@ -13,6 +13,9 @@ from test_docs import READ, command_line
 
 from scoring.settings import Settings
 
+# The tour runs some ninety commands, each a process of its own.
+pytestmark = pytest.mark.timeout(900)
+
 DEVELOPMENT_ONLY = {"pytest", "hypothesis", "mypy", "grpc_tools", "sklearn"}
 
 
