@@ -13,7 +13,7 @@ from scoring.console.visit import PageRight, PageRoute, Visit, reads, writes
 
 PATH = "/policy/backtests"
 OPEN = frozenset({"queued", "running"})
-_DAYS = 90
+DAYS = 90
 
 
 def backtests(visit: Visit) -> Response:
@@ -27,7 +27,7 @@ def backtests(visit: Visit) -> Response:
 
 def backtest(visit: Visit) -> Response:
     """How far one is, or what it found."""
-    told = _told(visit)
+    told = told_of(visit)
     policy = None
     if told["policy"] is not None:
         policy = visit.api.get("policies", told["policy"]).json
@@ -46,7 +46,7 @@ def backtest(visit: Visit) -> Response:
 
 def progress(visit: Visit) -> Response:
     """How far one is: a part of its page, which loads the page once it has ended."""
-    told = _told(visit)
+    told = told_of(visit)
     return visit.page(
         "backtest_progress.html",
         told=told,
@@ -57,15 +57,8 @@ def progress(visit: Visit) -> Response:
 
 def ask(visit: Visit) -> Response:
     """Put a backtest of a version against what is in force into the queue."""
-    days = visit.form.get("days", "").strip()
-    body = {
-        "policy": whole_number("policy", visit.form.get("policy", "")),
-        "days": whole_number("days", days) if days else _DAYS,
-        "tenant": visit.form.get("tenant", "").strip(),
-        "why": visit.form.get("why", "").strip(),
-    }
-    told = visit.api.post("backtests", body=body).json
-    return visit.to(f"{PATH}/{told['number']}")
+    policy = whole_number("policy", visit.form.get("policy", ""))
+    return asked(visit, PATH, {"policy": policy})
 
 
 def cancel(visit: Visit) -> Response:
@@ -75,7 +68,20 @@ def cancel(visit: Visit) -> Response:
     return visit.to(f"{PATH}/{number}", f"Backtest {number} is cancelled.")
 
 
-def _told(visit: Visit) -> dict[str, Any]:
+def asked(visit: Visit, place: str, subject: dict[str, Any]) -> Response:
+    """Ask for a backtest of a subject by the form's scope; then the page of it."""
+    days = visit.form.get("days", "").strip()
+    scope = {
+        "days": whole_number("days", days) if days else DAYS,
+        "tenant": visit.form.get("tenant", "").strip(),
+        "why": visit.form.get("why", "").strip(),
+    }
+    told = visit.api.post("backtests", body=subject | scope).json
+    return visit.to(f"{place}/{told['number']}")
+
+
+def told_of(visit: Visit) -> dict[str, Any]:
+    """What the control plane tells of the backtest that the path names."""
     told: dict[str, Any] = visit.api.get("backtests", visit.path["number"]).json
     return told
 

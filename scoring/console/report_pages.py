@@ -7,14 +7,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from scoring.console.edge import whole_number
+from scoring.console.backtest_pages import DAYS, OPEN, asked, told_of
 from scoring.console.visit import PageRight, PageRoute, Visit, reads, writes
 from scoring.core.csv_text import MEDIA_TYPE, csv_of
 from scoring.errors import NotFound
 
 PATH = "/reports"
-OPEN = frozenset({"queued", "running"})
-DAYS = 90
 # What can be exported: the table's name, and how a report's JSON holds its records.
 TABLES = {
     "rules": lambda report: report["rules"],
@@ -51,31 +49,23 @@ def reports(visit: Visit) -> Response:
 
 def report(visit: Visit) -> Response:
     """One report, or how far it is."""
-    told = _told(visit)
+    told = told_of(visit)
     return visit.page("report.html", title=f"Report {told['number']}", **_shown(told))
 
 
 def progress(visit: Visit) -> Response:
     """How far one is: a part of its page."""
-    return visit.page("backtest_progress.html", **_shown(_told(visit)))
+    return visit.page("backtest_progress.html", **_shown(told_of(visit)))
 
 
 def ask(visit: Visit) -> Response:
     """Have a report made of what is in force."""
-    days = visit.form.get("days", "").strip()
-    body = {
-        "report": True,
-        "days": whole_number("days", days) if days else DAYS,
-        "tenant": visit.form.get("tenant", "").strip(),
-        "why": visit.form.get("why", "").strip(),
-    }
-    told = visit.api.post("backtests", body=body).json
-    return visit.to(f"{PATH}/{told['number']}")
+    return asked(visit, PATH, {"report": True})
 
 
 def export(visit: Visit) -> Response:
     """One of a report's tables as CSV."""
-    told, table = _told(visit), visit.path["table"]
+    told, table = told_of(visit), visit.path["table"]
     kept = (told["figures"] or {}).get("report")
     if kept is None or table not in TABLES:
         raise NotFound("there is no such table")
@@ -83,11 +73,6 @@ def export(visit: Visit) -> Response:
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     content = csv_of(TABLES[table](kept))
     return Response(content, HTTPStatus.OK, headers, media_type=MEDIA_TYPE)
-
-
-def _told(visit: Visit) -> dict[str, Any]:
-    told: dict[str, Any] = visit.api.get("backtests", visit.path["number"]).json
-    return told
 
 
 def _shown(told: dict[str, Any] | None) -> dict[str, Any]:

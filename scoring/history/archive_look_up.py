@@ -14,7 +14,6 @@ import duckdb
 
 from scoring import wire
 from scoring.control.desks.payment_desk import (
-    LINKED_BY,
     LINKED_MAX,
     FoundPayment,
     LinkedPayment,
@@ -24,7 +23,7 @@ from scoring.control.desks.payment_desk import (
 from scoring.core.transaction.label import Label, LabelSource, Verdict
 from scoring.core.transaction.lifecycle import LifecycleEvent, LifecycleKind
 from scoring.core.transaction.payment_terms import ThreeDsStatus
-from scoring.core.transaction.transaction import Transaction
+from scoring.core.transaction.transaction import LINKED_BY, Transaction
 from scoring.errors import Unavailable
 from scoring.history.archive import FIRST, Archive
 from scoring.history.rows import selected

@@ -12,14 +12,13 @@ from google.protobuf.message import Message
 
 from scoring.client.control_plane import Refused
 from scoring.console.visit import Visit
+from scoring.core.transaction.transaction import LINKED_BY
 from scoring.errors import NotFound, Unavailable
 from scoring.v1 import decision_pb2 as decisions
 from scoring.v1 import transaction_pb2 as transactions
 from scoring.v1.fraud_scoring_pb2 import GetDecisionResponse
 
 M = TypeVar("M", bound=Message)
-# What payments are linked by, in the order of the control plane's look-up.
-LINKED_BY = ("payment_id", "card", "customer", "device", "email", "ip")
 _ATTEMPTS_DAYS = 2
 LINKED_DAYS = 30
 SHOWN_MAX = 5

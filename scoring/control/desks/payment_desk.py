@@ -9,8 +9,6 @@ from typing import Protocol
 from scoring.control.domain.people import Person, Right
 from scoring.errors import NotPossible
 
-# What payments are linked by: attempts of one payment first, then whom it is of.
-LINKED_BY = ("payment_id", "card", "customer", "device", "email", "ip")
 LINKED_MAX = 5
 
 

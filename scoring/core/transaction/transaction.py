@@ -280,3 +280,7 @@ def order_hash(transaction_id: str) -> int:
     True
     """
     return int.from_bytes(sha256(transaction_id.encode()).digest()[:8], "big")
+
+
+# What payments are linked by: attempts of one payment first, then whom it is of.
+LINKED_BY = ("payment_id", "card", "customer", "device", "email", "ip")
